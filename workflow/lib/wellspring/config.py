@@ -1,0 +1,129 @@
+"""The config: schemas assembled, defaults filled in, encoders resolved, mistakes named before any job starts.
+
+In flows the config as the user wrote it, out flows a complete one. Each section's schema is a file of
+`workflow/schemas/config/`, from which `config/README.md` is generated too.
+"""
+
+import copy
+import difflib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+FOLDER = Path(__file__).resolve().parents[2] / "schemas" / "config"
+SECTIONS = (
+    "index",
+    "survey",
+    "illumination",
+    "images",
+    "cells",
+    "crops",
+    "train",
+    "encoders",
+    "embed",
+    "profile",
+    "fit",
+    "evaluate",
+    "report",
+)
+
+
+@cache
+def schema() -> dict:
+    """Return the JSON schema of the whole config: the top level's keys and each stage's section."""
+    whole = yaml.safe_load((FOLDER / "config.yaml").read_text())
+    for section in SECTIONS:
+        part = yaml.safe_load((FOLDER / f"{section}.yaml").read_text())
+        if section == "encoders":
+            entries = whole["properties"]["encoders"]
+            part = {**entries, "additionalProperties": part}
+        whole["properties"][section] = part
+    return whole
+
+
+def resolve(config: dict, *, source: str = "config") -> dict:
+    """Return `config` with every default filled in and every encoder's `like` followed.
+
+    Parameters
+    ----------
+    config
+        As read from YAML and `--config`.
+    source
+        What to call it in an error.
+
+    Raises
+    ------
+    ValueError
+        Names the key, what was expected and what was found; an unknown key comes with the nearest known one.
+    """
+    written = copy.deepcopy(dict(config))
+    problems = [f"{source}: {message}" for message in _problems(written)]
+    if problems:
+        raise ValueError("\n".join(problems))
+    written["encoders"] = {name: inherit(name, written.get("encoders", {})) for name in written.get("encoders", {})}
+    complete = _fill(written, schema())
+    _check_encoders(complete, source)
+    return complete
+
+
+def inherit(name: str, encoders: dict, *, seen: tuple[str, ...] = ()) -> dict:
+    """Return the entry `name` of `encoders` with the entries that it is `like` merged beneath it."""
+    if name not in encoders:
+        raise ValueError(f"encoders.{seen[-1]}.like: expected one of {sorted(encoders)}, found {name!r}")
+    if name in seen:
+        raise ValueError(f"encoders.{name}.like: expected no circle, found {' -> '.join((*seen, name))}")
+    entry = dict(encoders[name])
+    parent = entry.pop("like", None)
+    return entry if parent is None else _merge(inherit(parent, encoders, seen=(*seen, name)), entry)
+
+
+def _merge(base: dict, over: dict) -> dict:
+    merged = {key: copy.deepcopy(value) for key, value in base.items()}
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _fill(value: object, spec: dict) -> object:
+    """Return `value` with the defaults of `spec` filled in, however deep."""
+    if not isinstance(value, dict):
+        return value
+    filled = {}
+    properties = spec.get("properties", {})
+    for key, part in properties.items():
+        if key in value:
+            filled[key] = _fill(value[key], part)
+        elif "default" in part:
+            filled[key] = _fill(copy.deepcopy(part["default"]), part)
+    for key in value.keys() - properties.keys():
+        further = spec.get("additionalProperties")
+        filled[key] = _fill(value[key], further if isinstance(further, dict) else {})
+    return {key: filled[key] for key in [*value, *(key for key in filled if key not in value)]}
+
+
+def _problems(config: dict) -> Iterator[str]:
+    for error in sorted(Draft202012Validator(schema()).iter_errors(config), key=lambda each: list(each.absolute_path)):
+        yield _sentence(error)
+
+
+def _sentence(error: ValidationError) -> str:
+    where = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in known]
+        near = [difflib.get_close_matches(key, known, n=1) for key in unknown]
+        hints = [f"{key!r}" + (f" (did you mean {hit[0]!r}?)" if hit else "") for key, hit in zip(unknown, near, strict=True)]
+        return f"{where or 'top level'}: unknown key {', '.join(hints)}; expected one of {known}"
+    return f"{where or 'top level'}: {error.message}"
+
+
+def _check_encoders(config: dict, source: str) -> None:
+    for name, entry in config["encoders"].items():
+        if entry["view"]["kind"] == "cell" and not config["cells"]["activate"]:
+            message = f"{source}: encoders.{name}.view.kind: expected tile while cells.activate is false, found cell"
+            raise ValueError(message)

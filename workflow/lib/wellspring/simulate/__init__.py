@@ -1,0 +1,1 @@
+"""Synthetic screens with a planted truth: the demo screen's images, and feature tables without images."""

@@ -1,0 +1,52 @@
+"""Align: each plate through what was fitted; then all plates joined, and the consensus of each treatment.
+
+input    results/profile/{encoder}/{plate}.normalised.parquet, results/fit/{encoder}.npz
+output   results/align/{encoder}/{plate}.parquet         one row a well, aligned
+         results/align/{encoder}.parquet                 the plates that are kept, joined
+         results/align/{encoder}.consensus.parquet       one row a treatment
+"""
+
+
+rule align:
+    input:
+        profile="<results>/profile/{encoder}/{plate}.normalised.parquet",
+        state="<results>/fit/{encoder}.npz",
+    output:
+        "<results>/align/{encoder}/{plate}.parquet",
+    log:
+        "<logs>/align/{encoder}/{plate}.log",
+    benchmark:
+        "<benchmarks>/align/{encoder}/{plate}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=scaled(30),
+    params:
+        code=code("wellspring.align"),
+    script:
+        "../scripts/align.py"
+
+
+rule consensus:
+    input:
+        profiles=of_plates("<results>/align/{encoder}/{plate}.parquet"),
+    output:
+        joined="<results>/align/{encoder}.parquet",
+        consensus="<results>/align/{encoder}.consensus.parquet",
+    log:
+        "<logs>/consensus/{encoder}.log",
+    benchmark:
+        "<benchmarks>/consensus/{encoder}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(30),
+    params:
+        options=lookup("profile", within=config),
+        code=code("wellspring.consensus"),
+    script:
+        "../scripts/consensus.py"

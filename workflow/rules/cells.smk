@@ -1,0 +1,30 @@
+"""Cells: label images of nuclei and cells, and one row a cell.
+
+input    results/images/{plate}.zarr, results/images/{plate}.parquet
+output   results/cells/{plate}.zarr       an HCS plate of label images
+         results/cells/{plate}.parquet    one row a cell: centre, box, areas, flags
+"""
+
+
+rule cells:
+    input:
+        zarr="<results>/images/{plate}.zarr/zarr.json",
+        intensity="<results>/images/{plate}.parquet",
+    output:
+        zarr="<results>/cells/{plate}.zarr/zarr.json",
+        table="<results>/cells/{plate}.parquet",
+    log:
+        "<logs>/cells/{plate}.log",
+    benchmark:
+        "<benchmarks>/cells/{plate}.tsv"
+    conda:
+        "../../envs/cells.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
+    params:
+        options=lookup("cells", within=config),
+        code=code("wellspring.segment", "wellspring.cells"),
+    script:
+        "../scripts/cells.py"

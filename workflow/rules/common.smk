@@ -1,0 +1,99 @@
+"""Common: the library's path, the config and the sheet, checked, and the few functions that rules ask for their inputs.
+
+No other rule file knows the config or the sheet, and no rule file holds a function.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parent / "lib"))
+
+from wellspring import sheet
+from wellspring.code import code as digest_of_code
+from wellspring.config import resolve
+from wellspring.simulate.screen import read_screen
+
+config.update(resolve({key: value for key, value in config.items() if key != "pathvars"}))
+demo = tuple(read_screen(workflow.source_path("../../resources/demo/screen.yaml")).plates)
+demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
+plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo)
+encoders = list(config["encoders"])
+fitted = plates.index[plates["role"] == "fit"].tolist()
+simulated = [
+    name for name in plates.index if Path(plates.loc[name, "images"]).resolve() == (demo_folder / name).resolve()
+]
+
+
+wildcard_constraints:
+    plate="|".join(map(re.escape, plates.index)),
+    optics="|".join(map(re.escape, sorted(set(plates["optics"])))),
+    encoder="|".join(encoders),
+
+
+def code(*modules):
+    """Return the digest of the library code behind a stage, or None when the config does not track it."""
+    return digest_of_code(*modules) if config["track_code"] else None
+
+
+def scaled(amount):
+    """Return a resource that grows with each retry: `amount`, twice and three times of it."""
+    return lambda wildcards, attempt: attempt * amount
+
+
+def raw_images(wildcards):
+    """Return the folder of a plate's raw images; only the demo's own folders are made and remade."""
+    folder = plates.loc[wildcards.plate, "images"]
+    return folder if wildcards.plate in simulated else ancient(folder)
+
+
+def plate_map(wildcards):
+    """Return the plate's platemap; that of a simulated plate lies in its folder and comes with it."""
+    return [] if wildcards.plate in simulated else plates.loc[wildcards.plate, "platemap"]
+
+
+def sheet_row(wildcards):
+    """Return what the sheet says of the plate."""
+    return plates.loc[wildcards.plate].to_dict()
+
+
+def of_plates(pattern, names=None):
+    """Return an input function: `pattern` for each plate of `names` (default: all), other wildcards as in the job."""
+    return lambda wildcards: [pattern.format(plate=name, **wildcards) for name in (names or plates.index)]
+
+
+def of_light_path(pattern):
+    """Return an input function: `pattern` for each plate that shares the light path of the job."""
+    return lambda wildcards: [pattern.format(plate=name) for name in plates.index[plates["optics"] == wildcards.optics]]
+
+
+def illumination_of(wildcards):
+    """Return the flat and dark field of the plate's light path."""
+    return f"<results>/illumination/{plates.loc[wildcards.plate, 'optics']}.npz"
+
+
+def if_cells(pattern, names=None):
+    """Return an input function: `pattern` for the plates when the job's encoder looks at cells, nothing otherwise."""
+    wanted = of_plates(pattern, names)
+    return lambda wildcards: wanted(wildcards) if view(wildcards) == "cell" else []
+
+
+def if_tiles(pattern, names=None):
+    """Return an input function: `pattern` for the plates when the job's encoder looks at tiles, nothing otherwise."""
+    wanted = of_plates(pattern, names)
+    return lambda wildcards: wanted(wildcards) if view(wildcards) == "tile" else []
+
+
+def cells_of_plate(pattern):
+    """Return an input function: `pattern` of the job's plate when its encoder looks at cells, nothing otherwise."""
+    return lambda wildcards: pattern.format(plate=wildcards.plate) if view(wildcards) == "cell" else []
+
+
+def view(wildcards):
+    """Return what the job's encoder looks at: `tile` or `cell`."""
+    return config["encoders"][wildcards.encoder]["view"]["kind"]
+
+
+def encoder_of(wildcards):
+    """Return the config entry of the job's encoder."""
+    return config["encoders"][wildcards.encoder]

@@ -1,0 +1,31 @@
+"""Crops: the training sample of cells, packed.
+
+input    results/images/{plate}.zarr, results/cells/{plate}.parquet
+output   results/crops/{plate}.npy        (N, C, Y, X) uint16, a fixed number of cells a well
+         results/crops/{plate}.parquet    one row a crop
+"""
+
+
+rule crops:
+    input:
+        zarr="<results>/images/{plate}.zarr/zarr.json",
+        cells="<results>/cells/{plate}.parquet",
+    output:
+        array="<results>/crops/{plate}.npy",
+        table="<results>/crops/{plate}.parquet",
+    log:
+        "<logs>/crops/{plate}.log",
+    benchmark:
+        "<benchmarks>/crops/{plate}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=scaled(120),
+    params:
+        options=lookup("crops", within=config),
+        seed=lookup("seed", within=config),
+        code=code("wellspring.crops"),
+    script:
+        "../scripts/crops.py"

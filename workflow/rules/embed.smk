@@ -1,0 +1,33 @@
+"""Embed: one row a view, tile or cell, of a plate.
+
+input    results/train/{encoder}/encoder.safetensors, encoder.json
+         results/images/{plate}.zarr, results/images/{plate}.parquet, results/cells/{plate}.parquet
+output   results/embed/{encoder}/{plate}.parquet    one row a view, with its embedding
+"""
+
+
+rule embed:
+    input:
+        weights="<results>/train/{encoder}/encoder.safetensors",
+        card="<results>/train/{encoder}/encoder.json",
+        images="<results>/images/{plate}.zarr/zarr.json",
+        intensity="<results>/images/{plate}.parquet",
+        cells=cells_of_plate("<results>/cells/{plate}.parquet"),
+    output:
+        "<results>/embed/{encoder}/{plate}.parquet",
+    log:
+        "<logs>/embed/{encoder}/{plate}.log",
+    benchmark:
+        "<benchmarks>/embed/{encoder}/{plate}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(16000),
+        runtime=scaled(120),
+        gpu=1,
+    params:
+        options=lookup("embed", within=config),
+        code=code("wellspring.embed"),
+    script:
+        "../scripts/embed.py"

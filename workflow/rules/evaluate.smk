@@ -1,0 +1,34 @@
+"""Evaluate: does a representation hold biology, does it hold nuisance; at each level, with interval and chance.
+
+input    results/profile/{encoder}/{plate}.aggregated.parquet, .normalised.parquet, results/align/{encoder}.parquet
+output   results/evaluate/{encoder}.items.parquet      one row a metric, level and item
+         results/evaluate/{encoder}.summary.parquet    one row a metric and level
+"""
+
+
+rule evaluate:
+    input:
+        aggregated=of_plates("<results>/profile/{encoder}/{plate}.aggregated.parquet"),
+        normalised=of_plates("<results>/profile/{encoder}/{plate}.normalised.parquet"),
+        aligned="<results>/align/{encoder}.parquet",
+    output:
+        per_item="<results>/evaluate/{encoder}.items.parquet",
+        summary="<results>/evaluate/{encoder}.summary.parquet",
+    log:
+        "<logs>/evaluate/{encoder}.log",
+    benchmark:
+        "<benchmarks>/evaluate/{encoder}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
+    params:
+        encoder="{encoder}",
+        options=lookup("evaluate", within=config),
+        fit=lookup("fit", within=config),
+        seed=lookup("seed", within=config),
+        code=code("wellspring.evaluate.run"),
+    script:
+        "../scripts/evaluate.py"

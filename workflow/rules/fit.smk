@@ -1,0 +1,30 @@
+"""Fit: feature selection and alignment, on the negative controls of the plates of role `fit`.
+
+input    results/profile/{encoder}/{plate}.normalised.parquet
+output   results/fit/{encoder}.npz                 the fitted transform
+         results/fit/{encoder}.features.parquet    each feature, kept or dropped, and why
+"""
+
+
+rule fit:
+    input:
+        profiles=of_plates("<results>/profile/{encoder}/{plate}.normalised.parquet", fitted),
+    output:
+        state="<results>/fit/{encoder}.npz",
+        features="<results>/fit/{encoder}.features.parquet",
+    log:
+        "<logs>/fit/{encoder}.log",
+    benchmark:
+        "<benchmarks>/fit/{encoder}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(60),
+    params:
+        encoder="{encoder}",
+        options=lookup("fit", within=config),
+        code=code("wellspring.align"),
+    script:
+        "../scripts/fit.py"

@@ -1,0 +1,29 @@
+"""Illumination: flat and dark field of one light path.
+
+input    results/survey/{plate}.parquet, .npy    of each plate that shares the light path
+output   results/illumination/{optics}.npz       flat and dark field a channel, residual before and after
+"""
+
+
+rule illumination:
+    input:
+        surveys=of_light_path("<results>/survey/{plate}.parquet"),
+        views=of_light_path("<results>/survey/{plate}.npy"),
+    output:
+        "<results>/illumination/{optics}.npz",
+    log:
+        "<logs>/illumination/{optics}.log",
+    benchmark:
+        "<benchmarks>/illumination/{optics}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(60),
+    params:
+        channels=lookup("channels", within=config),
+        options=lookup("illumination", within=config),
+        code=code("wellspring.illumination"),
+    script:
+        "../scripts/illumination.py"

@@ -1,0 +1,33 @@
+"""Images: corrected pixels as an OME-Zarr HCS plate.
+
+input    results/index/{plate}.parquet, results/survey/{plate}.parquet, results/illumination/{optics}.npz, raw images
+output   results/images/{plate}.zarr       NGFF 0.5 HCS plate, a field an array (C, Y, X) uint16, excluded sites absent
+         results/images/{plate}.parquet    robust intensity scale a channel
+"""
+
+
+rule images:
+    input:
+        index="<results>/index/{plate}.parquet",
+        survey="<results>/survey/{plate}.parquet",
+        illumination=illumination_of,
+    output:
+        zarr="<results>/images/{plate}.zarr/zarr.json",
+        intensity="<results>/images/{plate}.parquet",
+    log:
+        "<logs>/images/{plate}.log",
+    benchmark:
+        "<benchmarks>/images/{plate}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
+    params:
+        root=lookup(query="plate == '{plate}'", within=plates, cols="images"),
+        channels=lookup("channels", within=config),
+        options=lookup("images", within=config),
+        code=code("wellspring.index", "wellspring.store", "wellspring.illumination", "wellspring.planes"),
+    script:
+        "../scripts/images.py"

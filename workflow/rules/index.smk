@@ -1,0 +1,32 @@
+"""Index: which planes a plate has, and whose wells they are.
+
+input    the plate's folder and its platemap
+output   results/index/{plate}.parquet          one row an expected plane
+         results/index/{plate}.audit.parquet    one row a well: found, expected, doubled, missing
+"""
+
+
+rule index:
+    input:
+        images=raw_images,
+        platemap=plate_map,
+    output:
+        table="<results>/index/{plate}.parquet",
+        audit="<results>/index/{plate}.audit.parquet",
+    log:
+        "<logs>/index/{plate}.log",
+    benchmark:
+        "<benchmarks>/index/{plate}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
+    params:
+        sheet=sheet_row,
+        channels=lookup("channels", within=config),
+        options=lookup("index", within=config),
+        code=code("wellspring.index"),
+    script:
+        "../scripts/index.py"

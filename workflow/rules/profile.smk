@@ -1,0 +1,33 @@
+"""Profile: one row a well, aggregated over its views, and normalised on the plate's negative controls.
+
+input    results/embed/{encoder}/{plate}.parquet, results/index/{plate}.parquet, results/survey/{plate}.parquet
+output   results/profile/{encoder}/{plate}.aggregated.parquet, .normalised.parquet
+         results/profile/{encoder}/{plate}.normaliser.npz    what the normalisation was fitted to
+"""
+
+
+rule profile:
+    input:
+        embed="<results>/embed/{encoder}/{plate}.parquet",
+        index="<results>/index/{plate}.parquet",
+        survey="<results>/survey/{plate}.parquet",
+    output:
+        aggregated="<results>/profile/{encoder}/{plate}.aggregated.parquet",
+        normalised="<results>/profile/{encoder}/{plate}.normalised.parquet",
+        normaliser="<results>/profile/{encoder}/{plate}.normaliser.npz",
+    log:
+        "<logs>/profile/{encoder}/{plate}.log",
+    benchmark:
+        "<benchmarks>/profile/{encoder}/{plate}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(30),
+    params:
+        encoder="{encoder}",
+        options=lookup("profile", within=config),
+        code=code("wellspring.profile"),
+    script:
+        "../scripts/profile.py"

@@ -1,0 +1,105 @@
+"""Report: one page a person opens; then the verdict, an error that names the plates that were left out.
+
+input    what every stage says of its plates, encoders and metrics
+output   results/report/index.html     self-contained
+         results/report/verdict.tsv    one row a plate; made only when every plate is kept
+"""
+
+
+rule report:
+    input:
+        index=of_plates("<results>/index/{plate}.parquet"),
+        audit=of_plates("<results>/index/{plate}.audit.parquet"),
+        survey=of_plates("<results>/survey/{plate}.parquet"),
+        views=of_plates("<results>/survey/{plate}.npy"),
+        illumination=collect("<results>/illumination/{optics}.npz", optics=sorted(set(plates["optics"]))),
+        intensity=of_plates("<results>/images/{plate}.parquet"),
+        cells=branch(
+            lookup("cells/activate", within=config), then=of_plates("<results>/cells/{plate}.parquet"), otherwise=[]
+        ),
+        crops=branch(
+            lookup("cells/activate", within=config), then=of_plates("<results>/crops/{plate}.npy"), otherwise=[]
+        ),
+        crop_tables=branch(
+            lookup("cells/activate", within=config), then=of_plates("<results>/crops/{plate}.parquet"), otherwise=[]
+        ),
+        cards=collect("<results>/train/{encoder}/encoder.json", encoder=encoders),
+        history=collect("<results>/train/{encoder}/history.parquet", encoder=encoders),
+        features=collect("<results>/fit/{encoder}.features.parquet", encoder=encoders),
+        aligned=collect("<results>/align/{encoder}.parquet", encoder=encoders),
+        consensus=collect("<results>/align/{encoder}.consensus.parquet", encoder=encoders),
+        per_item=collect("<results>/evaluate/{encoder}.items.parquet", encoder=encoders),
+        summary=collect("<results>/evaluate/{encoder}.summary.parquet", encoder=encoders),
+    output:
+        page=report(
+            "<results>/report/index.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"figure": "the page"},
+        ),
+        metrics=report(
+            "<results>/report/metrics.csv",
+            caption="../report/metrics.rst",
+            category="Metrics",
+            labels={"figure": "metrics"},
+        ),
+        map=report(
+            "<results>/report/map.svg",
+            caption="../report/map.rst",
+            category="Profiles",
+            labels={"figure": "embedding map"},
+        ),
+        plates=report(
+            "<results>/report/plates.svg",
+            caption="../report/plates.rst",
+            category="Plates",
+            labels={"figure": "heatmaps"},
+        ),
+    log:
+        "<logs>/report/report.log",
+    benchmark:
+        "<benchmarks>/report/report.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(30),
+    params:
+        plates=plates.index.tolist(),
+        encoders=encoders,
+        sheet=plates.to_dict("records"),
+        channels=lookup("channels", within=config),
+        options=lookup("report", within=config),
+        seed=lookup("seed", within=config),
+        code=code("wellspring.report.page"),
+    script:
+        "../scripts/report.py"
+
+
+rule verdict:
+    input:
+        tables=[
+            pattern
+            for encoder in encoders
+            for pattern in expand(
+                "<results>/profile/{encoder}/{plate}.normalised.parquet", encoder=encoder, plate=plates.index
+            )
+        ],
+        page="<results>/report/index.html",
+    output:
+        "<results>/report/verdict.tsv",
+    log:
+        "<logs>/report/verdict.log",
+    benchmark:
+        "<benchmarks>/report/verdict.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(10),
+    params:
+        code=code("wellspring.report.verdict"),
+    script:
+        "../scripts/verdict.py"
