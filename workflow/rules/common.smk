@@ -52,6 +52,11 @@ def plate_map(wildcards):
     return [] if wildcards.plate in simulated else plates.loc[wildcards.plate, "platemap"]
 
 
+def of_sheet(column):
+    """Return a function of the job: what the sheet says of its plate in `column`."""
+    return lambda wildcards: plates.loc[wildcards.plate, column]
+
+
 def sheet_row(wildcards):
     """Return what the sheet says of the plate."""
     return plates.loc[wildcards.plate].to_dict()

@@ -25,6 +25,7 @@ rule crops:
         runtime=scaled(120),
     params:
         options=lookup("crops", within=config),
+        batch=of_sheet("batch"),
         seed=lookup("seed", within=config),
         code=code("wellspring.crops"),
     script:

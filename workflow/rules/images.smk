@@ -25,7 +25,7 @@ rule images:
         mem_mb=scaled(8000),
         runtime=scaled(240),
     params:
-        root=lookup(query="plate == '{plate}'", within=plates, cols="images"),
+        root=of_sheet("images"),
         channels=lookup("channels", within=config),
         options=lookup("images", within=config),
         code=code("wellspring.index", "wellspring.store", "wellspring.illumination", "wellspring.planes"),

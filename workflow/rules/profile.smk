@@ -11,6 +11,7 @@ rule profile:
         embed="<results>/embed/{encoder}/{plate}.parquet",
         index="<results>/index/{plate}.parquet",
         survey="<results>/survey/{plate}.parquet",
+        cells=branch(lookup("cells/activate", within=config), then="<results>/cells/{plate}.parquet", otherwise=[]),
     output:
         aggregated="<results>/profile/{encoder}/{plate}.aggregated.parquet",
         normalised="<results>/profile/{encoder}/{plate}.normalised.parquet",
@@ -27,7 +28,8 @@ rule profile:
         runtime=scaled(30),
     params:
         encoder="{encoder}",
+        views=view,
         options=lookup("profile", within=config),
-        code=code("wellspring.profile"),
+        code=code("wellspring.profile", "wellspring.normalise"),
     script:
         "../scripts/profile.py"

@@ -100,6 +100,7 @@ rule verdict:
         mem_mb=scaled(2000),
         runtime=scaled(10),
     params:
+        plates=plates.index.tolist(),
         code=code("wellspring.report.verdict"),
     script:
         "../scripts/verdict.py"

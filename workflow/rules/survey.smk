@@ -23,7 +23,7 @@ rule survey:
         mem_mb=scaled(8000),
         runtime=scaled(120),
     params:
-        root=lookup(query="plate == '{plate}'", within=plates, cols="images"),
+        root=of_sheet("images"),
         options=lookup("survey", within=config),
         code=code("wellspring.survey"),
     script:

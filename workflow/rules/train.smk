@@ -31,10 +31,11 @@ rule train:
         runtime=scaled(1440),
         gpu=1,
     params:
+        name="{encoder}",
         encoder=encoder_of,
         channels=lookup("channels", within=config),
         options=lookup("train", within=config),
         seed=lookup("seed", within=config),
-        code=code("wellspring.train.loop"),
+        code=code("wellspring.train.run", "wellspring.train.data", "wellspring.encoder"),
     script:
         "../scripts/train.py"

@@ -21,8 +21,8 @@ def texture_bank(rng: np.random.Generator) -> np.ndarray:
     """
     frequency = np.fft.fftfreq(BANK_SIDE)
     squared = frequency[:, None] ** 2 + np.fft.rfftfreq(BANK_SIDE)[None, :] ** 2
-    filtered = np.fft.rfft2(rng.standard_normal((BANK_SIDE, BANK_SIDE))) * np.exp(-2 * (np.pi * BANK_GRAIN) ** 2 / 4 * squared)
-    bank = np.fft.irfft2(filtered, s=(BANK_SIDE, BANK_SIDE))
+    spectrum = np.fft.rfft2(rng.standard_normal((BANK_SIDE, BANK_SIDE)))
+    bank = np.fft.irfft2(spectrum * np.exp(-0.5 * (np.pi * BANK_GRAIN) ** 2 * squared), s=(BANK_SIDE, BANK_SIDE))
     return ((bank - bank.mean()) / bank.std()).astype(np.float32)
 
 

@@ -85,13 +85,13 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _positions(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Well names of the smallest plate that holds `count` wells, and whether each is an outer one (1.0 or 0.0)."""
+    """Well names of the smallest plate that holds `count` wells, and whether each is an outer one (bool)."""
     for rows, columns in FORMATS:
         if rows * columns >= count:
             letters = [chr(65 + row) if row < 26 else f"A{chr(65 + row - 26)}" for row in range(rows)]
             names = np.array([f"{letter}{column + 1:02d}" for letter in letters for column in range(columns)])
             row, column = np.divmod(np.arange(rows * columns), columns)
-            return names, np.isin(row, (0, rows - 1)) * 1.0 + np.isin(column, (0, columns - 1)) > 0
+            return names, np.isin(row, (0, rows - 1)) | np.isin(column, (0, columns - 1))
     raise ValueError(f"expected at most {FORMATS[-1][0] * FORMATS[-1][1]} wells a plate, found {count}")
 
 
@@ -115,7 +115,7 @@ def _shifts(
     common = {name: _unit(rng.standard_normal(features)) for name in truth["mechanism"].dropna().unique()}
     shifts = np.zeros((len(truth), features))
     for row in np.flatnonzero(truth["active"]):
-        shifts[row] = np.sqrt(share) * common[truth["mechanism"][row]] + np.sqrt(1 - share) * own[row]
+        shifts[row] = _unit(np.sqrt(share) * common[truth["mechanism"][row]] + np.sqrt(1 - share) * own[row])
     return effect * shifts
 
 

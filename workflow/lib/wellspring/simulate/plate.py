@@ -18,7 +18,7 @@ LOGGER = logging.getLogger(__name__)
 def write_plate(screen: Screen, plate: str, folder: str | Path, *, seed: int) -> None:
     """Write one plate: <well>_s<site>_<channel>.tif (uint16) and platemap.csv, faults included.
 
-    Every field depends on the seed and its place only, so plates are independent and the same seed gives the same bytes.
+    Every field depends on the seed and its place only: plates are independent and the same seed gives the same bytes.
     Raises ValueError for a plate the screen does not have.
     """
     folder = Path(folder)

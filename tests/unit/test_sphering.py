@@ -1,0 +1,91 @@
+import numpy as np
+import pandas as pd
+import pytest
+from wellspring.sphering import fit_sphere, inverse_root, ledoit_wolf
+
+OPTIONS = {"sphering": "ridge", "ridge": 0.0, "rank_fraction": 1 / 3, "min_controls": 12}
+
+
+def controls(rng, *, count=400, size=10):
+    return rng.normal(size=(count, size)) @ rng.normal(size=(size, size)) + rng.normal(size=size)
+
+
+def test_sphered_controls_have_identity_covariance():
+    values = controls(np.random.default_rng(0))
+    sphered = fit_sphere(values, options=OPTIONS).apply(values)
+    np.testing.assert_allclose(np.cov(sphered.T), np.eye(10), atol=1e-8)
+    np.testing.assert_allclose(sphered.mean(axis=0), 0, atol=1e-8)
+
+
+def test_equals_pycytominer():
+    from pycytominer.operations.transform import Spherize
+
+    values = controls(np.random.default_rng(1))
+    foreign = Spherize(method="ZCA", center=True, epsilon=0).fit(pd.DataFrame(values))
+    expected = np.asarray(foreign.transform(pd.DataFrame(values)))
+    np.testing.assert_allclose(fit_sphere(values, options=OPTIONS).apply(values), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "size"), [(400, 10), (16, 60), (60, 60)])
+def test_shrinkage_equals_sklearn(count, size):
+    from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
+
+    values = controls(np.random.default_rng(2), count=count, size=size)
+    assert ledoit_wolf(values - values.mean(axis=0)) == pytest.approx(ledoit_wolf_shrinkage(values))
+    expected = inverse_root(LedoitWolf().fit(values).covariance_, ridge=0, power=-0.5)
+    sphere = fit_sphere(values, options=OPTIONS | {"sphering": "shrinkage"})
+    np.testing.assert_allclose(sphere.apply(values), (values - values.mean(axis=0)) @ expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [400, 15])
+def test_ridge_equals_its_closed_form(count):
+    values = controls(np.random.default_rng(3), count=count, size=20)
+    covariance = np.cov(values.T)
+    ridge = 0.01 * np.linalg.eigvalsh(covariance)[-1]
+    expected = (values - values.mean(axis=0)) @ inverse_root(covariance, ridge=ridge, power=-0.5)
+    sphere = fit_sphere(values, options=OPTIONS | {"ridge": 0.01})
+    np.testing.assert_allclose(sphere.apply(values), expected, atol=1e-6)
+    assert sphere.regularisation == pytest.approx(ridge)
+
+
+def test_rank_whitens_a_third_of_the_controls_and_blows_up_nothing_else():
+    values = controls(np.random.default_rng(4), count=30, size=50)
+    sphere = fit_sphere(values, options=OPTIONS | {"sphering": "rank"})
+    sphered = sphere.apply(values)
+    assert sphere.vectors.shape == (50, 10)
+    np.testing.assert_allclose(np.cov((sphered @ sphere.vectors).T), np.eye(10), atol=1e-8)
+    assert np.linalg.eigvalsh(np.cov(sphered.T))[-1] < 1 + 1e-8
+    moved = sphere.apply(np.eye(50)) - sphere.apply(np.zeros((50, 50)))
+    assert np.linalg.matrix_rank(moved) == 50
+
+
+@pytest.mark.parametrize("method", ["shrinkage", "rank", "ridge"])
+def test_too_few_controls_are_standardised_and_said(method):
+    values = controls(np.random.default_rng(5), count=11)
+    sphere = fit_sphere(values, options=OPTIONS | {"sphering": method})
+    assert sphere.method == "standardize"
+    assert sphere.reason == f"11 controls, 12 needed for {method}: standardised"
+    np.testing.assert_allclose(sphere.apply(values).std(axis=0), 1)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_without_spread_nothing_is_scaled(count):
+    values = np.ones((count, 4))
+    sphered = fit_sphere(values, options=OPTIONS).apply(np.full((3, 4), 2.0))
+    np.testing.assert_array_equal(sphered, np.full((3, 4), 2.0 - count))
+
+
+def test_constant_controls_fall_back():
+    sphere = fit_sphere(np.ones((20, 4)), options=OPTIONS)
+    assert "no spread" in sphere.reason
+
+
+@pytest.mark.parametrize("method", ["shrinkage", "rank", "ridge"])
+def test_order_of_controls_does_not_count(method):
+    rng = np.random.default_rng(6)
+    values = controls(rng, count=40, size=25)
+    options = OPTIONS | {"sphering": method, "ridge": 0.01}
+    probe = rng.normal(size=(7, 25))
+    one = fit_sphere(values, options=options).apply(probe)
+    two = fit_sphere(rng.permutation(values), options=options).apply(probe)
+    np.testing.assert_allclose(one, two, atol=1e-8)

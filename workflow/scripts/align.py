@@ -1,0 +1,17 @@
+"""Bind rule align to wellspring.align."""
+
+from typing import TYPE_CHECKING
+
+from wellspring import provenance, tables
+from wellspring.align import Alignment, apply_alignment
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    aligned = apply_alignment(tables.read(snakemake.input.profile), Alignment.load(snakemake.input.state))
+    of = provenance.of(snakemake)
+    verdict = tables.verdict(snakemake.input.profile)
+    tables.write(aligned, snakemake.output[0], table="profile", provenance=of, verdict=verdict)

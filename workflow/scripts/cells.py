@@ -1,0 +1,22 @@
+"""Bind rule cells to wellspring.cells: label images of a plate and one row a cell."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wellspring import cells, provenance, store, tables
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    frame = cells.segment_plate(
+        store.open_plate(Path(snakemake.input.zarr).parent),
+        tables.read(snakemake.input.intensity),
+        Path(snakemake.output.zarr).parent,
+        options=snakemake.params.options,
+        threads=snakemake.threads,
+    )
+    verdict = tables.verdict(snakemake.input.intensity)
+    tables.write(frame, snakemake.output.table, table="cells", provenance=provenance.of(snakemake), verdict=verdict)

@@ -1,0 +1,23 @@
+"""Bind rule consensus to wellspring.consensus."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wellspring import provenance, tables
+from wellspring.consensus import consensus, join_plates
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    paths = list(snakemake.input.profiles)
+    plates = [tables.read(path) for path in paths]
+    names = [Path(path).stem for path in paths]
+    joined, verdict = join_plates(plates, names=names, verdicts=[tables.verdict(path) for path in paths])
+    of = provenance.of(snakemake)
+    tables.write(joined, snakemake.output.joined, table="profile", provenance=of, verdict=verdict)
+    options = snakemake.params.options
+    result = consensus(joined, operation=options["consensus"], group_by=options["group_by"])
+    tables.write(result, snakemake.output.consensus, table="consensus", provenance=of, verdict=verdict)

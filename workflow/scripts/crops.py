@@ -1,0 +1,27 @@
+"""Bind rule crops to wellspring.crops: the seeded training sample of a plate's cells, packed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wellspring import crops, provenance, store, tables, views
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    options = snakemake.params.options
+    images = store.open_plate(Path(snakemake.input.zarr).parent)
+    size = round(views.pixels(options["size"], unit=options["unit"], pixel_size=images.pixel_size, what="crops.size"))
+    rows = crops.sample(
+        tables.read(snakemake.input.cells),
+        seed=snakemake.params.seed,
+        cells_per_well=options["cells_per_well"],
+        border_cells=options["border_cells"],
+        batch=snakemake.params.batch,
+    )
+    crops.pack(images, rows, snakemake.output.array, size=size, threads=snakemake.threads)
+    verdict = tables.verdict(snakemake.input.cells)
+    table = provenance.of(snakemake)
+    tables.write(rows, snakemake.output.table, table="crops", provenance=table, verdict=verdict)

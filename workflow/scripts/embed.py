@@ -1,0 +1,32 @@
+"""Bind rule embed to wellspring.embed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wellspring import encoder, provenance, store, tables
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    import torch
+    from wellspring import embed
+    from wellspring.train import sources
+
+    torch.set_num_threads(snakemake.threads)
+    known = encoder.load(snakemake.input.weights, snakemake.input.card)
+    scales = sources.pixels(tables.read(snakemake.input.intensity), known.channels)
+    cells = snakemake.input.get("cells", None)
+    frame, matrix = embed.embed(
+        known,
+        store.open_plate(Path(str(snakemake.input.images)).parent),
+        scales,
+        cells=tables.read(cells) if cells else None,
+        device=encoder.device(),
+        **embed.options(snakemake.params.options),
+    )
+    origin = provenance.of(snakemake)
+    verdict = tables.verdict(snakemake.input.intensity)
+    tables.write_embedding(frame, matrix, snakemake.output[0], table="embed", provenance=origin, verdict=verdict)

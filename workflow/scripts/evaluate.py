@@ -1,0 +1,26 @@
+"""Bind rule evaluate to wellspring.evaluate: items and summary of an encoder's profiles at every level."""
+
+from typing import TYPE_CHECKING
+
+from wellspring import provenance, tables
+from wellspring.evaluate.run import evaluate
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    pairs = zip(snakemake.input.aggregated, snakemake.input.normalised, strict=True)
+    kept = [pair for pair in pairs if tables.verdict(pair[1]).keep]
+    items, summary = evaluate(
+        [tables.read(first) for first, _ in kept],
+        [tables.read(second) for _, second in kept],
+        tables.read(snakemake.input.aligned),
+        options=snakemake.params.options,
+        fit=snakemake.params.fit,
+        seed=snakemake.params.seed,
+    )
+    of = provenance.of(snakemake)
+    tables.write(items, snakemake.output.per_item, table="items", provenance=of)
+    tables.write(summary, snakemake.output.summary, table="summary", provenance=of)

@@ -1,0 +1,24 @@
+"""Bind rule fit to wellspring.align."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wellspring import provenance, tables
+from wellspring.align import fit_alignment
+from wellspring.consensus import join_plates
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    paths = list(snakemake.input.profiles)
+    plates = [tables.read(path) for path in paths]
+    names = [Path(path).name.removesuffix(".normalised.parquet") for path in paths]
+    frame, verdict = join_plates(plates, names=names, verdicts=[tables.verdict(path) for path in paths])
+    alignment = fit_alignment(frame, options=snakemake.params.options)
+    alignment.save(snakemake.output.state)
+    verdict = tables.Verdict(verdict.keep, verdict.reasons + alignment.notes)
+    of = provenance.of(snakemake)
+    tables.write(alignment.selection, snakemake.output.features, table="features", provenance=of, verdict=verdict)

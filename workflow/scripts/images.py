@@ -1,0 +1,31 @@
+"""Bind rule images to wellspring.images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wellspring import illumination, images, provenance, tables
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    scale = images.write(
+        Path(snakemake.output.zarr).parent,
+        index=tables.read(snakemake.input.index),
+        surveyed=tables.read(snakemake.input.survey),
+        light=illumination.load(snakemake.input.illumination),
+        folder=snakemake.params.root,
+        plate=snakemake.wildcards.plate,
+        channels=snakemake.params.channels,
+        options=snakemake.params.options,
+        threads=snakemake.threads,
+    )
+    tables.write(
+        scale,
+        snakemake.output.intensity,
+        table="intensity",
+        provenance=provenance.of(snakemake),
+        verdict=tables.verdict(snakemake.input.survey),
+    )

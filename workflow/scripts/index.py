@@ -1,0 +1,16 @@
+"""Bind rule index to wellspring.index."""
+
+from typing import TYPE_CHECKING
+
+from wellspring import index, provenance, tables
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    found = index.build(snakemake.params.sheet, snakemake.params.channels, snakemake.params.options)
+    origin = provenance.of(snakemake) | {"listing": found.listing}
+    tables.write(found.table, snakemake.output.table, table="index", provenance=origin, verdict=found.verdict)
+    tables.write(found.audit, snakemake.output.audit, table="audit", provenance=origin, verdict=found.verdict)

@@ -1,0 +1,32 @@
+"""Bind rule profile to wellspring.profile and wellspring.normalise."""
+
+from typing import TYPE_CHECKING
+
+from wellspring import provenance, tables
+from wellspring.log import log_to
+from wellspring.normalise import normalise
+from wellspring.profile import aggregate, wells_of
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    cells = snakemake.input.get("cells")
+    views, matrix = tables.read_embedding(snakemake.input.embed)
+    aggregated = aggregate(
+        views,
+        matrix,
+        wells_of(tables.read(snakemake.input.index)),
+        prefix=snakemake.params.encoder,
+        kind=snakemake.params.views,
+        operation=snakemake.params.options["operation"],
+        survey=tables.read(snakemake.input.survey),
+        cells=tables.read(cells) if cells else None,
+    )
+    verdict = tables.verdict(snakemake.input.embed)
+    of = provenance.of(snakemake)
+    tables.write(aggregated, snakemake.output.aggregated, table="profile", provenance=of, verdict=verdict)
+    normalised, normaliser, verdict = normalise(aggregated, options=snakemake.params.options, verdict=verdict)
+    tables.write(normalised, snakemake.output.normalised, table="profile", provenance=of, verdict=verdict)
+    normaliser.save(snakemake.output.normaliser)

@@ -1,0 +1,20 @@
+"""Bind rule report to wellspring.report: the screen's tables in, the page and its drawings out."""
+
+from typing import TYPE_CHECKING
+
+from wellspring.log import log_to
+from wellspring.report import gather, page
+from wellspring.tables import atomic
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    params = snakemake.params
+    names = {name: list(params[name]) for name in ("plates", "encoders", "channels", "sheet")}
+    screen = gather.gather(dict(snakemake.input.items()), **names, seed=params.seed)
+    report = page.build(screen, options=params.options)
+    for name in ("page", "metrics", "map", "plates"):
+        with atomic(snakemake.output[name]) as path:
+            path.write_text(getattr(report, name), encoding="utf-8")

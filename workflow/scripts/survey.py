@@ -1,0 +1,30 @@
+"""Bind rule survey to wellspring.survey."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wellspring import provenance, survey, tables
+from wellspring.log import log_to
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    found = survey.run(
+        tables.read(snakemake.input.index),
+        snakemake.params.root,
+        options=snakemake.params.options,
+        verdict=tables.verdict(snakemake.input.index),
+        threads=snakemake.threads,
+    )
+    with tables.atomic(snakemake.output.views) as path:
+        np.save(path, found.views)
+    tables.write(
+        found.table,
+        snakemake.output.table,
+        table="survey",
+        provenance=provenance.of(snakemake),
+        verdict=found.verdict,
+    )

@@ -1,0 +1,18 @@
+"""Bind rule verdict to wellspring.report.verdict: pass when every plate joined the results, else name those that did not."""
+
+from typing import TYPE_CHECKING
+
+from wellspring.log import log_to
+from wellspring.report import verdict
+from wellspring.tables import atomic
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    files = snakemake.input.tables
+    verdicts = verdict.collect(files, plates=verdict.plates_of(files))
+    verdict.require_keep(verdicts)
+    with atomic(snakemake.output[0]) as path:
+        verdict.as_frame(verdicts).to_csv(path, sep="\t", index=False)
