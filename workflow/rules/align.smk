@@ -24,7 +24,7 @@ rule align:
         mem_mb=scaled(4000),
         runtime=scaled(30),
     params:
-        code=code("wellspring.align"),
+        code=code("align"),
     script:
         "../scripts/align.py"
 
@@ -47,6 +47,6 @@ rule consensus:
         runtime=scaled(30),
     params:
         options=lookup("profile", within=config),
-        code=code("wellspring.consensus"),
+        code=code("consensus"),
     script:
         "../scripts/consensus.py"

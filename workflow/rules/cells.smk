@@ -25,6 +25,6 @@ rule cells:
         runtime=scaled(240),
     params:
         options=lookup("cells", within=config),
-        code=code("wellspring.segment", "wellspring.cells"),
+        code=code("cells"),
     script:
         "../scripts/cells.py"

@@ -3,19 +3,29 @@
 No other rule file knows the config or the sheet, and no rule file holds a function.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parent / "lib"))
+import yaml
+
+here = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parent
+sys.path.insert(0, str(here / "lib"))
+# For the scripts, which are processes of their own: this library, not one of another clone that is installed.
+os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 from wellspring import sheet
+from wellspring.code import age
 from wellspring.code import code as digest_of_code
 from wellspring.config import resolve
-from wellspring.simulate.screen import read_screen
+from wellspring.simulate.screen import screen_of
+
+age(here / "scripts")
 
 config.update(resolve({key: value for key, value in config.items() if key != "pathvars"}))
-demo = tuple(read_screen(workflow.source_path("../../resources/demo/screen.yaml")).plates)
+demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
+demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
 plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo)
 encoders = list(config["encoders"])
@@ -31,9 +41,9 @@ wildcard_constraints:
     encoder="|".join(encoders),
 
 
-def code(*modules):
-    """Return the digest of the library code behind a stage, or None when the config does not track it."""
-    return digest_of_code(*modules) if config["track_code"] else None
+def code(script):
+    """Return the digest of a script and the library code behind it, or None when the config does not track it."""
+    return digest_of_code(here / "scripts" / f"{script}.py") if config["track_code"] else None
 
 
 def scaled(amount):

@@ -27,6 +27,6 @@ rule crops:
         options=lookup("crops", within=config),
         batch=of_sheet("batch"),
         seed=lookup("seed", within=config),
-        code=code("wellspring.crops"),
+        code=code("crops"),
     script:
         "../scripts/crops.py"

@@ -28,6 +28,6 @@ rule embed:
         gpu=1,
     params:
         options=lookup("embed", within=config),
-        code=code("wellspring.embed"),
+        code=code("embed"),
     script:
         "../scripts/embed.py"

@@ -29,6 +29,6 @@ rule evaluate:
         options=lookup("evaluate", within=config),
         fit=lookup("fit", within=config),
         seed=lookup("seed", within=config),
-        code=code("wellspring.evaluate.run"),
+        code=code("evaluate"),
     script:
         "../scripts/evaluate.py"

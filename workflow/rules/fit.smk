@@ -25,6 +25,6 @@ rule fit:
     params:
         encoder="{encoder}",
         options=lookup("fit", within=config),
-        code=code("wellspring.align", "wellspring.consensus"),
+        code=code("fit"),
     script:
         "../scripts/fit.py"

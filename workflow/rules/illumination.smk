@@ -24,6 +24,6 @@ rule illumination:
     params:
         channels=lookup("channels", within=config),
         options=lookup("illumination", within=config),
-        code=code("wellspring.illumination"),
+        code=code("illumination"),
     script:
         "../scripts/illumination.py"

@@ -28,6 +28,6 @@ rule images:
         root=of_sheet("images"),
         channels=lookup("channels", within=config),
         options=lookup("images", within=config),
-        code=code("wellspring.index", "wellspring.store", "wellspring.illumination", "wellspring.planes"),
+        code=code("images"),
     script:
         "../scripts/images.py"

@@ -27,6 +27,6 @@ rule index:
         sheet=sheet_row,
         channels=lookup("channels", within=config),
         options=lookup("index", within=config),
-        code=code("wellspring.index"),
+        code=code("index"),
     script:
         "../scripts/index.py"

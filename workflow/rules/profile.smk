@@ -30,6 +30,6 @@ rule profile:
         encoder="{encoder}",
         views=view,
         options=lookup("profile", within=config),
-        code=code("wellspring.profile", "wellspring.normalise"),
+        code=code("profile"),
     script:
         "../scripts/profile.py"

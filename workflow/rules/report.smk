@@ -72,7 +72,7 @@ rule report:
         channels=lookup("channels", within=config),
         options=lookup("report", within=config),
         seed=lookup("seed", within=config),
-        code=code("wellspring.report.page"),
+        code=code("report"),
     script:
         "../scripts/report.py"
 
@@ -101,6 +101,6 @@ rule verdict:
         runtime=scaled(10),
     params:
         plates=plates.index.tolist(),
-        code=code("wellspring.report.verdict"),
+        code=code("verdict"),
     script:
         "../scripts/verdict.py"

@@ -8,8 +8,6 @@ It writes only there and only plates of the demo screen: Snakemake deletes this 
 
 
 rule simulate:
-    input:
-        screen=workflow.source_path("../../resources/demo/screen.yaml"),
     output:
         directory("<results>/demo/{plate}"),
     log:
@@ -25,7 +23,8 @@ rule simulate:
         mem_mb=scaled(2000),
         runtime=scaled(10),
     params:
+        screen=demo_screen,
         seed=lookup("seed", within=config),
-        code=code("wellspring.simulate.plate"),
+        code=code("simulate"),
     script:
         "../scripts/simulate.py"

@@ -25,6 +25,6 @@ rule survey:
     params:
         root=of_sheet("images"),
         options=lookup("survey", within=config),
-        code=code("wellspring.survey"),
+        code=code("survey"),
     script:
         "../scripts/survey.py"

@@ -36,6 +36,6 @@ rule train:
         channels=lookup("channels", within=config),
         options=lookup("train", within=config),
         seed=lookup("seed", within=config),
-        code=code("wellspring.train.run", "wellspring.train.data", "wellspring.encoder"),
+        code=code("train"),
     script:
         "../scripts/train.py"

@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     import torch
-    from wellspring import embed
-    from wellspring.train import sources
+    from wellspring import embed, pixels
 
     torch.set_num_threads(snakemake.threads)
     known = encoder.load(snakemake.input.weights, snakemake.input.card)
-    scales = sources.pixels(tables.read(snakemake.input.intensity), known.channels)
+    scales = pixels.pixels(tables.read(snakemake.input.intensity), known.channels)
     cells = snakemake.input.get("cells", None)
     frame, matrix = embed.embed(
         known,

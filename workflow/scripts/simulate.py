@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from wellspring.log import log_to
 from wellspring.simulate.plate import write_plate
-from wellspring.simulate.screen import read_screen
+from wellspring.simulate.screen import screen_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    screen = read_screen(snakemake.input.screen)
+    screen = screen_of(snakemake.params.screen, where="resources/demo/screen.yaml")
     write_plate(screen, snakemake.wildcards.plate, snakemake.output[0], seed=snakemake.params.seed)

@@ -1,4 +1,4 @@
-"""Bind rule verdict to wellspring.report.verdict: pass when every plate joined the results, else name those that did not."""
+"""Bind rule verdict to wellspring.report.verdict: pass when every plate joined the results, else name the others."""
 
 from typing import TYPE_CHECKING
 

@@ -1,11 +1,12 @@
-"""The digest of the code behind a stage: a sha256 over a module and all it imports from this library.
+"""The digest of the code behind a stage: a sha256 over its script and all that this imports from the library.
 
-In flows a module's name, out flows a hex digest. It depends on the text alone, so a touch, a checkout or a move of the
+In flows a script's path, out flows a hex digest. It depends on the text alone, so a touch, a checkout or a move of the
 clone changes nothing, and an edit reruns just the stages whose modules were edited.
 """
 
 import ast
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 
@@ -15,34 +16,42 @@ PLUMBING = {"wellspring", "wellspring.tables", "wellspring.provenance", "wellspr
 
 
 @cache
-def code(*modules: str) -> str:
-    """Return the digest of `modules` and their first-party import closure; `ValueError` names an unknown one."""
-    closure: set[str] = set()
-    waiting = list(modules)
+def code(script: str | Path) -> str:
+    """Return the digest of `script` and its import closure in this library; `FileNotFoundError` where there is none."""
+    closure: set[Path] = set()
+    waiting = [Path(script)]
     while waiting:
-        module = waiting.pop()
-        if module in closure or module in PLUMBING:
-            continue
-        if source(module) is None:
-            raise ValueError(f"{module}: expected a module of {LIBRARY}, found none")
-        closure.add(module)
-        waiting.extend(imports(module))
-    parts = [hashlib.sha256(source(module).read_bytes()).hexdigest() for module in sorted(closure)]
+        file = waiting.pop()
+        if file not in closure:
+            closure.add(file)
+            waiting.extend(source(module) for module in imports(file) - PLUMBING)
+    parts = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in closure)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def imports(module: str) -> set[str]:
-    """Return the modules of this library that `module` imports, at its top or within a function."""
+def imports(file: Path) -> set[str]:
+    """Return the modules of this library that `file` imports, at its top or within a function."""
     found = set()
-    for node in ast.walk(ast.parse(source(module).read_text())):
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.startswith("wellspring") and source(name) is not None}
+    return {name for name in found if name.split(".")[0] == "wellspring" and source(name) is not None}
 
 
 def source(module: str) -> Path | None:
     """Return the file of a module or package of this library, or None."""
     path = LIBRARY.joinpath(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+
+
+def age(folder: Path) -> None:
+    """Set the modification time of the scripts in `folder` to the epoch, where this user may.
+
+    Snakemake reruns a stage whose script file is newer than its results, which after a checkout is all of them. What
+    counts here is the text, by `code`.
+    """
+    for script in folder.glob("*.py"):
+        if script.stat().st_mtime > 0 and os.access(script, os.W_OK):
+            os.utime(script, (0, 0))

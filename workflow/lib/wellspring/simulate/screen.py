@@ -128,9 +128,13 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 def read_screen(path: str | Path) -> Screen:
     """Read and check a screen file; raises ValueError that names the key, what was expected and what was found."""
     path = Path(path)
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    screen = _build(Screen, data, where=str(path))
-    _check(screen, where=str(path))
+    return screen_of(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
+
+
+def screen_of(data: dict, *, where: str) -> Screen:
+    """Check a screen's description as YAML gives it; `where` names it in an error."""
+    screen = _build(Screen, data, where=where)
+    _check(screen, where=where)
     return screen
 
 

@@ -1,0 +1,155 @@
+"""Views: shapes, determinism, what strength 0 leaves alone, and what each part does."""
+
+import dataclasses
+
+import pytest
+import torch
+from wellspring.train import augment, colour, geometry, noise
+
+
+def images(count: int = 4, channels: int = 3, side: int = 32, seed: int = 0) -> torch.Tensor:
+    return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def look(batch: torch.Tensor, recipe: augment.Recipe, *, size: int, seed: int = 0, **over) -> torch.Tensor:
+    count, channels = batch.shape[:2]
+    scales = {"mean": torch.zeros(count, channels), "std": torch.ones(count, channels)} | over
+    return augment.view(batch, recipe, seeded(seed), size=size, **scales)
+
+
+@pytest.mark.parametrize("preset", sorted(augment.PRESETS))
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6])
+def test_views_have_their_shape_and_follow_the_generator(preset, channels):
+    batch = images(channels=channels)
+    one, again, other = (look(batch, augment.recipe(preset), size=24, seed=seed) for seed in (1, 1, 2))
+    assert one.shape == (4, channels, 24, 24)
+    assert one.dtype == torch.float32
+    assert torch.isfinite(one).all()
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_strength_zero_is_the_middle_of_the_image():
+    batch = images()
+    assert torch.allclose(look(batch, augment.Recipe(), size=32), batch, atol=1e-6)
+    assert torch.allclose(look(batch, augment.Recipe(), size=24), batch[:, :, 4:28, 4:28], atol=1e-5)
+
+
+def test_standardising_and_the_window():
+    batch = images()
+    window = torch.rand(32, 32)
+    found = look(
+        batch, augment.Recipe(), size=32, mean=torch.full((4, 3), 0.5), std=torch.full((4, 3), 0.2), window=window
+    )
+    assert torch.allclose(found, (batch - 0.5) / 0.2 * window, atol=1e-5)
+
+
+def test_geometry_is_the_same_for_all_channels():
+    batch = images(channels=1).repeat(1, 3, 1, 1)
+    recipe = augment.Recipe(
+        crop="resized", scale=(0.3, 0.6), flip=True, rotate="free", elastic=20.0, elastic_probability=1.0
+    )
+    found = look(batch, recipe, size=24)
+    assert torch.equal(found[:, 0], found[:, 1])
+    assert torch.equal(found[:, 0], found[:, 2])
+    assert not torch.allclose(found, look(batch, dataclasses.replace(recipe, elastic=0.0), size=24))
+
+
+def test_flips_and_right_turns_only_reorder_pixels():
+    batch = images()
+    found = look(batch, augment.recipe("flips"), size=32)
+    assert torch.allclose(found.flatten(2).sort().values, batch.flatten(2).sort().values, atol=1e-5)
+    assert not torch.allclose(found, batch)
+
+
+def test_a_resized_crop_stays_inside_and_a_smaller_share_is_magnified():
+    rows = torch.linspace(0, 1, 64)[None, None, :, None].expand(200, 1, 64, 64)
+    frame = geometry.frames(200, side=64, size=16, crop="resized", scale=(0.25, 0.25), generator=seeded())
+    corners = frame[:, :, 2].abs() + frame[:, [0, 1], [0, 1]].abs()
+    assert (corners <= 1 + 1e-6).all()
+    span = geometry.sample(rows, frame, size=16)[:, 0]
+    assert torch.allclose(span[:, -1] - span[:, 0], torch.full((200, 16), 30 / 63), atol=1e-3)
+
+
+def test_elastic_displacement_keeps_to_its_amplitude_and_share():
+    field = geometry.elastic(400, size=224, amplitude=6.0, sigma=10.0, probability=0.3, generator=seeded())
+    pixels = field * 112
+    assert 0.2 < float((pixels.flatten(1).abs().amax(dim=1) > 0).float().mean()) < 0.4
+    assert float(pixels.abs().max()) < 6 * 1.6  # bicubic interpolation overshoots its nodes a little
+    steps = (pixels[:, 1:] - pixels[:, :-1]).abs().max()
+    assert float(steps) < 2  # smooth: neighbours never move apart by more than they are wide
+
+
+def test_colour_at_strength_zero_changes_nothing():
+    batch = images()
+    for function in (colour.shift, colour.contrast, colour.drop, colour.gain, colour.bias):
+        assert function(batch, 0.0, seeded()) is batch
+    assert colour.gamma(batch, (1.0, 1.0), seeded()) is batch
+
+
+def test_channels_are_coloured_independently():
+    batch = torch.full((50, 2, 4, 4), 0.5)
+    for changed in (
+        colour.shift(batch, 0.3, seeded()),
+        colour.gamma(batch, (0.5, 1.5), seeded()),
+        colour.contrast(batch, 0.2, seeded()),
+        colour.gain(batch, 0.4, seeded()),
+    ):
+        flat = changed[:, :, 0, 0]
+        assert torch.equal(changed, flat[:, :, None, None].expand_as(changed))
+        assert abs(float(torch.corrcoef(flat.T)[0, 1])) < 0.5
+
+
+def test_drop_never_takes_all_channels():
+    kept = (colour.drop(torch.ones(500, 3, 2, 2), 0.9, seeded())[:, :, 0, 0] > 0).sum(dim=1)
+    assert int(kept.min()) == 1
+    assert float(kept.float().mean()) < 1.5
+
+
+def test_noise_at_strength_zero_changes_nothing():
+    batch = images()
+    for function in (noise.read, noise.vignette, noise.offset):
+        assert function(batch, 0.0, seeded()) is batch
+    for function in (noise.shot, noise.defocus):
+        assert function(batch, (0.0, 0.0), seeded()) is batch
+    for function, strength in ((noise.read, 0.1), (noise.defocus, (1.0, 2.0)), (noise.shot, (50.0, 60.0))):
+        assert torch.allclose(function(batch, strength, seeded(), probability=0.0), batch, atol=1e-6)
+
+
+def test_shot_noise_has_the_variance_of_photons():
+    flat = torch.full((1, 1, 400, 400), 0.25)
+    found = noise.shot(flat, (100.0, 100.0), seeded())
+    assert float(found.mean()) == pytest.approx(0.25, abs=1e-3)
+    assert float(found.var()) == pytest.approx(0.25 / 100, rel=0.02)
+
+
+def test_defocus_equals_a_gaussian_filter():
+    from scipy.ndimage import gaussian_filter
+
+    batch = images(side=40)
+    found = noise.defocus(batch, (1.5, 1.5), seeded())
+    for image, blurred in zip(batch.numpy(), found.numpy(), strict=True):
+        wanted = gaussian_filter(image, sigma=(0, 1.5, 1.5), mode="mirror", radius=(0, 4, 4))
+        assert abs(wanted - blurred).max() < 1e-5
+
+
+def test_vignette_and_offset_keep_to_their_strength():
+    flat = torch.ones(100, 2, 16, 16)
+    found = noise.vignette(flat, 0.1, seeded())
+    assert float(found.min()) >= 0.9 - 1e-5
+    assert float(found.max()) <= 1.1 + 1e-5
+    assert torch.allclose(found.mean(dim=(2, 3)), torch.ones(100, 2), atol=1e-5)
+    raised = noise.offset(flat, 0.03, seeded()) - flat
+    assert 0 <= float(raised.min()) <= float(raised.max()) <= 0.03 + 1e-6
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="augmentation.preset"):
+        augment.recipe("colours")
+    with pytest.raises(ValueError, match="elastik"):
+        augment.recipe("cells", {"elastik": 3})
+    assert augment.recipe("cells", {"blur": [0.1, 0.5]}).blur == (0.1, 0.5)

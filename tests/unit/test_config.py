@@ -1,0 +1,116 @@
+"""The config: defaults, inheritance of encoders, and each mistake named."""
+
+import copy
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from wellspring import config
+from wellspring.describe import keys
+
+SMALL = {"channels": ["DNA", "Actin"], "cells": {"activate": True}, "encoders": {"simclr": {"kind": "simclr"}}}
+
+
+def small(**changes):
+    return {**copy.deepcopy(SMALL), **changes}
+
+
+@pytest.fixture(scope="module")
+def shipped(root):
+    return yaml.safe_load((root / "config" / "config.yaml").read_text())
+
+
+def test_schema_is_valid_and_says_everything():
+    schema = config.schema()
+    Draft202012Validator.check_schema(schema)
+    for section in config.SECTIONS:
+        spec = schema["properties"][section]
+        part = spec["additionalProperties"] if section == "encoders" else spec
+        assert part["additionalProperties"] is False, section
+        assert spec["description"], section
+        for name, value in keys(part):
+            assert value.get("description"), f"{section}.{name}"
+            assert "default" in value or "." in name or section == "encoders", f"{section}.{name}"
+            assert all(len(word) > 1 for word in name.split(".")), (
+                f"{section}.{name}: Snakemake refuses keys of one letter"
+            )
+
+
+def test_defaults_are_filled_in_however_deep_and_are_valid():
+    complete = config.resolve(small())
+    for section in config.SECTIONS:
+        assert section in complete
+    for name, part in keys(config.schema()["properties"]["survey"]):
+        if "default" in part:
+            assert name.split(".")[0] in complete["survey"]
+    assert config.resolve(complete) == complete
+
+
+def test_what_is_written_is_left_alone():
+    written = small(seed=7)
+    complete = config.resolve(written)
+    assert written == small(seed=7)
+    assert complete["seed"] == 7
+    assert complete["channels"] == ["DNA", "Actin"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sede": 1}, r"config: top level: unknown key 'sede' \(did you mean 'seed'\?\); expected one of \["),
+        (
+            {"survey": {"max_exclude": 0.1}},
+            r"config: survey: unknown key 'max_exclude' \(did you mean 'max_excluded'\?\)",
+        ),
+        ({"encoders": {"simclr": {"stepz": 3}}}, r"encoders.simclr: unknown key 'stepz' \(did you mean 'steps'\?\)"),
+        ({"seed": -1}, "config: seed: -1 is less than the minimum of 0"),
+        ({"channels": []}, "config: channels: .*non-empty"),
+        ({"channels": ["DNA", "DNA"]}, "config: channels: .* has non-unique elements"),
+        ({"encoders": {}}, "config: encoders: .*non-empty"),
+        ({"encoders": {"SimCLR": {}}}, "'SimCLR' does not match"),
+        ({"encoders": {"a1": {"like": "b1"}}}, r"encoders.a1.like: expected one of \['a1'\], found 'b1'"),
+        ({"encoders": {"a1": {"like": "b1"}, "b1": {"like": "a1"}}}, "like: expected no circle, found a1 -> b1 -> a1"),
+        (
+            {"cells": {"activate": False}},
+            "encoders.simclr.view.kind: expected tile while cells.activate is false, found cell",
+        ),
+    ],
+)
+def test_mistakes_are_named(change, message):
+    base = small(encoders={"simclr": {"kind": "simclr", "view": {"kind": "cell"}}})
+    with pytest.raises(ValueError, match=message):
+        config.resolve({**base, **change})
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(ValueError) as error:
+        config.resolve(small(sede=1, seed=-1))
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_like_inherits_and_overrides_deeply():
+    encoders = {
+        "base": {"kind": "simclr", "steps": 100, "view": {"kind": "cell", "size": 40}},
+        "half": {"like": "base", "steps": 50},
+        "tiny": {"like": "half", "view": {"size": 20}},
+    }
+    assert config.inherit("tiny", encoders) == {"kind": "simclr", "steps": 50, "view": {"kind": "cell", "size": 20}}
+    assert encoders["base"]["view"]["size"] == 40
+
+
+def test_shipped_config_is_valid_and_states_every_key(shipped):
+    """A reader of config.yaml sees all there is to set; encoders state what differs from their defaults."""
+    config.resolve(shipped)
+    schema = config.schema()["properties"]
+    lacking = [key for key in schema if key not in shipped]
+    for section in set(config.SECTIONS) - {"encoders"}:
+        for name, part in keys(schema[section]):
+            if "default" not in part:
+                continue
+            value = shipped.get(section) or {}
+            for step in name.split("."):
+                if not isinstance(value, dict) or step not in value:
+                    lacking.append(f"{section}.{name}")
+                    break
+                value = value[step]
+    assert lacking == []

@@ -1,0 +1,136 @@
+import itertools
+
+import pandas as pd
+import pytest
+import tifffile
+import yaml
+
+from wellspring import config, illumination, images, index, store, survey, tables
+
+SHEET = {"plate": "P1", "batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": "P1", "time": "48"}
+
+
+def _options(section, root, **over):
+    schema = yaml.safe_load((root / "workflow" / "schemas" / "config" / f"{section}.yaml").read_text())
+    return config._fill(over, schema)
+
+
+def _planes(wells=("A01", "A02"), sites=("1", "2"), channels=("w1", "w2")):
+    rows = [(f"{w}_s{s}_{c}.tif", w, s, c, "1", 0, 9) for w, s, c in itertools.product(wells, sites, channels)]
+    return pd.DataFrame(rows, columns=["path", "well", "site", "channel", "plane", "page", "bytes"])
+
+
+def _wells(wells=("A01", "A02"), kinds=("negcon", "trt")):
+    names = ["Compound", "Concentration", "Perturbation", "moa", "target", "Cell_Line"]
+    frame = pd.DataFrame({"Metadata_Well": wells, "Metadata_pert_type": kinds, "Metadata_donor": "d"})
+    return frame.assign(**{f"Metadata_{name}": None for name in names})
+
+
+def _join(planes, wells, **options):
+    aliases = {"DNA": "w1", "ER": "w2"}
+    return index.join(planes, wells, sheet=SHEET, channels=["DNA", "ER"], aliases=aliases, **options)
+
+
+def test_every_expected_plane_has_a_row(tmp_path):
+    planes = _planes()
+    found = _join(planes.drop(index=[1]), _wells())
+    assert len(found.table) == 8
+    gap = found.table[found.table["Metadata_Path"].isna()]
+    assert gap[["Metadata_Well", "Metadata_Site", "Metadata_Channel"]].to_numpy().tolist() == [["A01", "1", "ER"]]
+    assert found.audit.set_index("Metadata_Well")["Metadata_Channels_Missing"].to_dict() == {"A01": "1:ER", "A02": ""}
+    assert (found.table["Metadata_Cell_Line"] == "U2OS").all()
+    assert (found.table["Metadata_time"] == "48").all()
+    assert (found.table["Metadata_donor"] == "d").all()
+    assert found.verdict.keep
+    for table, frame in (("index", found.table), ("audit", found.audit)):
+        tables.write(frame, tmp_path / f"{table}.parquet", table=table, provenance={})
+    assert tables.read(tmp_path / "index.parquet")["Metadata_Path"].isna().sum() == 1
+    assert found.listing != _join(planes, _wells()).listing
+    assert found.listing == _join(planes.drop(index=[1]).sample(frac=1, random_state=1), _wells()).listing
+
+
+def test_lost_wells_are_an_error_that_lists_them():
+    with pytest.raises(
+        ValueError, match=r"P1: 1 wells have images and no row in the platemap: \['A03'\]; P1: 1 wells have a row"
+    ):
+        _join(_planes(("A01", "A03")), _wells())
+    found = _join(_planes(("A01", "A03")), _wells(), lost_wells="report")
+    assert found.table.groupby("Metadata_Well")["Metadata_Path"].count().to_dict() == {"A01": 4, "A02": 0}
+    audit = found.audit.set_index("Metadata_Well")
+    assert audit["Metadata_In_Images"].to_dict() == {"A01": True, "A02": False, "A03": True}
+    assert audit["Metadata_In_Platemap"].to_dict() == {"A01": True, "A02": True, "A03": False}
+
+
+def test_empty_wells_need_no_images():
+    found = _join(_planes(("A01",)), _wells(kinds=("negcon", "empty")))
+    assert found.table["Metadata_Well"].unique().tolist() == ["A01"]
+
+
+def test_doubled_planes_are_an_error_that_lists_them():
+    planes = pd.concat([_planes(), _planes().head(1).assign(path="again/A01_s1_w1.tif")])
+    with pytest.raises(
+        ValueError, match=r"have planes twice \(\['A01_s1_w1.tif', 'again/A01_s1_w1.tif'\]\): \['A01'\]"
+    ):
+        _join(planes, _wells())
+    found = _join(planes, _wells(), lost_wells="report")
+    assert len(found.table) == 8
+    assert found.audit["Metadata_Doubled"].tolist() == [True, False]
+
+
+def test_bad_plates_have_verdicts():
+    assert _join(_planes(), _wells(kinds=("trt", "trt"))).verdict.reasons == ("no negative controls",)
+    found = _join(_planes(channels=("w1",)), _wells())
+    assert found.verdict.reasons == ("channel ER has no file",)
+    assert found.table["Metadata_Path"].isna().sum() == 4
+
+
+def test_no_channel_at_all_is_a_mistake_of_the_config():
+    with pytest.raises(ValueError, match=r"expected the channels \['w1', 'w2'\], found \['c1', 'c2'\]"):
+        _join(_planes(channels=("c1", "c2")), _wells())
+
+
+def test_expected_sites_can_be_given():
+    found = _join(_planes(sites=("1",)), _wells(), sites=["1", "2"])
+    assert found.audit["Metadata_Sites_Expected"].tolist() == [2, 2]
+    assert found.audit["Metadata_Sites_Found"].tolist() == [1, 1]
+    assert found.table["Metadata_Path"].isna().sum() == 4
+
+
+def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path, root):
+    """BBBC013: 48 wells, 2 channels of 8-bit palette images, through index, survey, illumination and images."""
+    folder = shared_data / "bbbc013"
+    sheet = SHEET | {"plate": "BBBC013", "images": folder / "images", "platemap": folder / "plate_layout.csv"}
+    options = _options(
+        "index",
+        root,
+        pattern=r"(?P<channel>Channel[12])-\d+-(?P<row>[A-H])-(?P<column>\d+)\.tif",
+        channels={"DNA": "Channel2", "GFP": "Channel1"},
+        columns={"concentration": "dose", "pert_type": "role"},
+    )
+    channels = ["DNA", "GFP"]
+    found = index.build(sheet, channels, options)
+    assert len(found.table) == 96
+    assert found.table["Metadata_Path"].notna().all()
+    assert found.verdict.keep
+    seen = survey.run(found.table, sheet["images"], options=_options("survey", root), verdict=found.verdict)
+    assert seen.verdict.keep
+    assert len(survey.kept(seen.table)) == 48
+    light = illumination.light_path(
+        [seen.table], [seen.views], channels=channels, options=_options("illumination", root)
+    )
+    scale = images.write(
+        tmp_path / "p.zarr",
+        index=found.table,
+        surveyed=seen.table,
+        light=light,
+        folder=sheet["images"],
+        plate="BBBC013",
+        channels=channels,
+        options=_options("images", root),
+    )
+    plate = store.open_plate(tmp_path / "p.zarr")
+    assert (len(plate.fields), plate.shape) == (48, (2, 640, 640))
+    assert (scale["high"] > 10 * (scale["low"] + 1)).all()
+    raw = tifffile.TiffFile(sheet["images"] / "Channel2-40-D-04.tif").pages[0].asarray()
+    expected = illumination.correct(raw, light.flat[0], light.dark[0])
+    assert (plate.read("D04", "1", ["DNA"])[0] == expected).all()

@@ -1,0 +1,135 @@
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from wellspring.readers import loaddata, pattern
+
+SIMPLE = r"(?P<well>[A-Z]\d+)_s(?P<site>\d+)_(?P<channel>\w+)\.tif"
+PHENIX = r"r(?P<row>\d+)c(?P<column>\d+)f(?P<site>\d+)p(?P<plane>\d+)-ch(?P<channel>\d+)sk1fk1fl1\.tiff"
+
+
+def _touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not an image")
+
+
+def test_names_are_read_and_files_are_not(tmp_path):
+    _touch(tmp_path, "a/B2_s1_w1.tif", "B2_s2_w1.tif", "notes.txt", ".hidden_B2_s1_w1.tif", "B2_s1_w1.tif.bak")
+    frame = pattern.planes(tmp_path, plate="P", pattern=SIMPLE)
+    assert frame["path"].tolist() == ["B2_s2_w1.tif", "a/B2_s1_w1.tif"]
+    assert frame["well"].tolist() == ["B02", "B02"]
+    assert frame["bytes"].tolist() == [12, 12]
+    assert (frame["plane"] == "1").all()
+
+
+def test_row_and_column_as_numbers(tmp_path):
+    _touch(tmp_path, "r16c24f03p02-ch5sk1fk1fl1.tiff")
+    row = pattern.planes(tmp_path, plate="P", pattern=PHENIX).iloc[0]
+    assert (row["well"], row["site"], row["plane"], row["channel"]) == ("P24", "03", "02", "5")
+
+
+def test_other_plates_are_left(tmp_path):
+    _touch(tmp_path, "P1/A1_s1_w1.tif", "P2/A1_s1_w1.tif")
+    frame = pattern.planes(tmp_path, plate="P2", pattern=rf"(?P<plate>P\d)/{SIMPLE}")
+    assert frame["path"].tolist() == ["P2/A1_s1_w1.tif"]
+
+
+def test_nothing_found_and_no_well(tmp_path):
+    _touch(tmp_path, "x.tif")
+    with pytest.raises(ValueError, match="P: no file in .* found 1 files"):
+        pattern.planes(tmp_path, plate="P", pattern=SIMPLE)
+    with pytest.raises(ValueError, match="expected a group well"):
+        pattern.planes(tmp_path, plate="P", pattern=r"(?P<site>\d)")
+    with pytest.raises(ValueError, match="expected a plate's folder, found nothing"):
+        pattern.planes(tmp_path / "no", plate="P", pattern=SIMPLE)
+
+
+def test_pages(tmp_path):
+    stack = np.zeros((3, 8, 8), np.uint16)
+    tifffile.imwrite(tmp_path / "A1_s1.tif", stack, photometric="minisblack")
+    (tmp_path / "A2_s1.tif").write_bytes(b"broken")
+    name = r"(?P<well>[A-Z]\d+)_s(?P<site>\d+)\.tif"
+    frame = pattern.planes(tmp_path, plate="P", pattern=name, pages="channel")
+    assert frame.groupby("well")["channel"].agg(list).to_dict() == {"A01": ["1", "2", "3"], "A02": ["1", "2", "3"]}
+    assert frame["page"].tolist() == [0, 1, 2] * 2
+    frame = pattern.planes(tmp_path, plate="P", pattern=name, pages="plane")
+    assert frame.loc[frame["well"] == "A01", "plane"].tolist() == ["1", "2", "3"]
+
+
+def test_ome_tiff(tmp_path):
+    pixels = np.arange(2 * 3 * 8 * 8, dtype=np.uint16).reshape(2, 3, 8, 8)
+    metadata = {"axes": "ZCYX", "Channel": {"Name": ["DNA", "ER", "AGP"]}}
+    tifffile.imwrite(tmp_path / "A1.ome.tif", pixels, ome=True, metadata=metadata, photometric="minisblack")
+    frame = pattern.planes(tmp_path, plate="P", pattern=r"(?P<well>[A-Z]\d+)\.ome\.tif", pages="ome")
+    assert frame["channel"].tolist() == ["DNA", "ER", "AGP"] * 2
+    assert frame["plane"].tolist() == ["1"] * 3 + ["2"] * 3
+    with tifffile.TiffFile(tmp_path / "A1.ome.tif") as tiff:
+        assert (tiff.pages[int(frame["page"].iloc[4])].asarray() == pixels[1, 1]).all()
+
+
+def _load_data(folder, name="load_data.csv", **columns):
+    frame = pd.DataFrame(
+        {"Metadata_Plate": ["0012", "0013"], "Metadata_Well": ["a1", "A1"], "Metadata_Site": ["01", "1"], **columns}
+    )
+    path = folder / name
+    frame.to_parquet(path) if name.endswith("parquet") else frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("name", ["load_data.csv", "load_data.csv.gz", "load_data.parquet"])
+def test_loaddata_by_file_and_folder(tmp_path, name):
+    _touch(tmp_path, "Images/x.tiff", "other/x.tiff")
+    table = _load_data(
+        tmp_path,
+        name,
+        FileName_OrigDNA=["x.tiff"] * 2,
+        PathName_OrigDNA=["/home/u/0012/Images/"] * 2,
+        FileName_IllumDNA=["i"] * 2,
+    )
+    frame = loaddata.planes(tmp_path, plate="0012", table=table)
+    assert frame.to_dict("records") == [
+        {"path": "Images/x.tiff", "well": "A01", "site": "01", "channel": "DNA", "plane": "1", "page": 0, "bytes": 12}
+    ]
+
+
+def test_loaddata_by_url_with_a_missing_file(tmp_path):
+    _touch(tmp_path, "x 1.tiff")
+    url = ["s3://bucket/0012/x%201.tiff", ""]
+    table = _load_data(tmp_path, URL_OrigDNA=url, URL_OrigER=["s3://bucket/0012/gone.tiff", ""])
+    frame = loaddata.planes(tmp_path, plate="0012", table=table).set_index("channel")
+    assert frame.loc["DNA", "path"] == "x 1.tiff"
+    assert frame.loc["ER", "path"] is None
+    assert frame.loc["ER", "bytes"] == 0
+
+
+def test_loaddata_mistakes(tmp_path):
+    table = _load_data(tmp_path, FileName_DNA=["gone.tif"] * 2)
+    with pytest.raises(ValueError, match=r"0099: no row in .*\['0012', '0013'\]"):
+        loaddata.planes(tmp_path, plate="0099", table=table)
+    with pytest.raises(ValueError, match="none of the 1 files"):
+        loaddata.planes(tmp_path, plate="0012", table=table)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "expected"),
+    [
+        (
+            "vendor_layout_samples/ImageXpress_exported/9987_Plate_3434",
+            r"TimePoint_1/ZStep_(?P<plane>[1-9]\d*)/\d+_(?P<well>[A-P]\d\d)_s(?P<site>\d)_(?P<channel>w\d)\.TIF",
+            {"well": 2, "site": 2, "channel": 3},
+        ),
+        ("nf1_jump_pccma_fov_samples/JUMP_plate_BR00117006/images/orig", PHENIX, {"well": 1, "site": 1, "channel": 3}),
+        (
+            "nf1_jump_pccma_fov_samples/NF1_cellpainting_data_shrunken/Plate_2_images",
+            r"(?P<well>[A-H]\d+)_01_\d_(?P<site>\d)_(?P<channel>[A-Z]+)_001\.tif",
+            {"well": 5, "channel": 3},
+        ),
+    ],
+)
+def test_real_exports(shared_data, folder, name, expected):
+    frame = pattern.planes(shared_data / folder, plate="P", pattern=name)
+    assert {key: frame[key].nunique() for key in expected} == expected
+    assert not frame.duplicated(["well", "site", "channel", "plane"]).any()

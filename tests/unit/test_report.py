@@ -1,0 +1,174 @@
+"""The report's page: escaping, self-containment, missing inputs, no plate left, bytes."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from report_screen import HOSTILE, fabricate
+from wellspring.report import gather, page
+from wellspring.report.page import block
+
+OPTIONAL = (
+    "audit",
+    "views",
+    "illumination",
+    "cells",
+    "crops",
+    "crop_tables",
+    "history",
+    "cards",
+    "consensus",
+    "per_item",
+    "summary",
+    "features",
+)
+
+
+@pytest.fixture(scope="module")
+def options(request: pytest.FixtureRequest) -> dict:
+    """Return the report section's defaults."""
+    spec = yaml.safe_load((request.config.rootpath / "workflow/schemas/config/report.yaml").read_text())
+    return {name: part["default"] for name, part in spec["properties"].items()} | {
+        "sample_groups": 6,
+        "sample_cells": 2,
+    }
+
+
+@pytest.fixture(scope="module")
+def screen_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict]:
+    """Return a small made-up screen of three plates, one of them left out."""
+    return fabricate(tmp_path_factory.mktemp("screen"), rows=4, columns=8)
+
+
+@pytest.fixture(scope="module")
+def report(screen_files: tuple[dict, dict], options: dict) -> page.Report:
+    """Return the report of that screen."""
+    inputs, names = screen_files
+    return page.build(gather.gather(inputs, **names), options=options)
+
+
+class Elements(HTMLParser):
+    """Collect start tags with their attributes, and check that they are closed."""
+
+    VOID = ("meta", "input", "img", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:  # noqa: D102
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:  # noqa: D102
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: D102
+        assert self.open.pop() == tag
+
+
+def test_page_names_the_left_out_plate_before_anything_else(report: page.Report):
+    text = report.page
+    assert "62 % of the images are bad" in text
+    assert text.index("Left out of the results") < text.index("What holds") < text.index("What can not be concluded")
+    assert "position coincide" in text
+
+
+def test_hostile_names_are_text(report: page.Report):
+    assert HOSTILE not in report.page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in report.page
+    assert "\\u003cscript\\u003ealert(1)" in report.page
+    assert HOSTILE not in report.map and HOSTILE not in report.plates
+
+
+def test_page_is_well_formed_and_reaches_nothing_outside(report: page.Report):
+    elements = Elements(report.page)
+    assert not elements.open
+    for tag, attributes in elements.found:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/")), (tag, attributes)
+        assert tag not in ("link", "iframe", "object", "embed")
+        assert not any(name.startswith("on") for name in attributes)
+    addresses = set(re.findall(r"https?://[^\s\"'<]+", report.page))
+    assert addresses <= {"http://www.w3.org/2000/svg"}
+    assert "url(" not in report.page and "@import" not in report.page
+    assert len(report.page) < 5_000_000
+
+
+def test_ids_are_unique_and_links_lead_somewhere(report: page.Report):
+    elements = Elements(report.page).found
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {attributes["href"][1:] for tag, attributes in elements if tag == "a"} <= set(ids)
+
+
+def test_same_input_gives_the_same_bytes(screen_files: tuple[dict, dict], options: dict, report: page.Report):
+    inputs, names = screen_files
+    assert page.build(gather.gather(inputs, **names), options=options) == report
+
+
+def test_drawings_are_files_of_their_own(report: page.Report):
+    for text in (report.map, report.plates):
+        root = ElementTree.fromstring(text)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    header, first = report.metrics.splitlines()[:2]
+    assert header.startswith("encoder,metric,level,value,low,high,n,n_undefined,chance")
+    assert first.split(",")[0] == "sslprofiler"
+
+
+@pytest.mark.parametrize("absent", [*OPTIONAL, "all"])
+def test_missing_optional_inputs(screen_files: tuple[dict, dict], options: dict, absent: str):
+    inputs, names = screen_files
+    left = {key: files for key, files in inputs.items() if key != absent and not (absent == "all" and key in OPTIONAL)}
+    text = page.build(gather.gather(left, **names), options=options).page
+    assert not Elements(text).open
+    assert "62 % of the images are bad" in text
+
+
+def test_no_plate_is_left(tmp_path: Path, options: dict):
+    inputs, names = fabricate(tmp_path, plates=2, bad=2, rows=4, columns=8)
+    report = page.build(gather.gather(inputs, **names), options=options)
+    text = report.page
+    assert not Elements(text).open
+    assert re.search(r"<strong>P1</strong>", text) and re.search(r"<strong>P2</strong>", text)
+    assert "No plate is left" in text
+    ElementTree.fromstring(report.map)
+
+
+def test_one_plate_one_encoder_without_cells(tmp_path: Path, options: dict):
+    inputs, names = fabricate(tmp_path, plates=1, bad=0, encoders=("timm",), cells=False, rows=4, columns=8)
+    text = page.build(gather.gather(inputs, **names), options=options).page
+    assert not Elements(text).open
+    assert "Left out of the results" not in text
+    assert "cells were not segmented" in text
+    assert "untrained encoder" in text
+
+
+def test_nothing_at_all(options: dict):
+    empty = gather.gather({}, plates=[], encoders=[], channels=[])
+    report = page.build(empty, options=options)
+    assert not Elements(report.page).open
+    for text in (report.map, report.plates):
+        ElementTree.fromstring(text)
+
+
+def test_plate_absent_from_the_profiles_is_left_out(screen_files: tuple[dict, dict]):
+    inputs, names = screen_files
+    more = gather.gather(inputs, **{**names, "plates": [*names["plates"], "P9"]})
+    assert more.verdicts["P9"].reasons == ("it is not among the aligned profiles",)
+
+
+def test_json_block_can_not_end_its_element():
+    assert "<" not in block(["</script><!--", HOSTILE, "a & b"]) and "&" not in block("a & b")
+
+
+def test_page_states_the_seed_and_digests_without_dates(report: page.Report):
+    assert "Seed 1." in report.page
+    assert re.search(r"<code>[0-9a-f]{64}</code>", report.page)
+    assert not re.search(r"\b20\d\d-\d\d-\d\d\b", report.page)

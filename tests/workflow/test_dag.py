@@ -1,0 +1,142 @@
+"""The DAG, by dry runs: which jobs there are with cells on and off, several encoders, batches, modules and profiles."""
+
+import pandas as pd
+import pytest
+import screens
+
+A_PLATE = ("index", "survey", "images")
+A_PLATE_AND_ENCODER = ("embed", "profile", "align")
+AN_ENCODER = ("train", "fit", "consensus", "evaluate")
+TILES = {"kind": "simclr", "view": {"kind": "tile"}}
+CELLS = {"kind": "simclr", "view": {"kind": "cell"}}
+
+
+def only(folder, *, cells: bool, encoders: dict, sheet=None):
+    """Make a screen whose encoders are just `encoders`."""
+    screens.make(folder, changes={"cells": {"activate": cells}, "encoders": None}, sheet=sheet)
+    screens.change(folder, {"encoders": encoders})
+    return folder
+
+
+@pytest.fixture
+def fabricated(tmp_path):
+    return screens.fabricate(tmp_path, ["P1", "P2", "P3"])
+
+
+def expected(plates: int, encoders: int, *, cells: bool, **further: int) -> dict[str, int]:
+    jobs = dict.fromkeys(A_PLATE, plates) | dict.fromkeys(A_PLATE_AND_ENCODER, plates * encoders)
+    jobs |= dict.fromkeys(AN_ENCODER, encoders) | {"illumination": plates, "report": 1, "verdict": 1}
+    if cells:
+        jobs |= {"cells": plates, "crops": plates}
+    return {**jobs, **further}
+
+
+@pytest.mark.parametrize("names", [["simclr"], ["simclr", "other", "third"]])
+@pytest.mark.parametrize("cells", [True, False])
+def test_jobs_a_plate_and_jobs_an_encoder(tmp_path, fabricated, cells, names):
+    encoders = dict.fromkeys(names, CELLS if cells else TILES)
+    folder = only(tmp_path, cells=cells, encoders=encoders, sheet=fabricated)
+    assert screens.planned(folder) == expected(3, len(names), cells=cells)
+
+
+def test_cells_and_tiles_side_by_side(tmp_path, fabricated):
+    folder = only(
+        tmp_path,
+        cells=True,
+        encoders={"ones": CELLS, "others": TILES, "random": {"like": "ones", "steps": 0}},
+        sheet=fabricated,
+    )
+    assert screens.planned(folder) == expected(3, 3, cells=True)
+    tiles = screens.planned(folder, "results/align/others.parquet")
+    assert "crops" not in tiles
+
+
+def test_plates_of_one_light_path_share_a_flat_field(tmp_path, fabricated):
+    sheet = fabricated.assign(optics=["scope", "scope", ""])
+    folder = only(tmp_path, cells=False, encoders={"ones": TILES}, sheet=sheet)
+    assert screens.planned(folder) == expected(3, 1, cells=False, illumination=2)
+
+
+def test_roles(tmp_path, fabricated):
+    sheet = fabricated.assign(role=["fit", "project", "no"])
+    folder = only(tmp_path, cells=True, encoders={"ones": CELLS}, sheet=sheet)
+    assert screens.planned(folder) == expected(2, 1, cells=True)
+    assert screens.planned(folder, "results/train/ones/encoder.json")["crops"] == 1
+    assert screens.planned(folder, "results/fit/ones.npz")["profile"] == 1
+
+
+def test_the_shipped_screen(root, tmp_path):
+    folder = screens.make(tmp_path)
+    jobs = screens.planned(folder)
+    assert jobs["simulate"] == jobs["index"] == 4
+    assert {"cells", "crops", "train", "report"} <= jobs.keys()
+    assert screens.read_sheet(folder)["batch"].nunique() == 2
+
+
+def test_until_and_a_stage_name(tmp_path, fabricated):
+    folder = only(tmp_path, cells=True, encoders={"ones": CELLS}, sheet=fabricated)
+    assert screens.planned(folder, "--until", "images").keys() == {"index", "survey", "illumination", "images"}
+
+
+def test_profile_slurm_as_typed_from_the_root(root, tmp_path):
+    """The link in the root is what makes the bare name work; no cluster is needed to plan."""
+    folder = screens.make(tmp_path)
+    done = screens.snakemake("-n", "--profile", "slurm", cwd=folder)
+    assert done.returncode == 0, done.stdout
+    train = done.stdout.split("rule train:")[1].split("\nrule ")[0]
+    assert "slurm_partition=gpu" in train
+    assert "threads: 8" in train
+    images = done.stdout.split("rule images:")[1].split("\nrule ")[0]
+    assert "slurm_partition=cpu" in images
+
+
+MODULE = """\
+configfile: "mine.yaml"
+
+
+module wellspring:
+    snakefile:
+        "{snakefile}"
+    config:
+        config
+
+
+use rule * from wellspring as wellspring_*
+
+
+rule all:
+    default_target: True
+    input:
+        rules.wellspring_all.input,
+"""
+
+
+def test_as_a_module_with_the_config_passed_in(root, tmp_path, fabricated):
+    folder = only(tmp_path, cells=True, encoders={"ones": CELLS}, sheet=fabricated)
+    (folder / "config" / "config.yaml").rename(folder / "mine.yaml")
+    (folder / "Snakefile").write_text(MODULE.format(snakefile=root / "Snakefile"))
+    jobs = screens.planned(folder, workflow=folder)
+    assert jobs.pop("wellspring_all", 1) == 1
+    assert {name.removeprefix("wellspring_"): count for name, count in jobs.items()} == expected(3, 1, cells=True)
+
+
+def test_a_module_may_put_its_results_elsewhere(root, tmp_path, fabricated):
+    folder = only(tmp_path, cells=False, encoders={"ones": TILES}, sheet=fabricated)
+    (folder / "config" / "config.yaml").rename(folder / "mine.yaml")
+    text = MODULE.format(snakefile=root / "Snakefile").replace(
+        "    config:\n", '    pathvars:\n        results="out",\n    config:\n', 1
+    )
+    (folder / "Snakefile").write_text(text)
+    done = screens.snakemake("-n", "--cores", "2", cwd=folder, workflow=folder)
+    assert done.returncode == 0, done.stdout
+    assert "out/report/index.html" in done.stdout
+    assert " results/" not in done.stdout
+
+
+def test_a_relative_sheet_is_the_screens_own(tmp_path, fabricated):
+    """With `-d` the config and the sheet of that folder count, not those of the clone."""
+    folder = only(tmp_path, cells=False, encoders={"ones": TILES}, sheet=fabricated)
+    (folder / "config" / "plates.tsv").rename(folder / "mine.csv")
+    pd.read_csv(folder / "mine.csv", sep="\t").to_csv(folder / "mine.csv", index=False)
+    screens.change(folder, {"plates": "mine.csv"})
+    assert screens.planned(folder)["index"] == 3

@@ -1,0 +1,80 @@
+"""Mistakes in config and sheet stop before any job, and say what to change."""
+
+import pytest
+import screens
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return screens.make(tmp_path, sheet=screens.fabricate(tmp_path, ["P1", "P2"]))
+
+
+def edit(folder, **columns):
+    """Change the first row of the screen's sheet."""
+    sheet = screens.read_sheet(folder)
+    for name, value in columns.items():
+        sheet.loc[0, name] = value
+    screens.write_sheet(folder, sheet)
+
+
+def test_unknown_config_key_comes_with_the_nearest_known(folder):
+    screens.change(folder, {"survey": {"max_exclude": 0.1}})
+    assert "survey: unknown key 'max_exclude' (did you mean 'max_excluded'?)" in screens.refusal(folder)
+
+
+def test_unknown_config_key_on_the_command_line(folder):
+    assert "unknown key 'sede' (did you mean 'seed'?)" in screens.refusal(folder, "--config", "sede=3")
+
+
+def test_sheet_with_a_missing_column(folder):
+    screens.write_sheet(folder, screens.read_sheet(folder).drop(columns="platemap"))
+    assert "config/plates.tsv: expected the columns ['platemap'], found ['plate', 'images'" in screens.refusal(folder)
+
+
+def test_doubled_plate(folder):
+    edit(folder, plate="P2")
+    assert "config/plates.tsv: expected each plate once, found ['P2'] more than once" in screens.refusal(folder)
+
+
+def test_path_that_does_not_exist(folder):
+    edit(folder, images="raw/lost")
+    text = screens.refusal(folder)
+    assert "config/plates.tsv: plate P1: expected images at 'raw/lost', found no such file or folder" in text
+
+
+def test_foreign_row_that_points_into_the_demo_folder(folder):
+    edit(folder, images="results/demo/P1")
+    text = screens.refusal(folder)
+    assert "config/plates.tsv: plate P1: expected images outside of the demo's folder" in text
+    assert "deleted and made again" in text
+
+
+def test_demo_plate_under_the_name_of_another(folder):
+    edit(folder, plate="B1_A549", images="results/demo/B1_U2OS")
+    assert "plate B1_A549: expected images outside of the demo's folder" in screens.refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["../P1", "$(touch owned)"])
+def test_plate_name_with_shell_and_path_characters(folder, name):
+    edit(folder, plate=name)
+    text = screens.refusal(folder)
+    assert "config/plates.tsv: row 2: expected a plate of letters, digits, `.`, `_` and `-`" in text
+    assert f"found {name!r}" in text
+    assert not list(folder.rglob("owned"))
+
+
+def test_encoder_like_one_that_is_not_there(folder):
+    screens.change(folder, {"encoders": {"copy": {"like": "simclir"}}})
+    text = screens.refusal(folder)
+    assert "encoders.copy.like: expected one of [" in text
+    assert "found 'simclir'" in text
+
+
+def test_encoders_that_are_like_each_other(folder):
+    screens.change(folder, {"encoders": {"one": {"like": "two"}, "two": {"like": "one"}}})
+    assert "like: expected no circle, found one -> two -> one" in screens.refusal(folder)
+
+
+def test_cell_encoder_without_cells(folder):
+    screens.change(folder, {"cells": {"activate": False}, "encoders": {"simclr": {"view": {"kind": "cell"}}}})
+    assert "view.kind: expected tile while cells.activate is false, found cell" in screens.refusal(folder)

@@ -1,0 +1,209 @@
+"""Style: linters, the lock, the conda environments, the profile, the README's blocks, what must not be in the tree."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from screens import snakemake
+from wellspring import code
+
+STANDARD = sys.stdlib_module_names
+# What is imported under another name than it is installed.
+INSTALLED_AS = {
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "ome_zarr": "ome-zarr",
+}
+
+
+def blocks(path: Path) -> list[str]:
+    return re.findall(r"^```\w*\n(.*?)^```$", path.read_text(), re.M | re.S)
+
+
+def lock(root: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (root / "requirements.lock").read_text(), re.M))
+
+
+def torch_of(root: Path) -> dict[str, str]:
+    return dict(re.findall(r"(torch\w*)==(\S+)", blocks(root / "README.md")[0]))
+
+
+def rule_files(root: Path) -> list[Path]:
+    return sorted((root / "workflow" / "rules").glob("*.smk"))
+
+
+def call(*command: str, cwd: Path) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ruff(root):
+    call(sys.executable, "-m", "ruff", "check", cwd=root)
+    call(sys.executable, "-m", "ruff", "format", "--check", cwd=root)
+
+
+def test_snakefmt(root):
+    call(sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow/rules", cwd=root)
+
+
+def test_snakemake_lint(root):
+    done = snakemake("--lint", cwd=root)
+    assert done.returncode == 0, done.stdout
+
+
+def test_lock_pins_by_hash_and_names_no_registry(root):
+    text = (root / "requirements.lock").read_text()
+    assert not re.search(r"https?://|--index-url|--extra-index-url|--find-links|--trusted-host", text)
+    entries = [entry for entry in re.split(r"\n(?=[^\s#])", text) if re.match(r"[\w.-]+==", entry)]
+    assert len(entries) > 100
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert not {"torch", "torchvision", "triton"} & lock(root).keys()
+
+
+def test_lock_meets_every_requirement(root):
+    """Nothing that pyproject.toml asks for is missing from the lock or the README's torch line."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    pinned = {**lock(root), **torch_of(root)}
+    for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        wanted = Requirement(line)
+        found = pinned.get(wanted.name.lower())
+        assert found is not None, f"{line}: not in the lock"
+        assert wanted.specifier.contains(found), f"{line}: the lock has {found}"
+
+
+@pytest.mark.parametrize("name", ["core", "cells", "torch"])
+def test_conda_environments_equal_the_lock(root, name):
+    environment = yaml.safe_load((root / "envs" / f"{name}.yaml").read_text())
+    assert "nodefaults" in environment["channels"]
+    pinned = {**lock(root), **torch_of(root)}
+    stated = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    for line in stated:
+        package, version = line.split("==")
+        assert pinned.get(package) == version, f"{name}: {line}: the lock has {pinned.get(package)}"
+    assert stated == sorted(stated)
+
+
+def imported(source: Path) -> set[str]:
+    """Return the packages, other than this library, that a script and all beneath it import."""
+    waiting, seen, foreign = [source], set(), set()
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        waiting.extend(code.source(module) for module in code.imports(file))
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            foreign |= {name.split(".")[0] for name in names}
+    return foreign - STANDARD - {"snakemake", "wellspring"}
+
+
+def test_conda_environments_hold_what_their_scripts_import(root):
+    lacking = []
+    for file in rule_files(root):
+        text = file.read_text()
+        for environment, script in re.findall(
+            r'conda:\s+"../../envs/(\w+).yaml".*?script:\s+"../scripts/(\w+).py"', text, re.S
+        ):
+            listed = re.findall(r"- ([\w-]+)==", (root / "envs" / f"{environment}.yaml").read_text())
+            for name in imported(root / "workflow" / "scripts" / f"{script}.py"):
+                if INSTALLED_AS.get(name, name) not in listed:
+                    lacking.append(f"{script}: {name} is not in envs/{environment}.yaml")
+    assert lacking == []
+
+
+def test_rule_script_log_and_benchmark_bear_one_name(root):
+    for file in rule_files(root):
+        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", file.read_text(), re.M | re.S):
+            assert f'"../scripts/{name}.py"' in body, name
+            assert f'code=code("{name}")' in body, f"{name}: a change of its code would rerun nothing"
+            folder = "report" if name == "verdict" else name
+            assert f'"<logs>/{folder}/' in body, name
+            assert f'"<benchmarks>/{folder}/' in body, name
+        if file.stem != "common":
+            assert "def " not in file.read_text(), file
+            assert f"rule {file.stem}:" in file.read_text(), file
+
+
+def test_library_knows_nothing_of_snakemake(root):
+    for file in sorted((root / "workflow" / "lib").rglob("*.py")):
+        text = file.read_text()
+        assert not re.search(r"^\s*(import|from) snakemake", text, re.M), file
+        assert not re.search(
+            r"^\s*(import|from) pickle|np\.load\([^)]*allow_pickle=True|weights_only=False", text, re.M
+        ), file
+        assert len(text.splitlines()) <= 300, f"{file}: one idea a module, 300 lines at most"
+        assert ast.get_docstring(ast.parse(text)), file
+
+
+def test_scripts_are_short_and_guarded(root):
+    for file in sorted((root / "workflow" / "scripts").glob("*.py")):
+        text = file.read_text()
+        assert 'if __name__ == "__main__":' in text, file
+        assert "log_to(snakemake.log[0])" in text, file
+
+
+def test_no_default_profile_and_the_slurm_link(root):
+    assert not (root / "profiles" / "default").exists()
+    assert (root / "slurm").is_symlink()
+    assert (root / "slurm" / "config.yaml").samefile(root / "profiles" / "slurm" / "config.yaml")
+
+
+def test_profile_names_options_and_rules_that_exist(root):
+    profile = yaml.safe_load((root / "profiles" / "slurm" / "config.yaml").read_text())
+    known = snakemake("--help", cwd=root).stdout
+    for key in profile:
+        assert re.search(rf"--{key}\b", known), f"profiles/slurm: {key}: expected an option of snakemake"
+    rules = {name for file in rule_files(root) for name in re.findall(r"^rule (\w+):", file.read_text(), re.M)}
+    assert set(profile["set-resources"]) | set(profile["set-threads"]) <= rules
+    gpu = {
+        name
+        for file in rule_files(root)
+        for name in re.findall(r"^rule (\w+):(?=.*^        gpu=)", file.read_text(), re.M | re.S)
+    }
+    assert {name for name, set_ in profile["set-resources"].items() if set_.get("slurm_partition") == "gpu"} == gpu
+
+
+def test_every_line_of_the_profile_has_its_reason(root):
+    lines = (root / "profiles" / "slurm" / "config.yaml").read_text().split("\n\n")
+    for paragraph in lines:
+        assert paragraph.lstrip().startswith("#") or re.match(r"\S+:\n\s+#", paragraph.lstrip()), paragraph
+
+
+def test_readme_blocks_are_the_run_and_the_test_command(root):
+    run, test, *_ = blocks(root / "README.md")
+    *setup, last = run.split(" &&\n")
+    assert last == "snakemake --cores all\n"
+    *setup_of_tests, check = test.split(" &&\n")
+    assert setup_of_tests == setup
+    assert check == 'pytest -m "not slow and not gpu and not slurm"\n'
+    assert "--require-hashes -r requirements.lock" in run
+    for block in (run, test):
+        assert subprocess.run(["bash", "-n"], input=block, text=True, check=False).returncode == 0
+
+
+def test_readme_links_lead_somewhere(root):
+    for page in ("README.md", "profiles/README.md", "benchmarks/README.md", "config/README.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (root / page).read_text()):
+            assert (root / page).parent.joinpath(target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_nothing_large_or_made_is_tracked(root):
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git clone")
+    files = [root / name for name in done.stdout.split("\0") if name]
+    assert [file for file in files if file.is_file() and file.stat().st_size > 2**20] == []
+    assert [file for file in files if "results" in file.relative_to(root).parts] == []

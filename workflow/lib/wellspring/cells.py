@@ -1,0 +1,191 @@
+"""A plate of pixels in, label images of its nuclei and cells and one row a cell out.
+
+Whatever makes the label images, the table is the same: nucleus and cell that bear one number are one cell; cells at the
+border or of unlikely size are flagged, never dropped. What is fitted on the plate before the first field (the nucleus
+diameter, the floors of the thresholds) comes from a spread of its fields, so that an empty field stays empty.
+"""
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from wellspring import segment
+from wellspring.intensity import scale
+from wellspring.store import LabelWriter, PlateImages
+from wellspring.views import pixels
+
+logger = logging.getLogger(__name__)
+
+SAMPLE = 24  # fields that diameter and floors are estimated on; more change neither on the plates looked at
+PLAIN = ("otsu_factor", "smoothing", "window", "edge", "split", "reach", "ring", "hole", "growth", "smallest")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How one plate is segmented: its channels, the limits of the cytoplasm channels (c,), and the options in px."""
+
+    nuclei: str
+    cytoplasm: tuple[str, ...]
+    low: np.ndarray
+    high: np.ndarray
+    options: segment.Options
+    small: float
+    large: float
+
+    def read(self, images: PlateImages, well: str, site: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read DNA (H, W) uint16 and cytoplasm (H, W) float32, the mean of its scaled channels, or None."""
+        field = images.read(well, site, [self.nuclei, *self.cytoplasm])
+        if not self.cytoplasm:
+            return field[0], None
+        return field[0], scale(field[1:], self.low, self.high).mean(axis=0)
+
+
+def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Mapping[str, object]) -> Setting:
+    """Return the setting of a plate from config section ``cells``, its intensity table and a spread of its fields.
+
+    Raises
+    ------
+    ValueError
+        A channel that the plate does not have, an unknown method, or micrometres without a pixel size.
+    """
+    if options["method"] != "threshold":
+        raise ValueError(f"cells.method: expected threshold, found {options['method']!r}")
+    chosen = options["cytoplasm"] or []
+    cytoplasm = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+    for key, names in (("nuclei", (options["nuclei"],)), ("cytoplasm", cytoplasm)):
+        for name in names:
+            if name not in images.channels:
+                raise ValueError(f"{images.plate}: cells.{key}: no channel {name!r}; there are {images.channels}")
+    limits = intensity.set_index("Metadata_Channel").loc[list(cytoplasm), ["low", "high"]].to_numpy()
+    plain = {name: options[name] for name in PLAIN}
+    setting = Setting(
+        nuclei=options["nuclei"],
+        cytoplasm=cytoplasm,
+        low=limits[:, 0],
+        high=limits[:, 1],
+        options=segment.Options(diameter=1.0, **plain),
+        small=options["small"],
+        large=options["large"],
+    )
+    spread = np.unique(np.linspace(0, len(images.fields) - 1, SAMPLE).round().astype(int)) if images.fields else []
+    fields = [setting.read(images, *images.fields[number]) for number in spread]
+    dna = [field[0] for field in fields]
+    if options["nucleus_diameter"] is None:
+        diameter = segment.estimate_diameter(dna)
+        logger.info("%s: nucleus diameter estimated at %.1f px on %d fields", images.plate, diameter, len(dna))
+    else:
+        diameter = pixels(
+            options["nucleus_diameter"],
+            unit=options["unit"],
+            pixel_size=images.pixel_size,
+            what=f"{images.plate}: cells.nucleus_diameter",
+        )
+    share = options["floor"]
+    floors = {"floor": segment.plate_floor(dna, diameter=diameter, share=share)}
+    if cytoplasm:
+        stains = [field[1] for field in fields]
+        floors["cytoplasm_floor"] = segment.plate_floor(stains, diameter=diameter, share=share)
+    return replace(setting, options=segment.Options(diameter=diameter, **floors, **plain))
+
+
+def segment_plate(
+    images: PlateImages, intensity: pd.DataFrame, path: str | Path, *, options: Mapping[str, object], threads: int = 1
+) -> pd.DataFrame:
+    """Segment all fields of a plate, write its labels to `path` (an HCS plate), and return the table ``cells``.
+
+    Fields are worked on by `threads` threads; neither labels nor rows depend on their number.
+    """
+    setting = settle(images, intensity, options=options)
+    with LabelWriter(path, plate=images.plate, source=str(images.path.name), pixel_size=images.pixel_size) as writer:
+
+        def work(field: tuple[str, str]) -> pd.DataFrame:
+            well, site = field
+            nuclei, cells = segment.threshold(*setting.read(images, well, site), options=setting.options)
+            writer.write(well, site, {"nuclei": nuclei, "cells": cells})
+            rows = table(nuclei, cells, diameter=setting.options.diameter, small=setting.small, large=setting.large)
+            return rows.assign(Metadata_Plate=images.plate, Metadata_Well=well, Metadata_Site=site)
+
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            frames = list(pool.map(work, images.fields))
+    empty = np.zeros((1, 1), dtype=np.uint32)
+    key = {"Metadata_Plate": images.plate, "Metadata_Well": "", "Metadata_Site": ""}
+    nothing = table(empty, empty, diameter=1.0).assign(**key)  # no rows, but the columns, for a plate without fields
+    frame = pd.concat(frames or [nothing], ignore_index=True)
+    logger.info("%s: %d cells in %d fields", images.plate, len(frame), len(images.fields))
+    return frame
+
+
+def table(
+    nuclei: np.ndarray, cells: np.ndarray, *, diameter: float, small: float = 0.25, large: float = 4.0
+) -> pd.DataFrame:
+    """Return one row a cell of a field's label images.
+
+    Parameters
+    ----------
+    nuclei, cells
+        (H, W) unsigned labels, 0 the background; the same number is the same cell. A number in one image only is a
+        row too, not matched.
+    diameter, small, large
+        Typical nucleus diameter (px); a nucleus below `small` or above `large` times its disc is flagged.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of the table ``cells`` without plate, well and site; sorted by ``Metadata_Cell``. The centre is the
+        nucleus' centroid, or the cell's where there is no nucleus; the box is that of cell and nucleus, half open.
+    """
+    if nuclei.shape != cells.shape:
+        raise ValueError(f"label images: expected one shape, found {nuclei.shape} and {cells.shape}")
+    count = int(max(nuclei.max(initial=0), cells.max(initial=0))) + 1
+    areas = [np.bincount(labels.ravel(), minlength=count) for labels in (nuclei, cells)]
+    numbers = np.flatnonzero((areas[0] + areas[1])[1:]) + 1
+    nucleus, cell = (area[numbers] for area in areas)
+    centre = np.where(nucleus[:, None] > 0, _centroids(nuclei, count)[numbers], _centroids(cells, count)[numbers])
+    boxes = _boxes(np.where(cells > 0, cells, nuclei), numbers)
+    height, width = nuclei.shape
+    disc = np.pi / 4 * diameter**2
+    border = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2] == height) | (boxes[:, 3] == width)
+    flags = {
+        "border": border,
+        "small": (nucleus > 0) & (nucleus < small * disc),
+        "large": nucleus > large * disc,
+        "unmatched": (nucleus == 0) | (cell == 0),
+    }
+    named = np.array(list(flags))
+    return pd.DataFrame(
+        {
+            "Metadata_Cell": numbers.astype(np.int32),
+            "Metadata_Center_Y": centre[:, 0].astype(np.float32),
+            "Metadata_Center_X": centre[:, 1].astype(np.float32),
+            "Metadata_Box_Y0": boxes[:, 0],
+            "Metadata_Box_X0": boxes[:, 1],
+            "Metadata_Box_Y1": boxes[:, 2],
+            "Metadata_Box_X1": boxes[:, 3],
+            "Metadata_Nucleus_Area": nucleus.astype(np.int32),
+            "Metadata_Cell_Area": cell.astype(np.int32),
+            "Metadata_Matched": (nucleus > 0) & (cell > 0),
+            "Metadata_Border": border,
+            "Metadata_Flags": [";".join(named[row]) for row in np.stack(list(flags.values()), axis=1)],
+        }
+    )
+
+
+def _centroids(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the centroid (y, x) of each label 0 ... count - 1, (count, 2); 0 for one that is absent."""
+    flat = labels.ravel()
+    total = np.maximum(np.bincount(flat, minlength=count), 1)
+    axes = (np.repeat(np.arange(labels.shape[0]), labels.shape[1]), np.tile(np.arange(labels.shape[1]), len(labels)))
+    return np.stack([np.bincount(flat, axis, minlength=count) / total for axis in axes], axis=1)
+
+
+def _boxes(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return the half-open boxes (y0, x0, y1, x1) of the labels `numbers`, (n, 4) int32."""
+    found = ndimage.find_objects(labels.astype(np.int32))
+    boxes = [[box.start for box in found[n - 1]] + [box.stop for box in found[n - 1]] for n in numbers]
+    return np.array(boxes, dtype=np.int32).reshape(-1, 4)

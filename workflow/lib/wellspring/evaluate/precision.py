@@ -1,0 +1,93 @@
+"""Average precision with ties, its expectation, and the null distribution of a group's mean average precision.
+
+In flow similarities, out flow precisions and p-values. Agrees with copairs 0.5.5 where no similarities tie, and with
+scikit-learn always: tied pairs enter the ranking together. (copairs ranks positives first among ties, so that
+profiles that are all alike would get a perfect score.)
+
+The null is the mean average precision of random similarities laid on the group's own graph of pairs: the
+similarity of two replicates is one number that stands in both of their lists. This sharing makes the members' average
+precisions depend on each other. Ignoring it (members drawn independently) gives, on four replicates of noise against
+twelve controls, 9.2 % of p below .05 and 2.4 % below .005; repeating one member's null (copairs 0.5.5) gives .9 %
+and .03 %; sharing gives 5.8 % and .5 %.
+"""
+
+import numpy as np
+
+CELLS_AT_ONCE = 2_000_000
+CELLS_IN_ALL = 30_000_000
+MEMBERS = 48
+DRAWS_AT_LEAST = 1000
+TOLERANCE = 1e-9
+
+
+def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Return the average precision of similarities to positives (k,) among those to negatives (n,)."""
+    ranked_positive, ranked_negative = np.sort(positive), np.sort(negative)
+    hits = len(positive) - np.searchsorted(ranked_positive, positive, side="left")
+    misses = len(negative) - np.searchsorted(ranked_negative, positive, side="left")
+    return float(np.mean(hits / (hits + misses)))
+
+
+def expected(positives: np.ndarray | int, total: np.ndarray | int) -> np.ndarray:
+    """Return the mean average precision of a random order of `total` pairs of which `positives` are positive.
+
+    E = ((m - 1) / (t - 1) * (t - H_t) + H_t) / t with H_t the harmonic number (Bestgen 2015).
+    """
+    m, t = np.broadcast_arrays(np.asarray(positives, float), np.asarray(total, float))
+    top = int(t.max(initial=1))
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, top + 1))])[t.astype(int)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = ((m - 1) / (t - 1) * (t - harmonic) + harmonic) / t
+    return np.where(t > 1, value, 1.0)
+
+
+def shared_null(members: int, negatives: int, *, size: int, seed: int) -> np.ndarray:
+    """Return null mean average precisions, sorted, of a group of `members` with `negatives` negatives each.
+
+    `size` draws; fewer (1000 at least) for large groups, and a group above 48 gets the null of 48, which is wider.
+    Depends on nothing but its arguments.
+    """
+    members = min(members, MEMBERS)
+    width = members - 1 + negatives
+    size = int(min(size, max(DRAWS_AT_LEAST, CELLS_IN_ALL // (members * width))))
+    rng = np.random.default_rng([seed, members, negatives])
+    others = np.array([[j for j in range(members) if j != i] for i in range(members)])
+    step = max(1, CELLS_AT_ONCE // (members * width))
+    means = []
+    for start in range(0, size, step):
+        count = min(step, size - start)
+        pairs = np.triu(rng.random((count, members, members)), 1)
+        pairs += pairs.transpose(0, 2, 1)
+        positive = np.take_along_axis(pairs, np.broadcast_to(others, (count, members, members - 1)), axis=2)
+        every = np.concatenate([positive, rng.random((count, members, negatives))], axis=2)
+        relevant = np.argsort(-every, axis=2) < members - 1
+        precision = np.cumsum(relevant, axis=2) / np.arange(1, width + 1)
+        means.append(((precision * relevant).sum(axis=2) / (members - 1)).mean(axis=1))
+    return np.sort(np.concatenate(means))
+
+
+def p_value(value: float, null: np.ndarray) -> float:
+    """Return (1 + draws at or above `value`) / (1 + draws); ties count, `null` is sorted."""
+    return float((1 + len(null) - np.searchsorted(null, value - TOLERANCE, side="left")) / (1 + len(null)))
+
+
+def ranking(similarity: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's order of columns by falling similarity, and where each place's group of ties ends.
+
+    Columns not `allowed` come last. `similarity`, `allowed` and both results are (rows, columns).
+    """
+    masked = np.where(allowed, similarity, -np.inf)
+    order = np.argsort(-masked, axis=1, kind="stable")
+    ranked = np.take_along_axis(masked, order, axis=1)
+    last = np.ones(ranked.shape, dtype=bool)
+    last[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
+    places = np.where(last, np.arange(ranked.shape[1]), ranked.shape[1])
+    return order, np.minimum.accumulate(places[:, ::-1], axis=1)[:, ::-1]
+
+
+def ranked_precision(relevant: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return average precision by row, NaN without positives; `relevant` (rows, columns) is in ranked order."""
+    hits = np.take_along_axis(np.cumsum(relevant, axis=1), ends, axis=1)
+    count = relevant.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return (hits / (ends + 1) * relevant).sum(axis=1) / np.where(count, count, np.nan)

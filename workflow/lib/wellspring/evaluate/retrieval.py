@@ -1,0 +1,214 @@
+"""Retrieval scores: phenotypic activity (replicates against controls) and consistency (shared mechanism).
+
+In flow well profiles, out flow scores. Mean average precision after Kalinin et al. 2025: activity ranks, for each well
+of a treatment, its replicates on all plates and the negative controls of its own plate; consistency ranks wells of
+other compounds with the same mechanism and wells of other mechanisms, and wells of the same compound are neither.
+"""
+
+import numpy as np
+import pandas as pd
+
+from wellspring.evaluate import wells
+from wellspring.evaluate.nearest import permuted, permuted_labels
+from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranking, shared_null
+from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
+
+ROWS_AT_ONCE = 4_000_000
+PERMUTED_CELLS = 300_000_000
+
+
+def activity(
+    features: np.ndarray,
+    metadata: pd.DataFrame,
+    *,
+    replicates_share: tuple[str, ...] = (),
+    null_size: int = 10_000,
+    threshold: float = 0.05,
+    seed: int = 0,
+) -> Score:
+    """Return mean average precision of each perturbation's replicates against the negative controls of their plates.
+
+    Parameters
+    ----------
+    features, metadata
+        (n, d) and n rows with Metadata_Plate, Metadata_pert_type and the perturbation.
+    replicates_share
+        Further columns that replicates must have in common (a cell line, say); default none.
+    null_size, seed
+        Of the null distribution, see `precision.shared_null`; a perturbation whose plates have unequal numbers of
+        controls is held against the null of the smallest (conservative).
+    threshold
+        A perturbation whose smallest possible p does not pass it has no p: undefined, not negative.
+
+    Returns
+    -------
+    Score
+        Items: every treated perturbation and positive control; the mean is over treatments (`trt`) alone.
+    """
+    treated = wells.kind(metadata, "trt", "poscon")
+    control = wells.kind(metadata, "negcon") & wells.defined(features, metadata)
+    if not control.any() or not treated.any():
+        return absent("activity", f"no {'negative control' if treated.any() else 'treated'} well", n_undefined=0)
+    usable = wells.defined(features, metadata)
+    rows, plate = wells.units(features), wells.column(metadata, wells.PLATE)
+    controls = {name: np.flatnonzero(control & (plate == name)) for name in sorted(set(plate[control]))}
+    names = _item_names(metadata, replicates_share)
+    groups = pd.Series(np.flatnonzero(treated), index=names[treated]).groupby(level=0, sort=True)
+    compound, moa, kind = (wells.column(metadata, n) for n in ("Metadata_Compound", wells.MOA, "Metadata_pert_type"))
+    items, units, chances = [], [], []
+    for name, group in groups:
+        index = group.to_numpy()
+        members = np.array([i for i in index if usable[i] and plate[i] in controls], dtype=int)
+        item = {
+            "Metadata_Item": name,
+            "n": len(members),
+            "n_undefined": len(index) - len(members),
+            "value": np.nan,
+            "p": np.nan,
+        }
+        item["Metadata_Group"] = moa[index[0]] if moa[index[0]] is not None else kind[index[0]]
+        if len(members) > 1:
+            item["value"], few = _mean_precision(rows, members, [controls[plate[i]] for i in members])
+            null = shared_null(len(members), few, size=null_size, seed=seed)
+            item["p"] = p_value(item["value"], null) if p_value(1.0, null) < threshold else np.nan
+            if kind[index[0]] == "trt":
+                units.append((str(compound[index[0]]), item["value"]))
+                sizes = [len(controls[plate[i]]) + len(members) - 1 for i in members]
+                chances.append(float(expected(len(members) - 1, np.array(sizes)).mean()))
+        items.append(item)
+    table = filled(pd.DataFrame(items))
+    table["q"] = benjamini_hochberg(table["p"].to_numpy())
+    frame = pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt")
+    lost = sum(1 for item in items if not np.isfinite(item["value"]))
+    note = "" if units else "no treatment has two defined wells on plates with negative controls"
+    return Score(
+        "activity",
+        items=table,
+        units=frame,
+        chance=float(np.mean(chances)) if chances else float("nan"),
+        guard="random ranking",
+        n=len(units),
+        n_undefined=lost,
+        note=note,
+    )
+
+
+def retrieved(
+    score: Score, metadata: pd.DataFrame, *, replicates_share: tuple[str, ...] = (), threshold: float = 0.05
+) -> Score:
+    """Return the share of treatments with q below `threshold`, and write q into the score's items on the way.
+
+    q is by Benjamini and Hochberg over all items with a p. Items without a p count as undefined.
+    """
+    items = score.items
+    items["q"] = benjamini_hochberg(items["p"].to_numpy(float))
+    compound = wells.column(metadata, "Metadata_Compound")
+    treated = wells.kind(metadata, "trt")
+    owner = dict(zip(_item_names(metadata, replicates_share)[treated], compound[treated], strict=True))
+    mine = items[items["Metadata_Item"].isin(list(owner))]
+    tested = mine[np.isfinite(mine["q"].to_numpy(float))]
+    if not len(tested):
+        return absent(
+            "activity.retrieved",
+            "no treatment could reach the threshold: too few replicates or controls",
+            n_undefined=len(mine),
+        )
+    units = pd.DataFrame(
+        {
+            "stratum": "trt",
+            "cluster": [str(owner[name]) for name in tested["Metadata_Item"]],
+            "value": (tested["q"] < threshold).astype(float),
+        }
+    )
+    return Score(
+        "activity.retrieved",
+        units=units,
+        chance=0.0,
+        guard="nothing passes where nothing is active",
+        n=len(tested),
+        n_undefined=len(mine) - len(tested),
+        proportion=True,
+    )
+
+
+def consistency(
+    features: np.ndarray,
+    metadata: pd.DataFrame,
+    *,
+    label: str = wells.MOA,
+    permutations: int = 0,
+    seed: int = 0,
+) -> list[Score]:
+    """Return mean average precision of the same mechanism in other compounds, by well, and its permutation null.
+
+    Wells of type `trt` with a label; negatives are wells of other mechanisms; wells of the same compound are barred
+    (neither). Items are compounds. With `permutations`, a second score `consistency.permuted` holds the means after
+    mechanisms are dealt anew to whole compounds (fewer times for very large screens).
+    """
+    mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
+    labelled = wells.kind(metadata, "trt") & np.array(
+        [m is not None and c is not None for m, c in zip(mechanism, compound, strict=True)], dtype=bool
+    )
+    keep = labelled & wells.defined(features, metadata)
+    lost = int(labelled.sum() - keep.sum())
+    if len(set(mechanism[keep])) < 2:
+        note = f"needs two mechanisms, found {len(set(mechanism[keep]))} among the treatments"
+        return [absent("consistency", note, n_undefined=lost)]
+    rows, mechanism, compound = wells.units(features)[keep], mechanism[keep].astype(str), compound[keep].astype(str)
+    count = len(rows)
+    rounds = int(min(permutations, max(20, PERMUTED_CELLS // count**2))) if permutations else 0
+    rng = np.random.default_rng(seed)
+    deals = [mechanism, *(permuted_labels(compound, mechanism, rng) for _ in range(rounds))]
+    precision, chance = np.full((len(deals), count), np.nan), np.full(count, np.nan)
+    for start in range(0, count, max(1, ROWS_AT_ONCE // count)):
+        block = slice(start, start + max(1, ROWS_AT_ONCE // count))
+        allowed = compound[block, None] != compound[None, :]
+        order, ends = ranking(wells.cosine(rows[block], rows), allowed)
+        open_ = np.take_along_axis(allowed, order, axis=1)
+        for number, dealt in enumerate(deals):
+            relevant = (dealt[order] == dealt[block, None]) & open_
+            precision[number, block] = ranked_precision(relevant, ends)
+        positives, total = ((mechanism[block, None] == mechanism[None, :]) & allowed).sum(axis=1), allowed.sum(axis=1)
+        chance[block] = np.where(positives > 0, expected(positives, total), np.nan)
+    frame = pd.DataFrame({"compound": compound, "mechanism": mechanism, "value": precision[0], "chance": chance})
+    by = frame.groupby("compound", sort=True)
+    items = by.agg(value=("value", "mean"), n=("value", "count"), Metadata_Group=("mechanism", "first")).reset_index()
+    items = items.rename(columns={"compound": "Metadata_Item"})
+    undefined = pd.Series(compound_of_lost(metadata, labelled & ~keep)).value_counts()
+    items["n_undefined"] = items["Metadata_Item"].map(undefined).fillna(0).astype(int)
+    scored = items[np.isfinite(items["value"].to_numpy(float))]
+    if not len(scored):
+        return [Score("consistency", items=items, n_undefined=lost + count, note="no mechanism has two compounds")]
+    units = pd.DataFrame({"stratum": "trt", "cluster": scored["Metadata_Item"], "value": scored["value"]})
+    main = Score(
+        "consistency",
+        items=items,
+        units=units,
+        chance=float(by["chance"].mean().mean()),
+        guard="random ranking",
+        n=len(scored),
+        n_undefined=lost + int((~np.isfinite(precision[0])).sum()),
+    )
+    if not rounds:
+        return [main]
+    means = [pd.Series(row).groupby(compound).mean().mean() for row in precision[1:]]
+    return [main, permuted(main, np.array(means))]
+
+
+def compound_of_lost(metadata: pd.DataFrame, mask: np.ndarray) -> list[str]:
+    """Return the compound of each well of `mask` as text."""
+    return [str(name) for name in wells.column(metadata, "Metadata_Compound")[mask]]
+
+
+def _mean_precision(rows: np.ndarray, members: np.ndarray, negatives: list[np.ndarray]) -> tuple[float, int]:
+    between = wells.cosine(rows[members], rows[members])
+    values = []
+    for place, (member, against) in enumerate(zip(members, negatives, strict=True)):
+        positive = np.delete(between[place], place)
+        values.append(average_precision(positive, wells.cosine(rows[member][None], rows[against])[0]))
+    return float(np.mean(values)), min(len(against) for against in negatives)
+
+
+def _item_names(metadata: pd.DataFrame, share: tuple[str, ...]) -> np.ndarray:
+    parts = [wells.perturbations(metadata), *(wells.column(metadata, name) for name in share)]
+    return np.array(["|".join(str(part) for part in row) for row in zip(*parts, strict=True)], dtype=object)

@@ -1,0 +1,207 @@
+"""What every metric returns: items, the units its mean is taken over, chance and notes; and the interval of that mean.
+
+In flow values by unit, out flow rows of the tables `items` and `summary`. A score is a weighted sum, over strata, of
+the mean of its units (one stratum for a plain mean, one a class for balanced accuracy, one a pair for transfer), and
+its interval comes from resampling clusters (compounds; wells for nuisance), so that replicates do not count as
+independent evidence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+ITEM_COLUMNS = ["Metadata_Item", "value", "p", "q", "n", "n_undefined", "Metadata_Group"]
+NO_ITEMS = pd.DataFrame({name: pd.Series(dtype=object) for name in ITEM_COLUMNS})
+NO_UNITS = pd.DataFrame(
+    {"stratum": pd.Series(dtype=str), "cluster": pd.Series(dtype=str), "value": pd.Series(dtype=float)}
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric on one set of profiles.
+
+    Attributes
+    ----------
+    metric
+        Its name, as in the tables.
+    items
+        One row an item: Metadata_Item, value, p, q, n, n_undefined, Metadata_Group (those that lack are filled).
+    units
+        One row a unit of the mean: stratum, cluster, value (finite).
+    weights
+        Weight of each stratum; None: all alike.
+    chance, guard
+        Expected value without signal, and what that expectation is.
+    n, n_undefined
+        Things counted, and things that could not be.
+    proportion
+        The units are right or wrong, so that a degenerate bootstrap gives way to Wilson's interval.
+    disjoint
+        Two folds judge different things (their counts add), else the same things twice.
+    """
+
+    metric: str
+    items: pd.DataFrame = field(default_factory=NO_ITEMS.copy)
+    units: pd.DataFrame = field(default_factory=NO_UNITS.copy)
+    weights: Mapping[str, float] | None = None
+    chance: float = float("nan")
+    guard: str = ""
+    n: int = 0
+    n_undefined: int = 0
+    note: str = ""
+    proportion: bool = False
+    disjoint: bool = False
+
+    @property
+    def value(self) -> float:
+        """The score; NaN without units."""
+        return _statistic(*_cells(self.units), self.weights)[0] if len(self.units) else float("nan")
+
+    def named(self, metric: str) -> "Score":
+        """Return the score under another name."""
+        return replace(self, metric=metric)
+
+    def noted(self, *notes: str) -> "Score":
+        """Return the score with further notes, each kept once."""
+        parts = [part for part in (self.note, *notes) if part]
+        return replace(self, note="; ".join(dict.fromkeys("; ".join(parts).split("; "))) if parts else "")
+
+
+def absent(metric: str, note: str, *, n_undefined: int = 0) -> Score:
+    """Return the score of a metric that the data do not allow: value NaN and the reason in words."""
+    return Score(metric, note=note, n_undefined=n_undefined)
+
+
+def merge(first: Score, second: Score) -> Score:
+    """Return the score of two folds: the mean of the values, and for each item the larger p.
+
+    The larger of two valid p-values is valid (and conservative): both must be small at once. An item that one fold
+    leaves without a p has none.
+    """
+    both = pd.concat([filled(first.items), filled(second.items)], ignore_index=True)
+    grouped = both.groupby("Metadata_Item", sort=True, dropna=False)
+    items = grouped.agg(
+        value=("value", "mean"), n_undefined=("n_undefined", "max"), Metadata_Group=("Metadata_Group", "first")
+    )
+    items["n"] = grouped["n"].sum() if first.disjoint else grouped["n"].max()
+    items["p"] = grouped["p"].agg(lambda column: column.max(skipna=False))
+    total = (lambda a, b: a + b) if first.disjoint else max
+    chances = [score.chance for score in (first, second) if np.isfinite(score.chance)]
+    merged = replace(
+        first,
+        items=filled(items.reset_index()),
+        units=pd.concat([first.units, second.units], ignore_index=True),
+        chance=float(np.mean(chances)) if chances else float("nan"),
+        n=total(first.n, second.n),
+        n_undefined=total(first.n_undefined, second.n_undefined),
+        guard=first.guard or second.guard,
+    )
+    return merged.noted(second.note)
+
+
+def filled(items: pd.DataFrame) -> pd.DataFrame:
+    """Return items with every column of the table, numbers as float64 or int."""
+    items = items.copy()
+    for name in ITEM_COLUMNS:
+        if name not in items:
+            items[name] = 0 if name.startswith("n") else (np.nan if name != "Metadata_Group" else None)
+    for name in ("value", "p", "q"):
+        items[name] = items[name].astype(float)
+    for name in ("n", "n_undefined"):
+        items[name] = items[name].astype(int)
+    return items[ITEM_COLUMNS]
+
+
+def row(score: Score, *, level: str, bootstrap: int, seed: int) -> dict:
+    """Return the score's row of the table `summary`, with the 95 % interval of `bootstrap` resamples."""
+    low, high = interval(score, bootstrap=bootstrap, rng=np.random.default_rng(seed))
+    return {
+        "Metadata_Metric": score.metric,
+        "Metadata_Level": level,
+        "value": score.value,
+        "low": low,
+        "high": high,
+        "n": score.n,
+        "n_undefined": score.n_undefined,
+        "chance": score.chance,
+        "Metadata_Guard": score.guard,
+        "Metadata_Note": score.note,
+    }
+
+
+def interval(score: Score, *, bootstrap: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the score over resampled clusters.
+
+    With fewer than two clusters it is NaN. Where all units of a proportion agree, the bootstrap has no width, and
+    Wilson's interval on the number of clusters is returned instead.
+    """
+    if not len(score.units) or score.units["cluster"].nunique() < 2 or bootstrap < 1:
+        return float("nan"), float("nan")
+    sums, counts, strata = _cells(score.units)
+    clusters = len(sums)
+    draws = []
+    for start in range(0, bootstrap, 100):
+        taken = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=min(100, bootstrap - start)).astype(
+            float
+        )
+        draws.append(_statistic(sums, counts, strata, score.weights, taken))
+    low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
+    if score.proportion and score.weights is None and high - low < 1e-12:
+        return wilson(score.value * clusters, clusters)
+    return float(low), float(high)
+
+
+def wilson(hits: float, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a proportion of `hits` in `n`."""
+    if n < 1:
+        return float("nan"), float("nan")
+    z2, p = 1.959963984540054**2, hits / n
+    middle, half = p + z2 / (2 * n), np.sqrt(z2) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return float(max((middle - half) / (1 + z2 / n), 0.0)), float(min((middle + half) / (1 + z2 / n), 1.0))
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Return q of each p (Benjamini and Hochberg 1995); a NaN stays NaN and does not count as a test."""
+    p = np.asarray(p, dtype=float)
+    q = np.full(p.shape, np.nan)
+    tests = np.flatnonzero(np.isfinite(p))
+    order = tests[np.argsort(p[tests], kind="stable")]
+    raw = p[order] * len(order) / np.arange(1, len(order) + 1)
+    q[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1.0)
+    return q
+
+
+def _cells(units: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return sums and counts by (cluster, stratum), and the names of the strata."""
+    cluster, _ = pd.factorize(units["cluster"], sort=True)
+    stratum, names = pd.factorize(units["stratum"], sort=True)
+    shape = (cluster.max() + 1, len(names))
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    np.add.at(sums, (cluster, stratum), units["value"].to_numpy(float))
+    np.add.at(counts, (cluster, stratum), 1.0)
+    return sums, counts, list(names)
+
+
+def _statistic(
+    sums: np.ndarray,
+    counts: np.ndarray,
+    strata: list[str],
+    weights: Mapping[str, float] | None,
+    taken: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the weighted sum of strata means for each row of `taken` (resamples, clusters); None: each once.
+
+    A stratum that a resample misses keeps its observed mean.
+    """
+    taken = np.ones((1, len(sums))) if taken is None else taken
+    observed = sums.sum(axis=0) / counts.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (taken @ sums) / (taken @ counts)
+    means = np.where(np.isfinite(means), means, observed)
+    share = (
+        np.full(len(strata), 1 / len(strata)) if weights is None else np.array([weights.get(s, 0.0) for s in strata])
+    )
+    return means @ share

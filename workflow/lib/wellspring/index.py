@@ -1,0 +1,212 @@
+"""Which planes a plate has, and whose wells they are: planes found and a platemap in, index and audit out.
+
+Opens no image. The index has a row for every plane that there ought to be, so that nothing is lost in a join; the audit
+has a row a well and says what was found and what not.
+"""
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring import platemap
+from wellspring.readers import loaddata, pattern
+from wellspring.tables import Verdict
+
+logger = logging.getLogger(__name__)
+
+KEY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel", "Metadata_Plane"]
+# columns of the sheet with a name of their own; the folders are no metadata of a well
+SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Metadata_Cell_Line",
+         "optics": "Metadata_Optics", "role": "Metadata_Role", "images": None, "platemap": None}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Index:
+    """A plate's index: ``table`` and ``audit`` as in the schemas, the plate's verdict, and a digest of the listing."""
+
+    table: pd.DataFrame
+    audit: pd.DataFrame
+    verdict: Verdict
+    listing: str
+
+
+def build(sheet: Mapping[str, object], channels: Sequence[str], options: Mapping[str, object]) -> Index:
+    """Read a plate's folder and platemap and join them; ``sheet`` is its row, ``options`` the section ``index``."""
+    plate = str(sheet["plate"])
+    planes = find(sheet["images"], plate=plate, options=options)
+    wells = platemap.read(
+        str(sheet["platemap"]),
+        plate=plate,
+        **{key: options[key] for key in ("columns", "pert_types", "negcon", "poscon")},
+    )
+    return join(
+        planes,
+        wells,
+        sheet=sheet,
+        channels=channels,
+        aliases=options["channels"],
+        sites=options["sites"],
+        lost_wells=options["lost_wells"],
+    )
+
+
+def find(images: object, *, plate: str, options: Mapping[str, object]) -> pd.DataFrame:
+    """List the planes by the reader of the config; ``images`` is a folder, or a LoadData file beside the images."""
+    path = Path(str(images))
+    if options["reader"] == "pattern":
+        return pattern.planes(path, plate=plate, pattern=options["pattern"], pages=options["pages"])
+    if path.is_file():
+        return loaddata.planes(path.parent, plate=plate, table=path)
+    if not options["loaddata"]:
+        raise ValueError(f"{plate}: index.reader is loaddata: expected a table in index.loaddata, found none")
+    table = Path(str(options["loaddata"]).replace("{plate}", plate))
+    return loaddata.planes(path, plate=plate, table=table if table.is_file() else path / table)
+
+
+def join(
+    planes: pd.DataFrame,
+    wells: pd.DataFrame,
+    *,
+    sheet: Mapping[str, object],
+    channels: Sequence[str],
+    aliases: Mapping[str, str],
+    sites: Sequence[str] = (),
+    lost_wells: str = "error",
+) -> Index:
+    """Join planes and wells into the index and the audit of a plate.
+
+    Parameters
+    ----------
+    planes
+        As ``readers.pattern.planes``.
+    wells
+        As ``platemap.read``.
+    sheet
+        The plate's row; columns without a name of ours become ``Metadata_<name>``.
+    channels
+        The channels that every site must have; others in the files are left.
+    aliases
+        Channel -> its name in the files, where it has another.
+    sites
+        The sites that every well must have; none: all that the plate has anywhere.
+    lost_wells
+        ``error``: wells in images but not in the platemap, or the reverse, and planes found twice, are an error.
+        ``report``: a well without images has rows without paths, a well without platemap is left out, of doubled
+        planes the first path is taken; the audit names them. An ``empty`` well without images is never lost.
+
+    Raises
+    ------
+    ValueError
+        As said of ``lost_wells``, listing the wells; none of the channels is in the files; a site is not alphanumeric.
+    """
+    plate = str(sheet["plate"])
+    listing = sorted({f"{path}\t{size}" for path, size in zip(planes["path"], planes["bytes"], strict=True)})
+    planes = _channels(planes, channels, aliases, plate)
+    odd = sorted(site for site in planes["site"].unique() if not site.isalnum())
+    if odd:
+        raise ValueError(f"{plate}: expected sites of letters and digits, found {odd[:10]}")
+    doubled = planes.duplicated(["well", "site", "channel", "plane"], keep=False)
+    twice = planes[doubled]
+    imaged, mapped = set(planes["well"]), set(wells["Metadata_Well"])
+    empty = set(wells.loc[wells["Metadata_pert_type"] == "empty", "Metadata_Well"])
+    lost = [
+        f"{plate}: {len(found)} wells {what}: {sorted(found)}"
+        for found, what in (
+            (imaged - mapped, "have images and no row in the platemap"),
+            (mapped - imaged - empty, "have a row in the platemap and no images"),
+            (set(twice["well"]), f"have planes twice ({sorted(twice['path'].dropna())[:4]})"),
+        )
+        if found
+    ]
+    if lost and lost_wells == "error":
+        raise ValueError("; ".join(lost) + " (index.lost_wells: report lets them pass)")
+    for line in lost:
+        logger.warning(line)
+    planes = planes.sort_values("path", kind="stable").drop_duplicates(["well", "site", "channel", "plane"])
+    expected = sorted(sites) or sorted(planes["site"].unique())
+    named = sorted(mapped - (empty - imaged))
+    table = _expected(named, expected, channels, planes).merge(planes, how="left", validate="one_to_one")
+    audit = _audit(sorted(imaged | mapped), planes, imaged, mapped, set(twice["well"]), expected, channels)
+    table = _described(table, wells, sheet)
+    verdict = Verdict()
+    for channel in channels:
+        if not (planes["channel"] == channel).any():
+            verdict = verdict.because(f"channel {channel} has no file")
+    if not (table["Metadata_pert_type"] == "negcon").any():
+        verdict = verdict.because("no negative controls")
+    return Index(
+        table, audit.assign(Metadata_Plate=plate), verdict, hashlib.sha256("\n".join(listing).encode()).hexdigest()
+    )
+
+
+def _channels(planes: pd.DataFrame, channels: Sequence[str], aliases: Mapping[str, str], plate: str) -> pd.DataFrame:
+    """Keep the planes of the config's channels, under the config's names."""
+    ours = {aliases.get(channel, channel): channel for channel in channels}
+    unknown = sorted(set(aliases) - set(channels))
+    if unknown or len(ours) < len(channels):
+        raise ValueError(f"index.channels: expected one name each for some of {list(channels)}, found {dict(aliases)}")
+    found = planes["channel"].value_counts().sort_index()
+    kept = planes[planes["channel"].isin(list(ours))]
+    if kept.empty:
+        raise ValueError(
+            f"{plate}: expected the channels {list(ours)}, found {list(found.index)} (name them in index.channels)"
+        )
+    others = found[~found.index.isin(list(ours))]
+    if len(others):
+        logger.info("%s: planes of other channels are left: %s", plate, others.to_dict())
+    return kept.assign(channel=kept["channel"].map(ours))
+
+
+def _expected(
+    wells: Sequence[str], sites: Sequence[str], channels: Sequence[str], planes: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the key of every plane that there ought to be: a channel has the planes that it has anywhere."""
+    found = planes.groupby("channel")["plane"].unique()
+    depths = {channel: sorted(found.get(channel, ["1"])) for channel in channels}
+    stacks = [(channel, plane) for channel in channels for plane in depths[channel]]
+    rows = [(well, site, *stack) for well, site, stack in itertools.product(wells, sites, stacks)]
+    return pd.DataFrame(rows, columns=["well", "site", "channel", "plane"], dtype=object)
+
+
+def _audit(
+    wells: Sequence[str],
+    planes: pd.DataFrame,
+    imaged: set[str],
+    mapped: set[str],
+    doubled: set[str],
+    sites: Sequence[str],
+    channels: Sequence[str],
+) -> pd.DataFrame:
+    found = planes[planes["path"].notna()].groupby("well")[["site", "channel"]].agg(list).to_dict("index")
+    rows = []
+    for well in wells:
+        here = found.get(well, {"site": [], "channel": []})
+        pairs = set(zip(here["site"], here["channel"], strict=True))
+        expected = itertools.product(sites, channels) if well in imaged else ()
+        missing = [f"{site}:{channel}" for site, channel in expected if (site, channel) not in pairs]
+        count = len(set(here["site"]) & set(sites))
+        rows.append((well, well in imaged, well in mapped, well in doubled, count, len(sites), ";".join(missing)))
+    columns = ["Well", "In_Images", "In_Platemap", "Doubled", "Sites_Found", "Sites_Expected", "Channels_Missing"]
+    audit = pd.DataFrame(rows, columns=[f"Metadata_{column}" for column in columns])
+    return audit.astype({"Metadata_Sites_Found": "int32", "Metadata_Sites_Expected": "int32"})
+
+
+def _described(table: pd.DataFrame, wells: pd.DataFrame, sheet: Mapping[str, object]) -> pd.DataFrame:
+    """Name the columns as the schema does and add what platemap and sheet know of each well; the sheet yields."""
+    table = table.rename(columns={key: f"Metadata_{key.title()}" for key in table.columns})
+    table["Metadata_Page"] = table["Metadata_Page"].fillna(0).astype("int32")
+    table["Metadata_Bytes"] = table["Metadata_Bytes"].fillna(0).astype("int64")
+    table["Metadata_Path"] = table["Metadata_Path"].where(table["Metadata_Path"].notna(), None)
+    own = [column for column in wells.columns if column == "Metadata_Well" or column not in table.columns]
+    table = table.merge(wells[own], how="left", on="Metadata_Well", validate="many_to_one")
+    for column, value in sheet.items():
+        name = SHEET.get(column, f"Metadata_{column.removeprefix('Metadata_')}")
+        if name is not None:
+            value = None if pd.isna(value) else str(value)
+            table[name] = table[name].fillna(value) if name in table and value is not None else table.get(name, value)
+    return table

@@ -1,0 +1,232 @@
+"""Figures of the evaluation by level: items in, drawings of activity, consistency, matches, transfer and doses out.
+
+Metrics are told by the start of their name, so that a variant (`transfer.batch.compound.k5`) finds its figure; a metric
+without a figure still stands in the metric table.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from wellspring.report import charts, doses
+from wellspring.report.gather import Screen, ordered_levels, pick
+from wellspring.report.metrics import baseline, describe
+from wellspring.report.svg import number
+
+ARROW = re.compile(r"\s*(?:->|→|>|\||\bto\b)\s*")
+TABLE = 40  # rows of the table of values under a figure
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with its words, and the values it shows as a table for those who read no drawings."""
+
+    kind: str  # activity | consistency | matches | transfer | dose
+    level: str
+    metric: str
+    title: str
+    note: str
+    svg: str
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def figures(screen: Screen, *, alpha: float) -> list[Figure]:
+    """Return the figures of all levels, in the order of the page."""
+    items = screen.items
+    if items.empty:
+        return dose_curves(screen)
+    items = items.assign(
+        **{name: pd.to_numeric(pick(items, name), errors="coerce") for name in ("value", "p", "q", "n")}
+    )
+    found: list[Figure] = []
+    for metric in sorted(set(items["Metadata_Metric"])):
+        makers = [maker for word, maker in MAKERS if metric.startswith(word) and not baseline(metric)[1]][:1]
+        for level in ordered_levels(items.loc[items["Metadata_Metric"] == metric, "Metadata_Level"]):
+            some = items[(items["Metadata_Metric"] == metric) & (items["Metadata_Level"] == level)]
+            for maker in makers:
+                found += maker(screen, some, metric, level, alpha)
+    found += dose_curves(screen)
+    order = ["activity", "consistency", "matches", "transfer", "dose"]
+    return sorted(found, key=lambda figure: order.index(figure.kind))
+
+
+def chance(screen: Screen, metric: str, level: str, encoder: str) -> float:
+    """Return the chance level that the summary states for a metric, NaN where it states none."""
+    rows = screen.summary
+    if rows.empty:
+        return float("nan")
+    mine = (rows["Metadata_Metric"] == metric) & (rows["Metadata_Level"] == level) & (rows["Encoder"] == encoder)
+    values = pd.to_numeric(rows.loc[mine, "chance"], errors="coerce")
+    return float(values.iloc[0]) if len(values) else float("nan")
+
+
+def _activity(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha: float) -> list[Figure]:
+    found = []
+    for encoder in screen.encoders:
+        mine = items[(items["Encoder"] == encoder) & items["value"].notna()]
+        if mine.empty or mine["q"].isna().all():
+            continue
+        name = describe(metric)[0]
+        names = [str(item) for item in mine["Metadata_Item"]]
+        base = chance(screen, metric, level, encoder)
+        svg = charts.volcano(
+            names, mine["value"], mine["q"], chance=base, alpha=alpha, title=f"{name}, {encoder}", x_label="mAP"
+        )
+        judged, lost = (
+            int(mine["q"].notna().sum()),
+            int((items["Encoder"] == encoder).sum()) - int(mine["q"].notna().sum()),
+        )
+        note = f"{int((mine['q'] < alpha).sum())} of {judged} with q < {number(alpha)}" + (
+            f"; {lost} undefined" if lost else ""
+        )
+        rows = _rows(mine.sort_values(["q", "value"], ascending=[True, False]), ("value", "p", "q", "n"))
+        found.append(Figure("activity", level, name, encoder, note, svg, ("Item", "Score", "p", "q", "n"), rows))
+    return found
+
+
+def _consistency(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha: float) -> list[Figure]:
+    groups = pick(items, "Metadata_Group")
+    items = items.assign(Label=groups.where(groups.notna(), items["Metadata_Item"]).astype(str))
+    middle = items.groupby("Label")["value"].median().sort_values(ascending=False, kind="stable")
+    rows = []
+    for label in middle.index[:60]:
+        marks = []
+        for row in items[items["Label"] == label].itertuples(index=False):
+            tip = f"{row.Encoder}\n{row.Metadata_Item}: {number(row.value)}\nq {number(row.q)}, n {int(row.n)}"
+            marks.append((row.Encoder, float(row.value), bool(row.q < alpha) if np.isfinite(row.q) else True, tip))
+        rows.append((label, marks))
+    series = [encoder for encoder in screen.encoders if encoder in set(items["Encoder"])]
+    levels = {encoder: chance(screen, metric, level, encoder) for encoder in series}
+    name, kind = describe(metric)[0], "dose" if metric.startswith("dose") else "consistency"
+    svg = charts.dots(
+        rows, series=series, chance=levels, title=name, x_label="Spearman correlation" if kind == "dose" else "mAP"
+    )
+    note = (
+        "Filled: q below the threshold; hollow: not. Dashed: chance level."
+        if items["q"].notna().any()
+        else "Dashed: chance level."
+    )
+    table = items.sort_values("value", ascending=False, kind="stable")
+    head = ("Encoder", "Item", "Score", "p", "q", "n")
+    listed = tuple(
+        (row[0], *row[1]) for row in zip(table["Encoder"], _rows(table, ("value", "p", "q", "n")), strict=False)
+    )
+    return [Figure(kind, level, name, ", ".join(series), note, svg, head, listed)]
+
+
+def _transfer(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha: float) -> list[Figure]:
+    found = []
+    for encoder in screen.encoders:
+        pairs = [
+            (ARROW.split(str(item)), value)
+            for item, value in items.loc[items["Encoder"] == encoder, ["Metadata_Item", "value"]].to_numpy()
+        ]
+        pairs = [(parts[0], parts[1], value) for parts, value in pairs if len(parts) == 2]
+        if not pairs:
+            continue
+        rows, columns = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
+        values = np.full((len(rows), len(columns)), np.nan)
+        for source, target, value in pairs:
+            values[rows.index(source), columns.index(target)] = value
+        base = chance(screen, metric, level, encoder)
+        name = describe(metric)[0]
+        top = max(1.0, float(np.nanmax(values))) if np.isfinite(values).any() else 1.0
+        svg = charts.matrix(
+            rows,
+            columns,
+            values,
+            title=f"{name}, {encoder}",
+            row_label="references from",
+            column_label="queries from",
+            top=top,
+        )
+        found.append(
+            Figure(
+                "transfer",
+                level,
+                name,
+                encoder,
+                f"chance {number(base)}" if np.isfinite(base) else "no chance level",
+                svg,
+            )
+        )
+    return found
+
+
+def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha: float) -> list[Figure]:
+    found = []
+    for encoder in screen.encoders:
+        mine = items[(items["Encoder"] == encoder) & pick(items, "Metadata_Group").notna()]
+        truth = _mechanisms(screen.aligned.get(encoder, pd.DataFrame()))
+        actual = mine["Metadata_Item"].astype(str).map(truth)
+        mine, actual = mine[actual.notna()], actual.dropna()
+        if mine.empty:
+            continue
+        names = sorted({*actual, *mine["Metadata_Group"].astype(str)})
+        if len(names) > 30:
+            continue
+        values = (
+            pd.crosstab(actual, mine["Metadata_Group"].astype(str))
+            .reindex(index=names, columns=names, fill_value=0)
+            .to_numpy(dtype=float)
+        )
+        share = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+        share[values.sum(axis=1) == 0] = np.nan
+        name = describe(metric)[0]
+        svg = charts.matrix(
+            names,
+            names,
+            share,
+            title=f"{name}, {encoder}",
+            row_label="mechanism",
+            column_label="that of the nearest",
+            top=1,
+        )
+        base = chance(screen, metric, level, encoder)
+        note = f"{len(mine)} treatments, share by row; " + (
+            f"chance {number(base)}" if np.isfinite(base) else "no chance level"
+        )
+        found.append(Figure("matches", level, name, encoder, note, svg))
+    return found
+
+
+def dose_curves(screen: Screen) -> list[Figure]:
+    """Return one figure a compound with several concentrations."""
+    found = doses.curves(screen.aligned)
+    drawn = {name: charts.doses(points, series=screen.encoders, title=name) for name, points in found.items()}
+    return [Figure("dose", "aligned", "Dose", name, "", svg) for name, svg in drawn.items()]
+
+
+def _mechanisms(aligned: pd.DataFrame) -> dict[str, str]:
+    """Return treatment -> mechanism by every name that a treatment may have in the items."""
+    if aligned.empty or "Metadata_moa" not in aligned:
+        return {}
+    found: dict[str, str] = {}
+    rows = aligned[aligned["Metadata_moa"].notna()]
+    dose = pick(rows, "Metadata_Concentration")
+    for perturbation, compound, strength, moa in zip(
+        pick(rows, "Metadata_Perturbation"), pick(rows, "Metadata_Compound"), dose, rows["Metadata_moa"], strict=True
+    ):
+        for name in (compound, perturbation, f"{compound}@{strength}"):
+            found[str(name)] = str(moa)
+    return found
+
+
+def _rows(items: pd.DataFrame, columns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    shown = items.head(TABLE)
+    return tuple(
+        (str(row["Metadata_Item"]), *(number(row[name]) for name in columns)) for row in shown.to_dict("records")
+    )
+
+
+MAKERS = (
+    ("activity", _activity),
+    ("consistency", _consistency),
+    ("transfer", _transfer),
+    ("nsc", _matches),
+    ("dose.spearman", _consistency),
+)

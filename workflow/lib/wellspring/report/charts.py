@@ -1,0 +1,208 @@
+"""The report's charts: short lists of values in, SVG text out (see `svg` for how colours follow the theme)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from wellspring.report.palette import category, contrast, to_hex, viridis
+from wellspring.report.svg import INK, LINE, MUTED, SHAPES, Panel, document, extent, line, mark, number, text
+
+CROWDED = 60  # wells of a compound above which a dose panel shows medians and quartiles instead of every well
+FLOOR = 1e-5  # the smallest q that is drawn; the default null of 10,000 can not give less
+
+
+def interval(value: float, low: float, high: float, chance: float, *, scale: tuple[float, float]) -> str:
+    """Return a value with its interval as one line mark, and its chance level as a dashed tick; for a table cell."""
+    panel = Panel(3, 0, 114, 16, scale, (0, 1))
+    body = [line(3, 8, 117, 8)]
+    if np.isfinite(chance):
+        body.append(line(panel.x(chance), 1, panel.x(chance), 15, stroke=INK, extra='stroke-dasharray="2 2"'))
+    if np.isfinite(low) and np.isfinite(high):
+        body.append(
+            line(panel.x(low), 8, panel.x(high), 8, stroke=category(0), extra='stroke-width="4" stroke-opacity=".45"')
+        )
+    if np.isfinite(value):
+        body.append(mark(panel.x(value), 8, fill=category(0), size=3.2))
+    name = f"{number(value)}, interval {number(low)} to {number(high)}, chance {number(chance)}"
+    return document("".join(body), width=120, height=16, title=name, css="figure interval")
+
+
+def volcano(
+    names: Sequence[str],
+    values: Sequence[float],
+    q: Sequence[float],
+    *,
+    chance: float,
+    alpha: float,
+    title: str,
+    x_label: str,
+) -> str:
+    """Return the activity figure: score against -log10 q, filled where q < alpha, the chance level dashed."""
+    values, q = np.asarray(values, dtype=float), np.asarray(q, dtype=float)
+    strength = -np.log10(np.clip(q, FLOOR, 1))
+    include = [0, chance] if np.isfinite(chance) else [0]
+    top = max(float(np.nanmax(strength, initial=0)), -np.log10(alpha)) * 1.08
+    panel = Panel(48, 14, 300, 190, extent(values, include=include), (-0.06 * top, top))
+    panel.axes(x_label=x_label, y_label="−log₁₀ q")
+    limit = panel.y(-np.log10(alpha))
+    panel.body.append(
+        line(panel.left, limit, panel.left + panel.width, limit, stroke=INK, extra='stroke-dasharray="4 3"')
+    )
+    panel.body.append(text(panel.left + panel.width, limit - 4, f"q = {number(alpha)}", anchor="end", fill=MUTED))
+    if np.isfinite(chance):
+        at = panel.x(chance)
+        panel.body.append(line(at, panel.top, at, panel.top + panel.height, stroke=INK, extra='stroke-dasharray="2 2"'))
+        panel.body.append(text(at + 4, panel.top + 9, "chance", fill=MUTED))
+    for name, value, height, one in zip(names, values, strength, q, strict=True):
+        if np.isfinite(value) and np.isfinite(height):
+            active = one < alpha
+            tip = f"{name}\n{x_label} {number(value)}, q {number(one)}"
+            fill = category(0) if active else category(6)
+            panel.body.append(mark(panel.x(value), panel.y(height), fill=fill, hollow=not active, tip=tip))
+    return document("".join(panel.body), width=360, height=242, title=title)
+
+
+def dots(
+    rows: Sequence[tuple[str, Sequence[tuple[str, float, bool, str]]]],
+    *,
+    series: Sequence[str],
+    chance: Mapping[str, float],
+    title: str,
+    x_label: str,
+) -> str:
+    """Return a dot plot: a row a label, a mark a value; (series, value, filled, tip) each, chance levels dashed."""
+    every = [value for _, marks in rows for _, value, _, _ in marks]
+    known = [value for value in chance.values() if np.isfinite(value)]
+    left = min(40 + 6.2 * max((len(label) for label, _ in rows), default=0), 260)
+    panel = Panel(
+        left, 8, 620 - left, 19 * max(len(rows), 1), extent(every, include=[0, *known]), (0, max(len(rows), 1))
+    )
+    panel.axes(x_label=x_label, y_count=0, x_count=6)
+    for value in sorted(set(known)):
+        at = panel.x(value)
+        panel.body.append(line(at, panel.top, at, panel.top + panel.height, stroke=INK, extra='stroke-dasharray="2 2"'))
+    for number_, (label, marks) in enumerate(rows):
+        y = panel.top + 19 * number_ + 9.5
+        panel.body.append(line(panel.left, y, panel.left + panel.width, y))
+        panel.body.append(text(panel.left - 8, y + 3.5, _short(label, 38), anchor="end"))
+        for name, value, filled, tip in marks:
+            if np.isfinite(value):
+                slot = series.index(name)
+                shape = SHAPES[slot % len(SHAPES)]
+                panel.body.append(mark(panel.x(value), y, fill=category(slot), shape=shape, hollow=not filled, tip=tip))
+    return document("".join(panel.body), width=640, height=panel.height + 48, title=title)
+
+
+def matrix(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: np.ndarray,
+    *,
+    title: str,
+    row_label: str,
+    column_label: str,
+    top: float,
+) -> str:
+    """Return a matrix of numbers in cells coloured from 0 to `top`; (rows, columns), NaN is left empty."""
+    left = 16 + min(6.2 * max((len(name) for name in (*rows, f"{row_label} ↓")), default=0), 160)
+    head = 26 + 4.2 * min(max((len(name) for name in columns), default=0), 24)
+    size_x, size_y = max(30, min(64, 480 / max(len(columns), 1))), 28
+    body = [text(left, 12, f"{column_label} →", fill=MUTED), text(4, head - 6, f"{row_label} ↓", fill=MUTED)]
+    for j, name in enumerate(columns):
+        x = left + size_x * (j + 0.5)
+        body.append(text(x, head - 6, _short(name, 24), extra=f'transform="rotate(-40 {x:.1f} {head - 6:.1f})"'))
+    for i, name in enumerate(rows):
+        body.append(text(left - 6, head + size_y * (i + 0.5) + 4, _short(name, 24), anchor="end"))
+        for j, column in enumerate(columns):
+            value = values[i, j]
+            where = f'x="{left + size_x * j:.1f}" y="{head + size_y * i:.1f}"'
+            where += f' width="{size_x - 1:.1f}" height="{size_y - 1}"'
+            if not np.isfinite(value):
+                body.append(f'<rect {where} fill="none" stroke="{LINE}"/>')
+                continue
+            colour = viridis(np.array(value / (top or 1)))
+            tip = f'data-tip="{_plain(name)} → {_plain(column)}: {number(value)}"'
+            body.append(f'<rect {where} fill="{to_hex(colour)}" {tip}/>')
+            middle = left + size_x * (j + 0.5), head + size_y * (i + 0.5) + 4
+            body.append(
+                text(
+                    *middle,
+                    number(value, digits=2),
+                    anchor="middle",
+                    fill=contrast(colour),
+                    extra='pointer-events="none"',
+                )
+            )
+    width = left + size_x * len(columns) + min(3.6 * max((len(name) for name in columns), default=0), 90)
+    return document("".join(body), width=width, height=head + size_y * len(rows) + 6, title=title)
+
+
+def curves(steps: Sequence[float], lines: Mapping[str, Sequence[float]], *, title: str, y_label: str) -> str:
+    """Return one panel of curves over training steps; their names stand under it."""
+    every = [value for values in lines.values() for value in values]
+    panel = Panel(46, 12, 230, 120, extent(steps, pad=0), extent(every))
+    panel.axes(x_label="step", x_count=4)
+    panel.body.append(text(panel.left, 9, y_label))
+    for slot, (name, values) in enumerate(lines.items()):
+        dash = "" if slot < 4 else "4 2"
+        panel.path(steps, values, stroke=category(slot), width=2.0 if slot == 0 else 1.3, dash=dash)
+        if len(lines) > 1:
+            x, y = 46 + 118 * (slot % 2), 176 + 14 * (slot // 2)
+            panel.body.append(line(x, y - 4, x + 14, y - 4, stroke=category(slot), extra='stroke-width="2"'))
+            panel.body.append(text(x + 18, y, _short(name, 18), fill=MUTED))
+    height = 166 + (14 * -(-len(lines) // 2) if len(lines) > 1 else 0)
+    return document("".join(panel.body), width=290, height=height, title=title)
+
+
+def doses(points: Mapping[str, Sequence[tuple[float, float, str]]], *, series: Sequence[str], title: str) -> str:
+    """Return a dose panel: (concentration, score, tip) points by series on a logarithmic axis, a line their medians.
+
+    A series of more than `CROWDED` wells is drawn as medians with their quartiles.
+    """
+    every = [point for found in points.values() for point in found]
+    positive = [dose for dose, _, _ in every if dose > 0]
+    zero = (np.log10(min(positive)) if positive else 0.0) - 0.5  # where a concentration of 0 is drawn
+    place = {dose: float(np.log10(dose)) if dose > 0 else zero for dose, _, _ in every}
+    panel = Panel(
+        40,
+        20,
+        190,
+        100,
+        extent(list(place.values()), pad=0.08),
+        extent([score for _, score, _ in every], include=[0, 1]),
+    )
+    panel.axes(x_label="log₁₀ concentration", x_count=4)
+    panel.body.append(text(panel.left, 12, _short(title, 32)))
+    for name, found in points.items():
+        slot = series.index(name)
+        scores: dict[float, list[float]] = {}
+        for dose, score, _ in sorted(found):
+            scores.setdefault(dose, []).append(score)
+        medians = [float(np.median(values)) for values in scores.values()]
+        panel.path([place[dose] for dose in scores], medians, stroke=category(slot))
+        shape = SHAPES[slot % len(SHAPES)]
+        if len(found) > CROWDED:
+            for (dose, values), median in zip(scores.items(), medians, strict=True):
+                low, high = np.percentile(values, [25, 75])
+                at, tip = (
+                    panel.x(place[dose]),
+                    f"{name}: median {number(median)}, quartiles {number(low)} and {number(high)}",
+                )
+                panel.body.append(line(at, panel.y(low), at, panel.y(high), stroke=category(slot)))
+                panel.body.append(mark(at, panel.y(median), fill=category(slot), shape=shape, size=2.6, tip=tip))
+            continue
+        for dose, score, tip in found:
+            spot = panel.x(place[dose]), panel.y(score)
+            panel.body.append(mark(*spot, fill=category(slot), shape=shape, size=2.6, tip=tip))
+    return document("".join(panel.body), width=240, height=156, title=f"dose curve of {title}")
+
+
+def _short(name: object, length: int) -> str:
+    whole = str(name)
+    return whole if len(whole) <= length else f"{whole[: length - 1]}…"
+
+
+def _plain(name: object) -> str:
+    from html import escape
+
+    return escape(str(name), quote=True)

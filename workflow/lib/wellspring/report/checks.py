@@ -1,0 +1,130 @@
+"""What a screen's tables say of its own quality: a screen in, counts and statements out, without any metric."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from wellspring.report.gather import Screen, pick
+from wellspring.report.svg import number
+
+WEAK_FIELDS = 16  # a flat field of fewer fields is a guess: the fewest that the illumination stage is made for
+COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
+WEAK_RESIDUAL = 1.05  # the correction made the light more uneven by more than its own noise
+SHOWN = 6  # lines under a statement
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One sentence of the overview with where to read on, and further lines that stand under it."""
+
+    text: str
+    anchor: str = ""
+    lines: tuple[str, ...] = ()
+
+
+def count(amount: int, noun: str) -> str:
+    """Return `1 plate`, `2,304 plates`."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def listed(names: Sequence[str], *, limit: int = 8) -> str:
+    """Return the first names in a row, and how many more there are."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(map(str, names[:limit])) + more
+
+
+def undefined(screen: Screen) -> int:
+    """Return how many wells of kept plates have no profile, by the encoder that lacks most."""
+    frames = [frame for frame in screen.aligned.values() if "Metadata_Verdict" in frame]
+    return max((int((frame["Metadata_Verdict"] == "undefined").sum()) for frame in frames), default=0)
+
+
+def totals(screen: Screen) -> list[tuple[str, str, str]]:
+    """Return (what, how many, of what) for the numbers that open the page."""
+    wells = screen.wells
+    planes, missing = (int(pick(wells, name, 0).sum()) for name in ("Planes", "Missing"))
+    out = int((screen.survey["Metadata_Verdict"] != "keep").sum()) if len(screen.survey) else 0
+    lost, without = max(out, missing), undefined(screen)  # a missing plane is left out by the survey too
+    profiles = "none without a profile" if screen.aligned else "no profiles"
+    cells = int(screen.cells["Cells"].sum()) if len(screen.cells) else None
+    density = f"{(cells or 0) / max(len(wells), 1):,.0f} a well"
+    compounds, mechanisms = (pick(wells, name).nunique() for name in ("Metadata_Compound", "Metadata_moa"))
+    return [
+        ("plates", f"{len(screen.kept):,}", f"of {len(screen.plates):,} in the results"),
+        ("wells", f"{len(wells):,}", f"{without:,} without a profile" if without else profiles),
+        ("images", f"{planes:,}", f"{lost:,} missing or left out" if lost else "none missing or left out"),
+        ("cells", "–" if cells is None else f"{cells:,}", "cells were not segmented" if cells is None else density),
+        ("compounds", f"{compounds:,}", f"{mechanisms:,} mechanisms"),
+    ]
+
+
+def images(screen: Screen) -> list[Statement]:
+    """Return the images that the survey left out, by reason."""
+    if screen.survey.empty:
+        return []
+    bad = screen.survey[screen.survey["Metadata_Verdict"] != "keep"]
+    if bad.empty:
+        return []
+    reasons = bad["Metadata_Reason"].replace("", "no reason was given").value_counts(sort=False).sort_index()
+    reasons = reasons.sort_values(ascending=False, kind="stable")
+    lines = [f"{amount:,} × {reason}" for reason, amount in reasons.head(SHOWN).items()]
+    lines += [f"and {len(reasons) - SHOWN:,} further reasons"] if len(reasons) > SHOWN else []
+    plates = count(bad["Metadata_Plate"].nunique(), "plate")
+    text = f"{count(len(bad), 'image')} on {plates} left out; a site with one of them is left out as a whole."
+    return [Statement(text, "bad", tuple(lines))]
+
+
+def wells(screen: Screen) -> list[Statement]:
+    """Return the wells that images and platemap do not agree on, and those without a profile."""
+    found, audit = [], screen.audit
+    if len(audit):
+        for mask, words in (
+            (audit["Metadata_In_Images"] & ~audit["Metadata_In_Platemap"], "in the images but not in the platemap"),
+            (~audit["Metadata_In_Images"] & audit["Metadata_In_Platemap"], "in the platemap but without images"),
+            (audit["Metadata_Doubled"], "with an image that was found more than once"),
+        ):
+            if mask.any():
+                names = (audit.loc[mask, "Metadata_Plate"] + " " + audit.loc[mask, "Metadata_Well"]).tolist()
+                found.append(Statement(f"{count(len(names), 'well')} {words}.", "plates", (listed(names, limit=12),)))
+    if undefined(screen):
+        text = f"{count(undefined(screen), 'well')} of kept plates without a profile (no cells or foreground)."
+        found.append(Statement(text, "plates", ("Every metric counts them as undefined.",)))
+    for encoder, frame in screen.aligned.items():
+        absent = [plate for plate in screen.kept if plate not in set(pick(frame, "Metadata_Plate"))]
+        if absent:
+            text = f"The profiles of {encoder} lack {count(len(absent), 'plate')} that other encoders have."
+            found.append(Statement(text, "plates", (listed(absent),)))
+    return found
+
+
+def light(fields: Sequence[dict]) -> list[Statement]:
+    """Return the flat fields that are weak or did harm; `fields` as `pictures.illumination` gives them."""
+    weak = [row for row in fields if row["fields"] < WEAK_FIELDS and not row["method"].startswith(("none", "given"))]
+    worse = [row for row in fields if row["residual_after"] > WEAK_RESIDUAL * row["residual_before"]]
+    found = []
+    if weak:
+        lines = [f"{row['optics']}, {row['channel']}: {count(row['fields'], 'field')}" for row in weak[:SHOWN]]
+        text = f"{count(len(weak), 'flat field')} of fewer than {WEAK_FIELDS} fields: weak."
+        found.append(Statement(text, "illumination", tuple(lines)))
+    if worse:
+        ends = [f"{number(row['residual_before'])} to {number(row['residual_after'])}" for row in worse]
+        lines = [f"{row['optics']}, {row['channel']}: {end}" for row, end in zip(worse, ends, strict=True)]
+        text = f"The correction made {count(len(worse), 'channel')} more uneven on held-out fields."
+        found.append(Statement(text, "illumination", tuple(lines[:SHOWN])))
+    return found
+
+
+def training(screen: Screen) -> list[Statement]:
+    """Return the encoders whose features collapsed or whose loss ended without a finite value."""
+    found = []
+    for encoder, history in screen.history.items():
+        spread = pd.to_numeric(pick(history, "feature_std"), errors="coerce").dropna().to_numpy()
+        if len(spread) > 1 and spread[-1] < COLLAPSED * spread.max():
+            words = f"the features' standard deviation fell from {number(spread.max())} to {number(spread[-1])}"
+            found.append(Statement(f"Training of {encoder} may have collapsed: {words}.", "training"))
+        loss = pd.to_numeric(pick(history, "loss"), errors="coerce").to_numpy(dtype=float)
+        if len(loss) and not np.isfinite(loss[-1]):
+            found.append(Statement(f"Training of {encoder} ended without a finite loss.", "training"))
+    return found

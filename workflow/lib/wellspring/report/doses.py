@@ -1,0 +1,47 @@
+"""Dose curves: aligned profiles in, one panel a compound out with all encoders in it."""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from wellspring import tables
+from wellspring.evaluate.dose import axis_scores
+from wellspring.report.svg import number
+
+Points = list[tuple[float, float, str]]
+COLUMNS = ["Metadata_Plate", "Metadata_Well", "Metadata_Compound", "Metadata_Concentration", "Metadata_pert_type"]
+
+
+def curves(aligned: Mapping[str, pd.DataFrame], *, minimum: int = 3, limit: int = 60) -> dict[str, dict[str, Points]]:
+    """Return compound -> encoder -> (concentration, score, words) of the wells.
+
+    The first `limit` compounds with at least `minimum` concentrations. A score is a well's place on the axis from the
+    negative (0) to the positive (1) controls of its plate, as the evaluation reads it.
+    """
+    found: dict[str, dict[str, Points]] = {}
+    for encoder, frame in aligned.items():
+        names = tables.features(frame)
+        if frame.empty or not names or not set(COLUMNS) <= set(frame):
+            continue
+        rows = frame[COLUMNS].assign(Score=axis_scores(frame[names].to_numpy(dtype=float), frame))
+        dosed = (rows["Metadata_pert_type"] == "trt") & rows["Metadata_Concentration"].notna()
+        for compound, wells in rows[dosed & np.isfinite(rows["Score"])].groupby("Metadata_Compound", sort=True):
+            if wells["Metadata_Concentration"].nunique() >= minimum:
+                found.setdefault(str(compound), {})[encoder] = [
+                    _point(encoder, row) for row in wells.to_dict("records")
+                ]
+    return {compound: found[compound] for compound in sorted(found, key=natural)[:limit]}
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """Return a key that puts `compound 2` before `compound 10`."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
+def _point(encoder: str, row: dict) -> tuple[float, float, str]:
+    dose, score = float(row["Metadata_Concentration"]), float(row["Score"])
+    head = f"{encoder}, {row['Metadata_Plate']} {row['Metadata_Well']}"
+    return dose, score, f"{head}\n{row['Metadata_Compound']} {number(dose)}: {number(score)}"

@@ -1,0 +1,166 @@
+"""Everything the report shows, read once: paths of the stages' tables in, one `Screen` out.
+
+Any list may be empty and any plate may be left out: what is absent is an empty frame, never an error.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring import tables
+from wellspring.report import verdict
+from wellspring.report.naming import as_list, assign
+from wellspring.tables import Verdict
+
+PLATE_TABLES = ("index", "audit", "survey", "intensity", "cells", "crop_tables")
+ENCODER_TABLES = ("history", "aligned", "consensus", "per_item", "summary", "features")
+LEVELS = ("aggregated", "normalised", "aligned")
+PLANE = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel", "Metadata_Plane"]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a screen's stages wrote; frames have the columns of their tables and are empty where nothing was made."""
+
+    plates: tuple[str, ...]
+    encoders: tuple[str, ...]
+    channels: tuple[str, ...]
+    sheet: pd.DataFrame  # one row a plate, as in the sheet
+    verdicts: dict[str, Verdict]
+    wells: pd.DataFrame  # one row a well of the index: well columns, Planes (found), Missing
+    audit: pd.DataFrame
+    survey: pd.DataFrame  # Row is the row of the plate's binned views
+    intensity: pd.DataFrame
+    cells: pd.DataFrame  # one row a plate and well: Cells
+    crops: dict[str, pd.DataFrame]  # plate -> crop table
+    crop_files: dict[str, Path]
+    view_files: dict[str, Path]
+    illumination: dict[str, Path]  # light path -> file
+    cards: dict[str, dict]
+    history: dict[str, pd.DataFrame]
+    aligned: dict[str, pd.DataFrame]
+    features: dict[str, pd.DataFrame]
+    items: pd.DataFrame  # with Encoder
+    summary: pd.DataFrame  # with Encoder
+    sources: pd.DataFrame  # one row a table: Stage, Name, Rows, Digest and its provenance
+    seed: int | None = None
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The plates whose verdict is keep."""
+        return tuple(plate for plate in self.plates if self.verdicts[plate].keep)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The plates that were left out of the results."""
+        return tuple(plate for plate in self.plates if not self.verdicts[plate].keep)
+
+
+def gather(
+    inputs: Mapping[str, object],
+    *,
+    plates: Sequence[str],
+    encoders: Sequence[str],
+    channels: Sequence[str],
+    sheet: Sequence[Mapping[str, object]] = (),
+    seed: int | None = None,
+) -> Screen:
+    """Read a screen.
+
+    Parameters
+    ----------
+    inputs
+        Lists of paths by name: of `PLATE_TABLES` and `ENCODER_TABLES`, `views`, `crops` (npy), `illumination` (npz),
+        `cards` (json), and `tables` (further tables of single plates, for their verdicts). Any may be absent.
+    plates, encoders, channels
+        Names, in the order in which they are shown. Lists of paths are parallel to them, or matched by name.
+    sheet
+        The plate sheet's rows.
+    """
+    by_plate = {name: assign(inputs.get(name), plates) for name in PLATE_TABLES}
+    by_encoder = {name: assign(inputs.get(name), encoders) for name in ENCODER_TABLES}
+    judged = [path for files in by_plate.values() for path in files.values()] + as_list(inputs.get("tables"))
+    read = {name: {plate: tables.read(path) for plate, path in by_plate[name].items()} for name in PLATE_TABLES}
+    coded = {name: {code: tables.read(path) for code, path in files.items()} for name, files in by_encoder.items()}
+    rows = pd.DataFrame([dict(row) for row in sheet])
+    return Screen(
+        plates=tuple(plates),
+        encoders=tuple(encoders),
+        channels=tuple(channels),
+        sheet=rows if "plate" in rows else pd.DataFrame({"plate": list(plates)}),
+        verdicts=_verdicts(verdict.collect(judged, plates=plates), coded["aligned"]),
+        wells=_join(_wells(frame) for frame in read["index"].values()),
+        audit=_join(read["audit"].values()),
+        survey=_join(frame.assign(Row=range(len(frame))) for frame in read["survey"].values()),
+        intensity=_join(read["intensity"].values()),
+        cells=_join(_cells(frame) for frame in read["cells"].values()),
+        crops=read["crop_tables"],
+        crop_files=assign(inputs.get("crops"), plates),
+        view_files=assign(inputs.get("views"), plates),
+        illumination={path.name.removesuffix(".npz"): path for path in as_list(inputs.get("illumination"))},
+        cards={name: json.loads(path.read_text()) for name, path in assign(inputs.get("cards"), encoders).items()},
+        history=coded["history"],
+        aligned=coded["aligned"],
+        features=coded["features"],
+        items=_join(frame.assign(Encoder=name) for name, frame in coded["per_item"].items()),
+        summary=_join(frame.assign(Encoder=name) for name, frame in coded["summary"].items()),
+        sources=_sources({**by_plate, **by_encoder}, {**read, **coded}),
+        seed=seed,
+    )
+
+
+def ordered_levels(found: Sequence[str]) -> list[str]:
+    """Return the profile levels in the order of the flow, unknown ones last."""
+    unique = sorted(set(found))
+    return [level for level in LEVELS if level in unique] + [level for level in unique if level not in LEVELS]
+
+
+def pick(frame: pd.DataFrame, name: str, default: object = None) -> pd.Series:
+    """Return a column, or a column of the default where the frame has none."""
+    return frame[name] if name in frame else pd.Series([default] * len(frame), index=frame.index, dtype=object)
+
+
+def _verdicts(found: dict[str, Verdict], aligned: dict[str, pd.DataFrame]) -> dict[str, Verdict]:
+    """Return the verdicts; a plate that no encoder's joined profiles hold is left out, whatever its tables say."""
+    joined = {plate for frame in aligned.values() for plate in pick(frame, "Metadata_Plate")}
+    absent = [plate for plate, one in found.items() if one.keep and aligned and plate not in joined]
+    return found | {plate: found[plate].because("it is not among the aligned profiles") for plate in absent}
+
+
+def _join(frames: object) -> pd.DataFrame:
+    full = [frame for frame in frames if len(frame)]
+    return pd.concat(full, ignore_index=True) if full else pd.DataFrame()
+
+
+def _wells(index: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a well of an index table, with the number of planes found and missing."""
+    if index.empty:
+        return index
+    own = {*PLANE[2:], "Metadata_Path", "Metadata_Page", "Metadata_Bytes"}
+    wells = index.drop(columns=[name for name in index if name in own]).drop_duplicates(PLANE[:2])
+    found = index["Metadata_Path"].notna().groupby([index[key] for key in PLANE[:2]])
+    counts = pd.DataFrame({"Planes": found.sum(), "Missing": found.size() - found.sum()}).reset_index()
+    return wells.merge(counts, on=PLANE[:2], how="left")
+
+
+def _cells(cells: pd.DataFrame) -> pd.DataFrame:
+    return cells.groupby(PLANE[:2], as_index=False).size().rename(columns={"size": "Cells"}) if len(cells) else cells
+
+
+def _sources(files: dict, frames: dict) -> pd.DataFrame:
+    from wellspring.provenance import file_digest
+
+    rows = [
+        {"Stage": stage, "Name": name, "Rows": len(frames[stage][name]), "Digest": file_digest(path), **_origin(path)}
+        for stage, by_name in files.items()
+        for name, path in by_name.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _origin(path: Path) -> dict[str, object]:
+    found = tables.provenance(path)
+    return {key: found.get(key) for key in ("version", "commit", "rule", "options", "code", "packages", "seed")}

@@ -1,0 +1,204 @@
+"""The metric table: the evaluation's summary in, rows of encoders' values by metric and level out.
+
+A metric's baselines (`<metric>.permuted`, `<metric>.position_only`) are shown inside its cell. Nothing here depends on
+which metrics there are: one that is not known by name is shown under its own name, without saying which way is good.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from wellspring.report import charts
+from wellspring.report.gather import ordered_levels
+from wellspring.report.svg import number
+
+BIOLOGY, NUISANCE, OTHER = "Biology: higher is better", "Nuisance: lower is better", "Other"
+GROUPS = (BIOLOGY, NUISANCE, OTHER)
+# metric -> (what it is called, group)
+KNOWN = {
+    "activity": ("Phenotypic activity (mAP)", BIOLOGY),
+    "activity.retrieved": ("Active treatments (share)", BIOLOGY),
+    "consistency": ("Consistency of mechanisms (mAP)", BIOLOGY),
+    "nsc": ("Mechanism of the nearest other compound (NSC)", BIOLOGY),
+    "nscb": ("The same in another batch (NSCB)", BIOLOGY),
+    "transfer": ("Transfer", BIOLOGY),
+    "dose.spearman": ("Dose monotonicity (Spearman)", BIOLOGY),
+    "dose.z_prime": ("Z′ of the positive controls", BIOLOGY),
+    "nsc.drop": ("Drop from NSC to NSCB", NUISANCE),
+    "nuisance.batch": ("Batch read from the controls", NUISANCE),
+    "nuisance.plate": ("Plate read from the controls", NUISANCE),
+    "nuisance.row": ("Row read from the controls", NUISANCE),
+    "nuisance.column": ("Column read from the controls", NUISANCE),
+    "nuisance.edge": ("Edge read from the controls", NUISANCE),
+    "nuisance": ("Nuisance", NUISANCE),
+}
+BASELINES = {".permuted": "labels dealt anew", ".position_only": "position alone"}
+HELD_OUT = ".heldout"
+WORDS = {
+    "k1": "k = 1",
+    "k5": "k = 5",
+    "gap": "gap to the diagonal",
+    "cell line": "cell lines",
+    "batch": "batches",
+    "plate": "plates",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of the metric table as it is shown."""
+
+    encoder: str
+    value: str
+    interval: str
+    n: str
+    chance: str
+    guard: str
+    notes: tuple[str, ...]
+    baselines: tuple[str, ...]
+    state: str  # above | position | at | none: the interval against the chance level and the position-only baseline
+    direction: int  # 1: high is good, -1: low is good, 0: neither is known
+    drawing: str
+    number: float
+    low: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric at one level over the encoders."""
+
+    metric: str
+    name: str
+    group: str
+    level: str
+    cells: tuple[Cell | None, ...]
+
+
+def baseline(metric: str) -> tuple[str, str]:
+    """Return (metric it belongs to, its ending) of a baseline's name; the ending is empty for any other metric."""
+    stem = metric.removesuffix(HELD_OUT)
+    for ending in BASELINES:
+        if stem.endswith(ending):
+            return stem.removesuffix(ending) + metric[len(stem) :], ending
+    return metric, ""
+
+
+def describe(metric: str) -> tuple[str, str, int]:
+    """Return (name, group, direction) of a metric; parts that follow a known name are added to it in words."""
+    stem = metric.removesuffix(HELD_OUT)
+    held = " on held-out plates" if stem != metric else ""
+    start = max((known for known in KNOWN if stem == known or stem.startswith(f"{known}.")), default="", key=len)
+    if not start:
+        return metric.replace("_", " "), OTHER, 0
+    name, group = KNOWN[start]
+    parts = [part.replace("_", " ") for part in stem[len(start) :].split(".") if part]
+    if start == "transfer" and parts:
+        name = f"Transfer between {WORDS.get(parts[0], parts[0])}"
+        group = NUISANCE if parts[-1] == "gap" else group
+        parts = parts[1:]
+    rest = ", ".join(WORDS.get(part, part) for part in parts)
+    return f"{name}{', ' if rest else ''}{rest}{held}", group, 1 if group == BIOLOGY else -1
+
+
+def scale(summary: pd.DataFrame) -> tuple[float, float]:
+    """Return the axis of one metric over all its levels and encoders: 0 to 1 where the values are inside it."""
+    values = summary[["value", "low", "high", "chance"]].to_numpy(dtype=float)
+    finite = values[np.isfinite(values)]
+    if not finite.size or (finite.min() >= 0 and finite.max() <= 1):
+        return 0.0, 1.0
+    margin = 0.05 * (finite.max() - finite.min() or 1)
+    return float(min(finite.min(), 0) - margin), float(finite.max() + margin)
+
+
+def state(row: pd.Series, *, position: float = float("nan")) -> str:
+    """Return how the interval lies to the chance level and to what the well's position alone gives.
+
+    `above`: wholly over both; `position`: over chance only; `at`: not over chance; `none`: one of them is not known.
+    """
+    if not np.isfinite([row["value"], row["low"], row["chance"]]).all():
+        return "none"
+    if row["low"] <= row["chance"]:
+        return "at"
+    return "position" if np.isfinite(position) and row["low"] <= position else "above"
+
+
+def table(summary: pd.DataFrame, *, encoders: Sequence[str]) -> list[Row]:
+    """Return the rows of the table, by group, metric and level; an encoder without a value has None."""
+    if summary.empty:
+        return []
+    summary = summary.assign(**{name: summary[name].astype(float) for name in ("value", "low", "high", "chance")})
+    owners = summary["Metadata_Metric"].map(baseline)
+    summary = summary.assign(Owner=[owner for owner, _ in owners], Ending=[ending for _, ending in owners])
+    main = set(summary.loc[summary["Ending"] == "", "Metadata_Metric"])
+    alone = ~summary["Owner"].isin(main)  # a baseline without its metric stands for itself
+    summary.loc[alone, "Owner"], summary.loc[alone, "Ending"] = summary.loc[alone, "Metadata_Metric"], ""
+    rows = []
+    for metric in sorted(set(summary["Owner"]), key=_order):
+        one = summary[summary["Owner"] == metric]
+        name, group, direction = describe(metric)
+        for level in ordered_levels(one["Metadata_Level"]):
+            here = one[one["Metadata_Level"] == level]
+            cells = tuple(_cell(here[here["Encoder"] == code], code, scale(one), direction) for code in encoders)
+            rows.append(Row(metric, name, group, level, cells))
+    return rows
+
+
+def csv(summary: pd.DataFrame) -> str:
+    """Return the summary of all encoders as CSV text: encoder, metric, level, then the values and words."""
+    names = ["Encoder", "Metadata_Metric", "Metadata_Level", "value", "low", "high", "n", "n_undefined", "chance"]
+    names += ["Metadata_Guard", "Metadata_Note"]
+    frame = summary.reindex(columns=names).rename(columns=lambda name: name.removeprefix("Metadata_").lower())
+    return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _order(metric: str) -> tuple[bool, int, int, str]:
+    name, group, _ = describe(metric)
+    known = [place for place, start in enumerate(KNOWN) if metric == start or metric.startswith(f"{start}.")]
+    return metric.endswith(HELD_OUT), GROUPS.index(group), max(known, default=len(KNOWN)), name
+
+
+def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction: int) -> Cell | None:
+    main = rows[rows["Ending"] == ""]
+    if main.empty:
+        return None
+    row = main.iloc[0]
+    beside = {one["Ending"]: one for one in rows[rows["Ending"] != ""].to_dict("records")}
+    bounded, chanced = np.isfinite([row["low"], row["high"]]).all(), np.isfinite(row["chance"])
+    position = beside[".position_only"]["value"] if ".position_only" in beside else float("nan")
+    return Cell(
+        encoder=encoder,
+        value=_score(row["value"]),
+        interval=f"{_score(row['low'])} to {_score(row['high'])}" if bounded else "no interval",
+        n=f"n {_whole(row['n'])}" + (f", {_whole(row['n_undefined'])} undefined" if _whole(row["n_undefined"]) else ""),
+        chance=f"chance {_score(row['chance'])}" if chanced else "no chance level",
+        guard=_words(row["Metadata_Guard"]) if chanced else "",
+        notes=tuple(part for part in _words(row["Metadata_Note"]).split("; ") if part),
+        baselines=tuple(_baseline(beside[ending], words) for ending, words in BASELINES.items() if ending in beside),
+        state=state(row, position=position if direction > 0 else float("nan")),
+        direction=direction,
+        drawing=charts.interval(row["value"], row["low"], row["high"], row["chance"], scale=axis),
+        number=float(row["value"]),
+        low=float(row["low"]),
+    )
+
+
+def _baseline(row: dict, words: str) -> str:
+    if not np.isfinite(row["value"]):
+        return f"{words}: undefined"
+    bounded = np.isfinite(row["low"]) and np.isfinite(row["high"])
+    return f"{words}: {_score(row['value'])}" + (f" ({_score(row['low'])} to {_score(row['high'])})" if bounded else "")
+
+
+def _score(value: float) -> str:
+    """Return a score to three decimals: further ones are inside the interval."""
+    return number(round(value, 3))
+
+
+def _words(value: object) -> str:
+    return "" if value is None or pd.isna(value) else str(value)
+
+
+def _whole(value: object) -> int:
+    return 0 if value is None or pd.isna(value) else int(value)

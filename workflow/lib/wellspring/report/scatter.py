@@ -1,0 +1,123 @@
+"""The map of the aligned profiles: one joined table an encoder in, two axes a well out, as data and as a drawing."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from wellspring import tables
+from wellspring.report.gather import pick
+from wellspring.report.palette import category
+from wellspring.report.svg import MUTED, SHAPES, Panel, document, mark, text
+
+COLUMNS = {
+    "Metadata_moa": "Mechanism",
+    "Metadata_pert_type": "Type",
+    "Metadata_Compound": "Compound",
+    "Metadata_Plate": "Plate",
+    "Metadata_Batch": "Batch",
+    "Metadata_Cell_Line": "Cell line",
+}
+
+
+def axes(features: np.ndarray, *, method: str = "pca", seed: int = 0) -> np.ndarray:
+    """Return two axes (n, 2) float64 of features (n, d).
+
+    `pca` is the first two principal components, signs fixed so that each has its largest weight positive; `tsne` is
+    t-SNE (scikit-learn, PCA start, one thread) of at most 30 components. Too few rows for an axis give zeros.
+    """
+    values = np.asarray(features, dtype=np.float64)
+    if len(values) < 2:
+        return np.zeros((len(values), 2))
+    centred = values - values.mean(axis=0)
+    left, size, right = np.linalg.svd(centred, full_matrices=False)
+    signs = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
+    scores = left * size * np.where(signs == 0, 1, signs)
+    if method == "tsne" and len(values) >= 10:
+        from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            perplexity = min(30.0, (len(values) - 1) / 3)
+            model = TSNE(n_components=2, init="pca", perplexity=perplexity, random_state=seed, n_jobs=1)
+            return model.fit_transform(scores[:, :30]).astype(np.float64)
+    return np.pad(scores[:, :2], ((0, 0), (0, max(0, 2 - scores.shape[1]))))
+
+
+def place(aligned: pd.DataFrame, *, method: str = "pca", limit: int = 10000, seed: int = 0) -> pd.DataFrame:
+    """Return the wells that have a profile, evenly thinned to `limit`, with X and Y; undefined wells are left out."""
+    names = tables.features(aligned)
+    if aligned.empty or not names:
+        return aligned.assign(X=[], Y=[]).head(0)
+    matrix = aligned[names].to_numpy(dtype=np.float64)
+    rows = np.flatnonzero(np.isfinite(matrix).all(axis=1))
+    if len(rows) > limit:
+        rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
+    spots = axes(matrix[rows], method=method, seed=seed)
+    kept = aligned.iloc[rows].drop(columns=names).reset_index(drop=True)
+    return kept.assign(X=spots[:, 0], Y=spots[:, 1])
+
+
+def block(placed: pd.DataFrame) -> dict:
+    """Return what the page's map needs: whole coordinates 0 to 1000, coded columns with their levels, wells."""
+    result: dict = {"n": len(placed), "columns": {}, "numbers": {}}
+    for axis in ("X", "Y"):
+        values = placed[axis].to_numpy(dtype=float)
+        span = np.ptp(values) if len(values) else 0.0
+        result[axis.lower()] = (
+            np.rint(1000 * (values - values.min(initial=np.inf)) / (span or 1)).astype(int).tolist()
+            if len(values)
+            else []
+        )
+    for column, name in COLUMNS.items():
+        texts = pick(placed, column).astype(object).where(lambda found: found.notna(), "not stated")
+        levels = sorted({str(value) for value in texts}, key=lambda level: (level == "not stated", level))
+        if levels and levels != ["not stated"]:
+            code = {level: number for number, level in enumerate(levels)}
+            result["columns"][name] = {"levels": levels, "codes": [code[str(value)] for value in texts]}
+    doses = pd.to_numeric(pick(placed, "Metadata_Concentration"), errors="coerce")
+    result["numbers"]["Concentration"] = [None if pd.isna(value) else float(f"{value:.6g}") for value in doses]
+    result["wells"] = pick(placed, "Metadata_Well", "").astype(str).tolist()
+    return result
+
+
+def drawing(placed: Mapping[str, pd.DataFrame], *, limit: int = 2000) -> str:
+    """Return the map as one drawing, a panel an encoder, coloured by mechanism (by type where none is stated).
+
+    More than `limit` wells a panel are evenly thinned: further points would hide each other.
+    """
+    body, size, gap = [], 250, 24
+    across = min(max(len(placed), 1), 3)
+    named = [name for name, frame in placed.items() if len(frame)]
+    column = (
+        "Metadata_moa"
+        if any(pick(placed[name], "Metadata_moa").notna().any() for name in named)
+        else "Metadata_pert_type"
+    )
+    labels = sorted({str(value) for name in named for value in pick(placed[name], column).dropna()})
+    for slot, (name, frame) in enumerate(placed.items()):
+        left, top = 10 + (size + gap) * (slot % across), 26 + (size + gap + 12) * (slot // across)
+        body.append(text(left, top - 8, f"{name} ({len(frame)} wells)"))
+        box = f'x="{left}" y="{top}" width="{size}" height="{size}"'
+        body.append(f'<rect {box} fill="none" stroke="{MUTED}" stroke-opacity=".4"/>')
+        panel = Panel(left + 6, top + 6, size - 12, size - 12, _range(frame, "X"), _range(frame, "Y"))
+        frame = frame.iloc[:: max(1, -(-len(frame) // limit))]
+        for x, y, label in zip(pick(frame, "X"), pick(frame, "Y"), pick(frame, column).astype(object), strict=True):
+            number = labels.index(str(label)) if str(label) in labels else None
+            fill = MUTED if number is None else category(number)
+            shape = SHAPES[0 if number is None else number // 8 % len(SHAPES)]
+            body.append(mark(panel.x(x), panel.y(y), fill=fill, shape=shape, size=2.4 if number is not None else 1.6))
+    down = 26 + (size + gap + 12) * -(-max(len(placed), 1) // across)
+    for number, label in enumerate(labels[:48]):
+        x, y = 16 + (size + gap) * (number % across), down + 15 * (number // across)
+        body.append(mark(x, y - 3.5, fill=category(number), shape=SHAPES[number // 8 % len(SHAPES)], size=3))
+        body.append(text(x + 9, y, label[:36], fill=MUTED))
+    height = down + 15 * -(-len(labels[:48]) // across) + 4
+    return document(
+        "".join(body), width=20 + across * (size + gap) - gap, height=height, title="Map of the aligned profiles"
+    )
+
+
+def _range(frame: pd.DataFrame, axis: str) -> tuple[float, float]:
+    values = pick(frame, axis).astype(float)
+    return (float(values.min()), float(values.max())) if len(values) and values.max() > values.min() else (0.0, 1.0)

@@ -1,0 +1,109 @@
+"""Encoders in the report: training histories, encoder cards and feature tables in, panels and rows out."""
+
+import pandas as pd
+
+from wellspring.report import charts
+from wellspring.report.gather import Screen, pick
+from wellspring.report.svg import number
+
+NAMES = {
+    "loss": "loss",
+    "feature_std": "features' standard deviation",
+    "rank": "effective rank",
+    "teacher_entropy": "teacher entropy",
+    "entropy": "teacher entropy",
+    "knn": "replicate retrieval, held-out fold",
+    "lr": "learning rate",
+}
+TERMS = ("distillation", "masked", "koleo", "local_aggregation", "nt_xent")  # drawn with the loss
+FIRST = ("loss", "feature_std", "rank")
+
+
+def panels(screen: Screen) -> list[dict]:
+    """Return one dict an encoder with a history: its name and drawings (losses together, then one a logged number)."""
+    found = []
+    for encoder in screen.encoders:
+        history = screen.history.get(encoder)
+        if history is None or history.empty:
+            continue
+        numbers = {
+            name: pd.to_numeric(history[name], errors="coerce")
+            for name in history
+            if name != "Metadata_Step" and pd.api.types.is_numeric_dtype(history[name]) and history[name].notna().any()
+        }
+        steps = pick(history, "Metadata_Step", 0).astype(float).tolist()
+        losses = [name for name in numbers if "loss" in name or name in TERMS]
+        losses.sort(key=lambda name: (name != "loss", name))
+        groups = [("loss", losses)] if losses else []
+        rest = [name for name in (*FIRST, *numbers) if name in numbers and name not in losses]
+        groups += [(name, [name]) for name in dict.fromkeys(rest)]
+        drawings = [
+            charts.curves(
+                steps,
+                {name: numbers[name].tolist() for name in names},
+                title=f"{title} of {encoder}",
+                y_label=label(title),
+            )
+            for title, names in groups
+        ]
+        found.append(
+            {
+                "encoder": encoder,
+                "svgs": drawings,
+                "last": {name: number(values.iloc[-1]) for name, values in numbers.items()},
+            }
+        )
+    return found
+
+
+def label(name: str) -> str:
+    """Return what a logged number is called."""
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def cards(screen: Screen) -> list[dict]:
+    """Return one dict an encoder with a card: its plain values, one level deep, names joined by a dot."""
+    found = []
+    for encoder in screen.encoders:
+        card = screen.cards.get(encoder)
+        if card:
+            found.append({"encoder": encoder, "values": [(key, _plain(value)) for key, value in _flat(card)]})
+    return found
+
+
+def _flat(card: dict, prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for key, value in card.items():
+        rows += (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, dict) and value and not prefix
+            else [(f"{prefix}{key}", value)]
+        )
+    return rows
+
+
+def _plain(value: object) -> str:
+    text = (
+        number(value)
+        if isinstance(value, float)
+        else ", ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+    )
+    return text if len(text) <= 160 else f"{text[:159]}…"
+
+
+def features(screen: Screen) -> list[dict]:
+    """Return one dict an encoder: how many features were kept, and how many were dropped for which reason."""
+    found = []
+    for encoder in screen.encoders:
+        frame = screen.features.get(encoder)
+        if frame is not None and len(frame):
+            kept = frame["Metadata_Kept"].astype(bool)
+            reasons = (
+                frame.loc[~kept, "Metadata_Reason"].fillna("no reason was given").value_counts(sort=False).sort_index()
+            )
+            found.append(
+                {"encoder": encoder, "kept": int(kept.sum()), "total": len(frame), "reasons": list(reasons.items())}
+            )
+    return found

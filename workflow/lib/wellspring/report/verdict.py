@@ -1,0 +1,65 @@
+"""The plates' verdicts: tables in, one row a plate out, and the error that ends a run with plates left out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring import tables
+from wellspring.report.naming import as_list, owner
+from wellspring.tables import Verdict
+
+KINDS = (".aggregated", ".normalised", ".audit")  # a plate's tables of which a stage writes several
+
+
+def merge(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return one verdict of many: keep only if all keep; the reasons once each, in order of first sight."""
+    keep, reasons = True, []
+    for verdict in verdicts:
+        keep = keep and verdict.keep
+        reasons.extend(reason for reason in verdict.reasons if reason not in reasons)
+    return Verdict(keep=keep, reasons=tuple(reasons))
+
+
+def plates_of(paths: str | Path | Iterable[str | Path] | None) -> list[str]:
+    """Return the plates that tables `<plate>.parquet` and `<plate>.<kind>.parquet` are named after, each once."""
+    names = [path.name.removesuffix(".parquet") for path in as_list(paths)]
+    for kind in KINDS:
+        names = [name.removesuffix(kind) for name in names]
+    return list(dict.fromkeys(names))
+
+
+def collect(paths: str | Path | Iterable[str | Path] | None, *, plates: Sequence[str]) -> dict[str, Verdict]:
+    """Return plate -> verdict over all of its tables (any stages, any number a plate), in the order of `plates`.
+
+    Files are parallel to `plates` when there are as many, else matched by the plate's name in their path; a table of no
+    single plate (one that joins plates) is passed over. A plate without a table keeps.
+    """
+    files = as_list(paths)
+    found: dict[str, list[Verdict]] = {plate: [] for plate in plates}
+    for number, path in enumerate(files):
+        plate = owner(path, plates) or (plates[number] if len(files) == len(plates) else None)
+        if plate is not None:
+            found[plate].append(tables.verdict(path))
+    return {plate: merge(verdicts) for plate, verdicts in found.items()}
+
+
+def as_frame(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
+    """Return one row a plate: plate, keep (`yes` or `no`), reasons (joined by `; `)."""
+    rows = [(plate, "yes" if verdict.keep else "no", "; ".join(verdict.reasons)) for plate, verdict in verdicts.items()]
+    return pd.DataFrame(rows, columns=["plate", "keep", "reasons"])
+
+
+def require_keep(verdicts: Mapping[str, Verdict]) -> None:
+    """Raise where a plate was left out.
+
+    Raises
+    ------
+    ValueError
+        Names each plate that was left out, with its reasons, and what accepts it.
+    """
+    bad = {plate: verdict for plate, verdict in verdicts.items() if not verdict.keep}
+    if bad:
+        lines = [f"  {plate}: {'; '.join(verdict.reasons) or 'no reason was given'}" for plate, verdict in bad.items()]
+        count = f"{len(bad)} of {len(verdicts)} plates {'was' if len(bad) == 1 else 'were'} left out of the results"
+        raise ValueError("\n".join([f"{count}:", *lines, "set role: no in the sheet to accept"]))

@@ -1,0 +1,131 @@
+"""The overview in words: a screen and its metric rows in, sentences out.
+
+They say which plates were left out, what holds, what to look at and what can not be concluded.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wellspring.report import checks
+from wellspring.report.checks import Statement, count, listed
+from wellspring.report.gather import Screen, pick
+from wellspring.report.metrics import Row
+
+CONFOUNDED = "position coincide"  # in the note of a score that the plates' layout alone could give
+UNTRAINED = "random"  # start of the name of an untrained encoder
+# notes that say how a value was made and limit nothing; any other note is a limit and opens the page
+METHODS = ("lower is better", "cross-fitted", "mean of", "p is the larger")
+
+
+def left_out(screen: Screen) -> list[Statement]:
+    """Return one statement a plate that was left out, with its reasons."""
+    reasons = {plate: screen.verdicts[plate].reasons or ("no reason was given",) for plate in screen.left_out}
+    return [Statement(plate, "bad", found) for plate, found in reasons.items()]
+
+
+def passes(screen: Screen, rows: Sequence[Row], *, level: str) -> list[Statement]:
+    """Return what holds: kept plates, biology whose interval lies above chance, nuisance that stays at chance."""
+    found = []
+    if screen.kept:
+        kept = f"{count(len(screen.kept), 'plate')} of {len(screen.plates)}"
+        found.append(Statement(f"{kept} passed every check and joined the results.", "plates"))
+    for name, lines in _scores(rows, level, direction=1, state="above", but=CONFOUNDED):
+        found.append(Statement(f"{name} is above chance.", "metrics", lines))
+    for name, lines in _scores(rows, level, direction=-1, state="at"):
+        found.append(Statement(f"{name} is not above chance.", "metrics", lines))
+    return found
+
+
+def look_at(screen: Screen, rows: Sequence[Row], fields: Sequence[dict], *, level: str) -> list[Statement]:
+    """Return what a person should look at: readable nuisance, weak scores, lost images and wells, light, collapse."""
+    found = []
+    for name, lines in _scores(rows, level, direction=-1, state="above"):
+        found.append(Statement(f"{name} is above chance.", "metrics", lines))
+    for name, lines in _scores(rows, level, direction=1, state="at"):
+        found.append(Statement(f"{name} is not above chance.", "metrics", lines))
+    found += _untrained(rows, level) + checks.images(screen) + checks.wells(screen)
+    return found + checks.light(fields) + checks.training(screen)
+
+
+def open_questions(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
+    """Return what can not be concluded: by position, the evaluation's notes, a lack of chance level or baseline."""
+    shown = [(row, cell) for row in rows for cell in row.cells if cell]
+    found, notes = [], {}
+    confounded = list(dict.fromkeys(row.name for row, cell in shown if cell.state == "position"))
+    if confounded:
+        text = "Above chance, but not above what the well's position alone gives: it may be the layout."
+        found.append(Statement(text, "metrics", (_concerns(confounded),)))
+    for row, cell in shown:
+        for note in cell.notes:
+            if not note.startswith(METHODS):
+                notes.setdefault(note, {})[row.name] = None
+    for note, names in notes.items():
+        found.append(Statement(f"{note[:1].upper()}{note[1:]}.", "metrics", (_concerns(list(names)),)))
+    empty = sorted({row.name for row, cell in shown if cell.value == "–" and not cell.notes})
+    if empty:
+        text = "Could not be computed from this screen at one level at least."
+        found.append(Statement(text, "metrics", (_concerns(empty),)))
+    bare = sorted({row.name for row, cell in shown if cell.chance == "no chance level" and cell.value != "–"})
+    if bare:
+        text = "Without a chance level a value can only be compared between encoders and levels."
+        found.append(Statement(text, "metrics", (_concerns(bare),)))
+    return found + _limits(screen, rows)
+
+
+def _limits(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
+    """Return the limits of the screen's design: no untrained encoder, no plate held out, nothing evaluated."""
+    found = []
+    if rows and not any(name.startswith(UNTRAINED) for name in screen.encoders):
+        text = "No untrained encoder stands beside these: what training adds over an untrained network is not known."
+        found.append(Statement(text, "metrics"))
+    roles = zip(screen.sheet["plate"], pick(screen.sheet, "role", "fit"), strict=True)
+    held = [plate for plate, role in roles if role == "heldout" and plate in screen.plates]
+    if held:
+        text = f"{count(len(held), 'plate')} held out; encoders saw the images of all other wells they are judged on."
+        found.append(Statement(text, "", (listed(held),)))
+    elif screen.history:
+        text = (
+            "No plate is held out: trained encoders saw the images of the wells they are judged on, not their labels."
+        )
+        found.append(Statement(text))
+    if not screen.kept:
+        found.append(Statement("No plate is left, so nothing can be concluded about the profiles."))
+    elif not rows:
+        found.append(Statement("Nothing was evaluated, so the profiles can not be judged."))
+    return found
+
+
+def _scores(
+    rows: Sequence[Row], level: str, *, direction: int, state: str, but: str | None = None
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Return (metric, a line an encoder) of the scores in a state, less those with the words `but` in a note."""
+    found = []
+    for row in rows:
+        cells = [cell for cell in row.cells if cell and cell.direction == direction and cell.state == state]
+        cells = [cell for cell in cells if but is None or not any(but in note for note in cell.notes)]
+        if row.level == level and cells:
+            lines = [f"{cell.encoder} {cell.value} ({cell.interval}; {cell.chance})" for cell in cells]
+            found.append((row.name, tuple(lines)))
+    return found
+
+
+def _untrained(rows: Sequence[Row], level: str) -> list[Statement]:
+    """Return the encoders whose interval does not clear the untrained encoder, the floor of all others."""
+    behind: dict[str, list[str]] = {}
+    for row in rows:
+        floors = [
+            cell for cell in row.cells if cell and cell.encoder.startswith(UNTRAINED) and np.isfinite(cell.number)
+        ]
+        if row.level != level or not floors:
+            continue
+        floor = max(cell.number for cell in floors)
+        for cell in row.cells:
+            if cell and cell.direction > 0 and not cell.encoder.startswith(UNTRAINED) and cell.low <= floor:
+                behind.setdefault(cell.encoder, []).append(row.name)
+    lines = tuple(f"{name}: {listed(names, limit=3)}" for name, names in behind.items())
+    return [Statement("Not above the untrained encoder on every score.", "metrics", lines)] if lines else []
+
+
+def _concerns(names: Sequence[str]) -> str:
+    return f"Concerns: {listed(names)}."

@@ -1,0 +1,187 @@
+"""Views of images: scaled pixels and a recipe flow in, one augmented, standardised view of each image flows out.
+
+A recipe is a set of strengths, each 0 when off; named recipes stand in `PRESETS`. The order is that of the light: where
+the view looks, the stain, the optics, the camera, and at last the standardising of the network's input.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from wellspring.pixels import standardise
+from wellspring.train import colour, geometry, noise
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Strengths of an augmentation; the defaults change nothing but cut the middle of the image."""
+
+    crop: str = "centred"  # centred | resized
+    scale: tuple[float, float] = (1.0, 1.0)  # share of the area, with resized
+    zoom: float = 1.0  # largest magnification, with centred
+    centre_shift: float = 0.0  # px, with centred
+    flip: bool = False
+    rotate: str = "none"  # none | right | free
+    elastic: float = 0.0  # px at 224
+    elastic_sigma: float = 10.0  # px at 224
+    elastic_probability: float = 0.3
+    shift: float = 0.0  # of [0, 1]
+    gamma: tuple[float, float] = (1.0, 1.0)
+    colour_probability: float = 1.0  # a channel, for shift and gamma
+    contrast: float = 0.0
+    contrast_probability: float = 0.8
+    drop: float = 0.0  # probability a channel
+    shot: tuple[float, float] = (0.0, 0.0)  # photons at full scale
+    read: float = 0.0  # of [0, 1]
+    blur: tuple[float, float] = (0.0, 0.0)  # sigma, px
+    vignette: float = 0.0
+    offset: float = 0.0  # of [0, 1]
+    noise_probability: float = 0.5  # an image, for the five above
+    gain: float = 0.0  # log standard deviation, on standardised pixels
+    bias: float = 0.0  # standardised units
+    grain: float = 0.0  # largest noise, standardised units
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+
+
+PRESETS = {
+    # Reconstruction of SSLProfiler's cell-specific views (channel-aware colour, microscope noise, elastic deformation)
+    # from the closest published recipes: CellPaintSSL (shift, gamma), Cell-DINO (drop, crops). The values are inferred.
+    "sslprofiler": Recipe(
+        crop="resized",
+        scale=(0.4, 1.0),
+        flip=True,
+        rotate="right",
+        elastic=6.0,
+        shift=0.3,
+        gamma=(0.5, 1.5),
+        drop=0.2,
+        shot=(50.0, 2000.0),
+        read=0.02,
+        blur=(0.1, 1.5),
+        vignette=0.1,
+        offset=0.03,
+    ),
+    # Perakis et al. 2021 as released: resized crop .08-1, flip, elastic p .5, colour jitter .2 p .8, blur .1-2 p .5.
+    # Colour is a factor a channel here, where the code has the hue and saturation of photographs.
+    "perakis": Recipe(
+        crop="resized",
+        scale=(0.08, 1.0),
+        flip=True,
+        elastic=6.0,
+        elastic_probability=0.5,
+        contrast=0.2,
+        blur=(0.1, 2.0),
+    ),
+    # The same with the strong jitter (.8) that the released code builds and does not use.
+    "perakis_strong": Recipe(
+        crop="resized",
+        scale=(0.08, 1.0),
+        flip=True,
+        elastic=6.0,
+        elastic_probability=0.5,
+        contrast=0.8,
+        blur=(0.1, 2.0),
+    ),
+    # The floor of the ablation: what a microscope can not tell apart.
+    "flips": Recipe(flip=True, rotate="right"),
+    # Cells at native size, which is signal: stain, focus and noise vary, and orientation means nothing.
+    "cells": Recipe(
+        zoom=1.05,
+        centre_shift=1.0,
+        flip=True,
+        rotate="free",
+        blur=(0.1, 1.2),
+        gain=0.4,
+        bias=0.3,
+        grain=0.3,
+    ),
+}
+
+
+def recipe(preset: str, overrides: dict | None = None) -> Recipe:
+    """Return a preset with some strengths replaced; an unknown preset or strength is an error by name."""
+    if preset not in PRESETS:
+        raise ValueError(f"augmentation.preset: expected one of {sorted(PRESETS)}, found {preset!r}")
+    known = {field.name for field in fields(Recipe)}
+    unknown = sorted(set(overrides or {}) - known)
+    if unknown:
+        raise ValueError(f"augmentation.overrides: expected some of {sorted(known)}, found {unknown}")
+    return replace(PRESETS[preset], **(overrides or {}))
+
+
+def view(
+    images: Tensor,
+    strengths: Recipe,
+    generator: torch.Generator,
+    *,
+    size: int,
+    mean: Tensor,
+    std: Tensor,
+    window: Tensor | None = None,
+) -> Tensor:
+    """Draw one view of each image.
+
+    Parameters
+    ----------
+    images
+        (B, C, H, H) float32, pixels scaled to [0, 1].
+    strengths
+        The recipe.
+    generator
+        Random state, on the device of the images; the same state gives the same views.
+    size
+        Edge of the views in pixels.
+    mean, std
+        (B, C) of the scaled pixels of each image's plate.
+    window
+        (size, size) weights that fade the surroundings of a cell, or None.
+
+    Returns
+    -------
+    Tensor
+        (B, C, size, size) float32, standardised.
+    """
+    frame = geometry.frames(
+        len(images),
+        side=images.shape[-1],
+        size=size,
+        crop=strengths.crop,
+        scale=strengths.scale,
+        zoom=strengths.zoom,
+        shift=strengths.centre_shift,
+        flip=strengths.flip,
+        rotate=strengths.rotate,
+        generator=generator,
+    )
+    bend = None
+    if strengths.elastic > 0:
+        bend = geometry.elastic(
+            len(images),
+            size=size,
+            amplitude=strengths.elastic,
+            sigma=strengths.elastic_sigma,
+            probability=strengths.elastic_probability,
+            generator=generator,
+        )
+    pixels = geometry.sample(images, frame, size=size, displacement=bend)
+    pixels = colour.shift(pixels, strengths.shift, generator, probability=strengths.colour_probability)
+    pixels = colour.gamma(pixels, strengths.gamma, generator, probability=strengths.colour_probability)
+    pixels = colour.contrast(pixels, strengths.contrast, generator, probability=strengths.contrast_probability)
+    pixels = colour.drop(pixels, strengths.drop, generator)
+    often = strengths.noise_probability
+    pixels = noise.defocus(pixels, strengths.blur, generator, probability=often)
+    pixels = noise.vignette(pixels, strengths.vignette, generator, probability=often)
+    pixels = noise.offset(pixels, strengths.offset, generator, probability=often)
+    pixels = noise.shot(pixels, strengths.shot, generator, probability=often)
+    pixels = noise.read(pixels, strengths.read, generator, probability=often)
+    pixels = standardise(pixels, mean, std)
+    pixels = colour.gain(pixels, strengths.gain, generator)
+    pixels = colour.bias(pixels, strengths.bias, generator)
+    pixels = noise.read(pixels, strengths.grain, generator)
+    return pixels if window is None else pixels * window

@@ -1,0 +1,82 @@
+"""SimCLR: batches of images flow in, the contrastive loss of two views of each flows out.
+
+Chen et al. 2020 (arXiv 2002.05709), as Perakis et al. 2021 (arXiv 2103.16670) use it on single cells; with an optional
+local aggregation that takes cells of two sites of a well as positives.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from wellspring.encoder import precise
+from wellspring.train import losses
+from wellspring.train.augment import view
+from wellspring.train.data import Batch
+from wellspring.train.networks import Projector, width
+from wellspring.train.settings import Settings
+from wellspring.views import soft_window
+
+
+class SimCLR(nn.Module):
+    """A backbone with a projector, and their loss by step.
+
+    Parameters
+    ----------
+    backbone
+        Maps (B, C, size, size) to (B, features); it is what embeds later.
+    settings
+        Of the encoder.
+    channels
+        Number of input channels.
+    precision
+        `float32` or `bfloat16` for the network; the loss is float32.
+    """
+
+    def __init__(self, backbone: nn.Module, settings: Settings, *, channels: int, precision: str) -> None:
+        super().__init__()
+        self.settings, self.precision = settings, precision
+        self.backbone = backbone
+        features = width(backbone, channels=channels, size=settings.input_size)
+        self.projector = Projector(features, **settings.projector)
+        look = settings.view
+        window = None if look["window"] is None else torch.from_numpy(soft_window(look["size"], look["window"]))
+        self.register_buffer("window", window, persistent=False)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The network that embeds."""
+        return self.backbone
+
+    def forward(
+        self, batch: Batch, step: int, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the terms of the loss (`loss` is their weighted sum), and what is watched (`features`)."""
+        views = [
+            view(
+                batch.images,
+                self.settings.augmentation,
+                generator,
+                size=self.settings.view["size"],
+                mean=batch.mean,
+                std=batch.std,
+                window=self.window,
+            )
+            for _ in range(2)
+        ]
+        with precise(batch.images.device, self.precision):
+            features = self.backbone(torch.cat(views))
+            first, second = self.projector(features).chunk(2)
+        temperature = self.settings.temperature
+        terms = {"nt_xent": losses.nt_xent(first, second, temperature=temperature)}
+        terms["loss"] = terms["nt_xent"]
+        if batch.partner is not None:
+            terms["local_aggregation"] = losses.pair_nt_xent(
+                first, second, partner=batch.partner, group=batch.well, temperature=temperature
+            )
+            terms["loss"] = terms["nt_xent"] + self.settings.aggregation["weight"] * terms["local_aggregation"]
+        return terms, {"features": features.chunk(2)[0].detach()}
+
+    def before_update(self, step: int) -> None:
+        """Nothing is held back."""
+
+    def after_update(self, step: int) -> None:
+        """Nothing follows."""

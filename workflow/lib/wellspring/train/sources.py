@@ -1,0 +1,173 @@
+"""Training images: stored plates or packed crops flow in, scaled pixels of items by number flow out.
+
+An item is a cell or a field, so that the sampler draws both alike.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from wellspring import store
+from wellspring.intensity import scale
+from wellspring.pixels import Pixels, foreground_level
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Items of a training set: codes of their plate, well and site (N,), and their pixels."""
+
+    frame: pd.DataFrame
+    pixels: list[Pixels]
+    plate: np.ndarray
+    well: np.ndarray
+    site: np.ndarray
+
+    def read(self, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Scaled pixels (B, C, H, H) float32 of some items."""
+
+
+class Cells:
+    """Packed single-cell crops of the plates that fit.
+
+    Parameters
+    ----------
+    crops
+        `results/crops/{plate}.npy`, (N, C, Y, X) uint16 each.
+    rows
+        Their tables, with plate, well, site and the row in the array.
+    pixels
+        Of the same plates, in the order of `crops`.
+    least
+        Edge of the views that are cut from the crops.
+    """
+
+    def __init__(
+        self, crops: Sequence[str | Path], rows: Sequence[pd.DataFrame], pixels: list[Pixels], *, least: int = 1
+    ) -> None:
+        self.arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in crops]
+        self.pixels = pixels
+        for path, array, scales in zip(crops, self.arrays, pixels, strict=True):
+            if array.ndim != 4 or array.shape[1] != len(scales.low):
+                raise ValueError(f"{path}: expected crops (N, {len(scales.low)}, Y, X), found {array.shape}")
+            if min(array.shape[2:]) < least:
+                raise ValueError(f"{path}: expected crops of {least} px (view.size) or more, found {array.shape[2:]}")
+        self.frame = pd.concat(rows, ignore_index=True)
+        self.plate = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
+        self.well, self.site = _codes(self.frame)
+        self.row = self.frame["Metadata_Row"].to_numpy()
+
+    def read(self, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Scaled crops (B, C, Y, X) float32; nothing is drawn."""
+        out = None
+        for code in np.unique(self.plate[items]):
+            places = np.flatnonzero(self.plate[items] == code)
+            scales = self.pixels[code]
+            part = scale(self.arrays[code][self.row[items[places]]], scales.low, scales.high)
+            out = np.empty((len(items), *part.shape[1:]), dtype=np.float32) if out is None else out
+            out[places] = part
+        return out
+
+
+class Fields:
+    """Blocks of whole fields of the plates that fit.
+
+    Parameters
+    ----------
+    plates
+        Opened stores.
+    pixels
+        Of the same plates.
+    channels
+        In the order of the encoder.
+    size
+        Edge of a block in pixels.
+    stain
+        The channel that shows foreground.
+    least
+        A block should hold this share of foreground; the best of `tries` is taken where none does.
+    tries
+        Places that are looked at.
+    cache_bytes
+        Fields are kept in memory, as stored, when all of them fit in this; else blocks are read one by one.
+    """
+
+    def __init__(
+        self,
+        plates: Sequence[store.PlateImages],
+        pixels: list[Pixels],
+        *,
+        channels: list[str],
+        size: int,
+        stain: str,
+        least: float,
+        tries: int,
+        cache_bytes: int,
+    ) -> None:
+        for plate in plates:
+            if min(plate.shape[1:]) < size:
+                raise ValueError(
+                    f"{plate.plate}: expected fields of {size} px (view.size) or more, found {plate.shape}"
+                )
+        self.plates, self.pixels, self.channels, self.size = list(plates), pixels, channels, size
+        self.stain, self.least, self.tries = stain, least, tries
+        rows = [(plate.plate, well, site) for plate in plates for well, site in plate.fields]
+        self.frame = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_Site"])
+        self.plate = np.repeat(np.arange(len(self.plates)), [len(plate.fields) for plate in plates])
+        self.well, self.site = _codes(self.frame)
+        self.above = [foreground_level(plate, stain=stain) for plate in plates]
+        need = sum(len(plate.fields) * int(np.prod(plate.shape)) * 2 for plate in plates)
+        self.cache: dict[int, np.ndarray] | None = {} if need <= cache_bytes else None
+        logger.info(
+            "%d fields, %.0f MB, %s", len(rows), need / 1e6, "cached" if self.cache is not None else "not cached"
+        )
+
+    def read(self, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Scaled blocks (B, C, size, size) float32 at places drawn by `rng`.
+
+        An item that is its own neighbour in a pair (a well with one site) gives two disjoint blocks, of the left and of
+        the right half, where the field is wide enough for two.
+        """
+        blocks = []
+        for place, item in enumerate(items):
+            twin = place ^ 1  # pairs are neighbours: 0 and 1, 2 and 3
+            alone = twin < len(items) and items[twin] == item
+            blocks.append(self._block(int(item), rng, half=place % 2 if alone else None))
+        return np.stack(blocks)
+
+    def _block(self, item: int, rng: np.random.Generator, *, half: int | None) -> np.ndarray:
+        code = self.plate[item]
+        height, width = self.plates[code].shape[1:]
+        low, high = 0, width - self.size
+        if half is not None and width >= 2 * self.size:
+            low, high = (0, width // 2 - self.size) if half == 0 else (width // 2, high)
+        best, most = (0, 0), -1.0
+        for _ in range(self.tries):
+            corner = (int(rng.integers(0, height - self.size + 1)), int(rng.integers(low, high + 1)))
+            share = float((self._cut(item, [self.stain], corner) > self.above[code]).mean())
+            if share > most:
+                best, most = corner, share
+            if share >= self.least:
+                break
+        pixels = self.pixels[code]
+        return scale(self._cut(item, self.channels, best), pixels.low, pixels.high)
+
+    def _cut(self, item: int, channels: list[str], corner: tuple[int, int]) -> np.ndarray:
+        plate, row = self.plates[self.plate[item]], self.frame.iloc[item]
+        place = slice(corner[0], corner[0] + self.size), slice(corner[1], corner[1] + self.size)
+        well, site = row["Metadata_Well"], row["Metadata_Site"]
+        if self.cache is None:
+            return plate.read(well, site, channels, rows=place[0], columns=place[1])
+        if item not in self.cache:
+            self.cache[item] = plate.read(well, site, self.channels)
+        return self.cache[item][[self.channels.index(name) for name in channels], *place]
+
+
+def _codes(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of well and site that are unique over the screen, (N,) int64 each."""
+    well = ["Metadata_Plate", "Metadata_Well"]
+    return tuple(frame.groupby(key, sort=True).ngroup().to_numpy(np.int64) for key in (well, [*well, "Metadata_Site"]))

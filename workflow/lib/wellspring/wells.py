@@ -1,0 +1,48 @@
+"""Names of wells: whatever a file or platemap calls them in, one form out (``A01`` ... ``AF48``)."""
+
+import re
+
+ROWS = 32  # a 1536-well plate has the rows A to Z, AA to AF
+COLUMNS = 48
+_WELL = re.compile(r"([A-Za-z]{1,2})[-_ ]?([0-9]{1,3})")
+
+
+def normalise(value: str) -> str:
+    """Return a well in the form ``A01``: ``a1``, ``A1``, ``A01``, ``A-1`` and ``A001`` are the same well.
+
+    Raises
+    ------
+    ValueError
+        The value is no well of a 6- to 1536-well plate; the value is named.
+    """
+    match = _WELL.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"well {value!r}: expected a row of letters and a column number, as A01 or AF48")
+    return name(_row(match[1]), int(match[2]) - 1, value=value)
+
+
+def join(row: str, column: str) -> str:
+    """Return the well of a row, given as letters or as a number from 1, and a column number from 1."""
+    number = int(row) - 1 if str(row).isdigit() else _row(str(row))
+    return name(number, int(column) - 1, value=f"{row},{column}")
+
+
+def name(row: int, column: int, *, value: object = None) -> str:
+    """Return the well at a row and column counted from 0; ``value`` is what an error names."""
+    if not (0 <= row < ROWS and 0 <= column < COLUMNS):
+        raise ValueError(f"well {value or (row, column)!r}: expected rows A to AF and columns 1 to {COLUMNS}")
+    letters = chr(ord("A") + row) if row < 26 else "A" + chr(ord("A") + row - 26)
+    return f"{letters}{column + 1:02d}"
+
+
+def position(well: str) -> tuple[int, int]:
+    """Return row and column, counted from 0, of a normalised well."""
+    letters = well.rstrip("0123456789")
+    return _row(letters), int(well[len(letters) :]) - 1
+
+
+def _row(letters: str) -> int:
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number - 1
