@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from scipy.stats import beta
+
 from wellspring.align import apply_alignment, fit_alignment
 from wellspring.evaluate import wells
 from wellspring.evaluate.levels import aligned_folds, folds, join

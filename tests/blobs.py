@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+
 from wellspring import intensity, store, tables, views
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "workflow" / "schemas" / "config"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from wellspring import tables
 from wellspring.tables import Verdict
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from wellspring import tables
 from wellspring.align import Alignment, apply_alignment, fit_alignment
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from wellspring.train import augment, colour, geometry, noise
 
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from skimage.measure import regionprops_table
 from test_segment import GRID, discs
+
 from wellspring import cells, store, tables
 
 CHANNELS = ["DNA", "RNA", "AGP"]

@@ -5,6 +5,7 @@ import copy
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+
 from wellspring import config
 from wellspring.describe import keys
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from wellspring import tables
 from wellspring.consensus import consensus, join_plates
 from wellspring.tables import Verdict

@@ -1,10 +1,11 @@
 """Embedding a plate: one vector a view, whatever the batch or the order of rows."""
 
-import blobs
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+
+import blobs
 from wellspring import embed, encoder, store, tables, views
 from wellspring.pixels import pixels
 from wellspring.train.run import build

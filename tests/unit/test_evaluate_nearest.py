@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from test_evaluate_retrieval import screen
+
 from wellspring.evaluate import wells
 from wellspring.evaluate.nearest import drop, nsc, nscb, permuted_nsc, treatment_profiles
 from wellspring.evaluate.score import interval

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranking, shared_null
 from wellspring.evaluate.retrieval import activity, consistency, retrieved
 from wellspring.evaluate.score import interval

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 from test_evaluate_retrieval import screen
+
 from wellspring import tables
 from wellspring.evaluate.dose import axis_scores, dose, spearman, z_prime
 from wellspring.evaluate.guards import confounding, position_features

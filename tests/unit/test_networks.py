@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from wellspring import encoder
 from wellspring.train import networks, weights
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from wellspring.normalise import Normaliser, apply_normaliser, fit_normaliser, normalise
 from wellspring.tables import Verdict
 

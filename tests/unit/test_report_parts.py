@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_screen import MADE
+
 from wellspring import tables
 from wellspring.report import charts, metrics, naming, palette, pictures, plates, scatter, svg, verdict
 from wellspring.tables import Verdict
@@ -25,8 +26,7 @@ def test_verdict_names_each_bad_plate_with_its_reasons(tmp_path: Path):
         for encoder in ("e1", "e2")
         for name, state in (("P1", Verdict()), ("P.2", BAD))
     ]
-    assert verdict.plates_of(files) == ["P1", "P.2"]
-    found = verdict.collect(files, plates=verdict.plates_of(files))
+    found = verdict.collect(files, plates=["P1", "P.2"])
     assert found == {"P1": Verdict(), "P.2": BAD}
     with pytest.raises(ValueError, match="1 of 2 plates was left out") as error:
         verdict.require_keep(found)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from wellspring import segment
 from wellspring.segment import Options
 

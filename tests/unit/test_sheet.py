@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from wellspring import sheet
 
 COLUMNS = ("plate", "images", "platemap", "batch", "role")

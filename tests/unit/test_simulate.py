@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tifffile
 import yaml
+
 from wellspring.simulate.optics import flat_field, is_edge
 from wellspring.simulate.plate import write_plate
 from wellspring.simulate.screen import Fault, layout, read_screen, sheet, treatments
@@ -26,11 +27,18 @@ def shipped():
 @pytest.fixture(scope="module")
 def small(shipped):
     """A screen of 2 x 3 wells of one site, 96 pixels a side, with one fault of each kind on its first plate."""
-    faults = tuple(Fault(kind=kind, plate="B1_U2OS", well=well, site="1", channel=channel)
-                   for kind, well, channel in (("truncated", "A01", "RNA"), ("blank", "A02", "all"),
-                                               ("missing", "A03", "Mito"), ("debris", "B01", "AGP")))
-    return dataclasses.replace(shipped, rows=2, columns=3, sites=1, field=96, controls=3, mechanism_count=1,
-                               inactive=1, faults=faults)
+    faults = tuple(
+        Fault(kind=kind, plate="B1_U2OS", well=well, site="1", channel=channel)
+        for kind, well, channel in (
+            ("truncated", "A01", "RNA"),
+            ("blank", "A02", "all"),
+            ("missing", "A03", "Mito"),
+            ("debris", "B01", "AGP"),
+        )
+    )
+    return dataclasses.replace(
+        shipped, rows=2, columns=3, sites=1, field=96, controls=3, mechanism_count=1, inactive=1, faults=faults
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,11 @@ def test_each_faulty_well_keeps_a_site(shipped):
     sites = faults.groupby(["plate", "well"])["site"].nunique()
     assert (sites < shipped.sites).all()
     assert dict(zip(faults["kind"], faults["expected"], strict=True)) == {
-        "truncated": "truncated", "blank": "blank", "missing": "missing", "debris": "saturated"}
+        "truncated": "truncated",
+        "blank": "blank",
+        "missing": "missing",
+        "debris": "saturated",
+    }
 
 
 def test_truth_tells_actives_apart(shipped):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from wellspring.simulate.cells import STAIN, draw_field, place_cells, texture_bank
 from wellspring.simulate.optics import expose, flat_field, is_edge, plate_optics, well_state
 from wellspring.simulate.screen import read_screen, stream
@@ -40,8 +41,9 @@ def radius(image):
     return (image * np.hypot(y - CENTRE[0, 0], x - CENTRE[0, 1])).sum() / image.sum()
 
 
-@pytest.mark.parametrize("name", ["mitochondrial", "chromatin", "actin", "secretory", "translation", "tubulin",
-                                  "adhesion", "replication"])
+@pytest.mark.parametrize(
+    "name", ["mitochondrial", "chromatin", "actin", "secretory", "translation", "tubulin", "adhesion", "replication"]
+)
 def test_no_mechanism_changes_a_cells_stain(screen, bank, name):
     shifts = {key: 1.5 * value for key, value in screen.mechanisms[name].items() if key != "density"}
     np.testing.assert_allclose(one_cell(shifts, bank, count=2).sum(axis=(1, 2)), STAIN, rtol=1e-3)

@@ -3,10 +3,11 @@
 import os
 import signal
 
-import blobs
 import numpy as np
 import pytest
 import torch
+
+import blobs
 from wellspring import encoder, tables
 from wellspring.train import loop, run
 from wellspring.train.checkpoint import Checkpoint, Interrupted

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+
 import screens
 
 A_PLATE = ("index", "survey", "images")
@@ -79,9 +80,9 @@ def test_until_and_a_stage_name(tmp_path, fabricated):
 
 
 def test_profile_slurm_as_typed_from_the_root(root, tmp_path):
-    """The link in the root is what makes the bare name work; no cluster is needed to plan."""
+    """The link in the root makes the bare name work; no cluster is needed to plan (without `--cores`, on one core)."""
     folder = screens.make(tmp_path)
-    done = screens.snakemake("-n", "--profile", "slurm", cwd=folder)
+    done = screens.snakemake("-n", "--profile", "slurm", "--cores", "64", cwd=folder)
     assert done.returncode == 0, done.stdout
     train = done.stdout.split("rule train:")[1].split("\nrule ")[0]
     assert "slurm_partition=gpu" in train

@@ -7,6 +7,7 @@ import time
 
 import psutil
 import pytest
+
 import screens
 
 STAGES = (

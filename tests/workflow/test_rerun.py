@@ -4,6 +4,7 @@ import os
 
 import pandas as pd
 import pytest
+
 import screens
 
 AFTER = {

@@ -1,6 +1,7 @@
 """Mistakes in config and sheet stop before any job, and say what to change."""
 
 import pytest
+
 import screens
 
 

@@ -41,9 +41,13 @@ wildcard_constraints:
     encoder="|".join(encoders),
 
 
-def code(script):
-    """Return the digest of a script and the library code behind it, or None when the config does not track it."""
-    return digest_of_code(here / "scripts" / f"{script}.py") if config["track_code"] else None
+def code(script, *also):
+    """Return the digest of a script, the library code behind it and files beside it; None when it is not tracked."""
+    return (
+        digest_of_code(here / "scripts" / f"{script}.py", *(here / file for file in also))
+        if config["track_code"]
+        else None
+    )
 
 
 def scaled(amount):

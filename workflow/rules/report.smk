@@ -26,6 +26,7 @@ rule report:
         cards=collect("<results>/train/{encoder}/encoder.json", encoder=encoders),
         history=collect("<results>/train/{encoder}/history.parquet", encoder=encoders),
         features=collect("<results>/fit/{encoder}.features.parquet", encoder=encoders),
+        tables=collect("<results>/profile/{encoder}/{plate}.normalised.parquet", encoder=encoders, plate=plates.index),
         aligned=collect("<results>/align/{encoder}.parquet", encoder=encoders),
         consensus=collect("<results>/align/{encoder}.consensus.parquet", encoder=encoders),
         per_item=collect("<results>/evaluate/{encoder}.items.parquet", encoder=encoders),
@@ -72,20 +73,14 @@ rule report:
         channels=lookup("channels", within=config),
         options=lookup("report", within=config),
         seed=lookup("seed", within=config),
-        code=code("report"),
+        code=code("report", "report/page.html.j2", "report/page.css", "report/page.js"),
     script:
         "../scripts/report.py"
 
 
 rule verdict:
     input:
-        tables=[
-            pattern
-            for encoder in encoders
-            for pattern in expand(
-                "<results>/profile/{encoder}/{plate}.normalised.parquet", encoder=encoder, plate=plates.index
-            )
-        ],
+        tables=collect("<results>/profile/{encoder}/{plate}.normalised.parquet", encoder=encoders, plate=plates.index),
         page="<results>/report/index.html",
     output:
         "<results>/report/verdict.tsv",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     import torch
+
     from wellspring.train import data, run
 
     torch.set_num_threads(snakemake.threads)

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    files = snakemake.input.tables
-    verdicts = verdict.collect(files, plates=verdict.plates_of(files))
+    verdicts = verdict.collect(snakemake.input.tables, plates=snakemake.params.plates)
     verdict.require_keep(verdicts)
     with atomic(snakemake.output[0]) as path:
         verdict.as_frame(verdicts).to_csv(path, sep="\t", index=False)

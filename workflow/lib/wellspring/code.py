@@ -16,8 +16,11 @@ PLUMBING = {"wellspring", "wellspring.tables", "wellspring.provenance", "wellspr
 
 
 @cache
-def code(script: str | Path) -> str:
-    """Return the digest of `script` and its import closure in this library; `FileNotFoundError` where there is none."""
+def code(script: str | Path, *also: str | Path) -> str:
+    """Return the digest of `script`, its import closure in this library, and the files `also` (templates).
+
+    `FileNotFoundError` names a file that is not there.
+    """
     closure: set[Path] = set()
     waiting = [Path(script)]
     while waiting:
@@ -25,7 +28,7 @@ def code(script: str | Path) -> str:
         if file not in closure:
             closure.add(file)
             waiting.extend(source(module) for module in imports(file) - PLUMBING)
-    parts = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in closure)
+    parts = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in [*closure, *map(Path, also)])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

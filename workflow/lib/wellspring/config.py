@@ -117,7 +117,9 @@ def _sentence(error: ValidationError) -> str:
         known = list(error.schema.get("properties", {}))
         unknown = [key for key in error.instance if key not in known]
         near = [difflib.get_close_matches(key, known, n=1) for key in unknown]
-        hints = [f"{key!r}" + (f" (did you mean {hit[0]!r}?)" if hit else "") for key, hit in zip(unknown, near, strict=True)]
+        hints = [
+            f"{key!r}" + (f" (did you mean {hit[0]!r}?)" if hit else "") for key, hit in zip(unknown, near, strict=True)
+        ]
         return f"{where or 'top level'}: unknown key {', '.join(hints)}; expected one of {known}"
     return f"{where or 'top level'}: {error.message}"
 

@@ -23,8 +23,8 @@ PACKAGES = {
     "train": ("numpy", "torch", "timm"),
     "embed": ("numpy", "torch", "timm"),
     "profile": ("numpy", "pandas", "pycytominer"),
-    "fit": ("numpy", "pycytominer", "scikit-learn"),
-    "evaluate": ("numpy", "copairs", "scikit-learn"),
+    "fit": ("numpy", "pandas", "pycytominer"),
+    "evaluate": ("numpy", "pandas"),
 }
 
 

@@ -98,7 +98,9 @@ def _check_folders(row: dict, path: Path, demo: str | Path | None, simulated: tu
         return
     for column in ("images", "platemap"):
         if not Path(row[column]).exists():
-            raise ValueError(f"{path}: plate {plate}: expected {column} at {row[column]!r}, found no such file or folder")
+            raise ValueError(
+                f"{path}: plate {plate}: expected {column} at {row[column]!r}, found no such file or folder"
+            )
 
 
 def _inside(path: Path, folder: Path) -> bool:

@@ -9,8 +9,6 @@ from wellspring import tables
 from wellspring.report.naming import as_list, owner
 from wellspring.tables import Verdict
 
-KINDS = (".aggregated", ".normalised", ".audit")  # a plate's tables of which a stage writes several
-
 
 def merge(verdicts: Iterable[Verdict]) -> Verdict:
     """Return one verdict of many: keep only if all keep; the reasons once each, in order of first sight."""
@@ -19,14 +17,6 @@ def merge(verdicts: Iterable[Verdict]) -> Verdict:
         keep = keep and verdict.keep
         reasons.extend(reason for reason in verdict.reasons if reason not in reasons)
     return Verdict(keep=keep, reasons=tuple(reasons))
-
-
-def plates_of(paths: str | Path | Iterable[str | Path] | None) -> list[str]:
-    """Return the plates that tables `<plate>.parquet` and `<plate>.<kind>.parquet` are named after, each once."""
-    names = [path.name.removesuffix(".parquet") for path in as_list(paths)]
-    for kind in KINDS:
-        names = [name.removesuffix(kind) for name in names]
-    return list(dict.fromkeys(names))
 
 
 def collect(paths: str | Path | Iterable[str | Path] | None, *, plates: Sequence[str]) -> dict[str, Verdict]:

@@ -171,9 +171,7 @@ def _golgi(
     """The Golgi apparatus, a blob beside the nucleus: (n, 2 HALF, 2 HALF) float32."""
     angle = rng.uniform(0, 2 * np.pi, len(along))
     reach = traits["nucleus_radius"] + traits["golgi_distance"]
-    along_off, across_off = (
-        (reach * turn(angle)).astype(np.float32)[:, None, None] for turn in (np.cos, np.sin)
-    )
+    along_off, across_off = ((reach * turn(angle)).astype(np.float32)[:, None, None] for turn in (np.cos, np.sin))
     squared = (along - along_off) ** 2 + (across - across_off) ** 2
     return np.exp(-squared * (0.5 / traits["golgi_width"] ** 2)[:, None, None]) * (outside > 0)
 

@@ -47,8 +47,9 @@ def feature_screen(
     if active and not 1 <= mechanisms <= active:
         raise ValueError(f"mechanisms: expected 1 to {active} (active compounds), found {mechanisms}")
     if not 0 <= mechanism_share <= 1 or not 0 <= correlation < 1:
-        raise ValueError(f"expected mechanism_share in [0, 1] and correlation in [0, 1), found {mechanism_share} "
-                         f"and {correlation}")
+        raise ValueError(
+            f"expected mechanism_share in [0, 1] and correlation in [0, 1), found {mechanism_share} and {correlation}"
+        )
     count = controls + replicates * (active + inactive)
     positions, outer = _positions(count)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
@@ -98,18 +99,18 @@ def _positions(count: int) -> tuple[np.ndarray, np.ndarray]:
 def _truth(active: int, inactive: int, *, mechanisms: int, effect: float) -> pd.DataFrame:
     """One row a treatment; active compounds are dealt to the mechanisms in turn."""
     names = [f"mechanism {number % mechanisms + 1:03d}" for number in range(active)] + [None] * inactive
-    return pd.DataFrame({
-        "compound": [f"compound {number + 1:04d}" for number in range(active + inactive)],
-        "concentration": 10.0,
-        "mechanism": pd.Series(names, dtype=object),
-        "active": [True] * active + [False] * inactive,
-        "effect": [effect] * active + [0.0] * inactive,
-    })
+    return pd.DataFrame(
+        {
+            "compound": [f"compound {number + 1:04d}" for number in range(active + inactive)],
+            "concentration": 10.0,
+            "mechanism": pd.Series(names, dtype=object),
+            "active": [True] * active + [False] * inactive,
+            "effect": [effect] * active + [0.0] * inactive,
+        }
+    )
 
 
-def _shifts(
-    truth: pd.DataFrame, rng: np.random.Generator, *, features: int, effect: float, share: float
-) -> np.ndarray:
+def _shifts(truth: pd.DataFrame, rng: np.random.Generator, *, features: int, effect: float, share: float) -> np.ndarray:
     """Shift of every treatment, (treatments, features)."""
     own = _unit(rng.standard_normal((len(truth), features)))
     common = {name: _unit(rng.standard_normal(features)) for name in truth["mechanism"].dropna().unique()}
@@ -131,22 +132,24 @@ def _describe(
         return column.astype(object).where(~control, otherwise)
 
     compound = treated("compound", "DMSO").astype(str)
-    return pd.DataFrame({
-        "Metadata_Plate": plate,
-        "Metadata_Well": wells,
-        "Metadata_Batch": batch,
-        "Metadata_Cell_Line": line,
-        "Metadata_Optics": plate,
-        "Metadata_Role": "fit",
-        "Metadata_Compound": compound,
-        "Metadata_Concentration": treated("concentration", np.nan).astype(float),
-        "Metadata_Perturbation": compound.where(control, compound + "@10.0"),
-        "Metadata_pert_type": np.where(control, "negcon", "trt"),
-        "Metadata_moa": treated("mechanism", None),
-        "Metadata_target": pd.Series([None] * len(contents), dtype=object),
-        "Metadata_Site_Count": np.int32(2),
-        "Metadata_View_Count": np.int32(80),
-        "Metadata_Count_Cells": np.int32(80),
-        "Metadata_Verdict": "keep",
-        "Metadata_Reason": "",
-    })
+    return pd.DataFrame(
+        {
+            "Metadata_Plate": plate,
+            "Metadata_Well": wells,
+            "Metadata_Batch": batch,
+            "Metadata_Cell_Line": line,
+            "Metadata_Optics": plate,
+            "Metadata_Role": "fit",
+            "Metadata_Compound": compound,
+            "Metadata_Concentration": treated("concentration", np.nan).astype(float),
+            "Metadata_Perturbation": compound.where(control, compound + "@10.0"),
+            "Metadata_pert_type": np.where(control, "negcon", "trt"),
+            "Metadata_moa": treated("mechanism", None),
+            "Metadata_target": pd.Series([None] * len(contents), dtype=object),
+            "Metadata_Site_Count": np.int32(2),
+            "Metadata_View_Count": np.int32(80),
+            "Metadata_Count_Cells": np.int32(80),
+            "Metadata_Verdict": "keep",
+            "Metadata_Reason": "",
+        }
+    )

@@ -60,8 +60,16 @@ def _write_field(planes: np.ndarray, folder: Path, stem: str, faults: list[Fault
         if "debris" in kinds:
             plane = _with_debris(plane)
         path = folder / f"{stem}_{channel}.tif"
-        tifffile.imwrite(path, plane, compression="zlib", compressionargs={"level": 1}, metadata=None, software=False,
-                         resolution=(per_centimetre, per_centimetre), resolutionunit="CENTIMETER")
+        tifffile.imwrite(
+            path,
+            plane,
+            compression="zlib",
+            compressionargs={"level": 1},
+            metadata=None,
+            software=False,
+            resolution=(per_centimetre, per_centimetre),
+            resolutionunit="CENTIMETER",
+        )
         if "truncated" in kinds:
             content = path.read_bytes()
             path.write_bytes(content[: int(0.6 * len(content))])

@@ -180,39 +180,58 @@ def _check(screen: Screen, *, where: str) -> None:
     if screen.rows > 26:
         raise ValueError(f"{where}: rows: expected 26 or fewer, found {screen.rows}")
     if not 0 <= screen.mechanism_count <= len(screen.mechanisms):
-        raise ValueError(f"{where}: mechanism_count: expected 0 to {len(screen.mechanisms)} (those described), "
-                         f"found {screen.mechanism_count}")
+        raise ValueError(
+            f"{where}: mechanism_count: expected 0 to {len(screen.mechanisms)} (those described), "
+            f"found {screen.mechanism_count}"
+        )
     for name, shifts in screen.mechanisms.items():
         unknown = sorted(set(shifts) - {*TRAITS, "density"})
         if unknown:
-            raise ValueError(f"{where}: mechanisms: {name}: expected shape parameters ({', '.join(TRAITS)}, density), "
-                             f"found {unknown}")
+            raise ValueError(
+                f"{where}: mechanisms: {name}: expected shape parameters ({', '.join(TRAITS)}, density), "
+                f"found {unknown}"
+            )
     treatments = (screen.mechanism_count * screen.compounds_per_mechanism + screen.inactive) * len(screen.doses)
     if screen.controls + treatments > screen.rows * screen.columns:
-        raise ValueError(f"{where}: expected at most {screen.rows * screen.columns} wells in use, "
-                         f"found {screen.controls} controls and {treatments} treatments")
+        raise ValueError(
+            f"{where}: expected at most {screen.rows * screen.columns} wells in use, "
+            f"found {screen.controls} controls and {treatments} treatments"
+        )
     for batch in screen.batches:
         if batch.layout not in ("fixed", "shuffled"):
             raise ValueError(f"{where}: batches: {batch.name}: expected layout fixed or shuffled, found {batch.layout}")
     for fault in screen.faults:
-        allowed = {"kind": tuple(FAULTS), "plate": tuple(screen.plates), "well": screen.wells,
-                   "site": tuple(str(site + 1) for site in range(screen.sites)), "channel": (*CHANNELS, "all")}
+        allowed = {
+            "kind": tuple(FAULTS),
+            "plate": tuple(screen.plates),
+            "well": screen.wells,
+            "site": tuple(str(site + 1) for site in range(screen.sites)),
+            "channel": (*CHANNELS, "all"),
+        }
         for name, values in allowed.items():
             if getattr(fault, name) not in values:
-                raise ValueError(f"{where}: faults: expected {name} to be one of {', '.join(values)}, "
-                                 f"found {getattr(fault, name)}")
+                raise ValueError(
+                    f"{where}: faults: expected {name} to be one of {', '.join(values)}, found {getattr(fault, name)}"
+                )
 
 
 def treatments(screen: Screen) -> pd.DataFrame:
     """List the treatments of a plate, controls aside: compound, concentration, mechanism (None: inactive), factor."""
     names = [name for name in screen.active_mechanisms for _ in range(screen.compounds_per_mechanism)]
-    factors = [screen.compound_factors[number % len(screen.compound_factors)]
-               for _ in screen.active_mechanisms for number in range(screen.compounds_per_mechanism)]
+    factors = [
+        screen.compound_factors[number % len(screen.compound_factors)]
+        for _ in screen.active_mechanisms
+        for number in range(screen.compounds_per_mechanism)
+    ]
     names, factors = names + [None] * screen.inactive, factors + [0.0] * screen.inactive
     return pd.DataFrame(
-        [{"compound": f"WS-{number + 1:03d}", "concentration": dose, "mechanism": name, "factor": factor}
-         for number, (name, factor) in enumerate(zip(names, factors, strict=True)) for dose in screen.doses],
-        columns=["compound", "concentration", "mechanism", "factor"])
+        [
+            {"compound": f"WS-{number + 1:03d}", "concentration": dose, "mechanism": name, "factor": factor}
+            for number, (name, factor) in enumerate(zip(names, factors, strict=True))
+            for dose in screen.doses
+        ],
+        columns=["compound", "concentration", "mechanism", "factor"],
+    )
 
 
 def layout(screen: Screen, *, seed: int) -> dict[str, pd.DataFrame]:
@@ -222,11 +241,27 @@ def layout(screen: Screen, *, seed: int) -> dict[str, pd.DataFrame]:
     (negcon or trt), moa (None for controls and inactive compounds). Wells left over are not in it, nor imaged.
     """
     listed = treatments(screen)
-    contents = pd.concat([
-        pd.DataFrame({"compound": [screen.control] * screen.controls, "concentration": np.nan,
-                      "pert_type": "negcon", "moa": None}),
-        pd.DataFrame({"compound": listed["compound"], "concentration": listed["concentration"],
-                      "pert_type": "trt", "moa": listed["mechanism"]})], ignore_index=True)
+    contents = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "compound": [screen.control] * screen.controls,
+                    "concentration": np.nan,
+                    "pert_type": "negcon",
+                    "moa": None,
+                }
+            ),
+            pd.DataFrame(
+                {
+                    "compound": listed["compound"],
+                    "concentration": listed["concentration"],
+                    "pert_type": "trt",
+                    "moa": listed["mechanism"],
+                }
+            ),
+        ],
+        ignore_index=True,
+    )
     maps = {}
     for number, (plate, (batch, _)) in enumerate(screen.plates.items()):
         place = [number] if batch.layout == "shuffled" else [len(screen.plates), screen.batches.index(batch)]
@@ -240,6 +275,15 @@ def layout(screen: Screen, *, seed: int) -> dict[str, pd.DataFrame]:
 def sheet(screen: Screen, *, folder: str = "results/demo") -> pd.DataFrame:
     """Rows for the sheet of plates: plate, batch, cell_line, images, platemap, role; the folder holds the plates."""
     return pd.DataFrame(
-        [{"plate": plate, "batch": batch.name, "cell_line": line.name, "images": f"{folder}/{plate}",
-          "platemap": f"{folder}/{plate}/platemap.csv", "role": "fit"}
-         for plate, (batch, line) in screen.plates.items()])
+        [
+            {
+                "plate": plate,
+                "batch": batch.name,
+                "cell_line": line.name,
+                "images": f"{folder}/{plate}",
+                "platemap": f"{folder}/{plate}/platemap.csv",
+                "role": "fit",
+            }
+            for plate, (batch, line) in screen.plates.items()
+        ]
+    )

@@ -42,20 +42,44 @@ def truth(screen: Screen, *, seed: int) -> pd.DataFrame:
     """
     planted = shifts(screen, seed=seed)
     names = (*TRAITS, "density")
-    rows = [{"compound": screen.control, "concentration": float("nan"), "mechanism": None, "active": False,
-             "pert_type": "negcon", **dict.fromkeys(names, 0.0)}]
+    rows = [
+        {
+            "compound": screen.control,
+            "concentration": float("nan"),
+            "mechanism": None,
+            "active": False,
+            "pert_type": "negcon",
+            **dict.fromkeys(names, 0.0),
+        }
+    ]
     for row in treatments(screen).itertuples():
         active = isinstance(row.mechanism, str)
         effect = planted[row.compound, row.concentration]
-        rows.append({"compound": row.compound, "concentration": row.concentration,
-                     "mechanism": row.mechanism if active else None, "active": active, "pert_type": "trt",
-                     **{name: effect.get(name, 0.0) for name in names}})
+        rows.append(
+            {
+                "compound": row.compound,
+                "concentration": row.concentration,
+                "mechanism": row.mechanism if active else None,
+                "active": active,
+                "pert_type": "trt",
+                **{name: effect.get(name, 0.0) for name in names},
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def planted_faults(screen: Screen) -> pd.DataFrame:
     """List the bad planes: plate, well, site, channel, kind, expected (a survey's status, or its reason for debris)."""
-    rows = [{"plate": fault.plate, "well": fault.well, "site": fault.site, "channel": channel,
-             "kind": fault.kind, "expected": FAULTS[fault.kind]}
-            for fault in screen.faults for channel in fault.channels]
+    rows = [
+        {
+            "plate": fault.plate,
+            "well": fault.well,
+            "site": fault.site,
+            "channel": channel,
+            "kind": fault.kind,
+            "expected": FAULTS[fault.kind],
+        }
+        for fault in screen.faults
+        for channel in fault.channels
+    ]
     return pd.DataFrame(rows, columns=["plate", "well", "site", "channel", "kind", "expected"])
