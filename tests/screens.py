@@ -28,7 +28,7 @@ SMALL = {
 }
 
 
-def snakemake(*arguments: str, cwd: Path, workflow: Path = ROOT, wait: float = 900) -> subprocess.CompletedProcess:
+def snakemake(*arguments: str, cwd: Path, workflow: Path = ROOT, wait: float = 1800) -> subprocess.CompletedProcess:
     """Run Snakemake on the workflow's Snakefile in the folder `cwd`; its output, both streams, is in `.stdout`."""
     return subprocess.run(
         command(*arguments, cwd=cwd, workflow=workflow),

@@ -88,6 +88,7 @@ def test_the_report_opens_with_them(run):
         assert name in body
 
 
+@pytest.mark.slow
 def test_role_no_makes_it_green(run):
     """What joins plates is made again without the bad ones."""
     folder, _ = run

@@ -84,3 +84,16 @@ def test_a_projected_plate_trains_and_fits_nothing(screen):
     assert jobs["index"] == jobs["survey"] == jobs["illumination"] == jobs["images"] == jobs["cells"] == 1
     assert jobs["embed"] == jobs["profile"] == jobs["align"] == 3
     assert jobs["evaluate"] == 3
+
+
+def test_large_results_may_be_deleted_when_a_screen_is_finished(finished):
+    """What the README says may go: while it is away nothing is made again."""
+    large = ("demo", "images", "embed")
+    results = finished / "results"
+    for name in large:
+        (results / name).rename(results / f"{name}.away")
+    try:
+        assert screens.planned(finished) == {}
+    finally:
+        for name in large:
+            (results / f"{name}.away").rename(results / name)

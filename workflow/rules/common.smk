@@ -15,6 +15,9 @@ sys.path.insert(0, str(here / "lib"))
 # For the scripts, which are processes of their own: this library, not one of another clone that is installed.
 os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
+# Threads that wait by spinning starve the jobs beside them: training slowed down tenfold next to other jobs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from wellspring import sheet
 from wellspring.code import age
 from wellspring.code import code as digest_of_code

@@ -1,7 +1,7 @@
 """The plate sheet: one row a plate, checked before any job starts.
 
-In flows `config/plates.tsv`, out flows a frame of strings, one row a plate, with the optional columns filled in. Columns
-that are not known pass through and end as `Metadata_` columns of the profiles.
+In flows `config/plates.tsv`, out flows a frame of strings, one row a plate, with the optional columns filled in.
+Columns that are not known pass through and end as `Metadata_` columns of the profiles.
 """
 
 import re
