@@ -113,3 +113,9 @@ def test_the_demo_folder_is_for_the_demo_alone(folder):
         foreign = (plate, str(demo / images), str(folder / "map.csv"), "b1", "fit")
         with pytest.raises(ValueError, match=f"plate {plate}: expected images outside of the demo's folder"):
             sheet.read(write(folder, foreign), **options)
+
+
+@pytest.mark.parametrize("ending", [".audit", ".normalised"])
+def test_a_name_that_collides_with_an_output_is_refused(folder, ending):
+    with pytest.raises(ValueError, match=rf"names of outputs\), found 'P1\{ending}'"):
+        sheet.read(write(folder, row(folder, f"P1{ending}", images="P1")))

@@ -63,11 +63,10 @@ def test_a_change_in_a_script_reruns_its_stage(screen, clone):
     assert screens.planned(screen, workflow=clone).keys() == AFTER["evaluate"]
 
 
-def test_code_is_not_tracked_on_request(screen, clone):
-    screens.change(screen, {"track_code": False})
-    assert screens.planned(screen).keys() >= AFTER["embed"], "the digest leaves the params once"
-    jobs = screens.planned(screen, "--config", "track_code=true")
-    assert jobs == {}
+def test_finished_results_outlive_an_update_on_request(screen, clone):
+    for path in (clone / "workflow" / "lib" / "wellspring").glob("*.py"):
+        path.write_text(path.read_text() + "\n# changed\n")
+    assert screens.planned(screen, "--rerun-triggers", "mtime", "input", workflow=clone) == {}
 
 
 def test_forcing_embed_embeds_again(finished):

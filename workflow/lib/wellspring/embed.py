@@ -104,7 +104,7 @@ def embed(
     def encode(raw: np.ndarray) -> np.ndarray:
         images = torch.from_numpy(scale(raw, pixels.low, pixels.high)).to(device)
         count = len(images)
-        mean, std = (torch.from_numpy(each).to(device).expand(count, -1) for each in (pixels.mean, pixels.std))
+        mean, std = (torch.from_numpy(each.copy()).to(device).expand(count, -1) for each in (pixels.mean, pixels.std))
         images = standardise(images, mean, std)
         images = images if window is None else images * window
         if images.shape[-1] != size:

@@ -81,7 +81,7 @@ def light_path(
         return LightPath(list(channels), even, 0 * even, "none (no usable field)", nothing, nothing, count)
     shape = sizes.idxmax()
     usual = (table["Metadata_Height"] == shape[0]) & (table["Metadata_Width"] == shape[1])
-    good &= usual.fillna(False).to_numpy(bool)
+    good = good & usual.fillna(False).to_numpy(bool)
     parts = []
     for channel in channels:
         chosen = good & (table["Metadata_Channel"] == channel).to_numpy()

@@ -12,6 +12,7 @@ import yaml
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "plates.yaml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+ENDINGS = (".audit", ".aggregated", ".normalised", ".consensus", ".features")
 ROLES = ("fit", "project", "heldout", "no")
 
 
@@ -80,6 +81,11 @@ def _check_names(sheet: pd.DataFrame, path: Path) -> None:
             if not NAME.fullmatch(name):
                 message = f"letters, digits, `.`, `_` and `-`, beginning with a letter or digit, found {name!r}"
                 raise ValueError(f"{path}: row {number + 2}: expected a {column} of {message}")
+    for name in sheet["plate"]:
+        if name.endswith(ENDINGS):
+            raise ValueError(
+                f"{path}: expected no plate that ends in one of {ENDINGS} (names of outputs), found {name!r}"
+            )
     doubled = sheet.loc[sheet["plate"].duplicated(), "plate"].unique().tolist()
     if doubled:
         raise ValueError(f"{path}: expected each plate once, found {doubled} more than once")

@@ -160,7 +160,9 @@ def wilson(hits: float, n: int) -> tuple[float, float]:
         return float("nan"), float("nan")
     z2, p = 1.959963984540054**2, hits / n
     middle, half = p + z2 / (2 * n), np.sqrt(z2) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return float(max((middle - half) / (1 + z2 / n), 0.0)), float(min((middle + half) / (1 + z2 / n), 1.0))
+    # At no hit and at all hits the ends are 0 and 1; rounding must not put 0 hits above a chance level of 0.
+    low = 0.0 if hits <= 0 else (middle - half) / (1 + z2 / n)
+    return float(low), 1.0 if hits >= n else float((middle + half) / (1 + z2 / n))
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
