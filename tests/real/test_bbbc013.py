@@ -65,21 +65,25 @@ def test_dose_scores_are_there_at_every_level_and_name_the_column(scores, name):
     for metric in ("dose.spearman", "dose.z_prime"):
         assert set(scores[name].loc[metric].index) == LEVELS
     assert scores[name].loc["dose.spearman", "Metadata_Note"].str.contains("dose and column coincide").all()
-    assert (scores[name].loc["dose.z_prime", "n"] == 12).all()
+    controls = scores[name].loc["dose.z_prime"]
+    assert (controls["n"] == 8).all()  # 4 positive controls and half of the 8 negative ones, twice
+    assert controls["Metadata_Note"].str.contains("fitted on all rows but one").all()
 
 
 def test_controls_are_apart_along_their_axis(scores):
-    row = scores["simclr"].loc[("dose.z_prime", "normalised")]
-    assert row["low"] <= row["value"] <= row["high"] < 1
-    assert row["value"] > 0
+    for level in LEVELS:
+        row = scores["simclr"].loc[("dose.z_prime", level)]
+        assert 0.5 < row["value"] < 1
+        assert row["low"] < row["value"] < row["high"] < 1
 
 
 def test_what_one_plate_does_not_define_says_so(scores):
     for table in scores.values():
         undefined = table[table["value"].isna()]
-        names = undefined.index.get_level_values(0)
-        assert {"nsc", "nscb"} & {name.split(".")[0] for name in names}
+        families = {name.split(".")[0] for name in undefined.index.get_level_values(0)}
+        assert families == {"consistency", "nsc", "nscb", "transfer", "nuisance"}
         assert undefined["Metadata_Note"].str.len().gt(0).all()
+        assert table.loc["activity", "Metadata_Note"].str.contains("no interval").all()
 
 
 def test_the_report_shows_the_doses(results):

@@ -61,7 +61,7 @@ def _score(
     if not readable.any():
         return absent(
             metric,
-            f"needs two classes with references for each, found {sorted(set(truth))[:4]}",
+            f"needs two classes with references for each, found {sorted(map(str, set(truth)))[:4]}",
             n_undefined=lost + len(truth),
         )
     predicted, _, _ = vote(rows[readable], rows, truth, truth[readable], allowed[readable], (neighbours,))

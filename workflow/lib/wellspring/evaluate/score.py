@@ -118,6 +118,8 @@ def filled(items: pd.DataFrame) -> pd.DataFrame:
 def row(score: Score, *, level: str, bootstrap: int, seed: int) -> dict:
     """Return the score's row of the table `summary`, with the 95 % interval of `bootstrap` resamples."""
     low, high = interval(score, bootstrap=bootstrap, rng=np.random.default_rng(seed))
+    if bootstrap and np.isfinite(score.value) and score.units["cluster"].nunique() < 2:
+        score = score.noted("no interval: there is a single unit to resample")
     return {
         "Metadata_Metric": score.metric,
         "Metadata_Level": level,
