@@ -125,6 +125,17 @@ def test_a_dose_series_is_monotone_on_rows_left_out_and_the_layout_is_said():
     assert np.isnan(rank.value) and "positive" in rank.note
 
 
+def test_the_interval_of_z_prime_covers_it_with_four_positive_controls():
+    x, meta = series(noise=0.0)
+    place = np.linalg.norm(x, axis=1) / np.linalg.norm(x, axis=1).max()
+    hits = 0
+    for seed in range(40):
+        noisy = place + 0.05 * np.random.default_rng(seed).standard_normal(len(place))
+        _, (_, (low, high)) = dose(noisy[:, None], meta, bootstrap=100, seed=seed)
+        hits += low <= 1 - 3 * (0.05 + 0.05) <= high
+    assert hits >= 34
+
+
 def test_position_alone_is_perfect_where_it_coincides_and_words_say_so():
     frame = table(seed=2)
     assert confounding(frame) == ""
