@@ -166,3 +166,12 @@ def test_every_schema_is_complete():
             assert column["doc"], f"{file.stem}: {name}"
             assert name.startswith("Metadata_") or column["type"] != "string", f"{file.stem}: {name}"
         assert not any(spec["columns"][name].get("nullable") for name in spec["key"]), file
+
+
+def test_what_a_killed_process_left_of_the_same_file_goes(tmp_path):
+    stale, other = tmp_path / ".P1.123.part.npy", tmp_path / ".P1.x.123.part.npy"
+    stale.write_text("half"), other.write_text("another file's")
+    with tables.atomic(tmp_path / "P1.npy") as path:
+        path.write_text("whole")
+    assert not stale.exists() and other.exists()
+    assert (tmp_path / "P1.npy").read_text() == "whole"

@@ -7,6 +7,7 @@ The same frame gives the same bytes: rows are sorted by the key, columns have a 
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,9 +54,16 @@ def schema(table: str) -> dict:
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` (same suffix) that becomes `path` when the block ends well."""
+    """Yield a temporary sibling of `path` (same suffix) that becomes `path` when the block ends well.
+
+    What a killed process left of the same file is removed first; were that process still alive, it would fail to rename.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    left = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
+    for sibling in path.parent.iterdir():
+        if left.fullmatch(sibling.name):
+            sibling.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
