@@ -56,7 +56,7 @@ def schema(table: str) -> dict:
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` (same suffix) that becomes `path` when the block ends well.
 
-    What a killed process left of the same file is removed first; were that process still alive, it would fail to rename.
+    What a killed process left of the same file is removed first; were it still alive, its rename would fail.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
