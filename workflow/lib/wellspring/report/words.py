@@ -12,10 +12,10 @@ from wellspring.report.checks import Statement, count, listed
 from wellspring.report.gather import Screen, pick
 from wellspring.report.metrics import Row
 
-CONFOUNDED = "position coincide"  # in the note of a score that the plates' layout alone could give
+CONFOUNDED = " coincide"  # in the note of a score that the plates' layout alone could give (position, column)
 UNTRAINED = "random"  # start of the name of an untrained encoder
 # notes that say how a value was made and limit nothing; any other note is a limit and opens the page
-METHODS = ("lower is better", "cross-fitted", "mean of", "p is the larger")
+METHODS = ("lower is better", "cross-fitted", "mean of", "p is the larger", "axis between")
 
 
 def left_out(screen: Screen) -> list[Statement]:
@@ -56,7 +56,7 @@ def open_questions(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
     if confounded:
         text = "Above chance, but not above what the well's position alone gives: it may be the layout."
         found.append(Statement(text, "metrics", (_concerns(confounded),)))
-    for row, cell in shown:
+    for row, cell in sorted(shown, key=lambda pair: pair[1].value == "–"):  # first what limits a value that is there
         for note in cell.notes:
             if not note.startswith(METHODS):
                 notes.setdefault(note, {})[row.name] = None
