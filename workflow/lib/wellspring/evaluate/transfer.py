@@ -52,7 +52,8 @@ def transfer(
     keep = named & wells.defined(features, metadata)
     lost, groups = int(named.sum() - keep.sum()), sorted({str(name) for name in group[keep]})
     if len(groups) < 2 or len(set(target[keep])) < 2:
-        found = f"{len(groups)} {between} and {len(set(target[keep]))} labels"
+        what = between.removeprefix("Metadata_").replace("_", " ").lower()
+        found = f"{len(groups)} {what} and {len(set(target[keep]))} of the labels"
         return [absent(f"{stem}.k{k}", f"needs two of each, found {found}", n_undefined=lost) for k in neighbours]
     rows = wells.units(features)[keep]
     target, group, compound, plate = (values[keep].astype(str) for values in (target, group, compound, plate))

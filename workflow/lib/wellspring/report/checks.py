@@ -56,7 +56,7 @@ def totals(screen: Screen) -> list[tuple[str, str, str]]:
         ("wells", f"{len(wells):,}", f"{without:,} without a profile" if without else profiles),
         ("images", f"{planes:,}", f"{lost:,} missing or left out" if lost else "none missing or left out"),
         ("cells", "–" if cells is None else f"{cells:,}", "cells were not segmented" if cells is None else density),
-        ("compounds", f"{compounds:,}", f"{mechanisms:,} mechanisms"),
+        ("compounds", f"{compounds:,}", count(mechanisms, "mechanism")),
     ]
 
 
