@@ -1,10 +1,12 @@
 """Segmentation without weights: planted discs are found, empty stays empty, extremes do not break it."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from wellspring import segment
+from wellspring import config, segment
 from wellspring.segment import Options
 
 
@@ -136,3 +138,11 @@ def test_same_field_gives_the_same_labels():
     field, _ = discs(GRID, radius=9)
     first, second = (segment.threshold(field, field, options=Options(diameter=18)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_defaults_are_those_of_the_config():
+    section = config.schema()["properties"]["cells"]["properties"]
+    shared = {field.name: field.default for field in fields(Options) if field.name in section}
+    del shared["floor"]  # counts here, a share of the plate's threshold in the config
+    assert shared == {name: section[name]["default"] for name in shared}
+    assert "smoothing" in shared and "edge" in shared

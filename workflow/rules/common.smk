@@ -94,21 +94,10 @@ def illumination_of(wildcards):
     return f"<results>/illumination/{plates.loc[wildcards.plate, 'optics']}.npz"
 
 
-def if_cells(pattern, names=None):
-    """Return an input function: `pattern` for the plates when the job's encoder looks at cells, nothing otherwise."""
+def if_view(kind, pattern, names=None):
+    """Return an input function: as `of_plates` when the job's encoder looks at `kind` (tile or cell), nothing otherwise."""
     wanted = of_plates(pattern, names)
-    return lambda wildcards: wanted(wildcards) if view(wildcards) == "cell" else []
-
-
-def if_tiles(pattern, names=None):
-    """Return an input function: `pattern` for the plates when the job's encoder looks at tiles, nothing otherwise."""
-    wanted = of_plates(pattern, names)
-    return lambda wildcards: wanted(wildcards) if view(wildcards) == "tile" else []
-
-
-def cells_of_plate(pattern):
-    """Return an input function: `pattern` of the job's plate when its encoder looks at cells, nothing otherwise."""
-    return lambda wildcards: pattern.format(plate=wildcards.plate) if view(wildcards) == "cell" else []
+    return lambda wildcards: wanted(wildcards) if view(wildcards) == kind else []
 
 
 def view(wildcards):

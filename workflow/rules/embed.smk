@@ -12,7 +12,7 @@ rule embed:
         card="<results>/train/{encoder}/encoder.json",
         images="<results>/images/{plate}.zarr/zarr.json",
         intensity="<results>/images/{plate}.parquet",
-        cells=cells_of_plate("<results>/cells/{plate}.parquet"),
+        cells=branch(view, cases={"cell": "<results>/cells/{plate}.parquet", "tile": []}),
     output:
         "<results>/embed/{encoder}/{plate}.parquet",
     log:

@@ -12,9 +12,9 @@ The checkpoint beside them is no output, so that a killed run resumes from it; i
 rule train:
     input:
         intensity=of_plates("<results>/images/{plate}.parquet", fitted),
-        images=if_tiles("<results>/images/{plate}.zarr/zarr.json", fitted),
-        crops=if_cells("<results>/crops/{plate}.npy", fitted),
-        crop_tables=if_cells("<results>/crops/{plate}.parquet", fitted),
+        images=if_view("tile", "<results>/images/{plate}.zarr/zarr.json", fitted),
+        crops=if_view("cell", "<results>/crops/{plate}.npy", fitted),
+        crop_tables=if_view("cell", "<results>/crops/{plate}.parquet", fitted),
     output:
         weights="<results>/train/{encoder}/encoder.safetensors",
         card="<results>/train/{encoder}/encoder.json",

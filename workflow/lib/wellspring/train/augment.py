@@ -49,6 +49,17 @@ class Recipe:
                 object.__setattr__(self, field.name, tuple(value))
 
 
+# Perakis et al. 2021 as released: resized crop .08-1, flip, elastic p .5, colour jitter .2 p .8, blur .1-2 p .5.
+# Colour is a factor a channel here, where the code has the hue and saturation of photographs.
+PERAKIS = Recipe(
+    crop="resized",
+    scale=(0.08, 1.0),
+    flip=True,
+    elastic=6.0,
+    elastic_probability=0.5,
+    contrast=0.2,
+    blur=(0.1, 2.0),
+)
 PRESETS = {
     # Reconstruction of SSLProfiler's cell-specific views (channel-aware colour, microscope noise, elastic deformation)
     # from the closest published recipes: CellPaintSSL (shift, gamma), Cell-DINO (drop, crops). The values are inferred.
@@ -67,27 +78,9 @@ PRESETS = {
         vignette=0.1,
         offset=0.03,
     ),
-    # Perakis et al. 2021 as released: resized crop .08-1, flip, elastic p .5, colour jitter .2 p .8, blur .1-2 p .5.
-    # Colour is a factor a channel here, where the code has the hue and saturation of photographs.
-    "perakis": Recipe(
-        crop="resized",
-        scale=(0.08, 1.0),
-        flip=True,
-        elastic=6.0,
-        elastic_probability=0.5,
-        contrast=0.2,
-        blur=(0.1, 2.0),
-    ),
+    "perakis": PERAKIS,
     # The same with the strong jitter (.8) that the released code builds and does not use.
-    "perakis_strong": Recipe(
-        crop="resized",
-        scale=(0.08, 1.0),
-        flip=True,
-        elastic=6.0,
-        elastic_probability=0.5,
-        contrast=0.8,
-        blur=(0.1, 2.0),
-    ),
+    "perakis_strong": replace(PERAKIS, contrast=0.8),
     # The floor of the ablation: what a microscope can not tell apart.
     "flips": Recipe(flip=True, rotate="right"),
     # Cells at native size, which is signal: stain, focus and noise vary, and orientation means nothing.
