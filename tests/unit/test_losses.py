@@ -32,27 +32,28 @@ def test_nt_xent_equals_a_loop(temperature):
     assert float(losses.nt_xent(first, second, temperature=temperature)) == pytest.approx(np.mean(terms), rel=1e-5)
 
 
-def test_pair_nt_xent_equals_a_loop():
-    first, second = views(8)
-    group = torch.tensor([0, 0, 1, 1, 2, 2, 0, 0])
-    partner = torch.arange(8) ^ 1
+@pytest.mark.parametrize("sites", [2, 3])
+def test_pair_nt_xent_equals_a_loop(sites):
+    count = 4 * sites
+    first, second = views(count)
+    well = torch.tensor([0, 1, 2, 0]).repeat_interleave(sites)  # a well may be drawn twice
     similarity = np.exp(cosines(first, second) / 0.2)
     terms = []
-    for anchor in range(16):
-        well = int(group[anchor % 8])
-        against = sum(similarity[anchor, other] for other in range(16) if int(group[other % 8]) != well)
-        for positive in (int(partner[anchor % 8]), int(partner[anchor % 8]) + 8):
-            hit = similarity[anchor, positive]
-            terms.append(-math.log(hit / (hit + against)))
-    found = losses.pair_nt_xent(first, second, partner=partner, group=group, temperature=0.2)
+    for anchor in range(2 * count):
+        image = anchor % count
+        against = sum(similarity[anchor, other] for other in range(2 * count) if well[other % count] != well[image])
+        for other in range(count):
+            if other // sites == image // sites and other != image:
+                for positive in (other, other + count):
+                    hit = similarity[anchor, positive]
+                    terms.append(-math.log(hit / (hit + against)))
+    found = losses.pair_nt_xent(first, second, sites=sites, well=well, temperature=0.2)
     assert float(found) == pytest.approx(np.mean(terms), rel=1e-5)
 
 
 def test_pair_nt_xent_of_one_well_has_nothing_to_tell_apart():
     first, second = (view.requires_grad_() for view in views(4))
-    loss = losses.pair_nt_xent(
-        first, second, partner=torch.arange(4) ^ 1, group=torch.zeros(4, dtype=torch.int64), temperature=0.1
-    )
+    loss = losses.pair_nt_xent(first, second, sites=2, well=torch.zeros(4, dtype=torch.int64), temperature=0.1)
     loss.backward()
     assert float(loss.detach()) == 0
     assert torch.isfinite(first.grad).all()
@@ -66,20 +67,58 @@ def test_nt_xent_is_symmetric_and_refuses_other_shapes():
         losses.nt_xent(first, second[:3], temperature=0.1)
 
 
-def test_distillation_and_aggregation_equal_loops():
+def distributions(images: int, *, known: int = 2, seen: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    teacher = torch.softmax(torch.randn(2, 4, 7, generator=generator), dim=-1)
-    student = torch.log_softmax(torch.randn(5, 4, 7, generator=generator), dim=-1)
-    partner = torch.tensor([1, 0, 3, 2])
-    own, across = [], []
-    for known in range(2):
-        for seen in range(5):
-            for image in range(4):
-                if known != seen:
-                    own.append(-float((teacher[known, image] * student[seen, image]).sum()))
-                across.append(-float((teacher[known, partner[image]] * student[seen, image]).sum()))
-    assert float(losses.distillation(teacher, student)) == pytest.approx(np.mean(own), rel=1e-5)
-    assert float(losses.aggregation(teacher, student, partner=partner)) == pytest.approx(np.mean(across), rel=1e-5)
+    teacher = torch.softmax(torch.randn(known, images, 7, generator=generator), dim=-1)
+    return teacher, torch.log_softmax(torch.randn(seen, images, 7, generator=generator), dim=-1)
+
+
+def test_distillation_equals_a_loop():
+    teacher, student = distributions(4)
+    terms = [
+        -float((teacher[known, image] * student[seen, image]).sum())
+        for known in range(2)
+        for seen in range(5)
+        for image in range(4)
+        if known != seen
+    ]
+    assert float(losses.distillation(teacher, student)) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+@pytest.mark.parametrize("sites", [2, 3])
+def test_pair_aggregation_equals_a_loop(sites):
+    teacher, student = distributions(2 * sites)
+    terms = [
+        -float((teacher[known, one] * student[seen, other]).sum())
+        for known in range(2)
+        for seen in range(5)
+        for one in range(2 * sites)
+        for other in range(2 * sites)
+        if one != other and one // sites == other // sites
+    ]
+    assert float(losses.pair_aggregation(teacher, student, sites=sites)) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+@pytest.mark.parametrize("sites", [2, 3])
+def test_pooled_aggregation_equals_a_loop(sites):
+    teacher, _ = distributions(2 * sites)
+    student = distributions(2)[1][0]
+    terms = []
+    for group in range(2):
+        mean = sum(teacher[known, group * sites + site] for known in range(2) for site in range(sites)) / (2 * sites)
+        terms.append(-float((mean * student[group]).sum()))
+    assert float(losses.pooled_aggregation(teacher, student, sites=sites)) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_masked_patches_equal_a_loop():
+    teacher, student = (part[0] for part in distributions(6))
+    view = [0, 0, 0, 2, 2, 3]  # of 4 views, the second without a mask
+    weight = torch.tensor([1 / (4 * view.count(each)) for each in view])
+    means = [
+        np.mean([-float((teacher[place] * student[place]).sum()) for place in range(6) if view[place] == each])
+        for each in (0, 2, 3)
+    ]
+    assert float(losses.masked_patches(teacher, student, weight=weight)) == pytest.approx(sum(means) / 4, rel=1e-5)
 
 
 def test_teacher_distributions_sum_to_one_and_sinkhorn_uses_all_prototypes():

@@ -173,18 +173,21 @@ def test_fields_give_the_same_blocks_with_and_without_a_cache(screen):
     assert found[0].shape == (4, 2, 32, 32)
 
 
-def test_a_field_paired_with_itself_gives_disjoint_blocks(tmp_path):
-    paths = blobs.screen(tmp_path, channels=["DNA"], names=("P1",), wells=("B02",), sites=("1",), side=64)
+@pytest.mark.parametrize("sites", [2, 3])
+def test_a_field_that_stands_several_times_in_a_group_gives_disjoint_blocks(tmp_path, sites):
+    side = 32 * sites + 5
+    paths = blobs.screen(tmp_path, channels=["DNA"], names=("P1",), wells=("B02",), sites=("1",), side=side)
     source = blobs.source(paths, blobs.entry(**TILES), channels=["DNA"])
     field = source.plates[0].read("B02", "1")
-    first, second = source.read(np.array([0, 0]), np.random.default_rng(0))
+    found = source.read(np.zeros(sites, int), np.random.default_rng(0), sites=sites)
     pixels = source.pixels[0]
     scaled = np.clip((field[0].astype(np.float32) - pixels.low) / (pixels.high - pixels.low), 0, 1)
-    columns = [
-        [x for x in range(33) for y in range(33) if np.allclose(scaled[y : y + 32, x : x + 32], block[0], atol=1e-5)]
-        for block in (first, second)
+    places = range(side - 31)
+    starts = [
+        [x for x in places for y in places if np.allclose(scaled[y : y + 32, x : x + 32], block[0], atol=1e-5)]
+        for block in found
     ]
-    assert max(columns[0]) + 32 <= 32 <= min(columns[1])
+    assert all(start[0] + 32 <= after[0] for start, after in zip(starts[:-1], starts[1:], strict=True))
 
 
 def test_settings_follow_the_kind_and_refuse_what_does_not_fit():

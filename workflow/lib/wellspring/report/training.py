@@ -15,7 +15,7 @@ NAMES = {
     "knn": "replicate retrieval, held-out fold",
     "lr": "learning rate",
 }
-TERMS = ("distillation", "masked", "koleo", "local_aggregation", "nt_xent")  # drawn with the loss
+TERMS = ("distillation", "ibot", "koleo", "local_aggregation", "nt_xent")  # drawn with the loss
 FIRST = ("loss", "feature_std", "rank")
 
 

@@ -117,6 +117,7 @@ def view(
     mean: Tensor,
     std: Tensor,
     window: Tensor | None = None,
+    region: int | None = None,
 ) -> Tensor:
     """Draw one view of each image.
 
@@ -134,6 +135,9 @@ def view(
         (B, C) of the scaled pixels of each image's plate.
     window
         (size, size) weights that fade the surroundings of a cell, or None.
+    region
+        Edge in pixels of the square in the middle of the images that `resized` crops are taken from; None for all of
+        it. What lies around it is seen where a view is turned.
 
     Returns
     -------
@@ -150,6 +154,7 @@ def view(
         shift=strengths.centre_shift,
         flip=strengths.flip,
         rotate=strengths.rotate,
+        region=region,
         generator=generator,
     )
     bend = None

@@ -23,14 +23,15 @@ logger = logging.getLogger(__name__)
 class Batch:
     """What a step sees: images (B, C, H, H) scaled to [0, 1], mean and std (B, C) of their plates, well codes (B,).
 
-    `partner` (B,) is the image at another site of the same well, None where the batch is not made of pairs.
+    Images s * i ... s * i + s - 1 are of one well, from s = `sites` different sites where it has them; 1 where a batch
+    is not made of groups.
     """
 
     images: Tensor
     mean: Tensor
     std: Tensor
     well: Tensor
-    partner: Tensor | None
+    sites: int = 1
 
 
 def open_source(
@@ -82,16 +83,16 @@ def open_source(
     )
 
 
-def load(source: Source, items: np.ndarray, *, pairs: bool, rng: np.random.Generator, device: torch.device) -> Batch:
-    """Read items as a batch on a device."""
+def load(source: Source, items: np.ndarray, *, sites: int, rng: np.random.Generator, device: torch.device) -> Batch:
+    """Read items, in groups of `sites`, as a batch on a device."""
     codes = source.plate[items]
     move = {"device": device, "non_blocking": True}
     return Batch(
-        images=torch.from_numpy(source.read(items, rng)).to(**move),
+        images=torch.from_numpy(source.read(items, rng, sites=sites)).to(**move),
         mean=torch.from_numpy(np.stack([source.pixels[code].mean for code in codes])).to(**move),
         std=torch.from_numpy(np.stack([source.pixels[code].std for code in codes])).to(**move),
         well=torch.from_numpy(source.well[items]).to(**move),
-        partner=(torch.arange(len(items)) ^ 1).to(device) if pairs else None,
+        sites=sites,
     )
 
 

@@ -22,6 +22,7 @@ def frames(
     shift: float = 0.0,
     flip: bool = False,
     rotate: str = "none",
+    region: int | None = None,
     generator: torch.Generator,
 ) -> Tensor:
     """Draw the affine map of each crop.
@@ -33,7 +34,7 @@ def frames(
     side, size
         Edge of the source and of the crop, in pixels.
     crop
-        `centred`: at native resolution around the middle; `resized`: a square of a share of the source's area,
+        `centred`: at native resolution around the middle; `resized`: a square of a share of the region's area,
         anywhere in it, resized to `size`.
     scale
         Range of that share (with `resized`).
@@ -45,6 +46,8 @@ def frames(
         Mirror half of the images.
     rotate
         `none`, `right` (multiples of 90 degrees) or `free`.
+    region
+        With `resized`, edge in pixels of the square in the middle that crops are taken from; None for the whole source.
     generator
         Random state, on the device of the images.
 
@@ -57,6 +60,8 @@ def frames(
     if crop == "resized":
         extent = torch.sqrt(scale[0] + (scale[1] - scale[0]) * draw[:, 0])
         centre = (2 * draw[:, 1:3] - 1) * (1 - extent)[:, None]
+        share = 1.0 if region is None else region / side
+        extent, centre = extent * share, centre * share
     elif crop == "centred":
         extent = size / side * torch.exp((2 * draw[:, 0] - 1) * math.log(zoom))
         centre = (2 * draw[:, 1:3] - 1) * (2 * shift / side)

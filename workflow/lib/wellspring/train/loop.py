@@ -133,7 +133,7 @@ def _batches(
 
     def read(step: int) -> Batch:
         rng = generator(settings.seed, step, stream=READ)
-        return load(source, sampler.draw(step), pairs=settings.pairs, rng=rng, device=device)
+        return load(source, sampler.draw(step), sites=settings.sites, rng=rng, device=device)
 
     readers = min(max(torch.get_num_threads() // 2, 1), READERS)
     ahead = 2 * readers

@@ -1,11 +1,14 @@
 """Objectives: embeddings or distributions of views flow in, scalars flow out.
 
-Every loss is computed in float32, whatever the precision of the network.
+Every loss is computed in float32, whatever the precision of the network. A group is `sites` consecutive images of one
+well, from different sites of it.
 """
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
+
+from wellspring.train import distributed
 
 
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float) -> Tensor:
@@ -30,33 +33,38 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float) -> Tensor:
     return cross_entropy(similarity.masked_fill(itself, -torch.inf), positive)
 
 
-def pair_nt_xent(first: Tensor, second: Tensor, *, partner: Tensor, group: Tensor, temperature: float) -> Tensor:
-    """NT-Xent whose positives are the views of another image of the same well.
+def pair_nt_xent(first: Tensor, second: Tensor, *, sites: int, well: Tensor, temperature: float) -> Tensor:
+    """NT-Xent whose positives are the views of the other images of the group.
 
     Parameters
     ----------
     first, second
-        (B, D) projections of two views of the same B images.
-    partner
-        (B,) int64, the image at another site of the same well.
-    group
-        (B,) int64, the well. Views of the anchor's own well are never negatives.
+        (B, D) projections of two views of the same B images, in groups.
+    sites
+        Images of a group, 2 or more.
+    well
+        (B,) int64. Views of the anchor's own well are never negatives.
     temperature
         Divides the cosine similarities.
 
     Returns
     -------
     Tensor
-        Scalar float32, the mean over anchors and over the two views of the partner. 0 where a batch holds one well.
+        Scalar float32, the mean over anchors and over the two views of each other image of the group. 0 where a batch
+        holds one well.
     """
     similarity, count = _similarities(first, second, temperature=temperature)
-    wells = torch.cat([group, group])
+    wells = torch.cat([well, well])
     same = wells[:, None] == wells[None, :]
     if bool(same.all()):
         return similarity.sum() * 0.0
     against = torch.logsumexp(similarity.masked_fill(same, -torch.inf), dim=1, keepdim=True)  # 2B x 1
-    twice = torch.cat([partner, partner])
-    positives = similarity.gather(1, torch.stack([twice, twice + count], dim=1))  # 2B x 2
+    image = torch.arange(count, device=similarity.device)
+    start, place = image - image % sites, image % sites
+    step = torch.arange(1, sites, device=similarity.device)
+    others = start[:, None] + (place[:, None] + step) % sites  # B x (sites - 1)
+    others = torch.cat([others, others + count], dim=1).repeat(2, 1)
+    positives = similarity.gather(1, others)  # 2B x 2 (sites - 1)
     return (torch.logaddexp(positives, against) - positives).mean()
 
 
@@ -71,7 +79,7 @@ def sinkhorn(logits: Tensor, *, temperature: float, iterations: int = 3) -> Tens
     Parameters
     ----------
     logits
-        (B, K) float.
+        (B, K) float of this process; prototypes are balanced over the rows of all processes.
     temperature
         Divides the logits.
     iterations
@@ -82,10 +90,11 @@ def sinkhorn(logits: Tensor, *, temperature: float, iterations: int = 3) -> Tens
     Tensor
         (B, K) float32, rows sum to 1.
     """
-    scaled = logits.float() / temperature
-    log_weights = scaled - scaled.max()
+    log_weights = logits.float() / temperature
     for _ in range(iterations):
-        log_weights = log_weights - torch.logsumexp(log_weights, dim=0, keepdim=True)
+        highest = distributed.maximum(log_weights.amax(dim=0, keepdim=True))
+        used = distributed.total(torch.exp(log_weights - highest).sum(dim=0, keepdim=True))
+        log_weights = log_weights - highest - torch.log(used)
         log_weights = log_weights - torch.logsumexp(log_weights, dim=1, keepdim=True)
     return log_weights.exp()
 
@@ -110,8 +119,29 @@ def distillation(teacher: Tensor, student: Tensor) -> Tensor:
     return terms[~own].mean()
 
 
-def aggregation(teacher: Tensor, student: Tensor, *, partner: Tensor) -> Tensor:
-    """Local aggregation by pairs: the student's views of a site are matched with the teacher's of another site.
+def masked_patches(teacher: Tensor, student: Tensor, *, weight: Tensor) -> Tensor:
+    """Cross-entropy on masked patch tokens (iBOT, Zhou et al. 2022, weighted as in DINOv2).
+
+    Parameters
+    ----------
+    teacher
+        (M, K) probabilities at the masked places, which the teacher saw.
+    student
+        (M, K) log-probabilities at the same places.
+    weight
+        (M,) float32, 1 / (views x masked places of the view): the mean over a view's masked places, then over views,
+        of which those without a mask count as 0.
+
+    Returns
+    -------
+    Tensor
+        Scalar float32.
+    """
+    return -((teacher * student).sum(dim=-1) * weight).sum()
+
+
+def pair_aggregation(teacher: Tensor, student: Tensor, *, sites: int) -> Tensor:
+    """Local aggregation by pairs: the teacher's views of a site are matched with the student's of the well's others.
 
     Parameters
     ----------
@@ -119,15 +149,39 @@ def aggregation(teacher: Tensor, student: Tensor, *, partner: Tensor) -> Tensor:
         (G, B, K) probabilities of the global views.
     student
         (V, B, K) log-probabilities of all views.
-    partner
-        (B,) int64, the image at another site of the same well.
+    sites
+        Images of a group, 2 or more.
 
     Returns
     -------
     Tensor
-        Scalar float32, the mean over images and pairs of views.
+        Scalar float32, the mean over groups, ordered pairs of different images of a group, and pairs of views.
     """
-    return -torch.einsum("gbk,vbk->gv", teacher[:, partner], student).mean() / teacher.shape[1]
+    # The cross-entropy is linear in both, so views are averaged first.
+    known, seen = (part.mean(dim=0).unflatten(0, (-1, sites)) for part in (teacher, student))
+    terms = -torch.einsum("wak,wbk->wab", known, seen)
+    return terms[:, ~torch.eye(sites, dtype=torch.bool, device=terms.device)].mean()
+
+
+def pooled_aggregation(teacher: Tensor, student: Tensor, *, sites: int) -> Tensor:
+    """Local aggregation by pooling: what the student makes of a well as a whole is matched with the teacher's mean.
+
+    Parameters
+    ----------
+    teacher
+        (G, B, K) probabilities of the global views.
+    student
+        (B / sites, K) log-probabilities, one row a group.
+    sites
+        Images of a group, 2 or more.
+
+    Returns
+    -------
+    Tensor
+        Scalar float32, the mean over groups.
+    """
+    known = teacher.mean(dim=0).unflatten(0, (-1, sites)).mean(dim=1)
+    return -(known * student).sum(dim=-1).mean()
 
 
 def koleo(features: Tensor, *, epsilon: float = 1e-8) -> Tensor:
@@ -142,7 +196,7 @@ def koleo(features: Tensor, *, epsilon: float = 1e-8) -> Tensor:
     """
     unit = normalize(features.float(), dim=1)
     with torch.no_grad():
-        nearest = (unit @ unit.T).fill_diagonal_(-1.0).argmax(dim=1)
+        nearest = (unit @ unit.T).fill_diagonal_(-2.0).argmax(dim=1)  # below any cosine
     distance = torch.linalg.vector_norm(unit - unit[nearest] + epsilon, dim=1)
     return -torch.log(distance + epsilon).mean()
 

@@ -1,6 +1,8 @@
-"""Heads that are used while training only: a backbone's features flow in, what a loss compares flows out."""
+"""What is added to a backbone while training: its features and tokens flow in, what a loss compares flows out."""
 
 import torch
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
@@ -40,6 +42,92 @@ class PrototypeHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the cosines of the bottleneck to each prototype."""
         return linear(normalize(self.mlp(features), dim=-1), normalize(self.prototypes, dim=-1))
+
+
+class Pool(nn.Module):
+    """Bring the features of several views to one vector; (B, views, D) -> (B, D).
+
+    Parameters
+    ----------
+    features
+        D.
+    kind
+        `mean`, or `attention`: a mean weighted by the softmax of the features' products with one learned query, which
+        starts at 0 and so as the mean.
+    """
+
+    def __init__(self, features: int, *, kind: str) -> None:
+        super().__init__()
+        if kind not in ("mean", "attention"):
+            raise ValueError(f"local_aggregation.pool: expected 'mean' or 'attention', found {kind!r}")
+        self.query = nn.Parameter(torch.zeros(features)) if kind == "attention" else None
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Return the pooled features."""
+        if self.query is None:
+            return views.mean(dim=1)
+        score = (views.float() @ self.query) / self.query.shape[0] ** 0.5
+        return (torch.softmax(score, dim=1)[:, :, None] * views).sum(dim=1)
+
+
+class MaskToken(nn.Module):
+    """A learned token in the place of masked patches of a backbone.
+
+    It is put in by a hook on the backbone's patch embedding, before positions are added, so that the backbone itself
+    stays as it is: neither its weights' names nor its forward pass without a mask change.
+
+    Parameters
+    ----------
+    backbone
+        A vision transformer of timm (see `demand_tokens`).
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(backbone.embed_dim))
+        self.mask: Tensor | None = None
+        backbone.patch_embed.register_forward_hook(self._put_in)
+
+    def encode(self, backbone: nn.Module, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `encode` does for the student's backbone, of images whose patches are masked.
+
+        Parameters
+        ----------
+        backbone
+            The one that the token was made for.
+        images
+            (B, C, H, W).
+        mask
+            (B, rows, columns) bool, true where a patch is masked.
+        """
+        self.mask = mask
+        try:
+            return encode(backbone, images)
+        finally:
+            self.mask = None
+
+    def _put_in(self, module: nn.Module, inputs: tuple[Tensor, ...], patches: Tensor) -> Tensor:
+        if self.mask is None:
+            return patches
+        mask = self.mask.reshape(*patches.shape[:-1], 1)  # (B, rows, columns, D), or (B, patches, D)
+        return torch.where(mask, self.token.to(patches.dtype), patches)
+
+
+def demand_tokens(backbone: nn.Module) -> None:
+    """Raise a ValueError unless a backbone has patch tokens, all of them while training, that can be masked."""
+    if not isinstance(backbone, VisionTransformer | Eva):
+        raise ValueError(
+            "distillation.ibot.weight: expected 0 for a backbone without patch tokens (masked patches need a vision "
+            f"transformer), found a {type(backbone).__name__}"
+        )
+    if not isinstance(backbone.patch_drop, nn.Identity | None):
+        raise ValueError("backbone_options.patch_drop_rate: expected 0 with masked patches, found more")
+
+
+def encode(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return features (B, D) as the backbone itself gives them, and patch tokens (B, patches, D) of a transformer."""
+    states = backbone.forward_features(images)
+    return backbone.forward_head(states), states[:, backbone.num_prefix_tokens :]
 
 
 def width(backbone: nn.Module, *, channels: int, size: int) -> int:

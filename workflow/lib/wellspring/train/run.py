@@ -22,7 +22,7 @@ from wellspring.train.sslprofiler import SSLProfiler
 
 logger = logging.getLogger(__name__)
 
-METHODS = {"simclr": SimCLR, "sslprofiler": SSLProfiler}
+METHODS = {"simclr": SimCLR, "sslprofiler": SSLProfiler, "dino": SSLProfiler}
 
 
 def run(
@@ -121,7 +121,7 @@ def run(
 
 def build(settings: Settings, *, channels: int) -> nn.Module:
     """Build the backbone of an encoder at its seed."""
-    drop_path = settings.distillation["drop_path"] if settings.kind == "sslprofiler" else 0.0
+    drop_path = settings.distillation["drop_path"] if settings.distilled else 0.0
     network = encoder.build(
         settings.backbone,
         channels=channels,
@@ -141,19 +141,19 @@ def sampler(source: Source, settings: Settings) -> Sampler:
         source.well,
         source.site,
         batch=settings.batch,
-        pairs=settings.pairs,
+        sites=settings.sites,
         one_plate=settings.one_plate,
         seed=settings.seed,
         alone=settings.view["kind"] == "tile",
     )
-    if settings.pairs and drawn.single_site_wells:
-        logger.info("%d wells have one site: their pairs are two places of it", drawn.single_site_wells)
+    if settings.sites > 1 and drawn.short_wells:
+        logger.info("%d wells have fewer sites than a group: they give several places of a site", drawn.short_wells)
     return drawn
 
 
 def history(rows: list[dict]) -> pd.DataFrame:
     """Return rows as the table `history`, with a null for what an objective does not have."""
-    columns = ["loss", "nt_xent", "distillation", "koleo", "local_aggregation"]
+    columns = ["loss", "nt_xent", "distillation", "ibot", "koleo", "local_aggregation"]
     columns += ["lr", "feature_std", "rank", "teacher_entropy"]
     frame = pd.DataFrame(rows, columns=["Metadata_Step", *columns])
     return frame.astype({"Metadata_Step": "int32"} | dict.fromkeys(columns, "float32"))

@@ -23,16 +23,18 @@ class Sampler:
     plate, well, site
         (N,) int64 codes of each item; wells and sites are unique over the screen (B02 of two plates has two codes).
     batch
-        Items a step; even with `pairs`.
-    pairs
-        Items 2i and 2i + 1 of a batch lie at two sites of one well; a well with one site gives two items of it (a cell
-        and another; for fields the same one twice, of which the reader takes disjoint blocks).
+        Items a step; a multiple of `sites`.
+    sites
+        Items of a group: items s * i ... s * i + s - 1 of a batch are of one well, from `sites` different sites where
+        it has them. A well with fewer gives several items of a site (other cells; for fields the same one again, of
+        which the reader takes disjoint blocks). 1 draws single items, without groups.
     one_plate
         All items of a batch come from one plate, so that the plate can not tell negatives apart.
     seed
         Of the run.
     alone
-        With `pairs`: whether one item may pair with itself (fields), else wells with a single item are left out.
+        With groups: whether an item may stand several times in one (fields), else wells with fewer items than `sites`
+        are left out.
     """
 
     def __init__(
@@ -42,33 +44,34 @@ class Sampler:
         site: np.ndarray,
         *,
         batch: int,
-        pairs: bool,
+        sites: int,
         one_plate: bool,
         seed: int,
         alone: bool = False,
     ) -> None:
         if len(plate) == 0:
             raise ValueError("training set: expected at least one item, found none")
-        if pairs and batch % 2:
-            raise ValueError(f"batch: expected an even number for pairs of sites, found {batch}")
-        self.batch, self.pairs, self.one_plate, self.seed, self.alone = batch, pairs, one_plate, seed, alone
+        if batch % sites:
+            raise ValueError(f"batch: expected a multiple of {sites} (local_aggregation.sites_per_well), found {batch}")
+        self.batch, self.sites, self.one_plate, self.seed = batch, sites, one_plate, seed
         self.count = len(plate)
         self.by_plate = [np.flatnonzero(plate == code) for code in np.unique(plate)]
-        self.wells, self.wells_by_plate = _group(plate, well, site, alone=alone) if pairs else ([], [])
-        if pairs and not self.wells:
-            raise ValueError("training set: expected wells with two items for pairs of sites, found none")
+        least = 1 if alone else sites
+        self.wells, self.wells_by_plate = _group(plate, well, site, least=least) if sites > 1 else ([], [])
+        if sites > 1 and not self.wells:
+            raise ValueError(f"training set: expected wells with {sites} items for groups of sites, found none")
         self._order = lru_cache(maxsize=2)(self._epoch)
 
     @property
-    def single_site_wells(self) -> int:
-        """Wells whose pairs lie in one site."""
-        return sum(len(sites) == 1 for sites in self.wells)
+    def short_wells(self) -> int:
+        """Wells with fewer sites than a group has items, which give several items of a site."""
+        return sum(len(sites) < self.sites for sites in self.wells)
 
     def draw(self, step: int) -> np.ndarray:
         """Items of a step, (batch,) int64."""
         rng = generator(self.seed, step, stream=DRAW)
-        if self.pairs:
-            return self._pairs(rng)
+        if self.sites > 1:
+            return self._groups(rng)
         if self.one_plate:
             share = np.array([len(items) for items in self.by_plate]) / self.count
             items = self.by_plate[rng.choice(len(self.by_plate), p=share)]
@@ -79,31 +82,29 @@ class Sampler:
     def _epoch(self, epoch: int) -> np.ndarray:
         return generator(self.seed, epoch, stream=ORDER).permutation(self.count)
 
-    def _pairs(self, rng: np.random.Generator) -> np.ndarray:
+    def _groups(self, rng: np.random.Generator) -> np.ndarray:
         wells = np.arange(len(self.wells))
         if self.one_plate:
             share = np.array([len(group) for group in self.wells_by_plate]) / len(self.wells)
             wells = self.wells_by_plate[rng.choice(len(self.wells_by_plate), p=share)]
-        items = [self._two(self.wells[well], rng) for well in _cycle(wells, self.batch // 2, rng)]
-        return np.concatenate(items)
+        chosen = _cycle(wells, self.batch // self.sites, rng)
+        return np.concatenate([self._of_well(self.wells[well], rng) for well in chosen])
 
-    def _two(self, sites: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-        if len(sites) > 1:
-            first, second = rng.choice(len(sites), size=2, replace=False)
-            return np.array([rng.choice(sites[first]), rng.choice(sites[second])], dtype=np.int64)
-        if len(sites[0]) > 1:
-            return rng.choice(sites[0], size=2, replace=False)
-        return np.repeat(sites[0], 2)
+    def _of_well(self, sites: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        """Draw one group: each site again only when all were drawn, and of a site each item likewise."""
+        counts = np.bincount(_cycle(np.arange(len(sites)), self.sites, rng), minlength=len(sites))
+        drawn = [_cycle(items, count, rng) for items, count in zip(sites, counts, strict=True) if count]
+        return rng.permutation(np.concatenate(drawn))
 
 
 def _group(
-    plate: np.ndarray, well: np.ndarray, site: np.ndarray, *, alone: bool
+    plate: np.ndarray, well: np.ndarray, site: np.ndarray, *, least: int
 ) -> tuple[list[list[np.ndarray]], list[np.ndarray]]:
-    """Items by site of each usable well, and the numbers of the wells of each plate."""
+    """Items by site of each well with `least` items, and the numbers of the wells of each plate."""
     order = np.lexsort((site, well))
     wells, codes = [], []
     for items in np.split(order, np.flatnonzero(np.diff(well[order])) + 1):
-        if len(items) > 1 or alone:
+        if len(items) >= least:
             wells.append(np.split(items, np.flatnonzero(np.diff(site[items])) + 1))
             codes.append(plate[items[0]])
     return wells, [np.flatnonzero(np.array(codes) == code) for code in np.unique(codes)]

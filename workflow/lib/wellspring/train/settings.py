@@ -3,18 +3,49 @@
 A null in an entry stands for the value that its kind was published or measured with.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wellspring.train.augment import Recipe, recipe
 
-KINDS = {
-    # DINO's schedule (Caron et al. 2021): lr 5e-4 x batch / 256, decay .04 to .4, EMA .996 to 1, a tenth of warm-up.
-    "sslprofiler": {"lr": 5e-4, "weight_decay": (0.04, 0.4), "warmup": 0.1},
+# DINO's schedule (Caron et al. 2021): lr 5e-4 x batch / 256, decay .04 to .4, EMA .996 to 1, a tenth of warm-up.
+DINO = {"steps": 20_000, "lr": 5e-4, "weight_decay": (0.04, 0.4), "warmup": 0.1}
+# What an entry's null is by kind; a dot stands between a section and its key.
+KINDS: dict[str, dict[str, object]] = {
+    # Masked patches and KoLeo weighted as in DINOv2 (Oquab et al. 2023), and the local aggregation of the paper.
+    "sslprofiler": DINO
+    | {"distillation.ibot.weight": 1.0, "distillation.koleo": 0.1, "local_aggregation.kind": "pair"},
+    # The same code without the three.
+    "dino": DINO | {"distillation.ibot.weight": 0.0, "distillation.koleo": 0.0, "local_aggregation.kind": "none"},
     # Measured on a synthetic screen with small ViTs; the published ResNet setting is an entry of its own.
-    "simclr": {"lr": 1e-3, "weight_decay": (0.05, 0.05), "warmup": 0.06},
+    "simclr": {
+        "steps": 20_000,
+        "lr": 1e-3,
+        "weight_decay": (0.05, 0.05),
+        "warmup": 0.06,
+        "distillation.ibot.weight": 0.0,
+        "distillation.koleo": 0.0,
+        "local_aggregation.kind": "pair",
+    },
+    # Frozen: nothing but the network and its view is used.
+    "timm": {
+        "steps": 0,
+        "lr": 1e-3,
+        "weight_decay": (0.05, 0.05),
+        "warmup": 0.0,
+        "distillation.ibot.weight": 0.0,
+        "distillation.koleo": 0.0,
+        "local_aggregation.kind": "none",
+    },
 }
-AUGMENTATION = {("sslprofiler", "tile"): "sslprofiler", ("sslprofiler", "cell"): "cells", ("simclr", "cell"): "cells"}
+DISTILLED = ("sslprofiler", "dino")
+AGGREGATIONS = {
+    "sslprofiler": ("none", "pair", "aggregate"),
+    "dino": ("none", "pair", "aggregate"),
+    "simclr": ("none", "pair"),
+    "timm": ("none",),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +57,7 @@ class Settings:
     backbone: str
     backbone_options: dict
     weights: str | None
+    stem: str
     steps: int
     batch: int
     optimiser: str
@@ -42,14 +74,19 @@ class Settings:
     seed: int
 
     @property
-    def pairs(self) -> bool:
-        """Whether a batch is made of pairs of sites of a well."""
-        return self.aggregation["kind"] == "pair"
+    def distilled(self) -> bool:
+        """Whether a student follows a teacher."""
+        return self.kind in DISTILLED
+
+    @property
+    def sites(self) -> int:
+        """Images of a group of one well in a batch; 1 where a batch is not made of groups."""
+        return 1 if self.aggregation["kind"] == "none" else self.aggregation["sites_per_well"]
 
     @property
     def input_size(self) -> int:
-        """Edge in pixels of what the network takes in: of a cell the view, of a tile the global crop."""
-        return self.view["size"] if self.kind == "simclr" else self.distillation["global_size"]
+        """Edge in pixels of what the network takes in: the global crop where crops are drawn, else the view."""
+        return self.distillation["global_size"] if self.distilled else self.view["size"]
 
 
 def resolve(entry: Mapping[str, object], *, seed: int) -> Settings:
@@ -69,34 +106,68 @@ def resolve(entry: Mapping[str, object], *, seed: int) -> Settings:
     """
     kind = entry["kind"]
     if kind not in KINDS:
-        raise ValueError(f"encoders.kind: expected one of {sorted(KINDS)}, found {kind!r}")
-    if entry["view"]["window"] is not None and (kind, entry["view"]["kind"]) != ("simclr", "cell"):
-        raise ValueError(
-            f"encoders.view.window: expected null but for simclr on cells, found {entry['view']['window']}"
-        )
-    preset = {key: entry[key] if entry[key] is not None else value for key, value in KINDS[kind].items()}
-    decay = preset["weight_decay"]
-    augmentation = entry["augmentation"]
-    name = augmentation["preset"] or AUGMENTATION.get((kind, entry["view"]["kind"]), "sslprofiler")
+        raise ValueError(f"encoders.kind: expected one of {sorted(KINDS)} for a network, found {kind!r}")
+    entry = _filled(entry, KINDS[kind])
+    augmentation, decay = entry["augmentation"], entry["weight_decay"]
+    default = "cells" if entry["view"]["kind"] == "cell" else "sslprofiler"
     steps, batch = int(entry["steps"]), int(entry["batch"])
-    return Settings(
+    settings = Settings(
         kind=kind,
         view=dict(entry["view"]),
         backbone=entry["backbone"],
         backbone_options=dict(entry["backbone_options"]),
         weights=entry["weights"],
+        stem=entry["stem"],
         steps=steps,
         batch=batch,
         optimiser=entry["optimiser"],
-        lr=float(preset["lr"]) * (batch / 256 if kind == "sslprofiler" else 1.0),
+        lr=float(entry["lr"]) * (batch / 256 if kind in DISTILLED else 1.0),
         weight_decay=(float(decay[0]), float(decay[1])) if isinstance(decay, list | tuple) else (float(decay),) * 2,
-        warmup=round(float(preset["warmup"]) * steps),
+        warmup=round(float(entry["warmup"]) * steps),
         clip=float(entry["clip"]),
         temperature=float(entry["temperature"]),
-        augmentation=recipe(name, augmentation["overrides"]),
+        augmentation=recipe(augmentation["preset"] or default, augmentation["overrides"]),
         aggregation=dict(entry["local_aggregation"]),
         one_plate=bool(entry["one_plate"]),
         projector=dict(entry["projector"]),
         distillation=dict(entry["distillation"]),
         seed=seed if entry["seed"] is None else int(entry["seed"]),
     )
+    _check(settings)
+    return settings
+
+
+def _filled(entry: Mapping[str, object], values: Mapping[str, object]) -> dict:
+    """Put `values` in the place of the entry's nulls."""
+    filled = copy.deepcopy(dict(entry))
+    for path, value in values.items():
+        *sections, key = path.split(".")
+        place = filled
+        for section in sections:
+            place = place[section]
+        if place[key] is None:
+            place[key] = value
+    return filled
+
+
+def _check(settings: Settings) -> None:
+    """Refuse by name what does not go together."""
+    kind, view, aggregation = settings.kind, settings.view, settings.aggregation
+    if kind == "timm" and settings.steps:
+        raise ValueError(f"encoders.steps: expected 0 for timm, which is frozen, found {settings.steps}")
+    if settings.stem != "widened" and kind != "timm":
+        raise ValueError(f"encoders.stem: expected widened but for timm, found {settings.stem}")
+    if view["window"] is not None and (settings.distilled or view["kind"] != "cell"):
+        # Of a crop anywhere in a view the window would fade what it shows: a local crop beside the cell is blank.
+        raise ValueError(
+            f"encoders.view.window: expected null but for simclr and timm on cells, found {view['window']}"
+        )
+    if view["window"] is not None and settings.steps and settings.augmentation.crop != "centred":
+        raise ValueError("encoders.view.window: expected null with crops that leave the cell's middle, found a number")
+    if aggregation["kind"] not in AGGREGATIONS[kind]:
+        raise ValueError(
+            f"encoders.local_aggregation.kind: expected one of {AGGREGATIONS[kind]} for {kind}, "
+            f"found {aggregation['kind']!r}"
+        )
+    if aggregation["kind"] == "aggregate" and settings.distillation["local_count"] == 0:
+        raise ValueError("encoders.distillation.local_count: expected 1 or more to aggregate, found 0")

@@ -1,14 +1,14 @@
 """SimCLR: batches of images flow in, the contrastive loss of two views of each flows out.
 
 Chen et al. 2020 (arXiv 2002.05709), as Perakis et al. 2021 (arXiv 2103.16670) use it on single cells; with an optional
-local aggregation that takes cells of two sites of a well as positives.
+local aggregation that takes cells of other sites of a well as positives.
 """
 
 import torch
 from torch import Tensor, nn
 
 from wellspring.encoder import precise
-from wellspring.train import losses
+from wellspring.train import distributed, losses
 from wellspring.train.augment import view
 from wellspring.train.data import Batch
 from wellspring.train.networks import Projector, width
@@ -59,18 +59,19 @@ class SimCLR(nn.Module):
                 mean=batch.mean,
                 std=batch.std,
                 window=self.window,
+                region=self.settings.view["size"],
             )
             for _ in range(2)
         ]
         with precise(batch.images.device, self.precision):
             features = self.backbone(torch.cat(views))
-            first, second = self.projector(features).chunk(2)
+            first, second = (distributed.gather(part.float()) for part in self.projector(features).chunk(2))
         temperature = self.settings.temperature
         terms = {"nt_xent": losses.nt_xent(first, second, temperature=temperature)}
         terms["loss"] = terms["nt_xent"]
-        if batch.partner is not None:
+        if batch.sites > 1:
             terms["local_aggregation"] = losses.pair_nt_xent(
-                first, second, partner=batch.partner, group=batch.well, temperature=temperature
+                first, second, sites=batch.sites, well=distributed.gather(batch.well), temperature=temperature
             )
             terms["loss"] = terms["nt_xent"] + self.settings.aggregation["weight"] * terms["local_aggregation"]
         return terms, {"features": features.chunk(2)[0].detach()}

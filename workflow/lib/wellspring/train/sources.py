@@ -27,8 +27,8 @@ class Source(Protocol):
     well: np.ndarray
     site: np.ndarray
 
-    def read(self, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Scaled pixels (B, C, H, H) float32 of some items."""
+    def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
+        """Scaled pixels (B, C, H, H) float32 of some items, in groups of `sites` of one well."""
 
 
 class Cells:
@@ -61,7 +61,7 @@ class Cells:
         self.well, self.site = _codes(self.frame)
         self.row = self.frame["Metadata_Row"].to_numpy()
 
-    def read(self, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
         """Scaled crops (B, C, Y, X) float32; nothing is drawn."""
         out = None
         for code in np.unique(self.plate[items]):
@@ -126,25 +126,27 @@ class Fields:
             "%d fields, %.0f MB, %s", len(rows), need / 1e6, "cached" if self.cache is not None else "not cached"
         )
 
-    def read(self, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
         """Scaled blocks (B, C, size, size) float32 at places drawn by `rng`.
 
-        An item that is its own neighbour in a pair (a well with one site) gives two disjoint blocks, of the left and of
-        the right half, where the field is wide enough for two.
+        A field that stands several times in a group (a well with fewer sites than the group) gives disjoint blocks,
+        each from a strip of its own, where it is wide enough for them.
         """
         blocks = []
-        for place, item in enumerate(items):
-            twin = place ^ 1  # pairs are neighbours: 0 and 1, 2 and 3
-            alone = twin < len(items) and items[twin] == item
-            blocks.append(self._block(int(item), rng, half=place % 2 if alone else None))
+        for start in range(0, len(items), sites):
+            group = items[start : start + sites]
+            for place, item in enumerate(group):
+                strip = int((group[:place] == item).sum()), int((group == item).sum())
+                blocks.append(self._block(int(item), rng, strip=strip))
         return np.stack(blocks)
 
-    def _block(self, item: int, rng: np.random.Generator, *, half: int | None) -> np.ndarray:
+    def _block(self, item: int, rng: np.random.Generator, *, strip: tuple[int, int]) -> np.ndarray:
         code = self.plate[item]
         height, width = self.plates[code].shape[1:]
+        number, count = strip
         low, high = 0, width - self.size
-        if half is not None and width >= 2 * self.size:
-            low, high = (0, width // 2 - self.size) if half == 0 else (width // 2, high)
+        if width >= count * self.size:
+            low, high = number * width // count, (number + 1) * width // count - self.size
         best, most = (0, 0), -1.0
         for _ in range(self.tries):
             corner = (int(rng.integers(0, height - self.size + 1)), int(rng.integers(low, high + 1)))
