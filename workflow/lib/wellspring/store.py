@@ -19,6 +19,8 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
+from wellspring import shards
+
 logger = logging.getLogger(__name__)
 
 NGFF = "0.5"
@@ -70,10 +72,12 @@ class PlateImages:
         unknown = [name for name in names if name not in self.channels]
         if unknown:
             raise ValueError(f"{self.plate}: no channel {unknown} in {self.path}, which holds {self.channels}")
+        numbers = [self.channels.index(name) for name in names]
+        direct = shards.read(folder, numbers, rows, columns)
+        if direct is not None:
+            return direct
         array = zarr.open_array(folder, mode="r")
-        if names == self.channels:
-            return np.asarray(array[:, rows, columns])
-        return np.stack([np.asarray(array[self.channels.index(name), rows, columns]) for name in names])
+        return np.stack([np.asarray(array[number, rows, columns]) for number in numbers])
 
 
 @dataclass(frozen=True)

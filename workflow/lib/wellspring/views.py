@@ -7,7 +7,6 @@ only. Coordinates are (y, x) in pixels, a pixel's centre at whole numbers, origi
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 
 def pixels(size: float, *, unit: str = "px", pixel_size: float | None = None, what: str = "size") -> float:
@@ -53,8 +52,10 @@ def tile_grid(height: int, width: int, tile: int, stride: int | None = None) -> 
 
 def blocks(field: np.ndarray, origins: np.ndarray, tile: int) -> np.ndarray:
     """Return the tiles (n, C, tile, tile) of a field (C, H, W) at `origins` (n, 2), in the field's dtype."""
-    windows = sliding_window_view(field, (tile, tile), axis=(1, 2))
-    return np.ascontiguousarray(windows[:, origins[:, 0], origins[:, 1]].swapaxes(0, 1))
+    out = np.empty((len(origins), field.shape[0], tile, tile), dtype=field.dtype)
+    for place, (y, x) in enumerate(origins.tolist()):
+        out[place] = field[:, y : y + tile, x : x + tile]
+    return out
 
 
 def foreground_threshold(views: np.ndarray, *, bins: int = 256) -> float:
@@ -95,15 +96,12 @@ def foreground_fraction(
     scale = np.array([binary.shape[0] / height, binary.shape[1] / width])
     low = np.floor(origins * scale + 1e-9).astype(np.int64)
     high = np.minimum(np.ceil((origins + tile) * scale - 1e-9).astype(np.int64), binary.shape)
-    total = np.zeros((binary.shape[0] + 1, binary.shape[1] + 1))
-    total[1:, 1:] = binary.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
-    inside = (
-        total[high[:, 0], high[:, 1]]
-        - total[low[:, 0], high[:, 1]]
-        - total[high[:, 0], low[:, 1]]
-        + total[low[:, 0], low[:, 1]]
-    )
-    return inside / np.maximum((high - low).prod(axis=1), 1)
+    # Counting the ones of each tile is several times as fast as sums over the map.
+    inside = [
+        np.count_nonzero(binary[top:bottom, left:right])
+        for (top, left), (bottom, right) in zip(low.tolist(), high.tolist(), strict=True)
+    ]
+    return np.array(inside, dtype=np.float64) / np.maximum((high - low).prod(axis=1), 1)
 
 
 def tiles_with_foreground(
@@ -134,11 +132,25 @@ def cut(field: np.ndarray, centres: np.ndarray, size: int) -> np.ndarray:
     outside = ((nearest < 0) | (nearest >= field.shape[1:])).any(axis=1)
     if outside.any():
         raise ValueError(f"centre {centres[outside][0].tolist()}: expected one inside the field {field.shape[1:]}")
-    before = size // 2
-    after = size - 1 - before
-    padded = np.pad(field, ((0, 0), (before, after), (before, after)), mode="reflect")
-    windows = sliding_window_view(padded, (size, size), axis=(1, 2))
-    return np.ascontiguousarray(windows[:, nearest[:, 0], nearest[:, 1]].swapaxes(0, 1))
+    out = np.empty((len(nearest), field.shape[0], size, size), dtype=field.dtype)
+    corners = nearest - size // 2
+    inside = ((corners >= 0) & (corners + size <= field.shape[1:])).all(axis=1)
+    for place in np.flatnonzero(inside).tolist():
+        y, x = corners[place].tolist()
+        out[place] = field[:, y : y + size, x : x + size]
+    if not inside.all():
+        rows, columns = (
+            _reflected(corners[~inside, axis, None] + np.arange(size), field.shape[1 + axis]) for axis in (0, 1)
+        )
+        out[~inside] = field[:, rows[:, :, None], columns[:, None, :]].swapaxes(0, 1)
+    return out
+
+
+def _reflected(index: np.ndarray, edge: int) -> np.ndarray:
+    """Map indices before and beyond an axis of length `edge` into it, mirrored at both ends."""
+    period = max(2 * (edge - 1), 1)
+    folded = np.abs(index) % period
+    return np.minimum(folded, period - folded) if edge > 1 else np.zeros_like(index)
 
 
 def soft_window(size: int, sigma: float) -> np.ndarray:
