@@ -13,6 +13,7 @@ OPTIONS = {
     "by": "cell_line",
     "coral": False,
     "max_missing": 0.05,
+    "max_equal": 0.95,
     "max_correlation": None,
 }
 SIZE = 8

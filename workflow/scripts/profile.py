@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from wellspring import provenance, tables
+from wellspring import provenance, tables, vectors
 from wellspring.log import log_to
 from wellspring.normalise import normalise
 from wellspring.profile import aggregate, wells_of
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     cells = snakemake.input.get("cells")
-    views, matrix = tables.read_embedding(snakemake.input.embed)
+    views, matrix = vectors.open_embedding(snakemake.input.embed)
     aggregated = aggregate(
         views,
         matrix,
         wells_of(tables.read(snakemake.input.index)),
         prefix=snakemake.params.encoder,
+        names=vectors.names_of(snakemake.input.embed),
         kind=snakemake.params.views,
         operation=snakemake.params.options["operation"],
         survey=tables.read(snakemake.input.survey),

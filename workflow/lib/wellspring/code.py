@@ -12,7 +12,7 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parents[1]
 # How a table is written, logged or described does not change what a stage computes.
-PLUMBING = {"wellspring", "wellspring.tables", "wellspring.provenance", "wellspring.log"}
+PLUMBING = {"wellspring", "wellspring.tables", "wellspring.vectors", "wellspring.provenance", "wellspring.log"}
 
 
 @cache

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from wellspring.vectors import Vectors
+
 logger = logging.getLogger(__name__)
 
 WELL = ["Metadata_Plate", "Metadata_Well"]
@@ -37,10 +39,11 @@ def wells_of(index: pd.DataFrame) -> pd.DataFrame:
 
 def aggregate(
     views: pd.DataFrame,
-    matrix: np.ndarray,
+    matrix: np.ndarray | Vectors,
     wells: pd.DataFrame,
     *,
     prefix: str,
+    names: Sequence[str] | None = None,
     kind: str = "tile",
     operation: str = "mean",
     survey: pd.DataFrame | None = None,
@@ -53,12 +56,14 @@ def aggregate(
     views
         One row a view: Metadata_Plate, _Well, _Site, _View.
     matrix
-        (views, d) floats. A value that is not finite is left out of the mean or median of its feature, as a NaN is in
-        `pycytominer.aggregate` (which lets an infinite value through).
+        (views, d) floats, read a well at a time where it is a file's. A value that is not finite is left out of the mean
+        or median of its feature, as a NaN is in `pycytominer.aggregate` (which lets an infinite value through).
     wells
         One row a well, as `wells_of` gives them; all of them come back.
     prefix
         The encoder's name: features are called `<prefix>_0` and so on.
+    names
+        What they are called instead, where they have names of their own (hand-made features); d of them.
     kind
         What the views are. `tile`: tiles are aggregated to their site and sites to their well, so that a site full of
         cells does not outweigh the others (Dai et al. 2025, multi-position). `cell`: cells to their well at once
@@ -74,6 +79,9 @@ def aggregate(
         The columns of `wells`, Metadata_Site_Count, _View_Count, _Count_Cells (null where no cells were looked for),
         _Verdict, _Reason and float32 features.
     """
+    names = [f"{prefix}_{number}" for number in range(matrix.shape[1])] if names is None else list(names)
+    if len(names) != matrix.shape[1]:
+        raise ValueError(f"{prefix}: expected the names of {matrix.shape[1]} features, found {len(names)}")
     _check(views, matrix, wells, kind=kind, operation=operation)
     views = views.reset_index(drop=True)
     order = views.sort_values([*SITE, "Metadata_View"], kind="stable").index.to_numpy()
@@ -104,11 +112,12 @@ def aggregate(
     undefined = [f"{well} ({reason})" for (_, well), reason in zip(at, reasons, strict=True) if reason]
     if undefined:
         logger.warning("%s: %d of %d wells are undefined: %s", prefix, len(undefined), len(at), ", ".join(undefined))
-    named = pd.DataFrame(features, columns=[f"{prefix}_{number}" for number in range(matrix.shape[1])])
-    return pd.concat([profiles, named], axis=1)
+    return pd.concat([profiles, pd.DataFrame(features, columns=names)], axis=1)
 
 
-def _check(views: pd.DataFrame, matrix: np.ndarray, wells: pd.DataFrame, *, kind: str, operation: str) -> None:
+def _check(
+    views: pd.DataFrame, matrix: np.ndarray | Vectors, wells: pd.DataFrame, *, kind: str, operation: str
+) -> None:
     if kind not in ("tile", "cell"):
         raise ValueError(f"views: expected the kind tile or cell, found {kind!r}")
     if operation not in OPERATIONS:
@@ -119,18 +128,16 @@ def _check(views: pd.DataFrame, matrix: np.ndarray, wells: pd.DataFrame, *, kind
     strange = sorted(set(map(tuple, views[WELL].drop_duplicates().to_numpy())) - known)
     if strange:
         raise ValueError(f"views: expected wells of the index, found {strange[:10]}")
-    broken = int((~np.isfinite(matrix).all(axis=1)).sum()) if matrix.size else 0
-    if broken:
-        logger.warning("%d of %d views hold values that are not finite; these values are left out", broken, len(matrix))
 
 
 def _reduce(
-    matrix: np.ndarray, order: np.ndarray, keys: pd.DataFrame, *, by: Sequence[str], operation: str
+    matrix: np.ndarray | Vectors, order: np.ndarray, keys: pd.DataFrame, *, by: Sequence[str], operation: str
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the distinct rows of `keys[by]` and their (groups, d) float64 aggregates of `matrix[order]`.
 
-    `keys` is sorted by `by`, so a group is a run of rows, and no more than one group is in float64 at a time.
+    `keys` is sorted by `by`, so a group is a run of rows, and no more than one group is read, and in float64, at a time.
     """
+    broken = 0
     starts = np.flatnonzero(~keys.duplicated(by).to_numpy())
     values = np.full((len(starts), matrix.shape[1]), np.nan)
     with warnings.catch_warnings():
@@ -138,8 +145,12 @@ def _reduce(
         warnings.filterwarnings("ignore", message="Mean of empty slice|All-NaN slice", category=RuntimeWarning)
         for group, (start, stop) in enumerate(zip(starts, np.append(starts, len(keys))[1:], strict=True)):
             block = matrix[order[start:stop]].astype(np.float64)
-            block[~np.isfinite(block)] = np.nan
+            gaps = ~np.isfinite(block)
+            broken += int(gaps.any(axis=1).sum())
+            block[gaps] = np.nan
             values[group] = OPERATIONS[operation](block, axis=0)
+    if broken:
+        logger.warning("%d of %d rows hold values that are not finite; these values are left out", broken, len(keys))
     return keys.iloc[starts][list(by)].reset_index(drop=True), values
 
 

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")  # by which pycytominer knows hand-made features
+HAND_MADE = 0.9  # pycytominer's own threshold of correlation
+
 
 def select_features(
     frame: pd.DataFrame, *, names: list[str], controls: np.ndarray, options: Mapping[str, object]
 ) -> pd.DataFrame:
-    """Judge each feature, in this order: values missing, no spread in the controls, correlated with a kept one.
+    """Judge each feature, in this order: values missing, near constant, no spread in the controls, correlated.
 
     Parameters
     ----------
@@ -23,7 +26,8 @@ def select_features(
     controls
         (rows,) bool, the controls of this fit.
     options
-        The config section `fit`: max_missing, max_correlation (null: not asked).
+        The config section `fit`: max_missing, max_equal, max_correlation (null: not asked; `auto`: .9 where all
+        features bear the names of hand-made ones, not asked otherwise).
 
     Returns
     -------
@@ -39,10 +43,13 @@ def select_features(
     overall = _deviation(values[defined])
     wells = int(defined.sum())
     allowed = float(options["max_missing"]) * wells
+    same = _commonest(values[defined])
     reasons = []
-    for missing, own, whole in zip(broken[defined].sum(axis=0), spread, overall, strict=True):
+    for missing, equal, own, whole in zip(broken[defined].sum(axis=0), same, spread, overall, strict=True):
         if missing > allowed:
             reasons.append(f"not finite in {missing} of {wells} wells")
+        elif equal > 1 and equal > float(options["max_equal"]) * (wells - missing):
+            reasons.append(f"near constant: one value in {equal} of {wells} wells")
         elif not controls.any():
             reasons.append("")
         else:
@@ -50,11 +57,13 @@ def select_features(
             reasons.append("no spread in the controls" if own <= 1e-6 * whole or not own > 0 else "")
     table = pd.DataFrame({"Metadata_Feature": names, "Metadata_Kept": False, "Metadata_Reason": reasons})
     table["spread"] = spread.astype(np.float32)
-    if options["max_correlation"] is not None:
-        kept = [name for name, reason in zip(names, reasons, strict=True) if not reason]
-        matrix = pd.DataFrame(values[defined], columns=names)[kept]
-        for name, reason in _correlated(matrix, threshold=float(options["max_correlation"])).items():
-            table.loc[table["Metadata_Feature"] == name, "Metadata_Reason"] = reason
+    threshold = options["max_correlation"]
+    if threshold == "auto":
+        threshold = HAND_MADE if names and all(name.startswith(COMPARTMENTS) for name in names) else None
+    if threshold is not None:
+        kept = np.flatnonzero(table["Metadata_Reason"] == "")
+        correlated = _correlated(values[np.ix_(defined, kept)], [names[place] for place in kept], float(threshold))
+        table.loc[kept, "Metadata_Reason"] = correlated
     table["Metadata_Kept"] = table["Metadata_Reason"] == ""
     return table
 
@@ -67,14 +76,37 @@ def _deviation(values: np.ndarray) -> np.ndarray:
     return np.sqrt(np.where(some, (values - mean) ** 2, 0.0).sum(axis=0) / count)
 
 
-def _correlated(matrix: pd.DataFrame, *, threshold: float) -> dict[str, str]:
-    """Return the features that pycytominer drops at `threshold`, each with its most correlated partner."""
-    from pycytominer.operations import correlation_threshold
+def _commonest(values: np.ndarray) -> np.ndarray:
+    """Return in how many rows each column has its commonest finite value, (features,) int64."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    longest = np.isfinite(ordered[:1]).sum(axis=0) if len(ordered) else np.zeros(values.shape[1], dtype=np.int64)
+    run = longest.copy()
+    for above, below in zip(ordered[1:], ordered[:-1], strict=True):
+        run = np.where(above == below, run + 1, np.isfinite(above))
+        longest = np.maximum(longest, run)
+    return longest
 
-    if matrix.shape[1] < 2 or len(matrix) < 3:
-        return {}
-    reasons = {}
-    for name in sorted(correlation_threshold(matrix, features=list(matrix.columns), threshold=threshold)):
-        partners = matrix.drop(columns=name).corrwith(matrix[name])
-        reasons[name] = f"correlated with {partners.idxmax()} (r {partners.max():.3f}, allowed {threshold:g})"
-    return reasons
+
+def _correlated(values: np.ndarray, names: list[str], threshold: float) -> list[str]:
+    """Return a reason for each column (wells, features) that pycytominer's correlation_threshold drops, else "".
+
+    Of each pair with r above the threshold the one goes whose absolute correlations with all features sum to more.
+    Ours, because pycytominer walks through the pairs one by one, of which hand-made features have half a million. A
+    missing value counts as its column's mean.
+    """
+    if values.shape[1] < 2 or len(values) < 3:
+        return [""] * values.shape[1]
+    some = np.isfinite(values)
+    mean = np.where(some, values, 0.0).sum(axis=0) / np.maximum(some.sum(axis=0), 1)
+    matrix = np.corrcoef(np.where(some, values, mean).T)
+    order = pd.DataFrame(matrix).abs().sum().sort_values().index.to_numpy()
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    np.fill_diagonal(matrix, -np.inf)
+    matrix = np.where(np.isnan(matrix), -np.inf, matrix)
+    lost = ((matrix > threshold) & (rank[:, None] > rank[None, :])).any(axis=1)
+    partner = matrix.argmax(axis=1)
+    return [
+        f"correlated with {names[other]} (r {matrix[place, other]:.3f}, allowed {threshold:g})" if lost[place] else ""
+        for place, other in enumerate(partner)
+    ]

@@ -124,14 +124,7 @@ def write_embedding(
     verdict: Verdict | None = None,
 ) -> None:
     """Write metadata rows and their vectors, `matrix` (rows, d) float16 or float32, as a column `embedding`."""
-    if matrix.shape[0] != len(frame):
-        raise ValueError(f"{table}: expected {len(frame)} vectors, found {matrix.shape[0]}")
-    order = frame.reset_index(drop=True).sort_values(schema(table)["key"], kind="stable").index.to_numpy()
-    arrow = conform(frame, table=table)
-    values = pa.array(np.ascontiguousarray(matrix[order]).reshape(-1))
-    vectors = pa.FixedSizeListArray.from_arrays(values, matrix.shape[1])
-    arrow = arrow.append_column(pa.field("embedding", vectors.type), vectors)
-    _write(arrow, path, table=table, provenance=provenance, verdict=verdict)
+    _write(with_vectors(frame, matrix, table=table), path, table=table, provenance=provenance, verdict=verdict)
 
 
 def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -151,15 +144,52 @@ def read_embedding(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
     return arrow.drop_columns(["embedding"]).to_pandas(), matrix
 
 
+def with_vectors(frame: pd.DataFrame, matrix: np.ndarray, *, table: str) -> pa.Table:
+    """Return `frame` as `conform` does, with its vectors (rows, d) as the column `embedding`."""
+    if matrix.shape[0] != len(frame):
+        raise ValueError(f"{table}: expected {len(frame)} vectors, found {matrix.shape[0]}")
+    order = frame.reset_index(drop=True).sort_values(schema(table)["key"], kind="stable").index.to_numpy()
+    arrow = conform(frame, table=table)
+    values = pa.array(np.ascontiguousarray(matrix[order]).reshape(-1))
+    vectors = pa.FixedSizeListArray.from_arrays(values, matrix.shape[1])
+    return arrow.append_column(pa.field("embedding", vectors.type), vectors)
+
+
+def stored(table: str, provenance: Mapping[str, object], verdict: Verdict | None) -> dict[str, str]:
+    """Return the key-value metadata of a file: its table, verdict and provenance."""
+    verdict = verdict or Verdict()
+    return {
+        "wellspring.table": table,
+        "wellspring.verdict": json.dumps({"keep": verdict.keep, "reasons": list(verdict.reasons)}),
+        "wellspring.provenance": json.dumps(dict(provenance), sort_keys=True),
+    }
+
+
+def parquet_options(form: pa.Schema) -> dict[str, object]:
+    """Return how a table is compressed and coded."""
+    # Dictionary coding on float columns makes files larger and slower, so it is for metadata only.
+    coded = [field.name for field in form if pa.types.is_string(field.type)]
+    return {"compression": "zstd", "use_dictionary": coded or False}
+
+
+def metadata(path: str | Path) -> dict[str, str]:
+    """Return the key-value metadata that this workflow wrote with a file, without the prefix of the names."""
+    found = {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}
+    found = {key.removeprefix("wellspring."): value for key, value in found.items()}
+    if "provenance" not in found:
+        raise ValueError(f"{path}: expected a table of this workflow, found a Parquet file without its metadata")
+    return found
+
+
 def provenance(path: str | Path) -> dict:
     """Return the provenance that was written with the table."""
-    return json.loads(_metadata(path)["provenance"])
+    return json.loads(metadata(path)["provenance"])
 
 
 def verdict(path: str | Path) -> Verdict:
     """Return the plate's verdict as the table carries it."""
-    stored = json.loads(_metadata(path)["verdict"])
-    return Verdict(stored["keep"], tuple(stored["reasons"]))
+    found = json.loads(metadata(path)["verdict"])
+    return Verdict(found["keep"], tuple(found["reasons"]))
 
 
 def features(frame: pd.DataFrame) -> list[str]:
@@ -167,26 +197,10 @@ def features(frame: pd.DataFrame) -> list[str]:
     return [name for name in frame.columns if not name.startswith("Metadata_")]
 
 
-def _metadata(path: str | Path) -> dict[str, str]:
-    stored = pq.read_schema(path).metadata or {}
-    found = {key.decode().removeprefix("wellspring."): value.decode() for key, value in stored.items()}
-    if "provenance" not in found:
-        raise ValueError(f"{path}: expected a table of this workflow, found a Parquet file without its metadata")
-    return found
-
-
 def _write(arrow: pa.Table, path: str | Path, *, table: str, provenance: Mapping, verdict: Verdict | None) -> None:
-    verdict = verdict or Verdict()
-    stored = {
-        "wellspring.table": table,
-        "wellspring.verdict": json.dumps({"keep": verdict.keep, "reasons": list(verdict.reasons)}),
-        "wellspring.provenance": json.dumps(dict(provenance), sort_keys=True),
-    }
-    arrow = arrow.replace_schema_metadata(stored)
-    # Dictionary coding on float columns makes files larger and slower, so it is for metadata only.
-    coded = [field.name for field in arrow.schema if pa.types.is_string(field.type)]
+    arrow = arrow.replace_schema_metadata(stored(table, provenance, verdict))
     with atomic(path) as temporary:
-        pq.write_table(arrow, temporary, compression="zstd", use_dictionary=coded or False, row_group_size=65536)
+        pq.write_table(arrow, temporary, row_group_size=65536, **parquet_options(arrow.schema))
 
 
 def _refuse_unknown(extra: list[str], allowed: str, table: str) -> None:
