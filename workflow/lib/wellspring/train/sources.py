@@ -4,6 +4,7 @@ An item is a cell or a field, so that the sampler draws both alike.
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -49,10 +50,10 @@ class Cells:
     def __init__(
         self, crops: Sequence[str | Path], rows: Sequence[pd.DataFrame], pixels: list[Pixels], *, least: int = 1
     ) -> None:
-        self.arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in crops]
+        self.arrays = [Packed(path) for path in crops]
         self.pixels = pixels
         for path, array, scales in zip(crops, self.arrays, pixels, strict=True):
-            if array.ndim != 4 or array.shape[1] != len(scales.low):
+            if len(array.shape) != 4 or array.shape[1] != len(scales.low):
                 raise ValueError(f"{path}: expected crops (N, {len(scales.low)}, Y, X), found {array.shape}")
             if min(array.shape[2:]) < least:
                 raise ValueError(f"{path}: expected crops of {least} px (view.size) or more, found {array.shape[2:]}")
@@ -63,13 +64,34 @@ class Cells:
 
     def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
         """Scaled crops (B, C, Y, X) float32; nothing is drawn."""
-        out = None
-        for code in np.unique(self.plate[items]):
-            places = np.flatnonzero(self.plate[items] == code)
+        out = np.empty((len(items), *self.arrays[self.plate[items[0]]].shape[1:]), dtype=np.float32)
+        for place, item in enumerate(items):
+            code = self.plate[item]
             scales = self.pixels[code]
-            part = scale(self.arrays[code][self.row[items[places]]], scales.low, scales.high)
-            out = np.empty((len(items), *part.shape[1:]), dtype=np.float32) if out is None else out
-            out[places] = part
+            scale(self.arrays[code].read(int(self.row[item])), scales.low, scales.high, out=out[place])
+        return out
+
+
+class Packed:
+    """An array (N, ...) in a NumPy file, read item by item.
+
+    Not mapped into memory: a process is charged for the pages of a mapped file that it has touched, so that its memory
+    would seem to grow to the size of the training set.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not mapped.flags.c_contiguous:
+            raise ValueError(f"{path}: expected an array in C order, found {mapped.flags}")
+        self.path, self.shape, self.dtype, self._start = Path(path), mapped.shape, mapped.dtype, mapped.offset
+
+    def read(self, item: int) -> np.ndarray:
+        """Return item number `item`; threads may read at the same time."""
+        out = np.empty(self.shape[1:], dtype=self.dtype)
+        with self.path.open("rb", buffering=0) as file:
+            found = os.preadv(file.fileno(), [out], self._start + item * out.nbytes)
+        if found != out.nbytes:
+            raise ValueError(f"{self.path}: expected {out.nbytes} bytes of item {item}, found {found}")
         return out
 
 
@@ -117,6 +139,7 @@ class Fields:
         self.stain, self.least, self.tries = stain, least, tries
         rows = [(plate.plate, well, site) for plate in plates for well, site in plate.fields]
         self.frame = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_Site"])
+        self.fields = [field for plate in plates for field in plate.fields]
         self.plate = np.repeat(np.arange(len(self.plates)), [len(plate.fields) for plate in plates])
         self.well, self.site = _codes(self.frame)
         self.above = [foreground_level(plate, stain=stain) for plate in plates]
@@ -132,41 +155,48 @@ class Fields:
         A field that stands several times in a group (a well with fewer sites than the group) gives disjoint blocks,
         each from a strip of its own, where it is wide enough for them.
         """
-        blocks = []
+        out = np.empty((len(items), len(self.channels), self.size, self.size), dtype=np.float32)
         for start in range(0, len(items), sites):
             group = items[start : start + sites]
             for place, item in enumerate(group):
                 strip = int((group[:place] == item).sum()), int((group == item).sum())
-                blocks.append(self._block(int(item), rng, strip=strip))
-        return np.stack(blocks)
+                scales = self.pixels[self.plate[item]]
+                block = self._block(int(item), rng, strip=strip)
+                scale(block, scales.low, scales.high, out=out[start + place])
+        return out
 
     def _block(self, item: int, rng: np.random.Generator, *, strip: tuple[int, int]) -> np.ndarray:
+        """Pixels (C, size, size) of the first place that holds enough foreground, or of the best one."""
         code = self.plate[item]
         height, width = self.plates[code].shape[1:]
         number, count = strip
         low, high = 0, width - self.size
         if width >= count * self.size:
             low, high = number * width // count, (number + 1) * width // count - self.size
-        best, most = (0, 0), -1.0
-        for _ in range(self.tries):
+        best, kept, most = (0, 0), None, -1.0
+        for attempt in range(self.tries):
             corner = (int(rng.integers(0, height - self.size + 1)), int(rng.integers(low, high + 1)))
-            share = float((self._cut(item, [self.stain], corner) > self.above[code]).mean())
+            # Most first places do, so that one is read whole and its stain decoded once.
+            whole = self._cut(item, self.channels, corner) if attempt == 0 else None
+            stain = (
+                self._cut(item, [self.stain], corner)[0] if whole is None else whole[self.channels.index(self.stain)]
+            )
+            share = float((stain > self.above[code]).mean())
             if share > most:
-                best, most = corner, share
+                best, kept, most = corner, whole, share
             if share >= self.least:
                 break
-        pixels = self.pixels[code]
-        return scale(self._cut(item, self.channels, best), pixels.low, pixels.high)
+        return self._cut(item, self.channels, best) if kept is None else kept
 
     def _cut(self, item: int, channels: list[str], corner: tuple[int, int]) -> np.ndarray:
-        plate, row = self.plates[self.plate[item]], self.frame.iloc[item]
-        place = slice(corner[0], corner[0] + self.size), slice(corner[1], corner[1] + self.size)
-        well, site = row["Metadata_Well"], row["Metadata_Site"]
+        plate = self.plates[self.plate[item]]
+        rows, columns = (slice(start, start + self.size) for start in corner)
         if self.cache is None:
-            return plate.read(well, site, channels, rows=place[0], columns=place[1])
+            return plate.read(*self.fields[item], channels, rows=rows, columns=columns)
         if item not in self.cache:
-            self.cache[item] = plate.read(well, site, self.channels)
-        return self.cache[item][[self.channels.index(name) for name in channels], *place]
+            self.cache[item] = plate.read(*self.fields[item], self.channels)
+        part = self.cache[item][:, rows, columns]
+        return part if channels == self.channels else part[[self.channels.index(name) for name in channels]]
 
 
 def _codes(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
