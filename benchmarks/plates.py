@@ -1,0 +1,127 @@
+"""Plates of a real size for the benchmarks of training: a folder flows in, the files that training reads flow out.
+
+Six fields of the demo screen's cells are drawn at full size; every further field is one of them, rolled around, so that
+pixels compress as real ones do (random numbers would not) and a hundred fields are made in seconds.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from numpy.lib.format import open_memmap
+
+from wellspring import config as configuration
+from wellspring import intensity, store, tables, views
+from wellspring.simulate import cells, optics
+from wellspring.simulate.screen import read_screen, stream
+from wellspring.simulate.traits import CHANNELS, draw_traits
+from wellspring.train.data import open_source
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PLATE, SITES, COLUMNS = "P1", 2, 12
+DRAWN = 6  # fields that are drawn; the others are rolled ones
+
+
+def settings(encoders: Mapping[str, Mapping]) -> dict:
+    """Return the shipped config with `encoders` in place of its own, every default filled in."""
+    shipped = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
+    return configuration.resolve(shipped | {"encoders": {name: dict(entry) for name, entry in encoders.items()}})
+
+
+def shipped(name: str) -> dict:
+    """Return an encoder of the shipped config, as written there."""
+    config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
+    return config["encoders"][name]
+
+
+def drawn(side: int, *, seed: int = 0, count: int = DRAWN) -> list[np.ndarray]:
+    """Draw fields (C, side, side) uint16 of the demo screen's first plate, untreated."""
+    screen = dataclasses.replace(read_screen(REPOSITORY / "resources" / "demo" / "screen.yaml"), field=side, faults=())
+    plate, (_, line) = next(iter(screen.plates.items()))
+    light = optics.plate_optics(screen, plate, seed=seed)
+    bank = cells.texture_bank(stream(seed, 0))
+    fields = []
+    for well in screen.wells[:count]:
+        rng = stream(seed, 1, screen.wells.index(well))
+        centres = cells.place_cells(rng, field=side, density=line.density)
+        traits = draw_traits({}, rng, count=len(centres), size=line.size, jitter=screen.cell_jitter)
+        stain = cells.draw_field(centres, traits, bank, rng, field=side, stain_jitter=screen.stain_jitter)
+        state = optics.well_state(screen, plate, well, light, seed=seed)
+        fields.append(optics.expose(stain, light, state, rng, nuisance=screen.nuisance))
+    return fields
+
+
+def fields(folder: Path, pool: list[np.ndarray], count: int) -> dict[str, list[Path]]:
+    """Write a plate of `count` fields, two a well, and its intensity table; return the paths by kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images, side = folder / f"{PLATE}.zarr", pool[0].shape[-1]
+    counts = np.zeros((len(CHANNELS), intensity.LEVELS), dtype=np.int64)
+    with store.PlateWriter(images, plate=PLATE, channels=list(CHANNELS)) as writer:
+        for number in range(count):
+            shift = tuple(np.random.default_rng([number]).integers(0, side, 2))
+            field = np.roll(pool[number % len(pool)], shift, axis=(1, 2))
+            counts += intensity.counts(field)
+            writer.write(*_place(number), field)
+    return {"images": [images], "intensity": [_scale(folder, counts, count)]}
+
+
+def crops(folder: Path, pool: list[np.ndarray], count: int, *, size: int) -> dict[str, list[Path]]:
+    """Write `count` packed crops of `size` px, eight a field, and their tables; return the paths by kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    side, each = pool[0].shape[-1], 8
+    array = open_memmap(folder / f"{PLATE}.npy", mode="w+", dtype=np.uint16, shape=(count, len(CHANNELS), size, size))
+    for start in range(0, count, 1024):
+        rng, stop = np.random.default_rng([start]), min(start + 1024, count)
+        centres = rng.uniform(0, side - 1, (stop - start, 2))
+        array[start:stop] = views.cut(pool[start // 1024 % len(pool)], centres, size)
+    array.flush()
+    del array
+    counts = sum(intensity.counts(field) for field in pool)
+    places = [_place(number // each) for number in range(count)]
+    rows = pd.DataFrame(places, columns=["Metadata_Well", "Metadata_Site"])
+    rows = rows.assign(Metadata_Plate=PLATE, Metadata_Cell=np.arange(count) % each + 1, Metadata_Row=np.arange(count))
+    rows = rows.assign(Metadata_Center_Y=0.0, Metadata_Center_X=0.0, Metadata_Batch="1")
+    table = folder / f"{PLATE}.crops.parquet"
+    tables.write(rows, table, table="crops", provenance={})
+    scale = _scale(folder, counts, len(pool))
+    return {"crops": [folder / f"{PLATE}.npy"], "crop_tables": [table], "intensity": [scale]}
+
+
+def source(entry: Mapping, paths: Mapping[str, list[Path]], *, options: Mapping[str, object]):
+    """Open the training set of an encoder as rule train does."""
+    return open_source(entry, channels=list(CHANNELS), options=options, **paths)
+
+
+def load() -> str:
+    """Return the machine's load average over 1, 5 and 15 minutes, and the number of its cores that may be used."""
+    averages = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    return f"load average {averages} on {len(os.sched_getaffinity(0))} cores"
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device calls itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else "CPU"
+
+
+def _place(number: int) -> tuple[str, str]:
+    """Return well and site of a field; rows go A to Z, then AA on."""
+    well, site = divmod(number, SITES)
+    row, column = divmod(well, COLUMNS)
+    letters = chr(ord("A") + row % 26) if row < 26 else "A" + chr(ord("A") + row % 26)
+    return f"{letters}{column + 1:02d}", str(site + 1)
+
+
+def _scale(folder: Path, counts: np.ndarray, fields: int) -> Path:
+    frame = intensity.summarise(counts, plate=PLATE, channels=list(CHANNELS), fields=fields)
+    path = folder / f"{PLATE}.parquet"
+    tables.write(frame.assign(Metadata_Pixel_Size=np.nan), path, table="intensity", provenance={})
+    return path
