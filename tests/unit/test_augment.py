@@ -76,6 +76,25 @@ def test_a_resized_crop_stays_inside_and_a_smaller_share_is_magnified():
     assert torch.allclose(span[:, -1] - span[:, 0], torch.full((200, 16), 30 / 63), atol=1e-3)
 
 
+@pytest.mark.parametrize("crop", ["native", "resized"])
+def test_crops_stay_in_the_region_and_reach_all_of_it(crop):
+    frame = geometry.frames(500, side=64, size=16, crop=crop, scale=(0.25, 0.25), region=32, generator=seeded())
+    extent, centre = frame[:, [0, 1], [0, 1]], frame[:, :, 2]
+    assert torch.allclose(extent, torch.full_like(extent, 0.25))  # 16 of 64 px, and half of the region's edge
+    reach = (centre.abs() + extent).amax(dim=0)
+    assert (reach <= 0.5 + 1e-6).all()
+    assert (reach > 0.49).all()
+
+
+def test_a_native_crop_is_a_block_of_the_image():
+    batch = images(count=20)
+    found = look(batch, augment.Recipe(crop="native"), size=32)
+    assert torch.allclose(found, batch, atol=1e-5)  # no larger than the image: its middle
+    rows = torch.arange(64.0)[None, None, :, None].expand(20, 1, 64, 64) / 64
+    cut = look(rows, augment.Recipe(crop="native"), size=16)
+    assert torch.allclose(cut[:, :, 1:] - cut[:, :, :-1], torch.full((20, 1, 15, 16), 1 / 64), atol=1e-5)
+
+
 def test_elastic_displacement_keeps_to_its_amplitude_and_share():
     field = geometry.elastic(400, size=224, amplitude=6.0, sigma=10.0, probability=0.3, generator=seeded())
     pixels = field * 112
@@ -87,7 +106,7 @@ def test_elastic_displacement_keeps_to_its_amplitude_and_share():
 
 def test_colour_at_strength_zero_changes_nothing():
     batch = images()
-    for function in (colour.shift, colour.contrast, colour.drop, colour.gain, colour.bias):
+    for function in (colour.shift, colour.contrast, colour.jitter, colour.drop, colour.gain, colour.bias):
         assert function(batch, 0.0, seeded()) is batch
     assert colour.gamma(batch, (1.0, 1.0), seeded()) is batch
 
@@ -98,11 +117,32 @@ def test_channels_are_coloured_independently():
         colour.shift(batch, 0.3, seeded()),
         colour.gamma(batch, (0.5, 1.5), seeded()),
         colour.contrast(batch, 0.2, seeded()),
+        colour.jitter(batch, 0.2, seeded()),
         colour.gain(batch, 0.4, seeded()),
     ):
         flat = changed[:, :, 0, 0]
         assert torch.equal(changed, flat[:, :, None, None].expand_as(changed))
         assert abs(float(torch.corrcoef(flat.T)[0, 1])) < 0.5
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.8])
+def test_jitter_keeps_to_its_factors_and_its_share(strength):
+    batch = 0.4 + 0.1 * images(count=400, channels=1, side=8)
+    found = colour.jitter(batch, strength, seeded(), probability=0.8)
+    brightness = found.mean(dim=(2, 3)) / batch.mean(dim=(2, 3))
+    factor = found.std(dim=(2, 3)) / batch.std(dim=(2, 3)) / brightness
+    changed = (found != batch).flatten(1).any(dim=1)
+    assert 0.7 < float(changed.float().mean()) < 0.9
+    for value in (brightness, factor):
+        assert 1 - strength - 1e-3 <= float(value.min()) < 1 - 0.9 * strength
+        assert 1 + 0.9 * strength < float(value.max()) <= 1 + strength + 1e-3
+
+
+def test_perakis_presets_differ_by_the_strength_of_the_jitter():
+    released, strong = augment.recipe("perakis"), augment.recipe("perakis_strong")
+    assert (released.jitter, strong.jitter) == (0.2, 0.8)
+    assert dataclasses.replace(strong, jitter=0.2) == released
+    assert (released.scale, released.flip, released.rotate, released.blur) == ((0.08, 1.0), True, "none", (0.1, 2.0))
 
 
 def test_drop_never_takes_all_channels():

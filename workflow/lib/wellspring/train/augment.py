@@ -17,7 +17,7 @@ from wellspring.train import colour, geometry, noise
 class Recipe:
     """Strengths of an augmentation; the defaults change nothing but cut the middle of the image."""
 
-    crop: str = "centred"  # centred | resized
+    crop: str = "centred"  # centred | native | resized
     scale: tuple[float, float] = (1.0, 1.0)  # share of the area, with resized
     zoom: float = 1.0  # largest magnification, with centred
     centre_shift: float = 0.0  # px, with centred
@@ -30,7 +30,9 @@ class Recipe:
     gamma: tuple[float, float] = (1.0, 1.0)
     colour_probability: float = 1.0  # a channel, for shift and gamma
     contrast: float = 0.0
-    contrast_probability: float = 0.8
+    contrast_probability: float = 0.8  # an image
+    jitter: float = 0.0
+    jitter_probability: float = 0.8  # an image
     drop: float = 0.0  # probability a channel
     shot: tuple[float, float] = (0.0, 0.0)  # photons at full scale
     read: float = 0.0  # of [0, 1]
@@ -49,20 +51,23 @@ class Recipe:
                 object.__setattr__(self, field.name, tuple(value))
 
 
-# Perakis et al. 2021 as released: resized crop .08-1, flip, elastic p .5, colour jitter .2 p .8, blur .1-2 p .5.
-# Colour is a factor a channel here, where the code has the hue and saturation of photographs.
+# Perakis et al. 2021 as released: resized crop .08-1, horizontal flip, elastic p .5, colour jitter .2 p .8, blur of
+# sigma .1-2 p .5. What differs: crops are squares (there of an aspect of 3/4 to 4/3); brightness and contrast are drawn
+# a channel, which stands for the hue and saturation of photographs too; the elastic field is one of up to 6 px (that of
+# the library's defaults then was a strong affine map); the blur reaches 2.5 sigma (there 4 px).
 PERAKIS = Recipe(
     crop="resized",
     scale=(0.08, 1.0),
     flip=True,
     elastic=6.0,
     elastic_probability=0.5,
-    contrast=0.2,
+    jitter=0.2,
     blur=(0.1, 2.0),
 )
 PRESETS = {
     # Reconstruction of SSLProfiler's cell-specific views (channel-aware colour, microscope noise, elastic deformation)
-    # from the closest published recipes: CellPaintSSL (shift, gamma), Cell-DINO (drop, crops). The values are inferred.
+    # from the closest published recipes: CellPaintSSL (shift, gamma), Cell-DINO (drop, crops). The values are inferred;
+    # the elastic field's 10 px are the middle of 8-12.
     "sslprofiler": Recipe(
         crop="resized",
         scale=(0.4, 1.0),
@@ -80,7 +85,7 @@ PRESETS = {
     ),
     "perakis": PERAKIS,
     # The same with the strong jitter (.8) that the released code builds and does not use.
-    "perakis_strong": replace(PERAKIS, contrast=0.8),
+    "perakis_strong": replace(PERAKIS, jitter=0.8),
     # The floor of the ablation: what a microscope can not tell apart.
     "flips": Recipe(flip=True, rotate="right"),
     # Cells at native size, which is signal: stain, focus and noise vary, and orientation means nothing.
@@ -136,8 +141,8 @@ def view(
     window
         (size, size) weights that fade the surroundings of a cell, or None.
     region
-        Edge in pixels of the square in the middle of the images that `resized` crops are taken from; None for all of
-        it. What lies around it is seen where a view is turned.
+        Edge in pixels of the square in the middle of the images that `native` and `resized` crops are taken from; None
+        for all of it. What lies around it is seen where a view is turned.
 
     Returns
     -------
@@ -171,6 +176,7 @@ def view(
     pixels = colour.shift(pixels, strengths.shift, generator, probability=strengths.colour_probability)
     pixels = colour.gamma(pixels, strengths.gamma, generator, probability=strengths.colour_probability)
     pixels = colour.contrast(pixels, strengths.contrast, generator, probability=strengths.contrast_probability)
+    pixels = colour.jitter(pixels, strengths.jitter, generator, probability=strengths.jitter_probability)
     pixels = colour.drop(pixels, strengths.drop, generator)
     often = strengths.noise_probability
     pixels = noise.defocus(pixels, strengths.blur, generator, probability=often)

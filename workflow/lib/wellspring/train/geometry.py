@@ -34,7 +34,8 @@ def frames(
     side, size
         Edge of the source and of the crop, in pixels.
     crop
-        `centred`: at native resolution around the middle; `resized`: a square of a share of the region's area,
+        `centred`: at native resolution around the middle; `native`: at native resolution anywhere in the region (in its
+        middle where that is no larger); `resized`: a square of a share of the region's area,
         anywhere in it, resized to `size`.
     scale
         Range of that share (with `resized`).
@@ -47,7 +48,8 @@ def frames(
     rotate
         `none`, `right` (multiples of 90 degrees) or `free`.
     region
-        With `resized`, edge in pixels of the square in the middle that crops are taken from; None for the whole source.
+        With `native` and `resized`, edge in pixels of the square in the middle that crops are taken from; None for the
+        whole source.
     generator
         Random state, on the device of the images.
 
@@ -57,16 +59,18 @@ def frames(
         (B, 2, 3) float32: crop coordinates to source coordinates, both in [-1, 1] (grid_sample's convention, x first).
     """
     draw = torch.rand(count, 6, generator=generator, device=generator.device)
+    share = 1.0 if region is None else region / side
     if crop == "resized":
-        extent = torch.sqrt(scale[0] + (scale[1] - scale[0]) * draw[:, 0])
-        centre = (2 * draw[:, 1:3] - 1) * (1 - extent)[:, None]
-        share = 1.0 if region is None else region / side
-        extent, centre = extent * share, centre * share
+        extent = share * torch.sqrt(scale[0] + (scale[1] - scale[0]) * draw[:, 0])
+        centre = (2 * draw[:, 1:3] - 1) * (share - extent)[:, None]
+    elif crop == "native":
+        extent = torch.full_like(draw[:, 0], size / side)
+        centre = (2 * draw[:, 1:3] - 1) * max(share - size / side, 0.0)
     elif crop == "centred":
         extent = size / side * torch.exp((2 * draw[:, 0] - 1) * math.log(zoom))
         centre = (2 * draw[:, 1:3] - 1) * (2 * shift / side)
     else:
-        raise ValueError(f"crop: expected 'centred' or 'resized', found {crop!r}")
+        raise ValueError(f"crop: expected 'centred', 'native' or 'resized', found {crop!r}")
     turns = {"none": torch.zeros_like(draw[:, 3]), "right": torch.floor(4 * draw[:, 3]) / 4, "free": draw[:, 3]}
     if rotate not in turns:
         raise ValueError(f"rotate: expected one of {sorted(turns)}, found {rotate!r}")

@@ -168,7 +168,8 @@ class SSLProfiler(nn.Module):
 
     def _views(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Global crops and local crops, each (views x B, C, n, n), view by view."""
-        options, often = self.settings.distillation, replace(self.settings.augmentation, crop="resized")
+        options, often = self.settings.distillation, self.settings.augmentation
+        often = replace(often, crop="resized") if often.crop == "centred" else often
         rare = replace(often, noise_probability=often.noise_probability * SECOND_VIEW_NOISE)
         wide, second = (replace(each, scale=tuple(options["global_scale"])) for each in (often, rare))
         narrow = replace(often, scale=tuple(options["local_scale"]))
