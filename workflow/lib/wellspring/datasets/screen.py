@@ -1,0 +1,123 @@
+"""The folder of a screen: sheet, platemaps and the recipe's config in, files in ``config/`` out.
+
+Also the arguments that the recipes' commands share.
+"""
+
+import argparse
+import logging
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring.tables import atomic
+
+logger = logging.getLogger(__name__)
+
+RECIPES = Path(__file__).resolve().parents[4] / "resources" / "datasets"
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a recipe makes: the sheet, further tables by their path in ``config/``, and settings of ``index``."""
+
+    sheet: pd.DataFrame  # plate, batch, cell_line, images, platemap, role, ...: strings
+    files: Mapping[str, pd.DataFrame]  # CSV by its path below config/
+    settings: Mapping[str, str] = field(default_factory=dict)  # key of the config's section index -> value as in YAML
+
+
+def write(screen: Screen, folder: Path | str, *, recipe: str, overwrite: bool = False) -> Path:
+    """Write ``config/`` of the screen's folder and return its path.
+
+    Parameters
+    ----------
+    screen
+        What to write; concentrations are written so that the same double is read back.
+    folder
+        The screen's folder; raw images are neither copied nor linked.
+    recipe
+        Folder of ``resources/datasets`` whose ``config.yaml`` becomes the screen's.
+    overwrite
+        Replace files that are there; without it they are an error, since a sheet may have been edited.
+
+    Raises
+    ------
+    ValueError
+        Files are there already, or the recipe's config has not exactly one line for a setting.
+    """
+    home = Path(folder) / "config"
+    names = ["plates.tsv", "config.yaml", *screen.files]
+    there = [name for name in names if (home / name).exists()]
+    if there and not overwrite:
+        raise ValueError(f"{home}: expected none of {names[:3]}, found {there[:3]} (--overwrite replaces them)")
+    config = settled((RECIPES / recipe / "config.yaml").read_text(), screen.settings)
+    for stale in {home / Path(name).parent for name in screen.files} - {home}:
+        if stale.is_dir() and overwrite:
+            shutil.rmtree(stale)  # else a plate that is no longer part of the screen keeps its platemap
+    for name, table in screen.files.items():
+        with atomic(home / name) as path:
+            table.to_csv(path, index=False)
+    with atomic(home / "plates.tsv") as path:
+        screen.sheet.to_csv(path, sep="\t", index=False)
+    with atomic(home / "config.yaml") as path:
+        path.write_text(config)
+    logger.info("%s: %d plates; run: snakemake -s CLONE/Snakefile -d %s -n", home, len(screen.sheet), folder)
+    return home
+
+
+def settled(config: str, settings: Mapping[str, str]) -> str:
+    """Return a config's text with values of the section ``index`` replaced; its comments stay."""
+    head, section, rest = re.split(r"(?ms)^(index:\n.*?)(?=^\S)", config, maxsplit=1)
+    for key, value in settings.items():
+        section, count = re.subn(rf"(?m)^  {key}: .*$", lambda _, k=key, v=value: f"  {k}: {v}", section)
+        if count != 1:
+            raise ValueError(f"the recipe's config: expected one line index.{key}, found {count}")
+    return head + section + rest
+
+
+def checked(found: Iterable[str], known: Iterable[str], *, images: Path | str, metadata: Path | str) -> None:
+    """Refuse a folder of images whose plate the published metadata do not have."""
+    unknown = sorted(set(found) - set(known))
+    if unknown:
+        raise ValueError(f"{images}: expected plates of {metadata}, found folders of {unknown[:5]}, which it lacks")
+
+
+def present(plates: Sequence[str], found: Iterable[str], *, images: Path | str, partial: bool) -> list[str]:
+    """Return the plates that have a folder of images; all of them must, unless `partial`."""
+    held = set(found)
+    absent = [plate for plate in plates if plate not in held]
+    if absent and not partial:
+        message = (
+            f"found no folder for {len(absent)} of them: {absent[:5]} (--partial goes on with those that are there)"
+        )
+        raise ValueError(f"{images}: expected a folder for each of {len(plates)} plates, {message}")
+    if absent:
+        logger.warning("%s: %d of %d plates have no images here: %s", images, len(absent), len(plates), absent)
+    kept = [plate for plate in plates if plate in held]
+    if not kept:
+        raise ValueError(f"{images}: expected a folder for some of the plates {list(plates)[:5]}, found none")
+    return kept
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of all recipes."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--images", type=Path, required=True, help="folder that holds the plates' folders of images")
+    made.add_argument("--metadata", type=Path, required=True, help="folder with the published metadata files")
+    made.add_argument("--out", type=Path, required=True, help="folder of the screen; its config/ is written")
+    made.add_argument("--partial", action="store_true", help="go on with the plates whose images are there")
+    made.add_argument("--overwrite", action="store_true", help="replace a config/ that is there")
+    return made
+
+
+def run(main: Callable[[Sequence[str] | None], None]) -> None:
+    """Run a command; an error of its input ends it with one line and no traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main(None)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
