@@ -82,6 +82,24 @@ def test_a_masked_patch_is_not_seen(name):
     assert token.mask is None
 
 
+def test_a_compiled_backbone_masks_as_before():
+    network, images = vit("class token"), torch.randn(2, 2, 32, 32, generator=seeded())
+    token = networks.MaskToken(network)
+    torch.nn.init.normal_(token.token)
+    all_masks = [torch.rand(2, 4, 4, generator=seeded(seed)) < 0.4 for seed in range(3)]
+
+    def both() -> list[torch.Tensor]:
+        with torch.no_grad():
+            found = [token.encode(network, images, mask)[1] for mask in all_masks[:2]]
+            found += [networks.encode(network, images)[1], network(images[:, :, :16, :16])]
+            return [*found, token.encode(network, images, all_masks[2])[1]]
+
+    before = both()
+    network.forward_features = torch.compile(network.forward_features, dynamic=False, backend="eager")
+    for one, other in zip(before, both(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
 def test_backbones_without_patch_tokens_are_refused_by_name():
     over = {"backbone": "resnet10t", "backbone_options": {}}
     entry = blobs.entry(kind="sslprofiler", view={"kind": "tile", "size": 32}) | over
