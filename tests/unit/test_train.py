@@ -11,8 +11,11 @@ import blobs
 from wellspring import encoder, tables
 from wellspring.train import loop, run
 from wellspring.train.checkpoint import Checkpoint, Interrupted
+from wellspring.train.hardware import TooLarge
 from wellspring.train.settings import resolve
 from wellspring.train.simclr import SimCLR
+from wellspring.train.sources import Cells
+from wellspring.train.sslprofiler import SSLProfiler
 
 CHANNELS = ["DNA", "RNA"]
 TILES = {"kind": "sslprofiler", "view": {"kind": "tile", "size": 32}}
@@ -30,7 +33,7 @@ def screen(tmp_path_factory):
     return blobs.screen(tmp_path_factory.mktemp("screen"), channels=CHANNELS)
 
 
-def train(screen, folder, *, seed: int = 1, code: str = "", options: dict | None = None, **over):
+def train(screen, folder, *, seed: int = 1, code: str = "", options: dict | None = None, write=None, hook=None, **over):
     entry = blobs.entry(**over)
     return run.run(
         entry,
@@ -41,6 +44,8 @@ def train(screen, folder, *, seed: int = 1, code: str = "", options: dict | None
         options=blobs.options("train", log_every=1, **(options or {})),
         checkpoint=folder / "checkpoint.pt",
         code=code,
+        write=write,
+        hook=hook,
     )
 
 
@@ -64,33 +69,138 @@ def test_the_same_seed_gives_the_same_weights(screen, tmp_path, name):
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def killed_at(stop: int):
+    def hook(step):
+        if step == stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return hook
+
+
 @pytest.mark.parametrize("name", ["pairs of cells", "tiles"])
-@pytest.mark.parametrize("stop", [0, 2])
-def test_a_killed_run_ends_as_an_uninterrupted_one(screen, tmp_path, monkeypatch, name, stop):
-    whole, card, history = train(screen, tmp_path, **ENTRIES[name])
-    inner = loop.train
-
-    def killed(*args, **options):
-        def hook(step):
-            if step == stop:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        return inner(*args, **options, hook=hook)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "train", killed)
-        with pytest.raises(Interrupted, match=f"step {stop + 1} of 4"):
-            train(screen, tmp_path, **ENTRIES[name])
+@pytest.mark.parametrize(("stop", "accumulate"), [(0, 1), (1, 1), (1, 2)])
+def test_a_killed_run_ends_as_an_uninterrupted_one(screen, tmp_path, name, stop, accumulate):
+    over = ENTRIES[name] | {"options": {"accumulate": accumulate, "retrieve_every": 2}}
+    whole, card, history = train(screen, tmp_path, **over)
+    with pytest.raises(Interrupted, match=f"step {stop + 2} of 4"):  # the step under way is finished
+        train(screen, tmp_path, **over, hook=killed_at(stop))
     assert (tmp_path / "checkpoint.pt").exists()
     first = []
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "train", lambda *args, **options: inner(*args, **options, hook=first.append))
-        resumed, again, rows = train(screen, tmp_path, **ENTRIES[name])
-    assert first[0] == stop + 1
+    resumed, again, rows = train(screen, tmp_path, **over, hook=first.append)
+    assert first[0] == stop + 2
     assert same(whole, resumed)
     assert card == again
     assert rows.equals(history)
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_checkpoint_outlives_a_result_that_was_not_written(screen, tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoint, "due", lambda self: True)
+
+    def broken(*result):
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        train(screen, tmp_path, write=broken)
+    assert (tmp_path / "checkpoint.pt").exists()
+    written = []
+    train(screen, tmp_path, write=lambda *result: written.append((tmp_path / "checkpoint.pt").exists()))
+    assert written == [True]
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_checkpoint_that_is_killed_while_it_is_written_leaves_the_former_one(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", fingerprint="a", minutes=10)
+    checkpoint.write({"step": 1, "weights": torch.ones(1000)})
+
+    def torn(state, path):
+        torch_save(state, path)
+        os.truncate(path, path.stat().st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    torch_save = torch.save
+    monkeypatch.setattr(torch, "save", torn)
+    child = os.fork()
+    if child == 0:
+        checkpoint.write({"step": 2, "weights": torch.zeros(1000)})
+        os._exit(0)
+    monkeypatch.undo()
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2  # the torn one bears another name
+    assert checkpoint.read()["step"] == 1
+    checkpoint.write({"step": 3})
+    assert checkpoint.read()["step"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_batch_that_does_not_divide_is_refused(screen, tmp_path):
+    with pytest.raises(ValueError, match=r"encoders.batch: expected a multiple of 6 \(1 processes x 3 parts.*found 8"):
+        train(screen, tmp_path, options={"accumulate": 3})
+
+
+def test_too_little_memory_says_what_to_change(screen, tmp_path, monkeypatch):
+    def full(self, batch, step, generator):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines.")
+
+    for method in (SimCLR, SSLProfiler):
+        monkeypatch.setattr(method, "forward", full)
+    with pytest.raises(TooLarge) as tiles:
+        train(screen, tmp_path, **TILES)
+    for part in ("encoders.small", "8 images", "2 crops of 24 px and 2 of 16 px", "vit_tiny_patch16_224, float32"):
+        assert part in str(tiles.value)
+    for part in (
+        "train.precision: bfloat16",
+        "train.accumulate: 2 (",
+        "KoLeo",
+        "local_count",
+        "Tried to allocate 2.00",
+    ):
+        assert part in str(tiles.value)
+    with pytest.raises(TooLarge) as cells:
+        train(screen, tmp_path, options={"precision": "bfloat16", "accumulate": 2})
+    assert "4 images" in str(cells.value) and "train.accumulate: 4 (" in str(cells.value)
+    assert "told from those of their part alone" in str(cells.value)
+    assert "train.precision" not in str(cells.value)
+
+
+def test_compiled_backbones_have_the_same_names_and_weights(screen, tmp_path):
+    with torch.compiler.set_stance("force_eager"):
+        for over in ({}, TILES):
+            plain, _, _ = train(screen, tmp_path, **over)
+            compiled, card, _ = train(screen, tmp_path, **over, options={"compile": True})
+            assert same(plain, compiled)
+            encoder.save(compiled, card, tmp_path / "e.safetensors", tmp_path / "e.json")
+            assert same(plain, encoder.load(tmp_path / "e.safetensors", tmp_path / "e.json").network)
+
+
+def test_tensorboard_shows_each_step_once_after_a_kill(screen, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = {"tensorboard": True, "retrieve_every": 0}
+    with pytest.raises(Interrupted):
+        train(screen, tmp_path, options=options, hook=killed_at(1))
+    _, _, history = train(screen, tmp_path, options=options)
+    shown = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [each.step for each in shown.Scalars("loss")] == [0, 1, 2, 3]
+    np.testing.assert_allclose([each.value for each in shown.Scalars("loss")], history["loss"])
+    assert "retrieval" not in shown.Tags()["scalars"]
+
+
+def test_wells_that_are_held_out_are_not_trained_on(screen, tmp_path, monkeypatch):
+    read = []
+    inner = Cells.read
+
+    def noted(self, items, rng, **options):
+        read.append(set(self.frame.iloc[items]["Metadata_Well"]))
+        return inner(self, items, rng, **options)
+
+    monkeypatch.setattr(Cells, "read", noted)
+    _, card, history = train(screen, tmp_path, options={"holdout": 0.5, "retrieve_every": 2})
+    assert card["trained_on"]["wells"] == 2  # of 3 on each of 2 plates, 2 at least are held out
+    assert list(history["retrieval"].notna()) == [True, False, True, True]
+    assert set(history["retrieval_chance"].dropna()) == {0.5}
+    with pytest.raises(ValueError, match="train.holdout: expected wells that are left"):
+        train(screen, tmp_path, options={"holdout": 0.9})
 
 
 @pytest.mark.parametrize(

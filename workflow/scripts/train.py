@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import encoder, provenance, tables
+from wellspring import provenance
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -11,31 +11,25 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    import torch
+    from wellspring.train.launch import launch
 
-    from wellspring.train import data, run
-
-    torch.set_num_threads(snakemake.threads)
-    entry, channels = snakemake.params.encoder, list(snakemake.params.channels)
-    stores = [Path(path).parent for path in snakemake.input.get("images", [])]
-    source = data.open_source(
-        entry,
-        channels=channels,
-        options=snakemake.params.options,
-        images=stores,
-        intensity=list(snakemake.input.intensity),
-        crops=list(snakemake.input.get("crops", [])),
-        crop_tables=list(snakemake.input.get("crop_tables", [])),
+    launch(
+        {
+            "name": snakemake.params.name,
+            "encoder": snakemake.params.encoder,
+            "channels": list(snakemake.params.channels),
+            "seed": snakemake.params.seed,
+            "options": dict(snakemake.params.options),
+            "code": snakemake.params.get("code", ""),
+            "images": [str(Path(path).parent) for path in snakemake.input.get("images", [])],
+            "intensity": list(snakemake.input.intensity),
+            "crops": list(snakemake.input.get("crops", [])),
+            "crop_tables": list(snakemake.input.get("crop_tables", [])),
+            "weights": snakemake.output.weights,
+            "card": snakemake.output.card,
+            "history": snakemake.output.history,
+            "checkpoint": str(Path(snakemake.output.weights).with_name("checkpoint.pt")),
+            "provenance": provenance.of(snakemake),
+        },
+        threads=snakemake.threads,
     )
-    network, card, history = run.run(
-        entry,
-        source,
-        name=snakemake.params.name,
-        channels=channels,
-        seed=snakemake.params.seed,
-        options=snakemake.params.options,
-        checkpoint=Path(snakemake.output.weights).with_name("checkpoint.pt"),
-        code=snakemake.params.get("code", ""),
-    )
-    encoder.save(network, card, snakemake.output.weights, snakemake.output.card)
-    tables.write(history, snakemake.output.history, table="history", provenance=provenance.of(snakemake))

@@ -12,11 +12,13 @@ NAMES = {
     "rank": "effective rank",
     "teacher_entropy": "teacher entropy",
     "entropy": "teacher entropy",
-    "knn": "replicate retrieval, held-out fold",
+    "retrieval": "wells that find themselves",
     "lr": "learning rate",
 }
 TERMS = ("distillation", "ibot", "koleo", "local_aggregation", "nt_xent")  # drawn with the loss
 FIRST = ("loss", "feature_std", "rank")
+BESIDE = {"retrieval": ("retrieval_chance",)}  # drawn in the same panel
+BASELINES = {name for names in BESIDE.values() for name in names}
 
 
 def panels(screen: Screen) -> list[dict]:
@@ -36,7 +38,7 @@ def panels(screen: Screen) -> list[dict]:
         losses.sort(key=lambda name: (name != "loss", name))
         groups = [("loss", losses)] if losses else []
         rest = [name for name in (*FIRST, *numbers) if name in numbers and name not in losses]
-        groups += [(name, [name]) for name in dict.fromkeys(rest)]
+        groups += [(name, [name, *BESIDE.get(name, ())]) for name in dict.fromkeys(rest) if name not in BASELINES]
         drawings = [
             charts.curves(
                 steps,

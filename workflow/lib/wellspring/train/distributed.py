@@ -1,14 +1,21 @@
 """Several processes of one training: tensors of each rank flow in, what all ranks hold together flows out.
 
 In a single process every function gives back what it takes, so that an objective is written once. With several, each
-rank has the mean of its own images' losses, and the mean of gradients over ranks (DistributedDataParallel) is that of
-the joint batch. A loss that looks across images is computed by every rank on gathered rows: all have its joint value,
+rank has the mean of its own images' losses, and the mean of gradients over ranks (`average`) is that of the joint
+batch. A loss that looks across images is computed by every rank on gathered rows: all have its joint value,
 and since the backward of `gather` sums over ranks, the mean of gradients is exact for it too.
 """
 
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
+
+logger = logging.getLogger(__name__)
 
 
 def world() -> int:
@@ -50,6 +57,49 @@ def total(values: Tensor) -> Tensor:
 def maximum(values: Tensor) -> Tensor:
     """Return the elementwise maximum over ranks, without gradient."""
     return _reduced(values, dist.ReduceOp.MAX)
+
+
+def average(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace the gradients of this rank by their means over ranks, in one reduction once a step's backward is done.
+
+    Reducing while backward runs (DistributedDataParallel) would hide 88 MB of a ViT-S, some milliseconds of a step of
+    hundreds, and would forbid parameters that a step does not use. A gradient that is None here counts as 0 where
+    another rank has one, and stays None where none has.
+    """
+    trained = [each for each in parameters if each.requires_grad]
+    if world() == 1 or not trained:
+        return
+    given = torch.tensor([each.grad is not None for each in trained], dtype=torch.float32).to(trained[0].device)
+    parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in trained]
+    flat = torch.cat([*(part.float().flatten() for part in parts), given])
+    dist.all_reduce(flat)
+    flat /= world()
+    means = flat[: -len(trained)].split([each.numel() for each in trained])
+    for number, (parameter, values) in enumerate(zip(trained, means, strict=True)):
+        if parameter.grad is not None:
+            parameter.grad.copy_(values.view_as(parameter))
+        elif flat[number - len(trained)] > 0:
+            parameter.grad = values.view_as(parameter).clone()
+
+
+@contextmanager
+def group(*, local: int) -> Iterator[None]:
+    """Join the processes that torchrun started, `local` of them on this machine; alone in a process started otherwise.
+
+    NCCL joins GPUs, each process taking that of its local rank; gloo joins processes of a machine without one.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield
+        return
+    found = torch.cuda.device_count()
+    if found:
+        if found < local:
+            raise ValueError(f"train.gpus: expected {local} GPUs on {os.uname().nodename}, found {found}")
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if found else "gloo")
+    logger.info("process %d of %d on %s", rank(), world(), os.uname().nodename)
+    yield
+    dist.destroy_process_group()  # not after an error: it would wait for ranks that may wait for this one
 
 
 class _Gather(torch.autograd.Function):

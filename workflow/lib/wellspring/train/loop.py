@@ -1,27 +1,29 @@
-"""The training loop: objective, source and settings flow in, the trained objective and its history flow out."""
+"""The training loop: objective, source and settings flow in, the trained objective and its history flow out.
+
+Alone or as one of several processes (`distributed`), which then take the same decisions at the same step.
+"""
 
 import logging
-import math
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wellspring.train import schedules, watch
+from wellspring.train import distributed, schedules, watch
+from wellspring.train.agreement import Agreement, Heard
 from wellspring.train.checkpoint import Checkpoint, Interrupted, stop_requested
-from wellspring.train.data import Batch, load
+from wellspring.train.data import Batch
+from wellspring.train.journal import Journal
 from wellspring.train.networks import groups
-from wellspring.train.sampler import Sampler, generator
+from wellspring.train.reading import reading, seed_of
+from wellspring.train.retrieval import Retrieval
+from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings
 from wellspring.train.sources import Source
 
 logger = logging.getLogger(__name__)
-
-READ, SEED = 3, 4  # streams of random numbers beside the sampler's
-READERS = 8  # threads that read ahead, at most; half of the job's threads
 
 
 def train(
@@ -33,6 +35,10 @@ def train(
     device: torch.device,
     checkpoint: Checkpoint,
     log_every: int,
+    accumulate: int = 1,
+    retrieval: Retrieval | None = None,
+    retrieve_every: int = 0,
+    board: Path | None = None,
     hook: Callable[[int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Train an objective for the steps of its settings.
@@ -48,9 +54,15 @@ def train(
     device
         Where to compute.
     checkpoint
-        Read first, written in intervals and at SIGTERM or SIGUSR1, removed at the end.
+        Read first, written in intervals and at SIGTERM or SIGUSR1.
     log_every
         Steps between two rows of the history.
+    accumulate
+        Parts in which a step's batch is computed, one after the other, before the weights move.
+    retrieval, retrieve_every
+        What is measured on held-back views, and the steps between; 0 for never.
+    board
+        Folder for TensorBoard; None for none.
     hook
         Called with each step when it is done.
 
@@ -71,29 +83,39 @@ def train(
     rates = schedules.cosine(settings.lr, settings.lr * 1e-3, steps=settings.steps, warmup=settings.warmup)
     decays = schedules.cosine(*settings.weight_decay, steps=settings.steps)
     first, history = _resume(method, optimiser, checkpoint)
-    began = time.monotonic()
-    with stop_requested() as stop:
-        for step, batch in _batches(source, sampler, settings, device=device, first=first):
+    agreement = Agreement(device)
+    with (
+        stop_requested() as stop,
+        Journal(history, settings, first=first, board=board) as journal,
+        reading(source, sampler, settings, device=device, first=first, accumulate=accumulate) as blocks,
+    ):
+        for step in range(first, settings.steps):
+            last = step == settings.steps - 1
+            retrieve = retrieve_every > 0 and (step % retrieve_every == 0 or last)
+            noted = retrieve or last or step % log_every == 0
             for group in optimiser.param_groups:
                 group["lr"] = float(rates[step])
                 group["weight_decay"] = float(decays[step]) if group["decays"] else 0.0
-            seed = int(generator(settings.seed, step, stream=SEED).integers(2**62))
-            torch.manual_seed(seed)  # for drop path, which draws from the global state
-            terms, seen = method(batch, step, torch.Generator(device).manual_seed(seed))
-            if not math.isfinite(float(terms["loss"].detach())):
-                raise FloatingPointError(_origin(source, sampler.draw(step), step, terms))
             optimiser.zero_grad(set_to_none=True)
-            terms["loss"].backward()
+            terms, seen = _gradients(method, blocks, settings, device=device, accumulate=accumulate, keep=noted)
+            heard = agreement.tell(step, terms["loss"], stop=stop.is_set(), save=checkpoint.due())
+            write = heard.stop or heard.save
+            for each in (heard, agreement.settle()) if noted or write else (heard,):
+                _demand_finite(each, source, sampler)
+            distributed.average(method.parameters())
             method.before_update(step)
             nn.utils.clip_grad_norm_(method.parameters(), settings.clip)
             optimiser.step()
             method.after_update(step)
-            if step % log_every == 0 or step == settings.steps - 1:
-                history.append(_row(step, terms, seen, rate=float(rates[step])))
-                _say(history[-1], done=step + 1 - first, left=settings.steps - step - 1, began=began)
+            if noted:
+                row = _row(step, terms, seen, rate=float(rates[step]))
+                if retrieve and retrieval is not None and distributed.rank() == 0:
+                    row |= retrieval.measure(method.encoder, device)
+                journal.add(row)
             if hook is not None:
                 hook(step)
-            if stop.is_set() or checkpoint.due():
+            if write and distributed.rank() == 0:
+                journal.flush()
                 checkpoint.write(
                     {
                         "step": step + 1,
@@ -103,7 +125,7 @@ def train(
                     }
                 )
                 logger.info("checkpoint at step %d", step + 1)
-            if stop.is_set() and step + 1 < settings.steps:
+            if heard.stop and not last:
                 raise Interrupted(f"asked to stop at step {step + 1} of {settings.steps}; a rerun goes on from there")
     return history
 
@@ -116,53 +138,63 @@ def _optimiser(method: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 
 
 def _resume(method: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Checkpoint) -> tuple[int, list[dict]]:
-    """Fill in the state of a checkpoint; return the next step and the history so far."""
+    """Fill in the state of a checkpoint; return the next step and the history so far, the same in all processes."""
     state = checkpoint.read()
+    step = 0 if state is None else state["step"]
+    most, least = distributed.maximum(torch.tensor([step, -step], device=next(method.parameters()).device)).tolist()
+    if most != -least:
+        raise ValueError(
+            f"{checkpoint.path}: expected one checkpoint for all processes, found steps {-least} to {most}"
+        )
     if state is None:
         return 0, []
     method.load_state_dict(state["method"])
     optimiser.load_state_dict(state["optimiser"])
-    logger.info("resumed at step %d", state["step"])
-    return state["step"], state["history"]
+    logger.info("resumed at step %d", step)
+    return step, state["history"]
 
 
-def _batches(
-    source: Source, sampler: Sampler, settings: Settings, *, device: torch.device, first: int
-) -> Iterator[tuple[int, Batch]]:
-    """Yield steps and their batches, read ahead in threads: what a step sees depends on its number alone."""
+def _gradients(
+    method: nn.Module,
+    blocks: Iterator[tuple[int, int, Batch]],
+    settings: Settings,
+    *,
+    device: torch.device,
+    accumulate: int,
+    keep: bool,
+) -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
+    """Add up the gradients of a step's blocks; return the mean of their terms, and what is watched where it is kept."""
+    means: dict[str, Tensor] = {}
+    kept = []
+    for _ in range(accumulate):
+        step, block, batch = next(blocks)
+        seed = seed_of(settings, step, block)
+        torch.manual_seed(seed)  # for drop path, which draws from the global state
+        terms, seen = method(batch, step, torch.Generator(device).manual_seed(seed))
+        (terms["loss"] / accumulate).backward()
+        for name, value in terms.items():
+            means[name] = means.get(name, 0.0) + value.detach() / accumulate
+        if keep:
+            kept.append(seen)
+    return means, kept
 
-    def read(step: int) -> Batch:
-        rng = generator(settings.seed, step, stream=READ)
-        return load(source, sampler.draw(step), sites=settings.sites, rng=rng, device=device)
 
-    readers = min(max(torch.get_num_threads() // 2, 1), READERS)
-    ahead = 2 * readers
-    with ThreadPoolExecutor(readers) as pool:
-        waiting = [pool.submit(read, step) for step in range(first, min(first + ahead, settings.steps))]
-        for step in range(first, settings.steps):
-            batch = waiting.pop(0).result()
-            if step + ahead < settings.steps:
-                waiting.append(pool.submit(read, step + ahead))
-            yield step, batch
-
-
-def _row(step: int, terms: dict[str, Tensor], seen: dict[str, Tensor], *, rate: float) -> dict[str, float]:
-    row = {"Metadata_Step": step} | {name: float(value.detach()) for name, value in terms.items()}
-    row |= {"lr": rate, "feature_std": watch.feature_std(seen["features"])}
-    row["rank"] = watch.effective_rank(seen["features"])
-    if "teacher" in seen:
-        row["teacher_entropy"] = watch.entropy(seen["teacher"])
+def _row(step: int, terms: dict[str, Tensor], seen: list[dict[str, Tensor]], *, rate: float) -> dict[str, float]:
+    """A row of the history, over the whole batch."""
+    row = {"Metadata_Step": step} | {name: float(distributed.mean(value)) for name, value in terms.items()}
+    features = distributed.gather(torch.cat([each["features"].float() for each in seen]))
+    row |= {"lr": rate, "feature_std": watch.feature_std(features), "rank": watch.effective_rank(features)}
+    if "teacher" in seen[0]:
+        entropy = sum(watch.entropy(each["teacher"]) for each in seen) / len(seen)
+        row["teacher_entropy"] = float(distributed.mean(features.new_tensor(entropy)))
     return row
 
 
-def _say(row: dict[str, float], *, done: int, left: int, began: float) -> None:
-    rate = done / max(time.monotonic() - began, 1e-9)
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "Metadata_Step")
-    logger.info("step %d: %s (%.2f steps/s, %.0f s left)", row["Metadata_Step"], figures, rate, left / rate)
-
-
-def _origin(source: Source, items: np.ndarray, step: int, terms: dict[str, Tensor]) -> str:
-    rows = source.frame.iloc[items][["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
+def _demand_finite(heard: Heard, source: Source, sampler: Sampler) -> None:
+    if np.isfinite(heard.loss):
+        return
+    rows = source.frame.iloc[sampler.draw(heard.step)][["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
     wells = ", ".join(rows.astype(str).agg("/".join, axis=1).head(40))
-    values = {name: float(value.detach()) for name, value in terms.items()}
-    return f"step {step}: expected a finite loss, found {values}; the batch's wells: {wells}"
+    raise FloatingPointError(
+        f"step {heard.step}: expected a finite loss, found {heard.loss}; the batch's wells: {wells}"
+    )

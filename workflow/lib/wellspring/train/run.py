@@ -1,7 +1,7 @@
 """One training run: a config entry and a training set flow in, a network, its card and its history flow out."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,10 +10,12 @@ from torch import nn
 
 from wellspring import encoder
 from wellspring.provenance import file_digest
+from wellspring.train import distributed, hardware
 from wellspring.train.checkpoint import Checkpoint
 from wellspring.train.data import fingerprint, manifest
 from wellspring.train.loop import train
 from wellspring.train.networks import width
+from wellspring.train.retrieval import Retrieval, split
 from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings, resolve
 from wellspring.train.simclr import SimCLR
@@ -35,8 +37,12 @@ def run(
     options: Mapping[str, object],
     checkpoint: Path,
     code: str = "",
+    write: Callable[[nn.Module, dict, pd.DataFrame], None] | None = None,
+    hook: Callable[[int], None] | None = None,
 ) -> tuple[nn.Module, dict, pd.DataFrame]:
     """Train an encoder, or build it untrained when its steps are 0.
+
+    As one of several processes: all return the same, the one of rank 0 writes.
 
     Parameters
     ----------
@@ -56,6 +62,10 @@ def run(
         Where the state of an unfinished run lies.
     code
         Digest of the code, part of the fingerprint.
+    write
+        Called with the result, by the process of rank 0; only then is the checkpoint removed.
+    hook
+        Called with each step when it is done.
 
     Returns
     -------
@@ -64,42 +74,53 @@ def run(
     """
     settings = resolve(entry, seed=seed)
     device = encoder.device()
-    seen = manifest(source)
+    trained, shown = split(source, options["holdout"] if settings.steps else 0, seed=settings.seed)
+    seen = manifest(trained)
     network = build(settings, channels=len(channels))
     features = width(network, channels=len(channels), size=settings.input_size)
     start = file_digest(settings.weights) if settings.weights else None
     rows: list[dict] = []
+    file = Checkpoint(
+        checkpoint,
+        fingerprint=fingerprint(
+            entry=dict(entry),
+            seed=seed,
+            channels=channels,
+            **{name: options[name] for name in ("precision", "compile", "accumulate")},
+            processes=distributed.world(),
+            manifest=seen,
+            start=start,
+            code=code,
+        ),
+        minutes=options["checkpoint_minutes"],
+    )
     if settings.steps:
         # Heads draw their first weights from the global state.
         torch.manual_seed(settings.seed)
         method = METHODS[settings.kind](network, settings, channels=len(channels), precision=options["precision"])
-        file = Checkpoint(
-            checkpoint,
-            fingerprint=fingerprint(
-                entry=dict(entry),
-                seed=seed,
-                channels=channels,
-                precision=options["precision"],
-                manifest=seen,
-                start=start,
-                code=code,
-            ),
-            minutes=options["checkpoint_minutes"],
-        )
+        method = hardware.fit(method, device=device, compile=options["compile"])
         logger.info(
             "%s: %d steps on %s, %d plates, %d items", name, settings.steps, device, len(seen["plates"]), seen["items"]
         )
-        rows = train(
-            method,
-            source,
-            sampler(source, settings),
-            settings,
-            device=device,
-            checkpoint=file,
-            log_every=options["log_every"],
-        )
-        network = method.encoder.to("cpu")
-        file.remove()
+        how = {key: options[key] for key in ("precision", "accumulate")}
+        try:
+            rows = train(
+                method,
+                trained,
+                sampler(trained, settings),
+                settings,
+                device=device,
+                checkpoint=file,
+                log_every=options["log_every"],
+                accumulate=options["accumulate"],
+                retrieval=Retrieval(shown, settings, precision=options["precision"]),
+                retrieve_every=options["retrieve_every"],
+                board=checkpoint.with_name("tensorboard") if options["tensorboard"] else None,
+                hook=hook,
+            )
+        except torch.OutOfMemoryError as error:
+            raise hardware.explain(settings, name=name, device=device, error=error, **how) from error
+        network = hardware.plain(method.encoder).to("cpu")
     card = {
         "name": name,
         "kind": settings.kind,
@@ -116,7 +137,12 @@ def run(
         "entry": dict(entry),
         "final": {key: value for key, value in rows[-1].items() if key != "Metadata_Step"} if rows else {},
     }
-    return network, card, history(rows)
+    result = network, card, history(rows)
+    if distributed.rank() == 0:
+        if write is not None:
+            write(*result)
+        file.remove()
+    return result
 
 
 def build(settings: Settings, *, channels: int) -> nn.Module:
@@ -154,6 +180,6 @@ def sampler(source: Source, settings: Settings) -> Sampler:
 def history(rows: list[dict]) -> pd.DataFrame:
     """Return rows as the table `history`, with a null for what an objective does not have."""
     columns = ["loss", "nt_xent", "distillation", "ibot", "koleo", "local_aggregation"]
-    columns += ["lr", "feature_std", "rank", "teacher_entropy"]
+    columns += ["lr", "feature_std", "rank", "teacher_entropy", "retrieval", "retrieval_chance"]
     frame = pd.DataFrame(rows, columns=["Metadata_Step", *columns])
     return frame.astype({"Metadata_Step": "int32"} | dict.fromkeys(columns, "float32"))

@@ -1,7 +1,12 @@
 """Figures that show a collapse while training: features or distributions flow in, single numbers flow out."""
 
+import math
+
 import torch
 from torch import Tensor
+
+FALLEN = 0.2  # share of the value at the start below which spread or rank has collapsed; runs that learn raise both
+FLAT = 0.99  # share of log(prototypes) from where a distribution is flat; 1 - this below which it is a single one
 
 
 def feature_std(features: Tensor) -> float:
@@ -43,3 +48,40 @@ def effective_rank(features: Tensor) -> float:
 def entropy(probabilities: Tensor) -> float:
     """Mean entropy of distributions (..., K), in nats: log K when flat, 0 when each is one prototype."""
     return float(-(probabilities * torch.log(probabilities + 1e-12)).sum(dim=-1).mean())
+
+
+def collapse(rows: list[dict[str, float]], *, settled: int, prototypes: int) -> list[str]:
+    """Return what the last row of a history says of a collapse that the row before did not say yet.
+
+    Parameters
+    ----------
+    rows
+        Of the table `history`, from step 0.
+    settled
+        Steps before which nothing is said: while the learning rate rises, a teacher is flat and features are still.
+    prototypes
+        Of the teacher's distributions.
+    """
+    if rows[-1]["Metadata_Step"] <= settled:
+        return []
+    known = _collapsed(rows[-2], rows[0], prototypes) if rows[-2]["Metadata_Step"] > settled else {}
+    return [text for name, text in _collapsed(rows[-1], rows[0], prototypes).items() if name not in known]
+
+
+def _collapsed(row: dict[str, float], start: dict[str, float], prototypes: int) -> dict[str, str]:
+    found = {}
+    for name, least in (("feature_std", 0.0), ("rank", 1.0)):
+        if row[name] - least < FALLEN * (start[name] - least):
+            found[name] = (
+                f"{name} {row[name]:.3g} is below {FALLEN:.0%} of what it was at step {start['Metadata_Step']}, "
+                f"{start[name]:.3g}: features collapse; lower lr, or see `projector` and `distillation` of the encoder"
+            )
+    entropy, flat = row.get("teacher_entropy"), math.log(prototypes)
+    if entropy is not None and not FLAT * flat > entropy > (1 - FLAT) * flat:
+        same = entropy >= FLAT * flat
+        found["teacher_entropy"] = (
+            f"teacher_entropy {entropy:.3g} of {flat:.3g} at most: "
+            f"{'distributions say nothing' if same else 'each image is one prototype'}; "
+            f"a {'lower' if same else 'higher'} distillation.teacher_temperature or targets: sinkhorn may help"
+        )
+    return found
