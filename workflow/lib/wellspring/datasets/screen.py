@@ -91,9 +91,7 @@ def present(plates: Sequence[str], found: Iterable[str], *, images: Path | str, 
     held = set(found)
     absent = [plate for plate in plates if plate not in held]
     if absent and not partial:
-        message = (
-            f"found no folder for {len(absent)} of them: {absent[:5]} (--partial goes on with those that are there)"
-        )
+        message = f"found none for {len(absent)} of them: {absent[:5]} (--partial goes on without them)"
         raise ValueError(f"{images}: expected a folder for each of {len(plates)} plates, {message}")
     if absent:
         logger.warning("%s: %d of %d plates have no images here: %s", images, len(absent), len(plates), absent)
