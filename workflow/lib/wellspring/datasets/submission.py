@@ -109,7 +109,7 @@ def submission(profiles: pd.DataFrame, ids: pd.DataFrame, *, fill: str = "none")
             raise ValueError(f"expected a finite profile of each well, found {_listed(lost)}: {message} ({hint})")
         values[bad] = _means(profiles, names, lost)
         logger.warning(
-            "FILLED with the mean of their plate's negative controls, no profiles of their own: %s", _listed(lost)
+            "FILLED with the mean of their plate's negative controls, not by profiles of their own: %s", _listed(lost)
         )
     table = pd.DataFrame(values, columns=[f"feature_{number}" for number in range(1, len(names) + 1)])
     table.insert(0, ID, ids[ID].to_numpy())
@@ -129,7 +129,7 @@ def _means(profiles: pd.DataFrame, names: Sequence[str], lost: pd.DataFrame) -> 
     bare = ~lost["plate"].astype(str).isin(means.index)
     if bare.any():
         raise ValueError(
-            f"expected negative controls with a profile to fill from on each plate, for {_listed(lost[bare])}"
+            f"expected negative controls with a profile on each plate, found none for {_listed(lost[bare])}"
         )
     return means.loc[lost["plate"].astype(str)].to_numpy(dtype=np.float64)
 
