@@ -28,7 +28,7 @@ DRAWN = 6  # fields that are drawn; the others are rolled ones
 
 
 def settings(encoders: Mapping[str, Mapping]) -> dict:
-    """Return the shipped config with `encoders` in place of its own, every default filled in."""
+    """Return the shipped config with `encoders`, one at least, in place of its own, every default filled in."""
     shipped = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
     return configuration.resolve(shipped | {"encoders": {name: dict(entry) for name, entry in encoders.items()}})
 
