@@ -194,3 +194,18 @@ def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="elastik"):
         augment.recipe("cells", {"elastik": 3})
     assert augment.recipe("cells", {"blur": [0.1, 0.5]}).blur == (0.1, 0.5)
+
+
+def test_a_share_of_a_recipe_is_between_its_geometry_alone_and_itself():
+    whole = augment.PRESETS["sslprofiler"]
+    batch, mean, std = images(side=32), torch.zeros(len(images(side=32)), 3), torch.ones(len(images(side=32)), 3)
+
+    def drawn(recipe: augment.Recipe) -> torch.Tensor:
+        return augment.view(batch, recipe, seeded(), size=32, mean=mean, std=std)
+
+    plain = augment.Recipe(crop=whole.crop, scale=whole.scale, flip=True, rotate="right")
+    assert torch.equal(drawn(augment.scaled(whole, 0.0)), drawn(plain))
+    assert augment.scaled(whole, 1.0) == whole
+    half = augment.scaled(whole, 0.5)
+    assert (half.shift, half.gamma, half.shot) == (0.15, (0.75, 1.25), (200.0, 8000.0))
+    assert (half.crop, half.scale, half.flip, half.rotate) == (whole.crop, whole.scale, whole.flip, whole.rotate)

@@ -49,7 +49,7 @@ def one_update(name: str, share: slice) -> dict[str, torch.Tensor]:
         return part.unflatten(0, (-1, COUNT))[:, share].flatten(0, 1)
 
     if name != "simclr":
-        wide, narrow = known._views(whole, torch.Generator().manual_seed(0))
+        wide, narrow = known._views(whole, 0, torch.Generator().manual_seed(0))
         mask = known._hidden(wide, torch.Generator().manual_seed(0)).mask
         known._views = lambda *_: (cut(wide), cut(narrow))
         known._hidden = lambda *_: masks.hide(cut(mask).numpy(), mask.device)

@@ -145,7 +145,7 @@ def test_terms_do_not_depend_on_the_order_of_the_sites_of_a_well(monkeypatch, na
     known = method(local_aggregation=AGGREGATES[name] | {"sites_per_well": sites}, distillation={"drop_path": 0.0})
     if known.pool is not None and known.pool.query is not None:
         torch.nn.init.normal_(known.pool.query)
-    wide, narrow = known._views(batch(sites=sites), seeded())
+    wide, narrow = known._views(batch(sites=sites), 0, seeded())
     hidden = known._hidden(wide, seeded())
     order = torch.arange(6).unflatten(0, (-1, sites)).flip(1).flatten()  # within groups
     rows = torch.cat([order + 6 * view for view in range(2)])
@@ -171,7 +171,7 @@ def test_terms_do_not_depend_on_the_order_of_the_sites_of_a_well(monkeypatch, na
 def test_the_aggregate_of_local_crops_equals_a_loop(monkeypatch):
     known = method(local_aggregation=AGGREGATES["attention"] | {"sites_per_well": 3}, distillation={"drop_path": 0.0})
     torch.nn.init.normal_(known.pool.query)
-    wide, narrow = known._views(batch(sites=3), seeded())
+    wide, narrow = known._views(batch(sites=3), 0, seeded())
     monkeypatch.setattr(known, "_views", lambda *_: (wide, narrow))
     terms, seen = known(batch(sites=3), 0, seeded())
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_masked_patches_are_matched_with_what_the_teacher_saw_there(monkeypatch)
     known = method(distillation={"drop_path": 0.0})
     torch.nn.init.normal_(known.mask.token)
     known.patch_centre.normal_(std=0.1, generator=seeded(3))
-    wide, narrow = known._views(batch(), seeded())
+    wide, narrow = known._views(batch(), 0, seeded())
     hidden = known._hidden(wide, seeded())
     monkeypatch.setattr(known, "_views", lambda *_: (wide, narrow))
     terms, _ = known(batch(), 0, seeded())
@@ -216,7 +216,7 @@ def test_centres_follow_the_teachers_mean_over_all_batches_of_an_update():
     known = method()
     outputs = {"centre": [], "patch_centre": []}
     for number in range(2):
-        wide, _ = known._views(batch(seed=number), seeded(number))
+        wide, _ = known._views(batch(seed=number), 0, seeded(number))
         hidden = known._hidden(wide, seeded(number))
         with torch.no_grad():
             whole, patches = networks.encode(known.teacher["backbone"], wide)

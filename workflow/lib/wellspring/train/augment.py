@@ -113,6 +113,24 @@ def recipe(preset: str, overrides: dict | None = None) -> Recipe:
     return replace(PRESETS[preset], **(overrides or {}))
 
 
+def scaled(strengths: Recipe, share: float) -> Recipe:
+    """Return a recipe with a share of its colour, noise and elastic strengths; crops, flips and turns stay.
+
+    0 leaves nothing of them, 1 gives the recipe itself; photons rise by 1 / share squared, since noise falls with their
+    root.
+    """
+    if share >= 1:
+        return strengths
+    linear = ("elastic", "shift", "contrast", "jitter", "drop", "read", "vignette", "offset", "gain", "bias", "grain")
+    return replace(
+        strengths,
+        gamma=tuple(1 + (power - 1) * share for power in strengths.gamma),
+        blur=tuple(sigma * share for sigma in strengths.blur),
+        shot=tuple(photons / share**2 for photons in strengths.shot) if share > 0 else (0.0, 0.0),
+        **{name: getattr(strengths, name) * share for name in linear},
+    )
+
+
 def view(
     images: Tensor,
     strengths: Recipe,

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wellspring.train.augment import Recipe, recipe
+from wellspring.train.augment import Recipe, recipe, scaled
 
 # DINO's schedule (Caron et al. 2021): lr 5e-4 x batch / 256, decay .04 to .4, EMA .996 to 1, a tenth of warm-up.
 DINO = {"steps": 20_000, "lr": 5e-4, "weight_decay": (0.04, 0.4), "warmup": 0.1}
@@ -67,6 +67,7 @@ class Settings:
     clip: float
     temperature: float
     augmentation: Recipe
+    ramp: int
     aggregation: dict
     one_plate: bool
     projector: dict
@@ -82,6 +83,10 @@ class Settings:
     def sites(self) -> int:
         """Images of a group of one well in a batch; 1 where a batch is not made of groups."""
         return 1 if self.aggregation["kind"] == "none" else self.aggregation["sites_per_well"]
+
+    def strengths(self, step: int) -> Recipe:
+        """What of the augmentation a step has: its share rises over the steps of the ramp."""
+        return scaled(self.augmentation, (step + 1) / self.ramp) if step < self.ramp else self.augmentation
 
     @property
     def input_size(self) -> int:
@@ -127,6 +132,7 @@ def resolve(entry: Mapping[str, object], *, seed: int) -> Settings:
         clip=float(entry["clip"]),
         temperature=float(entry["temperature"]),
         augmentation=recipe(augmentation["preset"] or default, augmentation["overrides"]),
+        ramp=round(float(augmentation["ramp"]) * steps),
         aggregation=dict(entry["local_aggregation"]),
         one_plate=bool(entry["one_plate"]),
         projector=dict(entry["projector"]),

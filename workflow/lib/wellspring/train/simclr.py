@@ -50,10 +50,11 @@ class SimCLR(nn.Module):
         self, batch: Batch, step: int, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the terms of the loss (`loss` is their weighted sum), and what is watched (`features`)."""
+        strengths = self.settings.strengths(step)
         views = [
             view(
                 batch.images,
-                self.settings.augmentation,
+                strengths,
                 generator,
                 size=self.settings.view["size"],
                 mean=batch.mean,

@@ -90,7 +90,7 @@ class SSLProfiler(nn.Module):
         """Return the terms of the loss (`loss` is their weighted sum), and what is watched (`features`, `teacher`)."""
         options, count = self.settings.distillation, len(batch.images)
         views, temperature = options["global_count"], float(self.temperatures[step])
-        wide, narrow = self._views(batch, generator)
+        wide, narrow = self._views(batch, step, generator)
         hidden = self._hidden(wide, generator)
         student, backbone = self.student, self.student["backbone"]
         with precise(batch.images.device, self.precision):
@@ -166,9 +166,9 @@ class SSLProfiler(nn.Module):
         drawn = masks.draw(len(wide), grid, probability=options["probability"], ratio=options["ratio"], rng=rng)
         return masks.hide(drawn, wide.device)
 
-    def _views(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def _views(self, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Global crops and local crops, each (views x B, C, n, n), view by view."""
-        options, often = self.settings.distillation, self.settings.augmentation
+        options, often = self.settings.distillation, self.settings.strengths(step)
         often = replace(often, crop="resized") if often.crop == "centred" else often
         rare = replace(often, noise_probability=often.noise_probability * SECOND_VIEW_NOISE)
         wide, second = (replace(each, scale=tuple(options["global_scale"])) for each in (often, rare))
