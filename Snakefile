@@ -11,6 +11,7 @@ cells          optional: label images and one row a cell                  result
 crops          optional: the training sample of cells, packed             results/crops
 train          a self-supervised encoder                                  results/train
 embed          one row a view (tile or cell)                              results/embed
+measure        the same of a classical encoder: hand-made features        results/embed
 profile        one row a well: aggregated, normalised in its plate        results/profile
 fit            alignment and feature selection, on the plates that fit    results/fit
 align          each plate through what was fitted; consensus joins them   results/align
@@ -46,6 +47,7 @@ include: "workflow/rules/cells.smk"
 include: "workflow/rules/crops.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/embed.smk"
+include: "workflow/rules/measure.smk"
 include: "workflow/rules/profile.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/align.smk"

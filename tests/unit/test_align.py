@@ -113,6 +113,49 @@ def test_every_feature_is_kept_or_has_a_reason(tmp_path):
     assert tables.features(apply_alignment(frame, alignment)) == alignment.features
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+def test_correlated_features_go_as_in_pycytominer(gaps):
+    from pycytominer.operations import correlation_threshold
+
+    from wellspring.selection import select_features
+
+    rng = np.random.default_rng(7)
+    values = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 60)) + 0.3 * rng.normal(size=(80, 60))
+    frame = pd.DataFrame(values, columns=[f"Cells_f{number}" for number in range(60)])
+    names = list(frame.columns)
+    expected = correlation_threshold(frame, features=names, threshold=0.9)
+    if gaps:
+        frame.loc[5, "Cells_f3"] = np.nan
+    marked = frame.assign(Metadata_Verdict="keep")
+    table = select_features(
+        marked, names=names, controls=np.arange(80) < 40, options=OPTIONS | {"max_correlation": "auto"}
+    )
+    lost = table.loc[table["Metadata_Reason"].str.startswith("correlated with Cells_f"), "Metadata_Feature"]
+    assert 10 < len(lost) < 50
+    if gaps:
+        assert len(set(lost) ^ set(expected)) < 5
+    else:
+        assert sorted(lost) == sorted(expected)
+        kept = np.corrcoef(values[:, table["Metadata_Kept"]].T) - np.eye(int(table["Metadata_Kept"].sum()))
+        assert kept.max() <= 0.9
+
+
+def test_learned_features_are_not_asked_for_correlation_by_default():
+    frame = screen(np.random.default_rng(8))
+    frame["e_5"] = frame["e_4"]
+    assert fit_alignment(frame, options=OPTIONS | {"max_correlation": "auto"}).selection["Metadata_Kept"].all()
+
+
+def test_near_constant_features_are_dropped():
+    frame = screen(np.random.default_rng(9))
+    frame["e_2"] = np.where(np.arange(len(frame)) % 20 < 1, frame["e_2"], 1.0)
+    frame["e_3"] = np.where(np.arange(len(frame)) % 20 < 2, frame["e_3"], 1.0)
+    frame.loc[3, "e_2"] = np.nan
+    table = fit_alignment(frame, options=OPTIONS | {"max_equal": 0.94}).selection.set_index("Metadata_Feature")
+    assert table.loc["e_2", "Metadata_Reason"] == "near constant: one value in 151 of 160 wells"
+    assert table["Metadata_Kept"].sum() == SIZE - 1
+
+
 def test_undefined_wells_stay_and_gaps_are_filled():
     frame = screen(np.random.default_rng(6))
     names = tables.features(frame)

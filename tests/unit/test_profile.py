@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wellspring import tables
+from wellspring import tables, vectors
 from wellspring.profile import aggregate, wells_of
 
 
@@ -70,6 +70,25 @@ def test_equals_pycytominer(operation, dtype):
     expected = foreign(sites, strata=strata, features=names, operation=operation)
     ours = aggregate(frame, matrix, wells("A01", "A02"), prefix="e", operation=operation)
     np.testing.assert_allclose(ours[names], expected[names], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("operation", ["mean", "median"])
+def test_vectors_of_a_file_are_read_well_by_well_and_bear_their_names(tmp_path, operation):
+    frame, matrix = views(np.random.default_rng(8), sizes=(50, 30, 40))
+    frame = frame.assign(Metadata_Center_Y=0.0, Metadata_Center_X=0.0)
+    matrix[7, 2], matrix[90, 1] = np.nan, np.inf
+    names = ["Cells_a", "Cells_b", "Nuclei_a", "Nuclei_b"]
+    parts = [(frame[at : at + 20], matrix[at : at + 20]) for at in range(0, 120, 20)]
+    path = tmp_path / "embed.parquet"
+    vectors.write_parts(parts, path, names=names, table="embed", provenance={}, values=100)
+    options = {"prefix": "e", "kind": "cell", "operation": operation}
+    expected = aggregate(frame, matrix, wells("A01", "A02"), **options).rename(
+        columns={f"e_{number}": name for number, name in enumerate(names)}
+    )
+    found = aggregate(*vectors.open_embedding(path), wells("A01", "A02"), names=vectors.names_of(path), **options)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    with pytest.raises(ValueError, match="e: expected the names of 4 features, found 1"):
+        aggregate(frame, matrix, wells("A01", "A02"), names=names[:1], **options)
 
 
 @pytest.mark.parametrize("kind", ["tile", "cell"])

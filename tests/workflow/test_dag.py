@@ -52,6 +52,23 @@ def test_cells_and_tiles_side_by_side(tmp_path, fabricated):
     assert "crops" not in tiles
 
 
+def test_a_classical_encoder_is_measured_and_not_trained(tmp_path, fabricated):
+    encoders = {"ones": CELLS, "classical": {"kind": "classical"}, "others": TILES, "twin": {"like": "classical"}}
+    folder = only(tmp_path, cells=True, encoders=encoders, sheet=fabricated)
+    jobs = expected(3, 4, cells=True, measure=6, train=2, embed=6)
+    assert screens.planned(folder) == jobs
+    alone = screens.planned(folder, "results/align/twin.parquet")
+    assert alone["measure"] == 3
+    assert {"train", "embed", "crops"}.isdisjoint(alone)
+
+
+def test_a_classical_encoder_alone(tmp_path, fabricated):
+    folder = only(tmp_path, cells=True, encoders={"classical": {"kind": "classical"}}, sheet=fabricated)
+    jobs = expected(3, 1, cells=True, measure=3)
+    del jobs["train"], jobs["embed"]
+    assert screens.planned(folder) == jobs
+
+
 def test_plates_of_one_light_path_share_a_flat_field(tmp_path, fabricated):
     sheet = fabricated.assign(optics=["scope", "scope", ""])
     folder = only(tmp_path, cells=False, encoders={"ones": TILES}, sheet=sheet)

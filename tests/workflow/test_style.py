@@ -19,6 +19,7 @@ STANDARD = sys.stdlib_module_names
 # What is imported under another name than it is installed.
 INSTALLED_AS = {
     "PIL": "pillow",
+    "cp_measure": "cp-measure",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",

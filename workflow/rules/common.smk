@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from wellspring import sheet
 from wellspring.code import age
 from wellspring.code import code as digest_of_code
-from wellspring.config import resolve
+from wellspring.config import resolve, trains
 from wellspring.simulate.screen import screen_of
 
 age(here / "scripts")
@@ -32,16 +32,23 @@ demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
 plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo)
 encoders = list(config["encoders"])
+classical = [name for name in encoders if config["encoders"][name]["kind"] == "classical"]
+learned = [name for name in encoders if name not in classical]
 fitted = plates.index[plates["role"] == "fit"].tolist()
 simulated = [
     name for name in plates.index if Path(plates.loc[name, "images"]).resolve() == (demo_folder / name).resolve()
 ]
 
 
+def any_of(names):
+    """Return a wildcard's constraint: one of `names`, nothing at all where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 wildcard_constraints:
-    plate="|".join(map(re.escape, plates.index)),
-    optics="|".join(map(re.escape, sorted(set(plates["optics"])))),
-    encoder="|".join(encoders),
+    plate=any_of(plates.index),
+    optics=any_of(sorted(set(plates["optics"]))),
+    encoder=any_of(encoders),
 
 
 def code(script, *also):
@@ -103,6 +110,27 @@ def if_view(kind, pattern, names=None):
 def view(wildcards):
     """Return what the job's encoder looks at: `tile` or `cell`."""
     return config["encoders"][wildcards.encoder]["view"]["kind"]
+
+
+def gpus(wildcards):
+    """Return the GPUs of a node that train the job's encoder; one that is not trained needs no more than one."""
+    return config["train"]["gpus"] if trains(config["encoders"][wildcards.encoder]) else 1
+
+
+def nodes(wildcards):
+    """Return the nodes that train the job's encoder, None where it is one, so that nothing is asked for."""
+    count = config["train"]["nodes"] if trains(config["encoders"][wildcards.encoder]) else 1
+    return count if count > 1 else None
+
+
+def gpus_of_job(wildcards):
+    """Return the GPUs of a job on one node. On several 0: SLURM then takes those of a node from `gres`."""
+    return 0 if nodes(wildcards) else gpus(wildcards)
+
+
+def gpus_of_node(wildcards):
+    """Return the GPUs of each of several nodes as SLURM's `gres`, None for one node."""
+    return f"gpu:{gpus(wildcards)}" if nodes(wildcards) else None
 
 
 def encoder_of(wildcards):

@@ -1,4 +1,4 @@
-"""Embed: one row a view, tile or cell, of a plate.
+"""Embed: one row a view, tile or cell, of a plate, by an encoder that is a network; `measure` has the others.
 
 input    results/train/{encoder}/encoder.safetensors, encoder.json
          results/images/{plate}.zarr, results/images/{plate}.parquet, results/cells/{plate}.parquet
@@ -19,6 +19,8 @@ rule embed:
         "<logs>/embed/{encoder}/{plate}.log",
     benchmark:
         "<benchmarks>/embed/{encoder}/{plate}.tsv"
+    wildcard_constraints:
+        encoder=any_of(learned),
     conda:
         "../../envs/torch.yaml"
     threads: 1

@@ -23,8 +23,8 @@ rule report:
         crop_tables=branch(
             lookup("cells/activate", within=config), then=of_plates("<results>/crops/{plate}.parquet"), otherwise=[]
         ),
-        cards=collect("<results>/train/{encoder}/encoder.json", encoder=encoders),
-        history=collect("<results>/train/{encoder}/history.parquet", encoder=encoders),
+        cards=collect("<results>/train/{encoder}/encoder.json", encoder=learned),
+        history=collect("<results>/train/{encoder}/history.parquet", encoder=learned),
         features=collect("<results>/fit/{encoder}.features.parquet", encoder=encoders),
         tables=collect("<results>/profile/{encoder}/{plate}.normalised.parquet", encoder=encoders, plate=plates.index),
         aligned=collect("<results>/align/{encoder}.parquet", encoder=encoders),

@@ -5,7 +5,8 @@ input    results/crops/{plate}.npy, .parquet    for an encoder that looks at cel
          results/images/{plate}.parquet         intensity scale a channel
 output   results/train/{encoder}/encoder.safetensors, encoder.json, history.parquet
 
-The checkpoint beside them is no output, so that a killed run resumes from it; it is removed at the end.
+The checkpoint beside them is no output, so that a killed run resumes from it; it is removed at the end. Nor is the folder
+`tensorboard`, for curves of a run under way.
 """
 
 
@@ -23,13 +24,19 @@ rule train:
         "<logs>/train/{encoder}.log",
     benchmark:
         "<benchmarks>/train/{encoder}.tsv"
+    wildcard_constraints:
+        encoder=any_of(learned),
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    # Of each node: readers that keep a GPU fed, a share of a node of 8 GPUs and 64 cores.
+    threads: lambda wildcards: 8 * gpus(wildcards)
     resources:
-        mem_mb=scaled(32000),
+        # Of each node: fields that are kept and batches ahead; and by GPU a process with its CUDA context.
+        mem_mb=lambda wildcards, attempt: attempt * (16000 + 16000 * gpus(wildcards)),
         runtime=scaled(1440),
-        gpu=1,
+        gpu=gpus_of_job,
+        gres=gpus_of_node,
+        nodes=nodes,
     params:
         name="{encoder}",
         encoder=encoder_of,

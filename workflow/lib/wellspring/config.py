@@ -6,6 +6,7 @@ In flows the config as the user wrote it, out flows a complete one. Each section
 
 import copy
 import difflib
+import math
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+FROZEN = ("timm", "classical")  # kinds of encoders that are never trained
 FOLDER = Path(__file__).resolve().parents[2] / "schemas" / "config"
+PRESETS = Path(__file__).resolve().parents[3] / "resources" / "encoders"
 SECTIONS = (
     "index",
     "survey",
@@ -25,6 +28,7 @@ SECTIONS = (
     "train",
     "encoders",
     "embed",
+    "measure",
     "profile",
     "fit",
     "evaluate",
@@ -66,17 +70,27 @@ def resolve(config: dict, *, source: str = "config") -> dict:
         raise ValueError("\n".join(problems))
     written["encoders"] = {name: inherit(name, written.get("encoders", {})) for name in written.get("encoders", {})}
     complete = _fill(written, schema())
+    for entry in complete["encoders"].values():
+        entry["view"]["kind"] = entry["view"]["kind"] or ("cell" if entry["kind"] == "classical" else "tile")
     _check_encoders(complete, source)
     return complete
 
 
+@cache
+def presets() -> dict[str, dict]:
+    """Return the shipped entries that `like` may name, by FILE.NAME."""
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(PRESETS.glob("*.yaml"))}
+    return {f"{file}.{name}": entry for file, whole in files.items() for name, entry in whole["encoders"].items()}
+
+
 def inherit(name: str, encoders: dict, *, seen: tuple[str, ...] = ()) -> dict:
-    """Return the entry `name` of `encoders` with the entries that it is `like` merged beneath it."""
-    if name not in encoders:
-        raise ValueError(f"encoders.{seen[-1]}.like: expected one of {sorted(encoders)}, found {name!r}")
+    """Return the entry `name` of `encoders`, or else of the presets, with those that it is `like` merged beneath it."""
+    if name not in encoders and name not in presets():
+        known = f"one of {sorted(encoders)} or of the presets {sorted(presets())}"
+        raise ValueError(f"encoders.{seen[-1]}.like: expected {known}, found {name!r}")
     if name in seen:
         raise ValueError(f"encoders.{name}.like: expected no circle, found {' -> '.join((*seen, name))}")
-    entry = dict(encoders[name])
+    entry = dict(encoders[name] if name in encoders else presets()[name])
     parent = entry.pop("like", None)
     return entry if parent is None else _merge(inherit(parent, encoders, seen=(*seen, name)), entry)
 
@@ -124,8 +138,22 @@ def _sentence(error: ValidationError) -> str:
     return f"{where or 'top level'}: {error.message}"
 
 
+def trains(entry: dict) -> bool:
+    """Whether an entry of `encoders` is trained: a network that is not frozen, with steps."""
+    return entry["kind"] not in FROZEN and entry.get("steps") != 0
+
+
 def _check_encoders(config: dict, source: str) -> None:
     for name, entry in config["encoders"].items():
+        parts = math.prod(config["train"][key] for key in ("gpus", "nodes", "accumulate"))
+        if trains(entry) and entry["batch"] % parts:
+            message = f"a multiple of train.gpus x train.nodes x train.accumulate = {parts}, found {entry['batch']}"
+            raise ValueError(f"{source}: encoders.{name}.batch: expected {message}")
+        if entry["kind"] == "classical" and not config["cells"]["activate"]:
+            message = f"{source}: encoders.{name}.kind: expected cells.activate true for the kind classical, found false"
+            raise ValueError(message)
+        if entry["kind"] == "classical" and entry["view"]["kind"] != "cell":
+            raise ValueError(f"{source}: encoders.{name}.view.kind: expected cell for the kind classical, found tile")
         if entry["view"]["kind"] == "cell" and not config["cells"]["activate"]:
             message = f"{source}: encoders.{name}.view.kind: expected tile while cells.activate is false, found cell"
             raise ValueError(message)

@@ -22,6 +22,7 @@ PACKAGES = {
     "crops": ("numpy", "zarr"),
     "train": ("numpy", "torch", "timm"),
     "embed": ("numpy", "torch", "timm"),
+    "measure": ("numpy", "cp-measure", "scikit-image", "mahotas", "centrosome"),
     "profile": ("numpy", "pandas", "pycytominer"),
     "fit": ("numpy", "pandas", "pycytominer"),
     "evaluate": ("numpy", "pandas"),

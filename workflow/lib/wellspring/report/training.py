@@ -1,5 +1,6 @@
 """Encoders in the report: training histories, encoder cards and feature tables in, panels and rows out."""
 
+import numpy as np
 import pandas as pd
 
 from wellspring.report import charts
@@ -20,6 +21,13 @@ FIRST = ("loss", "feature_std", "rank")
 BESIDE = {"retrieval": ("retrieval_chance",)}  # drawn in the same panel
 BASELINES = {name for names in BESIDE.values() for name in names}
 
+# Reasons that name a feature or a number, which hand-made features have by the thousand, and what they are counted as.
+ALIKE = {
+    "correlated with": "correlated with another",
+    "near constant": "near constant",
+    "not finite in": "not finite in too many wells",
+}
+
 
 def panels(screen: Screen) -> list[dict]:
     """Return one dict an encoder with a history: its name and drawings (losses together, then one a logged number)."""
@@ -33,7 +41,7 @@ def panels(screen: Screen) -> list[dict]:
             for name in history
             if name != "Metadata_Step" and pd.api.types.is_numeric_dtype(history[name]) and history[name].notna().any()
         }
-        steps = pick(history, "Metadata_Step", 0).astype(float).tolist()
+        steps = pick(history, "Metadata_Step", 0).astype(float)
         losses = [name for name in numbers if "loss" in name or name in TERMS]
         losses.sort(key=lambda name: (name != "loss", name))
         groups = [("loss", losses)] if losses else []
@@ -41,12 +49,14 @@ def panels(screen: Screen) -> list[dict]:
         groups += [(name, [name, *BESIDE.get(name, ())]) for name in dict.fromkeys(rest) if name not in BASELINES]
         drawings = [
             charts.curves(
-                steps,
-                {name: numbers[name].tolist() for name in names},
+                steps[known].tolist(),
+                {name: numbers[name][known].tolist() for name in names},
                 title=f"{title} of {encoder}",
                 y_label=label(title),
             )
             for title, names in groups
+            # Not every number is measured as often as the others.
+            for known in [np.any([numbers[name].notna() for name in names], axis=0)]
         ]
         found.append(
             {
@@ -102,9 +112,10 @@ def features(screen: Screen) -> list[dict]:
         frame = screen.features.get(encoder)
         if frame is not None and len(frame):
             kept = frame["Metadata_Kept"].astype(bool)
-            reasons = (
-                frame.loc[~kept, "Metadata_Reason"].fillna("no reason was given").value_counts(sort=False).sort_index()
-            )
+            reasons = frame.loc[~kept, "Metadata_Reason"].fillna("no reason was given")
+            for words, kind in ALIKE.items():
+                reasons = reasons.where(~reasons.str.startswith(words), kind)
+            reasons = reasons.value_counts(sort=False).sort_index()
             found.append(
                 {"encoder": encoder, "kept": int(kept.sum()), "total": len(frame), "reasons": list(reasons.items())}
             )

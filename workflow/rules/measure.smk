@@ -1,0 +1,33 @@
+"""Measure: hand-made features of nuclei, cells and cytoplasm, one row a cell; `embed` for encoders of kind classical.
+
+input    results/images/{plate}.zarr, results/images/{plate}.parquet, results/cells/{plate}.zarr, results/cells/{plate}.parquet
+output   results/embed/{encoder}/{plate}.parquet    one row a cell, with its features, whose names the file holds
+"""
+
+
+rule measure:
+    input:
+        images="<results>/images/{plate}.zarr/zarr.json",
+        intensity="<results>/images/{plate}.parquet",
+        labels="<results>/cells/{plate}.zarr/zarr.json",
+        cells="<results>/cells/{plate}.parquet",
+    output:
+        "<results>/embed/{encoder}/{plate}.parquet",
+    log:
+        "<logs>/measure/{encoder}/{plate}.log",
+    benchmark:
+        "<benchmarks>/measure/{encoder}/{plate}.tsv"
+    wildcard_constraints:
+        encoder=any_of(classical),
+    conda:
+        "../../envs/cells.yaml"
+    threads: 16
+    resources:
+        mem_mb=scaled(16000),
+        runtime=scaled(480),
+    params:
+        options=lookup("measure", within=config),
+        leave_out=lookup("embed/leave_out", within=config),
+        code=code("measure"),
+    script:
+        "../scripts/measure.py"
