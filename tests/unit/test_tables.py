@@ -103,34 +103,6 @@ def test_features_are_float32_and_nulls_stay_null(tmp_path):
     assert found["Metadata_Dose_Group"].tolist() == ["low"] * 3
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_embedding_rows_follow_their_metadata(tmp_path, dtype):
-    frame = pd.DataFrame(
-        {
-            "Metadata_Plate": "P1",
-            "Metadata_Well": ["B02", "A01", "A01"],
-            "Metadata_Site": "1",
-            "Metadata_View": [0, 1, 0],
-            "Metadata_Center_Y": 0.0,
-            "Metadata_Center_X": 0.0,
-        },
-        index=[7, 7, 3],
-    )
-    spec = tables.schema("embed")
-    frame = frame.reindex(columns=[name for name, column in spec["columns"].items() if column["type"] != "embedding"])
-    matrix = np.array([[20, 0], [11, 1], [10, 2]], dtype)
-    tables.write_embedding(frame, matrix, tmp_path / "a.parquet", table="embed", provenance=PROVENANCE)
-    found, vectors = tables.read_embedding(tmp_path / "a.parquet")
-    assert vectors.dtype == dtype
-    assert found["Metadata_View"].tolist() == [0, 1, 0]
-    np.testing.assert_array_equal(vectors, np.array([[10, 2], [11, 1], [20, 0]], dtype))
-    assert "embedding" not in tables.read(tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match="embed: expected 3 vectors, found 2"):
-        tables.write_embedding(frame, matrix[:2], tmp_path / "b.parquet", table="embed", provenance=PROVENANCE)
-    tables.write_embedding(frame.head(0), matrix[:0], tmp_path / "c.parquet", table="embed", provenance=PROVENANCE)
-    assert tables.read_embedding(tmp_path / "c.parquet")[1].shape == (0, 2)
-
-
 def test_a_failed_write_leaves_nothing(tmp_path):
     def interrupted():
         with tables.atomic(tmp_path / "a.npy") as path:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import encoder, provenance, store, tables
+from wellspring import encoder, provenance, store, tables, vectors
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if __name__ == "__main__":
     known = encoder.load(snakemake.input.weights, snakemake.input.card)
     scales = pixels.pixels(tables.read(snakemake.input.intensity), known.channels)
     cells = snakemake.input.get("cells", None)
-    frame, matrix = embed.embed(
+    parts = embed.stream(
         known,
         store.open_plate(Path(str(snakemake.input.images)).parent),
         scales,
@@ -29,4 +29,4 @@ if __name__ == "__main__":
     )
     origin = provenance.of(snakemake)
     verdict = tables.verdict(snakemake.input.intensity)
-    tables.write_embedding(frame, matrix, snakemake.output[0], table="embed", provenance=origin, verdict=verdict)
+    vectors.write_parts(parts, snakemake.output[0], table="embed", provenance=origin, verdict=verdict)

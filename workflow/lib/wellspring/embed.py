@@ -1,20 +1,22 @@
-"""Embedding of a plate: an encoder and a plate's corrected pixels flow in, one vector a view flows out.
+"""Embedding of a plate: an encoder and a plate's corrected pixels flow in, one vector a view flows out, batch by batch.
 
-A view is a tile of a grid over the field, or a square around a cell. Each field is read once; views of several fields
-share a batch.
+A view is a tile of a grid over the field, or a square around a cell. Each field is read once, while the network is at
+work on the ones before; views of several fields share a batch, and no more than a few fields and one batch are in
+memory.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize
 
-from wellspring import views
+from wellspring import fields, views
 from wellspring.encoder import Encoder, features, precise
-from wellspring.intensity import scale
-from wellspring.pixels import Pixels, foreground_level, standardise
+from wellspring.pixels import Pixels, foreground_level, prepare
 from wellspring.store import PlateImages
 
 logger = logging.getLogger(__name__)
@@ -27,9 +29,11 @@ COLUMNS = {
     "Metadata_Center_Y": "float32",
     "Metadata_Center_X": "float32",
 }
+BY_TOKENS = ("sslprofiler", "dino")  # kinds whose patch tokens are trained, or come from a backbone that has them
+READERS = 16  # threads that read fields, at most
 
 
-def embed(
+def stream(
     encoder: Encoder,
     plate: PlateImages,
     pixels: Pixels,
@@ -41,12 +45,13 @@ def embed(
     precision: str = "float32",
     tokens: str = "auto",
     layers: int = 1,
+    field: str = "none",
     stride: int | None = None,
     stain: str = "DNA",
     least_foreground: float = 0.02,
     leave_out: tuple[str, ...] = (),
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Encode all views of a plate.
+) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """Encode all views of a plate, in the order of its fields and, within a field, of tiles or cells.
 
     Parameters
     ----------
@@ -55,7 +60,8 @@ def embed(
     plate
         Corrected pixels.
     pixels
-        The plate's intensity scale, in the encoder's channel order.
+        The plate's intensity scale, in the encoder's channel order. Every network, also one that was trained on other
+        images, gets pixels of mean 0 and deviation 1 by plate and channel.
     cells
         Table `cells` of the plate; needed for views of cells.
     device
@@ -67,7 +73,11 @@ def embed(
     precision
         `float32` or `bfloat16` of the network.
     tokens, layers
-        See `encoder.features`; `auto` is `class_and_patches` for SSLProfiler and `pooled` for the others.
+        See `encoder.features`; `auto` is `class_and_patches` for SSLProfiler and DINO, `pooled` for the others.
+    field
+        `joined`: the whole field, resized to the network's input (both edges, whatever its aspect), is encoded too and
+        joined to the vector of each of its tiles, each block brought to length 1 (multi-granularity at a second scale).
+        `none`: the tile alone.
     stride
         Step of the grid of tiles in pixels; None for the tile's edge.
     stain
@@ -77,105 +87,129 @@ def embed(
     leave_out
         Cells with one of these flags are left out.
 
-    Returns
-    -------
+    Yields
+    ------
     tuple
-        Frame with plate, well, site, view (number of the tile, or of the cell), centre; and the matrix (rows, D).
-        A plate without views gives no rows and the same D.
+        A batch's frame with plate, well, site, view (number of the tile, or of the cell), centre; and its matrix
+        (rows, D). A plate without views gives one empty batch of the same D.
+
+    Raises
+    ------
+    ValueError
+        Views of cells without a table of cells, or with the field joined; an unknown option.
     """
-    network = encoder.network.to(device).eval()
-    if tokens == "auto":
-        tokens = "class_and_patches" if encoder.card["kind"] == "sslprofiler" else "pooled"
     view, size = encoder.card["view"], encoder.card["input_size"]
+    if field not in ("none", "joined"):
+        raise ValueError(f"embed.field: expected 'none' or 'joined', found {field!r}")
+    if view["kind"] == "cell" and field == "joined":
+        raise ValueError("embed.field: expected none for an encoder of cells, which has no second scale, found joined")
+    if tokens == "auto":
+        tokens = "class_and_patches" if encoder.card["kind"] in BY_TOKENS else "pooled"
+    network = encoder.network.to(device).eval()
     window = None
     if view["window"] is not None:
         window = torch.from_numpy(views.soft_window(view["size"], view["window"])).to(device)
+    pick = {"readers": _readers(device), "size": view["size"]}
     if view["kind"] == "cell":
         if cells is None:
             raise ValueError(f"{plate.plate}: expected a table of cells for an encoder of cells, found none")
-        parts = _cells(plate, cells, encoder.channels, size=view["size"], leave_out=leave_out)
+        parts = fields.cells(plate, cells, encoder.channels, leave_out=leave_out, **pick)
     else:
         stain = stain if stain in encoder.channels else encoder.channels[0]
-        above = foreground_level(plate, stain=stain)
-        step = stride or view["size"]
-        options = {"size": view["size"], "stride": step, "stain": stain, "above": above, "least": least_foreground}
-        parts = _tiles(plate, encoder.channels, **options)
+        above, step = foreground_level(plate, stain=stain), stride or view["size"]
+        parts = fields.tiles(
+            plate, encoder.channels, stride=step, stain=stain, above=above, least=least_foreground, **pick
+        )
 
-    def encode(raw: np.ndarray) -> np.ndarray:
-        images = torch.from_numpy(scale(raw, pixels.low, pixels.high)).to(device)
-        count = len(images)
-        mean, std = (torch.from_numpy(each.copy()).to(device).expand(count, -1) for each in (pixels.mean, pixels.std))
-        images = standardise(images, mean, std)
-        images = images if window is None else images * window
-        if images.shape[-1] != size:
-            images = torch.nn.functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
-        with torch.inference_mode(), precise(device, precision):
-            found = features(network, images, tokens=tokens, layers=layers)
-        return found.cpu().numpy().astype(dtype)
+    def ready(raw: Tensor) -> Tensor:
+        """Turn corrected pixels (n, C, H, W) into the network's input (n, C, size, size)."""
+        images = prepare(raw, pixels)
+        images = images if window is None else images.mul_(window)
+        if images.shape[2:] == (size, size):
+            return images
+        return interpolate(images, size=(size, size), mode="bilinear", antialias=True)
 
-    rows, vectors = [], []
-    for frame, raw in _batched(parts, batch):
-        rows.append(frame)
-        vectors.append(encode(raw))
-    if not rows:
+    def encode(images: Tensor) -> Tensor:
+        with precise(device, precision):
+            return features(network, images, tokens=tokens, layers=layers)
+
+    @torch.inference_mode()
+    def vectors(together: list[fields.Part]) -> Tensor:
+        """Encode the views of a batch: (views, D)."""
+        found = encode(ready(_sent([part.pixels for part in together], device)))
+        if field == "none":
+            return found
+        whole = encode(torch.cat([ready(_sent([part.field[None]], device)) for part in together]))
+        counts = torch.tensor([len(part.numbers) for part in together], device=device)
+        blocks = found, whole.repeat_interleave(counts, dim=0)
+        return torch.cat([normalize(block, dim=1) if tokens == "pooled" else block for block in blocks], dim=1)
+
+    count = 0
+    for frame, found in _one_behind(fields.batches(parts, batch), vectors, plate=plate.plate):
+        count += len(frame)
+        yield frame, found.cpu().numpy().astype(dtype)
+    if not count:
         blank = np.zeros((1, len(encoder.channels), view["size"], view["size"]), dtype=np.uint16)
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()}), encode(blank)[:0]
-    frame = pd.concat(rows, ignore_index=True).astype(COLUMNS)
-    logger.info("%s: %d views of %d fields", plate.plate, len(frame), len(plate.fields))
-    return frame, np.concatenate(vectors)
+        part = fields.Part("", "", np.ones(1), np.zeros((1, 2)), blank, blank[0])
+        yield _rows(plate.plate, [part]).iloc[:0], vectors([part]).cpu().numpy().astype(dtype)[:0]
+    logger.info("%s: %d views of %d fields", plate.plate, count, len(plate.fields))
+
+
+def embed(encoder: Encoder, plate: PlateImages, pixels: Pixels, **options: object) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return all that `stream` yields at once: the rows, and their vectors (rows, D)."""
+    frames, matrices = zip(*stream(encoder, plate, pixels, **options), strict=True)
+    return pd.concat(frames, ignore_index=True), np.concatenate(matrices)
 
 
 def options(section: Mapping[str, object]) -> dict[str, object]:
-    """Turn the config section `embed` into keyword arguments of `embed`."""
+    """Turn the config section `embed` into keyword arguments of `stream`."""
     known = dict(section)
     known["leave_out"] = tuple(known["leave_out"])
     return known
 
 
-def _tiles(
-    plate: PlateImages, channels: list[str], *, size: int, stride: int, stain: str, above: float, least: float
-) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-    """Yield each field's tiles (N, C, size, size) uint16 that hold foreground, and their rows."""
-    for well, site in plate.fields:
-        field = plate.read(well, site, channels)
-        origins = views.tile_grid(*field.shape[1:], size, stride)
-        number = {tuple(origin): view for view, origin in enumerate(origins.tolist(), start=1)}
-        filled = views.tiles_with_foreground(field[channels.index(stain)] > above, origins, size, least=least)
-        if len(filled):
-            names = [number[tuple(origin)] for origin in filled.tolist()]
-            yield _rows(plate.plate, well, site, names, filled + (size - 1) / 2), views.blocks(field, filled, size)
+def _one_behind(
+    together: Iterator[list[fields.Part]], encode: Callable[[list[fields.Part]], Tensor], *, plate: str
+) -> Iterator[tuple[pd.DataFrame, Tensor]]:
+    """Yield rows and vectors of each batch when the next one has been handed to the device, which so never waits."""
+    last = None
+    for parts in together:
+        now = _rows(plate, parts), encode(parts)
+        if last is not None:
+            yield last
+        last = now
+    if last is not None:
+        yield last
 
 
-def _cells(
-    plate: PlateImages, cells: pd.DataFrame, channels: list[str], *, size: int, leave_out: tuple[str, ...]
-) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-    """Yield each field's cells (N, C, size, size) uint16 without a flag of `leave_out`, and their rows."""
-    flagged = cells["Metadata_Flags"].fillna("").str.split(";").map(lambda flags: not set(leave_out).isdisjoint(flags))
-    chosen = cells[~flagged.astype(bool)].sort_values("Metadata_Cell")
-    by_field = dict(list(chosen.groupby(["Metadata_Well", "Metadata_Site"])))
-    for well, site in plate.fields:
-        if (well, site) in by_field:
-            here = by_field[well, site]
-            centres = here[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy(np.float64)
-            field = plate.read(well, site, channels)
-            yield _rows(plate.plate, well, site, here["Metadata_Cell"], centres), views.cut(field, centres, size)
+def _rows(plate: str, parts: list[fields.Part]) -> pd.DataFrame:
+    counts = [len(part.numbers) for part in parts]
+    centres = np.concatenate([part.centres for part in parts])
+    values = (
+        plate,
+        np.repeat(np.array([part.well for part in parts], dtype=object), counts),
+        np.repeat(np.array([part.site for part in parts], dtype=object), counts),
+        np.concatenate([part.numbers for part in parts]),
+        centres[:, 0],
+        centres[:, 1],
+    )
+    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True))).astype(COLUMNS)
 
 
-def _rows(plate: str, well: str, site: str, names: object, centres: np.ndarray) -> pd.DataFrame:
-    values = (plate, well, site, np.asarray(names), centres[:, 0], centres[:, 1])
-    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+def _sent(arrays: list[np.ndarray], device: torch.device) -> Tensor:
+    """Join arrays (n, C, H, W) uint16 and send them to the device; from pinned memory to a GPU, without waiting."""
+    if device.type == "cpu" and len(arrays) == 1:
+        return torch.from_numpy(arrays[0])
+    shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
+    joined = torch.empty(shape, dtype=torch.uint16, pin_memory=device.type == "cuda")
+    start = 0
+    for array in arrays:
+        joined[start : start + len(array)].copy_(torch.from_numpy(array))
+        start += len(array)
+    return joined.to(device, non_blocking=True)
 
 
-def _batched(parts: Iterator[tuple[pd.DataFrame, np.ndarray]], batch: int) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-    """Regroup the views of fields into batches of one size, the last one smaller."""
-    frames: list[pd.DataFrame] = []
-    arrays: list[np.ndarray] = []
-    for frame, array in parts:
-        frames.append(frame)
-        arrays.append(array)
-        while sum(map(len, arrays)) >= batch:
-            joined, stacked = pd.concat(frames, ignore_index=True), np.concatenate(arrays)
-            yield joined.iloc[:batch], stacked[:batch]
-            frames, arrays = [joined.iloc[batch:]], [stacked[batch:]]
-    if sum(map(len, arrays)):
-        yield pd.concat(frames, ignore_index=True), np.concatenate(arrays)
+def _readers(device: torch.device) -> int:
+    """Return the number of threads that read: all beside a GPU, half of them beside a network on the CPU."""
+    threads = torch.get_num_threads()
+    return min(threads if device.type == "cuda" else max(threads // 2, 1), READERS)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from wellspring.tables import atomic
 from wellspring.train.weights import start_from
 
+STEMS = ("widened", "channelwise")
 # Families whose position embeddings follow the image size, so that one network takes views of several sizes.
 RESIZABLE = {"timm.models.vision_transformer", "timm.models.deit", "timm.models.eva"}
 
@@ -46,6 +47,7 @@ def build(
     seed: int = 0,
     drop_path: float = 0.0,
     weights: str | Path | None = None,
+    stem: str = "widened",
 ) -> nn.Module:
     """Build a timm backbone without a classifier.
 
@@ -63,6 +65,9 @@ def build(
         Share of residual branches that are skipped while training, where the backbone has them.
     weights
         A local file to start from (safetensors, or a PyTorch file that loads with `weights_only`).
+    stem
+        `widened`: the first layer takes all channels. `channelwise`: see `Channelwise`; features are channels times as
+        many.
 
     Returns
     -------
@@ -72,8 +77,10 @@ def build(
     Raises
     ------
     ValueError
-        If timm has no such model, or the weights do not fit it.
+        If timm has no such model, the weights do not fit it, or the stem is neither.
     """
+    if stem not in STEMS:
+        raise ValueError(f"encoders.stem: expected one of {STEMS}, found {stem!r}")
     if not timm.is_model(backbone):
         near = timm.list_models(f"*{backbone.split('_')[0]}*")[:10]
         raise ValueError(f"backbone: expected a timm model, found {backbone!r}; some near ones: {near}")
@@ -84,10 +91,27 @@ def build(
         further = {"drop_path_rate": drop_path} | further
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = timm.create_model(backbone, pretrained=False, in_chans=channels, num_classes=0, **further)
+        taken = channels if stem == "widened" else 1
+        network = timm.create_model(backbone, pretrained=False, in_chans=taken, num_classes=0, **further)
     if weights is not None:
         start_from(network, weights)
-    return network
+    return network if stem == "widened" else Channelwise(network)
+
+
+class Channelwise(nn.Module):
+    """A network of one channel that sees each channel alone; features are joined channel after channel.
+
+    Weights for colours are summed over them in the stem, so that a channel is seen as the network sees a grey image
+    (`train.weights.widen`). (B, C, H, W) -> (B, C * features).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode channel after channel, which takes no more memory than one of them."""
+        return torch.cat([self.network(channel) for channel in images.split(1, dim=1)], dim=1)
 
 
 def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", layers: int = 1) -> Tensor:
@@ -102,7 +126,7 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
     tokens
         `pooled`: what the backbone gives (class token or mean over places). `class_and_patches`: class token and mean
         of the patch tokens of each of the last `layers` blocks, each brought to length 1 before they are joined;
-        backbones without a class token give the mean alone.
+        backbones without a class token give the mean alone. Of a `Channelwise` network, those of each channel.
     layers
         Number of blocks to join.
 
@@ -115,6 +139,9 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
         return network(images).float()
     if tokens != "class_and_patches":
         raise ValueError(f"embed.tokens: expected 'pooled' or 'class_and_patches', found {tokens!r}")
+    if isinstance(network, Channelwise):
+        each = [features(network.network, channel, tokens=tokens, layers=layers) for channel in images.split(1, dim=1)]
+        return torch.cat(each, dim=1)
     if getattr(network, "num_prefix_tokens", 0):
         states = network.forward_intermediates(
             images, indices=layers, return_prefix_tokens=True, norm=True, output_fmt="NLC", intermediates_only=True
@@ -138,6 +165,8 @@ def device() -> torch.device:
     found = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # On a GPU some backward kernels have no deterministic form: they are used, with torch's own warning.
     torch.use_deterministic_algorithms(True, warn_only=found.type == "cuda")
+    # Nothing here reads what it has not written, so new memory need not be filled, which costs a pass over it.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     if found.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products are not reproducible
         torch.backends.cudnn.benchmark = False
@@ -157,7 +186,11 @@ def load(weights: str | Path, card_path: str | Path) -> Encoder:
     """Build the network that the card describes and fill in the weights; in evaluation mode, on the CPU."""
     card = json.loads(Path(card_path).read_text())
     network = build(
-        card["backbone"], channels=len(card["channels"]), size=card["input_size"], options=card["backbone_options"]
+        card["backbone"],
+        channels=len(card["channels"]),
+        size=card["input_size"],
+        options=card["backbone_options"],
+        stem=card.get("stem", "widened"),
     )
     network.load_state_dict(load_file(weights))
     return Encoder(network.eval().requires_grad_(False), card)

@@ -114,19 +114,6 @@ def write(
     _write(conform(frame, table=table), path, table=table, provenance=provenance, verdict=verdict)
 
 
-def write_embedding(
-    frame: pd.DataFrame,
-    matrix: np.ndarray,
-    path: str | Path,
-    *,
-    table: str,
-    provenance: Mapping[str, object],
-    verdict: Verdict | None = None,
-) -> None:
-    """Write metadata rows and their vectors, `matrix` (rows, d) float16 or float32, as a column `embedding`."""
-    _write(with_vectors(frame, matrix, table=table), path, table=table, provenance=provenance, verdict=verdict)
-
-
 def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a table; an `embedding` column is left out unless it is asked for (see `read_embedding`)."""
     names = columns or [name for name in pq.read_schema(path).names if name != "embedding"]

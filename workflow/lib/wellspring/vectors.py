@@ -5,7 +5,9 @@ hand-made features each is 4 GB, which neither the writer nor whoever aggregates
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ def write_parts(
     parts: Iterable[tuple[pd.DataFrame, np.ndarray]],
     path: str | Path,
     *,
-    names: Sequence[str],
+    names: Sequence[str] | None = None,
     table: str,
     provenance: Mapping[str, object],
     verdict: tables.Verdict | None = None,
@@ -33,39 +35,36 @@ def write_parts(
     Parameters
     ----------
     parts
-        Rows and their (rows, d) float32, in the order of the key from part to part. Empty ones are passed over; without
-        any other the table is a valid one without rows.
+        Rows and their (rows, d) float16 or float32, in the order of the key from part to part; a part may be empty.
     names
-        What the d values are called; kept in the file for `names_of`.
+        What the d values are called; kept in the file for `names_of`. With names, no part at all gives a valid table of
+        float32 without rows; without them, the first part says the length and type of the vectors.
     values
         Numbers of a row group. It is filled by whole parts, so the same parts give the same bytes.
 
     Raises
     ------
     ValueError
-        Vectors of another length than `names`, or a part whose rows belong before those of the part before it.
+        No part and no names, vectors of another length than the first or `names`, or a part whose rows belong before
+        those of the part before it.
     """
-    columns = {name: kind for name, kind in tables.schema(table)["columns"].items() if kind["type"] != "embedding"}
-    nothing = pd.DataFrame({name: [] for name in columns}), np.empty((0, len(names)), dtype=np.float32)
-    stored = tables.stored(table, provenance, verdict) | {"wellspring.features": json.dumps(list(names))}
-    form = tables.with_vectors(*nothing, table=table).schema.with_metadata(stored)
-    waiting, last, rows = [], None, 0
-    with tables.atomic(path) as temporary, pq.ParquetWriter(temporary, form, **tables.parquet_options(form)) as writer:
-        for frame, matrix in parts:
-            if matrix.shape[1] != len(names):
-                raise ValueError(f"{table}: expected vectors of {len(names)} values, found {matrix.shape[1]}")
-            if not len(frame):
-                continue
-            part = tables.with_vectors(frame, matrix, table=table).cast(form)
-            first, end = _ends(part, tables.schema(table)["key"])
-            if last is not None and first <= last:
-                raise ValueError(f"{table}: expected parts in the order of their keys, found {first} after {last}")
-            waiting, last, rows = [*waiting, part], end, rows + len(frame)
-            if sum(map(len, waiting)) * len(names) >= values:
-                writer.write_table(pa.concat_tables(waiting), row_group_size=rows)
-                waiting = []
-        if waiting:
-            writer.write_table(pa.concat_tables(waiting), row_group_size=rows)
+    if names is not None:
+        parts = chain([_nothing(table, len(names))], parts)
+    stored = tables.stored(table, provenance, verdict)
+    stored |= {} if names is None else {"wellspring.features": json.dumps(list(names))}
+    rows = 0
+    with tables.atomic(path) as temporary, ExitStack() as stack:
+        writer = None
+        for frame, matrix in _groups(parts, table=table, values=values):
+            group = tables.with_vectors(frame, matrix, table=table)
+            if writer is None:
+                form = group.schema.with_metadata(stored)
+                writer = stack.enter_context(pq.ParquetWriter(temporary, form, **tables.parquet_options(form)))
+            if len(group):
+                writer.write_table(group, row_group_size=len(group))
+            rows += len(group)
+        if writer is None:
+            raise ValueError(f"{table}: expected a part, an empty one where there are no rows, found none")
     return rows
 
 
@@ -114,7 +113,45 @@ class Vectors:
         return self._held[1]
 
 
-def _ends(part: pa.Table, key: Sequence[str]) -> tuple[tuple, tuple]:
-    """Return the keys of the first and of the last row."""
-    rows = part.select(list(key))
-    return tuple(tuple(rows.slice(at, 1).to_pylist()[0].values()) for at in (0, len(part) - 1))
+def _groups(
+    parts: Iterable[tuple[pd.DataFrame, np.ndarray]], *, table: str, values: int
+) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """Join parts, which have one width and the order of the key, until they hold `values` numbers; the first is empty.
+
+    The schema is checked a group at a time, since checking takes longer than a small network does for a small part.
+    """
+    kinds = {name: tables.schema(table)["columns"][name]["type"] for name in tables.schema(table)["key"]}
+    waiting, width, last = [], None, None
+    for frame, matrix in parts:
+        if width is None:
+            width = matrix.shape[1]
+            yield frame.iloc[:0], matrix[:0]
+        if matrix.shape[1] != width:
+            raise ValueError(f"{table}: expected vectors of {width} values, found {matrix.shape[1]}")
+        if len(frame) != len(matrix):
+            raise ValueError(f"{table}: expected {len(frame)} vectors, found {len(matrix)}")
+        if not len(frame):
+            continue
+        columns = [frame[name].astype(str) if kind == "string" else frame[name] for name, kind in kinds.items()]
+        keys = list(zip(*(column.tolist() for column in columns), strict=True))
+        first = min(keys)
+        if last is not None and first <= last:
+            raise ValueError(f"{table}: expected parts in the order of their keys, found {first} after {last}")
+        last = max(keys)
+        waiting.append((frame, matrix))
+        if sum(each.size for _, each in waiting) >= values:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: list[tuple[pd.DataFrame, np.ndarray]]) -> tuple[pd.DataFrame, np.ndarray]:
+    frames, matrices = zip(*parts, strict=True)
+    return pd.concat(frames, ignore_index=True), np.concatenate(matrices)
+
+
+def _nothing(table: str, width: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a part without rows."""
+    columns = [name for name, kind in tables.schema(table)["columns"].items() if kind["type"] != "embedding"]
+    return pd.DataFrame({name: [] for name in columns}), np.empty((0, width), dtype=np.float32)

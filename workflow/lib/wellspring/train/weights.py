@@ -1,49 +1,92 @@
-"""Starting weights: a local file of another network's weights flows in, a network that starts from them flows out."""
+"""Starting weights: a local file of another network's weights flows in, a network that starts from them flows out.
 
+Files come in several hands: bare or within `state_dict`, `model`, `teacher` or `student`, each name behind one or more
+prefixes (`module.backbone.`), and with names of their own. All of them are tried, and the one that fits most is taken.
+"""
+
+import argparse
 import logging
+import math
+import pickle
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
-WRAPPERS = ("module.", "backbone.", "teacher.", "encoder.")
 HEADS = ("head", "fc.", "classifier", "heads", "dino_head", "ibot_head", "projector", "mask_token")
+# What names of others are in timm. timm's own hold for torchvision's ResNets and for DINO too.
+DIALECTS = {
+    "timm": (),
+    # Its training checkpoints hold blocks in chunks; its largest models a gated MLP.
+    "DINOv2": (
+        (r"register_tokens$", "reg_token"),
+        (r"blocks\.\d+\.(\d+)\.", r"blocks.\1."),
+        (r"mlp\.w12\.", "mlp.fc1."),
+        (r"mlp\.w3\.", "mlp.fc2."),
+    ),
+    "torchvision's ViTs": (
+        (r"class_token$", "cls_token"),
+        (r"conv_proj\.", "patch_embed.proj."),
+        (r"encoder\.pos_embedding$", "pos_embed"),
+        (r"encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."),
+        (r"encoder\.ln\.", "norm."),
+        (r"\.ln_([12])\.", r".norm\1."),
+        (r"self_attention\.in_proj_", "attn.qkv."),
+        (r"self_attention\.out_proj\.", "attn.proj."),
+        (r"mlp\.(?:0|linear_1)\.", "mlp.fc1."),
+        (r"mlp\.(?:3|linear_2)\.", "mlp.fc2."),
+    ),
+}
 
 
 def start_from(network: nn.Module, path: str | Path) -> None:
     """Fill `network` with the weights of a file, its stem widened to the network's channels.
 
     Classifiers and projection heads of the file are left out; position embeddings are resampled to the network's grid.
+    Of a file that holds a teacher and a student the teacher is taken.
 
     Parameters
     ----------
     network
-        Changed in place.
+        Of timm; changed in place.
     path
         `.safetensors`, or a PyTorch file of tensors only.
 
     Raises
     ------
     ValueError
-        Names the weights that the file lacks or that have another shape.
+        Names the file, and the weights that it lacks or that have another shape there.
     """
-    found = _strip(_read(Path(path)))
+    path = Path(path)
+    stored = dict(_tensors(_read(path)))
     wanted = network.state_dict()
-    state, wrong = {}, []
+    found = _matched(stored, wanted)
+    _fold_class_position(found, network)
+    state, lacking, other = {}, [], []
     for name, target in wanted.items():
         source = found.get(name)
-        if source is not None and source.shape != target.shape:
-            source = _fit(name, source, target, network)
-        if source is None or source.shape != target.shape:
-            wrong.append(name)
-        else:
-            state[name] = source.to(target.dtype)
-    # Absent buffers of batch normalisation counters are harmless; an absent weight is not.
-    wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
-    if wrong:
-        raise ValueError(f"{path}: expected the weights {wrong[:10]} of the backbone, found others or another shape")
+        if source is None:
+            # Absent counters of batch normalisation are harmless; an absent weight is not.
+            lacking += [] if name.endswith("num_batches_tracked") else [name]
+            continue
+        fitted = source if source.shape == target.shape else _fit(name, source, target, network)
+        if fitted.shape != target.shape:
+            other.append(f"{name} {tuple(source.shape)} for {tuple(target.shape)}")
+        state[name] = fitted.to(target.dtype)
+    if lacking or other:
+        parts = [f"{path}: expected the {len(wanted)} weights of {_called(network)}"]
+        parts += [f"lacking are {len(lacking)}, e.g. {', '.join(lacking[:6])}"] if lacking else []
+        parts += [f"of another shape are {len(other)}, e.g. {', '.join(other[:4])}"] if other else []
+        parts += [f"found {len(stored)} tensors, e.g. {', '.join(list(stored)[:6]) or 'none'}"]
+        raise ValueError("; ".join(parts))
     unused = [name for name in found if name not in wanted and not name.startswith(HEADS)]
     if unused:
         logger.warning(
@@ -55,43 +98,90 @@ def start_from(network: nn.Module, path: str | Path) -> None:
 def widen(kernels: Tensor, channels: int) -> Tensor:
     """Turn stem kernels (O, S, h, w) into (O, channels, h, w): averaged over S, replicated, scaled by S / channels.
 
-    An image whose channels are all alike gives the same response before and after.
+    An image whose channels are all alike gives the same response before and after. For one channel that is the sum over
+    S: the channel alone is seen as the network sees a grey image, replicated to S colours.
     """
     return kernels.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1) * (kernels.shape[1] / channels)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> Mapping:
     if not path.is_file():
         raise ValueError(f"weights: expected a local file, found none at {path}")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # DINO's checkpoints hold their arguments
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{path}: expected weights as safetensors or as a PyTorch file of tensors only, found neither ({reason})"
+        ) from error
+    if not isinstance(loaded, Mapping):
+        raise ValueError(f"{path}: expected a dict of tensors, found {type(loaded).__name__}")
+    return loaded
 
-        return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model", "teacher", "student"):
-        if isinstance(state.get(key), dict):
-            state = state[key]
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
-
-def _strip(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    stripped = {}
+def _tensors(state: Mapping, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a nest of dicts, their names joined by dots."""
     for name, value in state.items():
-        short = name
-        while any(short.startswith(prefix) for prefix in WRAPPERS):
-            short = short.split(".", 1)[1]
-        stripped[short] = value
-    return stripped
+        if isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Mapping):
+            yield from _tensors(value, f"{prefix}{name}.")
+
+
+def _matched(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors behind the prefix, and in the dialect, in which most names are wanted; names are timm's."""
+    best: dict[str, Tensor] = {}
+    most = 0
+    for rules in DIALECTS.values():
+        renamed = {_renamed(name, rules): value for name, value in stored.items()}
+        prefixes: Counter = Counter()
+        for name in renamed:
+            steps = name.split(".")
+            tails = (".".join(steps[first:]) for first in range(len(steps)))
+            prefixes.update(name[: len(name) - len(tail)] for tail in tails if tail in wanted)
+        if not prefixes:
+            continue
+        prefix = max(prefixes, key=lambda each: (prefixes[each], "teacher" in each, -len(each)))
+        if prefixes[prefix] > most:
+            most = prefixes[prefix]
+            best = {name.removeprefix(prefix): value for name, value in renamed.items() if name.startswith(prefix)}
+    return best
+
+
+def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _fold_class_position(found: dict[str, Tensor], network: nn.Module) -> None:
+    """Add the class token's position to the token where the network keeps positions of patches only (DINOv2, timm)."""
+    places = found.get("pos_embed")
+    if places is None or "cls_token" not in found or not getattr(network, "no_embed_class", False):
+        return
+    if places.ndim == 3 and math.isqrt(places.shape[1] - 1) ** 2 == places.shape[1] - 1:
+        found["cls_token"] = found["cls_token"] + places[:, :1]
+        found["pos_embed"] = places[:, 1:]
 
 
 def _fit(name: str, source: Tensor, target: Tensor, network: nn.Module) -> Tensor:
     """Adapt one weight whose shape differs: a stem to the channels, a position embedding to the grid."""
-    if name == "pos_embed" and source.shape[-1] == target.shape[-1]:
-        from timm.layers import resample_abs_pos_embed
-
-        return resample_abs_pos_embed(
-            source, new_size=list(network.patch_embed.grid_size), num_prefix_tokens=network.num_prefix_tokens
-        )
-    if source.ndim == 4 and source.shape[0] == target.shape[0] and source.shape[2:] == target.shape[2:]:
+    if name == "pos_embed" and source.ndim == 3 and source.shape[-1] == target.shape[-1]:
+        before = 0 if getattr(network, "no_embed_class", False) else network.num_prefix_tokens
+        side = math.isqrt(max(source.shape[1] - before, 0))
+        if side**2 + before != source.shape[1]:
+            return source
+        return resample_abs_pos_embed(source, new_size=list(network.patch_embed.grid_size), num_prefix_tokens=before)
+    stems = network.default_cfg.get("first_conv") or ()
+    stems = (stems,) if isinstance(stems, str) else stems
+    same_kernel = source.ndim == 4 and (source.shape[0], *source.shape[2:]) == (target.shape[0], *target.shape[2:])
+    if same_kernel and name in [f"{stem}.weight" for stem in stems]:
         return widen(source, target.shape[1])
     return source
+
+
+def _called(network: nn.Module) -> str:
+    return str(network.default_cfg.get("architecture") or type(network).__name__)

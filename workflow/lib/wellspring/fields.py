@@ -1,0 +1,156 @@
+"""The views of a plate, field by field: a stored plate flows in, what an encoder looks at flows out, read ahead.
+
+A view is a tile of a grid over the field, or a square around a cell. Each field is read once, in its order, by threads
+that are some fields ahead of the network and no more, so that memory does not grow with the plate.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from wellspring import views
+from wellspring.store import PlateImages
+
+AHEAD = 2  # fields a reader is ahead
+
+
+@dataclass(frozen=True)
+class Part:
+    """The views of one field.
+
+    Numbers (n,) of the tiles or cells, centres (n, 2) in pixels, pixels (n, C, size, size) uint16, and the whole field
+    (C, H, W), from which they are.
+    """
+
+    well: str
+    site: str
+    numbers: np.ndarray
+    centres: np.ndarray
+    pixels: np.ndarray
+    field: np.ndarray
+
+
+def tiles(
+    plate: PlateImages,
+    channels: list[str],
+    *,
+    size: int,
+    stride: int,
+    stain: str,
+    above: float,
+    least: float,
+    readers: int = 1,
+) -> Iterator[Part]:
+    """Yield the tiles of each field that hold foreground; fields without one are left out.
+
+    Parameters
+    ----------
+    plate
+        Corrected pixels.
+    channels
+        In the order of the encoder.
+    size, stride
+        Edge of a tile and step of the grid, pixels. Tiles are numbered from 1, row by row.
+    stain, above, least
+        A tile is taken when the share `least` of its pixels is above `above` counts in the channel `stain`.
+    readers
+        Threads.
+    """
+
+    def read(well: str, site: str) -> Part | None:
+        field = plate.read(well, site, channels)
+        origins = views.tile_grid(*field.shape[1:], size, stride)
+        share = views.foreground_fraction(field[channels.index(stain)] > above, origins, size)
+        filled = np.flatnonzero((share >= least) & (share > 0))
+        if not len(filled):
+            return None
+        corners = origins[filled]
+        return Part(well, site, filled + 1, corners + (size - 1) / 2, views.blocks(field, corners, size), field)
+
+    return _ahead(read, plate.fields, readers=readers)
+
+
+def cells(
+    plate: PlateImages,
+    table: pd.DataFrame,
+    channels: list[str],
+    *,
+    size: int,
+    leave_out: tuple[str, ...] = (),
+    readers: int = 1,
+) -> Iterator[Part]:
+    """Yield the squares of edge `size` around each field's cells; fields without a cell are left out.
+
+    Parameters
+    ----------
+    plate
+        Corrected pixels.
+    table
+        The plate's table `cells`.
+    channels
+        In the order of the encoder.
+    size
+        Edge of a square in pixels.
+    leave_out
+        Cells with one of these flags are left out.
+    readers
+        Threads.
+    """
+    flagged = table["Metadata_Flags"].fillna("").str.split(";").map(lambda flags: not set(leave_out).isdisjoint(flags))
+    chosen = table[~flagged.astype(bool)].sort_values("Metadata_Cell")
+    numbers = chosen["Metadata_Cell"].to_numpy()
+    centres = chosen[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy(np.float64)
+    rows = chosen.groupby(["Metadata_Well", "Metadata_Site"], sort=False).indices
+
+    def read(well: str, site: str) -> Part:
+        here, field = rows[well, site], plate.read(well, site, channels)
+        return Part(well, site, numbers[here], centres[here], views.cut(field, centres[here], size), field)
+
+    return _ahead(read, [field for field in plate.fields if field in rows], readers=readers)
+
+
+def batches(parts: Iterator[Part], size: int) -> Iterator[list[Part]]:
+    """Regroup the views of fields into lists of `size` views in all, the last one smaller; a field may be split."""
+    waiting: list[Part] = []
+    missing = size
+    for part in parts:
+        start = 0
+        while len(part.numbers) - start >= missing:
+            yield [*waiting, _slice(part, start, start + missing)]
+            start, missing, waiting = start + missing, size, []
+        if start < len(part.numbers):
+            waiting.append(_slice(part, start, len(part.numbers)))
+            missing -= len(part.numbers) - start
+    if waiting:
+        yield waiting
+
+
+def _slice(part: Part, start: int, stop: int) -> Part:
+    return Part(
+        part.well,
+        part.site,
+        part.numbers[start:stop],
+        part.centres[start:stop],
+        part.pixels[start:stop],
+        part.field,
+    )
+
+
+def _ahead(read: Callable[[str, str], Part | None], fields: list[tuple[str, str]], *, readers: int) -> Iterator[Part]:
+    """Yield what `read` makes of each field, in their order, while threads read the next ones."""
+    waiting: deque = deque()
+    with ThreadPoolExecutor(readers) as pool:
+        try:
+            for field in fields:
+                waiting.append(pool.submit(read, *field))
+                if len(waiting) > AHEAD * readers and (part := waiting.popleft().result()) is not None:
+                    yield part
+            while waiting:
+                if (part := waiting.popleft().result()) is not None:
+                    yield part
+        finally:
+            pool.shutdown(cancel_futures=True)
