@@ -61,8 +61,8 @@ def code(script, *also):
 
 
 def scaled(amount):
-    """Return a resource that grows with each retry: `amount`, twice and three times of it."""
-    return lambda wildcards, attempt: attempt * amount
+    """Return a resource that grows with each retry: `amount` (or what it gives for the job), twice and three times of it."""
+    return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
 
 
 def raw_images(wildcards):
@@ -107,6 +107,11 @@ def if_view(kind, pattern, names=None):
     return lambda wildcards: wanted(wildcards) if view(wildcards) == kind else []
 
 
+def if_trained(wanted):
+    """Return an input function: as the input function `wanted` when the job's encoder is trained, nothing otherwise."""
+    return lambda wildcards: wanted(wildcards) if trains(config["encoders"][wildcards.encoder]) else []
+
+
 def view(wildcards):
     """Return what the job's encoder looks at: `tile` or `cell`."""
     return config["encoders"][wildcards.encoder]["view"]["kind"]
@@ -115,6 +120,11 @@ def view(wildcards):
 def gpus(wildcards):
     """Return the GPUs of a node that train the job's encoder; one that is not trained needs no more than one."""
     return config["train"]["gpus"] if trains(config["encoders"][wildcards.encoder]) else 1
+
+
+def per_gpu(amount, beside=0):
+    """Return a function of the job: `amount` for each GPU of a node that trains its encoder, and `beside` once."""
+    return lambda wildcards: beside + amount * gpus(wildcards)
 
 
 def nodes(wildcards):

@@ -1,4 +1,4 @@
-"""Train: a self-supervised encoder, from all plates of role `fit`.
+"""Train: a self-supervised encoder, from all plates of role `fit`; one without steps is built from its weights alone.
 
 input    results/crops/{plate}.npy, .parquet    for an encoder that looks at cells
          results/images/{plate}.zarr            for an encoder that looks at tiles
@@ -12,10 +12,10 @@ The checkpoint beside them is no output, so that a killed run resumes from it; i
 
 rule train:
     input:
-        intensity=of_plates("<results>/images/{plate}.parquet", fitted),
-        images=if_view("tile", "<results>/images/{plate}.zarr/zarr.json", fitted),
-        crops=if_view("cell", "<results>/crops/{plate}.npy", fitted),
-        crop_tables=if_view("cell", "<results>/crops/{plate}.parquet", fitted),
+        intensity=if_trained(of_plates("<results>/images/{plate}.parquet", fitted)),
+        images=if_trained(if_view("tile", "<results>/images/{plate}.zarr/zarr.json", fitted)),
+        crops=if_trained(if_view("cell", "<results>/crops/{plate}.npy", fitted)),
+        crop_tables=if_trained(if_view("cell", "<results>/crops/{plate}.parquet", fitted)),
     output:
         weights="<results>/train/{encoder}/encoder.safetensors",
         card="<results>/train/{encoder}/encoder.json",
@@ -29,10 +29,10 @@ rule train:
     conda:
         "../../envs/torch.yaml"
     # Of each node: readers that keep a GPU fed, a share of a node of 8 GPUs and 64 cores.
-    threads: lambda wildcards: 8 * gpus(wildcards)
+    threads: per_gpu(8)
     resources:
         # Of each node: fields that are kept and batches ahead; and by GPU a process with its CUDA context.
-        mem_mb=lambda wildcards, attempt: attempt * (16000 + 16000 * gpus(wildcards)),
+        mem_mb=scaled(per_gpu(16000, beside=16000)),
         runtime=scaled(1440),
         gpu=gpus_of_job,
         gres=gpus_of_node,

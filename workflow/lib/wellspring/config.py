@@ -150,10 +150,21 @@ def _check_encoders(config: dict, source: str) -> None:
             message = f"a multiple of train.gpus x train.nodes x train.accumulate = {parts}, found {entry['batch']}"
             raise ValueError(f"{source}: encoders.{name}.batch: expected {message}")
         if entry["kind"] == "classical" and not config["cells"]["activate"]:
-            message = f"{source}: encoders.{name}.kind: expected cells.activate true for the kind classical, found false"
+            message = (
+                f"{source}: encoders.{name}.kind: expected cells.activate true for the kind classical, found false"
+            )
             raise ValueError(message)
         if entry["kind"] == "classical" and entry["view"]["kind"] != "cell":
             raise ValueError(f"{source}: encoders.{name}.view.kind: expected cell for the kind classical, found tile")
+        if entry["kind"] == "timm" and entry["weights"] is None:
+            message = "a local file for the kind timm, which is frozen, found none; an untrained network is an entry"
+            raise ValueError(f"{source}: encoders.{name}.weights: expected {message} of another kind with steps: 0")
+        if entry["weights"] is not None and not Path(entry["weights"]).is_file():
+            message = f"expected a local file, found none at {entry['weights']}"
+            raise ValueError(f"{source}: encoders.{name}.weights: {message}")
+        if entry["view"]["kind"] == "cell" and config["embed"]["field"] == "joined":
+            message = "tile with embed.field joined, since a cell has no second scale, found cell"
+            raise ValueError(f"{source}: encoders.{name}.view.kind: expected {message}")
         if entry["view"]["kind"] == "cell" and not config["cells"]["activate"]:
             message = f"{source}: encoders.{name}.view.kind: expected tile while cells.activate is false, found cell"
             raise ValueError(message)

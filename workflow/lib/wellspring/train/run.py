@@ -29,7 +29,7 @@ METHODS = {"simclr": SimCLR, "sslprofiler": SSLProfiler, "dino": SSLProfiler}
 
 def run(
     entry: Mapping[str, object],
-    source: Source,
+    source: Source | None,
     *,
     name: str,
     channels: list[str],
@@ -49,7 +49,7 @@ def run(
     entry
         Of `encoders`, its defaults filled in and its `like` followed.
     source
-        Training images.
+        Training images; None for an encoder that is not trained.
     name
         Of the entry.
     channels
@@ -74,8 +74,10 @@ def run(
     """
     settings = resolve(entry, seed=seed)
     device = encoder.device()
-    trained, shown = split(source, options["holdout"] if settings.steps else 0, seed=settings.seed)
-    seen = manifest(trained)
+    seen = None
+    if settings.steps:
+        trained, shown = split(source, options["holdout"], seed=settings.seed)
+        seen = manifest(trained)
     network = build(settings, channels=len(channels))
     features = width(network, channels=len(channels), size=settings.input_size)
     start = file_digest(settings.weights) if settings.weights else None
@@ -126,6 +128,7 @@ def run(
         "kind": settings.kind,
         "backbone": settings.backbone,
         "backbone_options": settings.backbone_options,
+        "stem": settings.stem,
         "channels": list(channels),
         "input_size": settings.input_size,
         "features": features,
@@ -156,6 +159,7 @@ def build(settings: Settings, *, channels: int) -> nn.Module:
         seed=settings.seed,
         drop_path=drop_path,
         weights=settings.weights,
+        stem=settings.stem,
     )
     return network.to(memory_format=torch.channels_last)
 

@@ -161,6 +161,11 @@ def _check(settings: Settings) -> None:
     kind, view, aggregation = settings.kind, settings.view, settings.aggregation
     if kind == "timm" and settings.steps:
         raise ValueError(f"encoders.steps: expected 0 for timm, which is frozen, found {settings.steps}")
+    if kind == "timm" and settings.weights is None:
+        raise ValueError(
+            "encoders.weights: expected a local file for timm, which is frozen, found none; an untrained network is an "
+            "entry of another kind with `steps: 0`"
+        )
     if settings.stem != "widened" and kind != "timm":
         raise ValueError(f"encoders.stem: expected widened but for timm, found {settings.stem}")
     if view["window"] is not None and (settings.distilled or view["kind"] != "cell"):

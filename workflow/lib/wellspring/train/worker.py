@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from wellspring import encoder, tables
+from wellspring.config import trains
 from wellspring.train import data, distributed, run
 from wellspring.train.checkpoint import Interrupted
 
@@ -39,9 +40,12 @@ def work(job: Mapping[str, object], *, hook: Callable[[int], None] | None = None
     torch.set_num_threads(job["threads"])
     options = job["options"] | {"cache_mb": job["options"]["cache_mb"] / job["options"]["gpus"]}
     files = {kind: job[kind] for kind in ("images", "intensity", "crops", "crop_tables")}
+    source = None
+    if trains(job["encoder"]):
+        source = data.open_source(job["encoder"], channels=job["channels"], options=options, **files)
     run.run(
         job["encoder"],
-        data.open_source(job["encoder"], channels=job["channels"], options=options, **files),
+        source,
         name=job["name"],
         channels=job["channels"],
         seed=job["seed"],
