@@ -265,6 +265,7 @@ def _encoder(
         }
     )
     history = history.assign(lr=5e-4, feature_std=0.4 + steps / 1000, rank=20 + steps / 10)
+    history = history.assign(retrieval=np.where(steps % 100, np.nan, 0.3 + steps / 1000), retrieval_chance=1 / 16)
     schema = tables.schema("history")["columns"]
     history = history.assign(**{name: np.nan for name in schema if name not in history}).loc[
         :, lambda frame: [name for name in frame if name in schema]

@@ -69,7 +69,7 @@ def test_what_is_written_is_left_alone():
         ({"channels": ["DNA", "DNA"]}, "config: channels: .* has non-unique elements"),
         ({"encoders": {}}, "config: encoders: .*non-empty"),
         ({"encoders": {"SimCLR": {}}}, "'SimCLR' does not match"),
-        ({"encoders": {"a1": {"like": "b1"}}}, r"encoders.a1.like: expected one of \['a1'\], found 'b1'"),
+        ({"encoders": {"a1": {"like": "b1"}}}, r"encoders.a1.like: expected one of \['a1'\] or of the presets \['demo.simclr', .*found 'b1'"),
         ({"encoders": {"a1": {"like": "b1"}, "b1": {"like": "a1"}}}, "like: expected no circle, found a1 -> b1 -> a1"),
         (
             {"cells": {"activate": False}},

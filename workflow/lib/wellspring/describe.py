@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from wellspring import sheet
-from wellspring.config import SECTIONS, schema
+from wellspring.config import SECTIONS, presets, schema
 
 BOUNDS = {
     "minimum": "≥ {}",
@@ -27,6 +27,12 @@ one section reruns the stages that read it and what follows.
 """
 
 
+PRESETS = """\
+Presets, entries that `like` may name as it names those of the config. Their files, `resources/encoders/FILE.yaml`, give
+the reason or source of each number, and what of the other sections goes with them (`train`, `crops`).
+"""
+
+
 def describe() -> str:
     """Return `config/README.md`: every key of the config and every column of the sheet, with default and reason."""
     whole = schema()
@@ -39,6 +45,8 @@ def describe() -> str:
             spec = spec["additionalProperties"]
             parts.append(f"One entry, `encoders.NAME`: {spec.get('description', '')}\n")
         parts.append(_table(_rows(spec)))
+        if section == "encoders":
+            parts += [PRESETS, _table(_presets(), head=("preset", "kind", "view", "backbone", "steps", "batch"))]
     parts += [
         "## The plate sheet\n",
         "Tab-separated (`.csv`: commas), one row a plate; lines that begin with `#` are skipped.\n",
@@ -59,6 +67,13 @@ def _rows(spec: dict) -> Iterator[tuple[str, ...]]:
     for name, part in keys(spec):
         default = f"`{json.dumps(part['default'], ensure_ascii=False)}`" if "default" in part else "–"
         yield f"`{name}`", default, _allowed(part), part.get("description", "")
+
+
+def _presets() -> Iterator[tuple[str, ...]]:
+    for name, entry in presets().items():
+        look = f"{entry['view']['kind']}, {entry['view']['size']} px"
+        steps, batch = (f"{entry[key]:,}" for key in ("steps", "batch"))
+        yield f"`{name}`", f"`{entry['kind']}`", look, f"`{entry['backbone']}`", steps, batch
 
 
 def _allowed(part: dict) -> str:
