@@ -27,7 +27,7 @@ def gamma(
     power = low + (high - low) * _uniform(images, generator)
     chosen = _chosen(images, probability, generator)
     # The floor keeps 0 ** power cheap and at 0 to within 1e-3 for every power of the recipe.
-    return images.clamp_min(1e-6) ** torch.where(chosen, power, 1.0)
+    return images.clamp_min(1e-6).pow_(torch.where(chosen, power, 1.0))
 
 
 def contrast(images: Tensor, strength: float, generator: torch.Generator, *, probability: float = 1.0) -> Tensor:
