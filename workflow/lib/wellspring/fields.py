@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring import views
+from wellspring.cells import without_flags
 from wellspring.store import PlateImages
 
 AHEAD = 2  # fields a reader is ahead
@@ -100,8 +101,7 @@ def cells(
     readers
         Threads.
     """
-    flagged = table["Metadata_Flags"].fillna("").str.split(";").map(lambda flags: not set(leave_out).isdisjoint(flags))
-    chosen = table[~flagged.astype(bool)].sort_values("Metadata_Cell")
+    chosen = without_flags(table, leave_out)
     numbers = chosen["Metadata_Cell"].to_numpy()
     centres = chosen[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy(np.float64)
     rows = chosen.groupby(["Metadata_Well", "Metadata_Site"], sort=False).indices

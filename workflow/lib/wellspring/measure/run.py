@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from wellspring.cells import without_flags
 from wellspring.measure import field
 from wellspring.store import PlateImages, PlateLabels
 
@@ -70,7 +71,7 @@ def measure(
     RuntimeError
         Names the field that could not be measured, or those under way when a process died.
     """
-    plate, chosen = setting.images.plate, _without_flags(cells, leave_out).sort_values("Metadata_Cell")
+    plate, chosen = setting.images.plate, without_flags(cells, leave_out)
     by_field = dict(list(chosen.groupby(["Metadata_Well", "Metadata_Site"])))
     tasks = [(well, site, by_field[well, site]) for well, site in setting.images.fields if (well, site) in by_field]
     logger.info("%s: %d features of %d cells in %d fields", plate, len(setting.names), len(chosen), len(tasks))
@@ -86,12 +87,6 @@ def measure(
             }
         )
         yield frame, matrix
-
-
-def _without_flags(cells: pd.DataFrame, flags: Sequence[str]) -> pd.DataFrame:
-    """Return the cells that bear none of `flags`."""
-    flagged = cells["Metadata_Flags"].fillna("").str.split(";").map(lambda own: not set(flags).isdisjoint(own))
-    return cells[~flagged.astype(bool)]
 
 
 def _in_order(setting: Setting, tasks: list[tuple[str, str, pd.DataFrame]], workers: int) -> Iterator[np.ndarray]:
