@@ -109,7 +109,7 @@ def test_loaddata_tables_say_the_same_as_file_names(tmp_path, monkeypatch):
     mini = miniatures.cpjump1(tmp_path, imaged=["BR00116991", "BR00117026"], side=0)
     by_name = indexed(run(mini, tmp_path / "first"), monkeypatch)
     for plate in ("BR00116991", "BR00117026"):
-        tables = miniatures.load_data(tmp_path / "tables", plate)
+        tables = miniatures.load_data(tmp_path / "it's a table", plate)
     by_table = indexed(run(mini, tmp_path / "second", "--load-data", str(tables)), monkeypatch)
     by_name["Metadata_Site"] = by_name["Metadata_Site"].str.lstrip("0")
     by_name["Metadata_Plane"] = "1"

@@ -13,6 +13,7 @@ Images lie as in broadinstitute/cellpainting-gallery ``documentation/data_struct
 ch2 AGP, ch3 RNA, ch4 ER, ch5 DNA and ch6 to ch8 brightfield.
 """
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -214,7 +215,7 @@ def _reader(tables: Path | str, plates: Sequence[str], batch: str) -> dict[str, 
     patterns = {str(path.resolve().parent.parent / "{plate}" / path.name) for (path,) in found.values()}
     if len(patterns) > 1:
         raise ValueError(f"{tables}: expected the tables of all plates under one name, found {sorted(patterns)}")
-    return {"reader": "loaddata", "loaddata": f"'{patterns.pop()}'", "channels": "{}"}
+    return {"reader": "loaddata", "loaddata": json.dumps(patterns.pop()), "channels": "{}"}
 
 
 def _tell(sheet: pd.DataFrame, files: dict[str, pd.DataFrame]) -> None:
