@@ -209,3 +209,14 @@ def test_a_share_of_a_recipe_is_between_its_geometry_alone_and_itself():
     half = augment.scaled(whole, 0.5)
     assert (half.shift, half.gamma, half.shot) == (0.15, (0.75, 1.25), (200.0, 8000.0))
     assert (half.crop, half.scale, half.flip, half.rotate) == (whole.crop, whole.scale, whole.flip, whole.rotate)
+
+
+def test_a_faded_view_is_the_window_times_the_view_once_it_is_standardised():
+    from wellspring.pixels import standardise
+    from wellspring.views import soft_window
+
+    batch = images(side=20)
+    mean, std = torch.rand(4, 3), torch.rand(4, 3) + 0.1
+    found = standardise(augment.fade(batch, mean, sigma=5.0), mean, std)
+    window = torch.from_numpy(soft_window(20, 5.0))
+    assert torch.allclose(found, standardise(batch, mean, std) * window, atol=1e-5)

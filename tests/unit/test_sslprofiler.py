@@ -289,7 +289,7 @@ def test_what_does_not_go_together_is_refused():
     with pytest.raises(ValueError, match=r"local_aggregation.kind: expected one of .* for simclr, found 'aggregate'"):
         settings(kind="simclr", local_aggregation={"kind": "aggregate"})
     with pytest.raises(ValueError, match="view.window"):
-        settings(view={"kind": "cell", "size": 24, "window": 5.0})
+        settings(view={"kind": "tile", "size": 24, "window": 5.0})
     with pytest.raises(ValueError, match=r"steps: expected 0 for timm"):
         settings(kind="timm", steps=3)
     with pytest.raises(ValueError, match="stem"):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wellspring.pixels import standardise
 from wellspring.train import colour, geometry, noise
+from wellspring.views import soft_window
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,15 @@ def scaled(strengths: Recipe, share: float) -> Recipe:
         shot=tuple(photons / share**2 for photons in strengths.shot) if share > 0 else (0.0, 0.0),
         **{name: getattr(strengths, name) * share for name in linear},
     )
+
+
+def fade(images: Tensor, mean: Tensor, *, sigma: float) -> Tensor:
+    """Fade scaled pixels (B, C, H, H) from the middle outwards to their plate's mean (B, C), by a Gaussian of `sigma` px.
+
+    For crops of a view that are drawn anywhere in it; standardised, the result is the window times the view.
+    """
+    window = torch.from_numpy(soft_window(images.shape[-1], sigma)).to(images.device)
+    return mean[:, :, None, None] + (images - mean[:, :, None, None]) * window
 
 
 def view(

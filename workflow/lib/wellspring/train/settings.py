@@ -168,12 +168,10 @@ def _check(settings: Settings) -> None:
         )
     if settings.stem != "widened" and kind != "timm":
         raise ValueError(f"encoders.stem: expected widened but for timm, found {settings.stem}")
-    if view["window"] is not None and (settings.distilled or view["kind"] != "cell"):
-        # Of a crop anywhere in a view the window would fade what it shows: a local crop beside the cell is blank.
-        raise ValueError(
-            f"encoders.view.window: expected null but for simclr and timm on cells, found {view['window']}"
-        )
-    if view["window"] is not None and settings.steps and settings.augmentation.crop != "centred":
+    if view["window"] is not None and view["kind"] != "cell":
+        raise ValueError(f"encoders.view.window: expected null but for cells, found {view['window']}")
+    if view["window"] is not None and kind == "simclr" and settings.augmentation.crop != "centred":
+        # Of a crop anywhere in a view the window would fade the wrong part; sslprofiler fades the view before it is cropped.
         raise ValueError("encoders.view.window: expected null with crops that leave the cell's middle, found a number")
     if aggregation["kind"] not in AGGREGATIONS[kind]:
         raise ValueError(

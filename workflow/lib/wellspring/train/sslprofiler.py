@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from wellspring.encoder import precise
 from wellspring.train import distributed, losses, masks, schedules
-from wellspring.train.augment import view
+from wellspring.train.augment import fade, view
 from wellspring.train.data import Batch
 from wellspring.train.networks import MaskToken, Pool, PrototypeHead, demand_tokens, encode, follow, width
 from wellspring.train.settings import Settings
@@ -173,7 +173,10 @@ class SSLProfiler(nn.Module):
         rare = replace(often, noise_probability=often.noise_probability * SECOND_VIEW_NOISE)
         wide, second = (replace(each, scale=tuple(options["global_scale"])) for each in (often, rare))
         narrow = replace(often, scale=tuple(options["local_scale"]))
-        draw = partial(view, batch.images, mean=batch.mean, std=batch.std, region=self.settings.view["size"])
+        images = batch.images
+        if self.settings.view["window"] is not None:
+            images = fade(images, batch.mean, sigma=self.settings.view["window"])
+        draw = partial(view, images, mean=batch.mean, std=batch.std, region=self.settings.view["size"])
         size = options["global_size"]
         recipes = [wide if index == 0 else second for index in range(options["global_count"])]
         crops = torch.cat([draw(strengths, generator, size=size) for strengths in recipes])
