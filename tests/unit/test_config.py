@@ -69,12 +69,25 @@ def test_what_is_written_is_left_alone():
         ({"channels": ["DNA", "DNA"]}, "config: channels: .* has non-unique elements"),
         ({"encoders": {}}, "config: encoders: .*non-empty"),
         ({"encoders": {"SimCLR": {}}}, "'SimCLR' does not match"),
-        ({"encoders": {"a1": {"like": "b1"}}}, r"encoders.a1.like: expected one of \['a1'\] or of the presets \['demo.simclr', .*found 'b1'"),
+        (
+            {"encoders": {"a1": {"like": "b1"}}},
+            r"encoders.a1.like: expected one of \['a1'\] or of the presets \['demo.simclr', .*found 'b1'",
+        ),
         ({"encoders": {"a1": {"like": "b1"}, "b1": {"like": "a1"}}}, "like: expected no circle, found a1 -> b1 -> a1"),
         (
             {"cells": {"activate": False}},
             "encoders.simclr.view.kind: expected tile while cells.activate is false, found cell",
         ),
+        (
+            {"cells": {"activate": False}, "encoders": {"c1": {"kind": "classical"}}},
+            "encoders.c1.kind: expected cells.activate true for the kind classical, found false",
+        ),
+        (
+            {"encoders": {"c1": {"kind": "classical", "view": {"kind": "tile"}}}},
+            "encoders.c1.view.kind: expected cell for the kind classical, found tile",
+        ),
+        ({"measure": {"families": ["shapes"]}}, "config: measure.families.0: 'shapes' is not one of"),
+        ({"fit": {"max_correlation": "often"}}, "config: fit.max_correlation: 'often' is not valid"),
     ],
 )
 def test_mistakes_are_named(change, message):
@@ -87,6 +100,13 @@ def test_all_mistakes_are_told_at_once():
     with pytest.raises(ValueError) as error:
         config.resolve(small(sede=1, seed=-1))
     assert len(str(error.value).splitlines()) == 2
+
+
+def test_what_an_encoder_looks_at_follows_from_its_kind():
+    found = config.resolve(
+        small(encoders={"c1": {"kind": "classical"}, "s1": {"kind": "simclr"}, "twin": {"like": "c1"}})
+    )
+    assert [entry["view"]["kind"] for entry in found["encoders"].values()] == ["cell", "tile", "cell"]
 
 
 def test_like_inherits_and_overrides_deeply():
