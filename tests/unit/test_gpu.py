@@ -1,14 +1,23 @@
 """The same config on a GPU: it trains there, and its vectors are those of the CPU."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import blobs
+import jobs
 from wellspring import embed, encoder, store, tables
 from wellspring.pixels import pixels
 from wellspring.train import run
+from wellspring.train.checkpoint import Interrupted
+from wellspring.train.hardware import TooLarge
 
 CHANNELS = ["DNA", "RNA"]
 pytestmark = [
@@ -46,3 +55,68 @@ def test_training_and_embedding_on_a_gpu(tmp_path, over):
             known, store.open_plate(paths["images"]), scales, cells=cells, device=torch.device(device), dtype="float32"
         )
     np.testing.assert_allclose(vectors["cpu"], vectors["cuda"], atol=1e-2, rtol=1e-2)
+
+
+def train(folder, *, hook=None, entry: dict, **options):
+    screen = blobs.screen(folder / "screen", channels=CHANNELS)
+    return run.run(
+        entry,
+        blobs.source(screen, entry, channels=CHANNELS),
+        name="small",
+        channels=CHANNELS,
+        seed=1,
+        options=blobs.options("train", log_every=2, retrieve_every=4, **options),
+        checkpoint=folder / "checkpoint.pt",
+        hook=hook,
+    )
+
+
+@pytest.mark.parametrize("kind", ["simclr", "sslprofiler"])
+@pytest.mark.parametrize("options", [{}, {"precision": "bfloat16", "compile": True}, {"accumulate": 2}], ids=str)
+def test_a_stopped_training_goes_on(tmp_path, kind, options):
+    view = {"kind": "cell", "size": 24} if kind == "simclr" else {"kind": "tile", "size": 32}
+    entry = blobs.entry(kind=kind, view=view, steps=10)
+    whole, _, history = train(tmp_path, entry=entry, **options)
+    with pytest.raises(Interrupted):
+        train(
+            tmp_path,
+            entry=entry,
+            **options,
+            hook=lambda step: signal.raise_signal(signal.SIGTERM) if step == 3 else None,
+        )
+    again, _, rows = train(tmp_path, entry=entry, **options)
+    assert list(rows["Metadata_Step"]) == list(history["Metadata_Step"])
+    assert rows["retrieval"].notna().sum() == 4
+    for name, value in whole.state_dict().items():  # some backward kernels of a GPU are not deterministic
+        torch.testing.assert_close(again.state_dict()[name], value, rtol=1e-2, atol=1e-2)
+
+
+def test_too_little_memory_is_explained(tmp_path):
+    entry = blobs.entry(batch=96)
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(8e6 / total)
+    try:
+        with pytest.raises(TooLarge, match=r"GiB, of which .* were used.*train.accumulate: 2 \("):
+            train(tmp_path, entry=entry)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_two_gpus_train_together(tmp_path, compiled):
+    """With batch normalisation over both, which the heads of these have."""
+    screen = blobs.screen(tmp_path / "screen", channels=CHANNELS)
+    entry = blobs.entry(
+        kind="sslprofiler", view={"kind": "tile", "size": 32}, distillation={"batch_norm": True}, steps=6
+    )
+    job = jobs.job(tmp_path, screen, entry, gpus=2, log_every=1, compile=compiled)
+    (tmp_path / "job").write_text(json.dumps(job))
+    call = (
+        "import json, sys; from wellspring.train.launch import launch; launch(json.load(open(sys.argv[1])), threads=8)"
+    )
+    done = subprocess.run([sys.executable, "-c", call, str(tmp_path / "job")], env=os.environ, check=False)
+    assert done.returncode == 0
+    assert np.isfinite(tables.read(tmp_path / "history.parquet")["loss"]).all()
+    assert set(encoder.load(tmp_path / "encoder.safetensors", tmp_path / "encoder.json").card["trained_on"]["plates"])

@@ -34,23 +34,27 @@ class Agreement:
     def __init__(self, device: torch.device) -> None:
         self.late = device.type == "cuda"
         self._told: tuple[int, Tensor, torch.cuda.Event | None] | None = None
+        self._asked = False
 
     def tell(self, step: int, loss: Tensor, *, stop: bool, save: bool) -> Heard:
         """Tell this process's loss and wishes; return what all told at this step, on a GPU at the one before.
 
-        The first step of a GPU hears a finite loss and no wish.
+        The first step of a GPU hears a finite loss and no wish. A wish to save that was told is not told again at the
+        step at which it is heard. Of several processes, that of rank 0 has the say when to save.
         """
         before = self._told
-        wishes = [loss.new_full((), float(wish), dtype=torch.float32) for wish in (stop, save)]
+        self._asked = save and not self._asked and distributed.rank() == 0
+        wishes = [loss.new_full((), float(wish), dtype=torch.float32) for wish in (stop, self._asked)]
         joint = distributed.total(torch.stack([loss.detach().float(), *wishes]))
+        self._told = (step, joint, None)
+        if joint.is_cuda:
+            host = torch.empty(joint.shape, pin_memory=True)
+            host.copy_(joint, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+            self._told = (step, host, event)
         if not self.late:
-            self._told = (step, joint, None)
             return _read(self._told)
-        host = torch.empty(joint.shape, pin_memory=True)
-        host.copy_(joint, non_blocking=True)
-        event = torch.cuda.Event()
-        event.record()
-        self._told = (step, host, event)
         return Heard(step - 1, 0.0, False, False) if before is None else _read(before)
 
     def settle(self) -> Heard:

@@ -95,8 +95,11 @@ def group(*, local: int) -> Iterator[None]:
     if found:
         if found < local:
             raise ValueError(f"train.gpus: expected {local} GPUs on {os.uname().nodename}, found {found}")
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if found else "gloo")
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
     logger.info("process %d of %d on %s", rank(), world(), os.uname().nodename)
     yield
     dist.destroy_process_group()  # not after an error: it would wait for ranks that may wait for this one
