@@ -191,12 +191,15 @@ def test_wells_that_are_held_out_are_not_trained_on(screen, tmp_path, monkeypatc
     inner = Cells.read
 
     def noted(self, items, rng, **options):
-        read.append(set(self.frame.iloc[items]["Metadata_Well"]))
+        read.append(set(map(tuple, self.frame.iloc[items][["Metadata_Plate", "Metadata_Well"]].to_numpy())))
         return inner(self, items, rng, **options)
 
     monkeypatch.setattr(Cells, "read", noted)
-    _, card, history = train(screen, tmp_path, options={"holdout": 0.5, "retrieve_every": 2})
+    over = {"one_plate": True, "options": {"holdout": 0.5, "retrieve_every": 2}}
+    _, card, history = train(screen, tmp_path, **over)
     assert card["trained_on"]["wells"] == 2  # of 3 on each of 2 plates, 2 at least are held out
+    trained = set.union(*(wells for wells in read if len(wells) == 1))
+    assert len(trained) == 2 and not trained & set.union(*(wells for wells in read if len(wells) > 1))
     assert list(history["retrieval"].notna()) == [True, False, True, True]
     assert set(history["retrieval_chance"].dropna()) == {0.5}
     with pytest.raises(ValueError, match="train.holdout: expected wells that are left"):
@@ -223,7 +226,7 @@ def test_no_steps_give_the_first_weights(screen, tmp_path):
     assert same(network, fresh)
     assert len(history) == 0
     tables.write(history, tmp_path / "history.parquet", table="history", provenance={})
-    assert card["trained_on"]["plates"] == ["P1", "P2"]
+    assert card["trained_on"] is None
 
 
 def test_training_moves_the_weights_and_lowers_the_loss(screen, tmp_path):

@@ -140,7 +140,7 @@ def split(source: Source, share: float, *, seed: int) -> tuple[Source, Source]:
         count = max(round(share * len(wells)), 2)
         if count >= len(wells):
             raise ValueError(
-                f"train.holdout: expected a share that leaves wells to train on, found {count} of {len(wells)}"
+                f"train.holdout: expected wells that are left to train on, found {count} of {len(wells)} held"
             )
         chosen = np.random.default_rng([seed, int(plate), HELD]).permutation(wells)[:count]
         held |= np.isin(source.well, chosen)
