@@ -91,6 +91,15 @@ def test_vectors_of_a_file_are_read_well_by_well_and_bear_their_names(tmp_path, 
         aggregate(frame, matrix, wells("A01", "A02"), names=names[:1], **options)
 
 
+def test_hand_made_features_have_the_median_by_default_and_others_the_mean():
+    frame, matrix = views(np.random.default_rng(9), sizes=(5, 4, 7))
+    options = {"prefix": "e", "kind": "cell"}
+    for names, operation in ((["Cells_a", "Cytoplasm_b", "Nuclei_c", "Cells_d"], "median"), (None, "mean")):
+        found = aggregate(frame, matrix, wells("A01", "A02"), names=names, operation="auto", **options)
+        expected = aggregate(frame, matrix, wells("A01", "A02"), names=names, operation=operation, **options)
+        pd.testing.assert_frame_equal(found, expected)
+
+
 @pytest.mark.parametrize("kind", ["tile", "cell"])
 def test_order_of_rows_does_not_count(kind):
     rng = np.random.default_rng(2)

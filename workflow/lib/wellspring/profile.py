@@ -19,6 +19,7 @@ WELL = ["Metadata_Plate", "Metadata_Well"]
 SITE = [*WELL, "Metadata_Site"]
 PLANE = ["Metadata_Site", "Metadata_Channel", "Metadata_Plane", "Metadata_Path", "Metadata_Page", "Metadata_Bytes"]
 OPERATIONS = {"mean": np.nanmean, "median": np.nanmedian}
+COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")  # the names by which pycytominer knows hand-made features
 
 
 def wells_of(index: pd.DataFrame) -> pd.DataFrame:
@@ -35,6 +36,11 @@ def wells_of(index: pd.DataFrame) -> pd.DataFrame:
     if doubled:
         raise ValueError(f"index: expected the planes of a well to agree about it, found several versions of {doubled}")
     return wells
+
+
+def hand_made(names: Sequence[str]) -> bool:
+    """Whether features are hand-made, which their names say."""
+    return bool(names) and all(name.startswith(COMPARTMENTS) for name in names)
 
 
 def aggregate(
@@ -56,8 +62,8 @@ def aggregate(
     views
         One row a view: Metadata_Plate, _Well, _Site, _View.
     matrix
-        (views, d) floats, read a well at a time where it is a file's. A value that is not finite is left out of the mean
-        or median of its feature, as a NaN is in `pycytominer.aggregate` (which lets an infinite value through).
+        (views, d) floats, read a well at a time where it is a file's. A value that is not finite is left out of the
+        mean or median of its feature, as a NaN is in `pycytominer.aggregate` (which lets an infinite value through).
     wells
         One row a well, as `wells_of` gives them; all of them come back.
     prefix
@@ -69,7 +75,7 @@ def aggregate(
         cells does not outweigh the others (Dai et al. 2025, multi-position). `cell`: cells to their well at once
         (Perakis et al. 2021).
     operation
-        `mean` or `median`, at each level.
+        `mean`, `median`, or `auto` (the median of hand-made features and the mean of others), at each level.
     survey, cells
         The plate's tables, where there are: the reason for a well without views, and the count of cells.
 
@@ -82,6 +88,8 @@ def aggregate(
     names = [f"{prefix}_{number}" for number in range(matrix.shape[1])] if names is None else list(names)
     if len(names) != matrix.shape[1]:
         raise ValueError(f"{prefix}: expected the names of {matrix.shape[1]} features, found {len(names)}")
+    if operation == "auto":
+        operation = "median" if hand_made(names) else "mean"
     _check(views, matrix, wells, kind=kind, operation=operation)
     views = views.reset_index(drop=True)
     order = views.sort_values([*SITE, "Metadata_View"], kind="stable").index.to_numpy()
@@ -135,7 +143,7 @@ def _reduce(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the distinct rows of `keys[by]` and their (groups, d) float64 aggregates of `matrix[order]`.
 
-    `keys` is sorted by `by`, so a group is a run of rows, and no more than one group is read, and in float64, at a time.
+    `keys` is sorted by `by`, so a group is a run of rows, and no more than one is read, and in float64, at a time.
     """
     broken = 0
     starts = np.flatnonzero(~keys.duplicated(by).to_numpy())

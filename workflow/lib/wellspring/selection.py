@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")  # by which pycytominer knows hand-made features
-HAND_MADE = 0.9  # pycytominer's own threshold of correlation
+from wellspring.profile import hand_made
+
+HAND_MADE = 0.9  # pycytominer's threshold of correlation
 
 
 def select_features(
@@ -59,7 +60,7 @@ def select_features(
     table["spread"] = spread.astype(np.float32)
     threshold = options["max_correlation"]
     if threshold == "auto":
-        threshold = HAND_MADE if names and all(name.startswith(COMPARTMENTS) for name in names) else None
+        threshold = HAND_MADE if hand_made(names) else None
     if threshold is not None:
         kept = np.flatnonzero(table["Metadata_Reason"] == "")
         correlated = _correlated(values[np.ix_(defined, kept)], [names[place] for place in kept], float(threshold))
