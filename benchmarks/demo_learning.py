@@ -1,10 +1,10 @@
 """Do encoders learn on the demo screen? Trained beside untrained networks and mean intensities, paired by treatment.
 
 Claim: SimCLR as shipped gains at least .2 over the same network untrained (`random`) in consistency and in transfer
-between cell lines, at the normalised and the aligned level. SSLProfiler stands beside with its own untrained twin
-(`random_tiles`) and a curve over steps on the first seed, without a claim: the demo is too small and short for it. A
-smaller gain of SimCLR, or an interval that reaches 0, would refute it. `intensity` is the mean and standard deviation
-of each channel's corrected pixels, a field at a time, through the same aggregation, normalisation and evaluation.
+between cell lines, at the normalised and the aligned level. SSLProfiler as shipped stands beside with its own untrained
+twin (`random_ssl`) and a curve over steps on the first seed, without a claim of how much. A smaller gain of SimCLR, or
+an interval that reaches 0, would refute it. `intensity` is the mean and standard deviation of each channel's corrected
+pixels, a field at a time, through the same aggregation, normalisation and evaluation.
 
 For each screen seed (others than the shipped one) the workflow itself runs on the shipped config with that seed. Levels
 are judged as rule evaluate does: two folds of the negative controls, each aligned by the other. Scores of a treatment:
@@ -20,8 +20,6 @@ In the JSON line, `<level>.<score>.<encoder>` and `...<encoder>_minus_<other>` a
 
 import argparse
 import json
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,30 +29,25 @@ import numpy as np
 import pandas as pd
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from learning import REPOSITORY, SCORES, interval, normalised, rounded, run, treatments, wide  # noqa: E402
 
 from wellspring import config as configuration  # noqa: E402
 from wellspring import store, tables  # noqa: E402
-from wellspring.evaluate import wells  # noqa: E402
-from wellspring.evaluate.levels import aligned_folds, folds, join  # noqa: E402
-from wellspring.evaluate.run import evaluate  # noqa: E402
-from wellspring.evaluate.transfer import transfer  # noqa: E402
+from wellspring.evaluate.levels import join  # noqa: E402
 from wellspring.normalise import normalise  # noqa: E402
 from wellspring.profile import aggregate, wells_of  # noqa: E402
 from wellspring.simulate.screen import read_screen  # noqa: E402
 from wellspring.simulate.truth import truth  # noqa: E402
 
 LEVELS = ("normalised", "aligned")
-SCORES = ("activity", "retrieved", "consistency", "transfer")
-TRANSFER = "transfer.cell_line.mechanism.k1"
-METRIC = dict(zip(SCORES, ("activity", "activity.retrieved", "consistency", TRANSFER), strict=True))
-ENCODERS = ("simclr", "random", "sslprofiler", "random_tiles", "intensity")
+ENCODERS = ("simclr", "random", "sslprofiler", "random_ssl", "intensity")
 PAIRS = (
     ("simclr", "random"),
     ("simclr", "intensity"),
     ("random", "intensity"),
-    ("sslprofiler", "random_tiles"),
+    ("sslprofiler", "random_ssl"),
     ("sslprofiler", "intensity"),
 )
 
@@ -62,37 +55,17 @@ PAIRS = (
 def settings(seed: int, *, quick: bool, curve: bool) -> dict:
     """Return the shipped config with another seed and the encoders to compare; `quick`: a quarter of the steps."""
     config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
-    shipped = config["encoders"]
-    steps = {name: shipped[name]["steps"] // (4 if quick else 1) for name in ("simclr", "sslprofiler")}
+    shipped = {name: configuration.inherit(name, config["encoders"]) for name in ("simclr", "sslprofiler")}
+    steps = {name: entry["steps"] // (4 if quick else 1) for name, entry in shipped.items()}
     config["seed"] = seed
     config["encoders"] = {name: shipped[name] | {"steps": count} for name, count in steps.items()} | {
         "random": {"like": "simclr", "steps": 0},
-        "random_tiles": {"like": "sslprofiler", "steps": 0},
+        "random_ssl": {"like": "sslprofiler", "steps": 0},
     }
     for factor in (0.5, 2) if curve else ():
         count = int(steps["sslprofiler"] * factor)
         config["encoders"][f"sslprofiler_{count}"] = {"like": "sslprofiler", "steps": count}
     return config
-
-
-def run(folder: Path, config: dict, *, cores: int) -> None:
-    """Run the workflow in `folder` up to the tables of evaluate; what is finished there stays.
-
-    Raises RuntimeError, with the name of its log, where the workflow fails.
-    """
-    (folder / "config").mkdir(parents=True, exist_ok=True)
-    path = folder / "config" / "config.yaml"
-    text = yaml.safe_dump(config, sort_keys=False)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
-    shutil.copy(REPOSITORY / "config" / "plates.tsv", folder / "config" / "plates.tsv")
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "-d", str(folder)]
-    command += ["--cores", str(cores), "--rerun-incomplete", "--nolock", "--quiet", "rules", "progress"]
-    targets = [f"results/evaluate/{name}.summary.parquet" for name in config["encoders"]]
-    with (folder / "snakemake.log").open("w", encoding="utf-8") as log:
-        code = subprocess.run([*command, "--", *targets], stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-    if code:
-        raise RuntimeError(f"{folder.name}: expected the workflow to end with 0, found {code}; see {log.name}")
 
 
 def intensities(results: Path, plate: str) -> pd.DataFrame:
@@ -107,76 +80,29 @@ def intensities(results: Path, plate: str) -> pd.DataFrame:
     return aggregate(views, matrix.astype(np.float32), wells_of(index), prefix="intensity", kind="tile", survey=survey)
 
 
-def judged(folder: Path, encoder: str, config: Mapping) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return items and summary of an encoder, and its normalised profiles of the kept plates, joined."""
-    results, plates = folder / "results", pd.read_csv(folder / "config" / "plates.tsv", sep="\t")["plate"]
-    if encoder == "intensity":
-        aggregated = [intensities(results, plate) for plate in plates]
-        made = [normalise(frame, options=config["profile"]) for frame in aggregated]
-        kept = [verdict.keep for _, _, verdict in made]
-        aggregated = [frame for frame, keep in zip(aggregated, kept, strict=True) if keep]
-        normalised = [frame for (frame, _, _), keep in zip(made, kept, strict=True) if keep]
-        how = {"options": config["evaluate"] | {"permutations": 0, "bootstrap": 0}, "fit": config["fit"]}
-        return *evaluate(aggregated, normalised, pd.DataFrame(), seed=config["seed"], **how), join(normalised)
-    paths = [results / "profile" / encoder / f"{plate}.normalised.parquet" for plate in plates]
-    frame = join([tables.read(path) for path in paths if tables.verdict(path).keep])
-    items = tables.read(results / "evaluate" / f"{encoder}.items.parquet")
-    return items, tables.read(results / "evaluate" / f"{encoder}.summary.parquet"), frame
-
-
-def treatments(folder: Path, encoder: str, config: Mapping) -> pd.DataFrame:
-    """Return a row a level, score and treatment: seed, encoder, active (planted), value, chance of the score."""
-    items, summary, normalised = judged(folder, encoder, config)
-    seed, label = config["seed"], config["evaluate"]["label"]
-    planted = truth(read_screen(REPOSITORY / "resources" / "demo" / "screen.yaml"), seed=seed)
-    active = set(planted.loc[planted["active"], "compound"])
-    fitted = aligned_folds(normalised, seed=seed, options=config["fit"])
-    parts = []
-    for level, frames in (("normalised", folds(normalised, seed=seed)), ("aligned", fitted)):
-        here = items[items["Metadata_Level"] == level]
-        activity = here[(here["Metadata_Metric"] == "activity") & here["Metadata_Item"].ne("")]
-        compound = activity["Metadata_Item"].str.rsplit("@", n=1).str[0]
-        called = (activity["q"] < config["evaluate"]["threshold"]).where(activity["q"].notna()).astype(float)
-        consistency = here[here["Metadata_Metric"] == "consistency"]
-        units = pd.concat([_transferred(frame, label) for frame in frames]).groupby("cluster")["value"].mean()
-        found = {
-            "activity": pd.Series(activity["value"].to_numpy(), compound),
-            "retrieved": pd.Series(called.to_numpy(), compound),
-            "consistency": consistency.set_index("Metadata_Item")["value"],
-            "transfer": units,
-        }
-        chances = summary[summary["Metadata_Level"] == level].set_index("Metadata_Metric")["chance"]
-        for score, values in found.items():
-            part = pd.DataFrame({"treatment": values.index, "value": values.to_numpy(dtype=float)})
-            parts.append(part.assign(level=level, score=score, chance=chances.get(METRIC[score], np.nan)))
-    frame = pd.concat(parts, ignore_index=True)
-    return frame.assign(seed=seed, encoder=encoder, active=frame["treatment"].isin(active))
+def profiles(folder: Path, encoder: str, config: Mapping) -> pd.DataFrame:
+    """Return the normalised profiles of the kept plates, joined; `intensity` is made here from pixels."""
+    if encoder != "intensity":
+        return normalised(folder, encoder)
+    plates = pd.read_csv(folder / "config" / "plates.tsv", sep="\t")["plate"]
+    made = [normalise(intensities(folder / "results", plate), options=config["profile"]) for plate in plates]
+    return join([frame for frame, _, verdict in made if verdict.keep])
 
 
 def measure(root: Path, config: dict, *, quick: bool, cores: int) -> pd.DataFrame:
     """Run one screen in its folder under `root` and return `treatments` of its encoders and of mean intensities."""
     folder = root / f"{'quick' if quick else 'seed'}_{config['seed']}"
-    run(folder, config, cores=cores)
+    targets = [f"results/align/{name}.parquet" for name in config["encoders"]]
+    run(folder, config, targets, cores=cores, sheet=REPOSITORY / "config" / "plates.tsv")
     config = configuration.resolve(config)
-    parts = [treatments(folder, name, config) for name in (*config["encoders"], "intensity")]
-    return pd.concat(parts, ignore_index=True)
-
-
-def wide(frame: pd.DataFrame, level: str, score: str, *, active: bool = True) -> pd.DataFrame:
-    """Return a row a seed and treatment and a column an encoder."""
-    chosen = frame[(frame["level"] == level) & (frame["score"] == score) & (frame["active"] == active)]
-    return chosen.pivot(index=["seed", "treatment"], columns="encoder", values="value")
-
-
-def interval(values: np.ndarray, *, draws: int = 10_000) -> list[float]:
-    """Return mean, low and high end of its 95 % bootstrap interval, and count, of the finite ones of values (n,)."""
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return [float("nan")] * 3 + [0]
-    chosen = np.random.default_rng(0).integers(0, len(values), (draws, len(values)))
-    low, high = np.quantile(values[chosen].mean(axis=1), [0.025, 0.975])
-    return [float(values.mean()), float(low), float(high), len(values)]
+    planted = truth(read_screen(REPOSITORY / "resources" / "demo" / "screen.yaml"), seed=config["seed"])
+    active = set(planted.loc[planted["active"], "compound"])
+    parts = []
+    for name in (*config["encoders"], "intensity"):
+        mine = profiles(folder, name, config)
+        parts += [treatments(mine, level, config=config).assign(encoder=name) for level in LEVELS]
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.assign(seed=config["seed"], active=frame["treatment"].isin(active))
 
 
 def figures(frame: pd.DataFrame) -> dict[str, object]:
@@ -255,28 +181,14 @@ def main() -> None:
             frame = measure(root, config, quick=quick, cores=arguments.cores)
             found |= show_curve(frame, configuration.resolve(config))
     steps = {f"steps.{name}": config["encoders"][name]["steps"] for name in ("simclr", "sslprofiler")}
-    rounded = {key: _rounded(value) for key, value in found.items()}
+    rounded = {key: rounded(value) for key, value in found.items()}
     print(json.dumps({"benchmark": "demo_learning", "quick": quick, "seeds": seeds} | steps | rounded))
-
-
-def _transferred(frame: pd.DataFrame, label: str) -> pd.DataFrame:
-    """Return the units (treatment, right or wrong) of the transfer of mechanisms between lines, in one fold."""
-    matrix = frame[tables.features(frame)].to_numpy(dtype=np.float64)
-    how = {"between": wells.LINE, "label": "mechanism", "labels": {"mechanism": label}, "neighbours": (1,)}
-    return transfer(*wells.in_order(matrix, frame), **how)[0].units[["cluster", "value"]]
 
 
 def _line(level: str, score: str, name: str, values: object, *, sign: str = "") -> str:
     mean, low, high, count = values
     ends = f"{low:{sign}.2f} to {high:{sign}.2f}"
     return f"{level:11}{score:19}{name:28}{mean:{sign}6.2f}  {ends:16}{count:3d}"
-
-
-def _rounded(value: object) -> object:
-    """Return the value with floats to four digits; what is not finite becomes null, for it is no JSON."""
-    if isinstance(value, list):
-        return [_rounded(each) for each in value]
-    return (round(value, 4) if np.isfinite(value) else None) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

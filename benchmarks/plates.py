@@ -33,12 +33,6 @@ def settings(encoders: Mapping[str, Mapping]) -> dict:
     return configuration.resolve(shipped | {"encoders": {name: dict(entry) for name, entry in encoders.items()}})
 
 
-def shipped(name: str) -> dict:
-    """Return an encoder of the shipped config, as written there."""
-    config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
-    return config["encoders"][name]
-
-
 def drawn(side: int, *, seed: int = 0, count: int = DRAWN) -> list[np.ndarray]:
     """Draw fields (C, side, side) uint16 of the demo screen's first plate, untreated."""
     screen = dataclasses.replace(read_screen(REPOSITORY / "resources" / "demo" / "screen.yaml"), field=side, faults=())

@@ -37,6 +37,7 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 import plates  # noqa: E402
 
 from wellspring import encoder  # noqa: E402
+from wellspring.config import presets  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
 from wellspring.train import run  # noqa: E402
 from wellspring.train.hardware import TooLarge  # noqa: E402
@@ -68,7 +69,7 @@ TIMES = (1, 4, 16)
 DEFAULT = {"kind": "sslprofiler"}  # 2 crops of 224 px and 8 of 96, as the defaults are
 # Network: entry, batches on a GPU, on a CPU, on a CPU in a quick run.
 DEVICE = {
-    "demo": (plates.shipped("sslprofiler"), (32, 64, 128, 256, 512), (16, 32, 64, 128), (16, 64)),
+    "demo": (presets()["demo.sslprofiler_tiles"], (32, 64, 128, 256, 512), (16, 32, 64, 128), (16, 64)),
     "vit_small": (DEFAULT | {"backbone": "vit_small_patch16_224"}, (16, 32, 64, 128, 256), (2, 4, 8), (2,)),
     "vit_base": (DEFAULT | {"backbone": "vit_base_patch16_224"}, (16, 32, 64, 128), (2, 4), (2,)),
 }

@@ -21,7 +21,8 @@ for dense bfloat16; of a CPU that of the largest of some products of square matr
     python benchmarks/train_rate.py [--quick] [--threads 2] [--seed 11] [--device cpu] [--only SETTING]
 
 In the JSON line `<setting>.<arm>` are steps a second, `<setting>.ratio` and `.augmentation` [median, least, most] of
-the rounds, `<setting>.section.<name>` shares of a step, and `utilisation.<net>.<compiled>.<figure>` those of (d).
+the rounds, `<setting>.section.<name>` shares of a step, and `utilisation.<net>.<plain or compiled>.<figure>` those of
+(d), null where they were not measured.
 """
 
 import argparse
@@ -48,6 +49,7 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 import plates  # noqa: E402
 
 from wellspring import encoder  # noqa: E402
+from wellspring.config import presets  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
 from wellspring.train import hardware, loop, losses, networks, reading, run, simclr, sslprofiler  # noqa: E402
 from wellspring.train.data import Batch, load  # noqa: E402
@@ -59,13 +61,14 @@ BASE = SMALL | {"backbone": "vit_base_patch16_224"}
 CELLS = {"kind": "simclr", "view": {"kind": "cell", "size": 96}, "backbone": "vit_small_patch16_224"}
 # Name: entry, edge of its packed crops (None for tiles), its batch on a GPU and on a CPU (None: the entry's own).
 SETTINGS = {
-    "demo_tiles": (plates.shipped("sslprofiler"), None, None, None),
-    "demo_cells": (plates.shipped("simclr"), 52, None, None),
-    "vit_small_tiles": (SMALL, None, 64, 4),
-    "vit_small_cells": (CELLS, 128, 256, 16),
+    "demo_tiles": (presets()["demo.sslprofiler_tiles"], None, None, None),
+    "demo_cells": (presets()["demo.simclr"], 52, None, None),
+    "vit_small_tiles": (SMALL, None, 64, 2),
+    "vit_small_cells": (CELLS, 128, 256, 8),
 }
-NETS = {"vit_small": (SMALL, 64, 4), "vit_base": (BASE, 64, 2)}
+NETS = {"vit_small": (SMALL, 64, 2), "vit_base": (BASE, 64, 2)}
 ARMS = ("bare", "store", "ready", "views")
+FIGURES = ("images_a_second", "tflop_a_step", "utilisation", "utilisation_bare")
 SIDE = 1080
 PEAK = {  # dense bfloat16 FLOP/s of the data sheets, by a part of the device's name; the first that fits
     "H100 PCIe": 756e12,
@@ -82,7 +85,7 @@ class Done(Exception):
 class Watch:
     """A hook of the loop that times steps behind the first `skip` for some seconds and then ends the run."""
 
-    def __init__(self, device: torch.device, *, skip: int, seconds: float, least: int = 4) -> None:
+    def __init__(self, device: torch.device, *, skip: int, seconds: float, least: int = 3) -> None:
         self.device, self.skip, self.seconds, self.least = device, skip, seconds, least
         self.count, self.began, self.taken = 0, 0.0, 0.0
 
@@ -179,7 +182,8 @@ class Trial:
     def rate(self, arm: str, *, seconds: float) -> float:
         """Return the steps a second of an arm."""
         # The loop reads ahead: what is timed begins when what was read during its first step is used up.
-        timer = Watch(self.device, skip=2 * reading.READERS + 2 if self.device.type == "cuda" else 4, seconds=seconds)
+        readers = min(max(torch.get_num_threads() // 2, 1), reading.READERS)
+        timer = Watch(self.device, skip=2 * readers + 2 if arm == "store" else 2, seconds=seconds)
         if arm == "bare":
             bare(self.objective(), self.batch(), self.settings, timer)
         else:
@@ -273,7 +277,7 @@ def compare(rounds: list[dict[str, float]]) -> dict[str, object]:
 def sections(trial: Trial, *, seconds: float) -> dict[str, float]:
     """Return the share of each section in a step of the whole loop."""
     known = Sections(trial.device)
-    timer = Watch(trial.device, skip=4, seconds=seconds)
+    timer = Watch(trial.device, skip=2, seconds=seconds)
 
     def hook(step: int) -> None:
         if step == timer.skip:
@@ -322,12 +326,8 @@ def utilisation(trial: Trial, most: float, *, seconds: float) -> dict[str, float
     """Return images a second of the whole loop, and its FLOP utilisation and that of the bare step."""
     count = flops_a_step(Trial(**vars_of(trial) | {"options": trial.options | {"compile": False}}))
     rate = {arm: trial.rate(arm, seconds=seconds) for arm in ("store", "bare")}
-    return {
-        "images_a_second": rate["store"] * trial.settings.batch,
-        "tflop_a_step": count / 1e12,
-        "utilisation": rate["store"] * count / most,
-        "utilisation_bare": rate["bare"] * count / most,
-    }
+    used = [rate[arm] * count / most for arm in ("store", "bare")]
+    return dict(zip(FIGURES, (rate["store"] * trial.settings.batch, count / 1e12, *used), strict=True))
 
 
 def vars_of(trial: Trial) -> dict[str, object]:
@@ -368,10 +368,32 @@ def show(found: Mapping[str, object], names: list[str]) -> None:
         )
 
 
+def chosen(only: str | None, *, big: bool) -> dict[str, dict]:
+    """Return the entries that are trained, with their batches for a GPU (`big`) or a CPU."""
+    known = {name: (entry, *batches) for name, (entry, _, *batches) in SETTINGS.items() if only in (None, name)}
+    known |= NETS if only in (None, "utilisation") else {}
+    found = {}
+    for name, (entry, *batches) in known.items():
+        batch = batches[0 if big else 1]
+        # Runs are ended by the clock, so their steps are never all made.
+        found[name] = entry | {"steps": 1_000_000} | ({} if batch is None else {"batch": batch})
+    return found
+
+
+def speeds(name: str, trial: Trial, *, rounds: int, seconds: float) -> dict[str, object]:
+    """Return the figures of a setting: its arms in turns, and the sections of its step."""
+    rates = []
+    for turn in range(rounds):
+        order = ARMS if turn % 2 else ARMS[::-1]
+        rates.append({arm: trial.rate(arm, seconds=seconds) for arm in order})
+    found = {f"{name}.{key}": value for key, value in compare(rates).items()}
+    return found | {f"{name}.section.{key}": value for key, value in sections(trial, seconds=seconds).items()}
+
+
 def main() -> None:
     """Measure, print the tables and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and fields, and no ViT-B/16 on a CPU")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds; on a CPU no compile and no ViT-B/16")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -381,63 +403,55 @@ def main() -> None:
     encoder.device()  # the switches of the stage
     device, quick = torch.device(arguments.device), arguments.quick
     big = device.type == "cuda"
-    rounds, seconds, count = (3, 2.0, 24) if quick else (7, 6.0, 96)
-    chosen = [name for name in SETTINGS if arguments.only in (None, name)]
-    entries = {name: dict(SETTINGS[name][0]) for name in chosen}
-    entries |= {name: dict(NETS[name][0]) for name in NETS if arguments.only in (None, "utilisation")}
-    for name, entry in entries.items():
-        batch = (SETTINGS[name][2:] if name in SETTINGS else NETS[name][1:])[0 if big else 1]
-        # Runs are ended by the clock, so their steps are never all made.
-        entry |= {"steps": 1_000_000} | ({} if batch is None else {"batch": batch})
-    config = plates.settings(entries)
+    config = plates.settings(chosen(arguments.only, big=big))
+    entries = config["encoders"]
     options = config["train"] | {"precision": "bfloat16" if big else "float32", "checkpoint_minutes": 1e6}
     found: dict[str, object] = {}
     names, before = [], plates.load()
     with tempfile.TemporaryDirectory() as temporary:
         folder, pool = Path(temporary), plates.drawn(SIDE, seed=arguments.seed)
-        paths: dict[object, Mapping] = {None: plates.fields(folder / "fields", pool, count)}
-        for size in {SETTINGS[name][1] for name in chosen} - {None}:
+        paths: dict[object, Mapping] = {None: plates.fields(folder / "fields", pool, 24 if quick else 96)}
+        for size in {SETTINGS[name][1] for name in SETTINGS if name in entries} - {None}:
             paths[size] = plates.crops(folder / f"crops{size}", pool, 2048 if quick else 8192, size=size)
         common = {"device": device, "seed": arguments.seed, "folder": folder}
-        for setting in chosen:
-            entry = config["encoders"][setting]
-            for name, source in sources(setting, entry, SETTINGS[setting][1], paths, options).items():
-                trial, rates = Trial(entry, source, options, **common), []
-                for turn in range(rounds):
-                    order = ARMS if turn % 2 else ARMS[::-1]
-                    rates.append({arm: trial.rate(arm, seconds=seconds) for arm in order})
-                found |= {f"{name}.{key}": value for key, value in compare(rates).items()}
-                found |= {f"{name}.section.{key}": value for key, value in sections(trial, seconds=seconds).items()}
+        for setting in [name for name in SETTINGS if name in entries]:
+            fast = big or setting.startswith("demo")
+            rounds, seconds = (7, 6.0) if not quick else (3, 2.0) if fast else (2, 1.0)
+            for name, source in sources(setting, entries[setting], SETTINGS[setting][1], paths, options).items():
+                trial = Trial(entries[setting], source, options, **common)
+                found |= speeds(name, trial, rounds=rounds, seconds=seconds)
                 names.append(name)
         show(found, names)
-        if arguments.only in (None, "utilisation"):
+        if "vit_base" in entries:
             most, origin = peak(device)
+            found["peak_tflops"] = most / 1e12
             print(f"\nbfloat16, peak {most / 1e12:.2f} TFLOP/s ({origin})")
             print(
                 f"{'network':12}{'compiled':>9}{'batch':>6}{'images/s':>10}{'TFLOP/step':>11}{'utilisation':>12}{'bare':>7}"
             )
-            found["peak_tflops"] = most / 1e12
-            for name in [name for name in NETS if big or not quick or name == "vit_small"]:
-                entry = config["encoders"][name]
-                source = next(iter(sources(name, entry, None, paths, options).values()))
-                for compiled in (False, True):
-                    further = options | {"precision": "bfloat16", "compile": compiled}
-                    trial = Trial(entry, source, further, **common)
-                    row = utilisation(trial, most, seconds=seconds)
-                    found |= {
-                        f"utilisation.{name}.{'compiled' if compiled else 'plain'}.{k}": v for k, v in row.items()
-                    }
+            for name, compiled in [(name, compiled) for name in NETS for compiled in (False, True)]:
+                further = options | {"precision": "bfloat16", "compile": compiled}
+                source = next(iter(sources(name, entries[name], None, paths, options).values()))
+                trial, row = Trial(entries[name], source, further, **common), dict.fromkeys(FIGURES)
+                if big or not quick or (name, compiled) == ("vit_small", False):
+                    row = utilisation(trial, most, seconds=2.0 if quick else 6.0)
                     print(
                         f"{name:12}{compiled!s:>9}{trial.settings.batch:6d}{row['images_a_second']:10.1f}"
-                        f"{row['tflop_a_step']:11.3f}{row['utilisation']:12.3f}{row['utilisation_bare']:7.3f}"
+                        f"{row['tflop_a_step']:11.3f}{row['utilisation']:12.3f}{row['utilisation_bare']:7.3f}",
+                        flush=True,
                     )
+                found |= {f"utilisation.{name}.{'compiled' if compiled else 'plain'}.{k}": v for k, v in row.items()}
     known = {"device": plates.device_name(device), "threads": arguments.threads, "precision": options["precision"]}
     print("\n" + ", ".join(map(str, known.values())) + f"; {before}, at the end {plates.load()}")
-    rounded = {
-        key: [round(each, 4) for each in value] if isinstance(value, list) else round(value, 4)
-        for key, value in found.items()
-    }
+    rounded = {key: _rounded(value) for key, value in found.items()}
     print(json.dumps({"benchmark": "train_rate", "quick": quick, "seed": arguments.seed} | known | rounded))
+
+
+def _rounded(value: object) -> object:
+    """Return the value with floats to four digits; a figure that was not measured stays null."""
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def test_configs_are_valid_and_twins_differ_in_steps_alone(benchmark, quick, cur
     assert config["seed"] == 11
     entries = config["encoders"]
     assert set(benchmark.ENCODERS) - {"intensity"} <= set(entries)
-    for trained, untrained in (("simclr", "random"), ("sslprofiler", "random_tiles")):
+    for trained, untrained in (("simclr", "random"), ("sslprofiler", "random_ssl")):
         assert entries[trained]["steps"] > entries[untrained]["steps"] == 0
         differing = {key for key in entries[trained] if entries[trained][key] != entries[untrained].get(key)}
         assert differing == {"steps"}

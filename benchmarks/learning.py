@@ -1,0 +1,134 @@
+"""What the benchmarks of learning share: runs of the workflow, scores by treatment, paired differences and intervals.
+
+A screen's folder flows in, one row a treatment, score and encoder flows out. Levels are judged as rule evaluate does:
+two folds of the negative controls, each aligned by the other.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
+
+from wellspring import tables  # noqa: E402
+from wellspring.evaluate import wells  # noqa: E402
+from wellspring.evaluate.levels import aligned_folds, folds, join  # noqa: E402
+from wellspring.evaluate.run import judge  # noqa: E402
+from wellspring.evaluate.transfer import transfer  # noqa: E402
+
+SCORES = ("activity", "retrieved", "consistency", "transfer")
+NUISANCE = ("nuisance.plate", "nuisance.batch", "nuisance.edge")
+TRANSFER = "transfer.cell_line.mechanism.k1"
+METRIC = {"activity": "activity", "retrieved": "activity.retrieved", "consistency": "consistency", "transfer": TRANSFER}
+
+
+def run(folder: Path, config: dict, targets: Sequence[str], *, cores: int, sheet: Path | None = None) -> None:
+    """Run the workflow in `folder` up to `targets`; what is finished there stays.
+
+    `sheet` is copied to its config; None leaves the one that is there. Raises RuntimeError, with the name of its log,
+    where the workflow fails.
+    """
+    (folder / "config").mkdir(parents=True, exist_ok=True)
+    path = folder / "config" / "config.yaml"
+    text = yaml.safe_dump(config, sort_keys=False)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+    if sheet is not None:
+        shutil.copy(sheet, folder / "config" / "plates.tsv")
+    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "-d", str(folder)]
+    command += ["--cores", str(cores), "--rerun-incomplete", "--nolock", "--quiet", "rules", "progress"]
+    with (folder / "snakemake.log").open("w", encoding="utf-8") as log:
+        code = subprocess.run([*command, "--", *targets], stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+    if code:
+        raise RuntimeError(f"{folder.name}: expected the workflow to end with 0, found {code}; see {log.name}")
+
+
+def normalised(folder: Path, encoder: str) -> pd.DataFrame:
+    """Return the normalised profiles of the plates that are kept, joined."""
+    names = pd.read_csv(folder / "config" / "plates.tsv", sep="\t")["plate"]
+    paths = [folder / "results" / "profile" / encoder / f"{name}.normalised.parquet" for name in names]
+    return join([tables.read(path) for path in paths if tables.verdict(path).keep])
+
+
+def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.DataFrame:
+    """Return a row a score and treatment of one level: score, treatment, value, chance.
+
+    Nuisance scores, over negative controls, have a row each with the treatment left empty.
+
+    Parameters
+    ----------
+    profiles
+        Normalised profiles of a screen, joined.
+    level
+        `normalised`, or `aligned`: fitted anew in each fold by the section `fit` of the config.
+    config
+        Resolved.
+    """
+    seed, label = config["seed"], config["evaluate"]["label"]
+    if level == "aligned":
+        frames = aligned_folds(profiles, seed=seed, options=config["fit"])
+    else:
+        frames = folds(profiles, seed=seed)
+    options = config["evaluate"] | {"permutations": 0, "bootstrap": 0}
+    items, summary = judge(*frames, level=level, options=options, seed=seed)
+    activity = items[(items["Metadata_Metric"] == "activity") & items["Metadata_Item"].ne("")]
+    compound = activity["Metadata_Item"].str.rsplit("@", n=1).str[0]
+    called = (activity["q"] < config["evaluate"]["threshold"]).where(activity["q"].notna()).astype(float)
+    consistency = items[items["Metadata_Metric"] == "consistency"]
+    units = pd.concat([_transferred(frame, label) for frame in frames]).groupby("cluster")["value"].mean()
+    found = {
+        "activity": pd.Series(activity["value"].to_numpy(), compound),
+        "retrieved": pd.Series(called.to_numpy(), compound),
+        "consistency": consistency.set_index("Metadata_Item")["value"],
+        "transfer": units,
+    }
+    summary = summary.set_index("Metadata_Metric")
+    parts = [
+        pd.DataFrame({"score": score, "treatment": values.index, "value": values.to_numpy(dtype=float)}).assign(
+            chance=float(summary["chance"].get(METRIC[score], np.nan))
+        )
+        for score, values in found.items()
+    ]
+    for name in NUISANCE:
+        if name in summary.index:
+            row = {"score": name, "treatment": "", "value": float(summary.loc[name, "value"])}
+            parts.append(pd.DataFrame([row | {"chance": float(summary.loc[name, "chance"])}]))
+    return pd.concat(parts, ignore_index=True).assign(level=level)
+
+
+def wide(frame: pd.DataFrame, level: str, score: str, *, active: bool = True) -> pd.DataFrame:
+    """Return a row a seed and treatment and a column an encoder."""
+    chosen = frame[(frame["level"] == level) & (frame["score"] == score) & (frame["active"] == active)]
+    return chosen.pivot(index=["seed", "treatment"], columns="encoder", values="value")
+
+
+def interval(values: np.ndarray, *, draws: int = 10_000) -> list[float]:
+    """Return mean, low and high end of its 95 % bootstrap interval, and count, of the finite ones of values (n,)."""
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return [float("nan")] * 3 + [0]
+    chosen = np.random.default_rng(0).integers(0, len(values), (draws, len(values)))
+    low, high = np.quantile(values[chosen].mean(axis=1), [0.025, 0.975])
+    return [float(values.mean()), float(low), float(high), len(values)]
+
+
+def rounded(value: object) -> object:
+    """Return the value with floats to four digits; what is not finite becomes null, for it is no JSON."""
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return (round(value, 4) if np.isfinite(value) else None) if isinstance(value, float) else value
+
+
+def _transferred(frame: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Return the units (treatment, right or wrong) of the transfer of mechanisms between lines, in one fold."""
+    matrix = frame[tables.features(frame)].to_numpy(dtype=np.float64)
+    how = {"between": wells.LINE, "label": "mechanism", "labels": {"mechanism": label}, "neighbours": (1,)}
+    return transfer(*wells.in_order(matrix, frame), **how)[0].units[["cluster", "value"]]
