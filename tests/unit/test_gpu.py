@@ -1,5 +1,7 @@
 """The same config on a GPU: it trains there, and its vectors are those of the CPU."""
 
+import copy
+import dataclasses
 import json
 import os
 import signal
@@ -14,10 +16,11 @@ import torch
 import blobs
 import jobs
 from wellspring import embed, encoder, store, tables
-from wellspring.pixels import pixels
+from wellspring.pixels import Pixels, pixels, prepare
 from wellspring.train import run
 from wellspring.train.checkpoint import Interrupted
 from wellspring.train.hardware import TooLarge
+from wellspring.train.settings import resolve
 
 CHANNELS = ["DNA", "RNA"]
 pytestmark = [
@@ -120,3 +123,72 @@ def test_two_gpus_train_together(tmp_path, compiled):
     assert done.returncode == 0
     assert np.isfinite(tables.read(tmp_path / "history.parquet")["loss"]).all()
     assert set(encoder.load(tmp_path / "encoder.safetensors", tmp_path / "encoder.json").card["trained_on"]["plates"])
+
+
+def embedded(network: torch.nn.Module, paths: dict, *, kind: str = "tile", device: str, **over) -> np.ndarray:
+    card = {"kind": "timm", "channels": CHANNELS, "input_size": 24}
+    card["view"] = {"kind": kind, "size": 24, "window": None}
+    scales = pixels(tables.read(paths["intensity"]), CHANNELS)
+    options = {"cells": pd.read_parquet(paths["cells"]), "device": torch.device(device), "dtype": "float32"} | over
+    return embed.embed(encoder.Encoder(network, card), store.open_plate(paths["images"]), scales, **options)[1]
+
+
+NETWORKS = {
+    "vit": ("vit_tiny_patch16_224", {"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8}),
+    "resnet": ("resnet10t", {}),
+}
+WAYS = {
+    "pooled": {},
+    "tokens": {"tokens": "class_and_patches", "layers": 2},
+    "field": {"field": "joined"},
+    "cells": {"kind": "cell"},
+    "batches": {"batch": 5},
+}
+
+
+@pytest.mark.parametrize("stem", ["widened", "channelwise"])
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("way", WAYS)
+def test_vectors_of_a_gpu_are_those_of_the_cpu(tmp_path, name, stem, way):
+    backbone, options = NETWORKS[name]
+    network = encoder.build(backbone, channels=2, size=24, options=options, stem=stem).eval()
+    paths = blobs.plate(tmp_path, channels=CHANNELS)
+    expected = embedded(network, paths, device="cpu", **WAYS[way])
+    found = embedded(network.to(memory_format=torch.channels_last), paths, device="cuda", **WAYS[way])
+    np.testing.assert_allclose(found, expected, atol=2e-3, rtol=1e-2)
+
+
+def test_vectors_in_bfloat16_point_where_those_of_float32_do(tmp_path):
+    network = encoder.build(NETWORKS["vit"][0], channels=2, size=24, options=NETWORKS["vit"][1]).eval()
+    paths = blobs.plate(tmp_path, channels=CHANNELS)
+    whole, half = (embedded(network, paths, device="cuda", precision=each) for each in ("float32", "bfloat16"))
+    cosine = (whole * half).sum(1) / np.linalg.norm(whole, axis=1) / np.linalg.norm(half, axis=1)
+    assert cosine.min() > 0.99
+
+
+def test_pixels_are_prepared_on_a_gpu_as_on_the_cpu():
+    rng = np.random.default_rng(0)
+    raw = torch.from_numpy(rng.integers(0, 2**16, (3, 2, 9, 7)).astype(np.uint16))
+    scales = Pixels(*(np.array(pair, dtype=np.float32) for pair in ((100, 7), (40000, 7), (0.2, 0.1), (0.1, 0.0))))
+    torch.testing.assert_close(prepare(raw.to("cuda"), scales).cpu(), prepare(raw, scales), atol=1e-4, rtol=1e-5)
+
+
+def test_channels_last_is_kept_and_changes_nothing():
+    settings = dataclasses.replace(resolve(blobs.entry(), seed=1), backbone="resnet10t", backbone_options={})
+    network = run.build(settings, channels=2).eval().to("cuda")
+    kernels = [value for value in network.parameters() if value.ndim == 4 and value.shape[1] > 1]
+    assert kernels and all(value.is_contiguous(memory_format=torch.channels_last) for value in kernels)
+    images = torch.randn(4, 2, 24, 24, device="cuda")
+    plain = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), plain(images), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["simclr", "sslprofiler"])
+def test_a_step_in_bfloat16_is_near_one_in_float32(tmp_path, kind):
+    view = {"kind": "cell", "size": 24} if kind == "simclr" else {"kind": "tile", "size": 32}
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        _, _, rows = train(tmp_path / precision, entry=blobs.entry(kind=kind, view=view, steps=2), precision=precision)
+        losses[precision] = rows["loss"].to_numpy()
+    np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=5e-2)
