@@ -1,6 +1,7 @@
 """Parts of the report: verdicts, names, numbers, metric rows, wells on a plate, pictures, the map."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from report_screen import MADE
 
 from wellspring import tables
-from wellspring.report import charts, metrics, naming, palette, pictures, plates, scatter, svg, verdict
+from wellspring.report import charts, metrics, naming, palette, pictures, plates, scatter, svg, training, verdict
 from wellspring.tables import Verdict
 
 BAD = Verdict().because("too few controls: 1 of 4").because("half of the images are blank")
@@ -173,3 +174,18 @@ def test_charts_escape_their_names():
     )
     drawn += charts.doses({"e": [(0.0, 0.1, hostile), (1.0, 0.5, hostile)]}, series=["e"], title=hostile)
     assert "<script" not in drawn and '""' not in drawn
+
+
+def test_reasons_of_dropped_features_are_counted_by_kind():
+    """Of hand-made features thousands are dropped, each with the name of its partner in the reason."""
+    reasons = ["", "correlated with Cells_a (r 0.95, allowed 0.9)", "correlated with Nuclei_b (r 0.99, allowed 0.9)"]
+    reasons += ["near constant: one value in 23 of 24 wells", "not finite in 3 of 24 wells", "no spread in the controls"]
+    frame = pd.DataFrame({"Metadata_Kept": [not reason for reason in reasons], "Metadata_Reason": reasons})
+    (found,) = training.features(SimpleNamespace(encoders=("classical", "other"), features={"classical": frame}))
+    assert (found["encoder"], found["kept"], found["total"]) == ("classical", 1, 6)
+    assert dict(found["reasons"]) == {
+        "correlated with another": 2,
+        "near constant": 1,
+        "not finite in too many wells": 1,
+        "no spread in the controls": 1,
+    }
