@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from wellspring import store
 from wellspring.intensity import scale
@@ -57,7 +58,7 @@ class Cells:
                 raise ValueError(f"{path}: expected crops (N, {len(scales.low)}, Y, X), found {array.shape}")
             if min(array.shape[2:]) < least:
                 raise ValueError(f"{path}: expected crops of {least} px (view.size) or more, found {array.shape[2:]}")
-        self.frame = pd.concat(rows, ignore_index=True)
+        self.frame = _joined(rows)
         self.plate = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
         self.well, self.site = _codes(self.frame)
         self.row = self.frame["Metadata_Row"].to_numpy()
@@ -199,7 +200,20 @@ class Fields:
         return part if channels == self.channels else part[[self.channels.index(name) for name in channels]]
 
 
+def _joined(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join tables; strings become categories, since as objects those of millions of cells take gigabytes."""
+    columns = {}
+    for name in rows[0]:
+        parts = [each[name] for each in rows]
+        if parts[0].dtype == object:
+            columns[name] = union_categoricals([part.astype("category") for part in parts], sort_categories=True)
+        else:
+            columns[name] = np.concatenate([part.to_numpy() for part in parts])
+    return pd.DataFrame(columns)
+
+
 def _codes(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Codes of well and site that are unique over the screen, (N,) int64 each."""
     well = ["Metadata_Plate", "Metadata_Well"]
-    return tuple(frame.groupby(key, sort=True).ngroup().to_numpy(np.int64) for key in (well, [*well, "Metadata_Site"]))
+    keys = well, [*well, "Metadata_Site"]
+    return tuple(frame.groupby(key, sort=True, observed=True).ngroup().to_numpy(np.int64) for key in keys)
