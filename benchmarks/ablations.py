@@ -32,7 +32,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from learning import NUISANCE, REPOSITORY, SCORES, interval, normalised, rounded, run, treatments, wide  # noqa: E402
+from learning import NUISANCE, REPOSITORY, SCORES, interval, normalised, profiles_of, rounded, run, treatments, wide  # noqa: E402
 
 from wellspring import config as configuration  # noqa: E402
 from wellspring import tables  # noqa: E402
@@ -124,8 +124,8 @@ def arms(steps: int) -> dict[str, dict]:
 
 
 def curve(steps: int) -> dict[str, dict]:
-    """Return the base with fewer and more steps, each with its own schedules; run on the first seed alone."""
-    return {f"ssl_{count}": {"like": "ssl", "steps": count} for count in (steps // 4, steps // 2, 2 * steps)}
+    """Return the base with more steps, each with schedules of its own; run on the first seed alone."""
+    return {f"ssl_{count}": {"like": "ssl", "steps": count} for count in (2 * steps, 4 * steps)}
 
 
 # What stands beside what.
@@ -194,7 +194,7 @@ def measure(root: Path, seed: int, *, steps: int, chosen: Sequence[str], cores: 
     folder = root / f"seed_{seed}_{steps}"
     simulate(folder, seed=seed)
     config = settings(seed, steps=steps, chosen=chosen)
-    run(folder, config, [f"results/align/{name}.parquet" for name in chosen], cores=cores)
+    run(folder, config, profiles_of(chosen, screen().plates), cores=cores)
     config = configuration.resolve(config)
     planted = truth(screen(), seed=seed)
     active = set(planted.loc[planted["active"], "compound"])

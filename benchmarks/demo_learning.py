@@ -31,7 +31,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from learning import REPOSITORY, SCORES, interval, normalised, rounded, run, treatments, wide  # noqa: E402
+from learning import REPOSITORY, SCORES, interval, normalised, profiles_of, rounded, run, treatments, wide  # noqa: E402
 
 from wellspring import config as configuration  # noqa: E402
 from wellspring import store, tables  # noqa: E402
@@ -92,8 +92,9 @@ def profiles(folder: Path, encoder: str, config: Mapping) -> pd.DataFrame:
 def measure(root: Path, config: dict, *, quick: bool, cores: int) -> pd.DataFrame:
     """Run one screen in its folder under `root` and return `treatments` of its encoders and of mean intensities."""
     folder = root / f"{'quick' if quick else 'seed'}_{config['seed']}"
-    targets = [f"results/align/{name}.parquet" for name in config["encoders"]]
-    run(folder, config, targets, cores=cores, sheet=REPOSITORY / "config" / "plates.tsv")
+    sheet = REPOSITORY / "config" / "plates.tsv"
+    targets = profiles_of(config["encoders"], pd.read_csv(sheet, sep="\t")["plate"])
+    run(folder, config, targets, cores=cores, sheet=sheet)
     config = configuration.resolve(config)
     planted = truth(read_screen(REPOSITORY / "resources" / "demo" / "screen.yaml"), seed=config["seed"])
     active = set(planted.loc[planted["active"], "compound"])

@@ -7,7 +7,7 @@ two folds of the negative controls, each aligned by the other.
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,12 @@ def run(folder: Path, config: dict, targets: Sequence[str], *, cores: int, sheet
         code = subprocess.run([*command, "--", *targets], stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if code:
         raise RuntimeError(f"{folder.name}: expected the workflow to end with 0, found {code}; see {log.name}")
+
+
+def profiles_of(encoders: Iterable[str], plates: Iterable[str]) -> list[str]:
+    """Return the files that `normalised` reads, as targets of `run`."""
+    plates = list(plates)
+    return [f"results/profile/{name}/{plate}.normalised.parquet" for name in encoders for plate in plates]
 
 
 def normalised(folder: Path, encoder: str) -> pd.DataFrame:
