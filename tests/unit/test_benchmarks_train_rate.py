@@ -1,5 +1,6 @@
 """The pure parts of the benchmark of training's rate: operations counted, ratios by round, sections that add up."""
 
+import json
 import time
 
 import benchmarks_of
@@ -97,11 +98,47 @@ def test_a_known_gpu_has_the_peak_of_its_data_sheet(benchmark, monkeypatch):
     assert benchmark.peak(torch.device("cuda"))[0] == 989e12
 
 
-def test_entries_are_valid(benchmark):
-    entries = {name: dict(setting[0]) for name, setting in benchmark.SETTINGS.items()}
-    entries |= {f"{name}_net": dict(setting[0]) for name, setting in benchmark.NETS.items()}
-    resolved = benchmark.plates.settings(entries)["encoders"]
-    assert resolved["vit_base_net"]["backbone"] == "vit_base_patch16_224"
+@pytest.mark.parametrize("big", [True, False])
+def test_entries_are_valid(benchmark, big):
+    chosen = benchmark.chosen(None, big=big)
+    assert set(chosen) == set(benchmark.SETTINGS) | set(benchmark.NETS)
+    resolved = benchmark.plates.settings(chosen)["encoders"]
+    assert resolved["vit_base"]["backbone"] == "vit_base_patch16_224"
+    assert resolved["vit_small_tiles"]["batch"] == (64 if big else 2)
     for name, (_, crop, *_) in benchmark.SETTINGS.items():
         assert (crop is None) == (resolved[name]["view"]["kind"] == "tile")
         assert crop is None or crop >= resolved[name]["view"]["size"]
+    assert set(benchmark.chosen("utilisation", big=big)) == set(benchmark.NETS)
+
+
+@pytest.mark.slow
+def test_it_measures_tiny_networks(benchmark, monkeypatch, capsys):
+    small = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 8}
+    net = {"backbone": "vit_tiny_patch16_224", "backbone_options": small}
+    crops = {"global_size": 24, "local_size": 16, "local_count": 2, "prototypes": 16, "hidden": 32, "bottleneck": 8}
+    tiles = {"kind": "sslprofiler", "view": {"kind": "tile", "size": 32}, "distillation": crops} | net
+    cells = {"kind": "simclr", "view": {"kind": "cell", "size": 16}} | net
+    settings = {"demo_tiles": (tiles, None, 4, 4), "demo_cells": (cells, 24, 4, 4)}
+    for name, value in {
+        "SIDE": 64,
+        "SETTINGS": settings,
+        "NETS": {"vit_small": (tiles, 4, 4), "vit_base": (tiles, 4, 4)},
+    }.items():
+        monkeypatch.setattr(benchmark, name, value)
+    speeds = benchmark.speeds
+    monkeypatch.setattr(benchmark, "speeds", lambda name, trial, **_: speeds(name, trial, rounds=1, seconds=0.01))
+    monkeypatch.setattr("sys.argv", ["train_rate.py", "--quick", "--device", "cpu", "--threads", "1"])
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()
+    figures = json.loads(lines[-1])
+    for name in ("demo_tiles.cached", "demo_tiles.stored", "demo_cells"):
+        ratio, least, most = figures[f"{name}.ratio"]
+        assert 0 < least <= ratio <= most
+        sections = {key: value for key, value in figures.items() if key.startswith(f"{name}.section.")}
+        assert sum(sections.values()) == pytest.approx(1, abs=0.01)
+        parts = {"augmentation", "student_forward", "backward", "optimiser", "losses", "wait_for_batch", "rest", "ema"}
+        assert {key.rsplit(".", 1)[1] for key in sections} == parts | (
+            {"teacher_forward"} if "tiles" in name else set()
+        )
+    assert 0 < figures["utilisation.vit_small.plain.utilisation"] < 1
+    assert figures["utilisation.vit_base.compiled.images_a_second"] is None
