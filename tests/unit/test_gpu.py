@@ -170,7 +170,9 @@ def test_pixels_are_prepared_on_a_gpu_as_on_the_cpu():
     rng = np.random.default_rng(0)
     raw = torch.from_numpy(rng.integers(0, 2**16, (3, 2, 9, 7)).astype(np.uint16))
     scales = Pixels(*(np.array(pair, dtype=np.float32) for pair in ((100, 7), (40000, 7), (0.2, 0.1), (0.1, 0.0))))
-    torch.testing.assert_close(prepare(raw.to("cuda"), scales).cpu(), prepare(raw, scales), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(
+        prepare(raw.to("cuda").float(), scales).cpu(), prepare(raw.float(), scales), atol=1e-4, rtol=1e-5
+    )
 
 
 def test_channels_last_is_kept_and_changes_nothing():

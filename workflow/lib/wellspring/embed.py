@@ -6,6 +6,7 @@ memory.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -121,9 +122,11 @@ def stream(
             plate, encoder.channels, stride=step, stain=stain, above=above, least=least_foreground, **pick
         )
 
-    def ready(raw: Tensor) -> Tensor:
+    sent = _Sender(device)
+
+    def ready(arrays: list[np.ndarray]) -> Tensor:
         """Turn corrected pixels (n, C, H, W) into the network's input (n, C, size, size)."""
-        images = prepare(raw, pixels)
+        images = prepare(sent(arrays), pixels)
         images = images if window is None else images.mul_(window)
         if images.shape[2:] == (size, size):
             return images
@@ -136,10 +139,10 @@ def stream(
     @torch.inference_mode()
     def vectors(together: list[fields.Part]) -> Tensor:
         """Encode the views of a batch: (views, D)."""
-        found = encode(ready(_sent([part.pixels for part in together], device)))
+        found = encode(ready([part.pixels for part in together]))
         if field == "none":
             return found
-        whole = encode(torch.cat([ready(_sent([part.field[None]], device)) for part in together]))
+        whole = encode(torch.cat([ready([part.field[None]]).clone() for part in together]))
         counts = torch.tensor([len(part.numbers) for part in together], device=device)
         blocks = found, whole.repeat_interleave(counts, dim=0)
         return torch.cat([normalize(block, dim=1) if tokens == "pooled" else block for block in blocks], dim=1)
@@ -196,17 +199,30 @@ def _rows(plate: str, parts: list[fields.Part]) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(COLUMNS, values, strict=True))).astype(COLUMNS)
 
 
-def _sent(arrays: list[np.ndarray], device: torch.device) -> Tensor:
-    """Join arrays (n, C, H, W) uint16 and send them to the device; from pinned memory to a GPU, without waiting."""
-    if device.type == "cpu" and len(arrays) == 1:
-        return torch.from_numpy(arrays[0])
-    shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
-    joined = torch.empty(shape, dtype=torch.uint16, pin_memory=device.type == "cuda")
-    start = 0
-    for array in arrays:
-        joined[start : start + len(array)].copy_(torch.from_numpy(array))
-        start += len(array)
-    return joined.to(device, non_blocking=True)
+class _Sender:
+    """Joins arrays (n, C, H, W) uint16 on the device, as float32.
+
+    To a GPU they go as they are, from pinned memory, without waiting. On a CPU they are converted into memory that is
+    kept, and overwritten by the next call, since memory that is touched for the first time costs more than the copy.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._kept = torch.empty(0)
+
+    def __call__(self, arrays: list[np.ndarray]) -> Tensor:
+        shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
+        if self.device.type == "cpu":
+            if self._kept.numel() < math.prod(shape):
+                self._kept = torch.empty(math.prod(shape))
+            joined = self._kept[: math.prod(shape)].view(shape)
+        else:
+            joined = torch.empty(shape, dtype=torch.uint16, pin_memory=self.device.type == "cuda")
+        start = 0
+        for array in arrays:
+            joined[start : start + len(array)].copy_(torch.from_numpy(array))
+            start += len(array)
+        return joined.to(self.device, non_blocking=True).float()  # converted there, so that half as much is sent
 
 
 def _readers(device: torch.device) -> int:

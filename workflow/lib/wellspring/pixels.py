@@ -66,20 +66,20 @@ def standardise(scaled: "Tensor", mean: "Tensor", std: "Tensor") -> "Tensor":
     return (scaled - mean[:, :, None, None]) / std.clamp_min(LEAST_STD)[:, :, None, None]
 
 
-def prepare(raw: "Tensor", scales: Pixels) -> "Tensor":
-    """Turn corrected pixels into a network's input, on the device of the pixels.
+def prepare(counts: "Tensor", scales: Pixels) -> "Tensor":
+    """Turn corrected pixels into a network's input, in place and on their device.
 
     Parameters
     ----------
-    raw
-        (N, C, H, W) uint16, all of one plate.
+    counts
+        (N, C, H, W) float32, all of one plate; changed.
     scales
         Of that plate, in the order of the channels.
 
     Returns
     -------
     Tensor
-        (N, C, H, W) float32: `intensity.scale` and `standardise` in five passes over one array.
+        `counts`, as `intensity.scale` and `standardise` would make it: new memory would cost more than the arithmetic.
     """
     import torch
 
@@ -87,9 +87,9 @@ def prepare(raw: "Tensor", scales: Pixels) -> "Tensor":
     factor = np.where(span > 0, 1 / np.where(span > 0, span, 1), 0)
     terms = (scales.low, factor, scales.mean, 1 / np.maximum(scales.std, LEAST_STD))
     low, factor, mean, narrow = (
-        torch.from_numpy(term.astype(np.float32)).to(raw.device)[None, :, None, None] for term in terms
+        torch.from_numpy(term.astype(np.float32)).to(counts.device)[None, :, None, None] for term in terms
     )
-    return raw.float().sub_(low).mul_(factor).clamp_(0, 1).sub_(mean).mul_(narrow)
+    return counts.sub_(low).mul_(factor).clamp_(0, 1).sub_(mean).mul_(narrow)
 
 
 def foreground_level(plate: PlateImages, *, stain: str) -> float:

@@ -1,0 +1,193 @@
+"""How fast a plate is embedded, beside the bare network, and how much memory it takes.
+
+Claim: embedding from a stored plate runs at .90 or more of the rate of the timm network alone, fed with tensors that
+lie on the device already; and the host's memory does not grow with the number of views. A lower ratio, or more memory
+for four times the views, refutes it. Measured is all that rule `embed` does once its modules are loaded: reading and
+decoding OME-Zarr, foreground, cutting, scaling, the network, and writing the table. Both sides have the same batch, the
+same kind of arithmetic and the same threads, take turns in one process, and the ratio is the median of the turns'. The
+ratio of processor time beside it says what is left on a machine without idle cores, and holds beside other jobs too.
+
+    python benchmarks/embed_rate.py [--quick] [--threads 2] [--seed 11] [--device cpu]
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the workflow
+
+import numpy as np
+import pandas as pd
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmarks")]
+
+import plates  # noqa: E402
+
+from wellspring import embed, encoder, pixels, store, tables, vectors  # noqa: E402
+from wellspring.simulate.traits import CHANNELS  # noqa: E402
+
+TINY = {"embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 8}
+DENSITY = 40 / 400**2  # cells a pixel, as on the demo screen
+GPU_BATCH = 256
+# Views of a card (edge in px), its network, the fields' edge; how many fields on a CPU, in a quick run, on a GPU; and
+# the batch on a CPU, by which a plate of so few views is several batches as a real one is.
+SETTINGS = {
+    "vit_small.tiles": ("tile", 224, "vit_small_patch16_224", {}, 1080, (6, 2, 240), 16),
+    "vit_small.cells": ("cell", 96, "vit_small_patch16_224", {}, 400, (4, 1, 500), 16),
+    "demo_tiny.tiles": ("tile", 64, "vit_tiny_patch16_224", TINY, 400, (160, 48, 960), 256),
+    "demo_tiny.cells": ("cell", 40, "vit_tiny_patch16_224", TINY, 400, (160, 48, 960), 256),
+}
+
+
+def known(kind: str, size: int, backbone: str, options: Mapping[str, object]) -> encoder.Encoder:
+    """Build an untrained encoder with its card; cells of ViT-S/16 are resized to the 224 px it takes in."""
+    taken = 224 if backbone.startswith("vit_small") else size
+    card = {"kind": "timm", "channels": list(CHANNELS), "input_size": taken}
+    card["view"] = {"kind": kind, "size": size, "window": None}
+    network = encoder.build(backbone, channels=len(CHANNELS), size=taken, options=options)
+    return encoder.Encoder(network.eval().requires_grad_(False), card)
+
+
+def cells_of(plate: store.PlateImages, *, seed: int) -> pd.DataFrame:
+    """Return a table `cells` with cells anywhere in the fields, as many as on the demo screen."""
+    side = plate.shape[-1]
+    count = round(DENSITY * side**2)
+    parts = []
+    for number, (well, site) in enumerate(plate.fields):
+        centres = np.random.default_rng([seed, number]).uniform(0, side - 1, (count, 2))
+        part = pd.DataFrame(centres, columns=["Metadata_Center_Y", "Metadata_Center_X"])
+        parts.append(part.assign(Metadata_Well=well, Metadata_Site=site, Metadata_Cell=np.arange(count) + 1))
+    return pd.concat(parts, ignore_index=True).assign(Metadata_Flags="")
+
+
+def stage(
+    network: encoder.Encoder, paths: Mapping[str, list[Path]], cells: pd.DataFrame | None, out: Path, **options
+) -> int:
+    """Do what the script of rule `embed` does; return the number of views."""
+    scales = pixels.pixels(tables.read(paths["intensity"][0]), network.channels)
+    plate = store.open_plate(paths["images"][0])
+    parts = embed.stream(network, plate, scales, cells=cells, **options)
+    return vectors.write_parts(parts, out, table="embed", provenance={})
+
+
+def bare(network: encoder.Encoder, views: int, *, device: torch.device, precision: str, batch: int) -> None:
+    """Run the network alone on as many images, which are on the device."""
+    size = network.card["input_size"]
+    images = torch.randn(min(batch, views), len(CHANNELS), size, size, device=device)
+    model = network.network.to(device)
+    with torch.inference_mode(), encoder.precise(device, precision):
+        for start in range(0, views, batch):
+            model(images[: views - start])
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def rates(
+    network: encoder.Encoder, paths: Mapping[str, list[Path]], folder: Path, *, repeats: int, seed: int, **options
+) -> dict[str, float]:
+    """Measure both sides in turns: images a second of each, the median ratio and its extremes."""
+    plate = store.open_plate(paths["images"][0])
+    cells = cells_of(plate, seed=seed) if network.card["view"]["kind"] == "cell" else None
+    views = stage(network, paths, cells, folder / "embed.parquet", **options)  # the first turn warms up, uncounted
+    bare(network, views, **options)
+    seconds: dict[str, list[float]] = {"embed": [], "bare": []}
+    processor: dict[str, list[float]] = {"embed": [], "bare": []}
+    for turn in range(repeats):
+        for side in ("embed", "bare") if turn % 2 else ("bare", "embed"):
+            start, used = time.perf_counter(), time.process_time()
+            if side == "embed":
+                stage(network, paths, cells, folder / "embed.parquet", **options)
+            else:
+                bare(network, views, **options)
+            seconds[side].append(time.perf_counter() - start)
+            processor[side].append(time.process_time() - used)
+    ratio, of_processor = (np.array(each["bare"]) / np.array(each["embed"]) for each in (seconds, processor))
+    return {
+        "views": views,
+        "images_a_second_embed": views / float(np.median(seconds["embed"])),
+        "images_a_second_bare": views / float(np.median(seconds["bare"])),
+        "ratio": float(np.median(ratio)),
+        "ratio_least": float(ratio.min()),
+        "ratio_most": float(ratio.max()),
+        "processor_ratio": float(np.median(of_processor)),
+        "repeats": repeats,
+    }
+
+
+def memory(paths: Mapping[str, list[Path]], fields: int, *, threads: int, seed: int) -> dict[str, float]:
+    """Embed cells of so many fields in a process of its own; return the views and the peak of its memory."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        views, peak = pool.apply(_peak, (dict(paths), fields, threads, seed))
+    return {"views": views, "peak_mb": peak}
+
+
+def _peak(paths: dict[str, list[Path]], fields: int, threads: int, seed: int) -> tuple[int, float]:
+    torch.set_num_threads(threads)
+    network = known(*SETTINGS["demo_tiny.cells"][:4])
+    scales = pixels.pixels(tables.read(paths["intensity"][0]), network.channels)
+    plate = store.open_plate(paths["images"][0])
+    plate = replace(plate, fields=plate.fields[:fields])
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"cells": cells_of(plate, seed=seed), "device": torch.device("cpu")}
+        parts = embed.stream(network, plate, scales, dtype="float32", **options)
+        views = vectors.write_parts(parts, Path(folder) / "embed.parquet", table="embed", provenance={})
+    return views, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def main() -> None:
+    """Print a row a setting and, last, one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer fields and repeats")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only", choices=SETTINGS, help="one setting")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    encoder.device()  # the switches of the stage
+    device = torch.device(arguments.device)
+    precision = "bfloat16" if device.type == "cuda" else "float32"
+    repeats = 3 if arguments.quick else 7
+    rows, before = {}, plates.load()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name, (kind, size, backbone, options, side, counts, batch) in SETTINGS.items():
+            if arguments.only not in (None, name):
+                continue
+            count = counts[2] if device.type == "cuda" else counts[1] if arguments.quick else counts[0]
+            paths = plates.fields(folder / name, plates.drawn(side, seed=arguments.seed), count)
+            network = known(kind, size, backbone, options)
+            how = {"device": device, "precision": precision, "batch": GPU_BATCH if device.type == "cuda" else batch}
+            rows[name] = rates(network, paths, folder, repeats=repeats, seed=arguments.seed, **how)
+        few = 40 if arguments.quick else 160
+        paths = plates.fields(folder / "memory", plates.drawn(400, seed=arguments.seed), 4 * few)
+        held = {
+            name: memory(paths, count, threads=arguments.threads, seed=arguments.seed)
+            for name, count in (("few", few), ("many", 4 * few))
+        }
+    print(pd.DataFrame(rows).T.round(3).to_string())
+    print(pd.DataFrame(held).T.round(0).to_string())
+    print(
+        f"{plates.device_name(device)}, {arguments.threads} threads, {precision}; {before}, at the end {plates.load()}"
+    )
+    figures = {f"{name}.{key}": round(value, 4) for name, row in rows.items() for key, value in row.items()}
+    figures |= {f"memory.{name}.{key}": round(value, 1) for name, row in held.items() for key, value in row.items()}
+    figures["memory.peak_ratio"] = round(held["many"]["peak_mb"] / held["few"]["peak_mb"], 4)
+    known_here = {"device": plates.device_name(device), "threads": arguments.threads, "precision": precision}
+    print(
+        json.dumps({"benchmark": "embed_rate", "quick": arguments.quick, "seed": arguments.seed} | known_here | figures)
+    )
+
+
+if __name__ == "__main__":
+    main()
