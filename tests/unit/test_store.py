@@ -41,7 +41,7 @@ def test_a_field_is_one_shard_of_tiles(tmp_path):
     plate = _write(tmp_path / "p.zarr", {("A01", "1"): pixels})
     meta = json.loads((tmp_path / "p.zarr/A/01/1/0/zarr.json").read_text())
     assert meta["chunk_grid"]["configuration"]["chunk_shape"] == [2, 1080, 1080]
-    assert meta["codecs"][0]["configuration"]["chunk_shape"] == [1, 540, 540]
+    assert meta["codecs"][0]["configuration"]["chunk_shape"] == [1, 360, 360]
     np.testing.assert_array_equal(plate.read("A01", "1"), pixels)
 
 
