@@ -69,6 +69,16 @@ def test_a_classical_encoder_alone(tmp_path, fabricated):
     assert screens.planned(folder) == jobs
 
 
+def test_an_encoder_that_is_not_trained_waits_for_no_images(tmp_path, fabricated):
+    (tmp_path / "start.pth").write_bytes(b"")
+    frozen = {"kind": "timm", "weights": "start.pth", "view": {"kind": "cell"}}
+    encoders = {"frozen": frozen, "random": {"kind": "simclr", "view": {"kind": "cell"}, "steps": 0}}
+    folder = only(tmp_path, cells=True, encoders=encoders, sheet=fabricated)
+    for name in encoders:
+        assert screens.planned(folder, f"results/train/{name}/encoder.json") == {"train": 1}
+    assert screens.planned(folder) == expected(3, 2, cells=True)
+
+
 def test_plates_of_one_light_path_share_a_flat_field(tmp_path, fabricated):
     sheet = fabricated.assign(optics=["scope", "scope", ""])
     folder = only(tmp_path, cells=False, encoders={"ones": TILES}, sheet=sheet)
