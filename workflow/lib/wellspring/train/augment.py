@@ -133,7 +133,7 @@ def scaled(strengths: Recipe, share: float) -> Recipe:
 
 
 def fade(images: Tensor, mean: Tensor, *, sigma: float) -> Tensor:
-    """Fade scaled pixels (B, C, H, H) from the middle outwards to their plate's mean (B, C), by a Gaussian of `sigma` px.
+    """Fade scaled pixels (B, C, H, H) from the middle outwards to their plate's mean (B, C), a Gaussian of `sigma` px.
 
     For crops of a view that are drawn anywhere in it; standardised, the result is the window times the view.
     """

@@ -171,7 +171,7 @@ def _check(settings: Settings) -> None:
     if view["window"] is not None and view["kind"] != "cell":
         raise ValueError(f"encoders.view.window: expected null but for cells, found {view['window']}")
     if view["window"] is not None and kind == "simclr" and settings.augmentation.crop != "centred":
-        # Of a crop anywhere in a view the window would fade the wrong part; sslprofiler fades the view before it is cropped.
+        # Of a crop anywhere in a view it would fade the wrong part; sslprofiler fades the view before it is cropped.
         raise ValueError("encoders.view.window: expected null with crops that leave the cell's middle, found a number")
     if aggregation["kind"] not in AGGREGATIONS[kind]:
         raise ValueError(
