@@ -24,8 +24,9 @@ from wellspring import shards
 logger = logging.getLogger(__name__)
 
 NGFF = "0.5"
-# Target edge of a chunk: a view reads a part of a field, a viewer a screenful; 1080 -> 3 x 360. In fields of 1080 px, views
-# of 224 and 64 px cost .75 and .55 of what they do in chunks of 540, whole fields 1.04; files are as large (measured).
+# Target edge of a chunk: a view reads a part of a field, a viewer a screenful; 1080 -> 3 x 360. In fields of 1080 px
+# views of 224 and 64 px cost .75 and .55 of what they do in chunks of 540, whole fields 1.04; files are as large
+# (measured).
 TILE = 360
 COLOURS = {
     "DNA": "0000FF", "DAPI": "0000FF", "ER": "00FF00", "RNA": "FFFF00", "AGP": "FF8000", "Mito": "FF0000",
