@@ -14,7 +14,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -141,7 +140,7 @@ def _peak(paths: dict[str, list[Path]], fields: int, threads: int, seed: int) ->
         options = {"cells": cells_of(plate, seed=seed), "device": torch.device("cpu")}
         parts = embed.stream(network, plate, scales, dtype="float32", **options)
         views = vectors.write_parts(parts, Path(folder) / "embed.parquet", table="embed", provenance={})
-    return views, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return views, plates.memory()
 
 
 def main() -> None:

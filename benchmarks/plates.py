@@ -97,6 +97,17 @@ def load() -> str:
     return f"load average {averages} on {len(os.sched_getaffinity(0))} cores"
 
 
+def memory(figure: str = "VmHWM") -> float:
+    """Return a figure of this process's memory in MB: VmHWM, its largest resident memory; VmRSS, RssAnon.
+
+    The kernel's own status, since `resource.getrusage` has the peak of the process that started this one too.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{figure}:"):
+            return int(line.split()[1]) / 1e3
+    raise KeyError(figure)
+
+
 def device_name(device: torch.device) -> str:
     """Return what a device calls itself."""
     if device.type == "cuda":

@@ -21,7 +21,6 @@ In the JSON line `host.<kind>.<N>.<figure>` are MB, `host.<kind>.ratio` is 16 N 
 import argparse
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 import threading
@@ -80,7 +79,7 @@ def train(job: Mapping[str, object]) -> dict[str, float]:
     """Train as `job` says, in this process; return its memory in MB."""
     torch.set_num_threads(job["threads"])
     device = encoder.device()
-    start = _status("RssAnon") + _status("RssFile")
+    start = plates.memory("VmRSS")
     with _sampled("RssAnon") as most:
         run.run(
             job["entry"],
@@ -91,7 +90,7 @@ def train(job: Mapping[str, object]) -> dict[str, float]:
             options=job["options"],
             checkpoint=Path(job["folder"]) / "checkpoint.pt",
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    peak = plates.memory("VmHWM")
     found = {"peak": peak, "anonymous": max(most), "start": start, "growth": peak - start}
     if device.type == "cuda":
         found["device"] = torch.cuda.max_memory_allocated(device) / 1e6
@@ -187,22 +186,14 @@ def _paths(place: Path, kind: str) -> dict[str, list[Path]]:
     return {"intensity": [stem.with_suffix(".parquet")]} | further
 
 
-def _status(name: str) -> float:
-    """Return a figure of this process's status in MB."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1e3
-    raise KeyError(name)
-
-
 @contextmanager
 def _sampled(name: str, *, every: float = 0.02) -> Iterator[list[float]]:
     """Give a list whose largest member is the most that a figure was until now."""
-    most, stop = [_status(name)], threading.Event()
+    most, stop = [plates.memory(name)], threading.Event()
 
     def sample() -> None:
         while not stop.wait(every):
-            most[0] = max(most[0], _status(name))
+            most[0] = max(most[0], plates.memory(name))
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()

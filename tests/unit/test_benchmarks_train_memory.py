@@ -1,5 +1,7 @@
 """The pure parts of the benchmark of training's memory: runs see every image, and plates are what training reads."""
 
+import multiprocessing
+
 import benchmarks_of
 import numpy as np
 import pytest
@@ -31,6 +33,18 @@ def test_memory_is_sampled_while_the_block_runs(benchmark):
             pass
         del held
     assert before + 200 <= most[0] < before + 400
+
+
+def test_the_peak_is_of_this_process_alone(benchmark):
+    held = np.ones(120_000_000)
+    assert benchmark.plates.memory() > 1300
+    del held
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_peak) < 1000  # torch and what it loads
+
+
+def _peak() -> float:
+    return benchmarks_of.load("plates").memory()
 
 
 def test_plates_are_what_training_reads(benchmark, tmp_path):
