@@ -123,6 +123,8 @@ def run(
         except torch.OutOfMemoryError as error:
             raise hardware.explain(settings, name=name, device=device, error=error, **how) from error
         network = hardware.plain(method.encoder).to("cpu")
+    else:
+        logger.info("%s: not trained; %d features of %s", name, features, settings.weights or "first weights")
     card = {
         "name": name,
         "kind": settings.kind,
