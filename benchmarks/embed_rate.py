@@ -138,7 +138,9 @@ def _peak(paths: dict[str, list[Path]], fields: int, threads: int, seed: int) ->
     plate = replace(plate, fields=plate.fields[:fields])
     with tempfile.TemporaryDirectory() as folder:
         options = {"cells": cells_of(plate, seed=seed), "device": torch.device("cpu")}
-        parts = embed.stream(network, plate, scales, dtype="float32", **options)
+        # Wide vectors, so that a few thousand views are several row groups.
+        options |= {"dtype": "float32", "tokens": "class_and_patches", "layers": 4}
+        parts = embed.stream(network, plate, scales, **options)
         views = vectors.write_parts(parts, Path(folder) / "embed.parquet", table="embed", provenance={})
     return views, plates.memory()
 
@@ -168,7 +170,7 @@ def main() -> None:
             network = known(kind, size, backbone, options)
             how = {"device": device, "precision": precision, "batch": GPU_BATCH if device.type == "cuda" else batch}
             rows[name] = rates(network, paths, folder, repeats=repeats, seed=arguments.seed, **how)
-        few = 40 if arguments.quick else 160
+        few = 80 if arguments.quick else 320
         paths = plates.fields(folder / "memory", plates.drawn(400, seed=arguments.seed), 4 * few)
         held = {
             name: memory(paths, count, threads=arguments.threads, seed=arguments.seed)

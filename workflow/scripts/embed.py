@@ -13,7 +13,7 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     import torch
 
-    from wellspring import embed, pixels
+    from wellspring import embed, fields, pixels
 
     torch.set_num_threads(snakemake.threads)
     known = encoder.load(snakemake.input.weights, snakemake.input.card)
@@ -23,7 +23,7 @@ if __name__ == "__main__":
         known,
         store.open_plate(Path(str(snakemake.input.images)).parent),
         scales,
-        cells=tables.read(cells) if cells else None,
+        cells=tables.read(cells, fields.CELLS) if cells else None,
         device=encoder.device(),
         **embed.options(snakemake.params.options),
     )

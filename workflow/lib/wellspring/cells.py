@@ -6,7 +6,7 @@ diameter, the floors of the thresholds) comes from a spread of its fields, so th
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,12 +174,6 @@ def table(
             "Metadata_Flags": [";".join(named[row]) for row in np.stack(list(flags.values()), axis=1)],
         }
     )
-
-
-def without_flags(cells: pd.DataFrame, flags: Collection[str]) -> pd.DataFrame:
-    """Return the rows of a table ``cells`` that bear none of `flags`, in the order of ``Metadata_Cell``."""
-    flagged = cells["Metadata_Flags"].fillna("").str.split(";").map(lambda own: not set(flags).isdisjoint(own))
-    return cells[~flagged.astype(bool)].sort_values("Metadata_Cell")
 
 
 def _centroids(labels: np.ndarray, count: int) -> np.ndarray:

@@ -5,7 +5,7 @@ that are some fields ahead of the network and no more, so that memory does not g
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from wellspring import views
-from wellspring.cells import without_flags
 from wellspring.store import PlateImages
 
 AHEAD = 2  # fields a reader is ahead
+CELLS = [f"Metadata_{name}" for name in ("Well", "Site", "Cell", "Center_Y", "Center_X", "Flags")]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def cells(
     plate
         Corrected pixels.
     table
-        The plate's table `cells`.
+        The plate's table `cells`, of which the columns CELLS are needed.
     channels
         In the order of the encoder.
     size
@@ -101,7 +101,7 @@ def cells(
     readers
         Threads.
     """
-    chosen = without_flags(table, leave_out)
+    chosen = without_flags(table[CELLS], leave_out)
     numbers = chosen["Metadata_Cell"].to_numpy()
     centres = chosen[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy(np.float64)
     rows = chosen.groupby(["Metadata_Well", "Metadata_Site"], sort=False).indices
@@ -111,6 +111,13 @@ def cells(
         return Part(well, site, numbers[here], centres[here], views.cut(field, centres[here], size), field)
 
     return _ahead(read, [field for field in plate.fields if field in rows], readers=readers)
+
+
+def without_flags(table: pd.DataFrame, flags: Collection[str]) -> pd.DataFrame:
+    """Return the rows of a table `cells` that bear none of `flags`, in the order of `Metadata_Cell`."""
+    own = table["Metadata_Flags"].fillna("")
+    refused = [each for each in own.unique() if not set(flags).isdisjoint(each.split(";"))]
+    return table[~own.isin(refused)].sort_values("Metadata_Cell")
 
 
 def batches(parts: Iterator[Part], size: int) -> Iterator[list[Part]]:

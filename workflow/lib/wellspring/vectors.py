@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from wellspring import tables
 
-VALUES = 2**23  # numbers in a row group: 32 MB of float32
+VALUES = 2**21  # numbers in a row group: 8 MB of float32, for which the writer takes some 90 MB
 
 
 def write_parts(

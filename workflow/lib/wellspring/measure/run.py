@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from wellspring.cells import without_flags
+from wellspring.fields import without_flags
 from wellspring.measure import field
 from wellspring.store import PlateImages, PlateLabels
 
