@@ -142,7 +142,7 @@ POST: dict[str, dict] = {
     "post.no_sphering": {"fit": {"sphering": "none"}},
     "post.standardise": {"fit": {"sphering": "standardize"}},
     "post.one_sphere": {"fit": {"by": None}},
-    "post.coral": {"fit": {"coral": True}},
+    "post.coral": {"fit": {"steps": ["select", "sphere", "coral"]}},
 }
 
 

@@ -4,19 +4,20 @@ import pytest
 
 from wellspring import tables
 from wellspring.align import Alignment, apply_alignment, fit_alignment
+from wellspring.config import schema
 
-OPTIONS = {
-    "sphering": "shrinkage",
-    "rank_fraction": 1 / 3,
-    "ridge": 0.03,
-    "min_controls": 12,
-    "by": "cell_line",
-    "coral": False,
-    "max_missing": 0.05,
-    "max_equal": 0.95,
-    "max_correlation": None,
-}
+
+def defaults(section):
+    return {name: part["default"] for name, part in schema()["properties"][section]["properties"].items()}
+
+
+OPTIONS = defaults("fit") | {"max_correlation": None}
 SIZE = 8
+TVN = ["select", "sphere", "coral"]
+
+
+def spheres_of(alignment):
+    return dict(alignment.steps)["sphere"]
 
 
 def screen(rng, *, plates=4, controls=16, treated=24, size=SIZE):
@@ -45,7 +46,7 @@ def test_controls_of_each_line_are_white():
     frame = screen(np.random.default_rng(0), controls=60)
     alignment = fit_alignment(frame, options=OPTIONS | {"sphering": "ridge", "ridge": 0.0})
     aligned = apply_alignment(frame, alignment)
-    assert set(alignment.spheres) == {"*", "A549", "U2OS"}
+    assert spheres_of(alignment).groups == ("*", "A549", "U2OS")
     for line in ("A549", "U2OS"):
         rows = (frame["Metadata_Cell_Line"] == line) & (frame["Metadata_pert_type"] == "negcon")
         np.testing.assert_allclose(np.cov(values_of(aligned, rows).T), np.eye(SIZE), atol=1e-5)
@@ -73,7 +74,7 @@ def test_only_the_chosen_controls_count():
     other.loc[unused, tables.features(frame)] *= 3
     two = fit_alignment(other, options=OPTIONS, controls=half)
     pd.testing.assert_frame_equal(apply_alignment(frame, one), apply_alignment(frame, two))
-    assert one.spheres["*"].controls == int((~unused).sum())
+    assert spheres_of(one).spheres[0].controls == int((~unused).sum())
 
 
 def test_order_of_rows_does_not_count():
@@ -84,7 +85,7 @@ def test_order_of_rows_does_not_count():
     pd.testing.assert_frame_equal(one, two, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("changed", [{}, {"coral": True}, {"by": None, "sphering": "rank"}, {"min_controls": 40}])
+@pytest.mark.parametrize("changed", [{}, {"steps": TVN}, {"by": None, "sphering": "rank"}, {"min_controls": 40}])
 def test_round_trip(tmp_path, changed):
     frame = screen(np.random.default_rng(4))
     frame["e_2"] = 0.0
@@ -111,33 +112,6 @@ def test_every_feature_is_kept_or_has_a_reason(tmp_path):
     assert table.loc["e_3", "Metadata_Reason"] == "no spread in the controls"
     assert sum("correlated with" in reason for reason in table.loc[["e_4", "e_5"], "Metadata_Reason"]) == 1
     assert tables.features(apply_alignment(frame, alignment)) == alignment.features
-
-
-@pytest.mark.parametrize("gaps", [False, True])
-def test_correlated_features_go_as_in_pycytominer(gaps):
-    from pycytominer.operations import correlation_threshold
-
-    from wellspring.selection import select_features
-
-    rng = np.random.default_rng(7)
-    values = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 60)) + 0.3 * rng.normal(size=(80, 60))
-    frame = pd.DataFrame(values, columns=[f"Cells_f{number}" for number in range(60)])
-    names = list(frame.columns)
-    expected = correlation_threshold(frame, features=names, threshold=0.9)
-    if gaps:
-        frame.loc[5, "Cells_f3"] = np.nan
-    marked = frame.assign(Metadata_Verdict="keep")
-    table = select_features(
-        marked, names=names, controls=np.arange(80) < 40, options=OPTIONS | {"max_correlation": "auto"}
-    )
-    lost = table.loc[table["Metadata_Reason"].str.startswith("correlated with Cells_f"), "Metadata_Feature"]
-    assert 10 < len(lost) < 50
-    if gaps:
-        assert len(set(lost) ^ set(expected)) < 5
-    else:
-        assert sorted(lost) == sorted(expected)
-        kept = np.corrcoef(values[:, table["Metadata_Kept"]].T) - np.eye(int(table["Metadata_Kept"].sum()))
-        assert kept.max() <= 0.9
 
 
 def test_learned_features_are_not_asked_for_correlation_by_default():
@@ -172,15 +146,20 @@ def test_undefined_wells_stay_and_gaps_are_filled():
 def test_fallback_is_named():
     frame = screen(np.random.default_rng(7), controls=5)
     alignment = fit_alignment(frame, options=OPTIONS)
-    assert "U2OS: 10 controls, 12 needed for shrinkage: standardised" in alignment.notes
-    assert alignment.notes[0].startswith("*: shrinkage, 20 controls")
+    assert "sphere U2OS: 10 controls, 12 needed for shrinkage: standardised" in alignment.notes
+    assert alignment.notes[1].startswith("sphere *: shrinkage, 20 controls")
 
 
 def test_without_controls_nothing_changes():
     frame = screen(np.random.default_rng(8))
-    alignment = fit_alignment(frame, options=OPTIONS | {"coral": True}, controls=np.zeros(len(frame), dtype=bool))
+    none = np.zeros(len(frame), dtype=bool)
+    alignment = fit_alignment(frame, options=OPTIONS | {"steps": TVN}, controls=none)
     pd.testing.assert_frame_equal(apply_alignment(frame, alignment), frame)
-    assert alignment.notes == ("*: 0 controls, 12 needed for shrinkage: standardised",)
+    assert alignment.notes == (
+        "select 8 of 8 features kept",
+        "sphere *: 0 controls, 12 needed for shrinkage: standardised",
+        "coral 0 of 0 batches matched",
+    )
 
 
 def test_without_rows_the_fit_is_valid(tmp_path):
@@ -205,7 +184,8 @@ def test_coral_brings_batches_together():
     frame.loc[frame["Metadata_Batch"] == "b2", names] *= np.linspace(0.5, 4, SIZE)
 
     def gap(coral):
-        aligned = apply_alignment(frame, fit_alignment(frame, options=OPTIONS | {"coral": coral}))
+        steps = ["select", "sphere", *(["coral"] if coral else [])]
+        aligned = apply_alignment(frame, fit_alignment(frame, options=OPTIONS | {"steps": steps}))
         covariances = [np.cov(values_of(aligned, aligned["Metadata_Batch"] == each).T) for each in ("b1", "b2")]
         return np.linalg.norm(covariances[0] - covariances[1])
 

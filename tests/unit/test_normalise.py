@@ -8,7 +8,13 @@ from wellspring.normalise import Normaliser, apply_normaliser, fit_normaliser, n
 from wellspring.tables import Verdict
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "pccma_bulk_profiles"
-OPTIONS = {"normalise": "mad_robustize", "min_controls": 4, "spread_floor": 0.3, "epsilon": 1e-18}
+OPTIONS = {
+    "normalise": "mad_robustize",
+    "normalise_on": "negcon",
+    "min_controls": 4,
+    "spread_floor": 0.3,
+    "epsilon": 1e-18,
+}
 METHODS = ["mad_robustize", "robustize", "standardize"]
 
 
@@ -118,7 +124,7 @@ def test_too_few_controls(controls):
     assert result.filter(regex="^e_").isna().all(axis=None)
     assert set(result["Metadata_Verdict"]) == {"exclude", "undefined"}
     assert result.loc[5, "Metadata_Reason"] == "no cells"
-    assert normaliser.controls == controls
+    assert normaliser.count == controls
 
 
 def test_undefined_controls_do_not_count():
@@ -127,7 +133,7 @@ def test_undefined_controls_do_not_count():
     frame.loc[:2, [name for name in frame if name.startswith("e_")]] = np.nan
     result, normaliser, verdict = normalise(frame, options=OPTIONS | {"min_controls": 3})
     assert verdict.keep
-    assert normaliser.controls == 3
+    assert normaliser.count == 3
     assert result.filter(regex="^e_").iloc[:3].isna().all(axis=None)
     assert result.filter(regex="^e_").iloc[3:].notna().all(axis=None)
 
@@ -163,5 +169,5 @@ def test_round_trip(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     again = Normaliser.load(tmp_path / "a.npz")
     assert again.features == normaliser.features
-    assert (again.method, again.controls, again.reason) == (normaliser.method, normaliser.controls, "")
+    assert (again.method, again.count, again.reason) == (normaliser.method, normaliser.count, "")
     pd.testing.assert_frame_equal(apply_normaliser(frame, again), apply_normaliser(frame, normaliser))

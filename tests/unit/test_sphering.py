@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wellspring.sphering import fit_sphere, inverse_root, ledoit_wolf
+from wellspring.steps.sphering import fit_sphere, inverse_root, ledoit_wolf
 
 OPTIONS = {"sphering": "ridge", "ridge": 0.0, "rank_fraction": 1 / 3, "min_controls": 12}
 

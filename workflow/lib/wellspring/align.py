@@ -1,16 +1,15 @@
-"""Make plates comparable: feature selection and sphering fitted on the negative controls of the plates that fit.
+"""Make plates comparable: a list of steps, each fitted on the output of those before it, on the plates that fit.
 
 In flow normalised profiles, out flows an `Alignment` that is kept as a file; any plate, also one that came later, goes
-through it without a new fit. Together with the scaling of each plate on its controls and, optionally, CORAL by batch
-this is the typical variation normalisation (TVN) of Ando et al. 2017.
+through it without a new fit (but for `harmony`). By default features are selected and sphered on the negative controls.
 
 An alignment must not be judged on the controls that it was fitted on: `fit_alignment` takes the controls to use, so
 that an evaluation fits it on one half of them and judges it on the other.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,32 @@ import pandas as pd
 
 from wellspring import tables
 from wellspring.normalise import controls_of
-from wellspring.selection import select_features
-from wellspring.sphering import Sphere, fit_sphere, inverse_root
+from wellspring.steps import (
+    cell_count,
+    coral,
+    frames,
+    harmony,
+    rank_normal,
+    select,
+    sphere,
+    standardize,
+    well_position,
+)
+from wellspring.steps.state import State
 
 logger = logging.getLogger(__name__)
 
-POOLED = "*"
-GROUPS = {None: None, "cell_line": "Metadata_Cell_Line", "batch": "Metadata_Batch"}
+# Each a module with `fit` and `apply`, and the class of its state.
+STEPS = {
+    "select": (select, select.Selection),
+    "sphere": (sphere, sphere.Spheres),
+    "coral": (coral, coral.Coral),
+    "well_position": (well_position, well_position.Positions),
+    "cell_count": (cell_count, cell_count.Lines),
+    "rank_normal": (rank_normal, rank_normal.Ranks),
+    "standardize": (standardize, standardize.Scales),
+    "harmony": (harmony, harmony.Corrected),
+}
 
 
 @dataclass(frozen=True)
@@ -34,19 +52,13 @@ class Alignment:
     Attributes
     ----------
     selection
-        One row a feature, table `features`.
-    column
-        Metadata column whose values have a sphere of their own, "" for none.
-    spheres
-        By that value; the key `*` is fitted on all controls and serves values that have none.
-    coral
-        By batch, (kept, kept) float64; applied after the sphere, from the right.
+        One row a feature that was offered, table `features`.
+    steps
+        Name and state of each step, in the order in which they are applied.
     """
 
     selection: pd.DataFrame
-    column: str
-    spheres: dict[str, Sphere]
-    coral: dict[str, np.ndarray] = field(default_factory=dict)
+    steps: tuple[tuple[str, State], ...]
 
     @property
     def features(self) -> list[str]:
@@ -55,23 +67,15 @@ class Alignment:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of the fit: method and strength by group, fallbacks with their reason."""
-        return tuple(
-            f"{group}: {sphere.reason}"
-            if sphere.reason
-            else f"{group}: {sphere.method}, {sphere.controls} controls, {len(sphere.gains)} directions, "
-            f"largest variance {sphere.variance[:1].sum():.4g}, regularisation {sphere.regularisation:.4g}"
-            for group, sphere in self.spheres.items()
-        )
+        """What a reader must know of the fit, by step: strength by group, fallbacks with their reason."""
+        return tuple(f"{name} {note}" for name, state in self.steps for note in state.notes)
 
     def save(self, path: str | Path) -> None:
         """Write all of it to `path`, an .npz without pickles; the same fit gives the same bytes."""
         stored = {f"selection.{name}": _plain(self.selection[name]) for name in self.selection}
-        stored |= {"column": np.asarray(self.column), "groups": np.asarray(list(self.spheres), dtype=str)}
-        stored["batches"] = np.asarray(list(self.coral), dtype=str)
-        for number, sphere in enumerate(self.spheres.values()):
-            stored |= {f"{number}.{name}": np.asarray(value) for name, value in vars(sphere).items()}
-        stored |= {f"coral.{number}": matrix for number, matrix in enumerate(self.coral.values())}
+        stored["steps"] = np.asarray([name for name, _ in self.steps], dtype=str)
+        for number, (_, state) in enumerate(self.steps):
+            stored |= {f"{number}.{name}": value for name, value in state.pack().items()}
         with tables.atomic(path) as temporary:
             np.savez(temporary, **stored)
 
@@ -80,17 +84,33 @@ class Alignment:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
-        spheres = {}
-        for number, group in enumerate(stored["groups"].tolist()):
-            values = {item.name: stored[f"{number}.{item.name}"] for item in fields(Sphere)}
-            # A scalar comes back as an array without dimensions.
-            spheres[group] = Sphere(**{name: value if value.ndim else value.item() for name, value in values.items()})
-        coral = {batch: stored[f"coral.{number}"] for number, batch in enumerate(stored["batches"].tolist())}
+        steps = []
+        for number, name in enumerate(stored["steps"].tolist()):
+            prefix = f"{number}."
+            own = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+            steps.append((name, STEPS[name][1].unpack(own)))
         names = [name for name in stored if name.startswith("selection.")]
         selection = pd.DataFrame({name.removeprefix("selection."): stored[name] for name in names})
         for name in ("Metadata_Feature", "Metadata_Reason"):
             selection[name] = selection[name].astype(object)
-        return cls(selection, str(stored["column"]), spheres, coral)
+        return cls(selection, tuple(steps))
+
+
+def chain(steps: Sequence[str | Mapping[str, Mapping]]) -> list[tuple[str, dict]]:
+    """Return name and own options of each entry of `fit.steps`: a name, or a mapping of one name to options.
+
+    Raises
+    ------
+    ValueError
+        Names an entry that is neither.
+    """
+    found = []
+    for number, entry in enumerate(steps):
+        named = {entry: {}} if isinstance(entry, str) else dict(entry)
+        if len(named) != 1 or next(iter(named)) not in STEPS:
+            raise ValueError(f"fit.steps.{number}: expected one of {list(STEPS)}, found {entry!r}")
+        found += [(name, dict(own or {})) for name, own in named.items()]
+    return found
 
 
 def fit_alignment(
@@ -100,14 +120,14 @@ def fit_alignment(
     features: list[str] | None = None,
     controls: np.ndarray | None = None,
 ) -> Alignment:
-    """Fit feature selection, sphering and CORAL on negative controls.
+    """Fit the steps of the config, each on the profiles as the steps before it leave them.
 
     Parameters
     ----------
     frame
         Normalised profiles of the plates that fit, joined.
     options
-        The config section `fit`.
+        The config section `fit`: `steps`, and what they read. An entry's own options stand before the section's.
     features
         The features to choose from; default all of the frame.
     controls
@@ -116,24 +136,26 @@ def fit_alignment(
     Returns
     -------
     Alignment
-        Without controls or features one that changes nothing, and says so in `notes`.
+        A step without enough controls or features changes nothing, and says so in `notes`.
     """
     names = tables.features(frame) if features is None else list(features)
     used = controls_of(frame) if controls is None else controls_of(frame) & np.asarray(controls, dtype=bool)
-    selection = select_features(frame, names=names, controls=used, options=options)
-    kept = selection.loc[selection["Metadata_Kept"], "Metadata_Feature"].tolist()
-    column = GROUPS[options["by"]]
-    values = _filled(frame.loc[used, kept].to_numpy(dtype=np.float64))
-    groups = frame.loc[used, column].fillna("").to_numpy(dtype=str) if column else np.zeros(len(values), dtype=str)
-    spheres = {POOLED: fit_sphere(values, options=options)}
-    if len(set(groups)) > 1:
-        spheres |= {group: fit_sphere(values[groups == group], options=options) for group in sorted(set(groups))}
-    alignment = Alignment(selection, column if column and len(spheres) > 1 else "", spheres)
-    if options["coral"] and len(values):
-        aligned = apply_alignment(frame.loc[used], alignment)[kept].to_numpy(dtype=np.float64)
-        batches = frame.loc[used, "Metadata_Batch"].fillna("").to_numpy(dtype=str)
-        coral = _coral(aligned, batches, min_controls=int(options["min_controls"]))
-        alignment = Alignment(selection, alignment.column, spheres, coral)
+    values = frames.matrix(frame, names)
+    selection = pd.DataFrame({"Metadata_Feature": names, "Metadata_Kept": True, "Metadata_Reason": ""})
+    selection["spread"] = frames.deviation_of(values[used]).astype(np.float32)
+    frame, steps = frames.replaced(frame, names, values), []
+    entries = chain(options["steps"])
+    for number, (name, own) in enumerate(entries):
+        module = STEPS[name][0]
+        state = module.fit(frame, controls=used, options={**options, **own})
+        steps.append((name, state))
+        if isinstance(state, select.Selection):
+            lost = selection["Metadata_Feature"].isin(state.dropped)
+            selection.loc[lost, "Metadata_Kept"] = False
+            selection.loc[lost, "Metadata_Reason"] = list(state.reasons)
+        if number + 1 < len(entries):
+            frame = module.apply(frame, state)
+    alignment = Alignment(selection, tuple(steps))
     for note in alignment.notes:
         logger.info("fit: %s", note)
     return alignment
@@ -142,66 +164,18 @@ def fit_alignment(
 def apply_alignment(frame: pd.DataFrame, alignment: Alignment) -> pd.DataFrame:
     """Return `frame` with its kept features aligned, float32, under their names; nothing is fitted.
 
-    A value that is not finite, in a well that has a profile, counts as the controls' mean. Wells without a profile
-    stay, with NaN. A cell line that no plate of the fit had goes through the sphere of all controls.
+    Wells without a profile stay, with NaN. What a step makes of a value that is not finite, and of a cell line or batch
+    that no plate of the fit had, stands with the step.
 
     Raises
     ------
     ValueError
         Names features of the fit that `frame` lacks.
     """
+    for name, state in alignment.steps:
+        frame = STEPS[name][0].apply(frame, state)
     names = alignment.features
-    missing = [name for name in names if name not in frame.columns]
-    if missing:
-        raise ValueError(f"profile: expected the {len(names)} features of the fit, found none called {missing[:5]}")
-    values = frame[names].to_numpy(dtype=np.float64)
-    values = np.where(np.isfinite(values), values, np.nan)
-    result = np.full(values.shape, np.nan)
-    defined = (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
-    groups = _groups(frame, alignment.column)
-    for group in sorted(set(groups[defined])):
-        sphere = alignment.spheres.get(group, alignment.spheres[POOLED])
-        if alignment.column and group not in alignment.spheres:
-            logger.warning("%s %r: not among the plates of the fit, aligned by all controls", alignment.column, group)
-        rows = defined & (groups == group)
-        gaps = np.isnan(values[rows])
-        if gaps.any():
-            logger.warning("%d values that are not finite count as the controls' mean", int(gaps.sum()))
-        result[rows] = sphere.apply(np.where(gaps, sphere.center, values[rows]))
-    if alignment.coral:
-        batches = _groups(frame, "Metadata_Batch")
-        for batch in sorted(set(batches[defined])):
-            if batch in alignment.coral:
-                rows = defined & (batches == batch)
-                result[rows] = result[rows] @ alignment.coral[batch]
-            else:
-                logger.warning("batch %r: no CORAL was fitted, left as it is", batch)
-    metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]]
-    return pd.concat([metadata, pd.DataFrame(result.astype(np.float32), columns=names, index=frame.index)], axis=1)
-
-
-def _coral(values: np.ndarray, batches: np.ndarray, *, min_controls: int) -> dict[str, np.ndarray]:
-    """Return `(C_batch + I)^-1/2 (C_all + I)^1/2` by batch, not centred again (Ando et al. 2017)."""
-    whole = inverse_root(np.cov(values.T, bias=True), ridge=1.0, power=0.5)
-    matrices = {}
-    for batch in sorted(set(batches)):
-        rows = values[batches == batch]
-        if len(rows) < min_controls:
-            logger.warning("batch %r: %d controls, %d needed for CORAL: left as it is", batch, len(rows), min_controls)
-        else:
-            matrices[batch] = inverse_root(np.cov(rows.T, bias=True), ridge=1.0, power=-0.5) @ whole
-    return matrices
-
-
-def _filled(values: np.ndarray) -> np.ndarray:
-    """Return `values` with what is not finite replaced by its column's mean."""
-    some = np.isfinite(values)
-    mean = np.where(some, values, 0.0).sum(axis=0) / np.maximum(some.sum(axis=0), 1)
-    return np.where(some, values, mean)
-
-
-def _groups(frame: pd.DataFrame, column: str) -> np.ndarray:
-    return frame[column].fillna("").to_numpy(dtype=str) if column else np.full(len(frame), POOLED)
+    return frames.replaced(frame, names, frames.matrix(frame, names).astype(np.float32))
 
 
 def _plain(column: pd.Series) -> np.ndarray:

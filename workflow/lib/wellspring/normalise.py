@@ -1,34 +1,36 @@
-"""Centre and scale the features of a plate on its own negative controls, with guards around the spread.
+"""Centre and scale a plate's features on its negative controls or on all its wells, with guards around the spread.
 
-In flows one plate's aggregated profiles, out flow the same profiles in units of the controls' spread, the fitted
-`Normaliser` and the plate's verdict. Where no guard acts the result is that of `pycytominer.normalize(samples=
-"Metadata_pert_type == 'negcon'")`, which neither returns what it fitted nor guards it (no control: a plate of NaN;
-a spread of zero: values of 1e18).
+In flow one plate's aggregated profiles, out flow the same profiles in units of that spread (or as normal scores of
+their ranks), the fitted `Normaliser` and the plate's verdict. Where no guard acts the result is that of
+`pycytominer.normalize` with `samples="Metadata_pert_type == 'negcon'"` or `"all"`, which neither returns what it fitted
+nor guards it (no control: a plate of NaN; a spread of zero: values of 1e18).
 """
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from wellspring.steps.rank_normal import distributions, scores
 from wellspring.tables import Verdict, atomic, features
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("mad_robustize", "robustize", "standardize", "none")
+METHODS = ("mad_robustize", "robustize", "standardize", "rank_normal", "none")
 # Profiles are float32, of 6e-8 relative resolution: less spread than this against the centre is rounding, hence none.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Normaliser:
-    """What was fitted on a plate's controls: `x -> (x - center) / scale`; arrays (features,) float64.
+    """What was fitted on a plate's wells: `x -> (x - center) / scale`; arrays (features,) float64.
 
-    `spread` is the controls' own, `scale` the one that divides: not below `floor` where `floored`, 1 where `dead`
-    (no spread in any well). `controls` counts the wells that it was fitted on; `reason` says why there is no fit.
+    `spread` is the fitted wells' own, `scale` the one that divides: not below `floor` where `floored`, 1 where `dead`
+    (no spread in any well). `count` is how many wells it was fitted on; `reason` says why there is no fit.
+    For `rank_normal`, `knots`, `levels` and `counts` are the distributions (`wellspring.steps.rank_normal`).
     """
 
     method: str
@@ -37,8 +39,11 @@ class Normaliser:
     scale: np.ndarray
     spread: np.ndarray
     floor: np.ndarray
-    controls: int
+    count: int
     reason: str = ""
+    knots: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    levels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def floored(self) -> np.ndarray:
@@ -62,7 +67,7 @@ class Normaliser:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             state = {name: stored[name] for name in stored.files}
-        plain = {"method": str(state["method"]), "reason": str(state["reason"]), "controls": int(state["controls"])}
+        plain = {"method": str(state["method"]), "reason": str(state["reason"]), "count": int(state["count"])}
         return cls(**(state | plain | {"features": tuple(state["features"].tolist())}))
 
 
@@ -74,14 +79,14 @@ def controls_of(frame: pd.DataFrame) -> np.ndarray:
 def normalise(
     frame: pd.DataFrame, *, options: Mapping[str, object], verdict: Verdict | None = None
 ) -> tuple[pd.DataFrame, Normaliser, Verdict]:
-    """Normalise a plate on its negative controls; the verdict turns to not keep where there are too few.
+    """Normalise a plate on its negative controls, or all its wells; the verdict turns where there are too few.
 
     Parameters
     ----------
     frame
         One plate, table `profile`.
     options
-        The config section `profile`: normalise (the method), min_controls, spread_floor, epsilon.
+        The config section `profile`: normalise (the method), normalise_on, min_controls, spread_floor, epsilon.
     verdict
         What is known of the plate so far.
     """
@@ -89,6 +94,7 @@ def normalise(
     normaliser = fit_normaliser(
         frame,
         method=str(options["normalise"]),
+        on=str(options["normalise_on"]),
         min_controls=int(options["min_controls"]),
         spread_floor=float(options["spread_floor"]),
         epsilon=float(options["epsilon"]),
@@ -107,14 +113,16 @@ def fit_normaliser(
     frame: pd.DataFrame,
     *,
     method: str = "mad_robustize",
+    on: str = "negcon",
     min_controls: int = 4,
     spread_floor: float = 0.3,
     epsilon: float = 1e-18,
 ) -> Normaliser:
-    """Fit centre and scale on the negative controls of one plate.
+    """Fit on the wells of one plate that have a profile: the negative controls, or `all` (`on`).
 
     Methods, as in pycytominer: `mad_robustize` (median, 1.4826 MAD + epsilon), `robustize` (median, interquartile
-    range), `standardize` (mean, standard deviation with ddof 0), `none`.
+    range), `standardize` (mean, standard deviation with ddof 0), `none`; and `rank_normal` (Blom's normal scores, see
+    `wellspring.steps.rank_normal`; what lies beyond the fitted wells is all alike), which no spread can blow up.
 
     With a dozen controls a spread may come out near zero by chance, and dividing by it makes one feature outweigh all
     others. So each feature's spread in the controls is compared with its spread in all wells of the plate; the median
@@ -125,22 +133,29 @@ def fit_normaliser(
     """
     if method not in METHODS:
         raise ValueError(f"normalise: expected one of {list(METHODS)}, found {method!r}")
+    if on not in ("negcon", "all"):
+        raise ValueError(f"normalise_on: expected negcon or all, found {on!r}")
     names = tuple(features(frame))
     values = _finite(frame, names)
     defined = (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
-    chosen = controls_of(frame)
+    chosen = controls_of(frame) if on == "negcon" else defined
     count = int(chosen.sum())
-    blank = np.full(len(names), np.nan)
+    blank, zero, one = (np.full(len(names), value) for value in (np.nan, 0.0, 1.0))
     if method == "none":
-        zero, one = np.zeros(len(names)), np.ones(len(names))
         return Normaliser(method, names, zero, one, one, zero, count)
     if count < min_controls or not names:
-        reason = f"{count} negative controls with a profile, {min_controls} needed to normalise"
+        wells = "negative controls" if on == "negcon" else "wells"
+        reason = f"{count} {wells} with a profile, {min_controls} needed to normalise"
         return Normaliser(method, names, blank, blank, blank, blank, count, reason if names else "no embedding")
-    center, spread = _center_and_spread(values[chosen], method)
-    _, everywhere = _center_and_spread(values[defined], method)
+    if method == "rank_normal":
+        _, everywhere = center_and_spread(values[defined], "standardize")
+        # With a floor of 0 no feature is floored, and one without spread in any well is dead.
+        spread = np.where(everywhere > 0, 1.0, 0.0)
+        return Normaliser(method, names, zero, one, spread, zero, count, "", *distributions(values[chosen]))
+    center, spread = center_and_spread(values[chosen], method)
+    _, everywhere = center_and_spread(values[defined], method)
     # More than half of the wells may share one value (a rectified feature): their MAD is 0, their deviation is not.
-    everywhere = np.where(everywhere > 0, everywhere, _center_and_spread(values[defined], "standardize")[1])
+    everywhere = np.where(everywhere > 0, everywhere, center_and_spread(values[defined], "standardize")[1])
     alive = (everywhere > 0) & (spread > 0)
     usual = float(np.median(spread[alive] / everywhere[alive])) if alive.any() else 1.0
     floor = spread_floor * usual * everywhere
@@ -153,7 +168,9 @@ def fit_normaliser(
 
 
 def apply_normaliser(frame: pd.DataFrame, normaliser: Normaliser) -> pd.DataFrame:
-    """Return `frame` with its features as `(x - center) / scale`, float32; no fit: every well `exclude`, NaN.
+    """Return `frame` with its features normalised, float32; without a fit: every well `exclude`, NaN.
+
+    A value that is not finite is NaN, and so is every value of a feature that has none in the fitted wells.
 
     Raises
     ------
@@ -168,7 +185,11 @@ def apply_normaliser(frame: pd.DataFrame, normaliser: Normaliser) -> pd.DataFram
         kept = (result["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
         result.loc[kept, "Metadata_Reason"] = f"plate: {normaliser.reason}"
         result.loc[kept, "Metadata_Verdict"] = "exclude"
-    values = ((_finite(frame, names) - normaliser.center) / normaliser.scale).astype(np.float32)
+    values = (_finite(frame, names) - normaliser.center) / normaliser.scale
+    if normaliser.method == "rank_normal" and not normaliser.reason:
+        ranked = scores(values, normaliser.knots, normaliser.levels, normaliser.counts)
+        values = np.where(normaliser.dead & ~np.isnan(ranked), 0.0, ranked)
+    values = values.astype(np.float32)
     return pd.concat([result, pd.DataFrame(values, columns=list(names), index=frame.index)], axis=1)
 
 
@@ -178,8 +199,12 @@ def _finite(frame: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
     return values
 
 
-def _center_and_spread(values: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return centre and spread of each column, (features,) each; NaN for a column without a value, 0 for rounding."""
+def center_and_spread(values: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return centre and spread of each column of (n, d), (d,) each; NaN for a column without a value, 0 for rounding.
+
+    `standardize`: mean and standard deviation (ddof 0); `robustize`: median and interquartile range; `mad_robustize`:
+    median and 1.4826 MAD.
+    """
     center, spread = np.full((2, values.shape[1]), np.nan)
     some = np.isfinite(values).any(axis=0)
     values = values[:, some]
