@@ -12,11 +12,13 @@ crops          optional: the training sample of cells, packed             result
 train          a self-supervised encoder                                  results/train
 embed          one row a view (tile or cell)                              results/embed
 measure        the same of a classical encoder: hand-made features        results/embed
+ingest         the same of a table that another tool made                 results/embed
 profile        one row a well: aggregated, normalised in its plate        results/profile
 fit            alignment and feature selection, on the plates that fit    results/fit
 align          each plate through what was fitted; consensus joins them   results/align
 evaluate       does it hold biology, does it hold nuisance                results/evaluate
 report         one page a person opens; verdict fails on a bad plate      results/report
+export         on demand: AnnData, folders of the Cell Painting Gallery   results/export
 
 Rerun a stage and what follows it with `snakemake -R embed`; run up to one with `snakemake --until embed`.
 """
@@ -48,11 +50,13 @@ include: "workflow/rules/crops.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/measure.smk"
+include: "workflow/rules/ingest.smk"
 include: "workflow/rules/profile.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/align.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/export.smk"
 
 
 rule all:

@@ -55,6 +55,14 @@ def test_what_is_written_is_left_alone():
     assert complete["channels"] == ["DNA", "Actin"]
 
 
+def test_a_screen_of_tables_needs_neither_channels_nor_cells():
+    complete = config.resolve({"encoders": {"jump": {"kind": "table", "files": "{plate}.parquet"}}})
+    assert not config.needs_images(complete)
+    assert complete["encoders"]["jump"]["view"]["kind"] == "well"
+    assert not config.trains(complete["encoders"]["jump"])
+    assert config.needs_images(config.resolve(small()))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -65,7 +73,15 @@ def test_what_is_written_is_left_alone():
         ),
         ({"encoders": {"simclr": {"stepz": 3}}}, r"encoders.simclr: unknown key 'stepz' \(did you mean 'steps'\?\)"),
         ({"seed": -1}, "config: seed: -1 is less than the minimum of 0"),
-        ({"channels": []}, "config: channels: .*non-empty"),
+        ({"channels": []}, "config: channels: expected their names for encoders that look at images, found none"),
+        ({"encoders": {"jump": {"kind": "table"}}}, "jump.files: expected a file for the kind table, found None"),
+        ({"encoders": {"simclr": {"files": "a.csv"}}}, "simclr.files: expected null but for the kind table, found 'a"),
+        ({"encoders": {"simclr": {"view": {"kind": "well"}}}}, "view.kind: expected tile or cell but for the kind"),
+        ({"encoders": {"simclr": {"features": ["X_"]}}}, "simclr: expected no columns and features but for the kind"),
+        (
+            {"encoders": {"jump": {"kind": "table", "files": "a.csv", "features": ["X_("]}}},
+            r"jump.features: expected regular expressions, found 'X_\('",
+        ),
         ({"channels": ["DNA", "DNA"]}, "config: channels: .* has non-unique elements"),
         ({"encoders": {}}, "config: encoders: .*non-empty"),
         ({"encoders": {"SimCLR": {}}}, "'SimCLR' does not match"),

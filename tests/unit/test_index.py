@@ -49,6 +49,23 @@ def test_every_expected_plane_has_a_row(tmp_path):
     assert found.listing == _join(planes.drop(index=[1]).sample(frac=1, random_state=1), _wells()).listing
 
 
+def test_without_images_the_wells_are_those_of_the_platemap(tmp_path):
+    (tmp_path / "map.csv").write_text("well,compound,dose\na1,DMSO,\nB2,drug,high\n")
+    sheet = {**SHEET, "images": "", "platemap": str(tmp_path / "map.csv")}
+    options = {"columns": {}, "pert_types": {}, "negcon": ["DMSO"], "poscon": []}
+    found = index.build(sheet, [], options)
+    assert found.table["Metadata_Well"].tolist() == ["A01", "B02"]
+    assert (found.table[["Metadata_Site", "Metadata_Channel", "Metadata_Plane"]] == "").all(axis=None)
+    assert found.table["Metadata_pert_type"].tolist() == ["negcon", "trt"]
+    assert found.table["Metadata_dose"].tolist() == [None, "high"]
+    assert found.audit["Metadata_In_Platemap"].all() and not found.audit["Metadata_In_Images"].any()
+    assert found.verdict.keep
+    for table, frame in (("index", found.table), ("audit", found.audit)):
+        tables.write(frame, tmp_path / f"{table}.parquet", table=table, provenance={})
+    without = index.build(sheet, [], {**options, "negcon": []})
+    assert without.verdict == tables.Verdict(False, ("no negative controls",))
+
+
 def test_lost_wells_are_an_error_that_lists_them():
     with pytest.raises(
         ValueError, match=r"P1: 1 wells have images and no row in the platemap: \['A03'\]; P1: 1 wells have a row"

@@ -35,6 +35,15 @@ def test_defaults_and_further_columns(folder):
     assert plates.loc["P1", ["role", "optics", "cell_line", "time"]].tolist() == ["fit", "P1", "unknown", "12h"]
 
 
+def test_a_screen_without_images_needs_no_folders(folder):
+    (folder / "P1").rmdir()
+    path = write(folder, row(folder)[:1] + row(folder)[2:], columns=COLUMNS[:1] + COLUMNS[2:])
+    for written in (path, write(folder, row(folder), name="twin.tsv")):
+        assert sheet.read(written, images=False)["images"].tolist() == [""]
+    with pytest.raises(ValueError, match=r"expected the columns \['images'\]"):
+        sheet.read(path)
+
+
 def test_commas_comments_and_names_of_digits(folder):
     (folder / "0012").mkdir()
     path = write(folder, row(folder, "0012"), name="plates.csv")

@@ -82,7 +82,7 @@ def test_lock_meets_every_requirement(root):
         assert wanted.specifier.contains(found), f"{line}: the lock has {found}"
 
 
-@pytest.mark.parametrize("name", ["core", "cells", "torch"])
+@pytest.mark.parametrize("name", ["core", "cells", "export", "torch"])
 def test_conda_environments_equal_the_lock(root, name):
     environment = yaml.safe_load((root / "envs" / f"{name}.yaml").read_text())
     assert "nodefaults" in environment["channels"]

@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from wellspring import sheet
 from wellspring.code import age
 from wellspring.code import code as digest_of_code
-from wellspring.config import resolve, trains
+from wellspring.config import needs_images, resolve, trains
 from wellspring.simulate.screen import screen_of
 
 age(here / "scripts")
@@ -30,13 +30,18 @@ config.update(resolve({key: value for key, value in config.items() if key != "pa
 demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
-plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo)
+imaged = needs_images(config)
+plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo, images=imaged)
 encoders = list(config["encoders"])
 classical = [name for name in encoders if config["encoders"][name]["kind"] == "classical"]
-learned = [name for name in encoders if name not in classical]
+foreign = [name for name in encoders if config["encoders"][name]["kind"] == "table"]
+learned = [name for name in encoders if name not in (*classical, *foreign)]
+segmented = imaged and config["cells"]["activate"]
 fitted = plates.index[plates["role"] == "fit"].tolist()
 simulated = [
-    name for name in plates.index if Path(plates.loc[name, "images"]).resolve() == (demo_folder / name).resolve()
+    name
+    for name in plates.index
+    if imaged and Path(plates.loc[name, "images"]).resolve() == (demo_folder / name).resolve()
 ]
 
 
@@ -66,9 +71,9 @@ def scaled(amount):
 
 
 def raw_images(wildcards):
-    """Return the folder of a plate's raw images; only the demo's own folders are made and remade."""
+    """Return the folder of a plate's raw images, if any; only the demo's own folders are made and remade."""
     folder = plates.loc[wildcards.plate, "images"]
-    return folder if wildcards.plate in simulated else ancient(folder)
+    return [] if not imaged else folder if wildcards.plate in simulated else ancient(folder)
 
 
 def plate_map(wildcards):
@@ -107,13 +112,33 @@ def if_view(kind, pattern, names=None):
     return lambda wildcards: wanted(wildcards) if view(wildcards) == kind else []
 
 
+def if_imaged(wanted):
+    """Return `wanted`, an input or a function of the job, in a screen with images, nothing in one of tables only."""
+    return wanted if imaged else []
+
+
+def if_exported(format, wanted):
+    """Return `wanted`, an output, when it is of a format that is exported, nothing otherwise."""
+    return wanted if format in config["export"]["formats"] else []
+
+
+def seen(wildcards):
+    """Return whether the job's encoder looks at the plate's images, which a foreign table does not."""
+    return wildcards.encoder not in foreign
+
+
+def foreign_table(wildcards):
+    """Return the file of a foreign table that holds the job's plate."""
+    return config["encoders"][wildcards.encoder]["files"].replace("{plate}", wildcards.plate)
+
+
 def if_trained(wanted):
     """Return an input function: as the input function `wanted` when the job's encoder is trained, nothing otherwise."""
     return lambda wildcards: wanted(wildcards) if trains(config["encoders"][wildcards.encoder]) else []
 
 
 def view(wildcards):
-    """Return what the job's encoder looks at: `tile` or `cell`."""
+    """Return what the job's encoder looks at: `tile` or `cell`; of a foreign table, also `well`."""
     return config["encoders"][wildcards.encoder]["view"]["kind"]
 
 

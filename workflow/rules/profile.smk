@@ -10,8 +10,8 @@ rule profile:
     input:
         embed="<results>/embed/{encoder}/{plate}.parquet",
         index="<results>/index/{plate}.parquet",
-        survey="<results>/survey/{plate}.parquet",
-        cells=branch(lookup("cells/activate", within=config), then="<results>/cells/{plate}.parquet", otherwise=[]),
+        survey=branch(seen, then="<results>/survey/{plate}.parquet", otherwise=[]),
+        cells=branch(segmented, then="<results>/cells/{plate}.parquet", otherwise=[]),
     output:
         aggregated="<results>/profile/{encoder}/{plate}.aggregated.parquet",
         normalised="<results>/profile/{encoder}/{plate}.normalised.parquet",

@@ -10,19 +10,13 @@ rule report:
     input:
         index=of_plates("<results>/index/{plate}.parquet"),
         audit=of_plates("<results>/index/{plate}.audit.parquet"),
-        survey=of_plates("<results>/survey/{plate}.parquet"),
-        views=of_plates("<results>/survey/{plate}.npy"),
-        illumination=collect("<results>/illumination/{optics}.npz", optics=sorted(set(plates["optics"]))),
-        intensity=of_plates("<results>/images/{plate}.parquet"),
-        cells=branch(
-            lookup("cells/activate", within=config), then=of_plates("<results>/cells/{plate}.parquet"), otherwise=[]
-        ),
-        crops=branch(
-            lookup("cells/activate", within=config), then=of_plates("<results>/crops/{plate}.npy"), otherwise=[]
-        ),
-        crop_tables=branch(
-            lookup("cells/activate", within=config), then=of_plates("<results>/crops/{plate}.parquet"), otherwise=[]
-        ),
+        survey=if_imaged(of_plates("<results>/survey/{plate}.parquet")),
+        views=if_imaged(of_plates("<results>/survey/{plate}.npy")),
+        illumination=if_imaged(collect("<results>/illumination/{optics}.npz", optics=sorted(set(plates["optics"])))),
+        intensity=if_imaged(of_plates("<results>/images/{plate}.parquet")),
+        cells=branch(segmented, then=of_plates("<results>/cells/{plate}.parquet"), otherwise=[]),
+        crops=branch(segmented, then=of_plates("<results>/crops/{plate}.npy"), otherwise=[]),
+        crop_tables=branch(segmented, then=of_plates("<results>/crops/{plate}.parquet"), otherwise=[]),
         cards=collect("<results>/train/{encoder}/encoder.json", encoder=learned),
         history=collect("<results>/train/{encoder}/history.parquet", encoder=learned),
         features=collect("<results>/fit/{encoder}.features.parquet", encoder=encoders),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    cells = snakemake.input.get("cells")
+    survey, cells = (snakemake.input.get(name) for name in ("survey", "cells"))
     views, matrix = vectors.open_embedding(snakemake.input.embed)
     aggregated = aggregate(
         views,
@@ -22,7 +22,7 @@ if __name__ == "__main__":
         names=vectors.names_of(snakemake.input.embed),
         kind=snakemake.params.views,
         operation=snakemake.params.options["operation"],
-        survey=tables.read(snakemake.input.survey),
+        survey=tables.read(survey) if survey else None,
         cells=tables.read(cells) if cells else None,
     )
     verdict = tables.verdict(snakemake.input.embed)

@@ -7,6 +7,7 @@ In flows the config as the user wrote it, out flows a complete one. Each section
 import copy
 import difflib
 import math
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-FROZEN = ("timm", "classical")  # kinds of encoders that are never trained
+FROZEN = ("timm", "classical", "table")  # kinds of encoders that are never trained
+VIEWS = {"classical": "cell", "table": "well"}  # what a kind looks at where its entry does not say; tile elsewhere
 FOLDER = Path(__file__).resolve().parents[2] / "schemas" / "config"
 PRESETS = Path(__file__).resolve().parents[3] / "resources" / "encoders"
 SECTIONS = (
@@ -33,6 +35,7 @@ SECTIONS = (
     "fit",
     "evaluate",
     "report",
+    "export",
 )
 
 
@@ -71,7 +74,8 @@ def resolve(config: dict, *, source: str = "config") -> dict:
     written["encoders"] = {name: inherit(name, written.get("encoders", {})) for name in written.get("encoders", {})}
     complete = _fill(written, schema())
     for entry in complete["encoders"].values():
-        entry["view"]["kind"] = entry["view"]["kind"] or ("cell" if entry["kind"] == "classical" else "tile")
+        entry["view"]["kind"] = entry["view"]["kind"] or VIEWS.get(entry["kind"], "tile")
+    _check_tables(complete, source)
     _check_encoders(complete, source)
     return complete
 
@@ -143,8 +147,37 @@ def trains(entry: dict) -> bool:
     return entry["kind"] not in FROZEN and entry.get("steps") != 0
 
 
+def needs_images(config: dict) -> bool:
+    """Whether an encoder of a complete config looks at images: one that is no table does."""
+    return any(entry["kind"] != "table" for entry in config["encoders"].values())
+
+
+def _check_tables(config: dict, source: str) -> None:
+    """Refuse what goes with tables only, or does not go with them."""
+    if needs_images(config) and not config["channels"]:
+        raise ValueError(f"{source}: channels: expected their names for encoders that look at images, found none")
+    for name, entry in config["encoders"].items():
+        where, table = f"{source}: encoders.{name}", entry["kind"] == "table"
+        if table != (entry["files"] is not None):
+            expected = "a file for the kind table" if table else "null but for the kind table"
+            raise ValueError(f"{where}.files: expected {expected}, found {entry['files']!r}")
+        if not table and (entry["columns"] or entry["features"]):
+            raise ValueError(f"{where}: expected no columns and features but for the kind table, found some")
+        if not table and entry["view"]["kind"] == "well":
+            raise ValueError(f"{where}.view.kind: expected tile or cell but for the kind table, found well")
+        for pattern in entry["features"]:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"{where}.features: expected regular expressions, found {pattern!r}: {error}"
+                ) from error
+
+
 def _check_encoders(config: dict, source: str) -> None:
     for name, entry in config["encoders"].items():
+        if entry["kind"] == "table":
+            continue
         parts = math.prod(config["train"][key] for key in ("gpus", "nodes", "accumulate"))
         if trains(entry) and entry["batch"] % parts:
             message = f"a multiple of train.gpus x train.nodes x train.accumulate = {parts}, found {entry['batch']}"

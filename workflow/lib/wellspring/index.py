@@ -38,12 +38,14 @@ class Index:
 def build(sheet: Mapping[str, object], channels: Sequence[str], options: Mapping[str, object]) -> Index:
     """Read a plate's folder and platemap and join them; ``sheet`` is its row, ``options`` the section ``index``."""
     plate = str(sheet["plate"])
-    planes = find(sheet["images"], plate=plate, options=options)
     wells = platemap.read(
         str(sheet["platemap"]),
         plate=plate,
         **{key: options[key] for key in ("columns", "pert_types", "negcon", "poscon")},
     )
+    if not sheet["images"]:
+        return without_images(wells, sheet=sheet)
+    planes = find(sheet["images"], plate=plate, options=options)
     return join(
         planes,
         wells,
@@ -53,6 +55,16 @@ def build(sheet: Mapping[str, object], channels: Sequence[str], options: Mapping
         sites=options["sites"],
         lost_wells=options["lost_wells"],
     )
+
+
+def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object]) -> Index:
+    """Return the index of a plate of a screen without images: a row a well of the platemap, of no site and channel."""
+    plate, found = str(sheet["plate"]), wells["Metadata_Well"].tolist()
+    table = pd.DataFrame({"well": found, "site": "", "channel": "", "plane": "", "path": None, "page": 0, "bytes": 0})
+    table = _described(table, wells, sheet)
+    nothing = pd.DataFrame(columns=["well", "site", "channel", "path"])
+    audit = _audit(found, nothing, set(), set(found), set(), (), ()).assign(Metadata_Plate=plate)
+    return Index(table, audit, _controlled(table, Verdict()), hashlib.sha256(b"").hexdigest())
 
 
 def find(images: object, *, plate: str, options: Mapping[str, object]) -> pd.DataFrame:
@@ -137,11 +149,16 @@ def join(
     for channel in channels:
         if not (planes["channel"] == channel).any():
             verdict = verdict.because(f"channel {channel} has no file")
-    if not (table["Metadata_pert_type"] == "negcon").any():
-        verdict = verdict.because("no negative controls")
+    verdict = _controlled(table, verdict)
     return Index(
         table, audit.assign(Metadata_Plate=plate), verdict, hashlib.sha256("\n".join(listing).encode()).hexdigest()
     )
+
+
+def _controlled(table: pd.DataFrame, verdict: Verdict) -> Verdict:
+    """Return the verdict, not keep where the plate has no negative control."""
+    controls = (table["Metadata_pert_type"] == "negcon").any()
+    return verdict if controls else verdict.because("no negative controls")
 
 
 def _channels(planes: pd.DataFrame, channels: Sequence[str], aliases: Mapping[str, str], plate: str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ WELL = ["Metadata_Plate", "Metadata_Well"]
 SITE = [*WELL, "Metadata_Site"]
 PLANE = ["Metadata_Site", "Metadata_Channel", "Metadata_Plane", "Metadata_Path", "Metadata_Page", "Metadata_Bytes"]
 OPERATIONS = {"mean": np.nanmean, "median": np.nanmedian}
+NOTHING = {"tile": "no tile with foreground", "cell": "no cells", "well": "no row in the table"}  # a well without views
 COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")  # the names by which pycytominer knows hand-made features
 
 
@@ -73,7 +74,7 @@ def aggregate(
     kind
         What the views are. `tile`: tiles are aggregated to their site and sites to their well, so that a site full of
         cells does not outweigh the others (Dai et al. 2025, multi-position). `cell`: cells to their well at once
-        (Perakis et al. 2021).
+        (Perakis et al. 2021). `well`: profiles that a foreign table has made, one a well.
     operation
         `mean`, `median`, or `auto` (the median of hand-made features and the mean of others), at each level.
     survey, cells
@@ -100,17 +101,16 @@ def aggregate(
 
     profiles = wells.sort_values(WELL).reset_index(drop=True)
     at = pd.MultiIndex.from_frame(profiles[WELL])
-    sites = views.drop_duplicates(SITE).groupby(WELL).size()
+    sites = views[views["Metadata_Site"] != ""].drop_duplicates(SITE).groupby(WELL).size()
     profiles["Metadata_Site_Count"] = sites.reindex(at, fill_value=0).to_numpy("int32")
     profiles["Metadata_View_Count"] = views.groupby(WELL).size().reindex(at, fill_value=0).to_numpy("int32")
     profiles["Metadata_Count_Cells"] = _cell_count(views if kind == "cell" else cells, at)
 
     features = np.full((len(profiles), matrix.shape[1]), np.nan, dtype=np.float32)
     features[at.get_indexer(pd.MultiIndex.from_frame(keys))] = values
-    nothing = "no cells" if kind == "cell" else "no tile with foreground"
     excluded = _excluded(survey) if survey is not None else {}
     reasons = [
-        "" if row.any() else ("no finite embedding" if count else excluded.get(well, nothing))
+        "" if row.any() else ("no finite embedding" if count else excluded.get(well, NOTHING[kind]))
         for row, count, well in zip(np.isfinite(features), profiles["Metadata_View_Count"], at, strict=True)
     ]
     if not matrix.shape[1]:
@@ -126,8 +126,8 @@ def aggregate(
 def _check(
     views: pd.DataFrame, matrix: np.ndarray | Vectors, wells: pd.DataFrame, *, kind: str, operation: str
 ) -> None:
-    if kind not in ("tile", "cell"):
-        raise ValueError(f"views: expected the kind tile or cell, found {kind!r}")
+    if kind not in NOTHING:
+        raise ValueError(f"views: expected one of the kinds {list(NOTHING)}, found {kind!r}")
     if operation not in OPERATIONS:
         raise ValueError(f"operation: expected one of {list(OPERATIONS)}, found {operation!r}")
     if len(views) != len(matrix):

@@ -21,7 +21,9 @@ def columns() -> dict[str, dict]:
     return yaml.safe_load(SCHEMA.read_text())["columns"]
 
 
-def read(path: str | Path, *, demo: str | Path | None = None, simulated: tuple[str, ...] = ()) -> pd.DataFrame:
+def read(
+    path: str | Path, *, demo: str | Path | None = None, simulated: tuple[str, ...] = (), images: bool = True
+) -> pd.DataFrame:
     """Read and check the plate sheet.
 
     Parameters
@@ -32,6 +34,8 @@ def read(path: str | Path, *, demo: str | Path | None = None, simulated: tuple[s
         The folder that the rule `simulate` owns; nothing but its own plates may lie there.
     simulated
         The plates that `simulate` makes.
+    images
+        Whether the plates have images; the column is empty where they have none.
 
     Returns
     -------
@@ -47,6 +51,7 @@ def read(path: str | Path, *, demo: str | Path | None = None, simulated: tuple[s
         raise ValueError(f"{path}: expected the plate sheet here, found no such file")
     sheet = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, comment="#", skip_blank_lines=True)
     sheet.columns = [name.strip() for name in sheet.columns]
+    sheet = sheet if images else sheet.assign(images="")
     missing = [name for name, column in columns().items() if column["required"] and name not in sheet]
     if missing:
         raise ValueError(f"{path}: expected the columns {missing}, found {list(sheet.columns)}")
@@ -96,14 +101,14 @@ def _check_names(sheet: pd.DataFrame, path: Path) -> None:
 
 def _check_folders(row: dict, path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> None:
     plate, images = row["plate"], Path(row["images"])
-    if demo is not None and _inside(images, Path(demo)):
+    if row["images"] and demo is not None and _inside(images, Path(demo)):
         if plate not in simulated or images.resolve() != (Path(demo) / plate).resolve():
             owner = f"{demo} belongs to the demo, whose folders are deleted and made again"
             message = f"expected images outside of the demo's folder ({owner}), found {row['images']!r}"
             raise ValueError(f"{path}: plate {plate}: {message}")
         return
     for column in ("images", "platemap"):
-        if not Path(row[column]).exists():
+        if (column != "images" or row["images"]) and not Path(row[column]).exists():
             raise ValueError(
                 f"{path}: plate {plate}: expected {column} at {row[column]!r}, found no such file or folder"
             )

@@ -54,7 +54,9 @@ def totals(screen: Screen) -> list[tuple[str, str, str]]:
     return [
         ("plates", f"{len(screen.kept):,}", f"of {len(screen.plates):,} in the results"),
         ("wells", f"{len(wells):,}", f"{without:,} without a profile" if without else profiles),
-        ("images", f"{planes:,}", f"{lost:,} missing or left out" if lost else "none missing or left out"),
+        ("images", f"{planes:,}", f"{lost:,} missing or left out" if lost else "none missing or left out")
+        if planes or lost
+        else ("images", "–", "profiles come from tables"),
         ("cells", "–" if cells is None else f"{cells:,}", "cells were not segmented" if cells is None else density),
         ("compounds", f"{compounds:,}", count(mechanisms, "mechanism")),
     ]
@@ -80,16 +82,18 @@ def wells(screen: Screen) -> list[Statement]:
     """Return the wells that images and platemap do not agree on, and those without a profile."""
     found, audit = [], screen.audit
     if len(audit):
+        imaged = audit["Metadata_In_Images"].groupby(audit["Metadata_Plate"]).transform("any")  # no screen of tables
         for mask, words in (
             (audit["Metadata_In_Images"] & ~audit["Metadata_In_Platemap"], "in the images but not in the platemap"),
-            (~audit["Metadata_In_Images"] & audit["Metadata_In_Platemap"], "in the platemap but without images"),
+            (imaged & ~audit["Metadata_In_Images"], "in the platemap but without images"),
             (audit["Metadata_Doubled"], "with an image that was found more than once"),
         ):
             if mask.any():
                 names = (audit.loc[mask, "Metadata_Plate"] + " " + audit.loc[mask, "Metadata_Well"]).tolist()
                 found.append(Statement(f"{count(len(names), 'well')} {words}.", "plates", (listed(names, limit=12),)))
     if undefined(screen):
-        text = f"{count(undefined(screen), 'well')} of kept plates without a profile (no cells or foreground)."
+        why = "no cells, foreground or row in a table"
+        text = f"{count(undefined(screen), 'well')} of kept plates without a profile ({why})."
         found.append(Statement(text, "plates", ("Every metric counts them as undefined.",)))
     for encoder, frame in screen.aligned.items():
         absent = [plate for plate in screen.kept if plate not in set(pick(frame, "Metadata_Plate"))]

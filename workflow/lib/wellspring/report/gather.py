@@ -141,8 +141,10 @@ def _wells(index: pd.DataFrame) -> pd.DataFrame:
         return index
     own = {*PLANE[2:], "Metadata_Path", "Metadata_Page", "Metadata_Bytes"}
     wells = index.drop(columns=[name for name in index if name in own]).drop_duplicates(PLANE[:2])
-    found = index["Metadata_Path"].notna().groupby([index[key] for key in PLANE[:2]])
-    counts = pd.DataFrame({"Planes": found.sum(), "Missing": found.size() - found.sum()}).reset_index()
+    # A screen of tables has no images: its wells are of no channel.
+    found, expected = index["Metadata_Path"].notna(), index["Metadata_Channel"] != ""
+    planes, missing = (some.groupby([index[key] for key in PLANE[:2]]).sum() for some in (found, expected & ~found))
+    counts = pd.DataFrame({"Planes": planes, "Missing": missing}).reset_index()
     return wells.merge(counts, on=PLANE[:2], how="left")
 
 

@@ -1,0 +1,109 @@
+"""Export: the files of a finished screen flow in, AnnData and gallery folders flow out, encoder by encoder."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring import __version__, tables
+from wellspring.export import annotated, gallery
+from wellspring.profile import hand_made, wells_of
+from wellspring.provenance import digest, file_digest
+
+logger = logging.getLogger(__name__)
+
+LEVELS = ("aggregated", "normalised")
+
+
+def anndata(inputs: Mapping[str, object], path: Path, *, encoder: str, provenance: Mapping[str, object]) -> None:
+    """Write the AnnData of an encoder; `inputs` as of `gallery_of`, `provenance` that of the export."""
+    aligned, table = (_one(inputs[name], encoder) for name in ("aligned", "features"))
+    layers = {
+        level: pd.concat([tables.read(path) for path in _plates(inputs[level], encoder).values()], ignore_index=True)
+        for level in LEVELS
+    }
+    made = {"export": dict(provenance), "aligned": tables.provenance(aligned)}
+    data = annotated.annotate(tables.read(aligned), tables.read(table), layers=layers, provenance=made)
+    annotated.write(data, path)
+    logger.info("%s: %d wells of %d features", path.name, *data.shape)
+
+
+def gallery_of(
+    inputs: Mapping[str, object],
+    folder: Path,
+    *,
+    sheet: Sequence[Mapping[str, str]],
+    encoders: Mapping[str, Mapping[str, object]],
+    options: Mapping[str, object],
+) -> None:
+    """Write the folders of a screen below `folder`.
+
+    Parameters
+    ----------
+    inputs
+        Lists of paths by name: `index` and `illumination` (by plate and light path; none in a screen of tables),
+        `aggregated`, `normalised` (by encoder and plate), `features`, `aligned`, `consensus`, `weights` (by encoder).
+    sheet
+        The plate sheet's rows.
+    encoders
+        Name -> config entry.
+    options
+        The config section `export`.
+    """
+    batches = {row["plate"]: row["batch"] for row in sheet}
+    place, source = folder / options["project"] / options["source"], str(options["source"])
+    wells = {Path(path).stem: wells_of(tables.read(path)) for path in inputs["index"]}
+    gallery.write_platemaps(wells, place / "workspace" / "metadata", batches=batches)
+    fields = {Path(path).stem: Path(path) for path in inputs["illumination"]}
+    for row in sheet:
+        if row["optics"] in fields:
+            gallery.write_illumination(fields[row["optics"]], place / "images", plate=row["plate"], batch=row["batch"])
+    taken = (
+        False  # the layout has one place for hand-made features; those of a second encoder get a workspace of their own
+    )
+    for encoder, entry in encoders.items():
+        aggregated, normalised = (_plates(inputs[level], encoder) for level in LEVELS)
+        table = tables.read(_one(inputs["features"], encoder))
+        joined = {name: tables.read(_one(inputs[name], encoder)) for name in ("aligned", "consensus")}
+        if hand_made(table["Metadata_Feature"].tolist()):
+            workspace, taken = f"workspace_{encoder}" if taken else "workspace", True
+            kept = table.loc[table["Metadata_Kept"], "Metadata_Feature"].tolist()
+            for plate, path in aggregated.items():
+                keeps = tables.verdict(normalised[plate]).keep
+                gallery.write_hand_made(
+                    place / workspace / "profiles",
+                    plate=plate,
+                    batch=batches[plate],
+                    source=source,
+                    aggregated=tables.read(path),
+                    normalised=tables.read(normalised[plate]) if keeps else None,
+                    kept=kept,
+                )
+            assembled = place / workspace / "profiles_assembled" / encoder / f"v{__version__}"
+            for name, frame in joined.items():
+                gallery.write_table(frame, assembled / f"{name}.parquet", source=source)
+        else:
+            network, deep = f"{encoder}_{_hash(inputs['weights'], encoder, entry)}", place / "workspace_dl"
+            for plate, path in aggregated.items():
+                file = deep / "profiles" / network / batches[plate] / plate / f"{plate}.parquet"
+                gallery.write_table(tables.read(path), file, source=source)
+            for name, frame in {"collated": joined["aligned"], "consensus": joined["consensus"]}.items():
+                gallery.write_table(frame, deep / name / network / f"{name}.parquet", source=source)
+
+
+def _plates(paths: Sequence[str], encoder: str) -> dict[str, Path]:
+    """Return plate -> path of the tables `<encoder>/<plate>.<level>.parquet`."""
+    found = [Path(path) for path in paths if Path(path).parent.name == encoder]
+    return {path.name.rsplit(".", 2)[0]: path for path in found}
+
+
+def _one(paths: Sequence[str], encoder: str) -> Path:
+    """Return the table of an encoder, `<encoder>.parquet` or `<encoder>.<what>.parquet`."""
+    return next(Path(path) for path in paths if Path(path).name.split(".", 1)[0] == encoder)
+
+
+def _hash(weights: Sequence[str], encoder: str, entry: Mapping[str, object]) -> str:
+    """Return eight digits that tell networks of one name apart: of the weights, of the entry where there are none."""
+    files = [path for path in weights if Path(path).parent.name == encoder]
+    return (file_digest(files[0]) if files else digest(entry))[:8]

@@ -1,0 +1,32 @@
+"""Ingest: profiles that another tool made, brought into the form that `embed` gives; for encoders of kind table.
+
+input    a table of CellProfiler, JUMP, pycytominer or DeepProfiler, results/index/{plate}.parquet
+output   results/embed/{encoder}/{plate}.parquet    one row a well, or a site or cell, with the features, whose names it holds
+"""
+
+
+rule ingest:
+    input:
+        table=foreign_table,
+        index="<results>/index/{plate}.parquet",
+    output:
+        "<results>/embed/{encoder}/{plate}.parquet",
+    log:
+        "<logs>/ingest/{encoder}/{plate}.log",
+    benchmark:
+        "<benchmarks>/ingest/{encoder}/{plate}.tsv"
+    wildcard_constraints:
+        encoder=any_of(foreign),
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
+    params:
+        plate="{plate}",
+        encoder=encoder_of,
+        lost_wells=lookup("index/lost_wells", within=config),
+        code=code("ingest"),
+    script:
+        "../scripts/ingest.py"
