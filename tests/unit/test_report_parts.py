@@ -9,7 +9,7 @@ import pytest
 from report_screen import MADE
 
 from wellspring import tables
-from wellspring.report import charts, metrics, naming, palette, pictures, plates, scatter, svg, training, verdict
+from wellspring.report import charts, files, metrics, naming, palette, pictures, plates, scatter, svg, training, verdict
 from wellspring.tables import Verdict
 
 BAD = Verdict().because("too few controls: 1 of 4").because("half of the images are blank")
@@ -47,14 +47,14 @@ def test_verdict_passes_when_all_keep():
 
 
 def test_files_find_their_owner():
-    assert naming.owner("results/profile/e1/P1.1.normalised.parquet", ["P1", "P1.1", "e1"]) == "P1.1"
-    assert naming.owner("results/train/e1/history.parquet", ["e1", "e2"]) == "e1"
-    assert naming.assign(["results/train/e2/history.parquet"], ["e1", "e2"]) == {
+    assert files.owner("results/profile/e1/P1.1.normalised.parquet", ["P1", "P1.1", "e1"]) == "P1.1"
+    assert files.owner("results/train/e1/history.parquet", ["e1", "e2"]) == "e1"
+    assert files.assign(["results/train/e2/history.parquet"], ["e1", "e2"]) == {
         "e2": Path("results/train/e2/history.parquet")
     }
-    assert naming.assign(None, ["e1", "e2"]) == {}
+    assert files.assign(None, ["e1", "e2"]) == {}
     with pytest.raises(ValueError, match="one of e1, e2"):
-        naming.assign(["results/train/e3/history.parquet"], ["e1", "e2"])
+        files.assign(["results/train/e3/history.parquet"], ["e1", "e2"])
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_baselines_stand_inside_their_metric_and_unknown_metrics_stay():
     cell, absent = found["nsc"].cells
     assert absent is None and cell.state == "position"
     assert cell.baselines == ("labels dealt anew: 0.2 (0.1 to 0.3)", "position alone: 0.95")
-    assert found["brand_new"].cells[0].state == "none" and found["brand_new"].group == metrics.OTHER
+    assert found["brand_new"].cells[0].state == "none" and found["brand_new"].group == naming.OTHER
 
 
 def test_metric_names():
-    assert metrics.describe("transfer.cell_line.mechanism.k1")[0] == "Transfer between cell lines, mechanism, k = 1"
-    assert metrics.describe("transfer.batch.compound.k5.gap")[2] == -1
-    assert metrics.describe("nsc.heldout")[0].endswith("on held-out plates")
-    assert metrics.baseline("nsc.permuted.heldout") == ("nsc.heldout", ".permuted")
+    assert naming.describe("transfer.cell_line.mechanism.k1")[0] == "Transfer between cell lines, mechanism, k = 1"
+    assert naming.describe("transfer.batch.compound.k5.gap")[2] == -1
+    assert naming.describe("nsc.heldout")[0].endswith("on held-out plates")
+    assert naming.baseline("nsc.permuted.heldout") == ("nsc.heldout", ".permuted")
 
 
 @pytest.mark.parametrize(

@@ -1,203 +1,141 @@
 "use strict";
-(() => {
+// What all parts of the page use: reading data, colours, the tip, the profile level, the metric table, print.
+const Page = (() => {
+  document.documentElement.classList.add("js");
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector, root = document) => root.querySelector(selector);
   const read = (element) => JSON.parse(element.textContent);
-
-  // one profile level for the whole page
-  const level = () => {
-    const chosen = one("input[name=level]:checked");
-    if (!chosen) return;
-    document.body.classList.toggle("all-levels", chosen.value === "all");
-    for (const part of all(".of-level")) part.hidden = chosen.value !== "all" && part.dataset.level !== chosen.value;
-    for (const group of all(".metrics tbody")) group.hidden = all("tr.of-level", group).every((row) => row.hidden);
+  const make = (tag, text = "", properties = {}) => Object.assign(document.createElement(tag), { textContent: text }, properties);
+  const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const anchors = ["440154", "48186a", "472d7b", "424086", "3b528b", "33638d", "2c728e", "26828e", "21918c", "1fa088", "28ae80", "3fbc73", "5ec962", "84d44b", "addc30", "d8e219", "fde725"]
+    .map((code) => [0, 2, 4].map((start) => parseInt(code.slice(start, start + 2), 16)));
+  const viridis = (part) => {
+    const place = Math.min(1, Math.max(0, part)) * (anchors.length - 1), low = Math.min(anchors.length - 2, Math.floor(place));
+    return `rgb(${anchors[low].map((from, i) => Math.round(from + (anchors[low + 1][i] - from) * (place - low))).join(" ")})`;
   };
-  for (const input of all("input[name=level]")) input.addEventListener("change", level);
-  level();
+  const category = (number) => theme(`--c${number % 8}`);
+  const short = (value) => (value === null || value === undefined ? "–" : String(value).replaceAll("-", "−"));
 
-  // one measure on all plates
-  const measure = () => {
-    const chosen = one("input[name=measure]:checked");
-    for (const part of all(".measure")) part.hidden = !chosen || part.dataset.measure !== chosen.value;
-  };
-  for (const input of all("input[name=measure]")) input.addEventListener("change", measure);
-  measure();
+  // what is drawn anew when the size or the colours change; `printing` is true while all of it is wanted on paper
+  const painters = [];
+  const repaint = (printing = false) => { for (const paint of painters) paint(printing); };
+  const onPaint = (paint) => { painters.push(paint); paint(false); };
+  addEventListener("resize", () => repaint());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint());
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("paper");
+    opened = all("details.printed:not([open])");
+    for (const part of opened) part.open = true;
+    repaint(true);
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("paper");
+    for (const part of opened) part.open = false;
+    repaint();
+  });
 
-  const tip = one("#tip");
-  const show = (text, x, y) => {
-    tip.textContent = text;
+  // the tip beside the pointer or the focused thing; `picture`: draws on a canvas, gives false where there is none
+  const tip = one("#tip"), words = one("#tip-text"), canvas = one("#tip-picture"), said = one("#said");
+  const show = (text, x, y, picture = null) => {
+    words.textContent = text;
+    canvas.hidden = !(picture && picture(canvas));
     tip.hidden = false;
     const width = tip.offsetWidth, height = tip.offsetHeight;
     tip.style.left = Math.max(4, Math.min(x + 12, innerWidth - width - 8)) + "px";
-    tip.style.top = (y + 14 + height > innerHeight ? y - height - 10 : y + 14) + "px";
+    tip.style.top = Math.max(4, y + 14 + height > innerHeight ? y - height - 10 : y + 14) + "px";
   };
   const hide = () => { tip.hidden = true; };
-  const rowName = (row) => (row < 26 ? "" : String.fromCharCode(64 + Math.floor(row / 26))) + String.fromCharCode(65 + row % 26);
-  const wells = new WeakMap();
-  document.addEventListener("pointermove", (event) => {
+  const say = (text) => { said.textContent = text.replaceAll("\n", ", "); };
+  const matrices = new WeakMap();
+  const pointed = (event) => {
     const target = event.target instanceof Element ? event.target : null;
     const marked = target && target.closest("[data-tip]");
     if (marked) return show(marked.dataset.tip, event.clientX, event.clientY);
-    const plate = target && target.closest(".plate-map:not(.empty)");
-    const picture = plate && one("image", plate);
-    if (picture) {
-      const box = picture.getBoundingClientRect(), holder = plate.closest(".measure");
-      const rows = +holder.dataset.rows, columns = +holder.dataset.columns;
-      const row = Math.floor((event.clientY - box.top) / box.height * rows), column = Math.floor((event.clientX - box.left) / box.width * columns);
-      if (!wells.has(plate)) wells.set(plate, read(one("script", plate)));
-      const value = row >= 0 && column >= 0 && row < rows && column < columns ? wells.get(plate)[row * columns + column] : null;
-      if (value !== null) return show(`${plate.dataset.plate} ${rowName(row)}${String(column + 1).padStart(2, "0")}\n${value}`, event.clientX, event.clientY);
+    if (target && target.dataset.matrix) {
+      if (!matrices.has(target)) matrices.set(target, JSON.parse(target.dataset.matrix));
+      const { rows, columns, values } = matrices.get(target), box = target.getBoundingClientRect();
+      const row = Math.floor((event.clientY - box.top) / box.height * rows.length), column = Math.floor((event.clientX - box.left) / box.width * columns.length);
+      if (values[row] && column in values[row]) return show(`${rows[row]} → ${columns[column]}: ${short(values[row][column])}`, event.clientX, event.clientY);
     }
-    if (!target || target.id !== "map-canvas") hide();
+    if (!target || !target.closest("canvas")) hide();
+  };
+  document.addEventListener("pointermove", pointed);
+  document.addEventListener("pointerdown", pointed);
+  document.addEventListener("scroll", hide, { passive: true });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+
+  // drawings with points: a stop of the Tab key, arrow keys step through the points
+  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  for (const drawing of all("svg.figure")) {
+    const marks = all("[data-tip]", drawing);
+    if (!marks.length) continue;
+    let at = -1;
+    const leave = () => { if (at >= 0) marks[at].classList.remove("at"); at = -1; hide(); };
+    drawing.setAttribute("tabindex", "0");
+    drawing.addEventListener("keydown", (event) => {
+      const step = steps[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const next = at < 0 ? (step > 0 ? 0 : marks.length - 1) : (at + step + marks.length) % marks.length;
+      leave();
+      at = next;
+      marks[at].classList.add("at");
+      const box = marks[at].getBoundingClientRect();
+      show(marks[at].dataset.tip, box.right, box.bottom);
+      say(marks[at].dataset.tip);
+    });
+    drawing.addEventListener("blur", leave);
+  }
+
+  // one profile level for the whole page
+  const level = () => { const chosen = one("input[name=level]:checked"); return chosen ? chosen.value : "all"; };
+  const followers = [];
+  const onLevel = (follow) => { followers.push(follow); follow(); };
+  for (const input of all("input[name=level]")) input.addEventListener("change", () => { for (const follow of followers) follow(); });
+  onLevel(() => {
+    const chosen = level();
+    document.body.classList.toggle("all-levels", chosen === "all");
+    for (const part of all(".of-level")) part.hidden = chosen !== "all" && part.dataset.level !== chosen;
   });
+
+  // the metric table: folded groups, further metrics, a filter through all
+  const find = one("#metric-find");
+  const metrics = () => {
+    const chosen = level(), wanted = find.value.trim().toLowerCase();
+    let shown = 0, many = 0;
+    for (const group of all(".metrics tbody")) {
+      let further = 0, here = 0;
+      const fold = one(".fold", group), more = one(".more", group);
+      for (const row of all("tr.of-level", group)) {
+        const inLevel = chosen === "all" || row.dataset.level === chosen;
+        const extra = "further" in row.dataset;
+        if (inLevel) many += 1;
+        if (inLevel && extra) further += 1;
+        const open = wanted ? row.dataset.find.includes(wanted) : fold.getAttribute("aria-expanded") === "true" && (!extra || more.getAttribute("aria-expanded") === "true");
+        row.hidden = !(inLevel && open);
+        if (!row.hidden) here += 1;
+      }
+      more.hidden = !further || !!wanted || fold.getAttribute("aria-expanded") !== "true";
+      more.textContent = more.getAttribute("aria-expanded") === "true" ? "main ones only" : `${further} further`;
+      group.hidden = !!wanted && !here;
+      shown += here;
+    }
+    one("#metric-count").textContent = `${shown} of ${many} rows`;
+  };
+  if (find) {
+    find.addEventListener("input", metrics);
+    for (const button of all(".metrics .fold, .metrics .more")) button.addEventListener("click", () => {
+      button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true"));
+      metrics();
+    });
+    onLevel(metrics);
+  }
 
   // filter of the left-out images
-  const find = one("#bad-find");
-  if (find) find.addEventListener("input", () => {
-    const words = find.value.toLowerCase();
-    for (const item of all(".bad li")) item.hidden = !item.textContent.toLowerCase().includes(words);
+  const bad = one("#bad-find");
+  if (bad) bad.addEventListener("input", () => {
+    for (const item of all(".bad li")) item.hidden = !item.textContent.toLowerCase().includes(bad.value.trim().toLowerCase());
   });
-
-  // the map
-  const source = one("#map-data"), canvas = one("#map-canvas");
-  if (!source || !canvas) return;
-  const data = read(source), pen = canvas.getContext("2d");
-  const pickEncoder = one("#map-encoder"), pickColour = one("#map-colour"), search = one("#map-find"), legend = one("#map-legend");
-  const viridis = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
-  let chosen = new Set(), current = -1, spots = [];
-  const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const encoder = () => data[pickEncoder.value];
-  const label = (name, i) => { const column = encoder().columns[name]; return column ? column.levels[column.codes[i]] : ""; };
-  const numbers = (name) => {
-    if (name === "Well row") return encoder().wells.map((well) => [...well.replace(/\d+/, "")].reduce((sum, letter) => 26 * sum + letter.charCodeAt(0) - 64, 0));
-    if (name === "Well column") return encoder().wells.map((well) => +well.replace(/\D+/, ""));
-    return encoder().numbers[name];
-  };
-  const describe = (i) => {
-    const dose = encoder().numbers.Concentration[i];
-    const head = `${label("Plate", i)} ${encoder().wells[i]}`;
-    const rest = Object.keys(encoder().columns).filter((name) => name !== "Plate").map((name) => `${name}: ${label(name, i)}`);
-    if (dose !== null) rest.push(`Concentration: ${dose}`);
-    return [head, ...rest].join("\n");
-  };
-  const options = () => {
-    const before = pickColour.value;
-    const names = [...Object.keys(encoder().columns)].sort((a, b) => (a === "Mechanism" ? -1 : b === "Mechanism" ? 1 : a < b ? -1 : 1));
-    const ordered = [...names, ...(encoder().numbers.Concentration.some((dose) => dose !== null) ? ["Concentration"] : []), "Well row", "Well column"];
-    pickColour.replaceChildren(...ordered.map((name) => new Option(name, name)));
-    if (ordered.includes(before)) pickColour.value = before;
-  };
-  const shapes = [
-    (x, y, r) => pen.arc(x, y, r, 0, 7),
-    (x, y, r) => pen.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r),
-    (x, y, r) => { pen.moveTo(x, y - 1.15 * r); pen.lineTo(x + 1.1 * r, y + 0.85 * r); pen.lineTo(x - 1.1 * r, y + 0.85 * r); pen.closePath(); },
-    (x, y, r) => { pen.moveTo(x, y - 1.3 * r); pen.lineTo(x + 1.3 * r, y); pen.lineTo(x, y + 1.3 * r); pen.lineTo(x - 1.3 * r, y); pen.closePath(); },
-  ];
-  const paint = () => {
-    const set = encoder(), ratio = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
-    canvas.width = width * ratio; canvas.height = height * ratio;
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    const column = set.columns[pickColour.value], values = column ? null : numbers(pickColour.value);
-    const known = values ? values.filter((value) => value !== null && value > 0).map(Math.log10) : [];
-    const logged = pickColour.value === "Concentration";
-    const scaled = (value) => {
-      if (value === null) return -1;
-      const positive = logged ? known : values.filter((one) => one !== null);
-      const low = positive.reduce((a, b) => Math.min(a, b), Infinity), high = positive.reduce((a, b) => Math.max(a, b), -Infinity);
-      if (logged && value <= 0) return 0;
-      return ((logged ? Math.log10(value) : value) - low) / (high - low || 1);
-    };
-    const place = new Map();
-    const words = search.value.trim().toLowerCase();
-    const radius = set.n > 4000 ? 2 : set.n > 800 ? 2.8 : 4;
-    const palette = [...Array(8).keys()].map((slot) => theme(`--c${slot}`)), muted = theme("--muted"), ink = theme("--ink");
-    const wanted = set.wells.map((well, i) => {
-      const found = !words || describe(i).toLowerCase().includes(words);
-      return found && (!chosen.size || (column && chosen.has(column.codes[i])));
-    });
-    spots = set.x.map((x, i) => [14 + (width - 28) * x / 1000, height - 14 - (height - 28) * set.y[i] / 1000]);
-    for (const front of [false, true]) for (let i = 0; i < set.n; i++) {
-      if (wanted[i] !== front) continue;
-      let fill, shape = 0;
-      if (column) {
-        const quiet = column.levels[column.codes[i]] === "not stated";
-        fill = quiet ? muted : palette[column.codes[i] % 8];
-        shape = quiet ? 0 : Math.floor(column.codes[i] / 8) % 4;
-      } else {
-        if (!place.has(values[i])) place.set(values[i], scaled(values[i]));
-        const part = place.get(values[i]);
-        fill = part < 0 ? muted : viridis[Math.round(8 * part)];
-      }
-      pen.globalAlpha = front ? 0.85 : 0.12;
-      pen.fillStyle = fill;
-      pen.beginPath(); shapes[shape](spots[i][0], spots[i][1], radius); pen.fill();
-    }
-    pen.globalAlpha = 1;
-    if (current >= 0 && current < set.n) {
-      pen.strokeStyle = ink; pen.lineWidth = 2;
-      pen.beginPath(); pen.arc(spots[current][0], spots[current][1], radius + 4, 0, 7); pen.stroke();
-    }
-    const many = wanted.filter(Boolean).length;
-    one("#map-count").textContent = many === set.n ? `${set.n} wells` : `${many} of ${set.n} wells`;
-  };
-  const icon = (code, quiet) => {
-    const marks = ['<circle r="4"/>', '<rect x="-3.6" y="-3.6" width="7.2" height="7.2"/>', '<polygon points="0,-4.6 4.4,3.4 -4.4,3.4"/>', '<polygon points="0,-5.2 5.2,0 0,5.2 -5.2,0"/>'];
-    const fill = quiet ? "var(--muted)" : `var(--c${code % 8})`;
-    return `<svg viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true"><g fill="${fill}">${marks[quiet ? 0 : Math.floor(code / 8) % 4]}</g></svg>`;
-  };
-  const key = () => {
-    const column = encoder().columns[pickColour.value];
-    chosen = new Set();
-    legend.replaceChildren();
-    if (!column) {
-      const known = numbers(pickColour.value).filter((value) => value !== null);
-      const text = document.createElement("p");
-      text.className = "quiet";
-      text.textContent = `${known.reduce((a, b) => Math.min(a, b), Infinity)} (dark) to ${known.reduce((a, b) => Math.max(a, b), -Infinity)} (bright)`;
-      legend.append(text);
-      return;
-    }
-    column.levels.forEach((name, code) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.setAttribute("aria-pressed", "false");
-      button.innerHTML = icon(code, name === "not stated");
-      const text = document.createElement("span");
-      text.textContent = name;
-      button.append(text);
-      button.addEventListener("click", () => {
-        if (chosen.has(code)) chosen.delete(code); else chosen.add(code);
-        button.setAttribute("aria-pressed", String(chosen.has(code)));
-        paint();
-      });
-      legend.append(button);
-    });
-  };
-  canvas.addEventListener("pointermove", (event) => {
-    const box = canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-    let best = -1, least = 144;
-    spots.forEach(([px, py], i) => { const far = (px - x) ** 2 + (py - y) ** 2; if (far < least) { least = far; best = i; } });
-    if (best !== current) { current = best; paint(); }
-    if (best >= 0) show(describe(best), event.clientX, event.clientY); else hide();
-  });
-  canvas.addEventListener("pointerleave", () => { current = -1; hide(); paint(); });
-  canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (event.key === "Escape") { current = -1; hide(); paint(); }
-    if (!step) return;
-    event.preventDefault();
-    current = (current + step + encoder().n) % encoder().n;
-    paint();
-    const box = canvas.getBoundingClientRect();
-    show(describe(current), box.left + spots[current][0], box.top + spots[current][1]);
-    one("#map-count").textContent = describe(current).replaceAll("\n", ", ");
-  });
-  const restart = () => { current = -1; options(); key(); paint(); };
-  pickEncoder.addEventListener("change", restart);
-  pickColour.addEventListener("change", () => { key(); paint(); });
-  search.addEventListener("input", paint);
-  addEventListener("resize", paint);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
-  restart();
+  return { all, one, read, make, theme, viridis, category, short, onPaint, show, hide, say, steps, level, onLevel };
 })();

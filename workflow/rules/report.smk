@@ -1,6 +1,6 @@
 """Report: one page a person opens; then the verdict, an error that names the plates that were left out.
 
-input    what every stage says of its plates, encoders and metrics
+input    what every stage says of its plates, encoders and metrics; and what its jobs took, where that is known
 output   results/report/index.html     self-contained
          results/report/verdict.tsv    one row a plate; made only when every plate is kept
 """
@@ -67,7 +67,12 @@ rule report:
         channels=lookup("channels", within=config),
         options=lookup("report", within=config),
         seed=lookup("seed", within=config),
-        code=code("report", "report/page.html.j2", "report/page.css", "report/page.js"),
+        benchmarks=workflow.pathvars.apply("<benchmarks>"),
+        code=code(
+            "report",
+            *(f"report/{name}.html.j2" for name in ("page", "macros", "biology", "screen")),
+            *(f"report/{name}" for name in ("page.css", "page.js", "tables.js", "plates.js", "map.js")),
+        ),
     script:
         "../scripts/report.py"
 

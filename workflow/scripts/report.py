@@ -13,7 +13,7 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     params = snakemake.params
     names = {name: list(params[name]) for name in ("plates", "encoders", "channels", "sheet")}
-    screen = gather.gather(dict(snakemake.input.items()), **names, seed=params.seed)
+    screen = gather.gather(dict(snakemake.input.items()), **names, seed=params.seed, benchmarks=params.benchmarks)
     report = page.build(screen, options=params.options)
     for name in ("page", "metrics", "map", "plates"):
         with atomic(snakemake.output[name]) as path:

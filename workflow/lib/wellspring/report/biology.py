@@ -13,11 +13,15 @@ import pandas as pd
 
 from wellspring.report import charts, doses
 from wellspring.report.gather import Screen, ordered_levels, pick
-from wellspring.report.metrics import baseline, describe
+from wellspring.report.naming import baseline, describe, main
 from wellspring.report.svg import number
 
 ARROW = re.compile(r"\s*(?:->|→|>|\||\bto\b)\s*")
-TABLE = 40  # rows of the table of values under a figure
+TABLE = 40  # rows of the table of values under a figure; the table of treatments has them all
+POINTS = 1500  # treatments a volcano: more hide each other and weigh on the page
+GROUPS = 60  # mechanisms a consistency figure
+MECHANISMS = 30  # mechanisms a confusion matrix, the others together
+REST = "all other mechanisms"
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,12 @@ def _activity(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
         if mine.empty or mine["q"].isna().all():
             continue
         name = describe(metric)[0]
-        names = [str(item) for item in mine["Metadata_Item"]]
+        drawn = mine.sort_values("q", kind="stable")
+        drawn = pd.concat([drawn.head(POINTS // 2), drawn.iloc[POINTS // 2 :: -(-len(drawn) // (POINTS // 2))]])
+        names = [str(item) for item in drawn["Metadata_Item"]]
         base = chance(screen, metric, level, encoder)
         svg = charts.volcano(
-            names, mine["value"], mine["q"], chance=base, alpha=alpha, title=f"{name}, {encoder}", x_label="mAP"
+            names, drawn["value"], drawn["q"], chance=base, alpha=alpha, title=f"{name}, {encoder}", x_label="mAP"
         )
         judged, lost = (
             int(mine["q"].notna().sum()),
@@ -83,6 +89,7 @@ def _activity(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
         note = f"{int((mine['q'] < alpha).sum())} of {judged} with q < {number(alpha)}" + (
             f"; {lost} undefined" if lost else ""
         )
+        note += f"; {len(drawn)} drawn, the smallest q first" if len(drawn) < len(mine) else ""
         rows = _rows(mine.sort_values(["q", "value"], ascending=[True, False]), ("value", "p", "q", "n"))
         found.append(Figure("activity", level, name, encoder, note, svg, ("Item", "Score", "p", "q", "n"), rows))
     return found
@@ -93,7 +100,7 @@ def _consistency(screen: Screen, items: pd.DataFrame, metric: str, level: str, a
     items = items.assign(Label=groups.where(groups.notna(), items["Metadata_Item"]).astype(str))
     middle = items.groupby("Label")["value"].median().sort_values(ascending=False, kind="stable")
     rows = []
-    for label in middle.index[:60]:
+    for label in middle.index[:GROUPS]:
         marks = []
         for row in items[items["Label"] == label].itertuples(index=False):
             tip = f"{row.Encoder}\n{row.Metadata_Item}: {number(row.value)}\nq {number(row.q)}, n {int(row.n)}"
@@ -110,6 +117,8 @@ def _consistency(screen: Screen, items: pd.DataFrame, metric: str, level: str, a
         if items["q"].notna().any()
         else "Dashed: chance level."
     )
+    if len(middle) > GROUPS:
+        note += f" The {GROUPS} of {len(middle)} with the highest median."
     table = items.sort_values("value", ascending=False, kind="stable")
     head = ("Encoder", "Item", "Score", "p", "q", "n")
     listed = tuple(
@@ -120,7 +129,7 @@ def _consistency(screen: Screen, items: pd.DataFrame, metric: str, level: str, a
 
 def _transfer(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha: float) -> list[Figure]:
     found = []
-    for encoder in screen.encoders:
+    for encoder in screen.encoders if main(metric) else ():
         pairs = [
             (ARROW.split(str(item)), value)
             for item, value in items.loc[items["Encoder"] == encoder, ["Metadata_Item", "value"]].to_numpy()
@@ -166,14 +175,13 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
         mine, actual = mine[actual.notna()], actual.dropna()
         if mine.empty:
             continue
-        names = sorted({*actual, *mine["Metadata_Group"].astype(str)})
-        if len(names) > 30:
-            continue
-        values = (
-            pd.crosstab(actual, mine["Metadata_Group"].astype(str))
-            .reindex(index=names, columns=names, fill_value=0)
-            .to_numpy(dtype=float)
-        )
+        guessed = mine["Metadata_Group"].astype(str)
+        common = actual.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
+        names = sorted({*actual, *guessed})
+        if len(names) > MECHANISMS:
+            names = [*sorted(common.index[: MECHANISMS - 1]), REST]
+            actual, guessed = (part.where(part.isin(names), REST) for part in (actual, guessed))
+        values = pd.crosstab(actual, guessed).reindex(index=names, columns=names, fill_value=0).to_numpy(dtype=float)
         share = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
         share[values.sum(axis=1) == 0] = np.nan
         name = describe(metric)[0]
@@ -190,8 +198,47 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
         note = f"{len(mine)} treatments, share by row; " + (
             f"chance {number(base)}" if np.isfinite(base) else "no chance level"
         )
+        note += f"; the {MECHANISMS - 1} most frequent mechanisms and all others" if REST in names else ""
         found.append(Figure("matches", level, name, encoder, note, svg))
     return found
+
+
+def treatments(screen: Screen) -> dict:
+    """Return what the page's table of treatments needs: `items`, `groups`, and `scores` by level, metric and encoder.
+
+    A score is [value, q] in the order of the items, null where there is none; three digits. Of the main metrics whose
+    items are treatments or compounds.
+    """
+    items = screen.items
+    if items.empty:
+        return {}
+    items = items[items["Metadata_Metric"].isin(LISTED)]
+    names = sorted(set(items["Metadata_Item"].astype(str)), key=doses.natural)
+    place = {name: number for number, name in enumerate(names)}
+    scores: dict = {}
+    for (level, metric, encoder), mine in items.groupby(["Metadata_Level", "Metadata_Metric", "Encoder"], sort=True):
+        column: list = [None] * len(names)
+        for item, value, q in zip(mine["Metadata_Item"], mine["value"], mine["q"], strict=True):
+            column[place[str(item)]] = [_three(value), _three(q)]
+        scores.setdefault(level, {}).setdefault(metric, {})[encoder] = column
+    mechanism: dict[str, str] = {}
+    for aligned in screen.aligned.values():
+        mechanism |= _mechanisms(aligned)
+    groups = [mechanism.get(name, "") for name in names]
+    metrics = {name: describe(name)[0] for name in LISTED if any(name in level for level in scores.values())}
+    if not names:
+        return {}
+    return {
+        "items": names,
+        "groups": groups,
+        "metrics": metrics,
+        "encoders": screen.encoders,
+        "scores": scores,
+    }
+
+
+def _three(value: object) -> float | None:
+    return None if pd.isna(value) else float(f"{float(value):.3g}")
 
 
 def dose_curves(screen: Screen) -> list[Figure]:
@@ -223,6 +270,7 @@ def _rows(items: pd.DataFrame, columns: Sequence[str]) -> tuple[tuple[str, ...],
     )
 
 
+LISTED = ("activity", "consistency", "nsc", "nscb", "dose.spearman")
 MAKERS = (
     ("activity", _activity),
     ("consistency", _consistency),

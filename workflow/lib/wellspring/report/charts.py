@@ -1,12 +1,14 @@
 """The report's charts: short lists of values in, SVG text out (see `svg` for how colours follow the theme)."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wellspring.report.palette import category, contrast, to_hex, viridis
+from wellspring.report.palette import category, contrast, data_address, to_hex, viridis
 from wellspring.report.svg import INK, LINE, MUTED, SHAPES, Panel, document, extent, line, mark, number, text
 
+LARGE = 20  # columns above which a matrix is a picture: its numbers would not be read
 CROWDED = 60  # wells of a compound above which a dose panel shows medians and quartiles instead of every well
 FLOOR = 1e-5  # the smallest q that is drawn; the default null of 10,000 can not give less
 
@@ -93,6 +95,46 @@ def dots(
     return document("".join(panel.body), width=640, height=panel.height + 48, title=title)
 
 
+def levels(
+    names: Sequence[str],
+    points: Mapping[str, Sequence[tuple[float, float, float, float]]],
+    *,
+    series: Sequence[str],
+    title: str,
+) -> str:
+    """Return a panel of one metric over the profile levels: (value, low, high, chance) a level and series.
+
+    A line joins a series' values, a bar is the interval, a dashed tick the chance level.
+    """
+    every = [part for found in points.values() for point in found for part in point]
+    inside = all(0 <= part <= 1 for part in every if np.isfinite(part))
+    panel = Panel(40, 10, 206, 112, (-0.5, len(names) - 0.5), (0.0, 1.0) if inside else extent(every))
+    panel.axes(x_count=0)
+    for place, name in enumerate(names):
+        panel.body.append(text(panel.x(place), 138, name, anchor="middle", fill=MUTED))
+        known = sorted({point[place][3] for point in points.values() if np.isfinite(point[place][3])})
+        for chance in known:
+            ends = panel.x(place - 0.42), panel.x(place + 0.42)
+            at = panel.y(chance)
+            panel.body.append(line(ends[0], at, ends[1], at, stroke=INK, extra='stroke-dasharray="2 2"'))
+    step = min(0.16, 0.6 / max(len(points), 1))
+    for name, values in points.items():
+        slot = series.index(name)
+        at = [place + step * (slot - (len(series) - 1) / 2) for place in range(len(names))]
+        panel.path(at, [value[0] for value in values], stroke=category(slot))
+        for place, x, (value, low, high, chance) in zip(names, at, values, strict=True):
+            if np.isfinite(low) and np.isfinite(high):
+                whisker = 'stroke-width="3" stroke-opacity=".4"'
+                panel.body.append(
+                    line(panel.x(x), panel.y(low), panel.x(x), panel.y(high), stroke=category(slot), extra=whisker)
+                )
+            if np.isfinite(value):
+                tip = f"{name}, {place}\n{number(value)} ({number(low)} to {number(high)}), chance {number(chance)}"
+                shape = SHAPES[slot % len(SHAPES)]
+                panel.body.append(mark(panel.x(x), panel.y(value), fill=category(slot), shape=shape, tip=tip))
+    return document("".join(panel.body), width=256, height=146, title=title)
+
+
 def matrix(
     rows: Sequence[str],
     columns: Sequence[str],
@@ -103,7 +145,12 @@ def matrix(
     column_label: str,
     top: float,
 ) -> str:
-    """Return a matrix of numbers in cells coloured from 0 to `top`; (rows, columns), NaN is left empty."""
+    """Return a matrix of numbers in cells coloured from 0 to `top`; (rows, columns), NaN is left empty.
+
+    One of more than `LARGE` columns is a picture without numbers, whose values travel beside it for the page.
+    """
+    if max(len(rows), len(columns)) > LARGE:
+        return _large(rows, columns, values, title=title, row_label=row_label, column_label=column_label, top=top)
     left = 16 + min(6.2 * max((len(name) for name in (*rows, f"{row_label} ↓")), default=0), 160)
     head = 26 + 4.2 * min(max((len(name) for name in columns), default=0), 24)
     size_x, size_y = max(30, min(64, 480 / max(len(columns), 1))), 28
@@ -135,6 +182,33 @@ def matrix(
             )
     width = left + size_x * len(columns) + min(3.6 * max((len(name) for name in columns), default=0), 90)
     return document("".join(body), width=width, height=head + size_y * len(rows) + 6, title=title)
+
+
+def _large(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: np.ndarray,
+    *,
+    title: str,
+    row_label: str,
+    column_label: str,
+    top: float,
+) -> str:
+    pixels = np.zeros((*values.shape, 4), dtype=np.uint8)
+    known = np.isfinite(values)
+    pixels[known, :3], pixels[known, 3] = viridis(values[known] / (top or 1)), 255
+    shown = [[float(f"{one:.3g}") if np.isfinite(one) else None for one in row] for row in values]
+    parts = {"rows": list(map(str, rows)), "columns": list(map(str, columns)), "values": shown}
+    width, height = 420, 420 * len(rows) / len(columns)
+    box = f'x="4" y="36" width="{width}" height="{height:.1f}"'
+    size = f"{len(rows)} × {len(columns)}, 0 (dark) to {number(top)} (bright)"
+    body = [text(4, 12, f"{row_label} ↓, {column_label} →", fill=MUTED), text(4, 27, size, fill=MUTED)]
+    body.append(f'<rect {box} fill="none" stroke="{LINE}"/>')
+    body.append(
+        f'<image {box} href="{data_address(pixels)}" preserveAspectRatio="none" style="image-rendering:pixelated" '
+        f'data-matrix="{_plain(json.dumps(parts, separators=(",", ":")))}"/>'
+    )
+    return document("".join(body), width=width + 8, height=height + 42, title=title)
 
 
 def curves(steps: Sequence[float], lines: Mapping[str, Sequence[float]], *, title: str, y_label: str) -> str:

@@ -75,7 +75,7 @@ def images(screen: Screen) -> list[Statement]:
     lines += [f"and {len(reasons) - SHOWN:,} further reasons"] if len(reasons) > SHOWN else []
     plates = count(bad["Metadata_Plate"].nunique(), "plate")
     text = f"{count(len(bad), 'image')} on {plates} left out; a site with one of them is left out as a whole."
-    return [Statement(text, "bad", tuple(lines))]
+    return [Statement(text, "quality", tuple(lines))]
 
 
 def wells(screen: Screen) -> list[Statement]:
@@ -90,16 +90,16 @@ def wells(screen: Screen) -> list[Statement]:
         ):
             if mask.any():
                 names = (audit.loc[mask, "Metadata_Plate"] + " " + audit.loc[mask, "Metadata_Well"]).tolist()
-                found.append(Statement(f"{count(len(names), 'well')} {words}.", "plates", (listed(names, limit=12),)))
+                found.append(Statement(f"{count(len(names), 'well')} {words}.", "quality", (listed(names, limit=12),)))
     if undefined(screen):
         why = "no cells, foreground or row in a table"
         text = f"{count(undefined(screen), 'well')} of kept plates without a profile ({why})."
-        found.append(Statement(text, "plates", ("Every metric counts them as undefined.",)))
+        found.append(Statement(text, "quality", ("Every metric counts them as undefined.",)))
     for encoder, frame in screen.aligned.items():
         absent = [plate for plate in screen.kept if plate not in set(pick(frame, "Metadata_Plate"))]
         if absent:
             text = f"The profiles of {encoder} lack {count(len(absent), 'plate')} that other encoders have."
-            found.append(Statement(text, "plates", (listed(absent),)))
+            found.append(Statement(text, "quality", (listed(absent),)))
     return found
 
 

@@ -12,9 +12,12 @@ from wellspring.report.svg import number
 
 Points = list[tuple[float, float, str]]
 COLUMNS = ["Metadata_Plate", "Metadata_Well", "Metadata_Compound", "Metadata_Concentration", "Metadata_pert_type"]
+LIMIT = 60  # compounds that are drawn
 
 
-def curves(aligned: Mapping[str, pd.DataFrame], *, minimum: int = 3, limit: int = 60) -> dict[str, dict[str, Points]]:
+def curves(
+    aligned: Mapping[str, pd.DataFrame], *, minimum: int = 3, limit: int = LIMIT
+) -> dict[str, dict[str, Points]]:
     """Return compound -> encoder -> (concentration, score, words) of the wells.
 
     The first `limit` compounds with at least `minimum` concentrations. A score is a well's place on the axis from the

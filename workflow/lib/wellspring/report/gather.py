@@ -1,6 +1,7 @@
 """Everything the report shows, read once: paths of the stages' tables in, one `Screen` out.
 
-Any list may be empty and any plate may be left out: what is absent is an empty frame, never an error.
+Any list may be empty and any plate may be left out: what is absent is an empty frame, never an error. Of the large
+tables only what is shown is read, and an index is counted by well at once, so that a hundred plates fit in memory.
 """
 
 import json
@@ -9,16 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from wellspring import tables
-from wellspring.report import verdict
-from wellspring.report.naming import as_list, assign
+from wellspring.report import runtime, verdict
+from wellspring.report.files import as_list, assign
 from wellspring.tables import Verdict
 
 PLATE_TABLES = ("index", "audit", "survey", "intensity", "cells", "crop_tables")
 ENCODER_TABLES = ("history", "aligned", "consensus", "per_item", "summary", "features")
 LEVELS = ("aggregated", "normalised", "aligned")
 PLANE = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel", "Metadata_Plane"]
+COLUMNS = {
+    "cells": PLANE[:2],
+    "survey": [*PLANE, *(f"Metadata_{name}" for name in ("Status", "Verdict", "Reason"))]
+    + ["saturated", "focus", "foreground"],
+}
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,12 @@ class Screen:
     cards: dict[str, dict]
     history: dict[str, pd.DataFrame]
     aligned: dict[str, pd.DataFrame]
+    normalised: dict[str, tuple[Path, ...]]  # encoder -> tables of single plates, before alignment
     features: dict[str, pd.DataFrame]
     items: pd.DataFrame  # with Encoder
     summary: pd.DataFrame  # with Encoder
     sources: pd.DataFrame  # one row a table: Stage, Name, Rows, Digest and its provenance
+    jobs: pd.DataFrame  # one row a job that was timed, see `runtime.read`
     seed: int | None = None
 
     @property
@@ -67,6 +76,7 @@ def gather(
     channels: Sequence[str],
     sheet: Sequence[Mapping[str, object]] = (),
     seed: int | None = None,
+    benchmarks: str | Path | None = None,
 ) -> Screen:
     """Read a screen.
 
@@ -74,17 +84,21 @@ def gather(
     ----------
     inputs
         Lists of paths by name: of `PLATE_TABLES` and `ENCODER_TABLES`, `views`, `crops` (npy), `illumination` (npz),
-        `cards` (json), and `tables` (further tables of single plates, for their verdicts). Any may be absent.
+        `cards` (json), and `tables` (normalised profiles of single plates, for their verdicts and for the map before
+        alignment). Any may be absent.
     plates, encoders, channels
         Names, in the order in which they are shown. Lists of paths are parallel to them, or matched by name.
     sheet
         The plate sheet's rows.
+    benchmarks
+        The folder of the jobs' run times, where there is one.
     """
     by_plate = {name: assign(inputs.get(name), plates) for name in PLATE_TABLES}
     by_encoder = {name: assign(inputs.get(name), encoders) for name in ENCODER_TABLES}
     judged = [path for files in by_plate.values() for path in files.values()] + as_list(inputs.get("tables"))
-    read = {name: {plate: tables.read(path) for plate, path in by_plate[name].items()} for name in PLATE_TABLES}
-    coded = {name: {code: tables.read(path) for code, path in files.items()} for name, files in by_encoder.items()}
+    read = {name: {plate: _read(path, name) for plate, path in files.items()} for name, files in by_plate.items()}
+    shown = {name: files for name, files in by_encoder.items() if name != "consensus"}
+    coded = {name: {code: tables.read(path) for code, path in files.items()} for name, files in shown.items()}
     rows = pd.DataFrame([dict(row) for row in sheet])
     return Screen(
         plates=tuple(plates),
@@ -92,11 +106,11 @@ def gather(
         channels=tuple(channels),
         sheet=rows if "plate" in rows else pd.DataFrame({"plate": list(plates)}),
         verdicts=_verdicts(verdict.collect(judged, plates=plates), coded["aligned"]),
-        wells=_join(_wells(frame) for frame in read["index"].values()),
+        wells=_join(read["index"].values()),
         audit=_join(read["audit"].values()),
         survey=_join(frame.assign(Row=range(len(frame))) for frame in read["survey"].values()),
         intensity=_join(read["intensity"].values()),
-        cells=_join(_cells(frame) for frame in read["cells"].values()),
+        cells=_join(read["cells"].values()),
         crops=read["crop_tables"],
         crop_files=assign(inputs.get("crops"), plates),
         view_files=assign(inputs.get("views"), plates),
@@ -104,10 +118,14 @@ def gather(
         cards={name: json.loads(path.read_text()) for name, path in assign(inputs.get("cards"), encoders).items()},
         history=coded["history"],
         aligned=coded["aligned"],
+        normalised={
+            name: tuple(path for path in as_list(inputs.get("tables")) if path.parent.name == name) for name in encoders
+        },
         features=coded["features"],
         items=_join(frame.assign(Encoder=name) for name, frame in coded["per_item"].items()),
         summary=_join(frame.assign(Encoder=name) for name, frame in coded["summary"].items()),
-        sources=_sources({**by_plate, **by_encoder}, {**read, **coded}),
+        sources=_sources({**by_plate, **by_encoder}),
+        jobs=runtime.read(benchmarks, names=[*plates, *encoders, *pick(rows, "optics").dropna()]),
         seed=seed,
     )
 
@@ -128,6 +146,12 @@ def _verdicts(found: dict[str, Verdict], aligned: dict[str, pd.DataFrame]) -> di
     joined = {plate for frame in aligned.values() for plate in pick(frame, "Metadata_Plate")}
     absent = [plate for plate, one in found.items() if one.keep and aligned and plate not in joined]
     return found | {plate: found[plate].because("it is not among the aligned profiles") for plate in absent}
+
+
+def _read(path: Path, name: str) -> pd.DataFrame:
+    """Return what is shown of a plate's table: an index and cells as counts by well, a survey without quantiles."""
+    frame = tables.read(path, COLUMNS.get(name))
+    return _wells(frame) if name == "index" else _cells(frame) if name == "cells" else frame
 
 
 def _join(frames: object) -> pd.DataFrame:
@@ -152,11 +176,12 @@ def _cells(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.groupby(PLANE[:2], as_index=False).size().rename(columns={"size": "Cells"}) if len(cells) else cells
 
 
-def _sources(files: dict, frames: dict) -> pd.DataFrame:
+def _sources(files: dict) -> pd.DataFrame:
     from wellspring.provenance import file_digest
 
     rows = [
-        {"Stage": stage, "Name": name, "Rows": len(frames[stage][name]), "Digest": file_digest(path), **_origin(path)}
+        {"Stage": stage, "Name": name, "Rows": pq.read_metadata(path).num_rows, "Digest": file_digest(path)}
+        | _origin(path)
         for stage, by_name in files.items()
         for name, path in by_name.items()
     ]

@@ -1,7 +1,7 @@
 """The metric table: the evaluation's summary in, rows of encoders' values by metric and level out.
 
 A metric's baselines (`<metric>.permuted`, `<metric>.position_only`) are shown inside its cell. Nothing here depends on
-which metrics there are: one that is not known by name is shown under its own name, without saying which way is good.
+which metrics there are (see `naming` for what they are called).
 """
 
 from collections.abc import Sequence
@@ -10,40 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wellspring.report import charts
+from wellspring.report import charts, naming
 from wellspring.report.gather import ordered_levels
 from wellspring.report.svg import number
-
-BIOLOGY, NUISANCE, OTHER = "Biology: higher is better", "Nuisance: lower is better", "Other"
-GROUPS = (BIOLOGY, NUISANCE, OTHER)
-# metric -> (what it is called, group)
-KNOWN = {
-    "activity": ("Phenotypic activity (mAP)", BIOLOGY),
-    "activity.retrieved": ("Active treatments (share)", BIOLOGY),
-    "consistency": ("Consistency of mechanisms (mAP)", BIOLOGY),
-    "nsc": ("Mechanism of the nearest other compound (NSC)", BIOLOGY),
-    "nscb": ("The same in another batch (NSCB)", BIOLOGY),
-    "transfer": ("Transfer", BIOLOGY),
-    "dose.spearman": ("Dose monotonicity (Spearman)", BIOLOGY),
-    "dose.z_prime": ("Z′ of the positive controls", BIOLOGY),
-    "nsc.drop": ("Drop from NSC to NSCB", NUISANCE),
-    "nuisance.batch": ("Batch read from the controls", NUISANCE),
-    "nuisance.plate": ("Plate read from the controls", NUISANCE),
-    "nuisance.row": ("Row read from the controls", NUISANCE),
-    "nuisance.column": ("Column read from the controls", NUISANCE),
-    "nuisance.edge": ("Edge read from the controls", NUISANCE),
-    "nuisance": ("Nuisance", NUISANCE),
-}
-BASELINES = {".permuted": "labels dealt anew", ".position_only": "position alone"}
-HELD_OUT = ".heldout"
-WORDS = {
-    "k1": "k = 1",
-    "k5": "k = 5",
-    "gap": "gap to the diagonal",
-    "cell line": "cell lines",
-    "batch": "batches",
-    "plate": "plates",
-}
 
 
 @dataclass(frozen=True)
@@ -63,6 +32,8 @@ class Cell:
     drawing: str
     number: float
     low: float
+    high: float
+    expected: float  # the chance level
 
 
 @dataclass(frozen=True)
@@ -73,33 +44,8 @@ class Row:
     name: str
     group: str
     level: str
+    main: bool  # shown at first
     cells: tuple[Cell | None, ...]
-
-
-def baseline(metric: str) -> tuple[str, str]:
-    """Return (metric it belongs to, its ending) of a baseline's name; the ending is empty for any other metric."""
-    stem = metric.removesuffix(HELD_OUT)
-    for ending in BASELINES:
-        if stem.endswith(ending):
-            return stem.removesuffix(ending) + metric[len(stem) :], ending
-    return metric, ""
-
-
-def describe(metric: str) -> tuple[str, str, int]:
-    """Return (name, group, direction) of a metric; parts that follow a known name are added to it in words."""
-    stem = metric.removesuffix(HELD_OUT)
-    held = " on held-out plates" if stem != metric else ""
-    start = max((known for known in KNOWN if stem == known or stem.startswith(f"{known}.")), default="", key=len)
-    if not start:
-        return metric.replace("_", " "), OTHER, 0
-    name, group = KNOWN[start]
-    parts = [part.replace("_", " ") for part in stem[len(start) :].split(".") if part]
-    if start == "transfer" and parts:
-        name = f"Transfer between {WORDS.get(parts[0], parts[0])}"
-        group = NUISANCE if parts[-1] == "gap" else group
-        parts = parts[1:]
-    rest = ", ".join(WORDS.get(part, part) for part in parts)
-    return f"{name}{', ' if rest else ''}{rest}{held}", group, 1 if group == BIOLOGY else -1
 
 
 def scale(summary: pd.DataFrame) -> tuple[float, float]:
@@ -129,19 +75,19 @@ def table(summary: pd.DataFrame, *, encoders: Sequence[str]) -> list[Row]:
     if summary.empty:
         return []
     summary = summary.assign(**{name: summary[name].astype(float) for name in ("value", "low", "high", "chance")})
-    owners = summary["Metadata_Metric"].map(baseline)
+    owners = summary["Metadata_Metric"].map(naming.baseline)
     summary = summary.assign(Owner=[owner for owner, _ in owners], Ending=[ending for _, ending in owners])
     main = set(summary.loc[summary["Ending"] == "", "Metadata_Metric"])
     alone = ~summary["Owner"].isin(main)  # a baseline without its metric stands for itself
     summary.loc[alone, "Owner"], summary.loc[alone, "Ending"] = summary.loc[alone, "Metadata_Metric"], ""
     rows = []
-    for metric in sorted(set(summary["Owner"]), key=_order):
+    for metric in sorted(set(summary["Owner"]), key=naming.order):
         one = summary[summary["Owner"] == metric]
-        name, group, direction = describe(metric)
+        name, group, direction = naming.describe(metric)
         for level in ordered_levels(one["Metadata_Level"]):
             here = one[one["Metadata_Level"] == level]
             cells = tuple(_cell(here[here["Encoder"] == code], code, scale(one), direction) for code in encoders)
-            rows.append(Row(metric, name, group, level, cells))
+            rows.append(Row(metric, name, group, level, naming.main(metric), cells))
     return rows
 
 
@@ -151,12 +97,6 @@ def csv(summary: pd.DataFrame) -> str:
     names += ["Metadata_Guard", "Metadata_Note"]
     frame = summary.reindex(columns=names).rename(columns=lambda name: name.removeprefix("Metadata_").lower())
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
-
-def _order(metric: str) -> tuple[bool, int, int, str]:
-    name, group, _ = describe(metric)
-    known = [place for place, start in enumerate(KNOWN) if metric == start or metric.startswith(f"{start}.")]
-    return metric.endswith(HELD_OUT), GROUPS.index(group), max(known, default=len(KNOWN)), name
 
 
 def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction: int) -> Cell | None:
@@ -175,12 +115,16 @@ def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction
         chance=f"chance {_score(row['chance'])}" if chanced else "no chance level",
         guard=_words(row["Metadata_Guard"]) if chanced else "",
         notes=tuple(part for part in _words(row["Metadata_Note"]).split("; ") if part),
-        baselines=tuple(_baseline(beside[ending], words) for ending, words in BASELINES.items() if ending in beside),
+        baselines=tuple(
+            _baseline(beside[ending], words) for ending, words in naming.BASELINES.items() if ending in beside
+        ),
         state=state(row, position=position if direction > 0 else float("nan")),
         direction=direction,
         drawing=charts.interval(row["value"], row["low"], row["high"], row["chance"], scale=axis),
         number=float(row["value"]),
         low=float(row["low"]),
+        high=float(row["high"]),
+        expected=float(row["chance"]),
     )
 
 

@@ -1,47 +1,88 @@
-"""Which plate or encoder a file belongs to: lists of paths in, names out."""
+"""What metrics are called: the evaluation's names in, words, group and rank out.
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+One entry of `KNOWN` a metric. A name that begins with a known one is called by it and its further parts in words; a
+metric that is not known is shown under its own name, without saying which way is good.
+"""
+
+BIOLOGY, NUISANCE = "Biology: higher is better", "Nuisance: lower is better"
+GUARDS, OTHER = "Guards: how far the others can be trusted", "Other"
+GROUPS = (BIOLOGY, NUISANCE, GUARDS, OTHER)
+# metric -> (what it is called, group)
+KNOWN = {
+    "activity": ("Phenotypic activity (mAP)", BIOLOGY),
+    "activity.retrieved": ("Active treatments (share)", BIOLOGY),
+    "consistency": ("Consistency of mechanisms (mAP)", BIOLOGY),
+    "nsc": ("Mechanism of the nearest other compound (NSC)", BIOLOGY),
+    "nscb": ("The same in another batch (NSCB)", BIOLOGY),
+    "transfer": ("Transfer", BIOLOGY),
+    "dose.spearman": ("Dose monotonicity (Spearman)", BIOLOGY),
+    "dose.z_prime": ("Z′ of the positive controls", BIOLOGY),
+    "nsc.drop": ("Drop from NSC to NSCB", NUISANCE),
+    "nuisance.batch": ("Batch read from the controls", NUISANCE),
+    "nuisance.plate": ("Plate read from the controls", NUISANCE),
+    "nuisance.row": ("Row read from the controls", NUISANCE),
+    "nuisance.column": ("Column read from the controls", NUISANCE),
+    "nuisance.edge": ("Edge read from the controls", NUISANCE),
+    "nuisance": ("Nuisance", NUISANCE),
+}
+# The metrics that the table shows at first and the overview names; all others unfold. Transfer: nearest neighbour only.
+MAIN = ("activity", "activity.retrieved", "consistency", "nsc", "nscb", "dose.spearman", "nuisance.batch")
+MAIN += ("nuisance.plate", "nuisance.edge")
+BASELINES = {".permuted": "labels dealt anew", ".position_only": "position alone"}
+HELD_OUT = ".heldout"
+WORDS = {
+    "k1": "k = 1",
+    "k5": "k = 5",
+    "gap": "gap to the diagonal",
+    "cell line": "cell lines",
+    "batch": "batches",
+    "plate": "plates",
+}
 
 
-def as_list(paths: str | Path | Iterable[str | Path] | None) -> list[Path]:
-    """Return the paths as a list: nothing, one path and many paths are all accepted."""
-    if paths is None:
-        return []
-    if isinstance(paths, str | Path):
-        return [Path(paths)] if str(paths) else []
-    return [Path(path) for path in paths]
+def baseline(metric: str) -> tuple[str, str]:
+    """Return (metric it belongs to, its ending) of a baseline's name; the ending is empty for any other metric."""
+    stem = metric.removesuffix(HELD_OUT)
+    for ending in BASELINES:
+        if stem.endswith(ending):
+            return stem.removesuffix(ending) + metric[len(stem) :], ending
+    return metric, ""
 
 
-def owner(path: str | Path, names: Sequence[str]) -> str | None:
-    """Return the one of the names that the path bears as a folder or as the start of its file's name; the longest wins.
+def known(metric: str) -> str:
+    """Return the longest known name that a metric begins with, empty for none."""
+    stem = metric.removesuffix(HELD_OUT)
+    return max((name for name in KNOWN if stem == name or stem.startswith(f"{name}.")), default="", key=len)
 
-    Where several parts of the path match, the part nearest to the file wins: `embed/P1/P2.parquet` is of `P2`.
+
+def describe(metric: str) -> tuple[str, str, int]:
+    """Return (name, group, direction) of a metric; parts that follow a known name are added to it in words.
+
+    Direction is 1 where high is good, -1 where low is, 0 where neither is known.
     """
-    for part in reversed(Path(path).parts):
-        found = [name for name in names if part == name or part.startswith(f"{name}.")]
-        if found:
-            return max(found, key=len)
-    return None
+    stem, start = metric.removesuffix(HELD_OUT), known(metric)
+    held = " on held-out plates" if stem != metric else ""
+    if not start:
+        return metric.replace("_", " "), OTHER, 0
+    name, group = KNOWN[start]
+    parts = [part.replace("_", " ") for part in stem[len(start) :].split(".") if part]
+    if start == "transfer" and parts:
+        name = f"Transfer between {WORDS.get(parts[0], parts[0])}"
+        group = NUISANCE if parts[-1] == "gap" else group
+        parts = parts[1:]
+    rest = ", ".join(WORDS.get(part, part) for part in parts)
+    return f"{name}{', ' if rest else ''}{rest}{held}", group, {BIOLOGY: 1, NUISANCE: -1}.get(group, 0)
 
 
-def assign(paths: str | Path | Iterable[str | Path] | None, names: Sequence[str]) -> dict[str, Path]:
-    """Return name -> path. Lists of one length are parallel; else each path is matched by what it is called.
+def main(metric: str) -> bool:
+    """Return whether a metric stands in the table at first; a metric that is not known does, lest it be overlooked."""
+    stem = metric.removesuffix(HELD_OUT)
+    return not known(metric) or stem in MAIN or (stem.startswith("transfer.") and stem.endswith(".k1"))
 
-    Raises
-    ------
-    ValueError
-        A path that bears none of the names.
-    """
-    files = as_list(paths)
-    if len(files) == len(names):
-        return dict(zip(names, files, strict=True))
-    result: dict[str, Path] = {}
-    for path in files:
-        name = owner(path, names)
-        if name is None:
-            raise ValueError(
-                f"{path}: expected a file of one of {', '.join(names) or 'no names'}, found none of them in its path"
-            )
-        result[name] = path
-    return result
+
+def order(metric: str) -> tuple[bool, int, bool, int, str]:
+    """Return a metric's sort key: held-out plates last, then by group, main ones first, as they stand in `KNOWN`."""
+    name, group, _ = describe(metric)
+    start = known(metric)
+    place = list(KNOWN).index(start) if start else len(KNOWN)
+    return metric.endswith(HELD_OUT), GROUPS.index(group), not main(metric), place, name

@@ -9,10 +9,28 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from wellspring.report import biology, checks, metrics, pictures, plates, scatter, training, words
+from wellspring.report import (
+    absent,
+    alignment,
+    biology,
+    checks,
+    doses,
+    exclusions,
+    measures,
+    metrics,
+    naming,
+    pictures,
+    plates,
+    runtime,
+    scatter,
+    thumbnails,
+    training,
+    words,
+)
 from wellspring.report.gather import Screen, ordered_levels
 from wellspring.report.svg import number, standalone
 
+PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
 TEMPLATES = Path(__file__).resolve().parents[3] / "report"
 
 
@@ -34,49 +52,63 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
     options
         The config section `report`.
     templates
-        Folder with `page.html.j2`, `page.css` and `page.js`.
+        Folder with `page.html.j2` and the templates that it includes, `page.css` and the scripts `PROGRAMS`.
     """
     rows = metrics.table(screen.summary, encoders=screen.encoders)
     levels = ordered_levels([row.level for row in rows])
     level = options["level"] if options["level"] in levels else (levels[-1] if levels else options["level"])
     primary = next((name for name in (options["encoder"], *screen.encoders) if name in screen.aligned), None)
+    changes = alignment.changes(rows)
     fields = pictures.illumination(screen)
     bad, bad_count = pictures.bad_images(screen, limit=options["bad_images"])
     placed = {
         name: scatter.place(frame, method=options["map"], limit=options["map_points"], seed=screen.seed or 0)
         for name, frame in screen.aligned.items()
     }
-    drawn = plates.measures(screen, primary=primary)
+    drawn = measures.measures(screen, primary=primary)
+    small = thumbnails.sheets(screen, limit=options["map_pictures"], seed=screen.seed or 0)
+    mapped = max((len(frame) for frame in placed.values()), default=0)
+    lost = exclusions.undefined(screen)
     context = {
         "title": options["title"],
         "screen": screen,
         "totals": checks.totals(screen),
         "left_out": words.left_out(screen),
-        "passes": words.passes(screen, rows, level=level),
-        "look_at": words.look_at(screen, rows, fields, level=level),
+        "passes": words.passes(screen, rows, level=level, changes=changes),
+        "look_at": words.look_at(screen, rows, fields, level=level, changes=changes),
         "open": words.open_questions(screen, rows),
+        "absent": absent.sentences(screen),
         "levels": levels,
         "level": level,
-        "rows": rows,
-        "groups": [
-            (group, found) for group in metrics.GROUPS if (found := [row for row in rows if row.group == group])
-        ],
+        "groups": [(group, found) for group in naming.GROUPS if (found := [row for row in rows if row.group == group])],
+        "alignment": alignment.drawings(rows, encoders=screen.encoders),
+        "changes": changes,
         "figures": biology.figures(screen, alpha=options["significance"]),
-        "measures": _heatmaps(screen, drawn),
+        "treatments": biology.treatments(screen),
+        "dose_limit": doses.LIMIT,
+        "wells": measures.block(screen, drawn) if drawn else {},
         "fields": fields,
+        "fields_drawn": sum(bool(row["pictures"]) for row in fields),
         "samples": pictures.samples(
             screen, groups=options["sample_groups"], each=options["sample_cells"], seed=screen.seed or 0
         ),
         "curves": training.panels(screen),
         "cards": training.cards(screen),
         "features": training.features(screen),
-        "map_data": {name: scatter.block(frame) for name, frame in placed.items() if len(frame)},
+        "map_data": {name: _map(screen, name, frame, options) for name, frame in placed.items() if len(frame)},
         "map_method": {"pca": "the first two principal components", "tsne": "t-SNE"}[options["map"]],
+        "thumbnails": small,
+        "picture_words": thumbnails.words(small, mapped),
+        "by_plate": exclusions.by_plate(screen),
+        "by_channel": exclusions.by_channel(screen),
+        "by_reason": exclusions.by_reason(screen),
+        "without_profile": lost.head(exclusions.WELLS).to_dict("records"),
+        "without_profile_count": len(lost),
         "bad": bad,
         "bad_count": bad_count,
+        "stages": runtime.stages(screen.jobs),
         "sources": screen.sources.to_dict("records"),
         "makers": makers(screen),
-        "primary": primary,
     }
     return Report(
         page=render(context, templates=templates),
@@ -96,8 +128,9 @@ def render(context: Mapping[str, object], *, templates: str | Path = TEMPLATES) 
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(svg=Markup, number=number, block=block)
-    style, program = (Markup((folder / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
+    environment.filters.update(svg=Markup, number=number, block=block, duration=runtime.duration, size=runtime.size)
+    style, *programs = (Markup((folder / name).read_text(encoding="utf-8")) for name in ("page.css", *PROGRAMS))
+    program = Markup("\n").join(programs)
     return environment.get_template("page.html.j2").render(**context, style=style, program=program)
 
 
@@ -130,30 +163,6 @@ def _joined(values: pd.Series) -> list[str]:
     return sorted(texts)
 
 
-def _heatmaps(screen: Screen, drawn: list[plates.Measure]) -> list[dict]:
-    found = []
-    for measure in drawn:
-        size = plates.shape(measure.values["Well"])
-        there = set(measure.values["Plate"])
-        maps = []
-        for plate in screen.plates:
-            values, present = plates.grid(measure, plate, size=size)
-            shown = [
-                None if not yes else (number(value) if value == value else "undefined")
-                for yes, value in zip(present.ravel(), values.ravel(), strict=True)
-            ]
-            drawing = (
-                plates.heatmap(measure, plate, size=size, left_out=plate in screen.left_out) if plate in there else None
-            )
-            maps.append({"plate": plate, "svg": drawing, "values": shown, "left_out": plate in screen.left_out})
-        found.append(
-            {
-                "name": measure.name,
-                "doc": measure.doc,
-                "bar": plates.bar(measure),
-                "maps": maps,
-                "rows": size[0],
-                "columns": size[1],
-            }
-        )
-    return found
+def _map(screen: Screen, encoder: str, placed: pd.DataFrame, options: Mapping[str, object]) -> dict:
+    paths = screen.normalised.get(encoder, ())
+    return scatter.block(placed, scatter.before(paths, placed, method=options["map"], seed=screen.seed or 0))

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from wellspring.report import palette
+from wellspring.report import palette, thumbnails
 from wellspring.report.gather import Screen, pick
 
+LIGHTS = 40  # light paths and channels with pictures: 15 kB of the page each
 SAMPLE = 400  # views a plate and channel in the mean before and after: more change it by less than a grey level
 
 
@@ -61,8 +63,11 @@ def mean_view(screen: Screen, plates: Sequence[str], rows: Mapping[str, np.ndarr
     return None if total is None else total / count
 
 
-def illumination(screen: Screen) -> list[dict]:
-    """Return one dict a light path and channel: method, fields, residuals, and pictures before, flat, after."""
+def illumination(screen: Screen, *, limit: int = LIGHTS) -> list[dict]:
+    """Return one dict a light path and channel: method, fields, residuals, and pictures before, flat, after.
+
+    Of more than `limit` those with the largest residuals have pictures.
+    """
     paths, rows, kept = light_paths(screen), [], _kept(screen)
     views = {channel: {} for channel in screen.channels}
     if len(kept):
@@ -70,15 +75,19 @@ def illumination(screen: Screen) -> list[dict]:
             views.setdefault(channel, {})[plate] = found.to_numpy(dtype=int)
     for optics, path in screen.illumination.items():
         with np.load(path, allow_pickle=False) as stored:
-            fields = {name: stored[name] for name in stored.files}
+            fields = {name: stored[name] for name in stored.files if name not in ("flat", "dark")}
         for number, channel in enumerate(fields["channel"].astype(str)):
             row = {"optics": optics, "channel": channel, "method": str(np.ravel(fields["method"])[0])}
             row["fields"] = int(np.ravel(fields["fields"])[min(number, fields["fields"].size - 1)])
             for name in ("residual_before", "residual_after"):
                 row[name] = float(np.ravel(fields[name])[number]) if name in fields else float("nan")
-            before = mean_view(screen, paths.get(optics, [optics]), views.get(channel, {}))
-            row["pictures"] = _before_and_after(fields, number, before)
             rows.append(row)
+    worst = sorted(range(len(rows)), key=lambda place: -np.nan_to_num(rows[place]["residual_after"]))[:limit]
+    for place, row in enumerate(rows):
+        row["pictures"] = []
+        if place in worst:
+            before = mean_view(screen, paths.get(row["optics"], [row["optics"]]), views.get(row["channel"], {}))
+            row["pictures"] = _before_and_after(screen.illumination[row["optics"]], row["channel"], before)
     return rows
 
 
@@ -86,8 +95,10 @@ def _kept(screen: Screen) -> pd.DataFrame:
     return screen.survey[screen.survey["Metadata_Verdict"] == "keep"] if len(screen.survey) else screen.survey
 
 
-def _before_and_after(fields: dict, number: int, before: np.ndarray | None) -> list[Picture]:
-    flat, dark = fields["flat"][number], fields["dark"][number]
+def _before_and_after(path: Path, channel: str, before: np.ndarray | None) -> list[Picture]:
+    with np.load(path, allow_pickle=False) as fields:
+        number = fields["channel"].astype(str).tolist().index(channel)
+        flat, dark = fields["flat"][number], fields["dark"][number]
     size = before.shape if before is not None else tuple(min(length, 64) for length in flat.shape)
     flat, dark = bin_to(flat, size), bin_to(dark, size)
     low, high = min(0.8, float(flat.min())), max(1.2, float(flat.max()))
@@ -190,11 +201,9 @@ def _cells(screen: Screen, keys: set, each: int, generator: np.random.Generator)
 
 def _window(screen: Screen, plate: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the (C,) intensities shown as black and full: the plate's own scale, or the picture's percentiles."""
-    table = screen.intensity
-    rows = table[table["Metadata_Plate"] == plate].set_index("Metadata_Channel") if len(table) else table
-    if len(rows) and set(screen.channels) <= set(rows.index) and len(screen.channels) == len(image):
-        rows = rows.loc[list(screen.channels)]
-        return rows["low"].to_numpy(dtype=float), rows["high"].to_numpy(dtype=float)
+    scale = thumbnails.intensity(screen, plate)
+    if scale is not None and len(scale[0]) == len(image):
+        return scale
     return tuple(np.nanpercentile(image.reshape(len(image), -1).astype(float), part, axis=1) for part in (1, 99.8))
 
 

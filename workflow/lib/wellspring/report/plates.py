@@ -1,4 +1,4 @@
-"""Plate heatmaps: one number a well in, small multiples out, for the page and as a drawing."""
+"""Plates as drawings: one number a well in, a heatmap a plate out, the places of wells, and all plates as a figure."""
 
 import re
 from dataclasses import dataclass
@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wellspring import tables
-from wellspring.report import palette, scatter, svg
+from wellspring.report import palette, svg
 from wellspring.report.gather import Screen
 
 FORMATS = ((8, 12), (16, 24), (32, 48))  # 96, 384 and 1536 wells
-KEY = ["Metadata_Plate", "Metadata_Well"]
 
 
 @dataclass(frozen=True)
@@ -46,47 +44,6 @@ def shape(wells: pd.Series) -> tuple[int, int]:
     spots = [spot for spot in map(position, wells) if spot]
     rows, columns = (max((spot[axis] for spot in spots), default=0) + 1 for axis in (0, 1))
     return next((size for size in FORMATS if rows <= size[0] and columns <= size[1]), (rows, columns))
-
-
-def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
-    """Return what is drawn: cells or views, first axis and length of the primary encoder's profile, images left out."""
-    found = []
-    aligned = screen.aligned.get(primary, pd.DataFrame()) if primary else pd.DataFrame()
-    if len(screen.cells):
-        counted = screen.cells.rename(columns={"Cells": "Value"})
-        if len(screen.wells):  # a well without any cell is a zero, not a hole
-            counted = screen.wells[KEY].merge(counted, on=KEY, how="left").fillna({"Value": 0})
-        found.append(_measure("Cells", "cells found in the well", counted))
-    elif "Metadata_View_Count" in aligned:
-        views = aligned.rename(columns={"Metadata_View_Count": "Value"})
-        found.append(_measure("Views", "views that the profile was made of", views))
-    names = tables.features(aligned)
-    if names and len(aligned):
-        matrix = aligned[names].to_numpy(dtype=float)
-        good = np.isfinite(matrix).all(axis=1)
-        first, length = np.full(len(matrix), np.nan), np.full(len(matrix), np.nan)
-        first[good] = scatter.axes(matrix[good])[:, 0]
-        length[good] = np.linalg.norm(matrix[good], axis=1)
-        doc = f"of the aligned profile of {primary}"
-        found.append(
-            _measure("Profile axis 1", f"first principal component {doc}", aligned[KEY].assign(Value=first), low=None)
-        )
-        found.append(_measure("Profile length", f"Euclidean length {doc}", aligned[KEY].assign(Value=length)))
-    if len(screen.survey):
-        bad = (screen.survey["Metadata_Verdict"] != "keep").groupby([screen.survey[key] for key in KEY]).sum()
-        left_out = bad.rename("Value").reset_index()
-        found.append(_measure("Images left out", "planes that the survey left out", left_out))
-    return found
-
-
-def _measure(name: str, doc: str, frame: pd.DataFrame, *, low: float | None = 0.0) -> Measure:
-    values = frame[[*KEY, "Value"]].astype({"Value": float})
-    finite = values["Value"][np.isfinite(values["Value"])]
-    bottom, top = (float(part) for part in np.percentile(finite, [1, 99])) if len(finite) else (0.0, 1.0)
-    bottom = bottom if low is None else low
-    # one outlying well must not set the scale, but a scale without width (one bad well in a clean screen) takes its top
-    top = top if top > bottom else float(finite.max()) if len(finite) and finite.max() > bottom else bottom + 1
-    return Measure(name, doc, values.rename(columns={"Metadata_Plate": "Plate", "Metadata_Well": "Well"}), bottom, top)
 
 
 def grid(measure: Measure, plate: str, *, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,10 @@
-"""The map of the aligned profiles: one joined table an encoder in, two axes a well out, as data and as a drawing."""
+"""The map of the profiles: an encoder's joined tables before and after alignment in, two axes a well out.
 
-from collections.abc import Mapping
+They leave as data for the page, both levels of the same wells, and as a drawing of the aligned profiles.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +22,8 @@ COLUMNS = {
     "Metadata_Batch": "Batch",
     "Metadata_Cell_Line": "Cell line",
 }
+COMPONENTS = 30  # principal components that t-SNE starts from
+KEY = ["Metadata_Plate", "Metadata_Well"]
 
 
 def axes(features: np.ndarray, *, method: str = "pca", seed: int = 0) -> np.ndarray:
@@ -30,9 +36,13 @@ def axes(features: np.ndarray, *, method: str = "pca", seed: int = 0) -> np.ndar
     if len(values) < 2:
         return np.zeros((len(values), 2))
     centred = values - values.mean(axis=0)
-    left, size, right = np.linalg.svd(centred, full_matrices=False)
-    signs = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
-    scores = left * size * np.where(signs == 0, 1, signs)
+    if centred.shape[1] <= len(centred):  # far quicker than decomposing thousands of wells
+        weights = np.linalg.eigh(centred.T @ centred)[1][:, ::-1].T
+    else:
+        weights = np.linalg.svd(centred, full_matrices=False)[2]
+    weights = weights[:COMPONENTS]
+    signs = np.sign(weights[np.arange(len(weights)), np.abs(weights).argmax(axis=1)])
+    scores = centred @ (weights * np.where(signs == 0, 1, signs)[:, None]).T
     if method == "tsne" and len(values) >= 10:
         from sklearn.manifold import TSNE
         from threadpoolctl import threadpool_limits
@@ -40,7 +50,7 @@ def axes(features: np.ndarray, *, method: str = "pca", seed: int = 0) -> np.ndar
         with threadpool_limits(1):
             perplexity = min(30.0, (len(values) - 1) / 3)
             model = TSNE(n_components=2, init="pca", perplexity=perplexity, random_state=seed, n_jobs=1)
-            return model.fit_transform(scores[:, :30]).astype(np.float64)
+            return model.fit_transform(scores).astype(np.float64)
     return np.pad(scores[:, :2], ((0, 0), (0, max(0, 2 - scores.shape[1]))))
 
 
@@ -58,17 +68,34 @@ def place(aligned: pd.DataFrame, *, method: str = "pca", limit: int = 10000, see
     return kept.assign(X=spots[:, 0], Y=spots[:, 1])
 
 
-def block(placed: pd.DataFrame) -> dict:
-    """Return what the page's map needs: whole coordinates 0 to 1000, coded columns with their levels, wells."""
-    result: dict = {"n": len(placed), "columns": {}, "numbers": {}}
-    for axis in ("X", "Y"):
-        values = placed[axis].to_numpy(dtype=float)
-        span = np.ptp(values) if len(values) else 0.0
-        result[axis.lower()] = (
-            np.rint(1000 * (values - values.min(initial=np.inf)) / (span or 1)).astype(int).tolist()
-            if len(values)
-            else []
-        )
+def before(paths: Sequence[Path], placed: pd.DataFrame, *, method: str = "pca", seed: int = 0) -> np.ndarray | None:
+    """Return the axes (n, 2) of the placed wells in the tables before alignment, NaN where they have no profile there.
+
+    The axes are those of these profiles alone. None without a well that has one.
+    """
+    wanted = placed[KEY].assign(Place=range(len(placed)))
+    found = []
+    for path in paths:
+        if tables.verdict(path).keep and len(mine := tables.read(path).merge(wanted, on=KEY)):
+            found.append(mine)
+    if not found:
+        return None
+    joined = pd.concat(found, ignore_index=True)
+    names = [name for name in tables.features(joined) if name != "Place"]
+    matrix = joined[names].to_numpy(dtype=np.float64)
+    matrix = matrix[:, np.isfinite(matrix).any(axis=0)]
+    good = np.isfinite(matrix).all(axis=1)
+    spots = np.full((len(placed), 2), np.nan)
+    spots[joined["Place"].to_numpy()[good]] = axes(matrix[good], method=method, seed=seed)
+    return spots if good.any() else None
+
+
+def block(placed: pd.DataFrame, earlier: np.ndarray | None = None) -> dict:
+    """Return what the page's map needs: whole coordinates 0 to 1000 by level, coded columns, wells."""
+    result: dict = {"n": len(placed), "columns": {}, "numbers": {}, "levels": {}}
+    if earlier is not None:
+        result["levels"]["normalised"] = _spread(earlier)
+    result["levels"]["aligned"] = _spread(placed[["X", "Y"]].to_numpy(dtype=float))
     for column, name in COLUMNS.items():
         texts = pick(placed, column).astype(object).where(lambda found: found.notna(), "not stated")
         levels = sorted({str(value) for value in texts}, key=lambda level: (level == "not stated", level))
@@ -79,6 +106,16 @@ def block(placed: pd.DataFrame) -> dict:
     result["numbers"]["Concentration"] = [None if pd.isna(value) else float(f"{value:.6g}") for value in doses]
     result["wells"] = pick(placed, "Metadata_Well", "").astype(str).tolist()
     return result
+
+
+def _spread(spots: np.ndarray) -> dict[str, list[int | None]]:
+    """Return whole coordinates `x` and `y`, 0 to 1000 over the finite ones, None for the others."""
+    found = {}
+    for name, values in zip("xy", np.asarray(spots, dtype=float).reshape(-1, 2).T, strict=True):
+        finite = values[np.isfinite(values)]
+        low, span = (finite.min(), np.ptp(finite) or 1.0) if len(finite) else (0.0, 1.0)
+        found[name] = [int(round(1000 * (one - low) / span)) if np.isfinite(one) else None for one in values]
+    return found
 
 
 def drawing(placed: Mapping[str, pd.DataFrame], *, limit: int = 2000) -> str:

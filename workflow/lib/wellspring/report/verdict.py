@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring import tables
-from wellspring.report.naming import as_list, owner
+from wellspring.report.files import as_list, owner
 from wellspring.tables import Verdict
 
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from wellspring.report import checks
+from wellspring.report.alignment import Change
 from wellspring.report.checks import Statement, count, listed
 from wellspring.report.gather import Screen, pick
-from wellspring.report.metrics import Row
+from wellspring.report.metrics import Cell, Row
 
 CONFOUNDED = " coincide"  # in the note of a score that the plates' layout alone could give (position, column)
 UNTRAINED = "random"  # start of the name of an untrained encoder
@@ -21,11 +22,14 @@ METHODS = ("lower is better", "cross-fitted", "mean of", "p is the larger", "axi
 def left_out(screen: Screen) -> list[Statement]:
     """Return one statement a plate that was left out, with its reasons."""
     reasons = {plate: screen.verdicts[plate].reasons or ("no reason was given",) for plate in screen.left_out}
-    return [Statement(plate, "bad", found) for plate, found in reasons.items()]
+    return [Statement(plate, "quality", found) for plate, found in reasons.items()]
 
 
-def passes(screen: Screen, rows: Sequence[Row], *, level: str) -> list[Statement]:
-    """Return what holds: kept plates, biology whose interval lies above chance, nuisance that stays at chance."""
+def passes(screen: Screen, rows: Sequence[Row], *, level: str, changes: Sequence[Change] = ()) -> list[Statement]:
+    """Return what holds: kept plates, biology above chance, nuisance that stays at chance, what alignment improved.
+
+    Of the scores the main ones are named; the others are counted.
+    """
     found = []
     if screen.kept:
         kept = f"{count(len(screen.kept), 'plate')} of {len(screen.plates)}"
@@ -34,16 +38,21 @@ def passes(screen: Screen, rows: Sequence[Row], *, level: str) -> list[Statement
         found.append(Statement(f"{name} is above chance.", "metrics", lines))
     for name, lines in _scores(rows, level, direction=-1, state="at"):
         found.append(Statement(f"{name} is not above chance.", "metrics", lines))
-    return found
+    found += _further(rows, level, direction=1, state="above", words="above chance")
+    return found + _aligned(changes, good=True)
 
 
-def look_at(screen: Screen, rows: Sequence[Row], fields: Sequence[dict], *, level: str) -> list[Statement]:
-    """Return what a person should look at: readable nuisance, weak scores, lost images and wells, light, collapse."""
-    found = []
+def look_at(
+    screen: Screen, rows: Sequence[Row], fields: Sequence[dict], *, level: str, changes: Sequence[Change] = ()
+) -> list[Statement]:
+    """Return what a person should look at: nuisance, weak scores, harm of alignment, lost wells, light, collapse."""
+    found = _aligned(changes, good=False)
     for name, lines in _scores(rows, level, direction=-1, state="above"):
         found.append(Statement(f"{name} is above chance.", "metrics", lines))
     for name, lines in _scores(rows, level, direction=1, state="at"):
         found.append(Statement(f"{name} is not above chance.", "metrics", lines))
+    found += _further(rows, level, direction=-1, state="above", words="above chance")
+    found += _further(rows, level, direction=1, state="at", words="not above chance")
     found += _untrained(rows, level) + checks.images(screen) + checks.wells(screen)
     return found + checks.light(fields) + checks.training(screen)
 
@@ -104,10 +113,42 @@ def _scores(
     for row in rows:
         cells = [cell for cell in row.cells if cell and cell.direction == direction and cell.state == state]
         cells = [cell for cell in cells if but is None or not any(but in note for note in cell.notes)]
-        if row.level == level and cells:
+        if row.level == level and row.main and cells:
             lines = [f"{cell.encoder} {cell.value} ({cell.interval}; {cell.chance})" for cell in cells]
             found.append((row.name, tuple(lines)))
     return found
+
+
+def _further(rows: Sequence[Row], level: str, *, direction: int, state: str, words: str) -> list[Statement]:
+    """Return one statement of how many further metrics are in a state for some encoder."""
+    names = [
+        row.name
+        for row in rows
+        if row.level == level
+        and not row.main
+        and any(
+            cell and cell.direction == direction and cell.state == state and not _confounded(cell, direction)
+            for cell in row.cells
+        )
+    ]
+    kind = "biology" if direction > 0 else "nuisance"
+    text = f"{count(len(names), 'further score')} of {kind} {'is' if len(names) == 1 else 'are'} {words}."
+    return [Statement(text, "metrics", (listed(names, limit=3),))] if names else []
+
+
+def _confounded(cell: Cell, direction: int) -> bool:
+    """Return whether the layout alone could give a score of biology."""
+    return direction > 0 and cell.state == "above" and any(CONFOUNDED in note for note in cell.notes)
+
+
+def _aligned(changes: Sequence[Change], *, good: bool) -> list[Statement]:
+    """Return what the alignment changed clearly, for the better or the worse, a line a metric and encoder."""
+    lines = [f"{one.encoder}, {one.name}: {one.before} to {one.after}" for one in changes if one.good == good]
+    if not lines:
+        return []
+    text = f"Alignment made {count(len(lines), 'score')} {'better' if good else 'worse'} by more than the intervals."
+    more = (f"and {len(lines) - checks.SHOWN} more",) if len(lines) > checks.SHOWN else ()
+    return [Statement(text, "alignment", (*lines[: checks.SHOWN], *more))]
 
 
 def _untrained(rows: Sequence[Row], level: str) -> list[Statement]:

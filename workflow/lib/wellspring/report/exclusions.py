@@ -1,0 +1,83 @@
+"""Quality and exclusions: surveys, audits and profiles in; one row a plate, a channel, a reason and a lost well out."""
+
+import pandas as pd
+
+from wellspring.report.gather import Screen, pick
+from wellspring.report.svg import number
+
+KEY = ["Metadata_Plate", "Metadata_Well"]
+WELLS = 500  # wells without a profile that are listed; all are counted
+REASONS = 40  # reasons that are listed; all images are counted
+
+
+def by_plate(screen: Screen) -> list[dict]:
+    """Return one dict a plate: what the sheet says of it, its verdict, and counts of wells, controls, images, cells."""
+    sheet = screen.sheet.assign(plate=screen.sheet["plate"].astype(str)).drop_duplicates("plate").set_index("plate")
+    wells, survey = screen.wells, screen.survey
+    kind = pick(wells, "Metadata_pert_type")
+    counted = {
+        "wells": _count(wells),
+        "negative": _count(wells[kind == "negcon"]) if len(wells) else {},
+        "positive": _count(wells[kind == "poscon"]) if len(wells) else {},
+        "images": _count(survey),
+        "out": _count(survey[survey["Metadata_Verdict"] != "keep"]) if len(survey) else {},
+        "without": _count(undefined(screen)),
+    }
+    cells = screen.cells.groupby("Metadata_Plate")["Cells"].sum().to_dict() if len(screen.cells) else {}
+    rows = []
+    for plate in screen.plates:
+        known = sheet.loc[plate].to_dict() if plate in sheet.index else {}
+        verdict = screen.verdicts[plate]
+        row = {name: int(found.get(plate, 0)) for name, found in counted.items()}
+        row |= {name: str(known.get(name) or "") for name in ("batch", "cell_line", "role")}
+        row |= {"plate": plate, "keep": verdict.keep, "reasons": verdict.reasons}
+        row["share"] = row["out"] / row["images"] if row["images"] else float("nan")
+        row["cells"] = f"{cells[plate] / max(row['wells'], 1):.0f}" if plate in cells else "–"
+        rows.append(row)
+    return rows
+
+
+def by_channel(screen: Screen) -> list[dict]:
+    """Return one dict a channel: images, how many left out, and the 5th, 50th and 95th percentile of its measures."""
+    rows = []
+    for channel in screen.channels if len(screen.survey) else ():
+        mine = screen.survey[screen.survey["Metadata_Channel"] == channel]
+        row = {"channel": channel, "images": len(mine), "out": int((mine["Metadata_Verdict"] != "keep").sum())}
+        for name in ("focus", "foreground", "saturated"):
+            ends = pd.to_numeric(pick(mine, name), errors="coerce").dropna().astype(float).quantile([0.05, 0.5, 0.95])
+            row[name] = " / ".join(number(value) for value in ends) if ends.notna().any() else "–"
+        rows.append(row)
+    return rows
+
+
+def by_reason(screen: Screen) -> list[dict]:
+    """Return one dict a reason why images were left out, most frequent first; what follows a colon is one example."""
+    if screen.survey.empty:
+        return []
+    bad = screen.survey[screen.survey["Metadata_Verdict"] != "keep"]
+    reasons = bad["Metadata_Reason"].fillna("").astype(str).replace("", "no reason was given")
+    bad = bad.assign(Kind=reasons.str.split(":").str[0], Example=reasons)
+    rows = [
+        {
+            "reason": kind,
+            "images": len(mine),
+            "plates": mine["Metadata_Plate"].nunique(),
+            "wells": len(mine[KEY].drop_duplicates()),
+            "example": mine["Example"].iloc[0] if mine["Example"].iloc[0] != kind else "",
+        }
+        for kind, mine in bad.groupby("Kind", sort=True)
+    ]
+    return sorted(rows, key=lambda row: (-row["images"], row["reason"]))[:REASONS]
+
+
+def undefined(screen: Screen) -> pd.DataFrame:
+    """Return the wells of kept plates without a profile, with compound and reason, of the encoder that lacks most."""
+    frames = [frame for frame in screen.aligned.values() if "Metadata_Verdict" in frame]
+    lost = [frame[frame["Metadata_Verdict"] == "undefined"] for frame in frames]
+    most = max(lost, key=len, default=pd.DataFrame(columns=KEY))
+    named = {name: pick(most, name, "") for name in (*KEY, "Metadata_Compound", "Metadata_Reason")}
+    return pd.DataFrame(named).reset_index(drop=True)
+
+
+def _count(frame: pd.DataFrame) -> dict[str, int]:
+    return frame.groupby("Metadata_Plate").size().to_dict() if len(frame) else {}

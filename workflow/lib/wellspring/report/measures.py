@@ -1,0 +1,160 @@
+"""Numbers of wells: what stages wrote of each well in, measures with a common scale out, compact for the page.
+
+The page draws its plates from these numbers on demand; `plates` draws the figure beside it.
+"""
+
+import numpy as np
+import pandas as pd
+
+from wellspring import tables
+from wellspring.report import plates, scatter, svg
+from wellspring.report.gather import Screen, pick
+from wellspring.report.plates import Measure
+
+KEY = ["Metadata_Plate", "Metadata_Well"]
+MANY = 40000  # wells above which only the primary encoder's profile is drawn: 0.4 MB of the page an encoder
+SURVEYED = (
+    ("Focus", "focus", "median log-log slope of the power spectrum over the well's planes, blurrier is more negative"),
+    ("Foreground", "foreground", "median share of the field that is above the plate's threshold"),
+)
+TYPES = ("negcon", "poscon", "trt", "empty")
+
+
+def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
+    """Return what is drawn, the cells or views of the primary encoder's profile first.
+
+    Of every encoder first axis and length of the aligned profile; of screens with more than `MANY` wells only of the
+    primary encoder.
+    """
+    found = []
+    aligned = screen.aligned.get(primary, pd.DataFrame()) if primary else pd.DataFrame()
+    if len(screen.cells):
+        counted = screen.cells.rename(columns={"Cells": "Value"})
+        if len(screen.wells):  # a well without any cell is a zero, not a hole
+            counted = screen.wells[KEY].merge(counted, on=KEY, how="left").fillna({"Value": 0})
+        found.append(_measure("Cells", "cells found in the well", counted))
+    elif "Metadata_View_Count" in aligned:
+        views = aligned.rename(columns={"Metadata_View_Count": "Value"})
+        found.append(_measure("Views", "views that the profile was made of", views))
+    encoders = [primary, *(name for name in screen.aligned if name != primary and len(screen.wells) <= MANY)]
+    for encoder in encoders if primary else ():
+        found += _of_profile(screen.aligned[encoder], encoder)
+    if len(screen.survey):
+        by_well = [screen.survey[key] for key in KEY]
+        bad = (screen.survey["Metadata_Verdict"] != "keep").groupby(by_well).sum()
+        found.append(_measure("Images left out", "planes that the survey left out", bad.rename("Value").reset_index()))
+        for name, column, doc in SURVEYED:
+            if column in screen.survey and screen.survey[column].notna().any():
+                middle = pd.to_numeric(screen.survey[column]).groupby(by_well).median().rename("Value").reset_index()
+                found.append(_measure(name, doc, middle, low=None))
+    return found
+
+
+def _of_profile(aligned: pd.DataFrame, encoder: str) -> list[Measure]:
+    names = tables.features(aligned)
+    if not names or aligned.empty:
+        return []
+    matrix = aligned[names].to_numpy(dtype=float)
+    good = np.isfinite(matrix).all(axis=1)
+    first, length = np.full(len(matrix), np.nan), np.full(len(matrix), np.nan)
+    first[good] = scatter.axes(matrix[good])[:, 0]
+    length[good] = np.linalg.norm(matrix[good], axis=1)
+    doc = f"of the aligned profile of {encoder}"
+    return [
+        _measure(
+            f"Profile axis 1, {encoder}", f"first principal component {doc}", aligned[KEY].assign(Value=first), low=None
+        ),
+        _measure(f"Profile length, {encoder}", f"Euclidean length {doc}", aligned[KEY].assign(Value=length)),
+    ]
+
+
+def _measure(name: str, doc: str, frame: pd.DataFrame, *, low: float | None = 0.0) -> Measure:
+    values = frame[[*KEY, "Value"]].astype({"Value": float})
+    finite = values["Value"][np.isfinite(values["Value"])]
+    bottom, top = (float(part) for part in np.percentile(finite, [1, 99])) if len(finite) else (0.0, 1.0)
+    bottom = bottom if low is None else low
+    # one outlying well must not set the scale, but a scale without width (one bad well in a clean screen) takes its top
+    top = top if top > bottom else float(finite.max()) if len(finite) and finite.max() > bottom else bottom + 1
+    return Measure(name, doc, values.rename(columns={"Metadata_Plate": "Plate", "Metadata_Well": "Well"}), bottom, top)
+
+
+def block(screen: Screen, found: list[Measure]) -> dict:
+    """Return what the page draws plates from.
+
+    `plates` (name, words, left_out), `size`, `kinds` (codes of `types` a well and plate, null where there is no well),
+    `names` (codes of `levels`, what the well holds), `measures` (name, doc, low, high, `values`: a list a plate, rows
+    first, three digits; null without a well, false where undefined).
+    """
+    wells = pd.concat([*(measure.values["Well"] for measure in found), pick(screen.wells, KEY[1])])
+    size = plates.shape(wells)
+    kinds, names, levels = _layout(screen, size)
+    sheet = screen.sheet.assign(plate=screen.sheet["plate"].astype(str)).drop_duplicates("plate").set_index("plate")
+    known = [sheet.loc[plate].to_dict() if plate in sheet.index else {} for plate in screen.plates]
+    words = [
+        ", ".join(str(row[name]) for name in ("batch", "cell_line") if isinstance(row.get(name), str) and row[name])
+        for row in known
+    ]
+    described = [
+        {"name": plate, "words": text, "left_out": plate in screen.left_out}
+        for plate, text in zip(screen.plates, words, strict=True)
+    ]
+    drawn = []
+    for measure in found:
+        by_plate = dict(list(measure.values.groupby("Plate")))
+        drawn.append(
+            {"name": measure.name, "doc": measure.doc, "low": _short(measure.low), "high": _short(measure.high)}
+            | {"values": [_values(by_plate.get(plate), size) for plate in screen.plates]}
+        )
+    return {
+        "plates": described,
+        "size": size,
+        "types": TYPES,
+        "kinds": kinds,
+        "names": names,
+        "levels": levels,
+        "measures": drawn,
+    }
+
+
+def _values(rows: pd.DataFrame | None, size: tuple[int, int]) -> list | None:
+    if rows is None:
+        return None
+    values: list = [None] * (size[0] * size[1])
+    for well, value in zip(rows["Well"], rows["Value"], strict=True):
+        if spot := plates.position(well):
+            values[spot[0] * size[1] + spot[1]] = _short(value)
+    return values
+
+
+def _layout(screen: Screen, size: tuple[int, int]) -> tuple[list, list, list[str]]:
+    """Return (kinds, names, levels): a list of codes a plate, and what the codes of names mean."""
+    wells = screen.wells
+    compound, dose = (
+        pick(wells, "Metadata_Compound"),
+        pd.to_numeric(pick(wells, "Metadata_Concentration"), errors="coerce"),
+    )
+    named = [
+        "" if pd.isna(name) else f"{name}" if pd.isna(amount) else f"{name}, {svg.number(amount)}"
+        for name, amount in zip(compound, dose, strict=True)
+    ]
+    levels = sorted(set(named))
+    code = {name: number for number, name in enumerate(levels)}
+    kinds: dict[str, list] = {plate: [None] * (size[0] * size[1]) for plate in screen.plates}
+    names = {plate: list(empty) for plate, empty in kinds.items()}
+    for plate, well, kind, name in zip(
+        pick(wells, KEY[0]), pick(wells, KEY[1]), pick(wells, "Metadata_pert_type"), named, strict=True
+    ):
+        spot = plates.position(well)
+        if spot and plate in kinds:
+            place = spot[0] * size[1] + spot[1]
+            kinds[plate][place] = TYPES.index(kind) if kind in TYPES else TYPES.index("empty")
+            names[plate][place] = code[name]
+    return list(kinds.values()), list(names.values()), levels
+
+
+def _short(value: float) -> float | int | bool:
+    """Return a number to three digits, whole where it is; False where it is not finite."""
+    if not np.isfinite(value):
+        return False
+    short = float(f"{value:.3g}")
+    return int(short) if short.is_integer() and abs(short) < 1e6 else short

@@ -1,0 +1,151 @@
+"""Small pictures of wells for the map: crops or binned views in, sheets of tiles and each well's place on them out.
+
+A tile shows four cells of the well, or one field where cells were not cropped, on the plate's own intensity scale, so
+that wells of a plate can be compared. Many tiles share one picture file: it is a third smaller than a file each.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from wellspring.report import palette
+from wellspring.report.gather import Screen, pick
+
+TILE = 64  # pixels
+ACROSS = 16  # tiles a row and rows a sheet
+SCALE_VIEWS = 64  # views a plate and channel that its intensity scale is taken from
+KEY = ["Metadata_Plate", "Metadata_Well"]
+
+
+def sheets(screen: Screen, *, limit: int, seed: int = 0) -> dict:
+    """Return what the page needs of at most `limit` wells, the treatments in turn so that each has some.
+
+    Returns
+    -------
+    dict
+        `size` and `across` of the tiles, `sheets` (data addresses), `of` ("plate well" to number), `what` is shown.
+        Empty where there are neither crops nor views.
+    """
+    wells = chosen(screen, limit=limit, seed=seed)
+    make = _of_cells if screen.crops else _of_fields
+    tiles = {}
+    for plate, mine in wells.groupby("Metadata_Plate", sort=True) if len(wells) else ():
+        tiles |= {f"{plate} {well}": tile for well, tile in make(screen, plate, mine["Metadata_Well"].tolist()).items()}
+    if not tiles:
+        return {}
+    names, each = list(tiles), ACROSS * ACROSS
+    found = []
+    for start in range(0, len(names), each):
+        part = names[start : start + each]
+        sheet = np.zeros((-(-len(part) // ACROSS) * TILE, ACROSS * TILE, 3), dtype=np.uint8)
+        for place, name in enumerate(part):
+            y, x = TILE * (place // ACROSS), TILE * (place % ACROSS)
+            sheet[y : y + TILE, x : x + TILE] = tiles[name]
+        found.append(palette.data_address(sheet, kind="JPEG", quality=72))
+    what = "four cells of the well" if screen.crops else "one field of the well"
+    numbers = {name: number for number, name in enumerate(names)}
+    return {"size": TILE, "across": ACROSS, "sheets": found, "of": numbers, "what": what}
+
+
+def chosen(screen: Screen, *, limit: int, seed: int = 0) -> pd.DataFrame:
+    """Return Plate and Well of at most `limit` random wells of kept plates, the treatments in turn."""
+    wells = screen.wells
+    if wells.empty or not (screen.crops or screen.view_files):
+        return pd.DataFrame(columns=KEY)
+    wells = wells[wells["Metadata_Plate"].isin(screen.kept)]
+    order = np.random.default_rng(seed).permutation(len(wells))
+    wells = wells.iloc[order].reset_index(drop=True)
+    named = pick(wells, "Metadata_Perturbation").astype(object).where(lambda found: found.notna(), "not named")
+    turn = named.astype(str).groupby(named.astype(str)).cumcount()
+    return wells.loc[turn.sort_values(kind="stable").index[:limit], KEY].sort_values(KEY)
+
+
+def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, np.ndarray]:
+    """Return well -> tile of four crops; a well with fewer leaves the rest black, one without is left out."""
+    table = screen.crops.get(plate, pd.DataFrame())
+    if table.empty or plate not in screen.crop_files:
+        return {}
+    crops = np.load(screen.crop_files[plate], mmap_mode="r", allow_pickle=False)
+    scale = intensity(screen, plate)
+    found, half = {}, TILE // 2
+    for well, rows in table[table["Metadata_Well"].isin(wells)].groupby("Metadata_Well", sort=True):
+        numbers = rows["Metadata_Row"].to_numpy(dtype=int)
+        numbers = numbers[np.linspace(0, len(numbers) - 1, min(4, len(numbers))).round().astype(int)]
+        tile = np.zeros((TILE, TILE, 3), dtype=np.uint8)
+        for place, number in enumerate(numbers):
+            image = np.asarray(crops[number], dtype=np.float64)
+            low, high = scale or _percentiles(image[None])
+            y, x = half * (place // 2), half * (place % 2)
+            tile[y : y + half, x : x + half] = palette.composite(square(image, half), low=low, high=high)
+        found[str(well)] = tile
+    return found
+
+
+def _of_fields(screen: Screen, plate: str, wells: list[str]) -> dict[str, np.ndarray]:
+    """Return well -> tile of the first site of which no image was left out."""
+    if plate not in screen.view_files or screen.survey.empty:
+        return {}
+    survey = screen.survey
+    kept = survey[(survey["Metadata_Plate"] == plate) & (survey["Metadata_Verdict"] == "keep")]
+    views = np.load(screen.view_files[plate], mmap_mode="r", allow_pickle=False)
+    ends = {channel: _scale_of(views, rows["Row"]) for channel, rows in kept.groupby("Metadata_Channel")}
+    found = {}
+    for well, rows in kept[kept["Metadata_Well"].isin(wells)].groupby("Metadata_Well", sort=True):
+        site = rows[rows["Metadata_Site"] == rows["Metadata_Site"].iloc[0]].drop_duplicates("Metadata_Channel")
+        row = site.set_index("Metadata_Channel")["Row"].to_dict()
+        there = [channel for channel in screen.channels if channel in row and channel in ends]
+        if there:
+            image = np.asarray(views[[row[channel] for channel in there]], dtype=np.float64)
+            low, high = np.array([ends[channel] for channel in there]).T
+            found[str(well)] = palette.composite(square(image, TILE), low=low, high=high)
+    return found
+
+
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """Return the (C, size, size) float64 area means of an image's central square; small ones repeat pixels."""
+    edge = min(image.shape[-2:])
+    y, x = ((length - edge) // 2 for length in image.shape[-2:])
+    centre = image[:, y : y + edge, x : x + edge]
+    if edge < size:
+        at = np.arange(size) * edge // size
+        return centre[:, at][:, :, at].astype(np.float64)
+    starts = np.linspace(0, edge, size + 1).round().astype(int)
+    sums = np.add.reduceat(np.add.reduceat(centre.astype(np.float64), starts[:-1], axis=1), starts[:-1], axis=2)
+    return sums / np.outer(np.diff(starts), np.diff(starts))
+
+
+def intensity(screen: Screen, plate: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the (C,) grey values of a plate that are shown as black and as full, None where they were not measured."""
+    table = screen.intensity
+    rows = table[table["Metadata_Plate"] == plate].set_index("Metadata_Channel") if len(table) else table
+    if not len(rows) or not set(screen.channels) <= set(rows.index):
+        return None
+    rows = rows.loc[list(screen.channels)]
+    return rows["low"].to_numpy(dtype=float), rows["high"].to_numpy(dtype=float)
+
+
+def _scale_of(views: np.ndarray, rows: pd.Series) -> tuple[float, float]:
+    numbers = rows.to_numpy(dtype=int)
+    numbers = numbers[np.linspace(0, len(numbers) - 1, min(SCALE_VIEWS, len(numbers))).round().astype(int)]
+    low, high = _percentiles(np.asarray(views[numbers], dtype=np.float64)[:, None])
+    return float(low[0]), float(high[0])
+
+
+def _percentiles(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (C,) 1st and 99.8th percentiles of (n, C, H, W) images, missing pixels apart."""
+    values = images.swapaxes(0, 1).reshape(images.shape[1], -1)
+    return tuple(np.nanpercentile(values, part, axis=1) for part in (1, 99.8))
+
+
+def words(sheet: Mapping, wells: int) -> str:
+    """Return what the map says of its pictures."""
+    if not sheet:
+        return "There are no pictures of the wells: no images were read in this run."
+    many = len(sheet["of"])
+    if many >= wells:
+        return f"Its picture shows {sheet['what']}."
+    return (
+        f"Pictures show {sheet['what']}: of {many:,} wells, spread over the treatments; "
+        "for another well one of the same treatment is shown, and named."
+    )
