@@ -104,12 +104,37 @@ def test_a_screen_of_tables_needs_neither_channels_nor_cells():
         ),
         ({"measure": {"families": ["shapes"]}}, "config: measure.families.0: 'shapes' is not one of"),
         ({"fit": {"max_correlation": "often"}}, "config: fit.max_correlation: 'often' is not valid"),
+        ({"fit": {"steps": ["select", "sphre"]}}, r"config: fit.steps.1: 'sphre' is not one of \['select', 'sphere', "),
+        (
+            {"fit": {"steps": [{"sphre": {}}]}},
+            r"fit.steps.0: unknown key 'sphre' \(did you mean 'sphere'\?\); expected",
+        ),
+        (
+            {"fit": {"steps": [{"sphere": {"sphering": "rigde"}}]}},
+            r"config: fit.steps.0.sphere.sphering: 'rigde' is not one of \['shrinkage', 'rank', 'ridge', ",
+        ),
+        (
+            {"fit": {"steps": [{"sphere": {"robust": True}}]}},
+            r"fit.steps.0.sphere: unknown key 'robust'; expected one of \['sphering', 'rank_fraction', 'ridge', 'by'\]",
+        ),
+        ({"fit": {"steps": [{"select": {}, "sphere": {}}]}}, "config: fit.steps.0: .* has too many properties"),
+        ({"fit": {"steps": [{}]}}, "config: fit.steps.0: .*non-empty"),
     ],
 )
 def test_mistakes_are_named(change, message):
     base = small(encoders={"simclr": {"kind": "simclr", "view": {"kind": "cell"}}})
     with pytest.raises(ValueError, match=message):
         config.resolve({**base, **change})
+
+
+def test_steps_are_named_and_harmony_wants_all_plates_to_fit():
+    complete = config.resolve(small(fit={"steps": ["select", {"harmony": {"batches": "Metadata_Plate"}}]}))
+    assert config.steps_of(complete) == ["select", "harmony"]
+    config.check_roles(complete, {"P1": "fit", "P2": "fit"})
+    words = r"fit.steps: expected all plates in the role fit with harmony, .*, found \['P2', 'P3'\]"
+    with pytest.raises(ValueError, match=words):
+        config.check_roles(complete, {"P1": "fit", "P2": "project", "P3": "heldout"})
+    config.check_roles(config.resolve(small()), {"P1": "project"})
 
 
 def test_all_mistakes_are_told_at_once():

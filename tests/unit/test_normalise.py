@@ -1,13 +1,11 @@
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, rankdata
 
 from wellspring.normalise import Normaliser, apply_normaliser, fit_normaliser, normalise
 from wellspring.tables import Verdict
 
-REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "pccma_bulk_profiles"
 OPTIONS = {
     "normalise": "mad_robustize",
     "normalise_on": "negcon",
@@ -31,58 +29,82 @@ def plate(rng, *, controls=24, treated=40, size=20):
     return frame
 
 
-def foreign(frame, method, names):
+def foreign(frame, method, names, on="negcon"):
     from pycytominer import normalize
 
     meta = [name for name in frame.columns if name.startswith("Metadata_")]
-    query = "Metadata_pert_type == 'negcon'"
+    query = "all" if on == "all" else "Metadata_pert_type == 'negcon'"
     return normalize(frame, features=names, meta_features=meta, samples=query, method=method)[names]
 
 
+@pytest.mark.parametrize("on", ["negcon", "all"])
 @pytest.mark.parametrize("method", METHODS)
-def test_equals_pycytominer(method):
+def test_equals_pycytominer(method, on):
     frame = plate(np.random.default_rng(0))
     names = [name for name in frame if name.startswith("e_")]
-    normaliser = fit_normaliser(frame, method=method)
-    assert not normaliser.floored.any()
-    ours = apply_normaliser(frame, normaliser)[names]
-    np.testing.assert_allclose(ours, foreign(frame, method, names), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("method", ["mad_robustize", "standardize"])
-def test_equals_pycytominer_on_a_real_plate(method):
-    path = REAL / "R3_BR00147001_bulk_annotated.parquet"
-    if not path.exists():
-        pytest.skip("no real profiles here")
-    frame = pd.read_parquet(path)
-    names = [name for name in frame.columns if not name.startswith("Metadata_")]
     frame[names] = frame[names].astype(np.float64)
-    kind = np.where(frame["Metadata_cell_line"] == "U2-OS", "negcon", "trt")
-    frame = frame.assign(Metadata_pert_type=kind, Metadata_Verdict="keep", Metadata_Reason="").copy()
-    normaliser = fit_normaliser(frame, method=method)
-    free = ~normaliser.floored & ~normaliser.dead & np.isfinite(normaliser.center) & (normaliser.spread > 0)
-    # The other two cell lines differ from the controls' in most features, so more than usual are floored.
-    assert free.mean() > 0.7
-    kept = list(np.asarray(names)[free])
-    ours = apply_normaliser(frame, normaliser)[kept].to_numpy(dtype=np.float64)
-    theirs = foreign(frame, method, kept).to_numpy(dtype=np.float64)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+    normaliser = fit_normaliser(frame, method=method, on=on)
+    assert not normaliser.floored.any()
+    assert normaliser.count == (24 if on == "negcon" else 64)
+    ours = apply_normaliser(frame, normaliser)[names]
+    np.testing.assert_allclose(ours, foreign(frame, method, names, on), rtol=1e-6, atol=1e-8)
 
 
-def test_equals_the_published_normalised_plate():
-    path = REAL / "R3_BR00147001_bulk_annotated.parquet"
-    if not path.exists():
-        pytest.skip("no real profiles here")
-    frame, published = pd.read_parquet(path), pd.read_parquet(REAL / "R3_BR00147001_bulk_normalized.parquet")
-    # They standardise on all wells, so here every well stands as a control.
-    frame["Metadata_pert_type"], frame["Metadata_Verdict"], frame["Metadata_Reason"] = "negcon", "keep", ""
-    normaliser = fit_normaliser(frame, method="standardize")
-    named = np.asarray(normaliser.features)[(normaliser.spread > 0) & ~normaliser.floored]
-    shared = [name for name in named if name in published]
-    assert len(shared) > 2000
-    ours = apply_normaliser(frame, normaliser).set_index("Metadata_Well")[shared]
-    theirs = published.set_index("Metadata_Well").loc[ours.index, shared]
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("on", ["negcon", "all"])
+def test_ranks_become_blom_scores(on):
+    """The slow reference: scipy's mean ranks; beyond the fitted wells the outermost score, between them in order."""
+    rng = np.random.default_rng(1)
+    frame = plate(rng)
+    frame["e_3"] = np.round(frame["e_3"])
+    frame.loc[3, "e_5"] = np.nan
+    frame.loc[40, "e_6"] = np.inf
+    normaliser = fit_normaliser(frame, method="rank_normal", on=on)
+    result = apply_normaliser(frame, normaliser)
+    fitted = np.arange(len(frame)) < (24 if on == "negcon" else 64)
+    for name in normaliser.features:
+        values, scores = frame[name].to_numpy(), result[name].to_numpy()
+        some = np.isfinite(values) & fitted
+        level = (rankdata(values[some]) - 3 / 8) / (some.sum() + 1 / 4)
+        np.testing.assert_allclose(scores[some], norm.ppf(level), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(np.isnan(scores), ~np.isfinite(values))
+        order = np.argsort(values)[: np.isfinite(values).sum()]
+        assert (np.diff(scores[order]) >= 0).all()
+        end = norm.ppf((some.sum() - 3 / 8) / (some.sum() + 1 / 4))
+        assert np.nanmax(np.abs(scores)) <= end + 1e-6
+    far = apply_normaliser(frame.assign(e_0=np.float32(1e6)), normaliser)["e_0"]
+    np.testing.assert_allclose(far, norm.ppf((fitted.sum() - 3 / 8) / (fitted.sum() + 1 / 4)), rtol=1e-5)
+
+
+def test_ranks_of_what_does_not_vary():
+    """All constant: 0. Constant in the controls only: below, at and above them."""
+    frame = plate(np.random.default_rng(2))
+    frame["e_1"] = np.float32(0.25)
+    frame.loc[:23, "e_2"] = 1.0
+    frame["e_4"] = np.nan
+    result, normaliser, verdict = normalise(frame, options=OPTIONS | {"normalise": "rank_normal"})
+    assert verdict.keep
+    assert (result["e_1"] == 0).all()
+    assert (result.loc[:23, "e_2"] == 0).all()
+    np.testing.assert_array_equal(np.sign(result["e_2"]), np.sign(frame["e_2"] - 1))
+    assert result["e_4"].isna().all()
+    assert "e_1" in np.asarray(normaliser.features)[normaliser.dead]
+    assert not normaliser.floored.any()
+
+
+def test_on_all_wells_a_plate_needs_no_controls():
+    frame = plate(np.random.default_rng(3), controls=0)
+    options = OPTIONS | {"normalise_on": "all"}
+    result, normaliser, verdict = normalise(frame, options=options)
+    assert verdict.keep
+    assert normaliser.count == 40
+    assert result.filter(regex="^e_").notna().all(axis=None)
+    _, _, few = normalise(frame.iloc[:3], options=options)
+    assert few == Verdict(False, ("3 wells with a profile, 4 needed to normalise",))
+
+
+def test_refuses_other_wells_to_fit_on():
+    with pytest.raises(ValueError, match="expected negcon or all, found 'poscon'"):
+        fit_normaliser(plate(np.random.default_rng(4)), on="poscon")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -146,11 +168,12 @@ def test_infinite_values_are_missing_ones():
     assert result.filter(regex="^e_").isna().sum().sum() == 1
 
 
-def test_order_of_rows_does_not_count():
+@pytest.mark.parametrize("method", [*METHODS, "rank_normal"])
+def test_order_of_rows_does_not_count(method):
     frame = plate(np.random.default_rng(6))
-    one = apply_normaliser(frame, fit_normaliser(frame))
+    one = apply_normaliser(frame, fit_normaliser(frame, method=method))
     mixed = frame.sample(frac=1, random_state=0)
-    two = apply_normaliser(mixed, fit_normaliser(mixed)).sort_index()
+    two = apply_normaliser(mixed, fit_normaliser(mixed, method=method)).sort_index()
     pd.testing.assert_frame_equal(one, two)
 
 
@@ -161,9 +184,10 @@ def test_none_changes_nothing():
     pd.testing.assert_frame_equal(result, frame)
 
 
-def test_round_trip(tmp_path):
+@pytest.mark.parametrize("method", [*METHODS, "rank_normal", "none"])
+def test_round_trip(tmp_path, method):
     frame = plate(np.random.default_rng(8))
-    normaliser = fit_normaliser(frame)
+    normaliser = fit_normaliser(frame, method=method)
     normaliser.save(tmp_path / "a.npz")
     normaliser.save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()

@@ -27,6 +27,14 @@ def test_unknown_config_key_on_the_command_line(folder):
     assert "unknown key 'sede' (did you mean 'seed'?)" in screens.refusal(folder, "--config", "sede=3")
 
 
+def test_unknown_step_and_a_step_that_the_plates_do_not_allow(folder):
+    screens.change(folder, {"fit": {"steps": ["select", "sphre"]}})
+    assert "fit.steps.1: 'sphre' is not one of ['select', 'sphere'" in screens.refusal(folder)
+    screens.change(folder, {"fit": {"steps": ["select", "harmony"]}})
+    edit(folder, role="heldout")
+    assert "fit.steps: expected all plates in the role fit with harmony" in screens.refusal(folder)
+
+
 def test_sheet_with_a_missing_column(folder):
     screens.write_sheet(folder, screens.read_sheet(folder).drop(columns="platemap"))
     assert "config/plates.tsv: expected the columns ['platemap'], found ['plate', 'images'" in screens.refusal(folder)

@@ -94,6 +94,18 @@ def test_conda_environments_equal_the_lock(root, name):
     assert stated == sorted(stated)
 
 
+def test_harmony_is_in_an_environment_of_its_own(root):
+    """Its package is GPL: it is core's twin, and neither the lock nor pyproject.toml has it."""
+    core, own = (yaml.safe_load((root / "envs" / f"{name}.yaml").read_text()) for name in ("core", "harmony"))
+    further = own["dependencies"][-1]["pip"]
+    assert [line for line in further if line not in core["dependencies"][-1]["pip"]] == ["harmonypy==2.1.0"]
+    assert own["dependencies"][:-1] == core["dependencies"][:-1]
+    assert set(core["dependencies"][-1]["pip"]) < set(further)
+    assert further == sorted(further)
+    assert "harmonypy" not in lock(root)
+    assert "harmonypy" not in (root / "pyproject.toml").read_text()
+
+
 def imported(source: Path) -> set[str]:
     """Return the packages, other than this library, that a script and all beneath it import."""
     waiting, seen, foreign = [source], set(), set()
@@ -116,7 +128,7 @@ def test_conda_environments_hold_what_their_scripts_import(root):
     for file in rule_files(root):
         text = file.read_text()
         for environment, script in re.findall(
-            r'conda:\s+"../../envs/(\w+).yaml".*?script:\s+"../scripts/(\w+).py"', text, re.S
+            r'conda:\s+(?:fitting\()?"../../envs/(\w+).yaml".*?script:\s+"../scripts/(\w+).py"', text, re.S
         ):
             listed = re.findall(r"- ([\w-]+)==", (root / "envs" / f"{environment}.yaml").read_text())
             for name in imported(root / "workflow" / "scripts" / f"{script}.py"):

@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from wellspring import sheet
 from wellspring.code import age
 from wellspring.code import code as digest_of_code
-from wellspring.config import needs_images, resolve, trains
+from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
 from wellspring.simulate.screen import screen_of
 
 age(here / "scripts")
@@ -32,6 +32,7 @@ demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
 imaged = needs_images(config)
 plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo, images=imaged)
+check_roles(config, plates["role"].to_dict())
 encoders = list(config["encoders"])
 classical = [name for name in encoders if config["encoders"][name]["kind"] == "classical"]
 foreign = [name for name in encoders if config["encoders"][name]["kind"] == "table"]
@@ -63,6 +64,11 @@ def code(script, *also):
         if config["track_code"]
         else None
     )
+
+
+def fitting(environment):
+    """Return the conda environment of a stage that fits the alignment: another where a step needs Harmony's package."""
+    return "../../envs/harmony.yaml" if "harmony" in steps_of(config) else environment
 
 
 def scaled(amount):

@@ -19,7 +19,7 @@ rule evaluate:
     benchmark:
         "<benchmarks>/evaluate/{encoder}.tsv"
     conda:
-        "../../envs/core.yaml"
+        fitting("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(8000),

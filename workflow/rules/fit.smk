@@ -17,7 +17,7 @@ rule fit:
     benchmark:
         "<benchmarks>/fit/{encoder}.tsv"
     conda:
-        "../../envs/core.yaml"
+        fitting("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(8000),

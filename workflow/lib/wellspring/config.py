@@ -8,7 +8,7 @@ import copy
 import difflib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -150,6 +150,19 @@ def trains(entry: dict) -> bool:
 def needs_images(config: dict) -> bool:
     """Whether an encoder of a complete config looks at images: one that is no table does."""
     return any(entry["kind"] != "table" for entry in config["encoders"].values())
+
+
+def steps_of(config: dict) -> list[str]:
+    """Return the names of the steps of a complete config's alignment, in their order."""
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in config["fit"]["steps"]]
+
+
+def check_roles(config: dict, roles: Mapping[str, str]) -> None:
+    """Refuse plates (name to role) that the steps of a complete config could not be applied to."""
+    others = [name for name, role in roles.items() if role != "fit"]
+    if "harmony" in steps_of(config) and others:
+        expected = "expected all plates in the role fit with harmony, which has no map for others"
+        raise ValueError(f"fit.steps: {expected}, found {others}")
 
 
 def _check_tables(config: dict, source: str) -> None:

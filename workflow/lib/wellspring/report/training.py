@@ -25,6 +25,8 @@ BASELINES = {name for names in BESIDE.values() for name in names}
 ALIKE = {
     "correlated with": "correlated with another",
     "near constant": "near constant",
+    "few values": "few distinct values",
+    "a value of": "a value beyond the limit",
     "not finite in": "not finite in too many wells",
 }
 

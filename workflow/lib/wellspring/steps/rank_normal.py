@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from wellspring import tables
 from wellspring.steps import frames
@@ -54,8 +54,8 @@ def distributions(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     Returns
     -------
     knots
-        (k, d) float64, distinct values in order, NaN behind the last; of more than `KNOTS` evenly many are kept, the
-        outermost always.
+        (k, d) float64, distinct values in order, NaN behind the last; of more than `KNOTS` so many are kept, evenly in
+        their score, the outermost always.
     levels
         (k, d) float64, their probabilities by Blom.
     counts
@@ -86,6 +86,8 @@ def _distribution(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     knots, first, count = np.unique(np.sort(values), return_index=True, return_counts=True)
     level = (first + (count + 1) / 2 - BLOM) / (len(values) + 1 - 2 * BLOM)
     if len(knots) > KNOTS:
-        chosen = np.round(np.linspace(0, len(knots) - 1, KNOTS)).astype(np.int64)
+        # Even in the score, so that the tails, where scores differ most from rank to rank, are kept whole.
+        grid = ndtr(np.linspace(*ndtri(level[[0, -1]]), KNOTS)[1:-1])
+        chosen = np.unique([0, *np.searchsorted(level, grid), len(level) - 1])
         knots, level = knots[chosen], level[chosen]
     return knots, level
