@@ -9,9 +9,9 @@ ratio has .88 and .75. An interval of the
 difference of trained and untrained that lies below 0 refutes the claim; one that holds 0 leaves it open.
 
 The workflow itself runs once on `tests/real/bbbc013/config.yaml` with an entry for each encoder and seed, so that
-pixels are processed once. Levels are judged as rule evaluate does: two folds of the negative controls, each aligned by
-the other, wells read along an axis fitted on the plate's other rows. A dose fills a column, so a gradient across the
-plate would look like a dose response; differences between encoders share it.
+pixels are processed once. Levels are judged as rule evaluate does: two halves of the plate's negative controls, each
+aligned by the other, wells read along an axis fitted on the plate's other rows. A dose fills a column, so a gradient
+across the plate would look like a dose response; differences between encoders share it.
 
 Intervals are 95 %. Spearman: a bootstrap over the 36 treated wells of the mean over seeds, differences on the same
 wells. Z': the mean over seeds of the workflow's generalised interval; differences of it by Student's t over the seeds,
@@ -46,8 +46,9 @@ import plates  # noqa: E402
 from wellspring import config as configuration  # noqa: E402
 from wellspring import store, tables  # noqa: E402
 from wellspring.evaluate import wells  # noqa: E402
+from wellspring.evaluate.crossfit import crossfitted, deal  # noqa: E402
 from wellspring.evaluate.dose import axis_scores, dose, z_prime  # noqa: E402
-from wellspring.evaluate.levels import aligned_folds, folds, join  # noqa: E402
+from wellspring.evaluate.levels import join, judged  # noqa: E402
 
 BASE = REPOSITORY / "tests" / "real" / "bbbc013"
 PLATE = "BBBC013"
@@ -117,9 +118,11 @@ def frames(results: Path, encoder: str, config: Mapping) -> dict[str, tuple[pd.D
     normalised, seed = join([tables.read(path / f"{PLATE}.normalised.parquet")]), config["seed"]
     if encoder == "ratio":
         kept = normalised.drop(columns=tables.features(normalised))
-        return dict.fromkeys(LEVELS, folds(kept.assign(ratio=kept["Metadata_Well"].map(ratio(results))), seed=seed))
-    aligned = aligned_folds(normalised, seed=seed, options=config["fit"])
-    return {"normalised": folds(normalised, seed=seed), "aligned": aligned}
+        table = kept.assign(ratio=kept["Metadata_Well"].map(ratio(results)))
+        return dict.fromkeys(LEVELS, judged(table, halved={PLATE}, seed=seed))
+    dealt = deal(normalised, options=config["fit"], folds=config["evaluate"]["folds"])
+    aligned = crossfitted(normalised, dealt, options=config["fit"], seed=seed)
+    return {"normalised": judged(normalised, halved=dealt.halved, seed=seed), "aligned": aligned}
 
 
 def scores(found: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:

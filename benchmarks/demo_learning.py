@@ -7,7 +7,7 @@ an interval that reaches 0, would refute it. `intensity` is the mean and standar
 pixels, a field at a time, through the same aggregation, normalisation and evaluation.
 
 For each screen seed (others than the shipped one) the workflow itself runs on the shipped config with that seed. Levels
-are judged as rule evaluate does: two folds of the negative controls, each aligned by the other. Scores of a treatment:
+are judged as rule evaluate does: each plate aligned by the controls of others. Scores of a treatment:
 activity (mean average precision), retrieved (q < .05), consistency (average precision of the mechanism) and transfer
 (1 nearest neighbour of another compound, from the other line). Intervals are 95 % by a bootstrap over treatments pooled
 over seeds; treatments of a seed share a screen and a network, so the means by seed are printed too.

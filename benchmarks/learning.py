@@ -1,7 +1,7 @@
 """What the benchmarks of learning share: runs of the workflow, scores by treatment, paired differences and intervals.
 
 A screen's folder flows in, one row a treatment, score and encoder flows out. Levels are judged as rule evaluate does:
-two folds of the negative controls, each aligned by the other.
+at `aligned` each plate by a transform fitted on the controls of others.
 """
 
 import shutil
@@ -19,7 +19,8 @@ sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
 from wellspring import tables  # noqa: E402
 from wellspring.evaluate import wells  # noqa: E402
-from wellspring.evaluate.levels import aligned_folds, folds, join  # noqa: E402
+from wellspring.evaluate.crossfit import crossfitted, deal  # noqa: E402
+from wellspring.evaluate.levels import join, judged  # noqa: E402
 from wellspring.evaluate.run import judge  # noqa: E402
 from wellspring.evaluate.transfer import transfer  # noqa: E402
 
@@ -78,10 +79,11 @@ def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.Dat
         Resolved.
     """
     seed, label = config["seed"], config["evaluate"]["label"]
+    dealt = deal(profiles, options=config["fit"], folds=config["evaluate"]["folds"])
     if level == "aligned":
-        frames = aligned_folds(profiles, seed=seed, options=config["fit"])
+        frames = crossfitted(profiles, dealt, options=config["fit"], seed=seed)
     else:
-        frames = folds(profiles, seed=seed)
+        frames = judged(profiles, halved=dealt.halved, seed=seed)
     options = config["evaluate"] | {"permutations": 0, "bootstrap": 0}
     items, summary = judge(*frames, level=level, options=options, seed=seed)
     activity = items[(items["Metadata_Metric"] == "activity") & items["Metadata_Item"].ne("")]

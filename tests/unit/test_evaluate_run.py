@@ -11,7 +11,6 @@ from test_evaluate_retrieval import screen
 from wellspring import tables
 from wellspring.evaluate.dose import axis_scores, dose, spearman, z_prime
 from wellspring.evaluate.guards import confounding, position_features
-from wellspring.evaluate.levels import aligned_folds, halves
 from wellspring.evaluate.nearest import nsc
 from wellspring.evaluate.nuisance import nuisance
 from wellspring.evaluate.run import evaluate, judge
@@ -49,25 +48,6 @@ def test_q_and_wilson_are_the_foreign_ones():
     for hits, n in ((0, 7), (5, 9), (9, 9)):
         reference = binomtest(hits, n).proportion_ci(method="wilson")
         assert wilson(hits, n) == pytest.approx((reference.low, reference.high), abs=1e-12)
-
-
-def test_halves_split_each_plate_evenly_and_each_fold_is_judged_on_the_other():
-    frame = table(controls=7)
-    first, second = halves(frame, seed=3)
-    control = (frame["Metadata_pert_type"] == "negcon").to_numpy()
-    assert not (first & second).any() and ((first | second) == control).all()
-    counts = frame[first].groupby("Metadata_Plate").size()
-    assert sorted(counts) == [3, 3, 4, 4]
-    seen = []
-
-    def fit(source, *, features, options, controls):
-        seen.append(set(source.loc[controls, "Metadata_Plate"] + source.loc[controls, "Metadata_Well"]))
-        return
-
-    for fold, mine in zip(aligned_folds(frame, seed=3, options={}, fit=fit, apply=lambda f, _: f), seen, strict=True):
-        left = fold[fold["Metadata_pert_type"] == "negcon"]
-        assert not mine & set(left["Metadata_Plate"] + left["Metadata_Well"])
-        assert len(mine) + len(left) == control.sum()
 
 
 def test_batch_and_edge_are_read_where_they_are_and_not_where_they_are_not():

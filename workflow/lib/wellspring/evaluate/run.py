@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.crossfit import HALVES, crossfitted, crowded_plates, deal
 from wellspring.evaluate.dose import dose
 from wellspring.evaluate.guards import confounding, position_features
-from wellspring.evaluate.levels import aligned_folds, folds, join, split_role
+from wellspring.evaluate.levels import join, judged, split_role
 from wellspring.evaluate.nearest import drop, nsc, nscb, permuted_nsc
 from wellspring.evaluate.nuisance import nuisance
 from wellspring.evaluate.retrieval import activity, consistency, retrieved
@@ -25,10 +26,6 @@ from wellspring.evaluate.transfer import LABELS, transfer
 
 logger = logging.getLogger(__name__)
 
-CROSSFIT = (
-    "cross-fitted: mean of two halves of the negative controls, each aligned by the other; p is the larger of the two"
-)
-HALVES = "mean of two halves of the negative controls; p is the larger of the two"
 LAYOUT = ("activity", "activity.retrieved", "consistency", "nsc", "nscb", "transfer")
 
 
@@ -65,12 +62,12 @@ def judge(
     suffix: str = "",
     note: str = "",
 ):
-    """Return items and summary rows of one level: of `first` alone, or of both folds together.
+    """Return items and summary rows of one level: of `first` alone, or of both frames together.
 
     Parameters
     ----------
     first, second
-        Profile tables that differ in their negative controls (`levels.folds`); one frame for a foreign table.
+        Profile tables that differ in their negative controls (`levels.judged`); nearly always one frame.
     level, suffix
         The level's name, and what is put after each metric's name.
     note
@@ -118,8 +115,8 @@ def evaluate(
     aggregated, normalised
         One table a plate, of the plates that are kept.
     aligned
-        The published aligned profiles; used for held-out plates, whose controls never fitted. For the others the
-        alignment is fitted anew, twice (`levels.aligned_folds`).
+        The published aligned profiles. They are judged where their plate did not fit; the others are aligned anew by
+        fits that did not see them (`wellspring.evaluate.crossfit`).
     options, fit
         Config sections `evaluate` and `fit`.
     """
@@ -128,24 +125,36 @@ def evaluate(
             [row(Score("activity", note="no plate is kept"), level="aligned", bootstrap=0, seed=seed)]
         )
     tables = {"aggregated": join(aggregated), "normalised": join(normalised)}
+    share, drawn = tuple(options["replicates_share"]), {"options": options, "seed": seed}
+    kept, apart = split_role(tables["normalised"])
+    published, held = split_role(join([aligned])) if len(aligned) else (aligned, aligned)
+    dealt = deal(kept, options=fit, folds=int(options["folds"]), replicates_share=share)
+    halved = dealt.halved | crowded_plates(apart, replicates_share=share)
     parts = []
     for level, table in tables.items():
-        kept, held = split_role(table)
-        parts += _both(folds(kept, seed=seed), folds(held, seed=seed), level, HALVES, options, seed)
-    kept, _ = split_role(tables["normalised"])
-    _, held = split_role(join([aligned])) if len(aligned) else (aligned, aligned)
-    pair = (kept, kept) if not len(kept) else aligned_folds(kept, seed=seed, options=fit)
-    parts += _both(pair, folds(held, seed=seed) if len(held) else (held, held), "aligned", CROSSFIT, options, seed)
+        both = (judged(frame, halved=halved, seed=seed) for frame in split_role(table))
+        parts += _both(*both, level=level, note=HALVES if dealt.halved else "", **drawn)
+    frames = crossfitted(kept, dealt, options=fit, published=published, seed=seed) if len(kept) else (kept,)
+    held = judged(held, halved=halved, seed=seed, aligned=True)
+    parts += _both(frames, held, level="aligned", note=dealt.note, **drawn)
     items, summary = zip(*parts, strict=True)
     return pd.concat(items, ignore_index=True), pd.concat(summary, ignore_index=True)
 
 
 def _both(
-    kept: tuple, held: tuple, level: str, note: str, options: Mapping, seed: int
+    kept: tuple[pd.DataFrame, ...],
+    held: tuple[pd.DataFrame, ...],
+    *,
+    level: str,
+    note: str,
+    options: Mapping,
+    seed: int,
 ) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Return items and summary of the wells that are judged together, and of held-out plates, whose names end so."""
     parts = [judge(*kept, level=level, options=options, seed=seed, note=note)] if len(kept[0]) else []
     if len(held[0]):
-        parts.append(judge(*held, level=level, options=options, seed=seed, note=HALVES, suffix=".heldout"))
+        note = HALVES if len(held) > 1 else ""
+        parts.append(judge(*held, level=level, options=options, seed=seed, note=note, suffix=".heldout"))
     return parts
 
 
@@ -180,7 +189,7 @@ def _labelled(
 
 
 def _dose(frames: list[pd.DataFrame], *, options: Mapping, seed: int) -> list[tuple[Score, tuple[float, float]]]:
-    """Return the dose scores; of two folds the mean of values and of interval ends."""
+    """Return the dose scores; of two frames the mean of values and of interval ends."""
     drawn = {"minimum": int(options["dose_levels"]), "bootstrap": int(options["bootstrap"]), "seed": seed}
     found = [dose(*wells.in_order(_matrix(frame), frame), **drawn) for frame in frames]
     if len(found) == 1:
