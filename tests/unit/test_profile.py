@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wellspring import tables, vectors
 from wellspring.profile import aggregate, wells_of
@@ -89,6 +91,40 @@ def test_vectors_of_a_file_are_read_well_by_well_and_bear_their_names(tmp_path, 
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     with pytest.raises(ValueError, match="e: expected the names of 4 features, found 1"):
         aggregate(frame, matrix, wells("A01", "A02"), names=names[:1], **options)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    operation=st.sampled_from(["mean", "median"]),
+    kind=st.sampled_from(["tile", "cell"]),
+    dtype=st.sampled_from([np.float16, np.float32]),
+    broken=st.sampled_from([0.0, 0.02, 0.3]),
+    shuffled=st.booleans(),
+)
+def test_it_is_the_plain_mean_or_median_of_what_is_finite(seed, operation, kind, dtype, broken, shuffled):
+    """Every feature of every well, to the last bit, by a loop over wells."""
+    rng = np.random.default_rng(seed)
+    frame, matrix = views(rng, sizes=rng.integers(0, 12, 3))
+    matrix = matrix.astype(dtype)
+    matrix[rng.random(matrix.shape) < broken] = rng.choice([np.nan, np.inf, -np.inf])
+    if shuffled:
+        order = rng.permutation(len(frame))
+        frame, matrix = frame.iloc[order].reset_index(drop=True), matrix[order]
+    found = aggregate(frame, matrix, wells("A01", "A02"), prefix="e", kind=kind, operation=operation)
+    one = {"mean": np.mean, "median": np.median}[operation]
+    ordered = frame.sort_values(["Metadata_Well", "Metadata_Site", "Metadata_View"])
+    for row, well in enumerate(["A01", "A02"]):
+        for number in range(4):
+            blocks = []
+            for _, rows in ordered[ordered["Metadata_Well"] == well].groupby("Metadata_Site"):
+                blocks.append(matrix[rows.index, number].astype(np.float64))
+            blocks = [np.concatenate(blocks)] if kind == "cell" and blocks else blocks
+            for _ in range(2 if kind == "tile" else 1):
+                finite = [block[np.isfinite(block)] for block in blocks]
+                blocks = [np.array([one(block) for block in finite if len(block)])]
+            expected = np.float32(blocks[0][0]) if len(blocks[0]) else np.float32(np.nan)
+            np.testing.assert_array_equal(found.loc[row, f"e_{number}"], expected)
 
 
 def test_hand_made_features_have_the_median_by_default_and_others_the_mean():

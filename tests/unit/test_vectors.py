@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wellspring import tables, vectors
 
@@ -111,3 +113,20 @@ def test_no_more_than_a_row_group_is_held(tmp_path):
     vectors.write_parts(parts(), tmp_path / "a.parquet", values=5 * 30, **WRITTEN)
     assert most <= 7
     assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 12
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_rows_in_any_order_are_read(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("rows") / "a.parquet"
+    parts = [part(f"A{number:02d}", data.draw(st.integers(0, 6))) for number in range(1, 5)]
+    vectors.write_parts(parts, path, values=data.draw(st.integers(1, 30)), **WRITTEN)
+    matrix = np.concatenate([matrix for _, matrix in parts])
+    opened = vectors.Vectors(path)
+    for _ in range(3):
+        if len(matrix):
+            start = data.draw(st.integers(0, len(matrix) - 1))
+            run = np.arange(start, data.draw(st.integers(start, len(matrix))))
+            np.testing.assert_array_equal(opened[run], matrix[run])
+        some = np.array(data.draw(st.lists(st.integers(0, max(len(matrix) - 1, 0)), max_size=len(matrix))), dtype=int)
+        np.testing.assert_array_equal(opened[some], matrix[some])

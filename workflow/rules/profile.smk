@@ -22,7 +22,8 @@ rule profile:
         "<benchmarks>/profile/{encoder}/{plate}.tsv"
     conda:
         "../../envs/core.yaml"
-    threads: 1
+    # One thread reads vectors while the other reduces them.
+    threads: 2
     resources:
         mem_mb=scaled(8000),
         runtime=scaled(30),

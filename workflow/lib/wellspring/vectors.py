@@ -6,6 +6,7 @@ hand-made features each is 4 GB, which neither the writer nor whoever aggregates
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -82,7 +83,8 @@ def open_embedding(path: str | Path) -> tuple[pd.DataFrame, "Vectors"]:
 class Vectors:
     """The vectors (rows, d) of a table `embed`: `vectors[rows]` reads those of the rows, in that order.
 
-    One row group is held at a time. Whoever goes through the rows in the file's order reads each group once.
+    One row group is held, and one more is read ahead. Whoever goes through the rows in the file's order reads each
+    group once, and gets rows that follow each other in one group without a copy: they are not to be written to.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -90,6 +92,8 @@ class Vectors:
         sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
         self._held: tuple[int, np.ndarray] | None = None
+        self._ahead: dict[int, Future] = {}
+        self._reader = ThreadPoolExecutor(1)
         kind = self._file.schema_arrow.field("embedding").type
         self.shape = (int(self._starts[-1]), kind.list_size)
         self.dtype = np.dtype(kind.value_type.to_pandas_dtype())
@@ -99,18 +103,34 @@ class Vectors:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         rows = np.asarray(rows)
-        found = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
         groups = np.searchsorted(self._starts, rows, side="right") - 1
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            runs = [self._run(group, rows[0], rows[-1] + 1) for group in range(groups[0], groups[-1] + 1)]
+            return runs[0] if len(runs) == 1 else np.concatenate(runs)
+        found = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
         for group in np.unique(groups).tolist():
             found[groups == group] = self._group(group)[rows[groups == group] - self._starts[group]]
         return found
 
+    def _run(self, group: int, start: int, stop: int) -> np.ndarray:
+        """Return those of the rows `start` to `stop` that are in a row group."""
+        first, last = self._starts[group : group + 2]
+        return self._group(group)[max(start, first) - first : min(stop, last) - first]
+
     def _group(self, number: int) -> np.ndarray:
+        """Return the vectors of a row group, while the next one is being read."""
         if self._held is None or self._held[0] != number:
-            column = self._file.read_row_group(number, columns=["embedding"]).column("embedding")
-            values = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
-            self._held = number, values.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1])
+            ahead = self._ahead.pop(number, None)
+            self._held = number, ahead.result() if ahead else self._read(number)
+            self._ahead.clear()
+            if number + 1 < self._file.num_row_groups:
+                self._ahead[number + 1] = self._reader.submit(self._read, number + 1)
         return self._held[1]
+
+    def _read(self, number: int) -> np.ndarray:
+        column = self._file.read_row_group(number, columns=["embedding"]).column("embedding")
+        values = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
+        return values.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1])
 
 
 def _groups(
