@@ -1,7 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from wellspring.align import apply_alignment, fit_alignment
+from wellspring.config import schema
 from wellspring.steps.sphering import fit_sphere, inverse_root, ledoit_wolf
 
 OPTIONS = {"sphering": "ridge", "ridge": 0.0, "rank_fraction": 1 / 3, "min_controls": 12}
@@ -11,20 +15,55 @@ def controls(rng, *, count=400, size=10):
     return rng.normal(size=(count, size)) @ rng.normal(size=(size, size)) + rng.normal(size=size)
 
 
-def test_sphered_controls_have_identity_covariance():
-    values = controls(np.random.default_rng(0))
-    sphered = fit_sphere(values, options=OPTIONS).apply(values)
-    np.testing.assert_allclose(np.cov(sphered.T), np.eye(10), atol=1e-8)
-    np.testing.assert_allclose(sphered.mean(axis=0), 0, atol=1e-8)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 24),
+    further=st.integers(2, 60),
+    scale=st.floats(-3, 3),
+    shift=st.floats(-100, 100),
+)
+def test_sphered_controls_have_identity_covariance(seed, size, further, scale, shift):
+    """Whatever the controls are, where there are more of them than features and nothing is regularised."""
+    rng = np.random.default_rng(seed)
+    values = controls(rng, count=size + further, size=size) * 10**scale + shift
+    sphered = fit_sphere(values, options=OPTIONS | {"min_controls": 2}).apply(values)
+    np.testing.assert_allclose(np.cov(sphered.T), np.eye(size) if size > 1 else 1, atol=1e-5)
+    np.testing.assert_allclose(sphered.mean(axis=0), 0, atol=1e-5)
 
 
-def test_equals_pycytominer():
+def foreign(values, method):
     from pycytominer.operations.transform import Spherize
 
-    values = controls(np.random.default_rng(1))
-    foreign = Spherize(method="ZCA", center=True, epsilon=0).fit(pd.DataFrame(values))
-    expected = np.asarray(foreign.transform(pd.DataFrame(values)))
-    np.testing.assert_allclose(fit_sphere(values, options=OPTIONS).apply(values), expected, atol=1e-6)
+    fitted = Spherize(method=method, center=True, epsilon=0).fit(pd.DataFrame(values))
+    return np.asarray(fitted.transform(pd.DataFrame(values)))
+
+
+@pytest.mark.parametrize("count", [400, 30])
+def test_equals_pycytominer(count):
+    """Also with fewer controls than features, where both give the directions that are lacking the least deviation."""
+    values = controls(np.random.default_rng(1), count=count, size=40)
+    options = OPTIONS | ({} if count > 40 else {"sphering": "rank", "rank_fraction": 1.0})
+    ours = fit_sphere(values, options=options).apply(values)
+    np.testing.assert_allclose(ours, foreign(values, "ZCA"), atol=1e-6)
+    rotated = foreign(values, "PCA")
+    np.testing.assert_allclose(ours @ ours.T, rotated @ rotated.T, atol=1e-5)
+
+
+def test_standardised_first_equals_pycytominer_on_correlations():
+    values = controls(np.random.default_rng(7))
+    whole = pd.DataFrame(values, columns=[f"e_{number}" for number in range(10)])
+    known = {
+        "Metadata_Plate": "P",
+        "Metadata_Well": [f"A{number}" for number in range(400)],
+        "Metadata_Verdict": "keep",
+    }
+    frame = whole.assign(**known, Metadata_pert_type="negcon", Metadata_Cell_Line="U2OS")
+    section = schema()["properties"]["fit"]["properties"]
+    options = {name: part["default"] for name, part in section.items()}
+    options["steps"] = [{"standardize": {"robust": False}}, {"sphere": {"sphering": "ridge", "ridge": 0}}]
+    ours = apply_alignment(frame, fit_alignment(frame, options=options))[list(whole)].to_numpy()
+    np.testing.assert_allclose(ours, foreign(values, "ZCA-cor"), atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "size"), [(400, 10), (16, 60), (60, 60)])

@@ -1,4 +1,4 @@
-"""Fit: feature selection and alignment, on the negative controls of the plates of role `fit`.
+"""Fit: the steps of the alignment, one after the other, on the plates of role `fit`.
 
 input    results/profile/{encoder}/{plate}.normalised.parquet
 output   results/fit/{encoder}.npz                 the fitted transform
