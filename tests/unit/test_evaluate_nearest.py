@@ -8,7 +8,7 @@ import pytest
 from test_evaluate_retrieval import screen
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.nearest import drop, nsc, nscb, permuted_nsc, treatment_profiles
+from wellspring.evaluate.nearest import drop, nsc, nsc_permuted, nscb, treatment_profiles
 from wellspring.evaluate.score import interval
 from wellspring.evaluate.transfer import transfer
 
@@ -77,7 +77,7 @@ def test_noise_is_at_chance_and_the_interval_covers_it():
     assert np.mean(values) == pytest.approx(np.mean(chances), abs=0.05)
     # A share of 24 near zero: the percentile interval is short on the left, so ask for no more than this.
     assert covered >= 12
-    (permuted,) = permuted_nsc(*screen(seed=0, treatments=24), permutations=300)
+    (_, permuted) = nsc_permuted(*screen(seed=0, treatments=24), permutations=300)
     assert permuted.value == pytest.approx(np.mean(chances), abs=0.02)
 
 

@@ -9,10 +9,13 @@ compounds; for NSCB also of those whose set of batches has nothing in common wit
 mechanisms that occur in one batch only.
 """
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.neighbours import Nearest, nearest
 from wellspring.evaluate.score import Score, absent
 
 
@@ -29,24 +32,42 @@ def treatment_profiles(
     compound, mechanism, batch = (wells.column(metadata, n) for n in ("Metadata_Compound", label, wells.BATCH))
     treatment = wells.treatments(metadata)
     keep &= np.array([t is not None and m is not None for t, m in zip(treatment, mechanism, strict=True)], dtype=bool)
-    named = sorted(set(treatment[keep]))
     usable = keep & wells.defined(features, metadata)
     of = {"median": np.median, "mean": np.mean}[operation]
     profiles, rows = [], []
-    for name in named:
-        members = np.flatnonzero(usable & (treatment == name))
-        if len(members):
-            profiles.append(of(features[members], axis=0))
-            batches = frozenset(batch[members])
-            rows.append((name, compound[members[0]], mechanism[members[0]], batches, len(members)))
+    for name, places in pd.Series(np.flatnonzero(usable)).groupby(treatment[usable], sort=True):
+        members = places.to_numpy()
+        profiles.append(of(features[members], axis=0))
+        batches = frozenset(batch[members])
+        rows.append((name, compound[members[0]], mechanism[members[0]], batches, len(members)))
     frame = pd.DataFrame(rows, columns=["treatment", "compound", "label", "batches", "wells"])
-    return np.array(profiles).reshape(len(rows), features.shape[1]), frame, len(named) - len(rows)
+    return np.array(profiles).reshape(len(rows), features.shape[1]), frame, len(set(treatment[keep])) - len(rows)
 
 
 def nsc(features: np.ndarray, metadata: pd.DataFrame, *, label: str = wells.MOA, operation: str = "median") -> Score:
     """Return NSC: share of treatments whose nearest treatment of another compound has their mechanism."""
+    return nsc_permuted(features, metadata, label=label, operation=operation)[0]
+
+
+def nsc_permuted(
+    features: np.ndarray,
+    metadata: pd.DataFrame,
+    *,
+    label: str = wells.MOA,
+    operation: str = "median",
+    permutations: int = 0,
+    seed: int = 0,
+) -> list[Score]:
+    """Return NSC and, with permutations, `nsc.permuted`: NSC after mechanisms are dealt anew to whole compounds."""
     profiles, frame, lost = treatment_profiles(features, metadata, label=label, operation=operation)
-    return _score("nsc", profiles, frame, _same_compound(frame), lost)
+    main, near = _score("nsc", profiles, frame, same_compound(frame), lost)
+    if not permutations:
+        return [main]
+    if near is None or not len(main.units):
+        return [main, absent("nsc.permuted", main.note)]
+    found, first, rng = near.valid[:, 0], near.index[:, 0], np.random.default_rng(seed)
+    deals = dealt_labels(frame["compound"].to_numpy(), frame["label"].to_numpy(), permutations, rng)
+    return [main, permuted(main, np.array([(dealt[first] == dealt)[found].mean() for dealt in deals]))]
 
 
 def nscb(features: np.ndarray, metadata: pd.DataFrame, *, label: str = wells.MOA, operation: str = "median") -> Score:
@@ -56,10 +77,12 @@ def nscb(features: np.ndarray, metadata: pd.DataFrame, *, label: str = wells.MOA
     kept = np.array([spread[name] > 1 for name in frame["label"]], dtype=bool)
     dropped = int((~kept).sum())
     profiles, frame = profiles[kept], frame[kept].reset_index(drop=True)
-    barred = _same_compound(frame)
-    for i, own in enumerate(frame["batches"]):
-        barred[i] |= np.array([bool(own & other) for other in frame["batches"]], dtype=bool)
-    score = _score("nscb", profiles, frame, barred, lost)
+    batches = sorted({str(name) for own in frame["batches"] for name in own})
+    member = np.zeros((len(frame), len(batches)), dtype=np.float32)
+    for row, own in enumerate(frame["batches"]):
+        member[row, [batches.index(str(name)) for name in own]] = 1
+    alike = same_compound(frame)
+    score, _ = _score("nscb", profiles, frame, lambda query: alike(query) | (member[query] @ member.T > 0), lost)
     return score.noted(f"{dropped} treatments left out: their mechanism occurs in one batch only" if dropped else "")
 
 
@@ -71,33 +94,14 @@ def drop(first: Score, second: Score) -> Score:
     return Score("nsc.drop", units=both, weights={"nsc": 1.0, "nscb": -1.0}, n=second.n, n_undefined=second.n_undefined)
 
 
-def permuted_nsc(
-    features: np.ndarray,
-    metadata: pd.DataFrame,
-    *,
-    label: str = wells.MOA,
-    operation: str = "median",
-    permutations: int = 200,
-    seed: int = 0,
-) -> list[Score]:
-    """Return `nsc.permuted`, NSC after mechanisms are dealt anew to whole compounds; empty without permutations."""
-    if not permutations:
-        return []
-    main = nsc(features, metadata, label=label, operation=operation)
-    if not len(main.units):
-        return [absent("nsc.permuted", main.note)]
-    profiles, frame, _ = treatment_profiles(features, metadata, label=label, operation=operation)
-    rows, barred = wells.units(profiles), _same_compound(frame)
-    nearest = np.where(barred, -np.inf, wells.cosine(rows, rows)).argmax(axis=1)
-    found, rng = ~barred.all(axis=1), np.random.default_rng(seed)
-    deals = [permuted_labels(frame["compound"].to_numpy(), frame["label"].to_numpy(), rng) for _ in range(permutations)]
-    return [permuted(main, np.array([(dealt[nearest] == dealt)[found].mean() for dealt in deals]))]
-
-
-def permuted_labels(compounds: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return labels (n,) after the mechanisms have been dealt anew to whole compounds."""
-    names, first, code = np.unique(compounds.astype(str), return_index=True, return_inverse=True)
-    return labels[first][rng.permutation(len(names))][code]
+def dealt_labels(
+    compounds: np.ndarray, labels: np.ndarray, rounds: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield, `rounds` times, labels (n,) as codes after they have been dealt anew to whole compounds."""
+    _, first, code = np.unique(compounds.astype(str), return_index=True, return_inverse=True)
+    owned = wells.codes(labels)[first]
+    for _ in range(rounds):
+        yield rng.permutation(owned)[code]
 
 
 def permuted(score: Score, values: np.ndarray) -> Score:
@@ -116,46 +120,46 @@ def permuted(score: Score, values: np.ndarray) -> Score:
     )
 
 
-def _same_compound(frame: pd.DataFrame) -> np.ndarray:
-    compound = frame["compound"].to_numpy()
-    return compound[:, None] == compound[None, :]
+def same_compound(frame: pd.DataFrame) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from places of queries (q,) to a mask (q, n) of the treatments of the same compound."""
+    code = wells.codes(frame["compound"].to_numpy())
+    return lambda query: code[query, None] == code[None, :]
 
 
-def _score(metric: str, profiles: np.ndarray, frame: pd.DataFrame, barred: np.ndarray, lost: int) -> Score:
+def _score(
+    metric: str, profiles: np.ndarray, frame: pd.DataFrame, barred: Callable[[np.ndarray], np.ndarray], lost: int
+) -> tuple[Score, Nearest | None]:
     if not len(frame):
-        return absent(
-            metric,
-            "no treatment has a compound and a mechanism label (and several batches, for NSCB)",
-            n_undefined=lost,
-        )
-    labels = frame["label"].to_numpy()
-    rows = wells.units(profiles)
-    similarity = np.where(barred, -np.inf, wells.cosine(rows, rows))
-    found = np.isfinite(similarity).any(axis=1)
-    nearest = similarity.argmax(axis=1)
-    right = np.where(found, labels[nearest] == labels, np.nan).astype(float)
-    same = (labels[:, None] == labels[None, :]) & ~barred
+        note = "no treatment has a compound and a mechanism label (and several batches, for NSCB)"
+        return absent(metric, note, n_undefined=lost), None
+    labels, every = frame["label"].to_numpy(), np.arange(len(frame))
+    near = nearest(
+        wells.units(profiles), queries=every, references=every, k=1, barred=barred, labels=wells.codes(labels)
+    )
+    found, first = near.valid[:, 0], near.index[:, 0]
+    right = np.where(found, labels[first] == labels, np.nan).astype(float)
     items = pd.DataFrame(
         {
             "Metadata_Item": frame["treatment"],
             "value": right,
             "n": frame["wells"],
             "n_undefined": (~found).astype(int),
-            "Metadata_Group": np.where(found, labels[nearest], None),
+            "Metadata_Group": np.where(found, labels[first], None),
         }
     )
     if not found.any():
         reason = "every other treatment is of the same compound" + (" or shares a batch" if metric == "nscb" else "")
-        return Score(metric, items=items, n_undefined=lost + len(frame), note=f"undefined: {reason}")
+        return Score(metric, items=items, n_undefined=lost + len(frame), note=f"undefined: {reason}"), near
     units = pd.DataFrame({"stratum": metric, "cluster": frame["compound"], "value": right})[found]
-    return Score(
+    score = Score(
         metric,
         items=items,
         units=units,
-        chance=float((same.sum(axis=1)[found] / (~barred).sum(axis=1)[found]).mean()),
+        chance=float((near.matching[found] / near.allowed[found]).mean()),
         guard="frequency of the mechanism among the treatments allowed",
         n=int(found.sum()),
         n_undefined=lost + int((~found).sum()),
         proportion=True,
         note="" if len(set(labels)) > 1 else "one mechanism only: right by construction",
     )
+    return score, near

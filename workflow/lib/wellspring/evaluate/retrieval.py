@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.nearest import permuted, permuted_labels
-from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranking, shared_null
+from wellspring.evaluate.nearest import dealt_labels, permuted
+from wellspring.evaluate.neighbours import blocks
+from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranks, shared_null
 from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
 
-ROWS_AT_ONCE = 4_000_000
 PERMUTED_CELLS = 300_000_000
 
 
@@ -52,7 +52,7 @@ def activity(
     usable = wells.defined(features, metadata)
     rows, plate = wells.units(features), wells.column(metadata, wells.PLATE)
     controls = {name: np.flatnonzero(control & (plate == name)) for name in sorted(set(plate[control]))}
-    names = _item_names(metadata, replicates_share)
+    names = wells.replicate_names(metadata, replicates_share)
     groups = pd.Series(np.flatnonzero(treated), index=names[treated]).groupby(level=0, sort=True)
     compound, moa, kind = (wells.column(metadata, n) for n in ("Metadata_Compound", wells.MOA, "Metadata_pert_type"))
     items, units, chances = [], [], []
@@ -104,7 +104,7 @@ def retrieved(
     items["q"] = benjamini_hochberg(items["p"].to_numpy(float))
     compound = wells.column(metadata, "Metadata_Compound")
     treated = wells.kind(metadata, "trt")
-    owner = dict(zip(_item_names(metadata, replicates_share)[treated], compound[treated], strict=True))
+    owner = dict(zip(wells.replicate_names(metadata, replicates_share)[treated], compound[treated], strict=True))
     mine = items[items["Metadata_Item"].isin(list(owner))]
     tested = mine[np.isfinite(mine["q"].to_numpy(float))]
     if not len(tested):
@@ -137,13 +137,15 @@ def consistency(
     *,
     label: str = wells.MOA,
     permutations: int = 0,
+    queries: int | None = None,
     seed: int = 0,
 ) -> list[Score]:
     """Return mean average precision of the same mechanism in other compounds, by well, and its permutation null.
 
     Wells of type `trt` with a label; negatives are wells of other mechanisms; wells of the same compound are barred
     (neither). Items are compounds. With `permutations`, a second score `consistency.permuted` holds the means after
-    mechanisms are dealt anew to whole compounds (fewer times for very large screens).
+    mechanisms are dealt anew to whole compounds (fewer times for very large screens). With `queries`, so many wells at
+    most, drawn evenly over compounds, are ranked for; those that they are ranked against are always all.
     """
     mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
     labelled = wells.kind(metadata, "trt") & np.array(
@@ -154,23 +156,26 @@ def consistency(
     if len(set(mechanism[keep])) < 2:
         note = f"needs two mechanisms, found {len(set(mechanism[keep]))} among the treatments"
         return [absent("consistency", note, n_undefined=lost)]
-    rows, mechanism, compound = wells.units(features)[keep], mechanism[keep].astype(str), compound[keep].astype(str)
-    count = len(rows)
-    rounds = int(min(permutations, max(20, PERMUTED_CELLS // count**2))) if permutations else 0
-    rng = np.random.default_rng(seed)
-    deals = [mechanism, *(permuted_labels(compound, mechanism, rng) for _ in range(rounds))]
-    precision, chance = np.full((len(deals), count), np.nan), np.full(count, np.nan)
-    for start in range(0, count, max(1, ROWS_AT_ONCE // count)):
-        block = slice(start, start + max(1, ROWS_AT_ONCE // count))
-        allowed = compound[block, None] != compound[None, :]
-        order, ends = ranking(wells.cosine(rows[block], rows), allowed)
-        open_ = np.take_along_axis(allowed, order, axis=1)
-        for number, dealt in enumerate(deals):
-            relevant = (dealt[order] == dealt[block, None]) & open_
-            precision[number, block] = ranked_precision(relevant, ends)
-        positives, total = ((mechanism[block, None] == mechanism[None, :]) & allowed).sum(axis=1), allowed.sum(axis=1)
+    rows, mechanism, compound = wells.units(features[keep]), mechanism[keep].astype(str), compound[keep].astype(str)
+    owner, code, count = wells.codes(compound), wells.codes(mechanism), len(rows)
+    taken = np.arange(count) if queries is None else wells.drawn(compound, at_most=queries, seed=seed)
+    rounds = int(min(permutations, max(20, PERMUTED_CELLS // (count * len(taken))))) if permutations else 0
+    deals = [code, *dealt_labels(compound, mechanism, rounds, np.random.default_rng(seed))]
+    members = [_members(dealt) for dealt in deals]
+    precision, chance = np.full((len(deals), len(taken)), np.nan), np.full(len(taken), np.nan)
+    for block in blocks(len(taken), count):
+        query = taken[block]
+        allowed = owner[query, None] != owner[None, :]
+        found = ranks(wells.cosine(rows[query], rows), allowed)
+        for place, well in enumerate(query):
+            for number, (dealt, by_label) in enumerate(zip(deals, members, strict=True)):
+                mine = found[place, by_label[dealt[well]]]
+                precision[number, block.start + place] = ranked_precision(mine[mine <= count])
+        total = allowed.sum(axis=1)
+        positives = (allowed & (code[query, None] == code[None, :])).sum(axis=1)
         chance[block] = np.where(positives > 0, expected(positives, total), np.nan)
-    frame = pd.DataFrame({"compound": compound, "mechanism": mechanism, "value": precision[0], "chance": chance})
+    drawn = compound[taken]
+    frame = pd.DataFrame({"compound": drawn, "mechanism": mechanism[taken], "value": precision[0], "chance": chance})
     by = frame.groupby("compound", sort=True)
     items = by.agg(value=("value", "mean"), n=("value", "count"), Metadata_Group=("mechanism", "first")).reset_index()
     items = items.rename(columns={"compound": "Metadata_Item"})
@@ -188,11 +193,18 @@ def consistency(
         guard="random ranking",
         n=len(scored),
         n_undefined=lost + int((~np.isfinite(precision[0])).sum()),
+        note=wells.sampling(len(taken), count),
     )
     if not rounds:
         return [main]
-    means = [pd.Series(row).groupby(compound).mean().mean() for row in precision[1:]]
+    means = [pd.Series(row).groupby(drawn).mean().mean() for row in precision[1:]]
     return [main, permuted(main, np.array(means))]
+
+
+def _members(labels: np.ndarray) -> list[np.ndarray]:
+    """Return the places of each label code."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(labels))[:-1])
 
 
 def compound_of_lost(metadata: pd.DataFrame, mask: np.ndarray) -> list[str]:
@@ -207,8 +219,3 @@ def _mean_precision(rows: np.ndarray, members: np.ndarray, negatives: list[np.nd
         positive = np.delete(between[place], place)
         values.append(average_precision(positive, wells.cosine(rows[member][None], rows[against])[0]))
     return float(np.mean(values)), min(len(against) for against in negatives)
-
-
-def _item_names(metadata: pd.DataFrame, share: tuple[str, ...]) -> np.ndarray:
-    parts = [wells.perturbations(metadata), *(wells.column(metadata, name) for name in share)]
-    return np.array(["|".join(str(part) for part in row) for row in zip(*parts, strict=True)], dtype=object)

@@ -1,8 +1,9 @@
 """All metrics at all levels: what the rule evaluate computes.
 
 In flow profile tables (own or foreign), out flow the tables `items` and `summary`. Metrics: activity and
-activity.retrieved, consistency, nsc, nscb, nsc.drop, transfer.<group>.<label>.k<k> with .gap, nuisance.*, dose.*;
-beside them `<metric>.permuted` (labels dealt anew) and `<metric>.position_only` (row and column as the only features).
+activity.retrieved, grit, replicating, consistency, matching, nsc, nscb, nsc.drop, hit.k<k>, precision.k<k>,
+enrichment.k<k>, transfer.<group>.<label>.k<k> with .gap, clisi, connectivity, nuisance.*, mixing.*, dose.*; beside
+them `<metric>.permuted` (labels dealt anew) and `<metric>.position_only` (row and column as the only features).
 Held-out plates are judged apart: their metrics end in `.heldout`.
 """
 
@@ -14,19 +15,27 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.batches import clisi, mixing, replicate_connectivity
 from wellspring.evaluate.crossfit import HALVES, crossfitted, crowded_plates, deal
 from wellspring.evaluate.dose import dose
+from wellspring.evaluate.grit import grit
 from wellspring.evaluate.guards import confounding, position_features
+from wellspring.evaluate.hits import hits
 from wellspring.evaluate.levels import join, judged, split_role
-from wellspring.evaluate.nearest import drop, nsc, nscb, permuted_nsc
+from wellspring.evaluate.nearest import drop, nsc_permuted, nscb
 from wellspring.evaluate.nuisance import nuisance
+from wellspring.evaluate.replicates import matching, replicating
 from wellspring.evaluate.retrieval import activity, consistency, retrieved
 from wellspring.evaluate.score import Score, filled, merge, row
-from wellspring.evaluate.transfer import LABELS, transfer
+from wellspring.evaluate.transfer import LABELS, transfers
 
 logger = logging.getLogger(__name__)
 
-LAYOUT = ("activity", "activity.retrieved", "consistency", "nsc", "nscb", "transfer")
+FAMILIES = ("transfer", "hit", "precision", "enrichment")
+LAYOUT = ("activity", "activity.retrieved", "grit", "replicating", "consistency", "matching", "nsc", "nscb", "clisi")
+LAYOUT += ("connectivity", *FAMILIES)
+QUERIES = 1000  # at least, however large the screen: a share then has a standard error of .016 at most
+AGAINST = ("activity", "activity.retrieved", "grit")
 
 
 def scores(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int = 0) -> list[Score]:
@@ -41,15 +50,65 @@ def scores(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, se
         The config section `evaluate`.
     """
     features, metadata = wells.in_order(np.asarray(features), metadata)
-    share, permutations = tuple(options["replicates_share"]), int(options["permutations"])
+    given = {"options": options, "seed": seed}
+    against = of_controls(features, metadata, **given)
+    return [*against, *of_treated(features, metadata, **given), *of_position(metadata, **given)]
+
+
+def of_controls(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int) -> list[Score]:
+    """Return the scores that read negative controls, activity first."""
+    share = tuple(options["replicates_share"])
     drawn = {"null_size": int(options["null_size"]), "threshold": float(options["threshold"]), "seed": seed}
     found = [activity(features, metadata, replicates_share=share, **drawn)]
-    found += _labelled(features, metadata, options=options, permutations=permutations, seed=seed)
+    found.append(grit(features, metadata, replicates_share=share))
     found += nuisance(features, metadata, neighbours=int(options["nuisance_neighbours"]))
-    nearest = dict(options) | {"neighbours": options["neighbours"][:1]}
-    position = _labelled(position_features(metadata), metadata, options=nearest, permutations=0, seed=seed)
+    near = {"neighbours": int(options["lisi_neighbours"]), "tested": int(options["kbet_neighbours"])}
+    return found + mixing(features, metadata, queries=most_queries(metadata, options), seed=seed, **near)
+
+
+def of_treated(
+    features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int, permute: bool = True
+) -> list[Score]:
+    """Return the scores that read treated wells alone, in an order that depends on the options alone."""
+    label, queries = str(options["label"]), most_queries(metadata, options)
+    permutations = int(options["permutations"]) if permute else 0
+    groups = {"null_size": int(options["replicating_null"]), "seed": seed}
+    dealt, some = {"label": label, "permutations": permutations, "seed": seed}, {"queries": queries, "seed": seed}
+    return [
+        replicating(features, metadata, replicates_share=tuple(options["replicates_share"]), **groups),
+        *consistency(features, metadata, queries=queries, **dealt),
+        matching(features, metadata, label=label, **groups),
+        *nsc_permuted(features, metadata, **dealt),
+        nscb(features, metadata, label=label),
+        *hits(features, metadata, label=label, neighbours=tuple(options["hit_neighbours"])),
+        *transfers(
+            features,
+            metadata,
+            between=options["transfer_between"],
+            label=options["transfer_labels"],
+            labels=LABELS | {"mechanism": label},
+            neighbours=tuple(options["neighbours"]),
+            permutations=permutations,
+            queries=queries,
+            seed=seed,
+        ),
+        clisi(features, metadata, label=label, neighbours=int(options["lisi_neighbours"]), **some),
+        replicate_connectivity(features, metadata, neighbours=int(options["graph_neighbours"]), **some),
+    ]
+
+
+def most_queries(metadata: pd.DataFrame, options: Mapping) -> int:
+    """Return for how many wells of the table neighbours are looked up: all, or what the option `pairs` leaves."""
+    return max(QUERIES, int(options["pairs"]) // max(1, len(metadata)))
+
+
+def of_position(metadata: pd.DataFrame, *, options: Mapping, seed: int) -> list[Score]:
+    """Return the scores of treated wells on their position alone, as `<metric>.position_only`, for one k each."""
+    metadata = metadata[[name for name in metadata.columns if name.startswith("Metadata_")]]
+    one = dict(options) | {name: options[name][:1] for name in ("neighbours", "hit_neighbours")}
+    position = of_treated(position_features(metadata), metadata, options=one, seed=seed, permute=False)
     main = [score for score in position if not score.metric.endswith((".gap", ".drop"))]
-    return found + [replace(score, metric=f"{score.metric}.position_only", items=score.items[:0]) for score in main]
+    return [replace(score, metric=f"{score.metric}.position_only", items=score.items[:0]) for score in main]
 
 
 def judge(
@@ -61,8 +120,9 @@ def judge(
     seed: int = 0,
     suffix: str = "",
     note: str = "",
-):
-    """Return items and summary rows of one level: of `first` alone, or of both frames together.
+    position: Sequence[Score] | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return items and summary rows of one level: of `first` alone, or of both folds together.
 
     Parameters
     ----------
@@ -72,11 +132,16 @@ def judge(
         The level's name, and what is put after each metric's name.
     note
         Put on the rows that negative controls enter.
+    position
+        The scores of position alone (`of_position`), which are the same at all levels; default: of `first`.
     """
     frames = [frame for frame in (first, second) if frame is not None]
-    parts = [scores(_matrix(frame), frame, options=options, seed=seed) for frame in frames]
-    again = {score.metric: score for part in parts[1:] for score in part}
-    merged = [merge(score, again[score.metric]) if score.metric in again else score for score in parts[0]]
+    given, tables = {"options": options, "seed": seed}, [wells.in_order(_matrix(frame), frame) for frame in frames]
+    merged = _merged([of_controls(*table, **given) for table in tables])
+    # Folds of a level that is not fitted anew differ in their controls alone: treated wells are judged once.
+    different = tables[:1] if len(frames) == 2 and _same_treated(*frames) else tables
+    merged += _merged([of_treated(*table, **given) for table in different])
+    merged += of_position(tables[0][1], **given) if position is None else position
     share, threshold = tuple(options["replicates_share"]), float(options["threshold"])
     merged.insert(1, retrieved(merged[0], first, replicates_share=share, threshold=threshold))
     by_name = {score.metric: score for score in merged}
@@ -84,8 +149,9 @@ def judge(
     layout = confounding(first)
     items, rows = [], []
     for score in merged:
-        base = score.metric.split(".")[0] if score.metric.startswith("transfer") else score.metric
-        notes = (layout if base in LAYOUT else "", note if base in ("activity", "activity.retrieved") else "")
+        family = score.metric.split(".")[0]
+        base = family if family in FAMILIES else score.metric
+        notes = (layout if base in LAYOUT else "", note if base in AGAINST else "")
         score = score.noted(*notes).named(score.metric + suffix)
         items.append(_items(score, level))
         rows.append(row(score, level=level, bootstrap=int(options["bootstrap"]), seed=seed))
@@ -130,6 +196,8 @@ def evaluate(
     published, held = split_role(join([aligned])) if len(aligned) else (aligned, aligned)
     dealt = deal(kept, options=fit, folds=int(options["folds"]), replicates_share=share)
     halved = dealt.halved | crowded_plates(apart, replicates_share=share)
+    # Position is the same at all levels, and so are the scores of it.
+    drawn["position"] = [of_position(frame, **drawn) for frame in (kept, apart)]
     parts = []
     for level, table in tables.items():
         both = (judged(frame, halved=halved, seed=seed) for frame in split_role(table))
@@ -147,49 +215,30 @@ def _both(
     *,
     level: str,
     note: str,
-    options: Mapping,
-    seed: int,
+    position: Sequence[Sequence[Score]],
+    **drawn: object,
 ) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
     """Return items and summary of the wells that are judged together, and of held-out plates, whose names end so."""
-    parts = [judge(*kept, level=level, options=options, seed=seed, note=note)] if len(kept[0]) else []
+    parts = [judge(*kept, level=level, note=note, position=position[0], **drawn)] if len(kept[0]) else []
     if len(held[0]):
         note = HALVES if len(held) > 1 else ""
-        parts.append(judge(*held, level=level, options=options, seed=seed, note=note, suffix=".heldout"))
+        parts.append(judge(*held, level=level, note=note, position=position[1], suffix=".heldout", **drawn))
     return parts
 
 
-def _labelled(
-    features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, permutations: int, seed: int
-) -> list[Score]:
-    """Return the scores that read labels, in an order that depends on the options alone."""
-    label, found = str(options["label"]), []
-    labels = LABELS | {"mechanism": label}
-    for part in (
-        consistency(features, metadata, label=label, permutations=permutations, seed=seed),
-        [
-            nsc(features, metadata, label=label),
-            *permuted_nsc(features, metadata, label=label, permutations=permutations, seed=seed),
-        ],
-        [nscb(features, metadata, label=label)],
-    ):
-        found += part
-    for between in options["transfer_between"]:
-        for name in options["transfer_labels"]:
-            found += transfer(
-                features,
-                metadata,
-                between=between,
-                label=name,
-                labels=labels,
-                permutations=permutations,
-                seed=seed,
-                neighbours=tuple(options["neighbours"]),
-            )
-    return found
+def _merged(parts: list[list[Score]]) -> list[Score]:
+    """Return the scores of one fold, or of two merged."""
+    return parts[0] if len(parts) == 1 else [merge(*pair) for pair in zip(*parts, strict=True)]
+
+
+def _same_treated(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    """Return whether two frames are the same but for their negative controls."""
+    rest = (frame[~wells.kind(frame, "negcon")].reset_index(drop=True) for frame in (first, second))
+    return next(rest).equals(next(rest))
 
 
 def _dose(frames: list[pd.DataFrame], *, options: Mapping, seed: int) -> list[tuple[Score, tuple[float, float]]]:
-    """Return the dose scores; of two frames the mean of values and of interval ends."""
+    """Return the dose scores; of two folds the mean of values and of interval ends."""
     drawn = {"minimum": int(options["dose_levels"]), "bootstrap": int(options["bootstrap"]), "seed": seed}
     found = [dose(*wells.in_order(_matrix(frame), frame), **drawn) for frame in frames]
     if len(found) == 1:

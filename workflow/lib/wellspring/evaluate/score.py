@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 ITEM_COLUMNS = ["Metadata_Item", "value", "p", "q", "n", "n_undefined", "Metadata_Group"]
 NO_ITEMS = pd.DataFrame({name: pd.Series(dtype=object) for name in ITEM_COLUMNS})
@@ -41,6 +42,8 @@ class Score:
         The units are right or wrong, so that a degenerate bootstrap gives way to Wilson's interval.
     disjoint
         Two folds judge different things (their counts add), else the same things twice.
+    median
+        The score is the median of its units in place of their mean.
     """
 
     metric: str
@@ -54,10 +57,13 @@ class Score:
     note: str = ""
     proportion: bool = False
     disjoint: bool = False
+    median: bool = False
 
     @property
     def value(self) -> float:
         """The score; NaN without units."""
+        if self.median and len(self.units):
+            return float(self.units["value"].median())
         return _statistic(*_cells(self.units), self.weights)[0] if len(self.units) else float("nan")
 
     def named(self, metric: str) -> "Score":
@@ -142,18 +148,37 @@ def interval(score: Score, *, bootstrap: int, rng: np.random.Generator) -> tuple
     """
     if not len(score.units) or score.units["cluster"].nunique() < 2 or bootstrap < 1:
         return float("nan"), float("nan")
+    if score.median:
+        return _median_interval(score.units, bootstrap=bootstrap, rng=rng)
     sums, counts, strata = _cells(score.units)
-    clusters = len(sums)
+    clusters = sums.shape[0]
     draws = []
     for start in range(0, bootstrap, 100):
-        taken = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=min(100, bootstrap - start)).astype(
-            float
-        )
+        taken = _resampled(clusters, min(100, bootstrap - start), rng)
         draws.append(_statistic(sums, counts, strata, score.weights, taken))
     low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
     if score.proportion and score.weights is None and high - low < 1e-12:
         return wilson(score.value * clusters, clusters)
     return float(low), float(high)
+
+
+def _median_interval(units: pd.DataFrame, *, bootstrap: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the interval of the median over resampled clusters; a unit counts as often as its cluster is drawn."""
+    units = units.sort_values("value", kind="stable")
+    cluster, names = pd.factorize(units["cluster"], sort=True)
+    value, clusters = units["value"].to_numpy(float), len(names)
+    draws = []
+    for _ in range(bootstrap):
+        weight = _resampled(clusters, 1, rng)[0, cluster]
+        draws.append(value[np.searchsorted(np.cumsum(weight), weight.sum() / 2)])
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _resampled(clusters: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each cluster is drawn (draws, clusters) when as many are drawn with replacement."""
+    chosen = rng.integers(clusters, size=(draws, clusters)) + clusters * np.arange(draws)[:, None]
+    return np.bincount(chosen.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(float)
 
 
 def wilson(hits: float, n: int) -> tuple[float, float]:
@@ -178,20 +203,18 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     return q
 
 
-def _cells(units: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return sums and counts by (cluster, stratum), and the names of the strata."""
+def _cells(units: pd.DataFrame) -> tuple[csr_array, csr_array, list[str]]:
+    """Return sums and counts by (cluster, stratum), sparse, and the names of the strata."""
     cluster, _ = pd.factorize(units["cluster"], sort=True)
     stratum, names = pd.factorize(units["stratum"], sort=True)
-    shape = (cluster.max() + 1, len(names))
-    sums, counts = np.zeros(shape), np.zeros(shape)
-    np.add.at(sums, (cluster, stratum), units["value"].to_numpy(float))
-    np.add.at(counts, (cluster, stratum), 1.0)
+    shape, value = (cluster.max() + 1, len(names)), units["value"].to_numpy(float)
+    sums, counts = (csr_array((data, (cluster, stratum)), shape=shape) for data in (value, np.ones(len(value))))
     return sums, counts, list(names)
 
 
 def _statistic(
-    sums: np.ndarray,
-    counts: np.ndarray,
+    sums: csr_array,
+    counts: csr_array,
     strata: list[str],
     weights: Mapping[str, float] | None,
     taken: np.ndarray | None = None,
@@ -200,7 +223,7 @@ def _statistic(
 
     A stratum that a resample misses keeps its observed mean.
     """
-    taken = np.ones((1, len(sums))) if taken is None else taken
+    taken = np.ones((1, sums.shape[0])) if taken is None else taken
     observed = sums.sum(axis=0) / counts.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (taken @ sums) / (taken @ counts)

@@ -6,149 +6,178 @@ the same compound are barred as references; reading compounds (as CPJUMP1 does) 
 score is the mean over pairs s ≠ t, the gap is the mean of the diagonal minus that.
 """
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.nearest import permuted, permuted_labels
+from wellspring.evaluate.nearest import dealt_labels, permuted
+from wellspring.evaluate.neighbours import blocks, largest, winners
 from wellspring.evaluate.score import Score, absent
 
 LABELS = {"mechanism": wells.MOA, "compound": "Metadata_Compound"}
-ROWS_AT_ONCE = 4_000_000
 
 
-def transfer(
+def transfer(features: np.ndarray, metadata: pd.DataFrame, **options: object) -> list[Score]:
+    """Return the scores of one pair of `between` and `label` (default Metadata_Cell_Line, mechanism): `transfers`."""
+    between, label = options.pop("between", wells.LINE), options.pop("label", "mechanism")
+    return transfers(features, metadata, between=[between], label=[label], **options)
+
+
+def transfers(
     features: np.ndarray,
     metadata: pd.DataFrame,
     *,
-    between: str = wells.LINE,
-    label: str = "mechanism",
+    between: Sequence[str] = (wells.LINE, wells.BATCH),
+    label: Sequence[str] = ("mechanism", "compound"),
     neighbours: tuple[int, ...] = (1, 5),
     labels: dict[str, str] | None = None,
     permutations: int = 0,
+    queries: int | None = None,
     seed: int = 0,
 ) -> list[Score]:
-    """Return, for each k, the transfer score and its gap; items are the pairs `s->t` with s the references.
+    """Return, for each `between`, `label` and k, the transfer score and its gap; items are the pairs `s->t`.
+
+    Similarities are computed once for all of them, block by block.
 
     Parameters
     ----------
     features, metadata
         (n, d) and n rows; wells of type `trt` with a label and a group take part.
     between
-        Column of the groups; the metric's name is `transfer.<its name in lower case>.<label>.k<k>`.
+        Columns of the groups; the metric's name is `transfer.<its name in lower case>.<label>.k<k>`.
     label
-        `mechanism` or `compound`, a key of `labels` (default `Metadata_moa`, `Metadata_Compound`).
+        `mechanism` or `compound`, keys of `labels` (default `Metadata_moa`, `Metadata_Compound`).
     neighbours
         Values of k; with fewer references than k all of them vote. A tie of votes goes to the label of the nearest.
-    permutations, seed
+    permutations
         Deals of the mechanisms over whole compounds for the score `<metric>.permuted`, made where k = 1 is asked for.
+    queries
+        Wells at most that are read, drawn evenly over compounds (references are always all wells); None: all.
+    seed
+        Of the draw and of the deals.
     """
-    stem = f"transfer.{between.removeprefix('Metadata_').lower()}.{label}"
-    target, group = wells.column(metadata, (labels or LABELS)[label]), wells.column(metadata, between)
-    compound, plate = wells.column(metadata, "Metadata_Compound"), wells.column(metadata, wells.PLATE)
-    named = wells.kind(metadata, "trt") & np.array(
-        [all(v is not None for v in values) for values in zip(target, group, compound, strict=True)], dtype=bool
-    )
-    keep = named & wells.defined(features, metadata)
-    lost, groups = int(named.sum() - keep.sum()), sorted({str(name) for name in group[keep]})
-    if len(groups) < 2 or len(set(target[keep])) < 2:
-        what = between.removeprefix("Metadata_").replace("_", " ").lower()
-        found = f"{len(groups)} {what} and {len(set(target[keep]))} of the labels"
-        return [absent(f"{stem}.k{k}", f"needs two of each, found {found}", n_undefined=lost) for k in neighbours]
-    rows = wells.units(features)[keep]
-    target, group, compound, plate = (values[keep].astype(str) for values in (target, group, compound, plate))
-    found = {k: [] for k in neighbours}
-    for source in groups:
-        reference = np.flatnonzero(group == source)
-        for query_group in groups:
-            query = np.flatnonzero(group == query_group)
-            open_ = np.ones((len(query), len(reference)), dtype=bool)
-            if label == "mechanism":
-                open_ &= compound[query, None] != compound[None, reference]
-            if source == query_group:
-                open_ &= plate[query, None] != plate[None, reference]
-            partners = (open_ & (target[query, None] == target[None, reference])).sum(axis=1)
-            predicted, chance, nearest = vote(
-                rows[query], rows[reference], target[reference], target[query], open_, neighbours
-            )
-            for k, names in predicted.items():
-                right = np.where([name is None for name in names], np.nan, names == target[query])
-                pair = f"{source}->{query_group}"
-                frame = pd.DataFrame(
-                    {"stratum": pair, "cluster": compound[query], "value": right.astype(float), "chance": chance}
-                )
-                places = {
-                    "diagonal": source == query_group,
-                    "query": query,
-                    "nearest": reference[nearest],
-                    "partners": partners,
-                }
-                found[k].append(frame.assign(**places))
-    tables = {k: pd.concat(frames, ignore_index=True) for k, frames in found.items()}
-    scores = [score for k, table in tables.items() for score in _scores(f"{stem}.k{k}", table, lost, k)]
-    if label == "mechanism" and 1 in tables and permutations and len(scores[0].units):
-        rng = np.random.default_rng(seed)
-        deals = [permuted_labels(compound, target, rng) for _ in range(permutations)]
-        main = next(score for score in scores if score.metric == f"{stem}.k1")
-        scores.append(permuted(main, _dealt(tables[1], deals)))
-    return scores
+    labels, usable = labels or LABELS, wells.defined(features, metadata)
+    tasks = [_Task.of(metadata, usable, column, name, labels[name]) for column in between for name in label]
+    union = np.flatnonzero(np.logical_or.reduce([task.member for task in tasks])) if tasks else np.zeros(0, dtype=int)
+    compound = wells.column(metadata, "Metadata_Compound")[union].astype(str)
+    rows, taken = wells.units(features[union]), np.arange(len(union))
+    if queries is not None:
+        taken = wells.drawn(compound, at_most=queries, seed=seed)
+    plate = wells.codes(wells.column(metadata, wells.PLATE))[union]
+    open_ = [task for task in tasks if not task.reason]
+    for task in open_:
+        task.start(union, compound, plate)
+    for block in blocks(len(taken), len(union)) if open_ else ():
+        similarity = wells.cosine(rows[taken[block]], rows)
+        for task in open_:
+            task.read(taken[block], similarity, max(neighbours), neighbours)
+    note, found = wells.sampling(len(taken), len(union)), []
+    for task in tasks:
+        found += task.scores(neighbours, permutations, seed, note)
+    return found
 
 
-def vote(
-    query: np.ndarray,
-    reference: np.ndarray,
-    labels: np.ndarray,
-    truth: np.ndarray,
-    allowed: np.ndarray,
-    neighbours: tuple[int, ...],
-) -> tuple[dict[int, np.ndarray], np.ndarray, np.ndarray]:
-    """Return each query's predicted label for each k (None without references), its chance, its nearest reference.
+@dataclass
+class _Task:
+    """One reading: of one label, between the values of one column."""
 
-    Parameters
-    ----------
-    query, reference
-        Unit rows (q, d) and (r, d).
-    labels, truth
-        Of the references (r,) and of the queries (q,); chance is the share of allowed references with the true one.
-    allowed
-        (q, r) which references may be used.
-    """
-    names, code = np.unique(labels, return_inverse=True)
-    predicted = {k: np.full(len(query), None, dtype=object) for k in neighbours}
-    chance, nearest = np.full(len(query), np.nan), np.zeros(len(query), dtype=int)
-    step = max(1, ROWS_AT_ONCE // max(1, len(reference)))
-    for start in range(0, len(query), step):
-        block = slice(start, start + step)
-        similarity = np.where(allowed[block], wells.cosine(query[block], reference), -np.inf)
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, : max(neighbours)]
-        valid = np.take_along_axis(allowed[block], order, axis=1)
-        count = allowed[block].sum(axis=1)
-        same = (allowed[block] & (labels[None, :] == truth[block, None])).sum(axis=1)
-        chance[block] = np.where(count > 0, same / np.maximum(count, 1), np.nan)
-        index, nearest[block] = np.arange(len(order)), order[:, 0]
-        for k in neighbours:
-            votes = np.zeros((len(order), len(names)))
-            for place in range(min(k, order.shape[1])):
-                np.add.at(votes, (index, code[order[:, place]]), valid[:, place])
-            decided = _decide(votes, code, order, valid, min(k, order.shape[1]))
-            predicted[k][block] = np.where(count > 0, names[decided], None)
-    return predicted, chance, nearest
+    stem: str
+    label: str
+    member: np.ndarray  # (n,) wells that take part
+    target: np.ndarray  # (n,) object
+    group: np.ndarray  # (n,) object
+    lost: int
+    reason: str
+    parts: list[dict] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, metadata: pd.DataFrame, usable: np.ndarray, between: str, label: str, column: str) -> "_Task":
+        target, group = wells.column(metadata, column), wells.column(metadata, between)
+        others = (wells.column(metadata, name) for name in ("Metadata_Compound", wells.PLATE))
+        stated = np.array(
+            [all(value is not None for value in values) for values in zip(target, group, *others, strict=True)],
+            dtype=bool,
+        )
+        named = wells.kind(metadata, "trt") & stated
+        member, reason = named & usable, ""
+        counts = len(set(group[member])), len(set(target[member]))
+        if min(counts) < 2:
+            what = between.removeprefix("Metadata_").replace("_", " ").lower()
+            reason = f"needs two of each, found {counts[0]} {what} and {counts[1]} of the labels"
+        stem = f"transfer.{between.removeprefix('Metadata_').lower()}.{label}"
+        return cls(stem, label, member, target, group, int((named & ~usable).sum()), reason)
+
+    def start(self, union: np.ndarray, compound: np.ndarray, plate: np.ndarray) -> None:
+        """Take the codes of the wells that are in the union, and each group's references."""
+        self.member, self.plate = self.member[union], plate
+        self.compound, self.owner = compound, wells.codes(compound)
+        self.targets = np.unique(self.target[union][self.member].astype(str))
+        self.groups = np.unique(self.group[union][self.member].astype(str))
+        self.code = np.full(len(union), -1, dtype=np.int32)
+        self.place = np.full(len(union), -1, dtype=np.int32)
+        self.code[self.member] = np.searchsorted(self.targets, self.target[union][self.member].astype(str))
+        self.place[self.member] = np.searchsorted(self.groups, self.group[union][self.member].astype(str))
+        self.references = [np.flatnonzero(self.place == number) for number in range(len(self.groups))]
+
+    def read(self, query: np.ndarray, similarity: np.ndarray, k: int, neighbours: tuple[int, ...]) -> None:
+        """Read the labels of the queries (b,) from each group; `similarity` (b, union)."""
+        mine = self.member[query]
+        query = query[mine]
+        for source, reference in enumerate(self.references):
+            values = similarity[np.ix_(mine, reference)]
+            if self.label == "mechanism":
+                values[self.owner[query, None] == self.owner[None, reference]] = -np.inf
+            within = np.flatnonzero(self.place[query] == source)
+            if len(within):
+                other = self.plate[query[within], None] != self.plate[None, reference]
+                values[within] = np.where(other, values[within], -np.inf)
+            places, best = largest(values, k)
+            valid, open_ = np.isfinite(best), np.isfinite(values)
+            count = open_.sum(axis=1)
+            same = (open_ & (self.code[query, None] == self.code[None, reference])).sum(axis=1)
+            part = {"source": np.full(len(query), source), "query": query, "nearest": reference[places[:, 0]]}
+            part |= {"partners": same, "count": count}
+            for number in neighbours:
+                chosen = winners(self.code[reference[places[:, :number]]], valid[:, :number])
+                part[f"k{number}"] = np.where(count > 0, chosen == self.code[query], np.nan)
+            self.parts.append(part)
+
+    def scores(self, neighbours: tuple[int, ...], permutations: int, seed: int, note: str) -> list[Score]:
+        """Return the scores of what was read."""
+        if self.reason:
+            return [absent(f"{self.stem}.k{k}", self.reason, n_undefined=self.lost) for k in neighbours]
+        table = pd.DataFrame({name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]})
+        into, source = self.place[table["query"].to_numpy()], table.pop("source").to_numpy()
+        pairs = np.array([f"{s}->{t}" for s in self.groups for t in self.groups], dtype=object)
+        table["stratum"], table["diagonal"] = pairs[source * len(self.groups) + into], source == into
+        table["cluster"] = self.compound[table["query"].to_numpy()]
+        count = table.pop("count").to_numpy()
+        table["chance"] = np.where(count > 0, table["partners"] / np.maximum(count, 1), np.nan)
+        found = [
+            score.noted(note)
+            for k in neighbours
+            for score in _scores(f"{self.stem}.k{k}", table.assign(value=table[f"k{k}"]), self.lost, k)
+        ]
+        if self.label == "mechanism" and 1 in neighbours and permutations:
+            main = next(score for score in found if score.metric == f"{self.stem}.k1")
+            if len(main.units):
+                members, rng = np.flatnonzero(self.member), np.random.default_rng(seed)
+                deals = dealt_labels(self.owner[members], self.code[members], permutations, rng)
+                spread = (_spread(dealt, members, len(self.member)) for dealt in deals)
+                found.append(permuted(main, _dealt(table.assign(value=table["k1"]), spread)))
+        return found
 
 
-def _decide(votes: np.ndarray, code: np.ndarray, order: np.ndarray, valid: np.ndarray, k: int) -> np.ndarray:
-    """Return the label with most votes; among labels with as many, that of the nearest reference."""
-    best = votes.max(axis=1)
-    decided = code[order[:, 0]].copy()
-    open_ = np.ones(len(votes), dtype=bool)
-    for place in range(k):
-        candidate = code[order[:, place]]
-        wins = open_ & valid[:, place] & (votes[np.arange(len(votes)), candidate] == best)
-        decided[wins] = candidate[wins]
-        open_ &= ~wins
-    return decided
+def _spread(values: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
+    result = np.full(size, -1, dtype=values.dtype)
+    result[places] = values
+    return result
 
 
-def _dealt(table: pd.DataFrame, deals: list[np.ndarray]) -> np.ndarray:
+def _dealt(table: pd.DataFrame, deals: Iterable[np.ndarray]) -> np.ndarray:
     """Return the 1-nearest-neighbour score under each dealt labelling of the wells."""
     off = table[~table["diagonal"] & np.isfinite(table["value"])]
     pair, names = pd.factorize(off["stratum"])

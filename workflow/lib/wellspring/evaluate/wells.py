@@ -34,6 +34,12 @@ def units(features: np.ndarray) -> np.ndarray:
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
 
 
+def correlated(features: np.ndarray) -> np.ndarray:
+    """Return rows (n, d) less their mean and of length 1: their products are Pearson's correlations."""
+    rows = np.asarray(features, dtype=np.float64)
+    return units(rows - rows.mean(axis=1, keepdims=True)) if rows.shape[1] else rows
+
+
 def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return cosine similarities of unit rows, rounded to 10 digits so that equal profiles tie exactly."""
     return np.round(first @ second.T, 10)
@@ -56,6 +62,46 @@ def treatments(metadata: pd.DataFrame) -> np.ndarray:
 def perturbations(metadata: pd.DataFrame) -> np.ndarray:
     """Return `Metadata_Perturbation` (n,), or the treatment where the table lacks it."""
     return column(metadata, "Metadata_Perturbation") if "Metadata_Perturbation" in metadata else treatments(metadata)
+
+
+def replicate_names(metadata: pd.DataFrame, share: tuple[str, ...] = ()) -> np.ndarray:
+    """Return the name of each well's set of replicates (n,): its perturbation, and the columns they must share."""
+    parts = [perturbations(metadata), *(column(metadata, name) for name in share)]
+    return np.array(["|".join(str(part) for part in row) for row in zip(*parts, strict=True)], dtype=object)
+
+
+def codes(values: np.ndarray) -> np.ndarray:
+    """Return a whole number for each value (n,) int32, the same for the same text."""
+    return pd.factorize(np.asarray(values).astype(str), sort=True)[0].astype(np.int32)
+
+
+def drawn(groups: np.ndarray, *, at_most: int, seed: int) -> np.ndarray:
+    """Return the sorted places of at most `at_most` wells, drawn at random but evenly over `groups` (n,).
+
+    No group gives a second well before each has given its first. All places where there are no more than `at_most`.
+    """
+    if len(groups) <= at_most:
+        return np.arange(len(groups))
+    order = np.random.default_rng(seed).permutation(len(groups))
+    turn = pd.Series(codes(groups)[order]).groupby(codes(groups)[order]).cumcount().to_numpy()
+    return np.sort(order[np.argsort(turn, kind="stable")[:at_most]])
+
+
+def drawn_whole(groups: np.ndarray, *, at_most: int, seed: int) -> np.ndarray:
+    """Return the sorted places of all wells of some groups, drawn at random as long as they fit into `at_most`."""
+    if len(groups) <= at_most:
+        return np.arange(len(groups))
+    code, room = codes(groups), at_most
+    size, taken = np.bincount(code), np.zeros(code.max() + 1, dtype=bool)
+    for group in np.random.default_rng(seed).permutation(len(size)):
+        taken[group] = size[group] <= room
+        room -= size[group] if taken[group] else 0
+    return np.flatnonzero(taken[code])
+
+
+def sampling(taken: int, total: int) -> str:
+    """Return the note of a score that was read for a part of the wells, empty where it was read for all."""
+    return f"read for {taken} of {total} wells, drawn at random" if taken < total else ""
 
 
 def in_order(features: np.ndarray, metadata: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:

@@ -5,16 +5,26 @@ metric that is not known is shown under its own name, without saying which way i
 """
 
 BIOLOGY, NUISANCE = "Biology: higher is better", "Nuisance: lower is better"
+# No effect is the chance level here, and the most that can be had: a value below it is a batch effect.
+MIXING = "Mixing of batches and plates: higher is better, chance is full mixing"
 GUARDS, OTHER = "Guards: how far the others can be trusted", "Other"
-GROUPS = (BIOLOGY, NUISANCE, GUARDS, OTHER)
+GROUPS = (BIOLOGY, NUISANCE, MIXING, GUARDS, OTHER)
 # metric -> (what it is called, group)
 KNOWN = {
     "activity": ("Phenotypic activity (mAP)", BIOLOGY),
     "activity.retrieved": ("Active treatments (share)", BIOLOGY),
+    "replicating": ("Treatments whose replicates correlate (percent replicating)", BIOLOGY),
+    "grit": ("Replicates against the controls' spread (grit)", BIOLOGY),
     "consistency": ("Consistency of mechanisms (mAP)", BIOLOGY),
     "nsc": ("Mechanism of the nearest other compound (NSC)", BIOLOGY),
     "nscb": ("The same in another batch (NSCB)", BIOLOGY),
+    "hit": ("Mechanism among the nearest treatments (hit)", BIOLOGY),
+    "precision": ("Share of the nearest with the mechanism (precision)", BIOLOGY),
+    "enrichment": ("The same over its frequency (enrichment)", BIOLOGY),
+    "matching": ("Mechanisms whose compounds correlate (percent matching)", BIOLOGY),
     "transfer": ("Transfer", BIOLOGY),
+    "clisi": ("Neighbourhoods of one mechanism (cLISI)", BIOLOGY),
+    "connectivity": ("Replicates joined in the neighbour graph (graph connectivity)", BIOLOGY),
     "dose.spearman": ("Dose monotonicity (Spearman)", BIOLOGY),
     "dose.z_prime": ("Z′ of the positive controls", BIOLOGY),
     "nsc.drop": ("Drop from NSC to NSCB", NUISANCE),
@@ -24,6 +34,9 @@ KNOWN = {
     "nuisance.column": ("Column read from the controls", NUISANCE),
     "nuisance.edge": ("Edge read from the controls", NUISANCE),
     "nuisance": ("Nuisance", NUISANCE),
+    "mixing.kbet": ("Neighbourhoods mixed as all wells are (kBET)", MIXING),
+    "mixing.ilisi": ("Labels in a neighbourhood (iLISI)", MIXING),
+    "mixing.silhouette": ("Overlap of replicates (1 - silhouette)", MIXING),
 }
 # The metrics that the table shows at first and the overview names; all others unfold. Transfer: nearest neighbour only.
 MAIN = ("activity", "activity.retrieved", "consistency", "nsc", "nscb", "dose.spearman", "nuisance.batch")
@@ -33,6 +46,9 @@ HELD_OUT = ".heldout"
 WORDS = {
     "k1": "k = 1",
     "k5": "k = 5",
+    "k10": "k = 10",
+    "controls": "among the controls",
+    "wells": "among all wells",
     "gap": "gap to the diagonal",
     "cell line": "cell lines",
     "batch": "batches",

@@ -16,7 +16,7 @@ from wellspring.report.metrics import Cell, Row
 CONFOUNDED = " coincide"  # in the note of a score that the plates' layout alone could give (position, column)
 UNTRAINED = "random"  # start of the name of an untrained encoder
 # notes that say how a value was made and limit nothing; any other note is a limit and opens the page
-METHODS = ("lower is better", "cross-fitted", "mean of", "p is the larger", "axis between")
+METHODS = ("lower is better", "read for ", "cross-fitted", "mean of", "p is the larger", "axis between")
 
 
 def left_out(screen: Screen) -> list[Statement]:

@@ -1,0 +1,70 @@
+"""Grit: how much more a well resembles its replicates than the negative controls, in the controls' own spread.
+
+In flow well profiles, out flow one score. Of well i with replicates j and controls c, all by Pearson correlation:
+grit_i = mean over j of (r_ij - mean_c r_ic) / sd_c r_ic, the standard deviation over n, as in cytominer-eval (Way et
+al. 2022); of a treatment the mean over its wells. Controls are all defined negative controls of the table.
+"""
+
+import numpy as np
+import pandas as pd
+
+from wellspring.evaluate import wells
+from wellspring.evaluate.neighbours import blocks
+from wellspring.evaluate.score import Score, absent, filled
+
+CONTROLS = 3  # fewer have no spread to speak of: two give |r_1 - r_2| / 2
+SMALLEST = 1e-9  # a spread of correlations below this is rounding
+
+
+def grit(features: np.ndarray, metadata: pd.DataFrame, *, replicates_share: tuple[str, ...] = ()) -> Score:
+    """Return the mean grit of treatments (`trt`); items are treatments."""
+    usable, treated = wells.defined(features, metadata), wells.kind(metadata, "trt")
+    control, keep = np.flatnonzero(usable & wells.kind(metadata, "negcon")), np.flatnonzero(usable & treated)
+    names, compound = wells.replicate_names(metadata, replicates_share), wells.column(metadata, "Metadata_Compound")
+    count = pd.Series(names[treated]).value_counts()
+    if not treated.any():
+        return absent("grit", "no treated well")
+    if len(control) < CONTROLS:
+        return absent("grit", f"needs {CONTROLS} negative controls, found {len(control)}", n_undefined=len(count))
+    rows = wells.correlated(features[keep])
+    middle, spread = against(rows, wells.correlated(features[control]))
+    groups = {name: places.to_numpy() for name, places in pd.Series(np.arange(len(keep))).groupby(names[keep])}
+    moa, items, units = wells.column(metadata, wells.MOA)[keep], [], []
+    for name in sorted(count.index, key=str):
+        mine = groups.get(name, np.zeros(0, dtype=int))
+        value = np.nan
+        if len(mine) > 1:
+            own = rows[mine]
+            likeness = (own @ own.sum(axis=0) - (own**2).sum(axis=1)) / (len(mine) - 1)
+            flat = spread[mine] <= SMALLEST
+            value = np.nan if flat.any() else float(((likeness - middle[mine]) / spread[mine]).mean())
+        item = {"Metadata_Item": name, "value": value, "n": len(mine), "n_undefined": int(count[name]) - len(mine)}
+        items.append(item | {"Metadata_Group": moa[mine[0]] if len(mine) else None})
+        if np.isfinite(value):
+            units.append((str(compound[keep[mine[0]]]), value))
+    flat = bool((spread <= SMALLEST).any())
+    note = "the negative controls of some wells have no spread" if flat else ""
+    if not units and not flat:
+        note = "no treatment has two defined wells"
+    return Score(
+        "grit",
+        items=filled(pd.DataFrame(items)),
+        units=pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt"),
+        chance=0.0,
+        guard="replicates correlate as controls do",
+        n=len(units),
+        n_undefined=len(items) - len(units),
+        note=note,
+    )
+
+
+def against(rows: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (n,) of each row's products with the controls (c, d), without all products.
+
+    The mean is the product with the mean control; the variance is |R x|^2 with R of the QR decomposition of the
+    controls less their mean, over the root of c.
+    """
+    middle = controls.mean(axis=0)
+    factor = np.linalg.qr((controls - middle) / np.sqrt(len(controls)), mode="r")
+    spread = [np.linalg.norm(rows[block] @ factor.T, axis=1) for block in blocks(len(rows), len(factor))]
+    return rows @ middle, np.concatenate(spread) if spread else np.zeros(0)

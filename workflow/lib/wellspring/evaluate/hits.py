@@ -1,0 +1,107 @@
+"""Hit@k, precision@k and enrichment@k: is the mechanism among the nearest treatments of other compounds.
+
+In flow well profiles, out flow three scores a k; items are treatments. Treatments, their profiles and what is barred
+are those of NSC (`nearest`), so that hit@1 is NSC. Hit@k is the share of treatments with their mechanism among the k
+nearest; precision@k the share of the k nearest that have it; enrichment@k that share over the mechanism's share among
+all treatments allowed.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.special import gammaln
+
+from wellspring.evaluate import wells
+from wellspring.evaluate.nearest import same_compound, treatment_profiles
+from wellspring.evaluate.neighbours import nearest
+from wellspring.evaluate.score import Score, absent
+
+GUARDS = {
+    "hit": "random order of the treatments allowed",
+    "precision": "frequency of the mechanism among the treatments allowed",
+    "enrichment": "as frequent as among all treatments allowed",
+}
+
+
+def hits(
+    features: np.ndarray,
+    metadata: pd.DataFrame,
+    *,
+    label: str = wells.MOA,
+    operation: str = "median",
+    neighbours: tuple[int, ...] = (5, 10),
+) -> list[Score]:
+    """Return `hit.k<k>`, `precision.k<k>` and `enrichment.k<k>` for each k of `neighbours`.
+
+    A treatment with fewer than k others allowed is judged on all of them. A treatment whose mechanism no other compound
+    has is a miss (as for NSC) and has no enrichment.
+    """
+    names = [f"{kind}.k{k}" for k in neighbours for kind in GUARDS]
+    profiles, frame, lost = treatment_profiles(features, metadata, label=label, operation=operation)
+    if not len(frame):
+        return [absent(name, "no treatment has a compound and a mechanism label", n_undefined=lost) for name in names]
+    labels, every = wells.codes(frame["label"].to_numpy()), np.arange(len(frame))
+    near = nearest(
+        wells.units(profiles),
+        queries=every,
+        references=every,
+        k=max(neighbours),
+        barred=same_compound(frame),
+        labels=labels,
+    )
+    found = near.allowed > 0
+    if not found.any():
+        note = "every other treatment is of the same compound"
+        return [absent(name, note, n_undefined=lost + len(frame)) for name in names]
+    right, scores = near.valid & (labels[near.index] == labels[:, None]), []
+    allowed, share = np.maximum(near.allowed, 1), near.matching / np.maximum(near.allowed, 1)
+    few = int((near.matching[found] == 0).sum())
+    note = f"no other compound has the mechanism of {few} of {int(found.sum())} treatments" if few else ""
+    if len(set(labels)) < 2:
+        note = "one mechanism only: right by construction"
+    for k in neighbours:
+        reach = np.minimum(k, allowed)
+        count = right[:, :k].sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = {
+                "hit": (count > 0).astype(float),
+                "precision": count / reach,
+                "enrichment": np.where(near.matching > 0, count / reach / share, np.nan),
+            }
+        chances = {"hit": any_hit(near.matching, allowed, reach), "precision": share, "enrichment": np.ones(len(frame))}
+        for kind, value in values.items():
+            value = np.where(found, value, np.nan)
+            scores.append(_score(f"{kind}.k{k}", frame, value, chances[kind], GUARDS[kind], lost).noted(note))
+    return scores
+
+
+def any_hit(matching: np.ndarray, allowed: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Return the chance that k of `allowed` drawn without replacement hold one of `matching` (hypergeometric)."""
+    others = allowed - matching
+    with np.errstate(invalid="ignore"):
+        log_none = gammaln(others + 1) + gammaln(allowed - k + 1) - gammaln(others - k + 1) - gammaln(allowed + 1)
+    return np.where(others < k, 1.0, 1 - np.exp(np.where(others < k, 0.0, log_none)))
+
+
+def _score(metric: str, frame: pd.DataFrame, value: np.ndarray, chance: np.ndarray, guard: str, lost: int) -> Score:
+    items = pd.DataFrame(
+        {
+            "Metadata_Item": frame["treatment"],
+            "value": value,
+            "n": frame["wells"],
+            "n_undefined": (~np.isfinite(value)).astype(int),
+            "Metadata_Group": frame["label"],
+        }
+    )
+    scored = np.isfinite(value)
+    units = pd.DataFrame({"stratum": metric, "cluster": frame["compound"], "value": value})[scored]
+    return Score(
+        metric,
+        items=items,
+        units=units,
+        chance=float(chance[scored].mean()) if scored.any() else float("nan"),
+        guard=guard,
+        n=int(scored.sum()),
+        n_undefined=lost + int((~scored).sum()),
+        proportion=metric.startswith("hit"),
+        note="" if scored.any() else "no mechanism has two compounds",
+    )
