@@ -10,7 +10,7 @@ from wellspring import tables
 from wellspring.tables import Verdict
 
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
-HOSTILE = "<script>alert(1)</script>"
+HOSTILE = "</script><img src=x onerror=owned(1)><script>owned(2)</script>\"' &amp;"
 MADE = {
     "version": "0.1.0",
     "commit": "0" * 40,
@@ -32,31 +32,73 @@ def fabricate(
     cells: bool = True,
     rows: int = 8,
     columns: int = 12,
+    treatments: int = 15,
+    channels: tuple[str, ...] = CHANNELS,
+    sites: int = 2,
+    metrics: int = 0,
 ) -> tuple[dict, dict]:
-    """Write a screen of which the last `bad` plates are left out; return (inputs, the other arguments of `gather`)."""
+    """Write a screen of which the last `bad` plates are left out; return (inputs, the other arguments of `gather`).
+
+    The last of the `treatments` compounds has a hostile name, as other strings have. `metrics` further metrics are
+    summarised beside the usual ones.
+    """
     rng = np.random.default_rng(0)
     names = [f"P{number + 1}" for number in range(plates)]
     verdicts = {
-        name: Verdict() if number < plates - bad else Verdict().because("62 % of the images are bad")
+        name: Verdict() if number < plates - bad else Verdict().because("62 % of the images are bad").because(HOSTILE)
         for number, name in enumerate(names)
     }
     inputs: dict[str, list] = {}
-    layouts = {name: _layout(name, number, rng, rows, columns) for number, name in enumerate(names)}
+    layouts = {name: _layout(name, number, rows, columns, treatments) for number, name in enumerate(names)}
     for name in names:
-        for key, path in _plate(folder, name, layouts[name], verdicts[name], rng, cells).items():
+        for key, path in _plate(
+            folder, name, layouts[name], verdicts[name], rng, cells=cells, channels=channels, sites=sites
+        ).items():
             inputs.setdefault(key, []).append(str(path))
     kept = pd.concat(
         [layouts[name] for name in names if verdicts[name].keep] or [layouts[names[0]].head(0)], ignore_index=True
     )
     for number, encoder in enumerate(encoders):
-        for key, path in _encoder(folder, encoder, kept, rng, strength=1.5 / (1 + 4 * number)).items():
+        strength = 1.5 / (1 + 4 * number)
+        for key, path in _encoder(folder, encoder, kept, rng, strength=strength, further=metrics).items():
             inputs.setdefault(key, []).append(str(path))
-    inputs["illumination"] = [str(_illumination(folder / "illumination" / "scope.npz", rng))]
+        inputs.setdefault("tables", []).extend(_normalised(folder, encoder, layouts, verdicts, rng, strength))
+    inputs["illumination"] = [str(_illumination(folder / "illumination" / "scope.npz", channels))]
     sheet = [
-        {"plate": name, "batch": f"batch{number % 2 + 1}", "role": "fit", "optics": "scope"}
+        {"plate": name, "batch": f"batch{number % 2 + 1}", "role": "fit", "optics": "scope", "cell_line": HOSTILE}
         for number, name in enumerate(names)
     ]
-    return inputs, {"plates": names, "encoders": list(encoders), "channels": list(CHANNELS), "sheet": sheet, "seed": 1}
+    return inputs, {
+        "plates": names,
+        "encoders": list(encoders),
+        "channels": list(channels),
+        "sheet": sheet,
+        "seed": 1,
+        "benchmarks": _benchmarks(folder / "benchmarks", names, encoders),
+    }
+
+
+def _benchmarks(folder: Path, plates: list[str], encoders: tuple[str, ...]) -> Path:
+    """Write run times as Snakemake does, one of them of a plate that is no longer in the sheet."""
+    names = [f"survey/{plate}" for plate in [*plates, "gone"]] + [f"train/{encoder}" for encoder in encoders]
+    names += [f"embed/{encoder}/{plate}" for encoder in encoders for plate in plates[:3]] + ["report/verdict"]
+    for number, name in enumerate(names):
+        path = folder / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seconds, memory = 0.4 + 61.3 * number, "NA" if number == 0 else f"{150 + number:.2f}"
+        path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds:.2f}\t0:00:00\t{memory}\t{seconds / 2:.2f}\n")
+    return folder
+
+
+def _normalised(
+    folder: Path, encoder: str, layouts: dict, verdicts: dict, rng: np.random.Generator, strength: float
+) -> list[str]:
+    paths = []
+    for name, wells in layouts.items():
+        path = folder / "profile" / encoder / f"{name}.normalised.parquet"
+        frame = _profiles(encoder, wells, rng, strength)
+        paths.append(str(_write(frame, path, "profile", "profile", verdicts[name])))
+    return paths
 
 
 def _write(frame: pd.DataFrame, path: Path, table: str, rule: str, verdict: Verdict | None = None) -> Path:
@@ -64,7 +106,7 @@ def _write(frame: pd.DataFrame, path: Path, table: str, rule: str, verdict: Verd
     return path
 
 
-def _layout(plate: str, number: int, rng: np.random.Generator, rows: int, columns: int) -> pd.DataFrame:
+def _layout(plate: str, number: int, rows: int, columns: int, treatments: int) -> pd.DataFrame:
     spots = [(row, column) for row in range(rows) for column in range(columns)]
     wells = pd.DataFrame(
         {"Metadata_Plate": plate, "Metadata_Well": [f"{chr(65 + row)}{column + 1:02d}" for row, column in spots]}
@@ -83,9 +125,12 @@ def _layout(plate: str, number: int, rng: np.random.Generator, rows: int, column
         elif column == 1:
             kind.append("poscon"), compound.append("taxol"), dose.append(1.0), moa.append("tubulin")
         else:
-            index = int(place * 7 % 15)
-            kind.append("trt"), compound.append(HOSTILE if index == 14 else f"compound {index + 1}")
-            dose.append([0.1, 1.0, 10.0][place // 15 % 3]), moa.append(None if index >= 12 else mechanisms[index % 5])
+            # further plates hold further compounds where one plate does not hold them all
+            index = int((place * 7 + (number // 3 * len(spots) if treatments > 15 else 0)) % treatments)
+            kind.append("trt"), compound.append(HOSTILE if index == treatments - 1 else f"compound {index + 1}")
+            dose.append([0.1, 1.0, 10.0][place // 15 % 3])
+            family = mechanisms[index % 5] if treatments == 15 else f"mechanism {index // 5}"
+            moa.append(None if index >= 0.8 * treatments else family)
     wells = wells.assign(
         Metadata_Compound=compound,
         Metadata_Concentration=dose,
@@ -98,12 +143,20 @@ def _layout(plate: str, number: int, rng: np.random.Generator, rows: int, column
 
 
 def _plate(
-    folder: Path, plate: str, wells: pd.DataFrame, verdict: Verdict, rng: np.random.Generator, cells: bool
+    folder: Path,
+    plate: str,
+    wells: pd.DataFrame,
+    verdict: Verdict,
+    rng: np.random.Generator,
+    *,
+    cells: bool,
+    channels: tuple[str, ...],
+    sites: int,
 ) -> dict[str, Path]:
-    sites = pd.DataFrame({"Metadata_Site": ["1", "2"]})
+    numbers = pd.DataFrame({"Metadata_Site": [str(number + 1) for number in range(sites)]})
     planes = (
-        wells.merge(sites, how="cross")
-        .merge(pd.DataFrame({"Metadata_Channel": CHANNELS}), how="cross")
+        wells.merge(numbers, how="cross")
+        .merge(pd.DataFrame({"Metadata_Channel": channels}), how="cross")
         .assign(Metadata_Plane="1")
     )
     planes = planes.sort_values(["Metadata_Well", "Metadata_Site", "Metadata_Channel"], kind="stable").reset_index(
@@ -117,8 +170,8 @@ def _plate(
         Metadata_In_Images=True,
         Metadata_In_Platemap=True,
         Metadata_Doubled=False,
-        Metadata_Sites_Found=2,
-        Metadata_Sites_Expected=2,
+        Metadata_Sites_Found=sites,
+        Metadata_Sites_Expected=sites,
         Metadata_Channels_Missing="",
     )
     out["audit"] = _write(audit, folder / "index" / f"{plate}.audit.parquet", "audit", "index", verdict)
@@ -148,6 +201,7 @@ def _plate(
         (3, "missing", "missing"),
         (17, "blank", "blank: no pixel differs from the next"),
         (40, "ok", "out of focus: slope −4.1, plate −2.2"),
+        (41, "unreadable", f"unreadable: {HOSTILE}"),
     ):
         survey.loc[row, ["Metadata_Status", "Metadata_Verdict", "Metadata_Reason"]] = [status, "exclude", reason]
         views[row] = np.nan if status == "missing" else views[row]
@@ -156,7 +210,7 @@ def _plate(
     scale = pd.DataFrame(
         {
             "Metadata_Plate": plate,
-            "Metadata_Channel": CHANNELS,
+            "Metadata_Channel": channels,
             "low": 100.0,
             "high": 4000.0,
             "mean": 0.2,
@@ -167,12 +221,12 @@ def _plate(
     )
     out["intensity"] = _write(scale, folder / "images" / f"{plate}.parquet", "intensity", "images", verdict)
     if cells:
-        out |= _cells(folder, plate, wells, verdict, rng)
+        out |= _cells(folder, plate, wells, verdict, rng, len(channels))
     return out
 
 
 def _cells(
-    folder: Path, plate: str, wells: pd.DataFrame, verdict: Verdict, rng: np.random.Generator
+    folder: Path, plate: str, wells: pd.DataFrame, verdict: Verdict, rng: np.random.Generator, channels: int
 ) -> dict[str, Path]:
     counts = np.where(np.arange(len(wells)) == 30, 0, rng.poisson(12, len(wells)))
     rows = wells.loc[wells.index.repeat(counts), ["Metadata_Plate", "Metadata_Well", "Metadata_Batch"]].reset_index(
@@ -188,17 +242,17 @@ def _cells(
     packed = rows.groupby("Metadata_Well").head(2).reset_index(drop=True)
     packed["Metadata_Row"] = np.arange(len(packed))
     out["crop_tables"] = _write(packed, folder / "crops" / f"{plate}.parquet", "crops", "crops", verdict)
-    out["crops"] = _array(folder / "crops" / f"{plate}.npy", _crops(len(packed), rng))
+    out["crops"] = _array(folder / "crops" / f"{plate}.npy", _crops(len(packed), rng, channels))
     return out
 
 
-def _crops(count: int, rng: np.random.Generator, size: int = 48) -> np.ndarray:
+def _crops(count: int, rng: np.random.Generator, channels: int, size: int = 48) -> np.ndarray:
     y, x = np.mgrid[:size, :size] - size / 2
-    crops = rng.poisson(150, (count, len(CHANNELS), size, size)).astype(float)
+    crops = rng.poisson(150, (count, channels, size, size)).astype(float)
     for number in range(count):
         radius = np.hypot(y * rng.uniform(0.8, 1.3), x * rng.uniform(0.8, 1.3))
         crops[number, 0] += 3000 * (radius < 8)
-        for channel in range(1, len(CHANNELS)):
+        for channel in range(1, channels):
             crops[number, channel] += (
                 2000 * np.exp(-(((radius - 4 * channel) / 4) ** 2)) * rng.uniform(0.5, 1.2, (size, size))
             )
@@ -211,23 +265,22 @@ def _views(count: int, rng: np.random.Generator) -> np.ndarray:
     return (100 + 800 * light * rng.gamma(4, 0.25, (count, 24, 24))).astype(np.float32)
 
 
-def _illumination(path: Path, rng: np.random.Generator) -> Path:
+def _illumination(path: Path, channels: tuple[str, ...]) -> Path:
     y, x = np.mgrid[:96, :96] / 48 - 1
-    flat = np.stack([1.2 - 0.3 * (y**2 + (x - 0.2) ** 2)] * len(CHANNELS)).astype(np.float32)
+    count = len(channels)
+    flat = np.stack([1.2 - 0.3 * (y**2 + (x - 0.2) ** 2)] * count).astype(np.float32)
     flat /= flat.mean(axis=(1, 2), keepdims=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    residuals = {
-        "residual_before": np.full(len(CHANNELS), 0.19),
-        "residual_after": np.array([0.02, 0.03, 0.02, 0.25, 0.04]),
-    }
+    after = np.array([0.02, 0.03, 0.02, 0.25, 0.04])[:count]
     np.savez(
         path,
-        channel=np.array(CHANNELS),
+        channel=np.array(channels),
         flat=flat,
         dark=np.full_like(flat, 100),
         method="basic",
-        fields=np.array([300, 300, 300, 12, 300]),
-        **residuals,
+        fields=np.array([300, 300, 300, 12, 300])[:count],
+        residual_before=np.full(count, 0.19),
+        residual_after=after,
     )
     return path
 
@@ -239,7 +292,7 @@ def _array(path: Path, values: np.ndarray) -> Path:
 
 
 def _encoder(
-    folder: Path, encoder: str, wells: pd.DataFrame, rng: np.random.Generator, *, strength: float
+    folder: Path, encoder: str, wells: pd.DataFrame, rng: np.random.Generator, *, strength: float, further: int
 ) -> dict[str, Path]:
     out = {}
     (folder / "train" / encoder).mkdir(parents=True, exist_ok=True)
@@ -275,7 +328,7 @@ def _encoder(
         _profiles(encoder, wells, rng, strength), folder / "align" / f"{encoder}.parquet", "profile", "align"
     )
     kept = np.arange(16) % 5 > 0
-    reasons = np.where(kept, "", "no spread in the controls")
+    reasons = np.where(kept, "", f"no spread in the controls, {HOSTILE}")
     features = pd.DataFrame(
         {
             "Metadata_Feature": [f"{encoder}_{number:02d}" for number in range(16)],
@@ -285,7 +338,7 @@ def _encoder(
         }
     )
     out["features"] = _write(features, folder / "fit" / f"{encoder}.features.parquet", "features", "fit")
-    items, summary = _scores(wells, rng, strength)
+    items, summary = _scores(wells, rng, strength, further)
     out["per_item"] = _write(items, folder / "evaluate" / f"{encoder}.items.parquet", "items", "evaluate")
     out["summary"] = _write(summary, folder / "evaluate" / f"{encoder}.summary.parquet", "summary", "evaluate")
     return out
@@ -293,7 +346,7 @@ def _encoder(
 
 def _profiles(encoder: str, wells: pd.DataFrame, rng: np.random.Generator, strength: float) -> pd.DataFrame:
     codes = pd.factorize(wells["Metadata_moa"].fillna(wells["Metadata_pert_type"]))[0]
-    centres = rng.normal(size=(20, 12))
+    centres = rng.normal(size=(codes.max(initial=0) + 2, 12))
     dose = wells["Metadata_Concentration"].fillna(0).to_numpy(dtype=float)[:, None]
     matrix = rng.normal(size=(len(wells), 12)) + strength * centres[codes] * (0.4 + 0.3 * np.log10(10 * dose + 1))
     features = pd.DataFrame(matrix, columns=[f"{encoder}_{number}" for number in range(12)])
@@ -311,7 +364,9 @@ def _profiles(encoder: str, wells: pd.DataFrame, rng: np.random.Generator, stren
     return frame
 
 
-def _scores(wells: pd.DataFrame, rng: np.random.Generator, strength: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _scores(
+    wells: pd.DataFrame, rng: np.random.Generator, strength: float, further: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     treated = wells[wells["Metadata_pert_type"] == "trt"].drop_duplicates("Metadata_Perturbation")
     items, summary = [], []
     for step, level in enumerate(LEVELS if len(treated) else ()):
@@ -370,7 +425,8 @@ def _scores(wells: pd.DataFrame, rng: np.random.Generator, strength: float) -> t
             ("transfer.cell_line.mechanism.k1", 0.6, 0.2, "frequency of the label among the references allowed", ""),
             ("nuisance.batch", 0.9 - 0.2 * step, 0.5, "one over the number of classes", "lower is better"),
             ("dose.z_prime", -0.4, None, "", ""),
-            ("something_new", 3.2, None, "", ""),
+            ("something_new", 3.2, None, HOSTILE, HOSTILE),
+            *((f"nuisance.kind {number}", 0.5, 0.5, "one over the number of classes", "") for number in range(further)),
         ):
             low, high = (None, None) if value is None else (value - 0.08, value + 0.08)
             summary.append((metric, level, value, low, high, 48, 2, chance, guard, note))

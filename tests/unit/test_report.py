@@ -82,10 +82,12 @@ def test_page_names_the_left_out_plate_before_anything_else(report: page.Report)
 
 
 def test_hostile_names_are_text(report: page.Report):
-    assert HOSTILE not in report.page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in report.page
-    assert "\\u003cscript\\u003ealert(1)" in report.page
-    assert HOSTILE not in report.map and HOSTILE not in report.plates
+    """As text, in attributes, in data: no name ends its element or opens another."""
+    assert "<img src=x" not in report.page and "<script>owned" not in report.page
+    assert "&lt;img src=x onerror=owned(1)&gt;&lt;script&gt;owned(2)&lt;/script&gt;&#34;&#39; &amp;amp;" in report.page
+    assert "\\u003c/script\\u003e\\u003cimg src=x" in report.page
+    assert "<img" not in report.map and "<img" not in report.plates
+    assert not any("src" in attributes and attributes["src"] == "x" for _, attributes in Elements(report.page).found)
 
 
 def test_page_is_well_formed_and_reaches_nothing_outside(report: page.Report):

@@ -109,7 +109,7 @@
     const words = find.value.trim().toLowerCase();
     const found = data.plates.map((_, i) => i).filter((i) => `${data.plates[i].name} ${data.plates[i].words}`.toLowerCase().includes(words));
     scale();
-    const shown = pages.slice(found, data.plates.length, printing ? Infinity : EACH);
+    const shown = pages.slice(found, data.plates.length, printing ? data.plates.length : EACH);
     grid.replaceChildren(...shown.map(figure));
     for (const canvas of grid.querySelectorAll("canvas")) paint(canvas, +canvas.dataset.plate);
   };

@@ -23,19 +23,25 @@ def curves(
     The first `limit` compounds with at least `minimum` concentrations. A score is a well's place on the axis from the
     negative (0) to the positive (1) controls of its plate, as the evaluation reads it.
     """
-    found: dict[str, dict[str, Points]] = {}
+    dosed = {}
     for encoder, frame in aligned.items():
         names = tables.features(frame)
         if frame.empty or not names or not set(COLUMNS) <= set(frame):
             continue
         rows = frame[COLUMNS].assign(Score=axis_scores(frame[names].to_numpy(dtype=float), frame))
-        dosed = (rows["Metadata_pert_type"] == "trt") & rows["Metadata_Concentration"].notna()
-        for compound, wells in rows[dosed & np.isfinite(rows["Score"])].groupby("Metadata_Compound", sort=True):
-            if wells["Metadata_Concentration"].nunique() >= minimum:
-                found.setdefault(str(compound), {})[encoder] = [
-                    _point(encoder, row) for row in wells.to_dict("records")
-                ]
-    return {compound: found[compound] for compound in sorted(found, key=natural)[:limit]}
+        rows = rows[(rows["Metadata_pert_type"] == "trt") & rows["Metadata_Concentration"].notna()]
+        rows = rows[np.isfinite(rows["Score"]) & rows["Metadata_Compound"].notna()]
+        levels = rows.groupby("Metadata_Compound")["Metadata_Concentration"].nunique()
+        dosed[encoder] = rows[rows["Metadata_Compound"].isin(levels.index[levels >= minimum])]
+    compounds = sorted({str(name) for rows in dosed.values() for name in rows["Metadata_Compound"]}, key=natural)[
+        :limit
+    ]
+    found: dict[str, dict[str, Points]] = {compound: {} for compound in compounds}
+    for encoder, rows in dosed.items():
+        shown = rows[rows["Metadata_Compound"].astype(str).isin(compounds)]
+        for compound, wells in shown.groupby("Metadata_Compound", sort=True):
+            found[str(compound)][encoder] = [_point(encoder, row) for row in wells.to_dict("records")]
+    return found
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:

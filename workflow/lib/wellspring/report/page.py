@@ -66,8 +66,8 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         for name, frame in screen.aligned.items()
     }
     drawn = measures.measures(screen, primary=primary)
-    small = thumbnails.sheets(screen, limit=options["map_pictures"], seed=screen.seed or 0)
-    mapped = max((len(frame) for frame in placed.values()), default=0)
+    points = pd.concat([pd.DataFrame(columns=measures.KEY), *(frame[measures.KEY] for frame in placed.values())])
+    small = thumbnails.sheets(screen, points, limit=options["map_pictures"], seed=screen.seed or 0)
     lost = exclusions.undefined(screen)
     context = {
         "title": options["title"],
@@ -98,7 +98,7 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         "map_data": {name: _map(screen, name, frame, options) for name, frame in placed.items() if len(frame)},
         "map_method": {"pca": "the first two principal components", "tsne": "t-SNE"}[options["map"]],
         "thumbnails": small,
-        "picture_words": thumbnails.words(small, mapped),
+        "picture_words": thumbnails.words(small, len(points.drop_duplicates())),
         "by_plate": exclusions.by_plate(screen),
         "by_channel": exclusions.by_channel(screen),
         "by_reason": exclusions.by_reason(screen),

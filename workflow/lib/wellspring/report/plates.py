@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ class Measure:
     high: float
 
 
+@cache
 def position(well: str) -> tuple[int, int] | None:
     """Return (row, column) from 0 of a well such as A01 or AF48; None for another name."""
     found = re.fullmatch(r"([A-Z]{1,2})(\d{2})", str(well))

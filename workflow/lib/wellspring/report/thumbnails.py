@@ -18,8 +18,8 @@ SCALE_VIEWS = 64  # views a plate and channel that its intensity scale is taken 
 KEY = ["Metadata_Plate", "Metadata_Well"]
 
 
-def sheets(screen: Screen, *, limit: int, seed: int = 0) -> dict:
-    """Return what the page needs of at most `limit` wells, the treatments in turn so that each has some.
+def sheets(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) -> dict:
+    """Return what the page needs of at most `limit` of the wells `among` (Plate, Well), the treatments in turn.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def sheets(screen: Screen, *, limit: int, seed: int = 0) -> dict:
         `size` and `across` of the tiles, `sheets` (data addresses), `of` ("plate well" to number), `what` is shown.
         Empty where there are neither crops nor views.
     """
-    wells = chosen(screen, limit=limit, seed=seed)
+    wells = chosen(screen, among, limit=limit, seed=seed)
     make = _of_cells if screen.crops else _of_fields
     tiles = {}
     for plate, mine in wells.groupby("Metadata_Plate", sort=True) if len(wells) else ():
@@ -48,12 +48,11 @@ def sheets(screen: Screen, *, limit: int, seed: int = 0) -> dict:
     return {"size": TILE, "across": ACROSS, "sheets": found, "of": numbers, "what": what}
 
 
-def chosen(screen: Screen, *, limit: int, seed: int = 0) -> pd.DataFrame:
-    """Return Plate and Well of at most `limit` random wells of kept plates, the treatments in turn."""
-    wells = screen.wells
-    if wells.empty or not (screen.crops or screen.view_files):
+def chosen(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) -> pd.DataFrame:
+    """Return Plate and Well of at most `limit` random wells of those `among`, the treatments in turn."""
+    if screen.wells.empty or among.empty or not (screen.crops or screen.view_files):
         return pd.DataFrame(columns=KEY)
-    wells = wells[wells["Metadata_Plate"].isin(screen.kept)]
+    wells = screen.wells.merge(among[KEY].drop_duplicates(), on=KEY)
     order = np.random.default_rng(seed).permutation(len(wells))
     wells = wells.iloc[order].reset_index(drop=True)
     named = pick(wells, "Metadata_Perturbation").astype(object).where(lambda found: found.notna(), "not named")

@@ -1,0 +1,261 @@
+"""The page in a browser, four plates: hover, filters, levels, keyboard, dark, paper, a phone, and no complaint."""
+
+import json
+from pathlib import Path
+
+import chromium
+import pytest
+import yaml
+from report_screen import CHANNELS, HOSTILE, fabricate
+
+from wellspring.report import gather, page
+
+SECTIONS = "metrics alignment activity treatments consistency matches transfer dose map plates samples illumination"
+SECTIONS += " quality training time provenance"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory):
+    with chromium.start(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def options(request: pytest.FixtureRequest) -> dict:
+    spec = yaml.safe_load((request.config.rootpath / "workflow/schemas/config/report.yaml").read_text())
+    return {name: part["default"] for name, part in spec["properties"].items()} | {"sample_groups": 4, "title": HOSTILE}
+
+
+@pytest.fixture(scope="module")
+def file(browser, tmp_path_factory: pytest.TempPathFactory, options: dict) -> Path:
+    folder = tmp_path_factory.mktemp("screen")
+    inputs, names = fabricate(folder, plates=4, sites=1, channels=CHANNELS[:3], metrics=12)
+    (folder / "index.html").write_text(page.build(gather.gather(inputs, **names), options=options).page)
+    return folder / "index.html"
+
+
+@pytest.fixture
+def tab(browser, file: Path):
+    """Return the page, opened anew; after the test it must not have complained, and no name may have become code."""
+    browser.complaints.clear()
+    browser.open(file)
+    browser.run("window.owned = (n) => { document.body.dataset.owned = n; }")
+    yield browser
+    assert browser.complaints == []
+    assert browser.run("document.body.dataset.owned ?? null") is None
+    assert browser.run("document.querySelectorAll('img[src=x]').length") == 0
+
+
+def shown(tab, selector: str) -> list[str]:
+    """Return the texts of the elements that are displayed."""
+    program = "[...document.querySelectorAll(%s)].filter((e) => e.checkVisibility()).map((e) => e.textContent.trim())"
+    return tab.run(program % json.dumps(selector))
+
+
+def test_every_part_is_there_and_headed(tab):
+    for name in SECTIONS.split():
+        assert tab.run(f"!!document.querySelector('#{name} h2')"), name
+    assert tab.run("document.title") == HOSTILE
+    assert HOSTILE in " ".join(shown(tab, "#quality td"))
+
+
+def test_a_well_of_the_map_tells_what_it_holds_and_shows_a_picture(tab):
+    wells = tab.run("JSON.parse(document.querySelector('#map-data').textContent).sslprofiler")
+    at = wells["columns"]["Compound"]["codes"].index(wells["columns"]["Compound"]["levels"].index(HOSTILE))
+    spot = [wells["levels"]["aligned"][axis][at] for axis in "xy"]
+    box = tab.box("#map-canvas")
+    # the canvas has a border of one pixel and keeps 14 free on all sides
+    width, height = box[2] - 2 - 28, box[3] - 2 - 28
+    tab.point(box[0] + 15 + width * spot[0] / 1000, box[1] + 15 + height * (1 - spot[1] / 1000))
+    tip = tab.wait("document.querySelector('#tip').hidden ? '' : document.querySelector('#tip-text').textContent")
+    plate = wells["columns"]["Plate"]["levels"][wells["columns"]["Plate"]["codes"][at]]
+    assert tip.startswith(f"{plate} {wells['wells'][at]}\n")
+    assert f"Compound: {HOSTILE}" in tip
+    assert not tab.run("document.querySelector('#tip-picture').hidden")
+    assert tab.run("document.querySelector('#tip-picture').dataset.well") == f"{plate} {wells['wells'][at]}"
+    pixels = "new Set(document.querySelector('#tip-picture').getContext('2d').getImageData(0, 0, 128, 128).data).size"
+    tab.wait(f"{pixels} > 20")
+
+
+def test_the_map_before_alignment_is_another_and_filters_count(tab):
+    picture = "document.querySelector('#map-canvas').toDataURL()"
+    aligned = tab.run(picture)
+    tab.choose("#map-level", "normalised")
+    before = tab.run(picture)
+    assert before != aligned
+    tab.choose("#map-encoder", "random")
+    assert tab.run(picture) != before
+    tab.type("#map-find", "compound 3")
+    many, whole = tab.run("document.querySelector('#map-count').textContent").removesuffix(" wells").split(" of ")
+    assert 0 < int(many) < int(whole)
+    tab.choose("#map-colour", "Concentration")
+    assert shown(tab, "#map-legend p") == ["0.1 (dark) to 10 (bright)"]
+    tab.choose("#map-colour", "Mechanism")
+    tab.type("#map-find", "")
+    tab.click("#map-legend button")
+    assert " of " in tab.run("document.querySelector('#map-count').textContent")
+
+
+def test_the_level_is_of_the_whole_page(tab):
+    assert set(shown(tab, ".metrics tr.of-level .level-name") + shown(tab, "h3.level-name")) == set()
+    values = tab.run("document.querySelector('#treatment-table tbody').textContent")
+    volcano = tab.run("[...document.querySelectorAll('#activity .of-level')].map((e) => [e.dataset.level, e.hidden])")
+    assert sorted(volcano) == [["aggregated", True], ["aligned", False], ["normalised", True]]
+    tab.click("input[value=normalised] + span")
+    volcano = tab.run("[...document.querySelectorAll('#activity .of-level')].map((e) => [e.dataset.level, e.hidden])")
+    assert sorted(volcano) == [["aggregated", True], ["aligned", True], ["normalised", False]]
+    assert tab.run("document.querySelector('#treatment-table tbody').textContent") != values
+    tab.click("input[value=all] + span")
+    assert {"aggregated", "normalised", "aligned"} <= set(shown(tab, "h3.level-name"))
+
+
+def test_metrics_fold_unfold_and_are_found(tab):
+    def names() -> list[str]:
+        return shown(tab, ".metrics tr.of-level th")
+
+    first = names()
+    assert any("Phenotypic activity" in name for name in first) and not any("kind 3" in name for name in first)
+    nuisance = "[...document.querySelectorAll('.metrics tbody')].findIndex((e) => e.textContent.includes('Nuisance'))"
+    group = f".metrics tbody:nth-of-type({tab.run(nuisance) + 1})"
+    assert shown(tab, f"{group} .more")[0].endswith(" further")
+    tab.click(f"{group} .more")
+    assert any("kind 3" in name for name in names())
+    tab.click(f"{group} .fold")
+    assert not any("kind" in name or "Batch read" in name for name in names())
+    tab.type("#metric-find", "kind 1")
+    assert len(names()) == 3 and all("kind 1" in name for name in names())  # 1, 10 and 11
+    tab.type("#metric-find", "")
+    tab.click(f"{group} .fold")
+    tab.click(f"{group} .more")
+    assert names() == first
+
+
+def test_treatments_sort_and_filter(tab):
+    whole = shown(tab, "#treatment-table tbody th")
+    assert len(whole) == 25
+    best = [float(text.split()[0].replace("−", "-")) for text in shown(tab, "#treatment-table td:nth-child(3)")]
+    assert best == sorted(best, reverse=True)
+    tab.click("#treatment-table thead th:first-child button")
+    names = [name for name in shown(tab, "#treatment-table tbody th") if name.startswith("compound")]
+    numbers = [int(name.split("@")[0].split()[1]) for name in names]
+    assert numbers == sorted(numbers), "compound 2 stands before compound 10"
+    tab.type("#treatment-find", "compound 10")
+    assert shown(tab, "#treatment-table tbody th") and all(
+        name.startswith("compound 10@") for name in shown(tab, "#treatment-table tbody th")
+    )
+    tab.choose("#treatment-metric", "nsc")
+    tab.type("#treatment-find", "onerror")
+    assert all(HOSTILE in text for text in shown(tab, "#treatment-table tbody tr"))
+
+
+def test_plates_are_drawn_told_and_filtered(tab):
+    assert shown(tab, "#plate-grid b") == ["P1", "P2", "P3", "P4"]
+    x, y = tab.middle("#plate-grid canvas", x=(20 + 1.5 / 12 * 239) / 260, y=0.2)
+    tab.point(x, y)
+    tip = tab.wait("document.querySelector('#tip').hidden ? '' : document.querySelector('#tip-text').textContent")
+    assert tip.startswith("P1 ") and "Cells: " in tip
+    picture = "document.querySelector('#plate-grid canvas').toDataURL()"
+    cells = tab.run(picture)
+    tab.choose("#plate-measure", "kinds")
+    assert tab.run(picture) != cells
+    assert "negative control" in " ".join(shown(tab, "#plate-scale span"))
+    tab.type("#plate-compound", "taxol")
+    tab.type("#plate-find", "batch2")
+    assert shown(tab, "#plate-grid b") == ["P2", "P4"]
+
+
+def test_the_keyboard_reaches_and_steps(tab):
+    tab.key("Tab")
+    assert tab.run("document.activeElement.className") == "skip"
+    seen = set()
+    for _ in range(25):
+        tab.key("Tab")
+        seen.add(tab.run("document.activeElement.getAttribute('href') || document.activeElement.name || ''"))
+    assert {"#metrics", "#provenance", "level"} <= seen
+    for selector in ("#activity .of-level:not([hidden]) svg", "#map-canvas", "#plate-grid canvas"):
+        tab.focus(selector)
+        assert tab.run(f"document.activeElement === document.querySelector({json.dumps(selector)})"), selector
+        tab.key("ArrowRight")
+        first = tab.tip()
+        tab.key("ArrowRight")
+        assert first and tab.tip() and tab.tip() != first, selector
+        assert tab.run("document.querySelector('#said').textContent") == tab.tip().replace("\n", ", ")
+        tab.key("Escape")
+        assert tab.tip() == "", selector
+    assert tab.run("getComputedStyle(document.querySelector('.metrics .fold')).cursor") == "pointer"
+
+
+def test_points_of_drawings_tell(tab):
+    tab.point(*tab.middle("#activity .of-level:not([hidden]) svg [data-tip]"))
+    assert "mAP" in tab.tip() and "q " in tab.tip()
+    tab.point(*tab.middle("#matches .of-level:not([hidden]) svg [data-tip]"))
+    assert " → " in tab.tip()
+    tab.point(*tab.middle("h1"))
+    assert tab.tip() == ""
+
+
+def test_left_out_images_are_found(tab):
+    whole = len(shown(tab, ".bad li"))
+    tab.type("#bad-find", "out of focus")
+    assert 0 < len(shown(tab, ".bad li")) < whole
+
+
+def test_dark_is_dark_and_readable(tab, file: Path):
+    colour = "getComputedStyle(document.body).backgroundColor"
+    assert tab.run(colour) == "rgb(255, 255, 255)"
+    tab.open(file, dark=True)
+    assert tab.run(colour) == "rgb(18, 22, 27)"
+    assert least_contrast(tab) >= 4.5
+    tab.open(file)
+    assert least_contrast(tab) >= 4.5
+
+
+def least_contrast(tab) -> float:
+    """Return the least ratio of luminances of the page's own texts to what lies behind them (WCAG 2: 4.5)."""
+    program = """(() => {
+      const light = (c) => {
+        const [r, g, b] = c.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+      const parse = (text) => (text.match(/[0-9.]+/g) || []).map(Number);
+      const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+        if (c.length === 3 || c[3] === 1) return c.slice(0, 3); } return [255, 255, 255]; };
+      let least = 99;
+      const texts = 'h1, h2, h3, p, li, a, td, th, small, summary, dt, dd, label, button, legend';
+      for (const e of document.querySelectorAll(texts))
+        if (e.checkVisibility() && e.textContent.trim() && !e.disabled) {
+          const a = light(parse(getComputedStyle(e).color).slice(0, 3)), b = light(behind(e));
+          least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+        }
+      return least; })()"""
+    return float(tab.run(program))
+
+
+def test_paper_has_every_part_in_light_colours(tab, file: Path):
+    tab.open(file, dark=True)
+    tab.media(dark=True, paper=True)
+    tab.run("dispatchEvent(new Event('beforeprint'))")
+    assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for name in SECTIONS.split():
+        assert tab.run(f"document.querySelector('#{name}').getBoundingClientRect().height") > 30, name
+    assert tab.run("[...document.querySelectorAll('.scroll')].every((e) => e.scrollHeight <= e.clientHeight + 1)")
+    assert shown(tab, "nav") == [] and shown(tab, ".controls") == []
+    corner = "[...document.querySelector('#map-canvas').getContext('2d').getImageData(2, 2, 1, 1).data]"
+    assert tab.run(corner)[3] == 0
+    tab.run("dispatchEvent(new Event('afterprint'))")
+    tab.media(dark=True)
+    assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
+    assert len(tab.call("Page.printToPDF", printBackground=True)["data"]) > 10_000
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_reaches_past_the_screen(tab, file: Path, width: int):
+    tab.open(file, width=width, height=844, phone=width < 700)
+    assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.run("innerWidth") == width, "a phone would have zoomed out over something wider"
+    program = """[...document.querySelectorAll('main *, header *, nav *')].filter((e) => e.checkVisibility()
+      && !e.closest('.wide, .scroll, svg, .unseen, .strip') && e.getBoundingClientRect().right > innerWidth + 1)
+      .map((e) => e.tagName + '.' + e.className).slice(0, 5)"""
+    assert tab.run(program) == []
+    if width < 700:
+        tab.point(*tab.middle("#plate-grid canvas"), click=True)
+        assert tab.tip().startswith("P1 "), "a finger is a pointer too"
