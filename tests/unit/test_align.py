@@ -1,17 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from step_screens import OPTIONS
 
 from wellspring import tables
 from wellspring.align import Alignment, apply_alignment, fit_alignment
-from wellspring.config import schema
 
-
-def defaults(section):
-    return {name: part["default"] for name, part in schema()["properties"][section]["properties"].items()}
-
-
-OPTIONS = defaults("fit") | {"max_correlation": None}
 SIZE = 8
 TVN = ["select", "sphere", "coral"]
 

@@ -3,9 +3,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from step_screens import through
 
-from wellspring.align import apply_alignment, fit_alignment
-from wellspring.config import schema
 from wellspring.steps.sphering import fit_sphere, inverse_root, ledoit_wolf
 
 OPTIONS = {"sphering": "ridge", "ridge": 0.0, "rank_fraction": 1 / 3, "min_controls": 12}
@@ -59,11 +58,8 @@ def test_standardised_first_equals_pycytominer_on_correlations():
         "Metadata_Verdict": "keep",
     }
     frame = whole.assign(**known, Metadata_pert_type="negcon", Metadata_Cell_Line="U2OS")
-    section = schema()["properties"]["fit"]["properties"]
-    options = {name: part["default"] for name, part in section.items()}
-    options["steps"] = [{"standardize": {"robust": False}}, {"sphere": {"sphering": "ridge", "ridge": 0}}]
-    ours = apply_alignment(frame, fit_alignment(frame, options=options))[list(whole)].to_numpy()
-    np.testing.assert_allclose(ours, foreign(values, "ZCA-cor"), atol=1e-5)
+    ours, _ = through(frame, {"standardize": {"robust": False}}, {"sphere": {"sphering": "ridge", "ridge": 0}})
+    np.testing.assert_allclose(ours[list(whole)], foreign(values, "ZCA-cor"), atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "size"), [(400, 10), (16, 60), (60, 60)])

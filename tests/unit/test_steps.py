@@ -37,7 +37,8 @@ def test_state_comes_back_from_its_file(name, tmp_path):
     alignment.save(tmp_path / "a.npz")
     again = Alignment.load(tmp_path / "a.npz")
     again.save(tmp_path / "b.npz")
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    through(frame, "select", name, by="batch")[1].save(tmp_path / "c.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes() == (tmp_path / "c.npz").read_bytes()
     assert again.notes == alignment.notes
     assert all(note.startswith(("select ", f"{name} ")) for note in alignment.notes)
     pd.testing.assert_frame_equal(apply_alignment(frame, again), aligned)

@@ -3,8 +3,10 @@
 In flow profiles, out flow the same less the mean of their position (A01 and so on) over the plates that fit, as the
 JUMP consortium's recipe does with all wells. It is for layouts that differ from plate to plate. Where a position holds
 the same treatment on every plate, place and treatment are one: fitted on `all` wells this subtracts the treatment's own
-effect, and fitted on controls it cleans the positions of controls alone, so that treatments stand out against them by
-their place. The notes say how many positions are so.
+effect, and fitted on controls it cleans the positions of controls alone, and treatments keep what their place adds (6
+simulated plates of 16 controls and 48 inactive treatments, 32 features, position effects of half the noise: 93 % of
+treatments reach p < .05 without the step and fitted on controls, none fitted on all; where positions are dealt anew, 4
+to 7 % in each case). The notes say how many positions are so.
 
 Few plates give poor means. Each is therefore shrunk towards the mean of all, as the best linear unbiased prediction
 of a random effect: by `n / (n + within / between)` with the number n of wells at the position and the two components
