@@ -9,7 +9,7 @@ import yaml
 from test_evaluate_retrieval import screen
 
 from wellspring import tables
-from wellspring.evaluate.dose import axis_scores, dose, spearman, z_prime
+from wellspring.evaluate.dose import axis_scores, dose, redrawn_spearman, spearman, z_prime
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.nearest import nsc
 from wellspring.evaluate.nuisance import nuisance
@@ -74,6 +74,18 @@ def test_z_prime_and_spearman_are_their_formulas():
     ties = rng.integers(0, 4, 30)
     values = rng.random(30)
     assert spearman(ties, values) == pytest.approx(spearmanr(ties, values)[0])
+    drawn = redrawn_spearman(ties, values, draws=50, rng=np.random.default_rng(1))
+    chosen = np.random.default_rng(1).integers(30, size=(50, 30))
+    np.testing.assert_allclose(drawn, [spearmanr(ties[pick], values[pick])[0] for pick in chosen])
+
+
+def test_a_compound_without_a_well_that_is_read_is_undefined_not_a_crash():
+    x, meta = series()
+    other = meta[meta["Metadata_pert_type"] == "trt"].assign(Metadata_Compound="lost", Metadata_Plate="Q")
+    both = pd.concat([meta, other], ignore_index=True)
+    (rank, _), _ = dose(np.concatenate([x, np.full((len(other), 16), np.nan)]), both, bootstrap=20)
+    items = rank.items.set_index("Metadata_Item")["value"]
+    assert np.isnan(items["lost"]) and items["drug"] > 0.9 and rank.n_undefined == len(other)
 
 
 def series(noise=0.05, seed=0):
@@ -111,7 +123,7 @@ def test_the_interval_of_z_prime_covers_it_with_four_positive_controls():
     hits = 0
     for seed in range(40):
         noisy = place + 0.05 * np.random.default_rng(seed).standard_normal(len(place))
-        _, (_, (low, high)) = dose(noisy[:, None], meta, bootstrap=100, seed=seed)
+        _, (_, (low, high)) = dose(noisy[:, None], meta, bootstrap=1000, seed=seed)
         hits += low <= 1 - 3 * (0.05 + 0.05) <= high
     assert hits >= 34
 

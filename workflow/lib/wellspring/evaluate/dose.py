@@ -5,8 +5,11 @@ controls of all of its rows but one and read on the wells of that row (rows are 
 well is read along an axis that it helped to fit.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from wellspring.evaluate import wells
 from wellspring.evaluate.score import Score, absent
@@ -25,13 +28,15 @@ def axis_scores(features: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
     row = wells.positions(metadata)["row"].to_numpy()
     negative, positive = (usable & wells.kind(metadata, name) for name in ("negcon", "poscon"))
     scores = np.full(len(metadata), np.nan)
-    for name in sorted(set(plate)):
-        for left_out in np.unique(row[(plate == name) & np.isfinite(row)]):
-            fitted, read = (plate == name) & (row != left_out), (plate == name) & (row == left_out) & usable
-            if not (negative & fitted).any() or not (positive & fitted).any():
+    for _, places in pd.Series(np.arange(len(plate))).groupby(plate, sort=True):
+        mine = places.to_numpy()
+        for left_out in np.unique(row[mine][np.isfinite(row[mine])]):
+            fitted, read = mine[row[mine] != left_out], mine[(row[mine] == left_out) & usable[mine]]
+            controls = fitted[negative[fitted]], fitted[positive[fitted]]
+            if not all(map(len, controls)):
                 continue
-            start = features[negative & fitted].mean(axis=0, dtype=np.float64)
-            axis = features[positive & fitted].mean(axis=0, dtype=np.float64) - start
+            start, end = (features[index].mean(axis=0, dtype=np.float64) for index in controls)
+            axis = end - start
             length = float(axis @ axis)
             if length > 0:
                 scores[read] = (features[read] - start) @ axis / length
@@ -49,7 +54,9 @@ def z_prime(positive: np.ndarray, negative: np.ndarray) -> float:
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Spearman's rank correlation, ties at their mean rank; NaN where one side is constant."""
+    """Return Spearman's rank correlation, ties at their mean rank; NaN where one side is constant or empty."""
+    if not len(first):
+        return float("nan")
     a, b = (pd.Series(values).rank().to_numpy() for values in (first, second))
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
@@ -87,61 +94,79 @@ def dose(
     if not read.any():
         return _absent("no row can be left out: the controls of the other rows are missing")
     note = "; ".join(filter(None, [AXIS, _coincidence(metadata, series)]))
-    groups, lost = {}, 0
-    for name in series:
-        member = treated & (compound.astype(str) == name) & np.isfinite(concentration)
-        groups[name] = (score[member & read], concentration[member & read])
-        lost += int((member & ~read).sum())
+    member = np.flatnonzero(treated & np.isfinite(concentration) & np.isin(compound.astype(str), series))
+    lost, groups = int((~read[member]).sum()), dict.fromkeys(series, (score[:0], score[:0]))
+    told = member[read[member]]
+    for name, places in pd.Series(told).groupby(compound[told].astype(str)):
+        groups[name] = score[places.to_numpy()], concentration[places.to_numpy()]
     by_plate = {
         str(name): tuple(score[read & (plate == name) & wells.kind(metadata, kind)] for kind in ("poscon", "negcon"))
         for name in sorted(set(plate))
     }
     controls = wells.kind(metadata, "poscon", "negcon")
     return [
-        _scored(NAMES[0], groups, spearman, lost, True, bootstrap, rng, note, "no relation of score and dose", 0.0),
         _scored(
-            NAMES[1], by_plate, z_prime, int((controls & ~read).sum()), False, bootstrap, rng, AXIS, "", float("nan")
+            NAMES[0],
+            {name: (spearman(*pair), len(pair[0])) for name, pair in groups.items()},
+            lambda name: redrawn_spearman(*groups[name], draws=bootstrap, rng=rng),
+            lost=lost,
+            note=note,
+            guard="no relation of score and dose",
+            chance=0.0,
+        ),
+        _scored(
+            NAMES[1],
+            {name: (z_prime(*pair), sum(map(len, pair))) for name, pair in by_plate.items()},
+            lambda name: redrawn_z_prime(*by_plate[name], draws=bootstrap, rng=rng),
+            lost=int((controls & ~read).sum()),
+            note=AXIS,
         ),
     ]
 
 
+def redrawn_spearman(first: np.ndarray, second: np.ndarray, *, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `spearman` (draws,) of as many pairs drawn with replacement; NaN where one side is constant."""
+    chosen = rng.integers(len(first), size=(draws, len(first)))
+    a, b = (rankdata(side[chosen], axis=1) for side in (first, second))
+    a, b = (side - side.mean(axis=1, keepdims=True) for side in (a, b))
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.divide((a * b).sum(axis=1), scale, out=np.full(draws, np.nan), where=scale > 0)
+
+
+def redrawn_z_prime(positive: np.ndarray, negative: np.ndarray, *, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `z_prime` (draws,) of means and spreads that could have given the samples, for normal values."""
+    means, spreads = [], []
+    for values in (positive, negative):
+        degrees = len(values) - 1
+        spreads.append(np.std(values, ddof=1) * np.sqrt(degrees / rng.chisquare(degrees, size=draws)))
+        means.append(values.mean() + spreads[-1] * rng.standard_normal(draws) / np.sqrt(len(values)))
+    return 1 - 3 * (spreads[0] + spreads[1]) / np.abs(means[0] - means[1])
+
+
 def _scored(
-    metric, groups, statistic, lost, paired, bootstrap, rng, note, guard, chance
+    metric: str,
+    found: dict[str, tuple[float, int]],
+    redrawn: Callable[[str], np.ndarray],
+    *,
+    lost: int,
+    note: str,
+    guard: str = "",
+    chance: float = float("nan"),
 ) -> tuple[Score, tuple[float, float]]:
-    values = {name: statistic(*pair) for name, pair in groups.items()}
-    items = pd.DataFrame({"Metadata_Item": list(values), "value": list(values.values())})
-    items["n"] = [len(first) if paired else len(first) + len(second) for first, second in groups.values()]
-    scored = [name for name, value in values.items() if np.isfinite(value)]
+    """Return the mean score of the items, `found` (value, wells), and its interval by what is `redrawn` for each."""
+    items = pd.DataFrame(
+        {"Metadata_Item": list(found), "value": [v for v, _ in found.values()], "n": [n for _, n in found.values()]}
+    )
+    scored = [name for name, (value, _) in found.items() if np.isfinite(value)]
     count = int(items["n"].sum())
     if not scored:
         return Score(metric, items=items, n=0, n_undefined=lost + count, note="too few wells to tell"), (np.nan, np.nan)
-    units = pd.DataFrame({"stratum": metric, "cluster": scored, "value": [values[name] for name in scored]})
-    draws = []
-    for _ in range(bootstrap):
-        means = []
-        for name in scored:
-            first, second = groups[name]
-            if paired:
-                chosen = rng.integers(len(first), size=len(first))
-                drawn = first[chosen], second[chosen]
-            else:
-                drawn = _redrawn(first, rng), _redrawn(second, rng)
-            means.append(statistic(*drawn))
-        draws.append(np.mean(means))
-    finite = np.array(draws)[np.isfinite(draws)]
-    low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
+    units = pd.DataFrame({"stratum": metric, "cluster": scored, "value": [found[name][0] for name in scored]})
+    # An item whose draw can not be ranked is left out of that draw.
+    draws = pd.DataFrame({name: redrawn(name) for name in scored}).mean(axis=1).dropna()
+    low, high = np.percentile(draws, [2.5, 97.5]) if len(draws) else (np.nan, np.nan)
     score = Score(metric, items=items, units=units, chance=chance, guard=guard, n=count, n_undefined=lost, note=note)
     return score, (float(low), float(high))
-
-
-def _redrawn(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the sample (n,) moved and stretched to a mean and spread that could have given it, for normal values."""
-    if len(values) < 2:
-        return values
-    middle, degrees = values.mean(), len(values) - 1
-    stretch = np.sqrt(degrees / rng.chisquare(degrees))
-    shift = stretch * np.std(values, ddof=1) * rng.standard_normal() / np.sqrt(len(values))
-    return middle + shift + (values - middle) * stretch
 
 
 def _coincidence(metadata: pd.DataFrame, series: list[str]) -> str:
