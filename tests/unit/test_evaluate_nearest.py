@@ -9,8 +9,9 @@ from test_evaluate_retrieval import screen
 
 from wellspring.evaluate import wells
 from wellspring.evaluate.nearest import drop, nsc, nsc_permuted, nscb, treatment_profiles
-from wellspring.evaluate.score import interval
-from wellspring.evaluate.transfer import transfer
+from wellspring.evaluate.retrieval import consistency
+from wellspring.evaluate.score import Score, interval
+from wellspring.evaluate.transfer import transfer, transfers
 
 LJOSA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "bbbc021_ljosa_profiles"
 
@@ -86,6 +87,28 @@ def test_shared_batches_leave_nscb_undefined_with_the_reason():
     assert np.isnan(score.value) and "batch" in score.note and score.n_undefined == 6
 
 
+def test_intervals_of_many_strata_are_those_of_a_loop():
+    rng = np.random.default_rng(0)
+    units = pd.DataFrame(
+        {"stratum": rng.integers(0, 5, 90), "cluster": rng.integers(0, 20, 90), "value": rng.random(90)}
+    )
+    units[["stratum", "cluster"]] = units[["stratum", "cluster"]].astype(str)
+    by = dict(list(units.groupby("cluster")))
+    names, draws = sorted(by), []
+    for pick in rng.integers(20, size=(2000, 20)):
+        drawn = pd.concat([by[names[place]] for place in pick])
+        draws.append(drawn.groupby("stratum")["value"].mean().mean())
+    score = Score("x", units=units)
+    assert score.value == pytest.approx(units.groupby("stratum")["value"].mean().mean())
+    assert interval(score, bootstrap=2000, rng=rng) == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=0.01)
+    middle = Score("x", units=units, median=True)
+    draws = [
+        np.median(pd.concat([by[names[place]] for place in pick])["value"]) for pick in rng.integers(20, size=(500, 20))
+    ]
+    assert middle.value == units["value"].median()
+    assert interval(middle, bootstrap=2000, rng=rng) == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=0.03)
+
+
 def test_no_labels_are_a_note():
     x, meta = screen(seed=0)
     meta["Metadata_moa"] = None
@@ -131,6 +154,22 @@ def test_transfer_of_planted_mechanisms_is_perfect_and_permuted_labels_are_not()
     assert scores["transfer.cell_line.mechanism.k1"].value == 1.0
     assert scores["transfer.cell_line.mechanism.k1.gap"].value == 0.0
     assert scores["transfer.cell_line.mechanism.k1.permuted"].value < 0.6
+
+
+def test_a_part_of_the_wells_is_held_against_all_of_them():
+    x, meta = screen(seed=8, plates=6, treatments=20, effect=0.3)
+    whole, part = ([*consistency(x, meta, queries=q), *transfers(x, meta, queries=q)] for q in (120, 60))
+    everything = [*consistency(x, meta), *transfers(x, meta)]
+    for all_, same, some in zip(everything, whole, part, strict=True):
+        assert same.value == all_.value and same.note == all_.note
+        if not some.metric.endswith("gap"):
+            assert some.value == pytest.approx(all_.value, abs=0.15) and some.chance == pytest.approx(
+                all_.chance, abs=0.05
+            )
+        assert "60 of 120 wells, drawn at random" in some.note
+    assert part[0].n == 20, "the draw is even over compounds"
+    own, theirs = (scores[0].items.set_index("Metadata_Item") for scores in (part, everything))
+    assert (own["n"] == 3).all() and (theirs["n"] == 6).all()
 
 
 def ljosa():

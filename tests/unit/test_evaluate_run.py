@@ -13,7 +13,7 @@ from wellspring.evaluate.dose import axis_scores, dose, redrawn_spearman, spearm
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.nearest import nsc
 from wellspring.evaluate.nuisance import nuisance
-from wellspring.evaluate.run import evaluate, judge
+from wellspring.evaluate.run import evaluate, judge, most_queries
 from wellspring.evaluate.score import benjamini_hochberg, wilson
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config"
@@ -126,6 +126,12 @@ def test_the_interval_of_z_prime_covers_it_with_four_positive_controls():
         _, (_, (low, high)) = dose(noisy[:, None], meta, bootstrap=1000, seed=seed)
         hits += low <= 1 - 3 * (0.05 + 0.05) <= high
     assert hits >= 34
+
+
+def test_a_large_table_is_read_in_part():
+    frame = pd.DataFrame(index=range(5000))
+    assert most_queries(frame, {"pairs": 10_000_000}) == 2000
+    assert most_queries(frame, {"pairs": 1}) == 1000 and most_queries(frame[:0], {"pairs": 5000}) == 5000
 
 
 def test_position_alone_is_perfect_where_it_coincides_and_words_say_so():
