@@ -8,6 +8,7 @@ import pytest
 from test_evaluate_retrieval import screen
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.hits import hits
 from wellspring.evaluate.nearest import drop, nsc, nsc_permuted, nscb, treatment_profiles
 from wellspring.evaluate.retrieval import consistency
 from wellspring.evaluate.score import Score, interval
@@ -170,6 +171,17 @@ def test_a_part_of_the_wells_is_held_against_all_of_them():
     assert part[0].n == 20, "the draw is even over compounds"
     own, theirs = (scores[0].items.set_index("Metadata_Item") for scores in (part, everything))
     assert (own["n"] == 3).all() and (theirs["n"] == 6).all()
+
+
+def test_a_part_of_the_treatments_is_held_against_all_of_them():
+    x, meta = several_batches(3)
+    for metric in (nsc_permuted, lambda *given, **some: [nscb(*given, **some)], hits):
+        for whole, part in zip(metric(x, meta), metric(x, meta, queries=9), strict=True):
+            theirs, ours = (score.items.set_index("Metadata_Item")["value"] for score in (whole, part))
+            assert len(ours) <= 9 < len(theirs) and ours.equals(theirs[ours.index])
+            assert "9 of" in part.note and part.value == pytest.approx(ours.mean())
+    _, dealt = nsc_permuted(x, meta, queries=9, permutations=20)
+    assert 0 <= dealt.value <= 1
 
 
 def ljosa():

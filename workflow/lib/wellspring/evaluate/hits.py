@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.nearest import same_compound, treatment_profiles
+from wellspring.evaluate.nearest import asked, same_compound, treatment_profiles
 from wellspring.evaluate.neighbours import nearest
 from wellspring.evaluate.score import Score, absent
 
@@ -29,30 +29,34 @@ def hits(
     label: str = wells.MOA,
     operation: str = "median",
     neighbours: tuple[int, ...] = (5, 10),
+    queries: int | None = None,
+    seed: int = 0,
 ) -> list[Score]:
     """Return `hit.k<k>`, `precision.k<k>` and `enrichment.k<k>` for each k of `neighbours`.
 
     A treatment with fewer than k others allowed is judged on all of them. A treatment whose mechanism no other compound
-    has is a miss (as for NSC) and has no enrichment.
+    has is a miss (as for NSC) and has no enrichment. With `queries`, so many treatments at most, drawn evenly over
+    compounds, look for their nearest among all.
     """
     names = [f"{kind}.k{k}" for k in neighbours for kind in GUARDS]
     profiles, frame, lost = treatment_profiles(features, metadata, label=label, operation=operation)
     if not len(frame):
         return [absent(name, "no treatment has a compound and a mechanism label", n_undefined=lost) for name in names]
-    labels, every = wells.codes(frame["label"].to_numpy()), np.arange(len(frame))
+    labels, taken = wells.codes(frame["label"].to_numpy()), asked(frame, queries=queries, seed=seed)
     near = nearest(
         wells.units(profiles),
-        queries=every,
-        references=every,
+        queries=taken,
+        references=np.arange(len(frame)),
         k=max(neighbours),
         barred=same_compound(frame),
         labels=labels,
     )
-    found = near.allowed > 0
+    found, drawn = near.allowed > 0, wells.sampling(len(taken), len(frame), "treatments")
+    frame = frame.iloc[taken].reset_index(drop=True)
     if not found.any():
         note = "every other treatment is of the same compound"
         return [absent(name, note, n_undefined=lost + len(frame)) for name in names]
-    right, scores = near.valid & (labels[near.index] == labels[:, None]), []
+    right, scores = near.valid & (labels[near.index] == labels[taken, None]), []
     allowed, share = np.maximum(near.allowed, 1), near.matching / np.maximum(near.allowed, 1)
     few = int((near.matching[found] == 0).sum())
     note = f"no other compound has the mechanism of {few} of {int(found.sum())} treatments" if few else ""
@@ -70,7 +74,7 @@ def hits(
         chances = {"hit": any_hit(near.matching, allowed, reach), "precision": share, "enrichment": np.ones(len(frame))}
         for kind, value in values.items():
             value = np.where(found, value, np.nan)
-            scores.append(_score(f"{kind}.k{k}", frame, value, chances[kind], GUARDS[kind], lost).noted(note))
+            scores.append(_score(f"{kind}.k{k}", frame, value, chances[kind], GUARDS[kind], lost).noted(note, drawn))
     return scores
 
 

@@ -95,14 +95,15 @@ def recentred(frame: pd.DataFrame, half: np.ndarray, *, aligned: bool = False) -
 
 
 def judged(
-    frame: pd.DataFrame, *, halved: Collection[str], seed: int, aligned: bool = False
+    frame: pd.DataFrame, *, halved: Collection[str], seed: int, recentre: bool = True, aligned: bool = False
 ) -> tuple[pd.DataFrame, ...]:
     """Return the frame, or, with plates that are `halved`, twice: without a half of their controls, centred on it."""
     here = set(halved) & set(wells.column(frame, wells.PLATE).astype(str))
     if not here:
         return (frame,)
     both = halves(frame, plates=here, seed=seed)
-    return tuple(recentred(frame, half, aligned=aligned)[~half].reset_index(drop=True) for half in both)
+    frames = ((recentred(frame, half, aligned=aligned) if recentre else frame, half) for half in both)
+    return tuple(each[~half].reset_index(drop=True) for each, half in frames)
 
 
 def split_role(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

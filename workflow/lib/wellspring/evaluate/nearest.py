@@ -56,21 +56,34 @@ def nsc_permuted(
     label: str = wells.MOA,
     operation: str = "median",
     permutations: int = 0,
+    queries: int | None = None,
     seed: int = 0,
 ) -> list[Score]:
-    """Return NSC and, with permutations, `nsc.permuted`: NSC after mechanisms are dealt anew to whole compounds."""
+    """Return NSC and, with permutations, `nsc.permuted`: NSC after mechanisms are dealt anew to whole compounds.
+
+    With `queries`, so many treatments at most, drawn evenly over compounds, look for their nearest among all.
+    """
     profiles, frame, lost = treatment_profiles(features, metadata, label=label, operation=operation)
-    main, near = _score("nsc", profiles, frame, same_compound(frame), lost)
+    taken = asked(frame, queries=queries, seed=seed)
+    main, near = _score("nsc", profiles, frame, same_compound(frame), lost, taken)
     if not permutations:
         return [main]
     if near is None or not len(main.units):
         return [main, absent("nsc.permuted", main.note)]
     found, first, rng = near.valid[:, 0], near.index[:, 0], np.random.default_rng(seed)
     deals = dealt_labels(frame["compound"].to_numpy(), frame["label"].to_numpy(), permutations, rng)
-    return [main, permuted(main, np.array([(dealt[first] == dealt)[found].mean() for dealt in deals]))]
+    return [main, permuted(main, np.array([(dealt[first] == dealt[taken])[found].mean() for dealt in deals]))]
 
 
-def nscb(features: np.ndarray, metadata: pd.DataFrame, *, label: str = wells.MOA, operation: str = "median") -> Score:
+def nscb(
+    features: np.ndarray,
+    metadata: pd.DataFrame,
+    *,
+    label: str = wells.MOA,
+    operation: str = "median",
+    queries: int | None = None,
+    seed: int = 0,
+) -> Score:
     """Return NSCB: as NSC, with every treatment that shares a batch barred, over mechanisms in several batches."""
     profiles, frame, lost = treatment_profiles(features, metadata, label=label, operation=operation)
     spread = frame.groupby("label")["batches"].agg(lambda sets: len(frozenset().union(*sets))) if len(frame) else {}
@@ -82,7 +95,8 @@ def nscb(features: np.ndarray, metadata: pd.DataFrame, *, label: str = wells.MOA
     for row, own in enumerate(frame["batches"]):
         member[row, [batches.index(str(name)) for name in own]] = 1
     alike = same_compound(frame)
-    score, _ = _score("nscb", profiles, frame, lambda query: alike(query) | (member[query] @ member.T > 0), lost)
+    taken = asked(frame, queries=queries, seed=seed)
+    score, _ = _score("nscb", profiles, frame, lambda query: alike(query) | (member[query] @ member.T > 0), lost, taken)
     return score.noted(f"{dropped} treatments left out: their mechanism occurs in one batch only" if dropped else "")
 
 
@@ -126,31 +140,43 @@ def same_compound(frame: pd.DataFrame) -> Callable[[np.ndarray], np.ndarray]:
     return lambda query: code[query, None] == code[None, :]
 
 
+def asked(frame: pd.DataFrame, *, queries: int | None, seed: int) -> np.ndarray:
+    """Return the places of the treatments that look for neighbours: all, or `queries` drawn evenly over compounds."""
+    if queries is None:
+        return np.arange(len(frame))
+    return wells.drawn(frame["compound"].to_numpy(), at_most=queries, seed=seed)
+
+
 def _score(
-    metric: str, profiles: np.ndarray, frame: pd.DataFrame, barred: Callable[[np.ndarray], np.ndarray], lost: int
+    metric: str,
+    profiles: np.ndarray,
+    frame: pd.DataFrame,
+    barred: Callable[[np.ndarray], np.ndarray],
+    lost: int,
+    taken: np.ndarray,
 ) -> tuple[Score, Nearest | None]:
     if not len(frame):
         note = "no treatment has a compound and a mechanism label (and several batches, for NSCB)"
         return absent(metric, note, n_undefined=lost), None
     labels, every = frame["label"].to_numpy(), np.arange(len(frame))
     near = nearest(
-        wells.units(profiles), queries=every, references=every, k=1, barred=barred, labels=wells.codes(labels)
+        wells.units(profiles), queries=taken, references=every, k=1, barred=barred, labels=wells.codes(labels)
     )
-    found, first = near.valid[:, 0], near.index[:, 0]
-    right = np.where(found, labels[first] == labels, np.nan).astype(float)
+    found, first, mine = near.valid[:, 0], near.index[:, 0], frame.iloc[taken].reset_index(drop=True)
+    right = np.where(found, labels[first] == labels[taken], np.nan).astype(float)
     items = pd.DataFrame(
         {
-            "Metadata_Item": frame["treatment"],
+            "Metadata_Item": mine["treatment"],
             "value": right,
-            "n": frame["wells"],
+            "n": mine["wells"],
             "n_undefined": (~found).astype(int),
             "Metadata_Group": np.where(found, labels[first], None),
         }
     )
     if not found.any():
         reason = "every other treatment is of the same compound" + (" or shares a batch" if metric == "nscb" else "")
-        return Score(metric, items=items, n_undefined=lost + len(frame), note=f"undefined: {reason}"), near
-    units = pd.DataFrame({"stratum": metric, "cluster": frame["compound"], "value": right})[found]
+        return Score(metric, items=items, n_undefined=lost + len(mine), note=f"undefined: {reason}"), near
+    units = pd.DataFrame({"stratum": metric, "cluster": mine["compound"], "value": right})[found]
     score = Score(
         metric,
         items=items,
@@ -162,4 +188,4 @@ def _score(
         proportion=True,
         note="" if len(set(labels)) > 1 else "one mechanism only: right by construction",
     )
-    return score, near
+    return score.noted(wells.sampling(len(taken), len(frame), "treatments")), near

@@ -51,36 +51,40 @@ def scores(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, se
     """
     features, metadata = wells.in_order(np.asarray(features), metadata)
     given = {"options": options, "seed": seed}
-    against = of_controls(features, metadata, **given)
-    return [*against, *of_treated(features, metadata, **given), *of_position(metadata, **given)]
+    controls = [*of_controls(features, metadata, **given), *of_nuisance(features, metadata, **given)]
+    return [*controls, *of_treated(features, metadata, **given), *of_position(metadata, **given)]
 
 
 def of_controls(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int) -> list[Score]:
-    """Return the scores that read negative controls, activity first."""
+    """Return the scores that hold treated wells against the negative controls of their own plate, activity first."""
     share = tuple(options["replicates_share"])
     drawn = {"null_size": int(options["null_size"]), "threshold": float(options["threshold"]), "seed": seed}
-    found = [activity(features, metadata, replicates_share=share, **drawn)]
-    found.append(grit(features, metadata, replicates_share=share))
-    found += nuisance(features, metadata, neighbours=int(options["nuisance_neighbours"]))
+    found = activity(features, metadata, replicates_share=share, **drawn)
+    return [found, grit(features, metadata, replicates_share=share)]
+
+
+def of_nuisance(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int) -> list[Score]:
+    """Return the scores that hold wells of different plates against each other, negative controls among them."""
     near = {"neighbours": int(options["lisi_neighbours"]), "tested": int(options["kbet_neighbours"])}
-    return found + mixing(features, metadata, queries=most_queries(metadata, options), seed=seed, **near)
+    found = nuisance(features, metadata, neighbours=int(options["nuisance_neighbours"]))
+    return found + mixing(features, metadata, queries=most_queries(len(metadata), options), seed=seed, **near)
 
 
 def of_treated(
     features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int, permute: bool = True
 ) -> list[Score]:
     """Return the scores that read treated wells alone, in an order that depends on the options alone."""
-    label, queries = str(options["label"]), most_queries(metadata, options)
-    permutations = int(options["permutations"]) if permute else 0
+    label, permutations = str(options["label"]), int(options["permutations"]) if permute else 0
     groups = {"null_size": int(options["replicating_null"]), "seed": seed}
-    dealt, some = {"label": label, "permutations": permutations, "seed": seed}, {"queries": queries, "seed": seed}
+    counts = len(metadata), len(set(wells.treatments(metadata)))
+    some, few = ({"queries": most_queries(count, options), "seed": seed} for count in counts)
     return [
         replicating(features, metadata, replicates_share=tuple(options["replicates_share"]), **groups),
-        *consistency(features, metadata, queries=queries, **dealt),
+        *consistency(features, metadata, permutations=permutations, label=label, **some),
         matching(features, metadata, label=label, **groups),
-        *nsc_permuted(features, metadata, **dealt),
-        nscb(features, metadata, label=label),
-        *hits(features, metadata, label=label, neighbours=tuple(options["hit_neighbours"])),
+        *nsc_permuted(features, metadata, permutations=permutations, label=label, **few),
+        nscb(features, metadata, label=label, **few),
+        *hits(features, metadata, label=label, neighbours=tuple(options["hit_neighbours"]), **few),
         *transfers(
             features,
             metadata,
@@ -89,17 +93,16 @@ def of_treated(
             labels=LABELS | {"mechanism": label},
             neighbours=tuple(options["neighbours"]),
             permutations=permutations,
-            queries=queries,
-            seed=seed,
+            **some,
         ),
         clisi(features, metadata, label=label, neighbours=int(options["lisi_neighbours"]), **some),
         replicate_connectivity(features, metadata, neighbours=int(options["graph_neighbours"]), **some),
     ]
 
 
-def most_queries(metadata: pd.DataFrame, options: Mapping) -> int:
-    """Return for how many wells of the table neighbours are looked up: all, or what the option `pairs` leaves."""
-    return max(QUERIES, int(options["pairs"]) // max(1, len(metadata)))
+def most_queries(count: int, options: Mapping) -> int:
+    """Return for how many of `count` wells or treatments neighbours are looked up: all, or what `pairs` leaves."""
+    return max(QUERIES, int(options["pairs"]) // max(1, count))
 
 
 def of_position(metadata: pd.DataFrame, *, options: Mapping, seed: int) -> list[Score]:
@@ -120,6 +123,8 @@ def judge(
     seed: int = 0,
     suffix: str = "",
     note: str = "",
+    across: Sequence[pd.DataFrame] | None = None,
+    treated: pd.DataFrame | None = None,
     position: Sequence[Score] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return items and summary rows of one level: of `first` alone, or of both folds together.
@@ -132,16 +137,19 @@ def judge(
         The level's name, and what is put after each metric's name.
     note
         Put on the rows that negative controls enter.
+    across
+        One frame or two for the scores that compare controls across plates (`of_nuisance`); default: as given.
+    treated
+        The frame for the scores that read treated wells alone (`of_treated`); default: `first`.
     position
         The scores of position alone (`of_position`), which are the same at all levels; default: of `first`.
     """
     frames = [frame for frame in (first, second) if frame is not None]
-    given, tables = {"options": options, "seed": seed}, [wells.in_order(_matrix(frame), frame) for frame in frames]
-    merged = _merged([of_controls(*table, **given) for table in tables])
-    # Folds of a level that is not fitted anew differ in their controls alone: treated wells are judged once.
-    different = tables[:1] if len(frames) == 2 and _same_treated(*frames) else tables
-    merged += _merged([of_treated(*table, **given) for table in different])
-    merged += of_position(tables[0][1], **given) if position is None else position
+    given, treated = {"options": options, "seed": seed}, first if treated is None else treated
+    merged = _merged([of_controls(*_in_order(frame), **given) for frame in frames])
+    merged += _merged([of_nuisance(*_in_order(frame), **given) for frame in across or frames])
+    merged += of_treated(*_in_order(treated), **given)
+    merged += of_position(_in_order(treated)[1], **given) if position is None else position
     share, threshold = tuple(options["replicates_share"]), float(options["threshold"])
     merged.insert(1, retrieved(merged[0], first, replicates_share=share, threshold=threshold))
     by_name = {score.metric: score for score in merged}
@@ -181,8 +189,8 @@ def evaluate(
     aggregated, normalised
         One table a plate, of the plates that are kept.
     aligned
-        The published aligned profiles. They are judged where their plate did not fit; the others are aligned anew by
-        fits that did not see them (`wellspring.evaluate.crossfit`).
+        The published aligned profiles. What reads treated wells alone reads these; what reads controls of plates that
+        fit reads profiles aligned by fits that did not see them (`wellspring.evaluate.crossfit`).
     options, fit
         Config sections `evaluate` and `fit`.
     """
@@ -196,15 +204,24 @@ def evaluate(
     published, held = split_role(join([aligned])) if len(aligned) else (aligned, aligned)
     dealt = deal(kept, options=fit, folds=int(options["folds"]), replicates_share=share)
     halved = dealt.halved | crowded_plates(apart, replicates_share=share)
+    published = published[published[wells.PLATE].isin(set(kept[wells.PLATE]))].reset_index(drop=True)
+    every = dealt.by_halves()
     # Position is the same at all levels, and so are the scores of it.
     drawn["position"] = [of_position(frame, **drawn) for frame in (kept, apart)]
     parts = []
     for level, table in tables.items():
-        both = (judged(frame, halved=halved, seed=seed) for frame in split_role(table))
-        parts += _both(*both, level=level, note=HALVES if dealt.halved else "", **drawn)
-    frames = crossfitted(kept, dealt, options=fit, published=published, seed=seed) if len(kept) else (kept,)
-    held = judged(held, halved=halved, seed=seed, aligned=True)
-    parts += _both(frames, held, level="aligned", note=dealt.note, **drawn)
+        both = split_role(table)
+        frames = (judged(frame, halved=halved, seed=seed) for frame in both)
+        across = (judged(both[0], halved=every.halved, seed=seed, recentre=False), both[1:])
+        note = HALVES if dealt.halved else ""
+        parts += _both(*frames, across=across, treated=both, level=level, note=note, **drawn)
+    frames = across = (kept,)
+    if len(kept):
+        given = {"options": fit, "published": published, "seed": seed}
+        frames, across = crossfitted(kept, dealt, **given), crossfitted(kept, every, recentre=False, **given)
+    frames = (frames, judged(held, halved=halved, seed=seed, aligned=True))
+    across, treated = (across, (held,)), (published, held)
+    parts += _both(*frames, across=across, treated=treated, level="aligned", note=dealt.note, **drawn)
     items, summary = zip(*parts, strict=True)
     return pd.concat(items, ignore_index=True), pd.concat(summary, ignore_index=True)
 
@@ -215,14 +232,17 @@ def _both(
     *,
     level: str,
     note: str,
+    across: Sequence[Sequence[pd.DataFrame]],
+    treated: Sequence[pd.DataFrame],
     position: Sequence[Sequence[Score]],
     **drawn: object,
 ) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
     """Return items and summary of the wells that are judged together, and of held-out plates, whose names end so."""
-    parts = [judge(*kept, level=level, note=note, position=position[0], **drawn)] if len(kept[0]) else []
-    if len(held[0]):
-        note = HALVES if len(held) > 1 else ""
-        parts.append(judge(*held, level=level, note=note, position=position[1], suffix=".heldout", **drawn))
+    notes, parts = (note, HALVES if len(held) > 1 else ""), []
+    for place, (frames, suffix) in enumerate(((kept, ""), (held, ".heldout"))):
+        if len(frames[0]):
+            given = {"across": across[place], "treated": treated[place], "position": position[place]}
+            parts.append(judge(*frames, level=level, note=notes[place], suffix=suffix, **given, **drawn))
     return parts
 
 
@@ -231,16 +251,10 @@ def _merged(parts: list[list[Score]]) -> list[Score]:
     return parts[0] if len(parts) == 1 else [merge(*pair) for pair in zip(*parts, strict=True)]
 
 
-def _same_treated(first: pd.DataFrame, second: pd.DataFrame) -> bool:
-    """Return whether two frames are the same but for their negative controls."""
-    rest = (frame[~wells.kind(frame, "negcon")].reset_index(drop=True) for frame in (first, second))
-    return next(rest).equals(next(rest))
-
-
 def _dose(frames: list[pd.DataFrame], *, options: Mapping, seed: int) -> list[tuple[Score, tuple[float, float]]]:
     """Return the dose scores; of two folds the mean of values and of interval ends."""
     drawn = {"minimum": int(options["dose_levels"]), "bootstrap": int(options["bootstrap"]), "seed": seed}
-    found = [dose(*wells.in_order(_matrix(frame), frame), **drawn) for frame in frames]
+    found = [dose(*_in_order(frame), **drawn) for frame in frames]
     if len(found) == 1:
         return found[0]
     return [
@@ -249,8 +263,10 @@ def _dose(frames: list[pd.DataFrame], *, options: Mapping, seed: int) -> list[tu
     ]
 
 
-def _matrix(frame: pd.DataFrame) -> np.ndarray:
-    return frame[[name for name in frame.columns if not name.startswith("Metadata_")]].to_numpy(dtype=np.float64)
+def _in_order(frame: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return the features (n, d) and the table, by plate and well."""
+    names = [name for name in frame.columns if not name.startswith("Metadata_")]
+    return wells.in_order(frame[names].to_numpy(dtype=np.float64), frame)
 
 
 def _items(score: Score, level: str) -> pd.DataFrame:

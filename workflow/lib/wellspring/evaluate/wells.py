@@ -99,9 +99,9 @@ def drawn_whole(groups: np.ndarray, *, at_most: int, seed: int) -> np.ndarray:
     return np.flatnonzero(taken[code])
 
 
-def sampling(taken: int, total: int) -> str:
+def sampling(taken: int, total: int, what: str = "wells") -> str:
     """Return the note of a score that was read for a part of the wells, empty where it was read for all."""
-    return f"read for {taken} of {total} wells, drawn at random" if taken < total else ""
+    return f"read for {taken} of {total} {what}, drawn at random" if taken < total else ""
 
 
 def in_order(features: np.ndarray, metadata: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
