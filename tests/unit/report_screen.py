@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from wellspring import tables
+from wellspring.align import fit_alignment
 from wellspring.tables import Verdict
 
+SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config"
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
 HOSTILE = "</script><img src=x onerror=owned(1)><script>owned(2)</script>\"' &amp;"
 MADE = {
@@ -62,7 +65,9 @@ def fabricate(
         strength = 1.5 / (1 + 4 * number)
         for key, path in _encoder(folder, encoder, kept, rng, strength=strength, further=metrics).items():
             inputs.setdefault(key, []).append(str(path))
-        inputs.setdefault("tables", []).extend(_normalised(folder, encoder, layouts, verdicts, rng, strength))
+        normalised = _normalised(folder, encoder, layouts, verdicts, rng, strength)
+        inputs.setdefault("tables", []).extend(normalised)
+        inputs.setdefault("fits", []).append(_fit(folder / "fit" / f"{encoder}.npz", normalised[:2]))
     inputs["illumination"] = [str(_illumination(folder / "illumination" / "scope.npz", channels))]
     sheet = [
         {"plate": name, "batch": f"batch{number % 2 + 1}", "role": "fit", "optics": "scope", "cell_line": HOSTILE}
@@ -104,6 +109,16 @@ def _normalised(
 def _write(frame: pd.DataFrame, path: Path, table: str, rule: str, verdict: Verdict | None = None) -> Path:
     tables.write(frame, path, table=table, provenance=MADE | {"rule": rule}, verdict=verdict)
     return path
+
+
+def _fit(path: Path, normalised: list[str]) -> str:
+    """Fit an alignment of one step, which finds too few controls."""
+    frame = pd.concat([tables.read(one) for one in normalised], ignore_index=True)
+    spec = yaml.safe_load((SCHEMAS / "fit.yaml").read_text())
+    options = {name: part.get("default") for name, part in spec["properties"].items()}
+    options |= {"steps": ["sphere"], "min_controls": 100_000}
+    fit_alignment(frame, options=options).save(path)
+    return str(path)
 
 
 def _layout(plate: str, number: int, rows: int, columns: int, treatments: int) -> pd.DataFrame:
@@ -426,6 +441,7 @@ def _scores(
             ("nuisance.batch", 0.9 - 0.2 * step, 0.5, "one over the number of classes", "lower is better"),
             ("dose.z_prime", -0.4, None, "", ""),
             ("something_new", 3.2, None, HOSTILE, HOSTILE),
+            ("mixing.kbet.batch", 0.2 + 0.1 * step, 0.9, "full mixing", ""),
             *((f"nuisance.kind {number}", 0.5, 0.5, "one over the number of classes", "") for number in range(further)),
         ):
             low, high = (None, None) if value is None else (value - 0.08, value + 0.08)

@@ -25,7 +25,10 @@ OPTIONAL = (
     "per_item",
     "summary",
     "features",
+    "fits",
+    "tables",
 )
+IMAGES = ("index", "audit", "survey", "views", "intensity", "illumination", "cells", "crops", "crop_tables")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +135,30 @@ def test_missing_optional_inputs(screen_files: tuple[dict, dict], options: dict,
     text = page.build(gather.gather(left, **names), options=options).page
     assert not Elements(text).open
     assert "62 % of the images are bad" in text
+
+
+def test_profiles_without_images_say_so(screen_files: tuple[dict, dict], options: dict):
+    """Profiles of other tools have no images: each part that would show them says why it does not."""
+    inputs, names = screen_files
+    left = {key: paths for key, paths in inputs.items() if key not in IMAGES}
+    text = page.build(gather.gather(left, **names), options=options).page
+    assert not Elements(text).open
+    for part in ("samples", "illumination", "quality"):
+        section = text[text.index(f'<section id="{part}">') :].split("</section>")[0]
+        assert "No images were read in this run: its profiles come from tables." in section, part
+        assert "<img" not in section
+    assert "There are no pictures of the wells" in text
+    assert "compound 3" in text
+
+
+def test_parts_without_data_say_why(screen_files: tuple[dict, dict], options: dict):
+    inputs, names = screen_files
+    left = {key: paths for key, paths in inputs.items() if key not in ("per_item", "summary", "aligned", "history")}
+    text = page.build(gather.gather(left, **{**names, "benchmarks": None}), options=options).page
+    for words in ("Nothing was evaluated", "No aligned profiles were made.", "No run times were found"):
+        assert words in text
+    headings = re.findall(r'<section id="(\w+)"[^>]*>\s*<h2>', text)
+    assert set(re.findall(r'<a href="#(\w+)">', text.split("</nav>")[0])) - {"main"} <= set(headings)
 
 
 def test_no_plate_is_left(tmp_path: Path, options: dict):

@@ -14,7 +14,10 @@ const Page = (() => {
     return `rgb(${anchors[low].map((from, i) => Math.round(from + (anchors[low + 1][i] - from) * (place - low))).join(" ")})`;
   };
   const category = (number) => theme(`--c${number % 8}`);
-  const short = (value) => (value === null || value === undefined ? "–" : String(value).replaceAll("-", "−"));
+  const short = (value) => {
+    if (value === null || value === undefined) return "–";
+    return (value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value)).replaceAll("-", "−");
+  };
 
   // what is drawn anew when the size or the colours change; `printing` is true while all of it is wanted on paper
   const painters = [];

@@ -62,6 +62,7 @@
     head.replaceChildren(...["Treatment", "Mechanism", ...columns.map((column) => column.title)].map((name, i) => {
       const cell = make("th"), button = make("button", name, { type: "button" });
       cell.scope = "col";
+      if (i < 2) cell.className = "words";
       if (i === by) cell.ariaSort = down ? "descending" : "ascending";
       button.addEventListener("click", () => { down = by === i ? !down : i > 1; by = i; pages.first(); turn(); one(`th:nth-child(${i + 1}) button`, head).focus(); });
       cell.append(button);

@@ -21,6 +21,7 @@ rule report:
         history=collect("<results>/train/{encoder}/history.parquet", encoder=learned),
         features=collect("<results>/fit/{encoder}.features.parquet", encoder=encoders),
         tables=collect("<results>/profile/{encoder}/{plate}.normalised.parquet", encoder=encoders, plate=plates.index),
+        fits=collect("<results>/fit/{encoder}.npz", encoder=encoders),
         aligned=collect("<results>/align/{encoder}.parquet", encoder=encoders),
         consensus=collect("<results>/align/{encoder}.consensus.parquet", encoder=encoders),
         per_item=collect("<results>/evaluate/{encoder}.items.parquet", encoder=encoders),

@@ -76,7 +76,9 @@ def _activity(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
             continue
         name = describe(metric)[0]
         drawn = mine.sort_values("q", kind="stable")
-        drawn = pd.concat([drawn.head(POINTS // 2), drawn.iloc[POINTS // 2 :: -(-len(drawn) // (POINTS // 2))]])
+        if len(drawn) > POINTS:  # half of them the smallest q, half spread over the others
+            half = POINTS // 2
+            drawn = pd.concat([drawn.head(half), drawn.iloc[half :: -(-(len(drawn) - half) // half)]])
         names = [str(item) for item in drawn["Metadata_Item"]]
         base = chance(screen, metric, level, encoder)
         svg = charts.volcano(
@@ -89,7 +91,7 @@ def _activity(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
         note = f"{int((mine['q'] < alpha).sum())} of {judged} with q < {number(alpha)}" + (
             f"; {lost} undefined" if lost else ""
         )
-        note += f"; {len(drawn)} drawn, the smallest q first" if len(drawn) < len(mine) else ""
+        note += f"; {len(drawn)} drawn: the smallest q and some of the others" if len(drawn) < len(mine) else ""
         rows = _rows(mine.sort_values(["q", "value"], ascending=[True, False]), ("value", "p", "q", "n"))
         found.append(Figure("activity", level, name, encoder, note, svg, ("Item", "Score", "p", "q", "n"), rows))
     return found

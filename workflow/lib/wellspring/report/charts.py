@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wellspring.report.palette import category, contrast, data_address, to_hex, viridis
-from wellspring.report.svg import INK, LINE, MUTED, SHAPES, Panel, document, extent, line, mark, number, text
+from wellspring.report.svg import INK, LINE, MUTED, PAPER, SHAPES, Panel, document, extent, line, mark, number, text
 
 LARGE = 20  # columns above which a matrix is a picture: its numbers would not be read
 CROWDED = 60  # wells of a compound above which a dose panel shows medians and quartiles instead of every well
@@ -46,21 +46,25 @@ def volcano(
     top = max(float(np.nanmax(strength, initial=0)), -np.log10(alpha)) * 1.08
     panel = Panel(48, 14, 300, 190, extent(values, include=include), (-0.06 * top, top))
     panel.axes(x_label=x_label, y_label="−log₁₀ q")
-    limit = panel.y(-np.log10(alpha))
+    limit, size = panel.y(-np.log10(alpha)), 3.5 if len(values) < 300 else 2.2
     panel.body.append(
         line(panel.left, limit, panel.left + panel.width, limit, stroke=INK, extra='stroke-dasharray="4 3"')
     )
-    panel.body.append(text(panel.left + panel.width, limit - 4, f"q = {number(alpha)}", anchor="end", fill=MUTED))
-    if np.isfinite(chance):
-        at = panel.x(chance)
+    at = panel.x(chance) if np.isfinite(chance) else None
+    if at is not None:
         panel.body.append(line(at, panel.top, at, panel.top + panel.height, stroke=INK, extra='stroke-dasharray="2 2"'))
-        panel.body.append(text(at + 4, panel.top + 9, "chance", fill=MUTED))
     for name, value, height, one in zip(names, values, strength, q, strict=True):
         if np.isfinite(value) and np.isfinite(height):
             active = one < alpha
             tip = f"{name}\n{x_label} {number(value)}, q {number(one)}"
-            fill = category(0) if active else category(6)
-            panel.body.append(mark(panel.x(value), panel.y(height), fill=fill, hollow=not active, tip=tip))
+            fill, spot = category(0) if active else category(6), (panel.x(value), panel.y(height))
+            panel.body.append(mark(*spot, fill=fill, size=size, hollow=not active, tip=tip))
+    # names last and on a halo of paper, so that no point hides them
+    halo = f'stroke="{PAPER}" stroke-width="3" paint-order="stroke"'
+    right = panel.left + panel.width
+    panel.body.append(text(right, limit - 4, f"q = {number(alpha)}", anchor="end", fill=MUTED, extra=halo))
+    if at is not None:
+        panel.body.append(text(at + 4, panel.top + 9, "chance", fill=MUTED, extra=halo))
     return document("".join(panel.body), width=360, height=242, title=title)
 
 
@@ -152,7 +156,7 @@ def matrix(
     if max(len(rows), len(columns)) > LARGE:
         return _large(rows, columns, values, title=title, row_label=row_label, column_label=column_label, top=top)
     left = 16 + min(6.2 * max((len(name) for name in (*rows, f"{row_label} ↓")), default=0), 160)
-    head = 26 + 4.2 * min(max((len(name) for name in columns), default=0), 24)
+    head = 34 + 4.2 * min(max((len(name) for name in columns), default=0), 24)
     size_x, size_y = max(30, min(64, 480 / max(len(columns), 1))), 28
     body = [text(left, 12, f"{column_label} →", fill=MUTED), text(4, head - 6, f"{row_label} ↓", fill=MUTED)]
     for j, name in enumerate(columns):

@@ -12,6 +12,7 @@ from wellspring.report.svg import number
 WEAK_FIELDS = 16  # a flat field of fewer fields is a guess: the fewest that the illumination stage is made for
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
 WEAK_RESIDUAL = 1.05  # the correction made the light more uneven by more than its own noise
+FALLBACK = " needed"  # in the note of a step that had less than it asks for
 SHOWN = 6  # lines under a statement
 
 
@@ -118,6 +119,16 @@ def light(fields: Sequence[dict]) -> list[Statement]:
         text = f"The correction made {count(len(worse), 'channel')} more uneven on held-out fields."
         found.append(Statement(text, "illumination", tuple(lines[:SHOWN])))
     return found
+
+
+def fits(screen: Screen) -> list[Statement]:
+    """Return the steps of alignments that had too few controls or wells and did something else instead."""
+    lines = [f"{name}: {note}" for name, notes in screen.fit_notes.items() for note in notes if FALLBACK in note]
+    if not lines:
+        return []
+    more = (f"and {len(lines) - SHOWN:,} more",) if len(lines) > SHOWN else ()
+    text = f"Alignment fell back in {count(len(lines), 'place')}: too few wells or controls."
+    return [Statement(text, "alignment", (*lines[:SHOWN], *more))]
 
 
 def training(screen: Screen) -> list[Statement]:

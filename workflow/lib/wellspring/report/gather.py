@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from wellspring import tables
+from wellspring.align import Alignment
 from wellspring.report import runtime, verdict
 from wellspring.report.files import as_list, assign
 from wellspring.tables import Verdict
@@ -51,6 +52,7 @@ class Screen:
     aligned: dict[str, pd.DataFrame]
     normalised: dict[str, tuple[Path, ...]]  # encoder -> tables of single plates, before alignment
     features: dict[str, pd.DataFrame]
+    fit_notes: dict[str, tuple[str, ...]]  # encoder -> what its alignment says of itself
     items: pd.DataFrame  # with Encoder
     summary: pd.DataFrame  # with Encoder
     sources: pd.DataFrame  # one row a table: Stage, Name, Rows, Digest and its provenance
@@ -84,8 +86,8 @@ def gather(
     ----------
     inputs
         Lists of paths by name: of `PLATE_TABLES` and `ENCODER_TABLES`, `views`, `crops` (npy), `illumination` (npz),
-        `cards` (json), and `tables` (normalised profiles of single plates, for their verdicts and for the map before
-        alignment). Any may be absent.
+        `cards` (json), `fits` (npz), and `tables` (normalised profiles of single plates, for their verdicts and for the
+        map before alignment). Any may be absent.
     plates, encoders, channels
         Names, in the order in which they are shown. Lists of paths are parallel to them, or matched by name.
     sheet
@@ -122,6 +124,7 @@ def gather(
             name: tuple(path for path in as_list(inputs.get("tables")) if path.parent.name == name) for name in encoders
         },
         features=coded["features"],
+        fit_notes={name: Alignment.load(path).notes for name, path in assign(inputs.get("fits"), encoders).items()},
         items=_join(frame.assign(Encoder=name) for name, frame in coded["per_item"].items()),
         summary=_join(frame.assign(Encoder=name) for name, frame in coded["summary"].items()),
         sources=_sources({**by_plate, **by_encoder}),

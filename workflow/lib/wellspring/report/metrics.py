@@ -27,7 +27,7 @@ class Cell:
     guard: str
     notes: tuple[str, ...]
     baselines: tuple[str, ...]
-    state: str  # above | position | at | none: the interval against the chance level and the position-only baseline
+    state: str  # above | position | at | below | none: the interval against chance and the position-only baseline
     direction: int  # 1: high is good, -1: low is good, 0: neither is known
     drawing: str
     number: float
@@ -58,13 +58,16 @@ def scale(summary: pd.DataFrame) -> tuple[float, float]:
     return float(min(finite.min(), 0) - margin), float(finite.max() + margin)
 
 
-def state(row: pd.Series, *, position: float = float("nan")) -> str:
+def state(row: pd.Series, *, position: float = float("nan"), full: bool = False) -> str:
     """Return how the interval lies to the chance level and to what the well's position alone gives.
 
     `above`: wholly over both; `position`: over chance only; `at`: not over chance; `none`: one of them is not known.
+    Where chance is the most that can be had (`full`), `below`: wholly under it; `at`: not.
     """
     if not np.isfinite([row["value"], row["low"], row["chance"]]).all():
         return "none"
+    if full:
+        return "below" if row["high"] < row["chance"] else "at"
     if row["low"] <= row["chance"]:
         return "at"
     return "position" if np.isfinite(position) and row["low"] <= position else "above"
@@ -86,7 +89,8 @@ def table(summary: pd.DataFrame, *, encoders: Sequence[str]) -> list[Row]:
         name, group, direction = naming.describe(metric)
         for level in ordered_levels(one["Metadata_Level"]):
             here = one[one["Metadata_Level"] == level]
-            cells = tuple(_cell(here[here["Encoder"] == code], code, scale(one), direction) for code in encoders)
+            axis, full = scale(one), group == naming.MIXING
+            cells = tuple(_cell(here[here["Encoder"] == code], code, axis, direction, full) for code in encoders)
             rows.append(Row(metric, name, group, level, naming.main(metric), cells))
     return rows
 
@@ -99,7 +103,7 @@ def csv(summary: pd.DataFrame) -> str:
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
-def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction: int) -> Cell | None:
+def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction: int, full: bool) -> Cell | None:
     main = rows[rows["Ending"] == ""]
     if main.empty:
         return None
@@ -118,7 +122,7 @@ def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction
         baselines=tuple(
             _baseline(beside[ending], words) for ending, words in naming.BASELINES.items() if ending in beside
         ),
-        state=state(row, position=position if direction > 0 else float("nan")),
+        state=state(row, position=position if direction > 0 else float("nan"), full=full),
         direction=direction,
         drawing=charts.interval(row["value"], row["low"], row["high"], row["chance"], scale=axis),
         number=float(row["value"]),

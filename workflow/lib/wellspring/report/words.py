@@ -46,7 +46,7 @@ def look_at(
     screen: Screen, rows: Sequence[Row], fields: Sequence[dict], *, level: str, changes: Sequence[Change] = ()
 ) -> list[Statement]:
     """Return what a person should look at: nuisance, weak scores, harm of alignment, lost wells, light, collapse."""
-    found = _aligned(changes, good=False)
+    found = checks.fits(screen) + _aligned(changes, good=False) + _mixing(rows, level)
     for name, lines in _scores(rows, level, direction=-1, state="above"):
         found.append(Statement(f"{name} is above chance.", "metrics", lines))
     for name, lines in _scores(rows, level, direction=1, state="at"):
@@ -134,6 +134,21 @@ def _further(rows: Sequence[Row], level: str, *, direction: int, state: str, wor
     kind = "biology" if direction > 0 else "nuisance"
     text = f"{count(len(names), 'further score')} of {kind} {'is' if len(names) == 1 else 'are'} {words}."
     return [Statement(text, "metrics", (listed(names, limit=3),))] if names else []
+
+
+def _mixing(rows: Sequence[Row], level: str) -> list[Statement]:
+    """Return the scores of mixing that lie below full mixing, a line a metric and encoder."""
+    cells = [(row.name, cell) for row in rows if row.level == level for cell in row.cells if cell]
+    lines = [
+        f"{cell.encoder}, {name}: {cell.value} ({cell.interval}; {cell.chance})"
+        for name, cell in cells
+        if cell.state == "below"
+    ]
+    if not lines:
+        return []
+    more = (f"and {len(lines) - checks.SHOWN} more",) if len(lines) > checks.SHOWN else ()
+    text = f"{count(len(lines), 'score')} of mixing below full mixing: batches or plates can be told apart."
+    return [Statement(text, "metrics", (*lines[: checks.SHOWN], *more))]
 
 
 def _confounded(cell: Cell, direction: int) -> bool:
