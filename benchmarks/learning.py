@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
 from wellspring import tables  # noqa: E402
+from wellspring.align import apply_alignment, fit_alignment  # noqa: E402
 from wellspring.evaluate import wells  # noqa: E402
 from wellspring.evaluate.crossfit import crossfitted, deal  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
@@ -79,18 +80,23 @@ def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.Dat
         Resolved.
     """
     seed, label = config["seed"], config["evaluate"]["label"]
-    dealt = deal(profiles, options=config["fit"], folds=config["evaluate"]["folds"])
+    fit = config["fit"]
+    dealt = deal(profiles, options=fit, folds=config["evaluate"]["folds"])
+    every, treated = dealt.by_halves(), profiles
     if level == "aligned":
-        frames = crossfitted(profiles, dealt, options=config["fit"], seed=seed)
+        treated = apply_alignment(profiles, fit_alignment(profiles, options=fit))
+        given = {"options": fit, "seed": seed, "published": treated}
+        frames, across = crossfitted(profiles, dealt, **given), crossfitted(profiles, every, recentre=False, **given)
     else:
         frames = judged(profiles, halved=dealt.halved, seed=seed)
+        across = judged(profiles, halved=every.halved, seed=seed, recentre=False)
     options = config["evaluate"] | {"permutations": 0, "bootstrap": 0}
-    items, summary = judge(*frames, level=level, options=options, seed=seed)
+    items, summary = judge(*frames, across=across, treated=treated, level=level, options=options, seed=seed)
     activity = items[(items["Metadata_Metric"] == "activity") & items["Metadata_Item"].ne("")]
     compound = activity["Metadata_Item"].str.rsplit("@", n=1).str[0]
     called = (activity["q"] < config["evaluate"]["threshold"]).where(activity["q"].notna()).astype(float)
     consistency = items[items["Metadata_Metric"] == "consistency"]
-    units = pd.concat([_transferred(frame, label) for frame in frames]).groupby("cluster")["value"].mean()
+    units = _transferred(treated, label).groupby("cluster")["value"].mean()
     found = {
         "activity": pd.Series(activity["value"].to_numpy(), compound),
         "retrieved": pd.Series(called.to_numpy(), compound),

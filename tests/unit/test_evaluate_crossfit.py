@@ -12,7 +12,8 @@ from wellspring.align import apply_alignment, fit_alignment
 from wellspring.evaluate import wells
 from wellspring.evaluate.crossfit import SAME_PLATE, crossfitted, crowded_plates, deal, for_fold
 from wellspring.evaluate.levels import defined_controls, halves, join, judged, recentred
-from wellspring.evaluate.retrieval import activity
+from wellspring.evaluate.nuisance import nuisance
+from wellspring.evaluate.retrieval import activity, consistency
 from wellspring.evaluate.run import evaluate
 from wellspring.evaluate.score import merge
 from wellspring.normalise import normalise
@@ -175,6 +176,11 @@ def test_held_out_plates_are_judged_as_they_were_published():
     alone = published[published["Metadata_Role"] == "heldout"]
     expected = activity(*wells.in_order(alone[tables.features(alone)].to_numpy(float), alone), null_size=1000)
     assert found["value"] == pytest.approx(expected.value) and "cross-fitted" not in found["Metadata_Note"]
+    alone = published[published["Metadata_Role"] == "fit"].reset_index(drop=True)
+    rows = summary.set_index(["Metadata_Metric", "Metadata_Level"])
+    expected = consistency(alone[tables.features(alone)].to_numpy(float), alone)[0]
+    assert rows.loc[("consistency", "aligned"), "value"] == pytest.approx(expected.value)
+    assert set(rows.loc["nuisance.plate", "n"]) == {36}
 
 
 def test_features_are_those_of_the_published_profiles_and_nothing_is_selected_again():
@@ -200,6 +206,19 @@ def test_a_group_is_sphered_in_a_fold_where_it_was_in_the_published_fit(controls
 
     crossfitted(frame, deal(frame, options=options, folds=8), options=options, seed=0, published=frame, apply=apply)
     assert len(said) == 4 and all(word in note for note in said)
+
+
+def test_controls_of_different_plates_are_compared_in_one_transform():
+    alike = {"batch_shift": 0, "plate_shift": 0, "plate_scale": 0, "edge_shift": 0}
+    frame = screen(seed=3, batches=1, plates=4, controls=16, features=128, **alike)
+    dealt = deal(frame, options=FIT, folds=8)
+    read = []
+    for each in (dealt, dealt.by_halves()):
+        frames = crossfitted(frame, each, options=FIT, seed=0, recentre=False)
+        scores = [nuisance(*wells.in_order(part[tables.features(part)].to_numpy(float), part))[1] for part in frames]
+        read.append(np.mean([score.value for score in scores]))
+    # By chance .25; each plate by its own transform is why by_halves is there.
+    assert read[0] > 0.7 and read[1] < 0.4
 
 
 def test_replicates_on_one_plate_make_it_crowded():

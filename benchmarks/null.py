@@ -1,0 +1,300 @@
+"""Null honesty: how much looks active where nothing is, and how much is found of what is.
+
+Claims. (bare) On exchangeable random features every score lies at its stated chance level, and every p is uniform, as
+far as it is not discrete. (chain) Through normalising, selecting, aligning and judging, P(p <= a) of inactive
+treatments is no more than a = .01, .05, .1, at every level, for 8 to 64 controls a plate, 64 to 768 features and every
+regularisation of the sphering. (power) Aligning each plate by the controls of the others (`crossfit`, as the stage
+evaluate does) finds no fewer weak effects than aligning each half of the controls by the other half (`halves`).
+Refuted by an interval whose lower end is above a; by a score whose interval misses its chance level in more than the
+1 of 20 that chance allows; by an interval of the difference in power that lies below 0.
+
+Beside them stand two artefacts: `not cross-fitted`, an alignment judged on the controls that it was fitted on, and
+`centred on all`, a screen of one plate with several replicates judged on the controls that it was centred on.
+
+Bare: p that items bear is tested by Kolmogorov and Smirnov on one item a repeat, since items of a repeat share wells;
+p of label permutations on their ranks among the permuted values with ties broken at random, which makes exact p
+uniform. Chain and power: screens of well profiles (`wellspring.simulate.features`) of four plates with every treatment
+once on each (`plates`), or of one plate with every treatment four times (`one plate`), with shifts and scales of plates
+and edges, normalised and aligned by the defaults of the config but for the sphering that is named. Screens are the
+units of all intervals (95 %, Student's t), for treatments of a screen share their controls; where nothing at all
+passed, the upper end is that of Clopper and Pearson.
+
+    python benchmarks/null.py [--quick] [--seed 0] [--parts bare chain power]
+
+In the JSON line `bare.<metric>.value` is [mean, low, high, chance], `bare.<metric>.p` [KS statistic, its p, repeats],
+`chain.<design>.<controls>.<features>.<level>.<a>` and `power.<design>.<level>.<...>` are [value, low, high].
+"""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy.stats import beta, kstest
+from scipy.stats import t as student
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
+
+from wellspring import tables  # noqa: E402
+from wellspring.align import apply_alignment, fit_alignment  # noqa: E402
+from wellspring.evaluate import wells  # noqa: E402
+from wellspring.evaluate.crossfit import Deal, crossfitted, deal, grouped_by  # noqa: E402
+from wellspring.evaluate.levels import join, judged  # noqa: E402
+from wellspring.evaluate.retrieval import activity, consistency, retrieved  # noqa: E402
+from wellspring.evaluate.run import scores  # noqa: E402
+from wellspring.evaluate.score import Score, filled, merge  # noqa: E402
+from wellspring.normalise import normalise  # noqa: E402
+from wellspring.simulate.features import feature_screen  # noqa: E402
+
+ALPHAS = (0.01, 0.05, 0.1)
+BARE = {"batches": 2, "cell_lines": 2, "plates": 1, "controls": 24, "active": 24, "inactive": 0, "mechanisms": 8}
+DESIGNS = {
+    "plates": {"batches": 2, "cell_lines": 1, "plates": 2, "replicates": 1},
+    "one plate": {"batches": 1, "cell_lines": 1, "plates": 1, "replicates": 4},
+}
+FITS = {
+    "shrinkage": {},
+    "shrinkage, selected": {"max_correlation": 0.3},
+    "rank": {"sphering": "rank"},
+    "ridge .03": {"sphering": "ridge"},
+    "ridge .000001": {"sphering": "ridge", "ridge": 1e-6},
+    "standardize": {"sphering": "standardize"},
+    "none": {"sphering": "none"},
+}
+SHOWN = ("shrinkage", "ridge .000001")
+POWER = {
+    "demo": {"batches": 2, "cell_lines": 2, "plates": 1, "controls": 12, "active": 8, "inactive": 24, "mechanisms": 4},
+    "screen": {"batches": 2, "plates": 2, "controls": 16, "active": 20, "inactive": 100, "mechanisms": 5},
+    "library": {"batches": 4, "plates": 4, "controls": 16, "active": 20, "inactive": 100, "mechanisms": 5},
+}
+EFFECT = {"demo": 0.6, "screen": 0.6, "library": 0.3}
+
+
+def defaults(section: str) -> dict:
+    """Return the defaults of a config section."""
+    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config" / f"{section}.yaml").read_text())
+    return {name: entry["default"] for name, entry in schema["properties"].items()}
+
+
+def interval(values: Sequence[float]) -> list[float]:
+    """Return mean and Student's 95 % interval of independent values."""
+    values = np.asarray(values, dtype=float)
+    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    return [float(values.mean()), float(values.mean() - half), float(values.mean() + half)]
+
+
+def share_interval(shares: Sequence[float], n: int) -> list[float]:
+    """Return mean and interval of shares of `n` things in all; where all are 0 or 1 by Clopper and Pearson."""
+    mean, low, high = interval(shares)
+    if np.ptp(shares) == 0 and mean in (0.0, 1.0):
+        low, high = (0.0, beta.ppf(0.975, 1, n)) if mean == 0 else (beta.ppf(0.025, n, 1), 1.0)
+    return [mean, float(max(low, 0.0)), float(min(high, 1.0))]
+
+
+def permutation_p(score: Score, permuted: Score, rng: np.random.Generator) -> float:
+    """Return the rank of a score among its permuted values, ties broken at random: uniform where p is exact."""
+    values = permuted.units["value"].to_numpy(dtype=float)
+    above, tied = (values > score.value + 1e-12).sum(), (np.abs(values - score.value) <= 1e-12).sum()
+    return float((above + rng.random() * (1 + tied)) / (1 + len(values)))
+
+
+def bare(repeats: int, *, seed: int) -> dict[str, list[float]]:
+    """Return, by metric, its mean and interval beside its chance level, and the test of its p."""
+    options = defaults("evaluate") | {"permutations": 99, "null_size": 5000}
+    values, chances, ps = {}, {}, {}
+    for repeat in range(repeats):
+        rng = np.random.default_rng([seed, repeat])
+        frame, _ = feature_screen(seed=seed + repeat, features=1, effect=0.0, **BARE)
+        found = scores(rng.standard_normal((len(frame), 32)), frame, options=options, seed=repeat)
+        found = {score.metric: score for score in found if not score.metric.endswith(".position_only")}
+        for name, score in found.items():
+            if name.endswith(".permuted"):
+                main = found[name.removesuffix(".permuted")]
+                ps.setdefault(main.metric, []).append(permutation_p(main, score, rng))
+                continue
+            if np.isfinite(score.value):
+                values.setdefault(name, []).append(score.value)
+                chances.setdefault(name, []).append(score.chance)
+            tested = filled(score.items)["p"].dropna().to_numpy()
+            if len(tested):
+                ps.setdefault(f"{name} items", []).append(rng.choice(tested))
+    figures, missed, levels = {}, 0, 0
+    print(f"bare: {repeats} repeats\n{'score':34}{'value':>9}{'95 %':>20}{'chance':>9}")
+    for name, each in values.items():
+        (mean, low, high), chance = interval(each), float(np.mean(chances[name]))
+        # Chance may differ a little from repeat to repeat: what is tested is the mean of the differences.
+        _, below, above = interval(np.subtract(each, chances[name])) if np.isfinite(chance) else (0.0, 0.0, 0.0)
+        off = below > 0 or above < 0
+        levels, missed = levels + bool(np.isfinite(chance)), missed + off
+        print(f"{name:34}{mean:9.4f}{f'[{low:.4f}, {high:.4f}]':>20}{chance:9.4f}{'  off' if off else ''}")
+        figures[f"bare.{name}.value"] = [mean, low, high, chance]
+    print(f"{missed} of {levels} scores off their chance level, {levels / 20:.1f} expected by chance")
+    print(f"\n{'p of':34}{'KS':>9}{'p of KS':>9}" + "".join(f"{f'p<={a}':>9}" for a in ALPHAS))
+    for name, each in ps.items():
+        test = kstest(each, "uniform")
+        print(
+            f"{name:34}{test.statistic:9.4f}{test.pvalue:9.3f}"
+            + "".join(f"{np.mean(np.array(each) <= a):9.3f}" for a in ALPHAS)
+        )
+        figures[f"bare.{name}.p"] = [float(test.statistic), float(test.pvalue), len(each)]
+    return figures | {"bare.off": missed, "bare.scores": levels, "bare.repeats": repeats}
+
+
+def normalised(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the joined plates, aggregated and normalised by the defaults of the config."""
+    plates = [part.reset_index(drop=True) for _, part in frame.groupby("Metadata_Plate")]
+    return join(plates), join([normalise(plate, options=defaults("profile"))[0] for plate in plates])
+
+
+def matrix(frame: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return features and metadata in the order of plates and wells."""
+    return wells.in_order(frame[tables.features(frame)].to_numpy(dtype=np.float64), frame)
+
+
+def active(frames: Sequence[pd.DataFrame], *, null_size: int) -> pd.DataFrame:
+    """Return the items of activity of one frame, or of both together, with q."""
+    parts = [activity(*matrix(frame), null_size=null_size) for frame in frames]
+    score = parts[0] if len(parts) == 1 else merge(*parts)
+    retrieved(score, frames[0])
+    return score.items
+
+
+def below(items: pd.DataFrame) -> list[float]:
+    """Return the share of p at or below each of `ALPHAS`; an item without a p does not pass."""
+    return [float((items["p"] <= a).mean()) for a in ALPHAS]
+
+
+def chain_screen(seed: int, design: Mapping, fits: Mapping[str, Mapping], *, null_size: int) -> dict[str, list[float]]:
+    """Return, by level, the shares of p at or below each of `ALPHAS` on one screen without any effect."""
+    frame, _ = feature_screen(seed=seed, active=0, inactive=40, **design)
+    (raw, profiles), fit = normalised(frame), defaults("fit")
+    halved = deal(profiles, options=fit, folds=defaults("evaluate")["folds"]).halved
+    levels = {
+        name: judged(table, halved=halved, seed=seed) for name, table in (("aggregated", raw), ("normalised", profiles))
+    }
+    if halved:
+        levels["centred on all"] = (profiles,)
+    for name, changed in fits.items():
+        options = fit | changed
+        dealt = deal(profiles, options=options, folds=defaults("evaluate")["folds"])
+        published = apply_alignment(profiles, fit_alignment(profiles, options=options))
+        levels[f"aligned, {name}"] = crossfitted(profiles, dealt, options=options, seed=seed, published=published)
+        if name in SHOWN:
+            levels[f"not cross-fitted, {name}"] = (published,)
+    return {name: below(active(frames, null_size=null_size)) for name, frames in levels.items()}
+
+
+def chain(*, screens: int, controls: Sequence[int], sizes: Sequence[int], fits: Sequence[str], seed: int) -> dict:
+    """Return P(p <= a) by design, controls, features and level, over screens without any effect."""
+    figures, above, tests = {}, 0, 0
+    chosen = {name: FITS[name] for name in fits}
+    print(f"\nchain: {screens} screens of 40 inactive treatments each")
+    print(
+        f"{'design':11}{'controls':>9}{'features':>9}  {'level':32}"
+        + "".join(f"{f'p<={a}':>9}{'95 %':>17}" for a in ALPHAS)
+    )
+    for design, given in DESIGNS.items():
+        for number in controls:
+            for size in sizes:
+                options, parts = given | {"controls": number, "features": size}, {}
+                for screen in range(screens):
+                    drawn = seed + 1000 * number + 100_000 * size + screen
+                    for level, shares in chain_screen(drawn, options, chosen, null_size=2000).items():
+                        parts.setdefault(level, []).append(shares)
+                for level, shares in parts.items():
+                    row = [share_interval(column, 40 * screens) for column in np.transpose(shares)]
+                    honest = not level.startswith(("not", "centred"))
+                    off = sum(low > a for a, (_, low, _) in zip(ALPHAS, row, strict=True))
+                    above, tests = above + honest * off, tests + honest * len(ALPHAS)
+                    cells = "".join(f"{mean:9.4f}{f'[{low:.3f}, {high:.3f}]':>17}" for mean, low, high in row)
+                    print(f"{design:11}{number:9}{size:9}  {level:32}{cells}{'  above' if off else ''}", flush=True)
+                    for a, each in zip(ALPHAS, row, strict=True):
+                        figures[f"chain.{design}.{number}.{size}.{level}.{a}"] = each
+    print(f"{above} of {tests} shares have their interval above a, {tests * 0.025:.1f} expected where p are uniform")
+    return figures | {"chain.above": above, "chain.shares": tests, "chain.screens": screens}
+
+
+def power_screen(seed: int, name: str, *, null_size: int) -> dict[str, dict[str, float]]:
+    """Return, by level, what one screen with weak effects gives: active and inactive called, consistency."""
+    frame, truth = feature_screen(seed=seed, features=128, effect=EFFECT[name], **POWER[name])
+    _, profiles = normalised(frame)
+    levels = {"normalised": (profiles,)}
+    for kind in SHOWN:
+        options = defaults("fit") | FITS[kind]
+        published = apply_alignment(profiles, fit_alignment(profiles, options=options))
+        given = {"options": options, "seed": seed, "published": published}
+        every = Deal((), frozenset(profiles["Metadata_Plate"]), grouped_by(options), "compared")
+        dealt = deal(profiles, options=options, folds=defaults("evaluate")["folds"])
+        levels |= {f"crossfit, {kind}": crossfitted(profiles, dealt, **given)}
+        levels |= {f"halves, {kind}": crossfitted(profiles, every, **given), f"not cross-fitted, {kind}": (published,)}
+    known, found = set(truth.loc[truth["active"], "compound"]), {}
+    for level, frames in levels.items():
+        items = active(frames, null_size=null_size)
+        mine = items["Metadata_Item"].str.rsplit("@", n=1).str[0].isin(known)
+        found[level] = {
+            "active": float((items.loc[mine, "q"] < 0.05).mean()),
+            "inactive": float((items.loc[~mine, "q"] < 0.05).mean()),
+            "consistency": float(np.mean([consistency(*matrix(each))[0].value for each in frames])),
+        }
+    return found
+
+
+def power(screens: Mapping[str, int], *, seed: int) -> dict:
+    """Return, by design and level, the shares called at q < .05, consistency, and paired differences."""
+    figures = {}
+    print(
+        f"\npower\n{'design':10}{'level':52}"
+        + "".join(f"{name:>10}{'95 %':>17}" for name in ("active", "inactive", "consist."))
+    )
+    for name, count in screens.items():
+        found = [power_screen(seed + number, name, null_size=10_000) for number in range(count)]
+        things = {"active": POWER[name]["active"], "inactive": POWER[name]["inactive"]}
+        rows = {}
+        for level in found[0]:
+            column = {key: [each[level][key] for each in found] for key in found[0][level]}
+            rows[level] = {key: share_interval(each, count * things.get(key, 1)) for key, each in column.items()}
+        for kind in SHOWN:
+            for other in (f"halves, {kind}", f"not cross-fitted, {kind}", "normalised"):
+                pairs = {key: [each[f"crossfit, {kind}"][key] - each[other][key] for each in found] for key in column}
+                rows[f"crossfit, {kind}, minus {other.split(',')[0]}"] = {
+                    key: interval(each) for key, each in pairs.items()
+                }
+        for level, row in rows.items():
+            cells = "".join(f"{mean:10.3f}{f'[{low:.3f}, {high:.3f}]':>17}" for mean, low, high in row.values())
+            print(f"{name:10}{level:52}{cells}", flush=True)
+            figures |= {f"power.{name}.{level}.{key}": each for key, each in row.items()}
+        figures[f"power.{name}.screens"] = count
+    return figures
+
+
+def main() -> None:
+    """Measure, print the tables and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and screens, the corners of the grid")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", nargs="+", default=["bare", "chain", "power"], choices=["bare", "chain", "power"])
+    given = parser.parse_args()
+    logging.disable(logging.WARNING)
+    start, figures = time.perf_counter(), {}
+    if "bare" in given.parts:
+        figures |= bare(20 if given.quick else 200, seed=given.seed)
+    if "chain" in given.parts:
+        grid = {"controls": (8, 64), "sizes": (64, 768), "fits": SHOWN, "screens": 5}
+        full = {"controls": (8, 16, 32, 64), "sizes": (64, 256, 768), "fits": tuple(FITS), "screens": 20}
+        figures |= chain(**(grid if given.quick else full), seed=given.seed)
+    if "power" in given.parts:
+        screens = dict.fromkeys(POWER, 4) if given.quick else {"demo": 40, "screen": 20, "library": 10}
+        figures |= power(screens, seed=given.seed)
+    seconds = round(time.perf_counter() - start, 1)
+    print(json.dumps({"benchmark": "null", "quick": given.quick, "seconds": seconds} | figures))
+
+
+if __name__ == "__main__":
+    main()
