@@ -5,6 +5,9 @@ output   results/report/index.html     self-contained
          results/report/verdict.tsv    one row a plate; made only when every plate is kept
 """
 
+page_files = [f"report/{name}.html.j2" for name in ("page", "macros", "biology", "screen")]
+page_files += [f"report/{name}" for name in ("page.css", "page.js", "tables.js", "plates.js", "map.js")]
+
 
 rule report:
     input:
@@ -69,11 +72,7 @@ rule report:
         options=lookup("report", within=config),
         seed=lookup("seed", within=config),
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
-        code=code(
-            "report",
-            *(f"report/{name}.html.j2" for name in ("page", "macros", "biology", "screen")),
-            *(f"report/{name}" for name in ("page.css", "page.js", "tables.js", "plates.js", "map.js")),
-        ),
+        code=code("report", *page_files),
     script:
         "../scripts/report.py"
 
