@@ -28,6 +28,7 @@ from wellspring.report import (
     words,
 )
 from wellspring.report.gather import Screen, ordered_levels
+from wellspring.report.meanings import meanings
 from wellspring.report.svg import number, standalone
 
 PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
@@ -81,6 +82,7 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         "levels": levels,
         "level": level,
         "groups": [(group, found) for group in naming.GROUPS if (found := [row for row in rows if row.group == group])],
+        "meanings": meanings(row.metric for row in rows),
         "alignment": alignment.drawings(rows, encoders=screen.encoders),
         "changes": changes,
         "figures": biology.figures(screen, alpha=options["significance"]),
