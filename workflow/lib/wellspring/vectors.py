@@ -5,6 +5,7 @@ hand-made features each is 4 GB, which neither the writer nor whoever aggregates
 """
 
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from wellspring import tables
 
 VALUES = 2**21  # numbers in a row group: 8 MB of float32, for which the writer takes some 90 MB
+AHEAD = 2  # row groups that are read ahead, each by a thread: to decode them takes longer than to reduce them
 
 
 def write_parts(
@@ -83,17 +85,17 @@ def open_embedding(path: str | Path) -> tuple[pd.DataFrame, "Vectors"]:
 class Vectors:
     """The vectors (rows, d) of a table `embed`: `vectors[rows]` reads those of the rows, in that order.
 
-    One row group is held, and one more is read ahead. Whoever goes through the rows in the file's order reads each
+    One row group is held, and two more are read ahead. Whoever goes through the rows in the file's order reads each
     group once, and gets rows that follow each other in one group without a copy: they are not to be written to.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._file = pq.ParquetFile(path)
+        self._path, self._file = path, pq.ParquetFile(path)
         sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
         self._held: tuple[int, np.ndarray] | None = None
         self._ahead: dict[int, Future] = {}
-        self._reader = ThreadPoolExecutor(1)
+        self._readers, self._own = ThreadPoolExecutor(AHEAD), threading.local()
         kind = self._file.schema_arrow.field("embedding").type
         self.shape = (int(self._starts[-1]), kind.list_size)
         self.dtype = np.dtype(kind.value_type.to_pandas_dtype())
@@ -118,17 +120,18 @@ class Vectors:
         return self._group(group)[max(start, first) - first : min(stop, last) - first]
 
     def _group(self, number: int) -> np.ndarray:
-        """Return the vectors of a row group, while the next one is being read."""
+        """Return the vectors of a row group; while groups follow each other, the next ones are being read."""
         if self._held is None or self._held[0] != number:
-            ahead = self._ahead.pop(number, None)
-            self._held = number, ahead.result() if ahead else self._read(number)
-            self._ahead.clear()
-            if number + 1 < self._file.num_row_groups:
-                self._ahead[number + 1] = self._reader.submit(self._read, number + 1)
+            on = self._held is None or number == self._held[0] + 1
+            wanted = range(number, min(number + (AHEAD if on else 0) + 1, self._file.num_row_groups))
+            self._ahead = {one: self._ahead.get(one) or self._readers.submit(self._read, one) for one in wanted}
+            self._held = number, self._ahead.pop(number).result()
         return self._held[1]
 
     def _read(self, number: int) -> np.ndarray:
-        column = self._file.read_row_group(number, columns=["embedding"]).column("embedding")
+        if not hasattr(self._own, "file"):  # a file may be read by one thread at a time
+            self._own.file = pq.ParquetFile(self._path)
+        column = self._own.file.read_row_group(number, columns=["embedding"]).column("embedding")
         values = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
         return values.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1])
 
