@@ -1,7 +1,7 @@
 """How well batch, plate and position are read from the negative controls: what a profile should not hold.
 
 In flow well profiles, out flow scores named `nuisance.*`: balanced accuracy of nearest-neighbour reading (cosine, leave
-one out) among negative controls, with one over the number of classes as chance. Batch and plate are read among the
+one out) among negative controls. Batch and plate are read among the
 controls of the same cell line; row, column and edge are read across plates (references on other plates only).
 """
 
@@ -90,7 +90,7 @@ def _score(name: str, near: Nearest, truth: np.ndarray, names: np.ndarray, refer
             "stratum": truth[readable],
             "cluster": names[readable],
             "value": read[readable].astype(float),
-            "chance": 1 / classes[readable],
+            "chance": (references[np.arange(len(own)), own] / references.sum(axis=1))[readable],
         }
     )
     by = frame.groupby("stratum", sort=True)
@@ -102,7 +102,7 @@ def _score(name: str, near: Nearest, truth: np.ndarray, names: np.ndarray, refer
         items=items,
         units=frame[["stratum", "cluster", "value"]],
         chance=float(by["chance"].mean().mean()),
-        guard="one over the number of classes",
+        guard="frequency of the class among the references allowed",
         n=len(frame),
         n_undefined=lost + int((~readable).sum()),
         disjoint=True,
