@@ -194,6 +194,16 @@ def test_plate_absent_from_the_profiles_is_left_out(screen_files: tuple[dict, di
     assert more.verdicts["P9"].reasons == ("it is not among the aligned profiles",)
 
 
+def test_a_change_of_any_file_of_the_page_reruns_the_rule(request: pytest.FixtureRequest):
+    workflow = request.config.rootpath / "workflow"
+    listed = re.search(r"page_files = .*?\n\n", (workflow / "rules/report.smk").read_text(), re.S)[0]
+    parts = [*(workflow / "report").glob("*.j2"), *(workflow / "report").glob("*.js"), workflow / "report/page.css"]
+    assert len(parts) > 8
+    for file in parts:
+        assert f'"{file.name.removesuffix(".html.j2")}"' in listed, file.name
+    assert set(page.PROGRAMS) == {file.name for file in parts if file.suffix == ".js"}
+
+
 def test_json_block_can_not_end_its_element():
     assert "<" not in block(["</script><!--", HOSTILE, "a & b"]) and "&" not in block("a & b")
 

@@ -32,9 +32,10 @@
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.font = "9px system-ui, sans-serif"; pen.fillStyle = theme("--muted"); pen.textBaseline = "middle";
     pen.textAlign = "right";
-    for (let row = 0; row < rows; row += Math.max(1, rows / 8)) pen.fillText(letters(row), left - 4, top + step * (row + 0.5));
+    const every = (count, room) => Math.max(1, Math.ceil(count / 12), Math.ceil(room / step));
+    for (let row = 0; row < rows; row += every(rows, 10)) pen.fillText(letters(row), left - 4, top + step * (row + 0.5));
     pen.textAlign = "center";
-    for (let column = 0; column < columns; column += Math.max(1, columns / 12)) pen.fillText(column + 1, left + step * (column + 0.5), 6);
+    for (let column = 0; column < columns; column += every(columns, 14)) pen.fillText(column + 1, left + step * (column + 0.5), 6);
     const palette = data.types.map((type) => category(colours[type])), muted = theme("--muted"), ink = theme("--ink"), gap = step > 5 ? 0.6 : 0;
     numbers.forEach((value, place) => {
       if (value === null) return;

@@ -13,7 +13,7 @@ import pandas as pd
 
 from wellspring.report import charts, doses
 from wellspring.report.gather import Screen, ordered_levels, pick
-from wellspring.report.naming import baseline, describe, main
+from wellspring.report.naming import baseline, describe, main, natural
 from wellspring.report.svg import number
 
 ARROW = re.compile(r"\s*(?:->|→|>|\||\bto\b)\s*")
@@ -215,7 +215,7 @@ def treatments(screen: Screen) -> dict:
     if items.empty:
         return {}
     items = items[items["Metadata_Metric"].isin(LISTED)]
-    names = sorted(set(items["Metadata_Item"].astype(str)), key=doses.natural)
+    names = sorted(set(items["Metadata_Item"].astype(str)), key=natural)
     place = {name: number for number, name in enumerate(names)}
     scores: dict = {}
     for (level, metric, encoder), mine in items.groupby(["Metadata_Level", "Metadata_Metric", "Encoder"], sort=True):

@@ -1,6 +1,5 @@
 """Dose curves: aligned profiles in, one panel a compound out with all encoders in it."""
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 
 from wellspring import tables
 from wellspring.evaluate.dose import axis_scores
+from wellspring.report.naming import natural
 from wellspring.report.svg import number
 
 Points = list[tuple[float, float, str]]
@@ -42,12 +42,6 @@ def curves(
         for compound, wells in shown.groupby("Metadata_Compound", sort=True):
             found[str(compound)][encoder] = [_point(encoder, row) for row in wells.to_dict("records")]
     return found
-
-
-def natural(name: str) -> list[tuple[bool, int, str]]:
-    """Return a key that puts `compound 2` before `compound 10`."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 def _point(encoder: str, row: dict) -> tuple[float, float, str]:

@@ -4,6 +4,8 @@ One entry of `KNOWN` a metric. A name that begins with a known one is called by 
 metric that is not known is shown under its own name, without saying which way is good.
 """
 
+import re
+
 BIOLOGY, NUISANCE = "Biology: higher is better", "Nuisance: lower is better"
 # No effect is the chance level here, and the most that can be had: a value below it is a batch effect.
 MIXING = "Mixing of batches and plates: higher is better, chance is full mixing"
@@ -96,9 +98,15 @@ def main(metric: str) -> bool:
     return not known(metric) or stem in MAIN or (stem.startswith("transfer.") and stem.endswith(".k1"))
 
 
-def order(metric: str) -> tuple[bool, int, bool, int, str]:
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """Return a key that puts `compound 2` before `compound 10`."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
+def order(metric: str) -> tuple:
     """Return a metric's sort key: held-out plates last, then by group, main ones first, as they stand in `KNOWN`."""
     name, group, _ = describe(metric)
     start = known(metric)
     place = list(KNOWN).index(start) if start else len(KNOWN)
-    return metric.endswith(HELD_OUT), GROUPS.index(group), not main(metric), place, name
+    return metric.endswith(HELD_OUT), GROUPS.index(group), not main(metric), place, natural(name)

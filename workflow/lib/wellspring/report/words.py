@@ -184,4 +184,4 @@ def _untrained(rows: Sequence[Row], level: str) -> list[Statement]:
 
 
 def _concerns(names: Sequence[str]) -> str:
-    return f"Concerns: {listed(names)}."
+    return f"Concerns: {listed(names, limit=4)}."
