@@ -93,6 +93,17 @@ def test_vectors_of_a_file_are_read_well_by_well_and_bear_their_names(tmp_path, 
         aggregate(frame, matrix, wells("A01", "A02"), names=names[:1], **options)
 
 
+@pytest.mark.parametrize("operation", ["mean", "median"])
+def test_one_view_a_well_is_its_profile_and_stays_as_it_is_read(tmp_path, operation):
+    frame, matrix = views(np.random.default_rng(10), sizes=(1, 0, 1))
+    frame = frame.assign(Metadata_Center_Y=0.0, Metadata_Center_X=0.0)
+    vectors.write_parts([(frame, matrix)], tmp_path / "embed.parquet", table="embed", provenance={})
+    rows, opened = vectors.open_embedding(tmp_path / "embed.parquet")
+    for kind in ("well", "cell", "tile"):
+        found = aggregate(rows, opened, wells("A01", "A02"), prefix="e", kind=kind, operation=operation)
+        np.testing.assert_array_equal(found[[f"e_{number}" for number in range(4)]], matrix)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**16),

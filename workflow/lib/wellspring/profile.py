@@ -189,7 +189,7 @@ def _reduce(matrix: np.ndarray | Vectors, order: np.ndarray, starts: np.ndarray,
 def _median(block: np.ndarray) -> np.ndarray:
     """Return the median of each column of finite numbers (n, d), (d,) float64."""
     # Columns laid side by side, and 32 bits, are what numpy partitions with vector instructions.
-    columns = np.ascontiguousarray(block.T, dtype=np.float64 if block.dtype == np.float64 else np.float32)
+    columns = np.array(block.T, dtype=np.float64 if block.dtype == np.float64 else np.float32, order="C")
     half = len(block) // 2
     columns.partition(half, axis=1)
     upper = columns[:, half].astype(np.float64)
