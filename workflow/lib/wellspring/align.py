@@ -3,8 +3,8 @@
 In flow normalised profiles, out flows an `Alignment` that is kept as a file; any plate, also one that came later, goes
 through it without a new fit (but for `harmony`). By default features are selected and sphered on the negative controls.
 
-An alignment must not be judged on the controls that it was fitted on: `fit_alignment` takes the controls to use, so
-that an evaluation fits it on one half of them and judges it on the other.
+An alignment must not be judged on the controls that it was fitted on: `fit_alignment` takes the controls to use, and an
+evaluation fits it anew (`wellspring.evaluate.crossfit`).
 """
 
 import logging
