@@ -289,6 +289,8 @@ def _silhouette(
     if queries is not None and len(set(group)) > 1:
         taken = wells.drawn_whole(group, at_most=queries, seed=seed)
     cluster, scores = _well_names(metadata), []
+    # Chance is a mean over deals and sets: many sets need few deals each.
+    rounds = max(3, ROUNDS // max(1, len(set(group[taken]))))
     for target, column in TARGETS.items():
         metric, truth = f"mixing.silhouette.{target}.{scope}", wells.column(metadata, column).astype(str)
         rng, parts, chances = np.random.default_rng(seed), [], []
@@ -300,7 +302,7 @@ def _silhouette(
                 continue
             value = 1 - np.abs(silhouettes(rows[mine], truth[mine]))
             parts.append(pd.DataFrame({"row": mine, "value": value, "label": truth[mine], "stratum": name}))
-            dealt = [np.mean(1 - np.abs(silhouettes(rows[mine], rng.permutation(truth[mine])))) for _ in range(3)]
+            dealt = [np.mean(1 - np.abs(silhouettes(rows[mine], rng.permutation(truth[mine])))) for _ in range(rounds)]
             chances.append(np.mean(dealt))
         if not parts:
             reason = "no set of replicates in a cell line has two of them, one with two wells"
