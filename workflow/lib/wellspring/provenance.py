@@ -18,13 +18,14 @@ PACKAGES = {
     "survey": ("numpy", "tifffile", "scikit-image"),
     "illumination": ("numpy", "scipy", "scikit-image"),
     "images": ("numpy", "zarr", "tifffile"),
-    "cells": ("numpy", "scikit-image", "scipy", "zarr"),
+    "cells": ("numpy", "scikit-image", "scipy", "zarr", "cellpose", "torch"),
     "crops": ("numpy", "zarr"),
     "train": ("numpy", "torch", "timm"),
     "embed": ("numpy", "torch", "timm"),
     "measure": ("numpy", "cp-measure", "scikit-image", "mahotas", "centrosome"),
     "profile": ("numpy", "pandas", "pycytominer"),
     "fit": ("numpy", "pandas", "pycytominer"),
+    "export": ("numpy", "pandas", "anndata"),
     "evaluate": ("numpy", "pandas"),
 }
 
