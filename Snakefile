@@ -19,6 +19,7 @@ align          each plate through what was fitted; consensus joins them   result
 evaluate       does it hold biology, does it hold nuisance                results/evaluate
 report         one page a person opens; verdict fails on a bad plate      results/report
 export         on demand: AnnData, folders of the Cell Painting Gallery   results/export
+weights        on demand: Cellpose's weights, on a machine with a network results/weights
 
 Rerun a stage and what follows it with `snakemake -R embed`; run up to one with `snakemake --until embed`.
 """
@@ -57,6 +58,7 @@ include: "workflow/rules/align.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/weights.smk"
 
 
 rule all:

@@ -1,6 +1,6 @@
 """Cells: label images of nuclei and cells, and one row a cell.
 
-input    results/images/{plate}.zarr, results/images/{plate}.parquet
+input    results/images/{plate}.zarr, results/images/{plate}.parquet; weights, for networks
 output   results/cells/{plate}.zarr       an HCS plate of label images
          results/cells/{plate}.parquet    one row a cell: centre, box, areas, flags
 """
@@ -10,6 +10,7 @@ rule cells:
     input:
         zarr="<results>/images/{plate}.zarr/zarr.json",
         intensity="<results>/images/{plate}.parquet",
+        weights=cell_weights,
     output:
         zarr="<results>/cells/{plate}.zarr/zarr.json",
         table="<results>/cells/{plate}.parquet",
@@ -23,6 +24,7 @@ rule cells:
     resources:
         mem_mb=scaled(8000),
         runtime=scaled(240),
+        gpu=1 if networked else 0,
     params:
         options=lookup("cells", within=config),
         code=code("cells"),

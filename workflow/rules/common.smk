@@ -23,6 +23,7 @@ from wellspring.code import age
 from wellspring.code import code as digest_of_code
 from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
 from wellspring.simulate.screen import screen_of
+from wellspring.weights import named
 
 age(here / "scripts")
 
@@ -38,6 +39,7 @@ classical = [name for name in encoders if config["encoders"][name]["kind"] == "c
 foreign = [name for name in encoders if config["encoders"][name]["kind"] == "table"]
 learned = [name for name in encoders if name not in (*classical, *foreign)]
 segmented = imaged and config["cells"]["activate"]
+networked = segmented and config["cells"]["method"] == "cellpose"
 fitted = plates.index[plates["role"] == "fit"].tolist()
 simulated = [
     name
@@ -116,6 +118,12 @@ def if_view(kind, pattern, names=None):
     """Return an input function: as `of_plates` when the job's encoder looks at `kind` (tile or cell), nothing otherwise."""
     wanted = of_plates(pattern, names)
     return lambda wildcards: wanted(wildcards) if view(wildcards) == kind else []
+
+
+def cell_weights(wildcards):
+    """Return the files of weights that segment cells, which must be there; none without networks."""
+    weights = config["cells"]["cellpose"]["weights"]
+    return [ancient(str(path)) for path in named(weights, key="cells.cellpose.weights")] if networked else []
 
 
 def if_imaged(wanted):

@@ -1,12 +1,13 @@
 """A plate of pixels in, label images of its nuclei and cells and one row a cell out.
 
-Whatever makes the label images, the table is the same: nucleus and cell that bear one number are one cell; cells at the
-border or of unlikely size are flagged, never dropped. What is fitted on the plate before the first field (the nucleus
-diameter, the floors of the thresholds) comes from a spread of its fields, so that an empty field stays empty.
+Whatever makes the label images, thresholds or Cellpose, the table is the same: nucleus and cell that bear one number
+are one cell; cells at the border or of unlikely size are flagged, never dropped. What is fitted on the plate before the
+first field (the nucleus diameter, the floors of the thresholds) comes from a spread of its fields, so that an empty
+field stays empty.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,10 +29,14 @@ PLAIN = ("otsu_factor", "smoothing", "window", "edge", "split", "reach", "ring",
 
 @dataclass(frozen=True)
 class Setting:
-    """How one plate is segmented: its channels, the limits of the cytoplasm channels (c,), and the options in px."""
+    """How one plate is segmented: its channels, the limits of the cytoplasm channels (c,), and the options in px.
+
+    ``span`` is the high less the low limit of the nuclei's channel, counts.
+    """
 
     nuclei: str
     cytoplasm: tuple[str, ...]
+    span: float
     low: np.ndarray
     high: np.ndarray
     options: segment.Options
@@ -54,21 +59,22 @@ def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Mapping[str
     ValueError
         A channel that the plate does not have, an unknown method, or micrometres without a pixel size.
     """
-    if options["method"] != "threshold":
-        raise ValueError(f"cells.method: expected threshold, found {options['method']!r}")
+    if options["method"] not in ("threshold", "cellpose"):
+        raise ValueError(f"cells.method: expected threshold or cellpose, found {options['method']!r}")
     chosen = options["cytoplasm"] or []
     cytoplasm = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     for key, names in (("nuclei", (options["nuclei"],)), ("cytoplasm", cytoplasm)):
         for name in names:
             if name not in images.channels:
                 raise ValueError(f"{images.plate}: cells.{key}: no channel {name!r}; there are {images.channels}")
-    limits = intensity.set_index("Metadata_Channel").loc[list(cytoplasm), ["low", "high"]].to_numpy()
+    limits = intensity.set_index("Metadata_Channel").loc[[options["nuclei"], *cytoplasm], ["low", "high"]].to_numpy()
     plain = {name: options[name] for name in PLAIN}
     setting = Setting(
         nuclei=options["nuclei"],
         cytoplasm=cytoplasm,
-        low=limits[:, 0],
-        high=limits[:, 1],
+        span=float(limits[0, 1] - limits[0, 0]),
+        low=limits[1:, 0],
+        high=limits[1:, 1],
         options=segment.Options(diameter=1.0, **plain),
         small=options["small"],
         large=options["large"],
@@ -102,23 +108,64 @@ def segment_plate(
     Fields are worked on by `threads` threads; neither labels nor rows depend on their number.
     """
     setting = settle(images, intensity, options=options)
-    with LabelWriter(path, plate=images.plate, source=str(images.path.name), pixel_size=images.pixel_size) as writer:
+    with (
+        LabelWriter(path, plate=images.plate, source=str(images.path.name), pixel_size=images.pixel_size) as writer,
+        ThreadPoolExecutor(max(1, threads)) as pool,
+    ):
 
-        def work(field: tuple[str, str]) -> pd.DataFrame:
+        def finish(field: tuple[str, str], nuclei: np.ndarray, cells: np.ndarray) -> pd.DataFrame:
             well, site = field
-            nuclei, cells = segment.threshold(*setting.read(images, well, site), options=setting.options)
             writer.write(well, site, {"nuclei": nuclei, "cells": cells})
             rows = table(nuclei, cells, diameter=setting.options.diameter, small=setting.small, large=setting.large)
             return rows.assign(Metadata_Plate=images.plate, Metadata_Well=well, Metadata_Site=site)
 
-        with ThreadPoolExecutor(max(1, threads)) as pool:
+        def work(field: tuple[str, str]) -> pd.DataFrame:
+            return finish(field, *segment.threshold(*setting.read(images, *field), options=setting.options))
+
+        if options["method"] == "threshold":
             frames = list(pool.map(work, images.fields))
+        else:
+            labelled = _networks(images, setting, options=options, pool=pool)
+            frames = [frame for group in labelled for frame in pool.map(finish, *zip(*group, strict=True))]
     empty = np.zeros((1, 1), dtype=np.uint32)
     key = {"Metadata_Plate": images.plate, "Metadata_Well": "", "Metadata_Site": ""}
     nothing = table(empty, empty, diameter=1.0).assign(**key)  # no rows, but the columns, for a plate without fields
     frame = pd.concat(frames or [nothing], ignore_index=True)
     logger.info("%s: %d cells in %d fields", images.plate, len(frame), len(images.fields))
     return frame
+
+
+def _networks(
+    images: PlateImages, setting: Setting, *, options: Mapping[str, object], pool: ThreadPoolExecutor
+) -> Iterator[list[tuple[tuple[str, str], np.ndarray, np.ndarray]]]:
+    """Yield groups of (field, nuclei, cells) by Cellpose; the next group is read while the networks look at one."""
+    from wellspring.cellpose import Cellpose
+
+    step, unit = images.pixel_size, options["unit"]
+    diameters = {
+        kind: given and pixels(given, unit=unit, pixel_size=step, what=f"cells.cellpose.diameters.{kind}")
+        for kind, given in options["cellpose"]["diameters"].items()
+    }
+    segmenter = Cellpose(
+        options["cellpose"],
+        scale=diameters,
+        least=round(options["smallest"] * np.pi / 4 * setting.options.diameter**2),
+        spans=(setting.span, 1.0),
+        floor=options["floor"],
+        growth=setting.options,
+        cytoplasm=bool(setting.cytoplasm),
+    )
+
+    def read(fields: list[tuple[str, str]]) -> list:
+        return [pool.submit(setting.read, images, *field) for field in fields]
+
+    together = segmenter.together(images.shape[1:])
+    groups = [images.fields[start : start + together] for start in range(0, len(images.fields), together)]
+    ahead = read(groups[0]) if groups else []
+    for number, group in enumerate(groups):
+        fields = [future.result() for future in ahead]
+        ahead = read(groups[number + 1]) if number + 1 < len(groups) else []
+        yield [(field, *labels) for field, labels in zip(group, segmenter(fields), strict=True)]
 
 
 def table(

@@ -77,6 +77,7 @@ def resolve(config: dict, *, source: str = "config") -> dict:
         entry["view"]["kind"] = entry["view"]["kind"] or VIEWS.get(entry["kind"], "tile")
     _check_tables(complete, source)
     _check_encoders(complete, source)
+    _check_cellpose(complete["cells"], source)
     return complete
 
 
@@ -185,6 +186,16 @@ def _check_tables(config: dict, source: str) -> None:
                 raise ValueError(
                     f"{where}.features: expected regular expressions, found {pattern!r}: {error}"
                 ) from error
+
+
+def _check_cellpose(cells: dict, source: str) -> None:
+    """Refuse weights without their sha256 or by name; `snakemake weights` runs before there are any."""
+    for kind, named in cells["cellpose"]["weights"].items():
+        where = f"{source}: cells.cellpose.weights.{kind}"
+        if (named["path"] is None) != (named["sha256"] is None):
+            raise ValueError(f"{where}: expected path and sha256 both or neither, found {named}")
+        if named["path"] is not None and not Path(named["path"]).is_absolute():
+            raise ValueError(f"{where}.path: expected an absolute path, found {named['path']!r}")
 
 
 def _check_encoders(config: dict, source: str) -> None:
