@@ -7,9 +7,10 @@ from scipy.stats import chi2
 from test_evaluate_retrieval import screen
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.batches import clisi, mixing, replicate_connectivity
+from wellspring.evaluate.batches import mixing
 from wellspring.evaluate.mixing import connectivity, kbet, kernel, lisi, silhouettes
 from wellspring.evaluate.neighbours import nearest
+from wellspring.evaluate.purity import clisi, replicate_connectivity
 from wellspring.evaluate.score import interval
 
 

@@ -5,6 +5,7 @@ scib-metrics gives for the same neighbours; of silhouettes, what scikit-learn gi
 """
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import chi2
@@ -12,6 +13,10 @@ from scipy.stats import chi2
 from wellspring.evaluate.neighbours import blocks
 
 TRIES, TOLERANCE = 50, 1e-5  # of the search for the kernel's width, as in Korsunsky et al. 2019
+
+ROUNDS = 20  # deals of labels for the chance levels
+LEAST = 10  # neighbours without which a neighbourhood says nothing (scIB's smallest for kBET)
+SHARE = 4  # a neighbourhood holds at most one in so many of the wells (scIB's for kBET): else it is not local
 
 
 def kbet(neighbours: np.ndarray, labels: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -105,6 +110,27 @@ def connectivity(neighbours: np.ndarray, labels: np.ndarray) -> dict[int, float]
     for label in np.flatnonzero(total):
         result[int(label)] = float(largest[label] / total[label])
     return result
+
+
+def mixture(labels: np.ndarray, *, neighbours: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """Return LISI (n,) scaled so that one label is 0 and all `count` evenly are 1 (iLISI of scIB)."""
+    return (lisi(weights, neighbours, labels, count=count) - 1) / (count - 1)
+
+
+def chord(similarity: np.ndarray) -> np.ndarray:
+    """Return the length |x - y| between unit rows of these cosine similarities."""
+    return np.sqrt(np.maximum(2 - 2 * similarity, 0))
+
+
+def by_label(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of `value` by `label`, as items of a score."""
+    by = frame.groupby("label", sort=True)["value"]
+    return by.agg(value="mean", n="size").reset_index().rename(columns={"label": "Metadata_Item"})
+
+
+def few(found: int, what: str) -> str:
+    """Return the note of a score that lacks wells: `found` of `what`."""
+    return f"needs {LEAST * SHARE} {what}, found {found}"
 
 
 def _by_label(labels: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.batches import clisi, mixing, replicate_connectivity
+from wellspring.evaluate.batches import mixing
 from wellspring.evaluate.crossfit import HALVES, crossfitted, crowded_plates, deal
 from wellspring.evaluate.dose import dose
 from wellspring.evaluate.grit import grit
@@ -24,6 +24,7 @@ from wellspring.evaluate.hits import hits
 from wellspring.evaluate.levels import join, judged, split_role
 from wellspring.evaluate.nearest import drop, nsc_permuted, nscb
 from wellspring.evaluate.nuisance import nuisance
+from wellspring.evaluate.purity import clisi, replicate_connectivity
 from wellspring.evaluate.replicates import matching, replicating
 from wellspring.evaluate.retrieval import activity, consistency, retrieved
 from wellspring.evaluate.score import Score, filled, merge, row

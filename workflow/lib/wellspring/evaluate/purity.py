@@ -1,0 +1,131 @@
+"""How pure in mechanism and compound neighbourhoods are, after scIB (Luecken et al. 2022): what mixing must not cost.
+
+In flow well profiles, out flow the scores `clisi` and `connectivity`. Neighbours are the nearest by cosine, at the
+chord's length |x - y| of unit rows: of all cell lines with the own compound barred for `clisi`, of the same line for
+`connectivity`. Chance is the same score of the same neighbourhoods after labels are dealt anew.
+"""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from wellspring.evaluate import wells
+from wellspring.evaluate.mixing import LEAST, ROUNDS, SHARE, by_label, chord, connectivity, few, kernel, mixture
+from wellspring.evaluate.nearest import dealt_labels
+from wellspring.evaluate.neighbours import nearest
+from wellspring.evaluate.score import Score, absent
+
+
+def clisi(
+    features: np.ndarray,
+    metadata: pd.DataFrame,
+    *,
+    label: str = wells.MOA,
+    neighbours: int = 90,
+    queries: int | None = None,
+    seed: int = 0,
+) -> Score:
+    """Return scaled cLISI, (labels - median LISI) / (labels - 1), of the mechanisms of wells of other compounds."""
+    mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
+    named = wells.kind(metadata, "trt") & np.array(
+        [m is not None and c is not None for m, c in zip(mechanism, compound, strict=True)], dtype=bool
+    )
+    keep = np.flatnonzero(named & wells.defined(features, metadata))
+    lost = int(named.sum()) - len(keep)
+    compound, mechanism = compound[keep].astype(str), mechanism[keep].astype(str)
+    count, k = len(set(mechanism)), min(neighbours, len(keep) // SHARE)
+    if count < 2:
+        return absent("clisi", f"needs two mechanisms, found {count} among the treatments", n_undefined=lost)
+    if k < LEAST:
+        return absent("clisi", few(len(keep), "treated wells with a mechanism"), n_undefined=lost + len(keep))
+    taken = np.arange(len(keep)) if queries is None else wells.drawn(compound, at_most=queries, seed=seed)
+    owner, code = wells.codes(compound), wells.codes(mechanism)
+    near = nearest(
+        wells.units(features[keep]),
+        queries=taken,
+        references=np.arange(len(keep)),
+        k=k,
+        barred=lambda query: owner[query, None] == owner[None, :],
+    )
+    whole = near.valid.all(axis=1)
+    if not whole.any():
+        return absent("clisi", "no well has enough wells of other compounds", n_undefined=lost + len(keep))
+    weights, index = kernel(chord(near.similarity[whole]), k // 3), near.index[whole]
+    # scIB scales cLISI the other way round: one label is 1, all evenly are 0.
+    read = partial(mixture, neighbours=index, weights=weights, count=count)
+    value = 1 - read(code)
+    deals = dealt_labels(compound, mechanism, ROUNDS, np.random.default_rng(seed))
+    chance = [np.median(1 - read(dealt)) for dealt in deals]
+    frame = pd.DataFrame({"cluster": compound[taken][whole], "value": value, "label": mechanism[taken][whole]})
+    return Score(
+        "clisi",
+        items=by_label(frame),
+        units=frame[["cluster", "value"]].assign(stratum="clisi"),
+        chance=float(np.mean(chance)),
+        guard="mechanisms dealt anew to compounds",
+        n=len(frame),
+        n_undefined=lost + int((~whole).sum()),
+        median=True,
+        note=wells.sampling(len(taken), len(keep)),
+    )
+
+
+def replicate_connectivity(
+    features: np.ndarray,
+    metadata: pd.DataFrame,
+    *,
+    neighbours: int = 15,
+    queries: int | None = None,
+    seed: int = 0,
+) -> Score:
+    """Return graph connectivity: how far wells of one compound hang together in the graph of nearest neighbours.
+
+    The mean, over compounds in a cell line with two wells at least, of the share in its largest part; items are these.
+    With `queries`, whole compounds are drawn up to so many wells. Score `connectivity`.
+    """
+    compound = wells.column(metadata, "Metadata_Compound")
+    named = wells.kind(metadata, "trt") & np.array([name is not None for name in compound], dtype=bool)
+    keep = np.flatnonzero(named & wells.defined(features, metadata))
+    lost, line = int(named.sum()) - len(keep), wells.column(metadata, wells.LINE)[keep].astype(str)
+    owner = np.array([f"{a}|{b}" for a, b in zip(compound[keep], line, strict=True)], dtype=object)
+    place, rows, parts = pd.factorize(line)[0], wells.units(features[keep]), []
+    taken = np.arange(len(keep)) if queries is None else wells.drawn_whole(owner, at_most=queries, seed=seed)
+    for number in range(int(place.max(initial=-1)) + 1):
+        here = np.flatnonzero(place == number)
+        k = min(neighbours, len(here) // SHARE)
+        mine = taken[place[taken] == number]
+        if k < 1 or not len(mine) or len(set(owner[mine])) < 2:
+            continue
+        near = nearest(
+            rows, queries=mine, references=here, k=k, barred=lambda query, all_=here: query[:, None] == all_[None, :]
+        )
+        # An edge to a well that was not drawn leads out of the compound, and is no edge of its graph.
+        index = np.searchsorted(mine, near.index).clip(max=len(mine) - 1)
+        parts.append((mine, np.where(mine[index] == near.index, index, -1)))
+    if not parts:
+        note = f"needs {SHARE} treated wells and two compounds in a cell line, found {len(keep)} wells"
+        return absent("connectivity", note, n_undefined=lost + len(keep))
+    rng, values, chances, sizes = np.random.default_rng(seed), {}, [], {}
+    for mine, index in parts:
+        names, code, size = np.unique(owner[mine].astype(str), return_inverse=True, return_counts=True)
+        values |= {names[label]: value for label, value in connectivity(index, code).items() if size[label] > 1}
+        sizes |= dict(zip(names, size, strict=True))
+        for _ in range(ROUNDS):
+            dealt = connectivity(index, rng.permutation(code))
+            chances.append([value for label, value in dealt.items() if size[label] > 1])
+    items = pd.DataFrame({"Metadata_Item": list(values), "value": list(values.values())})
+    items["n"] = [int(sizes[name]) for name in values]
+    owners = dict(zip(owner, compound[keep], strict=True))
+    units = pd.DataFrame({"cluster": [str(owners[name]) for name in values], "value": list(values.values())})
+    flat, note = [value for part in chances for value in part], wells.sampling(len(taken), len(keep))
+    return Score(
+        "connectivity",
+        items=items,
+        units=units.assign(stratum="connectivity"),
+        chance=float(np.mean(flat)) if flat else float("nan"),
+        guard="compounds dealt anew to the wells of the same graph",
+        n=len(values),
+        n_undefined=lost + sum(1 for size in sizes.values() if size < 2),
+        note=note if values else "no compound has two wells",
+    )
