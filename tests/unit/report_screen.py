@@ -251,6 +251,7 @@ def _cells(
         Metadata_Site="1", Metadata_Cell=np.arange(len(rows)) + 1, Metadata_Center_Y=10.0, Metadata_Center_X=10.0
     )
     cells = rows.drop(columns="Metadata_Batch").assign(Metadata_Matched=True, Metadata_Border=False, Metadata_Flags="")
+    cells = cells.assign(Metadata_Nucleus_Brightness=100.0, Metadata_Nucleus_Sharpness=8.0)
     for name in ("Box_Y0", "Box_X0", "Box_Y1", "Box_X1", "Nucleus_Area", "Cell_Area"):
         cells[f"Metadata_{name}"] = 10
     out = {"cells": _write(cells, folder / "cells" / f"{plate}.parquet", "cells", "cells", verdict)}

@@ -270,7 +270,7 @@ def test_a_network_trained_here_finds_planted_nuclei(tiny, tmp_path):
     net = tiny(rdrop=0.0)
     found = train.train_seg(
         net, train_data=[image.astype(np.float32) for image in images], train_labels=list(labels), batch_size=8,
-        n_epochs=30, learning_rate=1e-3, weight_decay=0.01, nimg_per_epoch=32, min_train_masks=1,
+        n_epochs=25, learning_rate=1e-3, weight_decay=0.01, nimg_per_epoch=32, min_train_masks=1,
         save_path=tmp_path, model_name="trained",
     )  # fmt: skip
     with store.PlateWriter(tmp_path / "P1.zarr", plate="P1", channels=["DNA"]) as writer:

@@ -71,7 +71,7 @@ def test_table_agrees_with_scikit_image():
     generator = np.random.default_rng(0)
     _, truth = discs(GRID[:12], radius=13)
     nuclei = np.where(generator.random(truth.shape) < 0.9, truth, 0).astype(np.uint32)
-    frame = cells.table(nuclei, truth.astype(np.uint32), diameter=26)
+    frame = cells.table(nuclei, truth.astype(np.uint32), dna=nuclei, diameter=26)
     nucleus = regionprops_table(nuclei, properties=("label", "area", "centroid"))
     cell = regionprops_table(truth, properties=("area", "bbox"))
     for column, expected in {
@@ -96,7 +96,7 @@ def test_flags_name_what_is_out_of_range_and_drop_nothing():
         grown[max(top - 2, 0) : top + edge + 2, left - 2 : left + edge + 2] = number
     grown[40:44, 2:6] = 6  # a cell without a nucleus
     nuclei[90:100, 2:12] = 9  # a nucleus without a cell, at the border
-    frame = cells.table(nuclei, grown, diameter=11)
+    frame = cells.table(nuclei, grown, dna=nuclei, diameter=11)
     assert frame["Metadata_Cell"].tolist() == [1, 2, 3, 4, 6, 9]
     assert frame["Metadata_Flags"].tolist() == ["", "border", "small", "large", "unmatched", "border;unmatched"]
     assert frame["Metadata_Matched"].tolist() == [True] * 4 + [False] * 2
@@ -106,7 +106,7 @@ def test_flags_name_what_is_out_of_range_and_drop_nothing():
 
 def test_table_of_an_empty_field_has_its_columns():
     empty = np.zeros((20, 20), np.uint32)
-    frame = cells.table(empty, empty, diameter=10)
+    frame = cells.table(empty, empty, dna=empty, diameter=10)
     assert len(frame) == 0 and "Metadata_Flags" in frame
 
 

@@ -1,13 +1,13 @@
 """A plate of pixels in, label images of its nuclei and cells and one row a cell out.
 
 Whatever makes the label images, thresholds or Cellpose, the table is the same: nucleus and cell that bear one number
-are one cell; cells at the border or of unlikely size are flagged, never dropped. What is fitted on the plate before the
-first field (the nucleus diameter, the floors of the thresholds) comes from a spread of its fields, so that an empty
-field stays empty.
+are one cell; cells at the border, of unlikely size or brightness, or out of focus are flagged, never dropped. What is
+fitted on the plate before the first field (the nucleus diameter, the floors of the thresholds) comes from a spread of
+its fields, so that an empty field stays empty.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import ndimage
 
 from wellspring import segment
+from wellspring.flags import flag, measure
 from wellspring.intensity import scale
 from wellspring.store import LabelWriter, PlateImages
 from wellspring.views import pixels
@@ -112,15 +113,17 @@ def segment_plate(
         LabelWriter(path, plate=images.plate, source=str(images.path.name), pixel_size=images.pixel_size) as writer,
         ThreadPoolExecutor(max(1, threads)) as pool,
     ):
+        diameter, limits = setting.options.diameter, {"small": setting.small, "large": setting.large}
 
-        def finish(field: tuple[str, str], nuclei: np.ndarray, cells: np.ndarray) -> pd.DataFrame:
+        def finish(field: tuple[str, str], dna: np.ndarray, nuclei: np.ndarray, cells: np.ndarray) -> pd.DataFrame:
             well, site = field
             writer.write(well, site, {"nuclei": nuclei, "cells": cells})
-            rows = table(nuclei, cells, diameter=setting.options.diameter, small=setting.small, large=setting.large)
+            rows = table(nuclei, cells, dna=dna, diameter=diameter, **limits)
             return rows.assign(Metadata_Plate=images.plate, Metadata_Well=well, Metadata_Site=site)
 
         def work(field: tuple[str, str]) -> pd.DataFrame:
-            return finish(field, *segment.threshold(*setting.read(images, *field), options=setting.options))
+            dna, cytoplasm = setting.read(images, *field)
+            return finish(field, dna, *segment.threshold(dna, cytoplasm, options=setting.options))
 
         if options["method"] == "threshold":
             frames = list(pool.map(work, images.fields))
@@ -129,16 +132,19 @@ def segment_plate(
             frames = [frame for group in labelled for frame in pool.map(finish, *zip(*group, strict=True))]
     empty = np.zeros((1, 1), dtype=np.uint32)
     key = {"Metadata_Plate": images.plate, "Metadata_Well": "", "Metadata_Site": ""}
-    nothing = table(empty, empty, diameter=1.0).assign(**key)  # no rows, but the columns, for a plate without fields
+    # no rows, but the columns, for a plate without fields
+    nothing = table(empty, empty, dna=empty, diameter=1.0).assign(**key)
     frame = pd.concat(frames or [nothing], ignore_index=True)
-    logger.info("%s: %d cells in %d fields", images.plate, len(frame), len(images.fields))
+    frame = flag(frame, dim=options["dim"], bright=options["bright"], blurred=options["blurred"])
+    counts = frame["Metadata_Flags"].str.split(";").explode().value_counts().drop("", errors="ignore")
+    logger.info("%s: %d cells in %d fields; flags: %s", images.plate, len(frame), len(images.fields), counts.to_dict())
     return frame
 
 
 def _networks(
     images: PlateImages, setting: Setting, *, options: Mapping[str, object], pool: ThreadPoolExecutor
-) -> Iterator[list[tuple[tuple[str, str], np.ndarray, np.ndarray]]]:
-    """Yield groups of (field, nuclei, cells) by Cellpose; the next group is read while the networks look at one."""
+) -> Iterator[list[tuple[tuple[str, str], np.ndarray, np.ndarray, np.ndarray]]]:
+    """Yield groups of (field, DNA, nuclei, cells) by Cellpose; the next one is read while the networks look at one."""
     from wellspring.cellpose import Cellpose
 
     step, unit = images.pixel_size, options["unit"]
@@ -156,20 +162,27 @@ def _networks(
         cytoplasm=bool(setting.cytoplasm),
     )
 
-    def read(fields: list[tuple[str, str]]) -> list:
+    def start(fields: list[tuple[str, str]]) -> list:
         return [pool.submit(setting.read, images, *field) for field in fields]
 
     together = segmenter.together(images.shape[1:])
-    groups = [images.fields[start : start + together] for start in range(0, len(images.fields), together)]
-    ahead = read(groups[0]) if groups else []
+    groups = [images.fields[first : first + together] for first in range(0, len(images.fields), together)]
+    ahead = start(groups[0]) if groups else []
     for number, group in enumerate(groups):
         fields = [future.result() for future in ahead]
-        ahead = read(groups[number + 1]) if number + 1 < len(groups) else []
-        yield [(field, *labels) for field, labels in zip(group, segmenter(fields), strict=True)]
+        ahead = start(groups[number + 1]) if number + 1 < len(groups) else []
+        labels = segmenter(fields)
+        yield [(field, read[0], *found) for field, read, found in zip(group, fields, labels, strict=True)]
 
 
 def table(
-    nuclei: np.ndarray, cells: np.ndarray, *, diameter: float, small: float = 0.25, large: float = 4.0
+    nuclei: np.ndarray,
+    cells: np.ndarray,
+    *,
+    dna: np.ndarray,
+    diameter: float,
+    small: float = 0.25,
+    large: float = 4.0,
 ) -> pd.DataFrame:
     """Return one row a cell of a field's label images.
 
@@ -178,6 +191,8 @@ def table(
     nuclei, cells
         (H, W) unsigned labels, 0 the background; the same number is the same cell. A number in one image only is a
         row too, not matched.
+    dna
+        (H, W) counts, of which the nuclei's brightness and focus are measured.
     diameter, small, large
         Typical nucleus diameter (px); a nucleus below `small` or above `large` times its disc is flagged.
 
@@ -186,6 +201,7 @@ def table(
     pandas.DataFrame
         Columns of the table ``cells`` without plate, well and site; sorted by ``Metadata_Cell``. The centre is the
         nucleus' centroid, or the cell's where there is no nucleus; the box is that of cell and nucleus, half open.
+        Flags that need the plate's other cells are not yet among them (see `flag`).
     """
     if nuclei.shape != cells.shape:
         raise ValueError(f"label images: expected one shape, found {nuclei.shape} and {cells.shape}")
@@ -194,7 +210,7 @@ def table(
     numbers = np.flatnonzero((areas[0] + areas[1])[1:]) + 1
     nucleus, cell = (area[numbers] for area in areas)
     centre = np.where(nucleus[:, None] > 0, _centroids(nuclei, count)[numbers], _centroids(cells, count)[numbers])
-    boxes = _boxes(np.where(cells > 0, cells, nuclei), numbers)
+    boxes = _boxes([nuclei, cells], numbers)
     height, width = nuclei.shape
     disc = np.pi / 4 * diameter**2
     border = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2] == height) | (boxes[:, 3] == width)
@@ -205,6 +221,8 @@ def table(
         "unmatched": (nucleus == 0) | (cell == 0),
     }
     named = np.array(list(flags))
+    measured = measure(nuclei, dna, outside=(nuclei == 0) & (cells == 0), diameter=diameter)
+    brightness, sharpness = (np.pad(values, (0, count - len(values))) for values in measured)
     return pd.DataFrame(
         {
             "Metadata_Cell": numbers.astype(np.int32),
@@ -216,6 +234,8 @@ def table(
             "Metadata_Box_X1": boxes[:, 3],
             "Metadata_Nucleus_Area": nucleus.astype(np.int32),
             "Metadata_Cell_Area": cell.astype(np.int32),
+            "Metadata_Nucleus_Brightness": brightness[numbers],
+            "Metadata_Nucleus_Sharpness": sharpness[numbers],
             "Metadata_Matched": (nucleus > 0) & (cell > 0),
             "Metadata_Border": border,
             "Metadata_Flags": [";".join(named[row]) for row in np.stack(list(flags.values()), axis=1)],
@@ -231,8 +251,13 @@ def _centroids(labels: np.ndarray, count: int) -> np.ndarray:
     return np.stack([np.bincount(flat, axis, minlength=count) / total for axis in axes], axis=1)
 
 
-def _boxes(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return the half-open boxes (y0, x0, y1, x1) of the labels `numbers`, (n, 4) int32."""
-    found = ndimage.find_objects(labels.astype(np.int32))
-    boxes = [[box.start for box in found[n - 1]] + [box.stop for box in found[n - 1]] for n in numbers]
-    return np.array(boxes, dtype=np.int32).reshape(-1, 4)
+def _boxes(images: Sequence[np.ndarray], numbers: np.ndarray) -> np.ndarray:
+    """Return the half-open boxes (y0, x0, y1, x1) of the labels `numbers` in all `images` together, (n, 4) int32."""
+    boxes = np.tile(np.array([2**30, 2**30, 0, 0], dtype=np.int32), (int(numbers.max(initial=0)) + 1, 1))
+    for labels in images:
+        for number, found in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
+            if found is not None:
+                y, x = found
+                low, high = np.minimum(boxes[number, :2], (y.start, x.start)), (y.stop, x.stop)
+                boxes[number] = *low, *np.maximum(boxes[number, 2:], high)
+    return boxes[numbers]

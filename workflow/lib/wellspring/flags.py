@@ -1,0 +1,67 @@
+"""Nuclei and their pixels in, how bright and how sharp each is out; and from a plate's, flags of the unlike ones.
+
+A flag is a reason to look, or to leave a cell out (`embed.leave_out`), never a drop. It compares a nucleus with those
+of its plate, since what is bright or sharp hangs on stain and optics.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+
+def measure(
+    nuclei: np.ndarray, dna: np.ndarray, *, outside: np.ndarray, diameter: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return brightness and sharpness of the nuclei 0 ... n of a field, (n + 1,) float32; 0 for one that is absent.
+
+    Parameters
+    ----------
+    nuclei, dna
+        (H, W) labels and counts.
+    outside
+        (H, W) bool, where no cell is; its median is the background (of the whole field where it is nowhere).
+    diameter
+        Typical nucleus diameter, px.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Brightness: the mean over the background, counts. Sharpness: the steepest slope of a nucleus, in brightnesses a
+        diameter, so that neither dim nor small nuclei count as blurred; an edge that is twice as wide has half of it.
+    """
+    count = int(nuclei.max(initial=0)) + 1
+    flat, image = nuclei.ravel(), dna.astype(np.float32)
+    area = np.bincount(flat, minlength=count)
+    background = np.median(image[outside] if outside.any() else image)
+    total = np.bincount(flat, image.ravel(), minlength=count)
+    brightness = np.where(area > 0, total / np.maximum(area, 1) - background, 0)
+    slope = ndimage.gaussian_gradient_magnitude(image, max(0.04 * diameter, 0.5))
+    steepest = np.zeros(count)
+    np.maximum.at(steepest, flat, slope.ravel())
+    sharpness = np.where(brightness > 0, steepest * diameter / np.maximum(brightness, 1e-6), 0)
+    brightness[0] = sharpness[0] = 0
+    return brightness.astype(np.float32), sharpness.astype(np.float32)
+
+
+def flag(frame: pd.DataFrame, *, dim: float = 0.2, bright: float = 5.0, blurred: float = 0.45) -> pd.DataFrame:
+    """Return a plate's rows with the flags dim, bright and blurred, which a nucleus has beside the plate's others.
+
+    Parameters
+    ----------
+    frame
+        Of `table`, all fields of a plate.
+    dim, bright, blurred
+        Multiples of the plate's medians of brightness and sharpness, over all cells with a nucleus.
+    """
+    nucleus = frame["Metadata_Nucleus_Area"] > 0
+    brightness, sharpness = (frame[f"Metadata_Nucleus_{name}"] for name in ("Brightness", "Sharpness"))
+    usual, usual_slope = brightness[nucleus].median(), sharpness[nucleus].median()
+    further = {
+        "dim": nucleus & (brightness < dim * usual),
+        "bright": nucleus & (brightness > bright * usual),
+        "blurred": nucleus & (sharpness < blurred * usual_slope),
+    }
+    flags = frame["Metadata_Flags"].astype(str)
+    for name, rows in further.items():
+        flags = flags.mask(rows, (flags + f";{name}").str.removeprefix(";"))
+    return frame.assign(Metadata_Flags=flags)
