@@ -157,6 +157,21 @@ def test_transfer_of_planted_mechanisms_is_perfect_and_permuted_labels_are_not()
     assert scores["transfer.cell_line.mechanism.k1.permuted"].value < 0.6
 
 
+def test_votes_of_noise_are_at_their_chance_level():
+    gaps, shares = [], []
+    for seed in range(30):
+        x, meta = screen(seed=seed, treatments=16, effect=0)
+        one, five = (
+            next(score for score in transfer(x, meta, neighbours=(k,), seed=seed) if score.metric.endswith(f"k{k}"))
+            for k in (1, 5)
+        )
+        gaps.append(five.value - five.chance)
+        shares.append(five.chance - one.chance)
+    # A vote is lost more often than the label is rare, since the own compound does not vote.
+    assert abs(np.mean(gaps)) < 3 * np.std(gaps) / np.sqrt(30) + 0.005
+    assert np.mean(shares) < -0.005
+
+
 def test_a_part_of_the_wells_is_held_against_all_of_them():
     x, meta = screen(seed=8, plates=6, treatments=20, effect=0.3)
     whole, part = ([*consistency(x, meta, queries=q), *transfers(x, meta, queries=q)] for q in (120, 60))

@@ -18,6 +18,7 @@ from wellspring.evaluate.neighbours import blocks, largest, winners
 from wellspring.evaluate.score import Score, absent
 
 LABELS = {"mechanism": wells.MOA, "compound": "Metadata_Compound"}
+CHANCE_DRAWS = 4000  # votes at random behind a chance level, whose standard error is then under .01
 
 
 def transfer(features: np.ndarray, metadata: pd.DataFrame, **options: object) -> list[Score]:
@@ -70,10 +71,11 @@ def transfers(
     open_ = [task for task in tasks if not task.reason]
     for task in open_:
         task.start(union, compound, plate)
+    rng, rounds = np.random.default_rng(seed), -(-CHANCE_DRAWS // max(len(taken), 1))
     for block in blocks(len(taken), len(union)) if open_ else ():
         similarity = wells.cosine(rows[taken[block]], rows)
         for task in open_:
-            task.read(taken[block], similarity, max(neighbours), neighbours)
+            task.read(taken[block], similarity, neighbours, rng=rng, rounds=rounds)
     note, found = wells.sampling(len(taken), len(union)), []
     for task in tasks:
         found += task.scores(neighbours, permutations, seed, note)
@@ -122,9 +124,21 @@ class _Task:
         self.place[self.member] = np.searchsorted(self.groups, self.group[union][self.member].astype(str))
         self.references = [np.flatnonzero(self.place == number) for number in range(len(self.groups))]
 
-    def read(self, query: np.ndarray, similarity: np.ndarray, k: int, neighbours: tuple[int, ...]) -> None:
-        """Read the labels of the queries (b,) from each group; `similarity` (b, union)."""
-        mine = self.member[query]
+    def read(
+        self,
+        query: np.ndarray,
+        similarity: np.ndarray,
+        neighbours: tuple[int, ...],
+        *,
+        rng: np.random.Generator,
+        rounds: int,
+    ) -> None:
+        """Read the labels of the queries (b,) from each group; `similarity` (b, union).
+
+        The chance of one neighbour is the frequency of the label; that of a vote, which common labels win more often
+        than they are frequent, is the share of `rounds` votes of neighbours that are drawn at random.
+        """
+        mine, k = self.member[query], max(neighbours)
         query = query[mine]
         for source, reference in enumerate(self.references):
             values = similarity[np.ix_(mine, reference)]
@@ -139,10 +153,20 @@ class _Task:
             count = open_.sum(axis=1)
             same = (open_ & (self.code[query, None] == self.code[None, reference])).sum(axis=1)
             part = {"source": np.full(len(query), source), "query": query, "nearest": reference[places[:, 0]]}
-            part |= {"partners": same, "count": count}
+            part |= {"partners": same}
+            wins = {number: np.zeros(len(query)) for number in neighbours if number > 1}
+            for _ in range(rounds if wins else 0):
+                drawn, lots = largest(np.where(open_, rng.random(open_.shape), -np.inf), k)
+                for number, won in wins.items():
+                    won += (
+                        winners(self.code[reference[drawn[:, :number]]], np.isfinite(lots[:, :number]))
+                        == self.code[query]
+                    )
             for number in neighbours:
-                chosen = winners(self.code[reference[places[:, :number]]], valid[:, :number])
-                part[f"k{number}"] = np.where(count > 0, chosen == self.code[query], np.nan)
+                right = winners(self.code[reference[places[:, :number]]], valid[:, :number]) == self.code[query]
+                chance = wins[number] / rounds if number in wins else same / np.maximum(count, 1)
+                part[f"k{number}"] = np.where(count > 0, right, np.nan)
+                part[f"chance{number}"] = np.where(count > 0, chance, np.nan)
             self.parts.append(part)
 
     def scores(self, neighbours: tuple[int, ...], permutations: int, seed: int, note: str) -> list[Score]:
@@ -154,12 +178,12 @@ class _Task:
         pairs = np.array([f"{s}->{t}" for s in self.groups for t in self.groups], dtype=object)
         table["stratum"], table["diagonal"] = pairs[source * len(self.groups) + into], source == into
         table["cluster"] = self.compound[table["query"].to_numpy()]
-        count = table.pop("count").to_numpy()
-        table["chance"] = np.where(count > 0, table["partners"] / np.maximum(count, 1), np.nan)
         found = [
             score.noted(note)
             for k in neighbours
-            for score in _scores(f"{self.stem}.k{k}", table.assign(value=table[f"k{k}"]), self.lost, k)
+            for score in _scores(
+                f"{self.stem}.k{k}", table.assign(value=table[f"k{k}"], chance=table[f"chance{k}"]), self.lost, k
+            )
         ]
         if self.label == "mechanism" and 1 in neighbours and permutations:
             main = next(score for score in found if score.metric == f"{self.stem}.k1")
@@ -204,7 +228,9 @@ def _scores(metric: str, frame: pd.DataFrame, lost: int, k: int) -> list[Score]:
         items=items,
         units=off[["stratum", "cluster", "value"]],
         chance=float(off.groupby("stratum")["chance"].mean().mean()),
-        guard="frequency of the label among the references allowed",
+        guard="frequency of the label among the references allowed"
+        if k == 1
+        else "votes of references drawn at random",
         n=len(off),
         proportion=True,
         n_undefined=lost + int((~frame["diagonal"] & ~np.isfinite(frame["value"])).sum()),
