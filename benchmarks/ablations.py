@@ -138,7 +138,7 @@ POST: dict[str, dict] = {
     "post.class_token": {"part": "first"},
     "post.patch_tokens": {"part": "second"},
     "post.median": {"operation": "median"},
-    "post.mean_and_sd": {"profile": {"normalise": "standardize"}},
+    "post.median_and_mad": {"profile": {"normalise": "mad_robustize"}},
     "post.no_sphering": {"fit": {"sphering": "none"}},
     "post.standardise": {"fit": {"sphering": "standardize"}},
     "post.one_sphere": {"fit": {"by": None}},

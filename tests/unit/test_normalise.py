@@ -4,6 +4,7 @@ import pytest
 from scipy.stats import norm, rankdata
 
 from wellspring.normalise import Normaliser, apply_normaliser, fit_normaliser, normalise
+from wellspring.steps.sphering import fit_sphere
 from wellspring.tables import Verdict
 
 OPTIONS = {
@@ -195,3 +196,35 @@ def test_round_trip(tmp_path, method):
     assert again.features == normaliser.features
     assert (again.method, again.count, again.reason) == (normaliser.method, normaliser.count, "")
     pd.testing.assert_frame_equal(apply_normaliser(frame, again), apply_normaliser(frame, normaliser))
+
+
+def test_auto_takes_medians_of_hand_made_features_and_means_of_learned_ones():
+    frame = plate(np.random.default_rng(3))
+    learned = [name for name in frame if name.startswith("e_")]
+    made = frame.rename(columns={name: f"Cells_{name}" for name in learned})
+    options = OPTIONS | {"normalise": "auto"}
+    assert normalise(frame, options=options)[1].method == "standardize"
+    assert normalise(made, options=options)[1].method == "mad_robustize"
+
+
+def test_means_keep_plates_together_where_controls_vary_in_few_directions():
+    """Sphered, two plates without any effect of their own lie apart after medians and together after means."""
+    rng = np.random.default_rng(4)
+    mixing = rng.normal(size=(6, 60))
+    frames = []
+    for name in ("P1", "P2"):
+        frame = plate(rng, controls=16, treated=32, size=60)
+        values = rng.normal(size=(48, 6)) @ mixing + 0.02 * rng.normal(size=(48, 60))
+        frame.loc[:, [f"e_{number}" for number in range(60)]] = values.astype(np.float32)
+        frames.append(frame.assign(Metadata_Plate=name))
+
+    def apart(method):
+        sides = [normalise(frame, options=OPTIONS | {"normalise": method})[0] for frame in frames]
+        controls = [side.loc[side["Metadata_pert_type"] == "negcon"].filter(like="e_").to_numpy() for side in sides]
+        sphere = fit_sphere(np.vstack(controls), options={"sphering": "shrinkage", "min_controls": 12})
+        first, second = (sphere.apply(values) for values in controls)
+        spread = (first.var(axis=0) + second.var(axis=0)).sum()
+        return ((first.mean(axis=0) - second.mean(axis=0)) ** 2).sum() / spread
+
+    assert apart("standardize") < 1e-6
+    assert apart("mad_robustize") > 0.1

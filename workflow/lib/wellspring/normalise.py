@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from wellspring.profile import hand_made
 from wellspring.steps.rank_normal import distributions, scores
 from wellspring.tables import Verdict, atomic, features
 
@@ -86,14 +87,15 @@ def normalise(
     frame
         One plate, table `profile`.
     options
-        The config section `profile`: normalise (the method), normalise_on, min_controls, spread_floor, epsilon.
+        The config section `profile`: normalise (the method; `auto`: mad_robustize for hand-made features, else
+        standardize), normalise_on, min_controls, spread_floor, epsilon.
     verdict
         What is known of the plate so far.
     """
     verdict = verdict or Verdict()
     normaliser = fit_normaliser(
         frame,
-        method=str(options["normalise"]),
+        method=_method(str(options["normalise"]), features(frame)),
         on=str(options["normalise_on"]),
         min_controls=int(options["min_controls"]),
         spread_floor=float(options["spread_floor"]),
@@ -107,6 +109,12 @@ def normalise(
             names = np.asarray(normaliser.features)[which]
             logger.warning("%d of %d features %s: %s", len(names), len(which), word, ", ".join(names))
     return apply_normaliser(frame, normaliser), normaliser, verdict
+
+
+def _method(method: str, names: list[str]) -> str:
+    if method != "auto":
+        return method
+    return "mad_robustize" if hand_made(names) else "standardize"
 
 
 def fit_normaliser(
