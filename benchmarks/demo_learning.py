@@ -182,8 +182,8 @@ def main() -> None:
             frame = measure(root, config, quick=quick, cores=arguments.cores)
             found |= show_curve(frame, configuration.resolve(config))
     steps = {f"steps.{name}": config["encoders"][name]["steps"] for name in ("simclr", "sslprofiler")}
-    rounded = {key: rounded(value) for key, value in found.items()}
-    print(json.dumps({"benchmark": "demo_learning", "quick": quick, "seeds": seeds} | steps | rounded))
+    line = {"benchmark": "demo_learning", "quick": quick, "seeds": seeds} | steps
+    print(json.dumps(line | {key: rounded(value) for key, value in found.items()}))
 
 
 def _line(level: str, score: str, name: str, values: object, *, sign: str = "") -> str:
