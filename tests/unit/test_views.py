@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wellspring import views
 
@@ -59,6 +61,17 @@ def test_cut_reflects_at_the_border_even_beyond_the_field():
             top, left = y + margin - size // 2, x + margin - size // 2
             expected = padded[:, top : top + size, left : left + size]
             np.testing.assert_array_equal(views.cut(field, np.array([[y, x]]), size)[0], expected)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30), st.randoms())
+def test_cut_is_that_of_numpy_whatever_field_and_size(height, width, size, random):
+    field = np.arange(2 * height * width, dtype=np.uint16).reshape(2, height, width)
+    padded = np.pad(field, ((0, 0), (size, size), (size, size)), mode="reflect")
+    centres = np.array([(random.randrange(height), random.randrange(width)) for _ in range(4)])
+    for (y, x), found in zip(centres.tolist(), views.cut(field, centres, size), strict=True):
+        top, left = y + size - size // 2, x + size - size // 2
+        np.testing.assert_array_equal(found, padded[:, top : top + size, left : left + size])
 
 
 def test_cut_of_nothing_and_of_bad_centres():

@@ -135,22 +135,33 @@ def cut(field: np.ndarray, centres: np.ndarray, size: int) -> np.ndarray:
     out = np.empty((len(nearest), field.shape[0], size, size), dtype=field.dtype)
     corners = nearest - size // 2
     inside = ((corners >= 0) & (corners + size <= field.shape[1:])).all(axis=1)
-    for place in np.flatnonzero(inside).tolist():
-        y, x = corners[place].tolist()
+    for place, (y, x) in zip(np.flatnonzero(inside).tolist(), corners[inside].tolist(), strict=True):
         out[place] = field[:, y : y + size, x : x + size]
-    if not inside.all():
-        rows, columns = (
-            _reflected(corners[~inside, axis, None] + np.arange(size), field.shape[1 + axis]) for axis in (0, 1)
-        )
-        out[~inside] = field[:, rows[:, :, None], columns[:, None, :]].swapaxes(0, 1)
+    for place, corner in zip(np.flatnonzero(~inside).tolist(), corners[~inside].tolist(), strict=True):
+        parts = [_parts(start, size, edge) for start, edge in zip(corner, field.shape[1:], strict=True)]
+        for rows, from_rows in parts[0]:
+            for columns, from_columns in parts[1]:
+                out[place, :, rows, columns] = field[:, from_rows, from_columns]
     return out
 
 
-def _reflected(index: np.ndarray, edge: int) -> np.ndarray:
-    """Map indices before and beyond an axis of length `edge` into it, mirrored at both ends."""
-    period = max(2 * (edge - 1), 1)
-    folded = np.abs(index) % period
-    return np.minimum(folded, period - folded) if edge > 1 else np.zeros_like(index)
+def _parts(start: int, size: int, edge: int) -> list[tuple[slice, slice]]:
+    """Return where `size` indices from `start` on come from along an axis of length `edge`, mirrored at both ends.
+
+    Pairs of slices, of the square and of the field; slices, since gathering by index takes several times as long.
+    """
+    stop, period = start + size, edge - 1
+    if period == 0:
+        return [(slice(place, place + 1), slice(0, 1)) for place in range(size)]
+    parts = []
+    # Copy number k of the axis covers k * period ... (k + 1) * period, every second one backwards.
+    for copy in range(start // period, -(-stop // period)):
+        low, high = max(start, copy * period), min(stop, (copy + 1) * period)
+        first, last = low - copy * period, high - copy * period
+        # Index i of a mirrored copy is the axis' period - i.
+        source = slice(period - first, period - last, -1) if copy % 2 else slice(first, last)
+        parts.append((slice(low - start, high - start), source))
+    return parts
 
 
 def soft_window(size: int, sigma: float) -> np.ndarray:

@@ -89,8 +89,11 @@ class Packed:
     def read(self, item: int) -> np.ndarray:
         """Return item number `item`; threads may read at the same time."""
         out = np.empty(self.shape[1:], dtype=self.dtype)
-        with self.path.open("rb", buffering=0) as file:
-            found = os.preadv(file.fileno(), [out], self._start + item * out.nbytes)
+        file = os.open(self.path, os.O_RDONLY)
+        try:
+            found = os.preadv(file, [out], self._start + item * out.nbytes)
+        finally:
+            os.close(file)
         if found != out.nbytes:
             raise ValueError(f"{self.path}: expected {out.nbytes} bytes of item {item}, found {found}")
         return out
