@@ -6,7 +6,6 @@ output   results/weights/cellpose         the file, which may be moved anywhere
 
 
 rule weights:
-    localrule: True
     output:
         file="<results>/weights/cellpose",
         lines="<results>/weights/cellpose.yaml",
@@ -14,6 +13,7 @@ rule weights:
         "<logs>/weights/weights.log",
     benchmark:
         "<benchmarks>/weights/weights.tsv"
+    localrule: True
     conda:
         "../../envs/core.yaml"
     threads: 1
