@@ -122,6 +122,14 @@ def test_diameter_is_estimated_from_the_pixels(radius):
     assert segment.estimate_diameter([field]) == pytest.approx(2 * radius, rel=0.2)
 
 
+def test_haze_over_half_the_field_does_not_count_as_a_nucleus():
+    centres = [(y, x) for y in range(25, 290, 35) for x in range(25, 290, 40)]
+    field, _ = discs(centres, radius=9, shape=(300, 300), noise=3)
+    rows, columns = np.mgrid[:300, :300]
+    haze = 1000 * np.exp(-((rows - 150) ** 2 + (columns - 150) ** 2) / (2 * 90**2))
+    assert segment.estimate_diameter([(field + haze).astype(np.uint16)]) == pytest.approx(18, rel=0.25)
+
+
 def test_diameter_of_empty_fields_is_the_fallback():
     noise = np.random.default_rng(3).normal(100, 5, (100, 100)).astype(np.uint16)
     assert segment.estimate_diameter([noise, np.zeros((10, 10))], fallback=25.0) == 25.0

@@ -21,6 +21,8 @@ BINS = 512
 # keeps a ragged outline from splitting its nucleus, and the weight of intensity beside distance.
 DISTANCE = 0.12
 INTENSITY = 0.5
+# An object above this share of its field is no nucleus; chosen on the same half, where it changes 8 of 270 images.
+VAST = 0.15
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def estimate_diameter(fields: Sequence[np.ndarray], *, fallback: float = 30.0) -
     """Estimate the typical nucleus diameter (px) of DNA images (H, W): twice the median radius of compact objects.
 
     Objects are connected components above Otsu's threshold; each counts by its area, so that debris weighs little, and
-    its radius is the largest distance to the background, which holds where nuclei touch. `fallback` if there is none.
+    its radius is the largest distance to the background, which holds where nuclei touch. Where one object is a seventh
+    of its field it is haze or tissue, and what rises over the wide mean is taken. `fallback` if there is none.
     """
     radii, weights = [], []
     for field in fields:
@@ -147,10 +150,12 @@ def estimate_diameter(fields: Sequence[np.ndarray], *, fallback: float = 30.0) -
         background, cut = _levels(smooth)
         if cut - background < 6 * _noise(field, 1.0):
             continue
-        mask = ndimage.binary_fill_holes(smooth > cut)
-        labels, count = ndimage.label(mask)
+        mask, labels, areas = _objects(smooth, cut)
+        if areas.max(initial=0) > VAST * mask.size:
+            flat = smooth - ndimage.gaussian_filter(smooth, min(smooth.shape) / 10)
+            mask, labels, areas = _objects(flat, _levels(flat)[1])
+        count = len(areas)
         distance = ndimage.distance_transform_edt(mask)
-        areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         radii.append(ndimage.maximum(distance, labels, np.arange(1, count + 1)))
         weights.append(np.where(areas >= 30, areas, 0))
     radius = np.concatenate(radii) if radii else np.empty(0)
@@ -185,6 +190,13 @@ def relabel(labels: np.ndarray) -> np.ndarray:
     numbers = np.zeros(len(present), dtype=np.uint32)
     numbers[present] = np.arange(1, present.sum() + 1)
     return numbers[labels]
+
+
+def _objects(image: np.ndarray, cut: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what is above `cut`, holes filled: mask, labels and areas (n,) of its components."""
+    mask = ndimage.binary_fill_holes(image > cut)
+    labels, count = ndimage.label(mask)
+    return mask, labels, np.bincount(labels.ravel(), minlength=count + 1)[1:]
 
 
 def _smooth(image: np.ndarray, sigma: float) -> np.ndarray:
