@@ -125,3 +125,13 @@ def test_order_of_controls_does_not_count(method):
     one = fit_sphere(values, options=options).apply(probe)
     two = fit_sphere(rng.permutation(values), options=options).apply(probe)
     np.testing.assert_allclose(one, two, atol=1e-8)
+
+
+def test_standardising_on_a_few_controls_lets_no_feature_outweigh_the_others():
+    rng = np.random.default_rng(5)
+    controls = rng.normal(size=(4, 30))
+    controls[:, 7] = 1e-5 * rng.normal(size=4)
+    sphere = fit_sphere(controls, options={"sphering": "shrinkage", "min_controls": 12})
+    assert sphere.method == "standardize" and "4 controls" in sphere.reason
+    later = np.abs(sphere.apply(rng.normal(size=(200, 30)))).mean(axis=0)
+    assert later[7] < 10 * np.median(later)

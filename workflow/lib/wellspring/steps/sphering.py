@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FLOOR = (
+    0.3  # of the features' median spread, the least that standardising divides by; the default of profile.spread_floor
+)
 METHODS = ("shrinkage", "rank", "ridge", "standardize", "none")
 
 
@@ -138,7 +141,9 @@ def _standardise(controls: np.ndarray, reason: str) -> Sphere:
     center = controls.mean(axis=0) if len(controls) else np.zeros(size)
     # A single control has no spread; a feature without spread is centred only.
     spread = controls.std(axis=0) if len(controls) > 1 else np.zeros(size)
-    return _plain(center, np.where(spread > 0, spread, 1.0), "standardize", len(controls), reason)
+    # Of a handful of controls a feature's spread is near zero by chance; dividing by it, it would outweigh all others.
+    least = FLOOR * np.median(spread[spread > 0]) if (spread > 0).any() else 0.0
+    return _plain(center, np.where(spread > 0, np.maximum(spread, least), 1.0), "standardize", len(controls), reason)
 
 
 def _plain(center: np.ndarray, scale: np.ndarray, method: str, count: int, reason: str = "") -> Sphere:
