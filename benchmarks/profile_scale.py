@@ -109,7 +109,7 @@ def wellspring(path: Path, operation: str) -> pd.DataFrame:
     views, matrix = vectors.open_embedding(path)
     about = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": WELLS})
     about["Metadata_pert_type"] = np.where(about["Metadata_Well"].isin(CONTROLS), "negcon", "trt")
-    options = {**settings()["profile"], "spread_floor": 0}  # pycytominer has no floor
+    options = {**settings()["profile"], "normalise": "mad_robustize", "spread_floor": 0}  # pycytominer has no floor
     names = vectors.names_of(path)
     aggregated = aggregate(views, matrix, about, prefix="x", names=names, kind="cell", operation=operation)
     return normalise(aggregated, options=options)[0]
