@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+# Importing pycytominer switches this on for its process: what holds under it holds without, but not the reverse.
+pd.options.mode.copy_on_write = True
 
 ROOT = Path(__file__).resolve().parents[1]
 

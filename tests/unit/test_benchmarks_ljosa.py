@@ -21,7 +21,7 @@ def test_nsc_is_within_two_treatments_of_the_peers_and_nscb_judges_92(caplog):
     own, steps, operation = ljosa.CHAINS[ljosa.AS_PEER]
     frame = ljosa.chained(wells, options, own=own, steps=steps)
     values = frame[tables.features(frame)].to_numpy(dtype=np.float64)
-    values -= values.mean(axis=1, keepdims=True)
+    values = values - values.mean(axis=1, keepdims=True)
     score = ljosa.nsc(values, frame, operation=operation)
     assert score.n == 103 and abs(round(score.value * score.n) - ljosa.PEER) <= 2
     assert ljosa.nscb(values, frame, operation=operation).n == 92

@@ -210,7 +210,7 @@ def plate(tmp_path_factory):
                 images.write(well, site, pixels)
                 labels.write(well, site, {"nuclei": nuclei, "cells": cells})
                 key = {"Metadata_Plate": "P1", "Metadata_Well": well, "Metadata_Site": site}
-                rows.append(table(nuclei, cells, diameter=11.0).assign(**key))
+                rows.append(table(nuclei, cells, dna=pixels[0], diameter=11.0).assign(**key))
     cells = pd.concat(rows, ignore_index=True)
     cells.loc[0, "Metadata_Flags"] = "border;large"
     scale = intensity.summarise(counts, plate="P1", channels=CHANNELS, fields=6)

@@ -9,7 +9,6 @@ shuffled, so their order counts little; here cytoplasm is the first.
 import gc
 import logging
 import math
-import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from types import ModuleType
@@ -175,8 +174,9 @@ def _names(file: object) -> set[str]:
     """Return the names of the weights in a file of Cellpose 4."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{file}: expected a file of PyTorch weights, found {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a file of anything else fails in as many ways as there are files
+        found = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{file}: expected a file of PyTorch weights, found {found}") from error
     names = {str(name).removeprefix("module.") for name in state} if isinstance(state, Mapping) else set()
     if "W2" not in names:
         older = any(name.startswith(("downsample.", "upsample.", "make_style")) for name in names)
