@@ -6,7 +6,9 @@ of the index. A well without views is a result, not a gap: counts 0, verdict `un
 
 import logging
 import warnings
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ SITE = [*WELL, "Metadata_Site"]
 PLANE = ["Metadata_Site", "Metadata_Channel", "Metadata_Plane", "Metadata_Path", "Metadata_Page", "Metadata_Bytes"]
 OPERATIONS = {"mean": np.nanmean, "median": np.nanmedian}
 NOTHING = {"tile": "no tile with foreground", "cell": "no cells", "well": "no row in the table"}  # a well without views
+WORKERS = 2  # runs that are aggregated at a time; sums and medians leave the interpreter to others
 COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")  # the names by which pycytominer knows hand-made features
 
 
@@ -163,27 +166,40 @@ def _order(views: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
 def _reduce(matrix: np.ndarray | Vectors, order: np.ndarray, starts: np.ndarray, *, operation: str) -> np.ndarray:
     """Return the (groups, d) float64 aggregates of the runs of `matrix[order]` that begin at `starts`.
 
-    No more than one run is read, and in float64, at a time.
+    Runs are read one after another, and at most `WORKERS` are aggregated while the next one is read.
     """
     broken = 0
+    waiting: deque[tuple[int, Future]] = deque()
     values = np.full((len(starts), matrix.shape[1]), np.nan)
-    with warnings.catch_warnings():
+
+    def finish() -> int:
+        group, future = waiting.popleft()
+        values[group], gaps = future.result()
+        return gaps
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
         # A feature without one finite value in a group is NaN by contract.
         warnings.filterwarnings("ignore", message="Mean of empty slice|All-NaN slice", category=RuntimeWarning)
         for group, (start, stop) in enumerate(zip(starts, np.append(starts, len(order))[1:], strict=True)):
-            block = matrix[order[start:stop]]
-            sums = block.sum(axis=0, dtype=np.float64)
-            if np.isfinite(sums).all():
-                values[group] = sums / len(block) if operation == "mean" else _median(block)
-                continue
-            block = block.astype(np.float64)
-            gaps = ~np.isfinite(block)
-            broken += int(gaps.any(axis=1).sum())
-            block[gaps] = np.nan
-            values[group] = OPERATIONS[operation](block, axis=0)
+            waiting.append((group, pool.submit(_combined, matrix[order[start:stop]], operation=operation)))
+            if len(waiting) > WORKERS:
+                broken += finish()
+        while waiting:
+            broken += finish()
     if broken:
         logger.warning("%d of %d rows hold values that are not finite; these values are left out", broken, len(order))
     return values
+
+
+def _combined(block: np.ndarray, *, operation: str) -> tuple[np.ndarray, int]:
+    """Return the aggregate (d,) of a run (n, d), and in how many of its rows a value is not finite."""
+    sums = block.sum(axis=0, dtype=np.float64)
+    if np.isfinite(sums).all():
+        return (sums / len(block) if operation == "mean" else _median(block)), 0
+    block = block.astype(np.float64)
+    gaps = ~np.isfinite(block)
+    block[gaps] = np.nan
+    return OPERATIONS[operation](block, axis=0), int(gaps.any(axis=1).sum())
 
 
 def _median(block: np.ndarray) -> np.ndarray:
