@@ -28,9 +28,7 @@ def clisi(
 ) -> Score:
     """Return scaled cLISI, (labels - median LISI) / (labels - 1), of the mechanisms of wells of other compounds."""
     mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
-    named = wells.kind(metadata, "trt") & np.array(
-        [m is not None and c is not None for m, c in zip(mechanism, compound, strict=True)], dtype=bool
-    )
+    named = wells.labelled(metadata, label, "Metadata_Compound")
     keep = np.flatnonzero(named & wells.defined(features, metadata))
     lost = int(named.sum()) - len(keep)
     compound, mechanism = compound[keep].astype(str), mechanism[keep].astype(str)
@@ -85,7 +83,7 @@ def replicate_connectivity(
     With `queries`, whole compounds are drawn up to so many wells. Score `connectivity`.
     """
     compound = wells.column(metadata, "Metadata_Compound")
-    named = wells.kind(metadata, "trt") & np.array([name is not None for name in compound], dtype=bool)
+    named = wells.labelled(metadata, "Metadata_Compound")
     keep = np.flatnonzero(named & wells.defined(features, metadata))
     lost, line = int(named.sum()) - len(keep), wells.column(metadata, wells.LINE)[keep].astype(str)
     owner = np.array([f"{a}|{b}" for a, b in zip(compound[keep], line, strict=True)], dtype=object)

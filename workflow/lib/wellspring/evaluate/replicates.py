@@ -56,9 +56,7 @@ def matching(
 ) -> Score:
     """Return the share of mechanisms whose compounds correlate; items are mechanisms, values the medians."""
     mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
-    named = wells.kind(metadata, "trt") & np.array(
-        [m is not None and c is not None for m, c in zip(mechanism, compound, strict=True)], dtype=bool
-    )
+    named = wells.labelled(metadata, label, "Metadata_Compound")
     keep = np.flatnonzero(named & wells.defined(features, metadata))
     pairs = pd.DataFrame({"compound": compound[named].astype(str), "label": mechanism[named].astype(str)})
     sizes = pairs.drop_duplicates()["label"].value_counts()

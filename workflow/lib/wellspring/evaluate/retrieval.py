@@ -148,9 +148,7 @@ def consistency(
     most, drawn evenly over compounds, are ranked for; those that they are ranked against are always all.
     """
     mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
-    labelled = wells.kind(metadata, "trt") & np.array(
-        [m is not None and c is not None for m, c in zip(mechanism, compound, strict=True)], dtype=bool
-    )
+    labelled = wells.labelled(metadata, label, "Metadata_Compound")
     keep = labelled & wells.defined(features, metadata)
     lost = int(labelled.sum() - keep.sum())
     if len(set(mechanism[keep])) < 2:

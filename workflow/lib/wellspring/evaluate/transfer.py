@@ -98,12 +98,7 @@ class _Task:
     @classmethod
     def of(cls, metadata: pd.DataFrame, usable: np.ndarray, between: str, label: str, column: str) -> "_Task":
         target, group = wells.column(metadata, column), wells.column(metadata, between)
-        others = (wells.column(metadata, name) for name in ("Metadata_Compound", wells.PLATE))
-        stated = np.array(
-            [all(value is not None for value in values) for values in zip(target, group, *others, strict=True)],
-            dtype=bool,
-        )
-        named = wells.kind(metadata, "trt") & stated
+        named = wells.labelled(metadata, column, between, "Metadata_Compound", wells.PLATE)
         member, reason = named & usable, ""
         counts = len(set(group[member])), len(set(target[member]))
         if min(counts) < 2:

@@ -50,6 +50,12 @@ def kind(metadata: pd.DataFrame, *names: str) -> np.ndarray:
     return np.isin(column(metadata, "Metadata_pert_type").astype(str), names)
 
 
+def labelled(metadata: pd.DataFrame, *columns: str) -> np.ndarray:
+    """Return which wells (n,) are treatments (`trt`) of which the table states all of `columns`."""
+    known = [pd.notna(column(metadata, name)) for name in columns]
+    return np.logical_and.reduce([kind(metadata, "trt"), *known])
+
+
 def treatments(metadata: pd.DataFrame) -> np.ndarray:
     """Return the name of each well's treatment (n,): compound@concentration, or the compound where there is no dose."""
     compound, dose = column(metadata, "Metadata_Compound"), column(metadata, "Metadata_Concentration")
