@@ -86,14 +86,11 @@ def compare(ours: Callable[[], int], bare: Callable[[], int], *, items: int, rep
             seconds[name].append(time.perf_counter() - start)
             processor[name].append(time.process_time() - used)
     timed = {name: np.array(values[1:]) for name, values in seconds.items()}
-    ratio = timed["bare"] / timed["ours"]
     return {
         "crops": items,
         "crops_a_second": items / float(np.median(timed["ours"])),
         "crops_a_second_bare": items / float(np.median(timed["bare"])),
-        "ratio": float(np.median(ratio)),
-        "ratio_least": float(ratio.min()),
-        "ratio_most": float(ratio.max()),
+        **plates.ratios(timed["bare"], timed["ours"]),
         "processor_ratio": float(np.median(np.array(processor["bare"][1:]) / np.array(processor["ours"][1:]))),
         "repeats": repeats,
     }

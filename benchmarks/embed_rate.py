@@ -110,15 +110,12 @@ def rates(
                 bare(network, views, **options)
             seconds[side].append(time.perf_counter() - start)
             processor[side].append(time.process_time() - used)
-    ratio, of_processor = (np.array(each["bare"]) / np.array(each["embed"]) for each in (seconds, processor))
     return {
         "views": views,
         "images_a_second_embed": views / float(np.median(seconds["embed"])),
         "images_a_second_bare": views / float(np.median(seconds["bare"])),
-        "ratio": float(np.median(ratio)),
-        "ratio_least": float(ratio.min()),
-        "ratio_most": float(ratio.max()),
-        "processor_ratio": float(np.median(of_processor)),
+        **plates.ratios(*(np.array(seconds[side]) for side in ("bare", "embed"))),
+        "processor_ratio": float(np.median(np.array(processor["bare"]) / np.array(processor["embed"]))),
         "repeats": repeats,
     }
 

@@ -97,6 +97,12 @@ def load() -> str:
     return f"load average {averages} on {len(os.sched_getaffinity(0))} cores"
 
 
+def ratios(bare: np.ndarray, ours: np.ndarray) -> dict[str, float]:
+    """Return median, least and most of our rate over the bare one, from the seconds of paired repeats."""
+    found = bare / ours
+    return {"ratio": float(np.median(found)), "ratio_least": float(found.min()), "ratio_most": float(found.max())}
+
+
 def memory(figure: str = "VmHWM") -> float:
     """Return a figure of this process's memory in MB: VmHWM, its largest resident memory; VmRSS, RssAnon.
 
