@@ -90,9 +90,9 @@ def test_loaddata_by_file_and_folder(tmp_path, name):
         FileName_IllumDNA=["i"] * 2,
     )
     frame = loaddata.planes(tmp_path, plate="0012", table=table)
-    assert frame.to_dict("records") == [
-        {"path": "Images/x.tiff", "well": "A01", "site": "01", "channel": "DNA", "plane": "1", "page": 0, "bytes": 12}
-    ]
+    known = ["path", "well", "site", "channel", "plane", "timepoint", "page", "bytes"]
+    assert frame[known].values.tolist() == [["Images/x.tiff", "A01", "01", "DNA", "1", "1", 0, 12]]
+    assert frame[["pixel_size", "x", "y", "z", "exposure"]].isna().all(axis=None)
 
 
 def test_loaddata_by_url_with_a_missing_file(tmp_path):

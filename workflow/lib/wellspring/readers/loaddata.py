@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 
 from wellspring import wells
-from wellspring.readers.pattern import COLUMNS, files
+from wellspring.readers.listing import complete, files
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def planes(folder: Path | str, *, plate: str, table: Path | str) -> pd.DataFrame
     if absent.all():
         raise ValueError(f"{plate}: none of the {len(frame)} files named in {table} is below {folder}")
     logger.info("%s: %d planes in %s, %d of them not in %s", plate, len(frame), table.name, absent.sum(), folder)
-    return frame[COLUMNS]
+    return complete(frame)
 
 
 def _read(table: Path) -> pd.DataFrame:

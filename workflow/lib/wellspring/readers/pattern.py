@@ -5,20 +5,18 @@ are listed and their size is read; one is opened only to count the pages of a mu
 """
 
 import logging
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import tifffile
 
 from wellspring import wells
+from wellspring.readers.listing import complete, files
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ["path", "well", "site", "channel", "plane", "page", "bytes"]
 Page = tuple[int, str | None, str | None]  # number, channel, plane; None: as the file's name says
 
 
@@ -71,20 +69,8 @@ def planes(folder: Path | str, *, plate: str, pattern: str, pages: str = "single
         )
     frame = pd.DataFrame(rows, columns=["path", "well", "site", "channel", "plane", "bytes"])
     if pages == "single":
-        return frame.assign(page=0)[COLUMNS]
-    return _unfolded(frame, _layouts(folder, frame["path"], pages, plate))
-
-
-def files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield path (relative, with ``/``) and size of every file below a folder in sorted order, hidden ones left out."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: expected a plate's folder, found {'a file' if folder.exists() else 'nothing'}")
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if not name.startswith(".") and path.is_file():
-                yield path.relative_to(folder).as_posix(), path.stat().st_size
+        return complete(frame)
+    return complete(_unfolded(frame, _layouts(folder, frame["path"], pages, plate)))
 
 
 def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFrame:
@@ -94,7 +80,7 @@ def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFra
     frame["page"] = page["page"].astype(int)
     for key in ("channel", "plane"):
         frame[key] = page[f"_{key}"].where(page[f"_{key}"].notna(), frame[key])
-    return frame[COLUMNS]
+    return frame
 
 
 def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str, list[Page]]:
