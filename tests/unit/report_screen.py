@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from wellspring import tables
+from wellspring import store, tables
 from wellspring.align import fit_alignment
 from wellspring.tables import Verdict
 
@@ -237,6 +237,7 @@ def _plate(
     out["intensity"] = _write(scale, folder / "images" / f"{plate}.parquet", "intensity", "images", verdict)
     if cells:
         out |= _cells(folder, plate, wells, verdict, rng, len(channels))
+        out |= _stored(folder, plate, tables.read(out["cells"]), rng, channels)
     return out
 
 
@@ -252,6 +253,7 @@ def _cells(
     )
     cells = rows.drop(columns="Metadata_Batch").assign(Metadata_Matched=True, Metadata_Border=False, Metadata_Flags="")
     cells = cells.assign(Metadata_Nucleus_Brightness=100.0, Metadata_Nucleus_Sharpness=8.0)
+    cells.loc[cells.index % 4 == 1, "Metadata_Flags"] = "border;small"
     for name in ("Box_Y0", "Box_X0", "Box_Y1", "Box_X1", "Nucleus_Area", "Cell_Area"):
         cells[f"Metadata_{name}"] = 10
     out = {"cells": _write(cells, folder / "cells" / f"{plate}.parquet", "cells", "cells", verdict)}
@@ -260,6 +262,26 @@ def _cells(
     out["crop_tables"] = _write(packed, folder / "crops" / f"{plate}.parquet", "crops", "crops", verdict)
     out["crops"] = _array(folder / "crops" / f"{plate}.npy", _crops(len(packed), rng, channels))
     return out
+
+
+def _stored(
+    folder: Path, plate: str, cells: pd.DataFrame, rng: np.random.Generator, channels: tuple[str, ...]
+) -> dict[str, Path]:
+    """Write fields of 60 px of the wells of the first row, their cells as squares of 12 px around nuclei of 6 px."""
+    paths = [folder / kind / f"{plate}.zarr" for kind in ("images", "cells")]
+    with (
+        store.PlateWriter(paths[0], plate=plate, channels=list(channels), pixel_size=0.65) as images,
+        store.LabelWriter(paths[1], plate=plate, source=f"{plate}.zarr") as labels,
+    ):
+        for well, rows in cells[cells["Metadata_Well"].str.startswith("A")].groupby("Metadata_Well"):
+            found = {name: np.zeros((60, 60), np.uint32) for name in ("nuclei", "cells")}
+            for place, number in enumerate(rows["Metadata_Cell"].head(16)):
+                y, x = 14 * (place // 4) + 2, 14 * (place % 4) + 2
+                found["cells"][y : y + 12, x : x + 12] = found["nuclei"][y + 3 : y + 9, x + 3 : x + 9] = number
+            labels.write(well, "1", found)
+            field = rng.poisson(150, (len(channels), 60, 60)) + 1500 * (found["cells"] > 0)
+            images.write(well, "1", field.astype(np.uint16))
+    return {name: path / "zarr.json" for name, path in zip(("images", "labels"), paths, strict=True)}
 
 
 def _crops(count: int, rng: np.random.Generator, channels: int, size: int = 48) -> np.ndarray:

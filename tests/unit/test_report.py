@@ -16,6 +16,8 @@ OPTIONAL = (
     "audit",
     "views",
     "illumination",
+    "images",
+    "labels",
     "cells",
     "crops",
     "crop_tables",
@@ -28,7 +30,8 @@ OPTIONAL = (
     "fits",
     "tables",
 )
-IMAGES = ("index", "audit", "survey", "views", "intensity", "illumination", "cells", "crops", "crop_tables")
+IMAGES = ("index", "audit", "survey", "views", "intensity", "illumination", "images", "labels", "cells")
+IMAGES += ("crops", "crop_tables")
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,7 @@ def test_profiles_without_images_say_so(screen_files: tuple[dict, dict], options
     left = {key: paths for key, paths in inputs.items() if key not in IMAGES}
     text = page.build(gather.gather(left, **names), options=options).page
     assert not Elements(text).open
-    for part in ("samples", "illumination", "quality"):
+    for part in ("samples", "cells", "illumination", "quality"):
         section = text[text.index(f'<section id="{part}">') :].split("</section>")[0]
         assert "No images were read in this run: its profiles come from tables." in section, part
         assert "<img" not in section

@@ -5,7 +5,7 @@ output   results/report/index.html     self-contained
          results/report/verdict.tsv    one row a plate; made only when every plate is kept
 """
 
-page_files = [f"report/{name}.html.j2" for name in ("page", "macros", "biology", "screen")]
+page_files = [f"report/{name}.html.j2" for name in ("page", "macros", "biology", "screen", "cells")]
 page_files += [f"report/{name}" for name in ("page.css", "page.js", "tables.js", "plates.js", "map.js")]
 
 
@@ -17,6 +17,8 @@ rule report:
         views=if_imaged(of_plates("<results>/survey/{plate}.npy")),
         illumination=if_imaged(collect("<results>/illumination/{optics}.npz", optics=sorted(set(plates["optics"])))),
         intensity=if_imaged(of_plates("<results>/images/{plate}.parquet")),
+        images=branch(segmented, then=of_plates("<results>/images/{plate}.zarr/zarr.json"), otherwise=[]),
+        labels=branch(segmented, then=of_plates("<results>/cells/{plate}.zarr/zarr.json"), otherwise=[]),
         cells=branch(segmented, then=of_plates("<results>/cells/{plate}.parquet"), otherwise=[]),
         crops=branch(segmented, then=of_plates("<results>/crops/{plate}.npy"), otherwise=[]),
         crop_tables=branch(segmented, then=of_plates("<results>/crops/{plate}.parquet"), otherwise=[]),

@@ -30,6 +30,7 @@ def sentences(screen: Screen) -> dict[str, str]:
         "map": NO_PROFILES,
         "plates": "No stage wrote a number of any well.",
         "samples": images if screen.survey.empty else "No image of a named treatment was kept.",
+        "cells": images if screen.survey.empty else "No cells were segmented in this run.",
         "illumination": images if screen.survey.empty else "No flat field was estimated or given.",
         "survey": images,
         "training": "No encoder of this screen has a training, a card or a choice of features of its own.",

@@ -23,7 +23,7 @@ ENCODER_TABLES = ("history", "aligned", "consensus", "per_item", "summary", "fea
 LEVELS = ("aggregated", "normalised", "aligned")
 PLANE = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel", "Metadata_Plane"]
 COLUMNS = {
-    "cells": PLANE[:2],
+    "cells": [*PLANE[:2], "Metadata_Flags"],
     "survey": [*PLANE, *(f"Metadata_{name}" for name in ("Status", "Verdict", "Reason"))]
     + ["saturated", "focus", "foreground"],
 }
@@ -43,9 +43,13 @@ class Screen:
     survey: pd.DataFrame  # Row is the row of the plate's binned views
     intensity: pd.DataFrame
     cells: pd.DataFrame  # one row a plate and well: Cells
+    flags: pd.DataFrame  # one row a plate and set of flags: Cells
     crops: dict[str, pd.DataFrame]  # plate -> crop table
     crop_files: dict[str, Path]
     view_files: dict[str, Path]
+    image_files: dict[str, Path]  # plate -> zarr.json of its corrected pixels
+    label_files: dict[str, Path]  # plate -> zarr.json of its label images
+    cell_files: dict[str, Path]
     illumination: dict[str, Path]  # light path -> file
     cards: dict[str, dict]
     history: dict[str, pd.DataFrame]
@@ -86,6 +90,7 @@ def gather(
     ----------
     inputs
         Lists of paths by name: of `PLATE_TABLES` and `ENCODER_TABLES`, `views`, `crops` (npy), `illumination` (npz),
+        `images` and `labels` (the `zarr.json` of stored plates),
         `cards` (json), `fits` (npz), and `tables` (normalised profiles of single plates, for their verdicts and for the
         map before alignment). Any may be absent.
     plates, encoders, channels
@@ -101,7 +106,7 @@ def gather(
     read = {name: {plate: _read(path, name) for plate, path in files.items()} for name, files in by_plate.items()}
     shown = {name: files for name, files in by_encoder.items() if name != "consensus"}
     coded = {name: {code: tables.read(path) for code, path in files.items()} for name, files in shown.items()}
-    rows = pd.DataFrame([dict(row) for row in sheet])
+    rows, cells = pd.DataFrame([dict(row) for row in sheet]), _join(read["cells"].values())
     return Screen(
         plates=tuple(plates),
         encoders=tuple(encoders),
@@ -112,10 +117,14 @@ def gather(
         audit=_join(read["audit"].values()),
         survey=_join(frame.assign(Row=range(len(frame))) for frame in read["survey"].values()),
         intensity=_join(read["intensity"].values()),
-        cells=_join(read["cells"].values()),
+        cells=_together(cells, PLANE[:2]),
+        flags=_together(cells, [PLANE[0], "Metadata_Flags"]),
         crops=read["crop_tables"],
         crop_files=assign(inputs.get("crops"), plates),
         view_files=assign(inputs.get("views"), plates),
+        image_files=assign(inputs.get("images"), plates),
+        label_files=assign(inputs.get("labels"), plates),
+        cell_files=by_plate["cells"],
         illumination={path.name.removesuffix(".npz"): path for path in as_list(inputs.get("illumination"))},
         cards={name: json.loads(path.read_text()) for name, path in assign(inputs.get("cards"), encoders).items()},
         history=coded["history"],
@@ -176,7 +185,13 @@ def _wells(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(cells: pd.DataFrame) -> pd.DataFrame:
-    return cells.groupby(PLANE[:2], as_index=False).size().rename(columns={"size": "Cells"}) if len(cells) else cells
+    """Return one row a well and set of flags of a table of cells: Cells."""
+    counted = cells.fillna({"Metadata_Flags": ""}).groupby([*PLANE[:2], "Metadata_Flags"], as_index=False).size()
+    return counted.rename(columns={"size": "Cells"})
+
+
+def _together(cells: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    return cells.groupby(key, as_index=False)["Cells"].sum() if len(cells) else cells
 
 
 def _sources(files: dict) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from wellspring.report import (
     measures,
     metrics,
     naming,
+    overlays,
     pictures,
     plates,
     runtime,
@@ -94,6 +95,8 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         "samples": pictures.samples(
             screen, groups=options["sample_groups"], each=options["sample_cells"], seed=screen.seed or 0
         ),
+        "overlays": overlays.fields(screen, limit=options["overlays"]),
+        "flags": overlays.by_plate(screen),
         "curves": training.panels(screen),
         "cards": training.cards(screen),
         "features": training.features(screen),
