@@ -6,7 +6,13 @@ import tifffile
 from wellspring import images, intensity, store
 from wellspring.illumination import LightPath
 
-OPTIONS = {"projection": "max", "low": 0.001, "high": 0.999}
+OPTIONS = {"projection": "max", "plane": None, "low": 0.001, "high": 0.999}
+PROJECTIONS = {
+    "max": lambda stack: stack.max(axis=0),
+    "mean": lambda stack: stack.mean(axis=0),
+    "sharpest": lambda stack: stack[1],  # as `_plate` says
+    "plane": lambda stack: stack[0],
+}
 
 
 def _plate(folder, depth=2):
@@ -17,9 +23,9 @@ def _plate(folder, depth=2):
             for plane in range(depth):
                 name = f"{well}_{channel}_{plane}.tif"
                 tifffile.imwrite(folder / name, rng.integers(100, 900, (20, 24)).astype(np.uint16))
-                rows.append(("P", well, "1", channel, str(plane + 1), name, 0, "keep", 0.5))
+                rows.append(("P", well, "1", channel, str(plane + 1), name, 0, "keep", 0.5, float(plane)))
     names = ["Plate", "Well", "Site", "Channel", "Plane", "Path", "Page", "Verdict", "Pixel_Size"]
-    return pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names])
+    return pd.DataFrame(rows, columns=[*(f"Metadata_{name}" for name in names), "sharpness"])
 
 
 def _light(shape=(20, 24)):
@@ -39,22 +45,51 @@ def _write(path, frame, folder, **over):
     return images.write(path, index=frame, surveyed=frame, **arguments)
 
 
-@pytest.mark.parametrize(
-    ("projection", "project"), [("max", np.max), ("mean", np.mean), ("first", lambda z, axis: z[0])]
-)
-def test_planes_are_projected_corrected_and_stored(tmp_path, projection, project):
-    frame = _plate(tmp_path)
-    scale = _write(tmp_path / "p.zarr", frame, tmp_path, options=OPTIONS | {"projection": projection}, threads=2)
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_planes_are_projected_corrected_and_stored(tmp_path, projection):
+    frame = _plate(tmp_path, depth=3)
+    frame = frame[frame["sharpness"] < 2] if projection == "sharpest" else frame
+    options = OPTIONS | {"projection": projection, "plane": "1" if projection == "plane" else None}
+    scale = _write(tmp_path / "p.zarr", frame, tmp_path, options=options, threads=2)
     plate = store.open_plate(tmp_path / "p.zarr")
     assert (plate.fields, plate.pixel_size) == ([("A01", "1"), ("A02", "1")], 0.5)
-    raw = project(np.stack([tifffile.imread(tmp_path / f"A02_ER_{z}.tif") for z in (0, 1)]), axis=0)
-    expected = np.rint((raw - 50.0) / _light().flat[0].astype(np.float32) + 50)
-    np.testing.assert_allclose(plate.read("A02", "1", ["ER"])[0], expected, atol=1)
+    raw = PROJECTIONS[projection](np.stack([tifffile.imread(tmp_path / f"A02_ER_{z}.tif") for z in range(3)]))
+    expected = (raw - 50.0) / _light().flat[0].astype(np.float64) + 50
+    off = np.abs(plate.read("A02", "1", ["ER"])[0] - expected)
+    assert off.max() <= 0.501  # rounded once, after the projection and the correction
     assert scale["fields"].tolist() == [2, 2]
-    pixels = np.stack([plate.read(*field) for field in plate.fields])
+    pixels = np.stack([plate.read(*field)[:, :: intensity.STEP] for field in plate.fields])
     np.testing.assert_allclose(
         intensity.scale(pixels, scale["low"], scale["high"]).mean(axis=(0, 2, 3)), scale["mean"], rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_do_not_change_a_byte(tmp_path, threads):
+    frame = _plate(tmp_path)
+    scales = [_write(tmp_path / f"{n}.zarr", frame, tmp_path, threads=n) for n in (2, threads)]
+    pd.testing.assert_frame_equal(*scales)
+    files = [
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (tmp_path / "2.zarr", tmp_path / f"{threads}.zarr")
+    ]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_image_that_has_gone_since_the_survey_is_an_error_and_leaves_no_plate(tmp_path, threads):
+    frame = _plate(tmp_path)
+    (tmp_path / "A01_ER_1.tif").unlink()
+    with pytest.raises(ValueError, match=r"no file A01_ER_1\.tif"):
+        _write(tmp_path / "p.zarr", frame, tmp_path, threads=threads)
+    assert not list(tmp_path.glob("*zarr*")) and not list(tmp_path.glob(".*zarr*"))
+
+
+def test_a_channel_that_the_index_lacks_is_named(tmp_path):
+    frame = _plate(tmp_path)
+    frame = frame[(frame["Metadata_Well"] == "A01") | (frame["Metadata_Channel"] == "ER")]
+    with pytest.raises(ValueError, match=r"A02 site 1: expected the channels \['DNA', 'ER'\], found \['ER'\]"):
+        _write(tmp_path / "p.zarr", frame, tmp_path)
 
 
 def test_excluded_sites_are_absent(tmp_path):

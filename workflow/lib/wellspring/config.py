@@ -78,6 +78,7 @@ def resolve(config: dict, *, source: str = "config") -> dict:
     _check_tables(complete, source)
     _check_encoders(complete, source)
     _check_cellpose(complete["cells"], source)
+    _check_projection(complete["images"], source)
     return complete
 
 
@@ -196,6 +197,13 @@ def _check_cellpose(cells: dict, source: str) -> None:
             raise ValueError(f"{where}: expected path and sha256 both or neither, found {named}")
         if named["path"] is not None and not Path(named["path"]).is_absolute():
             raise ValueError(f"{where}.path: expected an absolute path, found {named['path']!r}")
+
+
+def _check_projection(images: dict, source: str) -> None:
+    """Refuse a plane to take without its name, and a name that nothing asks for."""
+    if (images["projection"] == "plane") != (images["plane"] is not None):
+        expected = "the name of a plane" if images["projection"] == "plane" else "null but for the projection plane"
+        raise ValueError(f"{source}: images.plane: expected {expected}, found {images['plane']!r}")
 
 
 def _check_encoders(config: dict, source: str) -> None:

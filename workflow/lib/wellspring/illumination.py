@@ -42,6 +42,8 @@ class LightPath:
         absent = [channel for channel in channels if channel not in self.channels]
         if absent:
             raise ValueError(f"expected an illumination function for {list(channels)}, found none for {absent}")
+        if list(channels) == self.channels:
+            return self
         at = [self.channels.index(channel) for channel in channels]
         parts = (self.flat, self.dark, self.residual_before, self.residual_after, self.fields)
         flat, dark, before, after, fields = (part[at] for part in parts)
@@ -53,9 +55,29 @@ def correct(raw: np.ndarray, flat: np.ndarray, dark: np.ndarray) -> np.ndarray:
 
     The mean of the dark field is added again, so that an even image stays as it is and noise below it is not cut off.
     """
-    pedestal = dark.mean(axis=(-2, -1), keepdims=True, dtype=np.float32)
-    level = (raw.astype(np.float32) - dark) / flat + pedestal
-    return np.clip(np.rint(level, out=level), 0, np.iinfo(np.uint16).max, out=level).astype(np.uint16)
+    return apply(raw, *coefficients(flat, dark))
+
+
+def coefficients(flat: np.ndarray, dark: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 (..., H, W) by which raw pixels are multiplied, and what is added then, for many images.
+
+    ``(raw - dark) / flat + mean(dark)``, and a half that rounds what is cut off to whole counts.
+    """
+    pedestal = dark.mean(axis=(-2, -1), keepdims=True, dtype=np.float64)
+    gain = np.divide(1, flat, dtype=np.float32)
+    lift = np.multiply(gain, dark, dtype=np.float32)
+    return gain, np.subtract((pedestal + 0.5).astype(np.float32), lift, out=lift)
+
+
+def apply(raw: np.ndarray, gain: np.ndarray, lift: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+    """Correct raw pixels by :func:`coefficients` of the same shape into ``out``, uint16, a new array without."""
+    level = raw.astype(np.float32)
+    level *= gain
+    level += lift
+    np.clip(level, 0, np.iinfo(np.uint16).max, out=level)
+    out = np.empty(raw.shape, dtype=np.uint16) if out is None else out
+    np.copyto(out, level, casting="unsafe")
+    return out
 
 
 def light_path(

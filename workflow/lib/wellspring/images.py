@@ -4,21 +4,29 @@ The second and last read of the raw images. Sites with an excluded plane are abs
 """
 
 import logging
-import threading
+import queue
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from wellspring import intensity, planes, survey
-from wellspring.illumination import LightPath, correct
+from wellspring import illumination, intensity, planes, projection, survey
 from wellspring.store import PlateWriter
 
 logger = logging.getLogger(__name__)
 
-PROJECTIONS = {"max": lambda z: z.max(axis=0), "mean": lambda z: z.mean(axis=0), "first": lambda z: z[0]}
+Stack = list[tuple[str, int]]  # path and page of each plane
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """What one thread works on, field after field: memory touched for the first time costs more than the arithmetic."""
+
+    pixels: np.ndarray
+    counts: np.ndarray
 
 
 def write(
@@ -26,7 +34,7 @@ def write(
     *,
     index: pd.DataFrame,
     surveyed: pd.DataFrame,
-    light: LightPath,
+    light: illumination.LightPath,
     folder: Path | str,
     plate: str,
     channels: Sequence[str],
@@ -51,50 +59,61 @@ def write(
     pandas.DataFrame
         The table ``intensity``, one row a channel.
     """
-    sites = list(survey.kept(surveyed)[["Metadata_Well", "Metadata_Site"]].itertuples(index=False, name=None))
-    rows = dict(iter(index.groupby(["Metadata_Well", "Metadata_Site"], sort=True)))
     light = light.of(channels)
+    sites = _stacks(index, surveyed, channels=channels, options=options)
     sizes = surveyed["Metadata_Pixel_Size"].dropna()
     pixel_size = float(sizes.iloc[0]) if len(sizes) else None
-    total = np.zeros((len(channels), intensity.LEVELS), dtype=np.int64)
-    lock = threading.Lock()
+    gain, lift = illumination.coefficients(light.flat, light.dark)
+    workers = max(1, min(threads, len(sites)))
+    counts = [np.zeros((len(channels), intensity.LEVELS), dtype=np.int64) for _ in range(workers)]
+    desks: queue.SimpleQueue[_Desk] = queue.SimpleQueue()
+    for own in counts:
+        desks.put(_Desk(np.empty(gain.shape, dtype=np.uint16), own))
 
     with PlateWriter(path, plate=plate, channels=channels, pixel_size=pixel_size) as writer:
 
         def one(site: tuple[str, str]) -> None:
-            raw = read_site(rows[site], folder, channels=channels, projection=str(options["projection"]))
-            if raw.shape != light.flat.shape:
-                found = f"expected fields of {light.flat.shape[1:]} as its light path, found {raw.shape[1:]}"
-                raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
-            pixels = correct(raw, light.flat, light.dark)
-            writer.write(*site, pixels)
-            histogram = intensity.counts(pixels)
-            with lock:
-                total.__iadd__(histogram)
+            desk = desks.get()
+            try:
+                for number, stack in enumerate(sites[site]):
+                    raw = _read(stack, folder, method=str(options["projection"]))
+                    if raw.shape != gain.shape[1:]:
+                        found = f"expected fields of {gain.shape[1:]} as its light path, found {raw.shape}"
+                        raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
+                    illumination.apply(raw, gain[number], lift[number], out=desk.pixels[number])
+                writer.write(*site, desk.pixels)
+                intensity.counts(desk.pixels[:, :: intensity.STEP], out=desk.counts)
+            finally:
+                desks.put(desk)
 
-        with ThreadPoolExecutor(max(1, threads)) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             for _ in pool.map(one, sites):
                 pass
-        scale = intensity.summarise(
-            total, plate=plate, channels=list(channels), fields=len(sites), low=options["low"], high=options["high"]
-        )
-        limits = zip(scale["low"].tolist(), scale["high"].tolist(), strict=True)
-        writer.windows = dict(zip(channels, limits, strict=True))
-    absent = len(rows) - len(sites)
+        limits = {"low": options["low"], "high": options["high"]}
+        scale = intensity.summarise(sum(counts), plate=plate, channels=list(channels), fields=len(sites), **limits)
+        windows = zip(scale["low"].tolist(), scale["high"].tolist(), strict=True)
+        writer.windows = dict(zip(channels, windows, strict=True))
+    absent = len(index[survey.SITE].drop_duplicates()) - len(sites)
     logger.info("%s: %d sites written, %d left out by the survey", plate, len(sites), absent)
     return scale.assign(Metadata_Pixel_Size=pixel_size)
 
 
-def read_site(
-    rows: pd.DataFrame, folder: Path | str, *, channels: Sequence[str], projection: str = "max"
-) -> np.ndarray:
-    """Read the raw planes of one site (rows of the index) and project each channel's: (C, H, W)."""
-    found = []
-    for channel in channels:
-        part = rows[rows["Metadata_Channel"] == channel].sort_values("Metadata_Plane")
-        stack = [
-            planes.read(folder, path, int(page))
-            for path, page in zip(part["Metadata_Path"], part["Metadata_Page"], strict=True)
-        ]
-        found.append(stack[0] if len(stack) == 1 else PROJECTIONS[projection](np.stack(stack)))
-    return np.stack(found)
+def _stacks(
+    index: pd.DataFrame, surveyed: pd.DataFrame, *, channels: Sequence[str], options: Mapping[str, object]
+) -> dict[tuple[str, str], list[Stack]]:
+    """Return the planes to read of each kept site, a stack a channel, sites sorted."""
+    kept = survey.kept(surveyed)[survey.SITE]
+    chosen = projection.choose(index.merge(kept, on=survey.SITE), surveyed, options=options)
+    sites: dict[tuple[str, str], dict[str, Stack]] = {}
+    columns = ["Well", "Site", "Channel", "Path", "Page"]
+    for well, site, channel, path, page in zip(*(chosen[f"Metadata_{name}"] for name in columns), strict=True):
+        sites.setdefault((well, site), {}).setdefault(channel, []).append((path, int(page)))
+    for (well, site), found in sites.items():
+        if set(channels) - set(found):
+            raise ValueError(f"{well} site {site}: expected the channels {list(channels)}, found {sorted(found)}")
+    return {site: [found[channel] for channel in channels] for site, found in sites.items()}
+
+
+def _read(stack: Stack, folder: Path | str, *, method: str) -> np.ndarray:
+    """Read the planes of one site and channel, one after the other, and project them: (H, W)."""
+    return projection.project((planes.read(folder, path, page) for path, page in stack), method)

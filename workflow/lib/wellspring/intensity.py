@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 LEVELS = 2**16
+# Of a plate every so manieth row of pixels is counted. Neighbouring rows are alike: the limits of a field of 1080 px
+# differ by less than those of two fields of a well, and counting all rows takes a fifth of the time of the stage.
+STEP = 4
 
 
 def scale(pixels: np.ndarray, low: np.ndarray, high: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -43,11 +46,15 @@ def scale(pixels: np.ndarray, low: np.ndarray, high: np.ndarray, *, out: np.ndar
     return np.clip(scaled, 0, 1, out=scaled)
 
 
-def counts(pixels: np.ndarray) -> np.ndarray:
-    """Count the grey values of a field (C, H, W) uint16; returns (C, 65536) int64. Counts of fields add up."""
+def counts(pixels: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+    """Count the grey values of a field (C, H, W) uint16; returns (C, 65536) int64, ``out`` with them added."""
     if pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise ValueError(f"expected a field (C, H, W) of uint16, found {pixels.shape} of {pixels.dtype}")
-    return np.stack([np.bincount(channel.ravel(), minlength=LEVELS) for channel in pixels]).astype(np.int64)
+    out = np.zeros((len(pixels), LEVELS), dtype=np.int64) if out is None else out
+    for total, channel in zip(out, pixels, strict=True):
+        found = np.bincount(channel.ravel())
+        total[: len(found)] += found
+    return out
 
 
 def quantile(histogram: np.ndarray, share: float) -> float:

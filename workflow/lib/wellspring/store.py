@@ -17,7 +17,6 @@ from typing import Self
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
 
 from wellspring import shards
 
@@ -106,7 +105,8 @@ class PlateWriter:
     """Write fields of one shape as a plate; a context manager that leaves a whole plate or none.
 
     ``windows`` may be set until the end: channel -> (low, high) counts, the display limits of the metadata.
-    Threads may write different fields at the same time. Leaving by an exception removes what was written.
+    Threads may write different fields at the same time. Leaving by an exception removes what was written; a full disk
+    is an ``OSError`` that names the field.
     """
 
     dtype = np.dtype(np.uint16)
@@ -135,12 +135,10 @@ class PlateWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if kind is None:
-            self._describe()
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self._partial.replace(self.path)
-        else:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
             shutil.rmtree(self._partial, ignore_errors=True)
 
     def write(self, well: str, site: str, pixels: np.ndarray) -> None:
@@ -158,18 +156,25 @@ class PlateWriter:
             raise ValueError(f"{self.plate} {well} site {site}: written twice")
         self._fields.append((well, site))
         tile = tuple(math.ceil(edge / max(1, round(edge / TILE))) for edge in shape[1:])
-        array = zarr.create_array(
-            self._partial / path_of(well, site) / "0",
-            shape=shape,
-            dtype=self.dtype,
-            chunks=(1, *tile),
-            shards=(shape[0], *(math.ceil(edge / step) * step for edge, step in zip(shape[1:], tile, strict=True))),
-            # bitshuffle gathers the low, noisy bits of 16-bit pixels away from the high, compressible ones
-            compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=self.dtype.itemsize),
-            dimension_names=("c", "y", "x"),
-            zarr_format=3,
-        )
-        array[:] = pixels
+        try:
+            shards.write(self._partial / path_of(well, site) / "0", pixels, tile=tile)
+        except OSError as error:
+            raise self._unwritten(error, f"{well} site {site}") from error
+
+    def _finish(self) -> None:
+        """Write the metadata, and give the plate its name."""
+        try:
+            self._describe()
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            self._partial.replace(self.path)
+        except OSError as error:
+            raise self._unwritten(error, "metadata") from error
+
+    def _unwritten(self, error: OSError, what: str) -> OSError:
+        """Return the error of a full or failing disk with what was to be written; nothing of the plate stays."""
+        found = f"expected room for it in {self.path.parent}, found: {error.strerror}"
+        return OSError(error.errno, f"{self.plate} {what}: {found}")
 
     def _describe(self) -> None:
         """Write the metadata of every group, the root last."""
