@@ -77,8 +77,8 @@ def settings(seeds: Sequence[int], *, quick: bool) -> dict:
     return config | {"encoders": entries | {"classical": {"kind": "classical"}}}
 
 
-def run(folder: Path, config: dict, images: Path, *, cores: int) -> None:
-    """Run the workflow in `folder` up to the tables of evaluate; what is finished there stays.
+def run(folder: Path, config: dict, images: Path, *, cores: int, targets: Sequence[str]) -> None:
+    """Run the workflow in `folder` up to `targets`; what is finished there stays.
 
     Raises RuntimeError, with the name of its log, where the workflow fails.
     """
@@ -90,7 +90,6 @@ def run(folder: Path, config: dict, images: Path, *, cores: int) -> None:
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "-d", str(folder)]
     command += ["--configfile", str(file), "--cores", str(cores), "--rerun-incomplete", "--nolock"]
-    targets = [f"results/evaluate/{name}.summary.parquet" for name in config["encoders"]]
     with (folder / "snakemake.log").open("w", encoding="utf-8") as log:
         whole = [*command, "--quiet", "rules", "progress", "--", *targets]
         code = subprocess.run(whole, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
@@ -270,7 +269,8 @@ def main() -> None:
     config = settings(seeds, quick=quick)
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.keep or Path(temporary)).resolve()
-        run(folder, config, images, cores=arguments.cores)
+        targets = [f"results/evaluate/{name}.summary.parquet" for name in config["encoders"]]
+        run(folder, config, images, cores=arguments.cores, targets=targets)
         resolved, parts, intervals = configuration.resolve(config), [], {}
         for name in [*config["encoders"], "ratio"]:
             encoder, seed = (name, 0) if name in ONCE else (name.rsplit("_", 1)[0], int(name.rsplit("_", 1)[1]))
