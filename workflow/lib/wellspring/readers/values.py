@@ -1,0 +1,47 @@
+"""Words of a vendor's table in, the values of ours out: counts, real numbers, and names of channels that may repeat."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+DIGITS = 9  # of a count; no plate has a milliard of anything
+
+
+def count(text: str) -> str:
+    """Return a count as it was numbered, without leading zeros.
+
+    Raises
+    ------
+    ValueError
+        The text is no count.
+    """
+    if not (text.isascii() and text.isdecimal()) or len(text) > DIGITS:
+        raise ValueError(f"expected a count, found {text[:20]!r}")
+    return str(int(text))
+
+
+def real(text: str | None) -> float:
+    """Return a real number; NaN where the text is none, or not finite."""
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return float("nan")
+    return value if math.isfinite(value) else float("nan")
+
+
+def distinct(names: Mapping[str, str], *, nameless: str = "{}", repeated: str = "{}_{}") -> dict[str, str]:
+    """Return a name of each channel's number, no two the same.
+
+    Parameters
+    ----------
+    names
+        Number of a channel -> the vendor's name of it, which stays as it is where no other channel has it.
+    nameless, repeated
+        Format of a channel without name (of the number), and of one whose name another has, too (of name and number).
+    """
+    labels = {number: name or nameless.format(number) for number, name in names.items()}
+    while shared := {label for label, times in Counter(labels.values()).items() if times > 1}:
+        labels = {
+            number: repeated.format(label, number) if label in shared else label for number, label in labels.items()
+        }
+    return labels
