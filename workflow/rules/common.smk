@@ -4,7 +4,6 @@ No other rule file knows the config or the sheet, and no rule file holds a funct
 """
 
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from wellspring.code import code as digest_of_code
 from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
 from wellspring.simulate.screen import screen_of
 from wellspring.weights import named
+from wellspring.wildcards import one_of
 
 age(here / "scripts")
 
@@ -48,15 +48,10 @@ simulated = [
 ]
 
 
-def any_of(names):
-    """Return a wildcard's constraint: one of `names`, nothing at all where there are none."""
-    return "|".join(map(re.escape, names)) or "(?!)"
-
-
 wildcard_constraints:
-    plate=any_of(plates.index),
-    optics=any_of(sorted(set(plates["optics"]))),
-    encoder=any_of(encoders),
+    plate=one_of(plates.index),
+    optics=one_of(plates["optics"]),
+    encoder=one_of(encoders),
 
 
 def code(script, *also):

@@ -20,7 +20,7 @@ rule embed:
     benchmark:
         "<benchmarks>/embed/{encoder}/{plate}.tsv"
     wildcard_constraints:
-        encoder=any_of(learned),
+        encoder=one_of(learned),
     conda:
         "../../envs/torch.yaml"
     threads: 1

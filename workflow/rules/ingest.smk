@@ -16,7 +16,7 @@ rule ingest:
     benchmark:
         "<benchmarks>/ingest/{encoder}/{plate}.tsv"
     wildcard_constraints:
-        encoder=any_of(foreign),
+        encoder=one_of(foreign),
     conda:
         "../../envs/core.yaml"
     threads: 1

@@ -18,7 +18,7 @@ rule measure:
     benchmark:
         "<benchmarks>/measure/{encoder}/{plate}.tsv"
     wildcard_constraints:
-        encoder=any_of(classical),
+        encoder=one_of(classical),
     conda:
         "../../envs/cells.yaml"
     threads: 16

@@ -15,7 +15,7 @@ rule simulate:
     benchmark:
         "<benchmarks>/simulate/{plate}.tsv"
     wildcard_constraints:
-        plate="|".join(demo),
+        plate=one_of(demo),
     conda:
         "../../envs/core.yaml"
     threads: 1

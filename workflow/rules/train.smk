@@ -25,7 +25,7 @@ rule train:
     benchmark:
         "<benchmarks>/train/{encoder}.tsv"
     wildcard_constraints:
-        encoder=any_of(learned),
+        encoder=one_of(learned),
     conda:
         "../../envs/torch.yaml"
     # Of each node: readers that keep a GPU fed, a share of a node of 8 GPUs and 64 cores.
