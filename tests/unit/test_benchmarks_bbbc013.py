@@ -105,7 +105,8 @@ def test_the_ratio_is_of_nucleus_and_rest_of_the_cell(benchmark, tmp_path):
     nuclei[12, 12] = 4  # a nucleus without a cell
     with store.PlateWriter(tmp_path / "images/BBBC013.zarr", plate="BBBC013", channels=["DNA", "GFP"]) as writer:
         writer.write("A01", "1", stain)
-    with store.LabelWriter(tmp_path / "cells/BBBC013.zarr", plate="BBBC013", source="BBBC013.zarr") as writer:
+    source = tmp_path / "images/BBBC013.zarr"
+    with store.LabelWriter(tmp_path / "cells/BBBC013.zarr", plate="BBBC013", source=source) as writer:
         writer.write("A01", "1", {"nuclei": nuclei, "cells": cells})
     assert benchmark.ratio(tmp_path).to_dict() == {"A01": pytest.approx(2.0)}
 

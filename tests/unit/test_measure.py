@@ -198,7 +198,7 @@ def plate(tmp_path_factory):
     rows = []
     with (
         store.PlateWriter(folder / "images.zarr", plate="P1", channels=CHANNELS) as images,
-        store.LabelWriter(folder / "cells.zarr", plate="P1", source="images.zarr") as labels,
+        store.LabelWriter(folder / "cells.zarr", plate="P1", source=folder / "images.zarr") as labels,
     ):
         for well in ("A01", "A02", "B01"):
             for site in ("1", "2"):

@@ -29,7 +29,7 @@ def folders(tmp_path_factory):
                     writer.write("A01", "1", pixels)
                     writer.write("A01", "2", np.zeros(shape, np.uint16))
             found += [path / "A" / "01" / site / "0" for site in ("1", "2")]
-    with store.LabelWriter(root / "labels.zarr", plate="P1", source="P1.zarr") as writer:
+    with store.LabelWriter(root / "labels.zarr", plate="P1", source=root / "P1.zarr") as writer:
         labels = {name: rng.integers(0, 2**31, (50, 50)) for name in ("nuclei", "cells")}
         writer.write("A01", "1", labels)
     return [*found, root / "labels.zarr" / "A" / "01" / "1" / "0"]

@@ -1,5 +1,9 @@
+import errno
+import io
 import json
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,28 +96,54 @@ def test_mistakes_are_named(tmp_path):
 
 def test_labels(tmp_path):
     nuclei = np.arange(64, dtype=np.int32).reshape(8, 8) * 70000
-    with store.LabelWriter(tmp_path / "l.zarr", plate="P1", source="../images/P1.zarr") as writer:
+    with store.LabelWriter(tmp_path / "cells/P1.zarr", plate="P1", source=tmp_path / "images/P1.zarr") as writer:
         writer.write("B03", "1", {"cells": nuclei + 1, "nuclei": nuclei})
         with pytest.raises(ValueError, match=r"expected \['nuclei', 'cells'\]"):
             writer.write("B04", "1", {"cells": nuclei})
-    labels = store.open_labels(tmp_path / "l.zarr")
+    labels = store.open_labels(tmp_path / "cells/P1.zarr")
     np.testing.assert_array_equal(labels.read("B03", "1", "nuclei"), nuclei)
     assert labels.read("B03", "1", "cells").dtype == np.uint32
-    assert labels.source == "../images/P1.zarr"
+    assert labels.source == "../../images/P1.zarr"
 
 
-def test_other_readers_open_it(tmp_path):
-    """ome-zarr-py, written by others, sees plate, wells, fields, axes, channel names and windows."""
-    from ome_zarr.io import parse_url
-    from ome_zarr.reader import Reader
+class Full(io.FileIO):
+    """A file on a disk that is full after some bytes of each."""
 
-    fields = _fields()
-    _write(tmp_path / "p.zarr", fields, pixel_size=0.6)
-    plate = next(iter(Reader(parse_url(str(tmp_path / "p.zarr")))()))
-    assert plate.data[0].shape == (2, 3 * 70, 3 * 90)  # rows A, B, AF and columns 01, 03, 48
-    field = next(iter(Reader(parse_url(str(tmp_path / "p.zarr" / "B" / "03" / "1")))()))
-    np.testing.assert_array_equal(np.asarray(field.data[0]), fields["B03", "1"])
-    assert field.metadata["channel_names"] == ["DNA", "ER"]
-    assert field.metadata["contrast_limits"] == [[10.0, 900.0], [0.0, 5.0]]
-    assert [axis["name"] for axis in field.metadata["axes"]] == ["c", "y", "x"]
-    assert field.metadata["coordinateTransformations"][0][0]["scale"] == [1.0, 0.6, 0.6]
+    room = 900
+
+    def write(self, data):
+        if self.tell() + len(data) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+
+
+@pytest.mark.parametrize("room", [0, 900, 20_000])
+def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path, monkeypatch, room):
+    _write(tmp_path / "p.zarr", _fields(1))
+    monkeypatch.setattr(Full, "room", room)
+    monkeypatch.setattr(Path, "open", lambda path, mode="r", *_, **__: Full(path, mode.replace("b", "")))
+    with (
+        pytest.raises(OSError, match="P1 A01 site 1: expected room for it in .*, found: No space left") as error,
+        store.PlateWriter(tmp_path / "p.zarr", plate="P1", channels=["DNA", "ER"]) as writer,
+    ):
+        writer.write("A01", "1", np.random.default_rng(0).integers(0, 5000, (2, 70, 90)).astype(np.uint16))
+    monkeypatch.undo()
+    assert error.value.errno == errno.ENOSPC
+    assert store.open_plate(tmp_path / "p.zarr").fields == [("B03", "1")]
+    assert [path.name for path in tmp_path.iterdir()] == ["p.zarr"]
+
+
+def test_a_disk_that_is_full_at_the_end_is_named_and_leaves_what_was_there(tmp_path, monkeypatch):
+    _write(tmp_path / "p.zarr", _fields(1))
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        pytest.raises(OSError, match="P1 metadata: expected room for it in .*, found: No space left"),
+        store.PlateWriter(tmp_path / "p.zarr", plate="P1", channels=["DNA", "ER"]) as writer,
+    ):
+        writer.write("A01", "1", np.zeros((2, 70, 90), np.uint16))
+        monkeypatch.setattr(store, "_group", full)
+    assert store.open_plate(tmp_path / "p.zarr").fields == [("B03", "1")]
+    assert [path.name for path in tmp_path.iterdir()] == ["p.zarr"]

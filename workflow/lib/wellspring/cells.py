@@ -110,7 +110,7 @@ def segment_plate(
     """
     setting = settle(images, intensity, options=options)
     with (
-        LabelWriter(path, plate=images.plate, source=str(images.path.name), pixel_size=images.pixel_size) as writer,
+        LabelWriter(path, plate=images.plate, source=images.path, pixel_size=images.pixel_size) as writer,
         ThreadPoolExecutor(max(1, threads)) as pool,
     ):
         diameter, limits = setting.options.diameter, {"small": setting.small, "large": setting.large}

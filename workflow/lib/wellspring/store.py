@@ -8,6 +8,7 @@ is written beside its final name and renamed when whole; what the reader needs s
 import json
 import logging
 import math
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class PlateImages:
     """A stored plate, opened for reading; cheap to copy and to pickle, since pixels are opened at each read.
 
     ``fields`` are (well, site) in sorted order; ``shape`` is (C, H, W), or (C, 0, 0) for a plate without fields.
+    ``source``, of labels, is the way to the plate of pixels from this one.
     """
 
     path: Path
@@ -125,7 +127,7 @@ class PlateWriter:
         self.plate, self.channels, self.pixel_size, self.source = plate, list(channels), pixel_size, source
         self.windows: dict[str, tuple[float, float]] = dict(windows or {})
         self._partial = self.path.with_name(f".{self.path.name}.partial")
-        self._fields: list[tuple[str, str]] = []
+        self._fields: set[tuple[str, str]] = set()
         self._shape: tuple[int, int, int] | None = None
 
     def __enter__(self) -> Self:
@@ -154,7 +156,7 @@ class PlateWriter:
             raise ValueError(f"{self.plate} {well} site {site}: expected {self._shape} as before, found {shape}")
         if (well, site) in self._fields:
             raise ValueError(f"{self.plate} {well} site {site}: written twice")
-        self._fields.append((well, site))
+        self._fields.add((well, site))
         tile = tuple(math.ceil(edge / max(1, round(edge / TILE))) for edge in shape[1:])
         try:
             shards.write(self._partial / path_of(well, site) / "0", pixels, tile=tile)
@@ -188,8 +190,10 @@ class PlateWriter:
         for row in rows:
             _group(self._partial / row, {})
         for path, sites in wells.items():
-            _group(self._partial / path, {"ome": {"version": NGFF, "well": {"images": [{"path": s} for s in sites]}}})
-        plate = {
+            described = {"version": NGFF, "images": [{"path": site} for site in sites]}
+            _group(self._partial / path, {"ome": {"version": NGFF, "well": described}})
+        plate: dict[str, object] = {
+            "version": NGFF,
             "name": self.plate,
             "rows": [{"name": row} for row in rows],
             "columns": [{"name": column} for column in columns],
@@ -197,8 +201,9 @@ class PlateWriter:
                 {"path": path, "rowIndex": rows.index(row), "columnIndex": columns.index(column)}
                 for path, (row, column) in ((path, path.split("/")) for path in wells)
             ],
-            "field_count": max((len(sites) for sites in wells.values()), default=0),
         }
+        if fields:  # the standard has no plate of 0 fields
+            plate["field_count"] = max(len(sites) for sites in wells.values())
         ours = {
             "plate": self.plate,
             "channels": self.channels,
@@ -240,7 +245,11 @@ class PlateWriter:
 
 
 class LabelWriter(PlateWriter):
-    """Write label images of the fields of ``source`` (the path of the plate of pixels) as a plate of their own."""
+    """Write label images of the fields of ``source`` as a plate of their own, each naming its image of pixels.
+
+    ``source`` is the path of the plate of pixels; what is stored of it is the way there from the plate of labels, so
+    that both may be moved together.
+    """
 
     dtype = np.dtype(np.uint32)
 
@@ -250,10 +259,11 @@ class LabelWriter(PlateWriter):
         *,
         plate: str,
         names: Sequence[str] = ("nuclei", "cells"),
-        source: str,
+        source: Path | str,
         pixel_size: float | None = None,
     ) -> None:
-        super().__init__(path, plate=plate, channels=names, source=source, pixel_size=pixel_size)
+        there = Path(os.path.relpath(source, path)).as_posix()
+        super().__init__(path, plate=plate, channels=names, source=there, pixel_size=pixel_size)
 
     def write(self, well: str, site: str, labels: Mapping[str, np.ndarray]) -> None:  # type: ignore[override]
         """Write one field: name -> (H, W) of unsigned labels, 0 the background."""
@@ -262,8 +272,8 @@ class LabelWriter(PlateWriter):
         super().write(well, site, np.stack([labels[name].astype(self.dtype) for name in self.channels]))
 
     def _image(self, well: str, site: str) -> dict[str, object]:
-        source = {"source": {"image": f"../../../{self.source}/{path_of(well, site)}"}}
-        return super()._image(well, site) | {"image-label": {"version": NGFF} | source}
+        source = f"../../../{self.source}/{path_of(well, site)}"  # from the field of labels to that of pixels
+        return super()._image(well, site) | {"image-label": {"version": NGFF, "source": {"image": source}}}
 
 
 def _group(folder: Path, attributes: Mapping[str, object]) -> None:
