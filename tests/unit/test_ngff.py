@@ -74,7 +74,6 @@ def test_a_plate_without_fields_is_accepted(tmp_path):
     assert v05.HCS.from_zarr(zarr.open_group(tmp_path / "p.zarr", mode="r")).n_wells == 0
 
 
-@pytest.mark.filterwarnings("default")
 def test_ome_zarr_py_sees_wells_fields_axes_channels_and_windows(folders):
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Label, Reader
@@ -91,8 +90,8 @@ def test_ome_zarr_py_sees_wells_fields_axes_channels_and_windows(folders):
         assert [axis["name"] for axis in field.metadata["axes"]] == ["c", "y", "x"]
         assert field.metadata["coordinateTransformations"][0][0]["scale"] == [1.0, 0.6, 0.6]
         nodes = list(Reader(parse_url(str(folders["cells"] / "B" / "03" / "1")))())
-    assert any(node.load(Label) for node in nodes)
-    assert any(np.array_equal(node.data[0], pixels) for node in nodes)  # the image that the labels name
+        assert any(node.load(Label) for node in nodes)
+        assert any(np.array_equal(node.data[0], pixels) for node in nodes)  # the image that the labels name
 
 
 @given(st.data())
