@@ -6,6 +6,7 @@ import tifffile
 import yaml
 
 from wellspring import config, illumination, images, index, store, survey, tables
+from wellspring.readers import listing
 
 SHEET = {"plate": "P1", "batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": "P1", "time": "48"}
 
@@ -17,7 +18,9 @@ def _options(section, root, **over):
 
 def _planes(wells=("A01", "A02"), sites=("1", "2"), channels=("w1", "w2")):
     rows = [(f"{w}_s{s}_{c}.tif", w, s, c, "1", 0, 9) for w, s, c in itertools.product(wells, sites, channels)]
-    return pd.DataFrame(rows, columns=["path", "well", "site", "channel", "plane", "page", "bytes"])
+    return listing.complete(
+        pd.DataFrame(rows, columns=["path", "well", "site", "channel", "plane", "page", "bytes"])
+    )
 
 
 def _wells(wells=("A01", "A02"), kinds=("negcon", "trt")):

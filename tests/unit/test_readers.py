@@ -59,17 +59,6 @@ def test_pages(tmp_path):
     assert frame.loc[frame["well"] == "A01", "plane"].tolist() == ["1", "2", "3"]
 
 
-def test_ome_tiff(tmp_path):
-    pixels = np.arange(2 * 3 * 8 * 8, dtype=np.uint16).reshape(2, 3, 8, 8)
-    metadata = {"axes": "ZCYX", "Channel": {"Name": ["DNA", "ER", "AGP"]}}
-    tifffile.imwrite(tmp_path / "A1.ome.tif", pixels, ome=True, metadata=metadata, photometric="minisblack")
-    frame = pattern.planes(tmp_path, plate="P", pattern=r"(?P<well>[A-Z]\d+)\.ome\.tif", pages="ome")
-    assert frame["channel"].tolist() == ["DNA", "ER", "AGP"] * 2
-    assert frame["plane"].tolist() == ["1"] * 3 + ["2"] * 3
-    with tifffile.TiffFile(tmp_path / "A1.ome.tif") as tiff:
-        assert (tiff.pages[int(frame["page"].iloc[4])].asarray() == pixels[1, 1]).all()
-
-
 def _load_data(folder, name="load_data.csv", **columns):
     frame = pd.DataFrame(
         {"Metadata_Plate": ["0012", "0013"], "Metadata_Well": ["a1", "A1"], "Metadata_Site": ["01", "1"], **columns}
@@ -89,7 +78,7 @@ def test_loaddata_by_file_and_folder(tmp_path, name):
         PathName_OrigDNA=["/home/u/0012/Images/"] * 2,
         FileName_IllumDNA=["i"] * 2,
     )
-    frame = loaddata.planes(tmp_path, plate="0012", table=table)
+    frame = loaddata.planes(tmp_path, plate="0012", loaddata=table)
     known = ["path", "well", "site", "channel", "plane", "timepoint", "page", "bytes"]
     assert frame[known].values.tolist() == [["Images/x.tiff", "A01", "01", "DNA", "1", "1", 0, 12]]
     assert frame[["pixel_size", "x", "y", "z", "exposure"]].isna().all(axis=None)
@@ -99,7 +88,7 @@ def test_loaddata_by_url_with_a_missing_file(tmp_path):
     _touch(tmp_path, "x 1.tiff")
     url = ["s3://bucket/0012/x%201.tiff", ""]
     table = _load_data(tmp_path, URL_OrigDNA=url, URL_OrigER=["s3://bucket/0012/gone.tiff", ""])
-    frame = loaddata.planes(tmp_path, plate="0012", table=table).set_index("channel")
+    frame = loaddata.planes(tmp_path, plate="0012", loaddata=table).set_index("channel")
     assert frame.loc["DNA", "path"] == "x 1.tiff"
     assert frame.loc["ER", "path"] is None
     assert frame.loc["ER", "bytes"] == 0
@@ -108,9 +97,9 @@ def test_loaddata_by_url_with_a_missing_file(tmp_path):
 def test_loaddata_mistakes(tmp_path):
     table = _load_data(tmp_path, FileName_DNA=["gone.tif"] * 2)
     with pytest.raises(ValueError, match=r"0099: no row in .*\['0012', '0013'\]"):
-        loaddata.planes(tmp_path, plate="0099", table=table)
+        loaddata.planes(tmp_path, plate="0099", loaddata=table)
     with pytest.raises(ValueError, match="none of the 1 files"):
-        loaddata.planes(tmp_path, plate="0012", table=table)
+        loaddata.planes(tmp_path, plate="0012", loaddata=table)
 
 
 @pytest.mark.parametrize(

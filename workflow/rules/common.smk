@@ -17,7 +17,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [
 # Threads that wait by spinning starve the jobs beside them: training slowed down tenfold next to other jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from wellspring import sheet
+from wellspring import remote, sheet
 from wellspring.code import age
 from wellspring.code import code as digest_of_code
 from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
@@ -28,6 +28,7 @@ from wellspring.wildcards import one_of
 age(here / "scripts")
 
 config.update(resolve({key: value for key, value in config.items() if key != "pathvars"}))
+os.environ.update(remote.environment(config["index"]["storage"]))
 demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
@@ -74,9 +75,11 @@ def scaled(amount):
 
 
 def raw_images(wildcards):
-    """Return the folder of a plate's raw images, if any; only the demo's own folders are made and remade."""
+    """Return the folder of a plate's raw images, none where a store has them; only the demo's are made and remade."""
     folder = plates.loc[wildcards.plate, "images"]
-    return [] if not imaged else folder if wildcards.plate in simulated else ancient(folder)
+    if not imaged or remote.is_url(folder):
+        return []
+    return folder if wildcards.plate in simulated else ancient(folder)
 
 
 def plate_map(wildcards):

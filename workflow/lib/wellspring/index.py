@@ -9,12 +9,11 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from wellspring import platemap
-from wellspring.readers import loaddata, pattern
+from wellspring.readers import detect, listing
 from wellspring.tables import Verdict
 
 logger = logging.getLogger(__name__)
@@ -23,6 +22,9 @@ KEY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel", "
 # columns of the sheet with a name of their own; the folders are no metadata of a well
 SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Metadata_Cell_Line",
          "optics": "Metadata_Optics", "role": "Metadata_Role", "images": None, "platemap": None}  # fmt: skip
+# columns of readers' tables whose names in the index are not their own in title case
+NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
+         "z": "Metadata_Position_Z"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def build(sheet: Mapping[str, object], channels: Sequence[str], options: Mapping
 def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object]) -> Index:
     """Return the index of a plate of a screen without images: a row a well of the platemap, of no site and channel."""
     plate, found = str(sheet["plate"]), wells["Metadata_Well"].tolist()
-    table = pd.DataFrame({"well": found, "site": "", "channel": "", "plane": "", "path": None, "page": 0, "bytes": 0})
+    table = listing.complete(
+        pd.DataFrame({"well": found, "site": "", "channel": "", "plane": "", "path": None, "timepoint": None})
+    )
     table = _described(table, wells, sheet)
     nothing = pd.DataFrame(columns=["well", "site", "channel", "path"])
     audit = _audit(found, nothing, set(), set(found), set(), (), ()).assign(Metadata_Plate=plate)
@@ -68,16 +72,23 @@ def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object]) -> Index
 
 
 def find(images: object, *, plate: str, options: Mapping[str, object]) -> pd.DataFrame:
-    """List the planes by the reader of the config; ``images`` is a folder, or a LoadData file beside the images."""
-    path = Path(str(images))
-    if options["reader"] == "pattern":
-        return pattern.planes(path, plate=plate, pattern=options["pattern"], pages=options["pages"])
-    if path.is_file():
-        return loaddata.planes(path.parent, plate=plate, table=path)
-    if not options["loaddata"]:
-        raise ValueError(f"{plate}: index.reader is loaddata: expected a table in index.loaddata, found none")
-    table = Path(str(options["loaddata"]).replace("{plate}", plate))
-    return loaddata.planes(path, plate=plate, table=table if table.is_file() else path / table)
+    """List the planes of one time point by the reader of the config; ``images`` is what the sheet says."""
+    return at_time(detect.planes(str(images), plate=plate, options=options), options["timepoint"], plate=plate)
+
+
+def at_time(planes: pd.DataFrame, timepoint: object, *, plate: str) -> pd.DataFrame:
+    """Return the planes of a time point; of several in the files one must be chosen, ``ValueError`` lists them."""
+    counts = planes["timepoint"].value_counts()
+    found = sorted(counts.index, key=lambda time: (len(time), time))
+    if timepoint is None and len(found) == 1:
+        return planes
+    if str(timepoint) not in found:
+        wanted = "one time point" if timepoint is None else f"time point {timepoint}"
+        raise ValueError(f"{plate}: expected {wanted}, found {found} (choose one in index.timepoint)")
+    others = {time: int(counts[time]) for time in found if time != str(timepoint)}
+    if others:
+        logger.info("%s: time point %s is taken; planes of others are left: %s", plate, timepoint, others)
+    return planes[planes["timepoint"] == str(timepoint)].reset_index(drop=True)
 
 
 def join(
@@ -95,7 +106,7 @@ def join(
     Parameters
     ----------
     planes
-        As ``readers.pattern.planes``.
+        As ``readers.listing.complete``, of one time point.
     wells
         As ``platemap.read``.
     sheet
@@ -117,7 +128,7 @@ def join(
         As said of ``lost_wells``, listing the wells; none of the channels is in the files; a site is not alphanumeric.
     """
     plate = str(sheet["plate"])
-    listing = sorted({f"{path}\t{size}" for path, size in zip(planes["path"], planes["bytes"], strict=True)})
+    listed = sorted({f"{path}\t{size}" for path, size in zip(planes["path"], planes["bytes"], strict=True)})
     planes = _channels(planes, channels, aliases, plate)
     odd = sorted(site for site in planes["site"].unique() if not site.isalnum())
     if odd:
@@ -143,6 +154,7 @@ def join(
     expected = sorted(sites) or sorted(planes["site"].unique())
     named = sorted(mapped - (empty - imaged))
     table = _expected(named, expected, channels, planes).merge(planes, how="left", validate="one_to_one")
+    table["timepoint"] = planes["timepoint"].iloc[0]
     audit = _audit(sorted(imaged | mapped), planes, imaged, mapped, set(twice["well"]), expected, channels)
     table = _described(table, wells, sheet)
     verdict = Verdict()
@@ -151,7 +163,7 @@ def join(
             verdict = verdict.because(f"channel {channel} has no file")
     verdict = _controlled(table, verdict)
     return Index(
-        table, audit.assign(Metadata_Plate=plate), verdict, hashlib.sha256("\n".join(listing).encode()).hexdigest()
+        table, audit.assign(Metadata_Plate=plate), verdict, hashlib.sha256("\n".join(listed).encode()).hexdigest()
     )
 
 
@@ -215,7 +227,7 @@ def _audit(
 
 def _described(table: pd.DataFrame, wells: pd.DataFrame, sheet: Mapping[str, object]) -> pd.DataFrame:
     """Name the columns as the schema does and add what platemap and sheet know of each well; the sheet yields."""
-    table = table.rename(columns={key: f"Metadata_{key.title()}" for key in table.columns})
+    table = table.rename(columns={key: NAMES.get(key, f"Metadata_{key.title()}") for key in table.columns})
     table["Metadata_Page"] = table["Metadata_Page"].fillna(0).astype("int32")
     table["Metadata_Bytes"] = table["Metadata_Bytes"].fillna(0).astype("int64")
     table["Metadata_Path"] = table["Metadata_Path"].where(table["Metadata_Path"].notna(), None)

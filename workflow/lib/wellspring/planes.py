@@ -1,9 +1,11 @@
 """One plane of a raw image: a path and page in; grey values out, or the word for what is wrong with the file.
 
-TIFF (grey of 8 or 16 bit, palette images with a grey map, OME-TIFF) through tifffile, other formats through imageio.
+TIFF (grey of 8 or 16 bit, palette images with a grey map, OME-TIFF) through tifffile, arrays of OME-Zarr plates through
+zarr, other formats through Pillow. A URL is read from a copy on the node's own disk.
 """
 
-import logging
+import re
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-logger = logging.getLogger(__name__)
+from wellspring import chunks, remote
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+# Pixels of a plane above which a header is not believed: 1 GB of 16 bit. A stitched well of a 96-well plate at 0.65
+# micrometres has a fifth of it, a camera of 25 megapixels a twentieth.
+PIXELS = 2**29
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def read(folder: Path | str, path: str, page: int = 0) -> np.ndarray:
     PlaneError
         The file is missing, unreadable, truncated or holds something else than grey values of 8 or 16 bit.
     """
-    return _load(root(folder) / path, page)[0]
+    return _found(folder, path, page)[0]
 
 
 def status(folder: Path | str, path: str | None, page: int = 0) -> Plane:
@@ -54,7 +59,7 @@ def status(folder: Path | str, path: str | None, page: int = 0) -> Plane:
     if path is None:
         return Plane("missing", "missing: no file")
     try:
-        pixels, pixel_size = _load(root(folder) / path, page)
+        pixels, pixel_size = _found(folder, path, page)
     except PlaneError as error:
         return Plane(error.status, f"{error.status}: {error}")
     if pixels.min() == pixels.max():
@@ -62,22 +67,34 @@ def status(folder: Path | str, path: str | None, page: int = 0) -> Plane:
     return Plane("ok", "", pixels, pixel_size)
 
 
-def root(images: Path | str) -> Path:
-    """Return the folder that a plate's paths are relative to; the sheet may name a LoadData file that lies in it."""
-    images = Path(images)
-    return images.parent if images.is_file() else images
+def _found(folder: Path | str, path: str, page: int) -> tuple[np.ndarray, float | None]:
+    """Read a plane from where it is; a store that can not be reached raises, since that says nothing of the file."""
+    home = remote.home(folder)
+    url = path if remote.is_url(path) else f"{home.rstrip('/')}/{path}" if remote.is_url(home) else None
+    if url is None:
+        return _load(Path(home) / path, page)
+    try:
+        with remote.staged(url) as copy:
+            return _load(copy, page)
+    except FileNotFoundError as error:
+        raise PlaneError("missing", f"no file {url}") from error
+    except PermissionError as error:
+        raise PlaneError("unreadable", f"{url}: {error}"[:200]) from error
 
 
 def _load(path: Path, page: int) -> tuple[np.ndarray, float | None]:
-    if not path.is_file():
-        raise PlaneError("missing", f"no file {path.name}")
+    _check_kind(path)
     try:
-        if path.suffix.lower() in (".tif", ".tiff", ".flex", ".stk"):
+        if path.is_dir():
+            pixels, pixel_size = chunks.read(path, page, largest=PIXELS), None
+        elif path.suffix.lower() in (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8"):
             pixels, pixel_size = _tiff(path, page)
         else:
             pixels, pixel_size = _other(path, page), None
     except PlaneError:
         raise
+    except chunks.ChunkError as error:
+        raise PlaneError(error.status, f"{path.name}: {error}") from error
     except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
         if _ends_early(path):
             raise PlaneError("truncated", f"{path.name} ends after {path.stat().st_size} bytes") from error
@@ -94,14 +111,37 @@ def _load(path: Path, page: int) -> tuple[np.ndarray, float | None]:
     return pixels, pixel_size
 
 
+def _check_kind(path: Path) -> None:
+    """Refuse what is no file and no folder, before it is opened: a pipe would never end."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PlaneError("missing", f"no file {path.name}") from error
+    except (OSError, ValueError) as error:
+        raise PlaneError("unreadable", f"{path.name}: {getattr(error, 'strerror', None) or error}") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise PlaneError("unreadable", f"{path.name}: expected a regular file, found another kind")
+
+
+def _check_size(name: str, pixels: int) -> None:
+    if pixels > PIXELS:
+        raise PlaneError("unreadable", f"{name}: expected at most {PIXELS} pixels, found {pixels} by its header")
+
+
 def _tiff(path: Path, page: int) -> tuple[np.ndarray, float | None]:
     with tifffile.TiffFile(path) as tiff:
-        if page >= len(tiff.pages):
-            raise PlaneError("truncated" if _ends_early(path) else "missing", f"{path.name} has no page {page}")
-        plane = tiff.pages[page]
+        try:
+            plane = tiff.pages[page]
+        except IndexError:
+            status = "truncated" if _ends_early(path) else "missing"
+            raise PlaneError(status, f"{path.name} has no page {page}") from None
         ends = [start + count for start, count in zip(plane.dataoffsets, plane.databytecounts, strict=True)]
         if ends and max(ends) > path.stat().st_size:
             raise PlaneError("truncated", f"{path.name} ends after {path.stat().st_size} bytes of {max(ends)}")
+        _check_size(path.name, plane.size)
+        if plane.compression == 1 and sum(plane.databytecounts) < plane.nbytes:
+            found = f"expected {plane.nbytes} bytes of pixels by its header, found {sum(plane.databytecounts)}"
+            raise PlaneError("truncated", f"{path.name}: {found}")
         pixels = np.squeeze(plane.asarray())
         if plane.colormap is not None:
             pixels = _grey(pixels, plane.colormap, path)
@@ -117,31 +157,41 @@ def _grey(pixels: np.ndarray, colours: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    """Return micrometres a pixel by the OME-XML; the resolution tags of other TIFFs are of the camera or the screen."""
+    """Return micrometres a pixel by the OME-XML; the resolution tags of other TIFFs are of the camera or the screen.
+
+    The first ``Pixels`` is found as text: XML that lists a whole plate would be parsed for each of its images.
+    """
     if not tiff.is_ome:
         return None
-    image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
-    factor = {"µm": 1.0, "nm": 1e-3, "mm": 1e3}.get(pixels.get("PhysicalSizeXUnit", "µm"))
-    size = pixels.get("PhysicalSizeX")
-    return None if size is None or factor is None else float(size) * factor
+    pixels = re.search(r"<(?:\w+:)?Pixels\s([^>]*)>", tiff.pages.first.description)
+    said = dict(re.findall(r"""(\w+)\s*=\s*["']([^"']*)["']""", pixels[1])) if pixels else {}
+    factor = {"µm": 1.0, "&#181;m": 1.0, "nm": 1e-3, "mm": 1e3}.get(said.get("PhysicalSizeXUnit", "µm"))
+    try:
+        return float(said["PhysicalSizeX"]) * factor
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _other(path: Path, page: int) -> np.ndarray:
-    import imageio.v3
+    from PIL import Image
 
     if page:
         raise PlaneError("missing", f"{path.name} has no page {page}")
-    return np.squeeze(imageio.v3.imread(path))
+    with Image.open(path) as image:
+        _check_size(path.name, image.width * image.height)
+        return np.squeeze(np.asarray(image.convert("RGB") if image.mode == "P" else image))
 
 
 def _ends_early(path: Path) -> bool:
     """Tell whether a file is empty, or a TIFF whose directory, or a PNG whose end, lies beyond its last byte."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        head = stream.read(8)
-        stream.seek(max(size - 12, 0))
-        tail = stream.read()
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(8)
+            stream.seek(max(size - 12, 0))
+            tail = stream.read()
+    except OSError:  # a folder, or a file that may not be read
+        return False
     if head[:4] in (b"II*\0", b"MM\0*"):
         offset = struct.unpack("<I" if head[:1] == b"I" else ">I", head[4:].ljust(4, b"\0"))[0]
         return offset + 2 > size

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from wellspring.remote import climbs, is_url, plain
+
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "plates.yaml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ENDINGS = (".audit", ".aggregated", ".normalised", ".consensus", ".features")
@@ -47,15 +49,13 @@ def read(
         Names the file, the row or column, what was expected and what was found.
     """
     path = Path(path)
-    if not path.exists():
-        raise ValueError(f"{path}: expected the plate sheet here, found no such file")
-    sheet = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, comment="#", skip_blank_lines=True)
-    sheet.columns = [name.strip() for name in sheet.columns]
+    sheet = _table(path)
     sheet = sheet if images else sheet.assign(images="")
     missing = [name for name, column in columns().items() if column["required"] and name not in sheet]
     if missing:
         raise ValueError(f"{path}: expected the columns {missing}, found {list(sheet.columns)}")
     sheet = _complete(sheet.apply(lambda column: column.str.strip()), path)
+    sheet["images"] = sheet["images"].map(plain)
     _check_names(sheet, path)
     sheet = sheet[sheet["role"] != "no"]
     for row in sheet.to_dict("records"):
@@ -65,6 +65,19 @@ def read(
     if not (sheet["role"] == "fit").any():
         raise ValueError(f"{path}: expected at least one plate of role `fit`, found {sorted(set(sheet['role']))}")
     return sheet.set_index("plate", drop=False)
+
+
+def names(path: str | Path) -> list[str]:
+    """Return the names of all plates of a sheet that :func:`read` takes, those of role `no` too."""
+    return _table(Path(path))["plate"].str.strip().tolist()
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise ValueError(f"{path}: expected the plate sheet here, found no such file")
+    sheet = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, comment="#", skip_blank_lines=True)
+    sheet.columns = [name.strip() for name in sheet.columns]
+    return sheet
 
 
 def _complete(sheet: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -108,10 +121,21 @@ def _check_folders(row: dict, path: Path, demo: str | Path | None, simulated: tu
             raise ValueError(f"{path}: plate {plate}: {message}")
         return
     for column in ("images", "platemap"):
+        if column == "images" and is_url(row["images"]):
+            _check_url(row["images"], f"{path}: plate {plate}")
+            continue
         if (column != "images" or row["images"]) and not Path(row[column]).exists():
             raise ValueError(
                 f"{path}: plate {plate}: expected {column} at {row[column]!r}, found no such file or folder"
             )
+
+
+def _check_url(url: str, where: str) -> None:
+    """Refuse what a job could not open, or what would write a password into every table."""
+    if climbs(url):
+        raise ValueError(f"{where}: expected a URL without `..`, found {url!r}")
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise ValueError(f"{where}: expected a URL without credentials, which belong into the environment, found some")
 
 
 def _inside(path: Path, folder: Path) -> bool:

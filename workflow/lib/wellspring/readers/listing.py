@@ -1,13 +1,14 @@
 """What every reader returns, and which files it may name: a folder and the allowed roots in, files and planes out.
 
 A plate's files lie below its folder. A link may lead elsewhere, and a vendor's table may name another place, only below
-a root that the config allows; what it does not allow is left and named in the log, never opened.
+a root that the config allows. A link to anywhere else is an error that says what to write in the config, not a warning:
+the planes behind it would be missing, and where every well has such a link no other table would show it.
 """
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -44,38 +45,92 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 def files(folder: Path, *, roots: Sequence[Path | str] = ()) -> Iterator[tuple[str, int]]:
     """Yield path (relative, with ``/``) and size of every file below a folder in sorted order, hidden ones left out.
 
-    Links are followed within the folder and the ``roots``, each folder once, so that a loop of links ends.
+    Links are followed within the folder and the ``roots``, each folder once, so that a loop of links ends. What is
+    no regular file, or a link to nothing, has size 0: the survey says what is wrong with it.
 
     Raises
     ------
     ValueError
-        ``folder`` is not a folder.
+        ``folder`` is not a folder; a folder can not be listed; a link leads outside of the folder and the roots.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: expected a plate's folder, found {'a file' if folder.exists() else 'nothing'}")
-    seen: set[Path] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        here = Path(parent).resolve()
-        if here in seen or not inside(here, folder, roots):
-            reason = "was listed already" if here in seen else "lies outside the plate's folder and index.roots"
-            logger.warning("%s: the link to %s is not followed: it %s", parent, here, reason)
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith(".") or not path.is_file():
-                continue
-            if path.is_symlink() and not inside(path, folder, roots):
-                logger.warning(
-                    "%s: the link to %s lies outside the plate's folder and index.roots", path, path.resolve()
-                )
-                continue
-            yield path.relative_to(folder).as_posix(), path.stat().st_size
+    allowed = [os.path.realpath(root) for root in (folder, *local(roots))]
+    yield from _below(str(folder), "", allowed, set())
 
 
 def inside(path: Path | str, folder: Path | str, roots: Sequence[Path | str] = ()) -> bool:
     """Tell whether a path, all links resolved, lies in the folder or below one of the roots."""
-    found = Path(path).resolve()
-    return any(found.is_relative_to(Path(root).resolve()) for root in (folder, *roots))
+    return _allowed(os.path.realpath(path), [os.path.realpath(root) for root in (folder, *local(roots))])
+
+
+def local(roots: Sequence[Path | str]) -> list[Path | str]:
+    """Return the roots that are folders, not prefixes of URLs."""
+    return [root for root in roots if "://" not in str(root)]
+
+
+def named(name: str, held: Mapping[str, int]) -> str | None:
+    """Return the longest end of a path, as another machine names it, that is a file of the folder, or None.
+
+    Parts ``..`` are left out, and what is found is a file that was listed: no name leads outside of the folder.
+    """
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
+    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((end for end in ends if end in held), None)
+
+
+def _below(parent: str, prefix: str, allowed: Sequence[str], seen: set[str]) -> Iterator[tuple[str, int]]:
+    here = os.path.realpath(parent)
+    if here in seen:
+        logger.warning("%s: the link to %s is not followed, since that folder is listed already", parent, here)
+        return
+    seen.add(here)
+    try:
+        with os.scandir(parent) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        raise ValueError(f"{parent}: expected a folder that can be listed, found {error.strerror}") from error
+    folders = []
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if not _text(entry.name):
+            logger.warning("%s: %a is left, since its name is not UTF-8, and no table can hold it", parent, entry.name)
+            continue
+        if entry.is_symlink() and not _allowed(target := os.path.realpath(entry.path), allowed):
+            raise ValueError(
+                f"{entry.path}: expected links within the plate's folder or index.roots, found one to {target} (name "
+                f"a folder above it in index.roots, or remove the link)"
+            )
+        if _is_folder(entry):
+            folders.append(entry)
+        else:
+            yield prefix + entry.name, _size(entry)
+    for entry in folders:
+        yield from _below(entry.path, f"{prefix}{entry.name}/", allowed, seen)
+
+
+def _text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _size(entry: os.DirEntry) -> int:
+    try:
+        return entry.stat().st_size if entry.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _allowed(path: str, roots: Sequence[str]) -> bool:
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)

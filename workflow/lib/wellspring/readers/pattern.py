@@ -1,12 +1,14 @@
 """A folder of images whose names say what they are, and a regular expression, in; the table of planes out.
 
-Named groups: ``well`` (or ``row`` and ``column``), and optionally ``plate``, ``site``, ``channel``, ``plane``. Files
-are listed and their size is read; one is opened only to count the pages of a multi-page TIFF, never its pixels.
+Named groups: ``well`` (or ``row`` and ``column``), and optionally ``plate``, ``site``, ``channel``, ``plane``,
+``timepoint``. Files are listed and their size is read; one is opened only to count the pages of a multi-page TIFF,
+never its pixels.
 """
 
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +20,18 @@ from wellspring.readers.listing import complete, files
 logger = logging.getLogger(__name__)
 
 Page = tuple[int, str | None, str | None]  # number, channel, plane; None: as the file's name says
+GROUPS = ("site", "channel", "plane", "timepoint")
 
 
-def planes(folder: Path | str, *, plate: str, pattern: str, pages: str = "single") -> pd.DataFrame:
+def present(folder: Path | str, *, pattern: str, pages: str = "single", roots: Sequence[Path | str] = ()) -> bool:
+    """Tell whether a file of the folder matches the pattern."""
+    compiled = compile_pattern(pattern)
+    return any(compiled.fullmatch(path) for path, _ in files(Path(folder), roots=roots))
+
+
+def planes(
+    folder: Path | str, *, plate: str, pattern: str, pages: str = "single", roots: Sequence[Path | str] = ()
+) -> pd.DataFrame:
     """List the planes of a plate's folder, sub-folders included.
 
     Parameters
@@ -33,13 +44,13 @@ def planes(folder: Path | str, *, plate: str, pattern: str, pages: str = "single
         Matches the end of a file's path relative to the folder, from the start or after a ``/``.
     pages
         ``single``: a file is one plane. ``channel`` or ``plane``: page n of a TIFF is channel or plane n (from 1).
-        ``ome``: channels and planes of an OME-TIFF by its OME-XML (numbers from 1 where channels are unnamed).
+    roots
+        Folders outside of the plate's that links may lead to.
 
     Returns
     -------
     pandas.DataFrame
-        Columns path (relative), well (normalised), site, channel, plane, page (int), bytes (int); strings otherwise.
-        What the name does not say is ``1``.
+        As ``readers.listing.complete``; what the name does not say is ``1``.
 
     Raises
     ------
@@ -47,30 +58,40 @@ def planes(folder: Path | str, *, plate: str, pattern: str, pages: str = "single
         The pattern has no well, or no file matches it.
     """
     folder = Path(folder)
-    compiled = re.compile(rf"(?:.*/)?(?:{pattern})")
-    groups = set(compiled.groupindex)
-    if "well" not in groups and not {"row", "column"} <= groups:
-        raise ValueError(f"index.pattern: expected a group well, or row and column, found {sorted(groups)}")
-    rows: list[tuple[str, str, str, str, str, int]] = []
+    compiled = compile_pattern(pattern)
+    rows: list[tuple[str | int, ...]] = []
     others: list[str] = []
-    for path, size in files(folder):
+    for path, size in files(folder, roots=roots):
         match = compiled.fullmatch(path)
         if match is None:
             others.append(path)
-            continue
-        found = match.groupdict()
-        if found.get("plate", plate) in (plate, None):
-            well = wells.normalise(found["well"]) if "well" in found else wells.join(found["row"], found["column"])
-            rows.append((path, well, *(found.get(key) or "1" for key in ("site", "channel", "plane")), size))
+        elif match.groupdict().get("plate", plate) in (plate, None):
+            rows.append((path, size, well_of(match), *(match.groupdict().get(key) or "1" for key in GROUPS)))
     logger.info("%s: %d files are planes, %d do not match the pattern %s", plate, len(rows), len(others), others[:5])
     if not rows:
         raise ValueError(
             f"{plate}: no file in {folder} matches index.pattern {pattern!r}; found {len(others)} files, {others[:3]}"
         )
-    frame = pd.DataFrame(rows, columns=["path", "well", "site", "channel", "plane", "bytes"])
-    if pages == "single":
-        return complete(frame)
-    return complete(_unfolded(frame, _layouts(folder, frame["path"], pages, plate)))
+    frame = pd.DataFrame(rows, columns=["path", "bytes", "well", *GROUPS])
+    return complete(frame if pages == "single" else _unfolded(frame, _layouts(folder, frame["path"], pages, plate)))
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return ``index.pattern`` as an expression for a whole relative path; ``ValueError`` where it names no well."""
+    try:
+        compiled = re.compile(rf"(?:.*/)?(?:{pattern})")
+    except re.error as error:
+        raise ValueError(f"index.pattern: expected a regular expression, found {pattern!r}: {error}") from error
+    groups = set(compiled.groupindex)
+    if "well" not in groups and not {"row", "column"} <= groups:
+        raise ValueError(f"index.pattern: expected a group well, or row and column, found {sorted(groups)}")
+    return compiled
+
+
+def well_of(match: re.Match[str]) -> str:
+    """Return the normalised well of a path that matched."""
+    found = match.groupdict()
+    return wells.normalise(found["well"]) if "well" in found else wells.join(found["row"], found["column"])
 
 
 def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFrame:
@@ -90,8 +111,8 @@ def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str
     for path in paths:
         try:
             with tifffile.TiffFile(folder / path) as tiff:
-                layouts[path] = _ome(tiff, path) if pages == "ome" else _numbered(len(tiff.pages), pages)
-        except (tifffile.TiffFileError, OSError) as error:
+                layouts[path] = _numbered(len(tiff.pages), pages)
+        except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
             logger.warning("%s: %s: pages can not be counted (%s)", plate, path, error)
             broken.append(path)
     if not layouts:
@@ -102,26 +123,3 @@ def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str
 
 def _numbered(count: int, pages: str) -> list[Page]:
     return [(n, str(n + 1), None) if pages == "channel" else (n, None, str(n + 1)) for n in range(count)]
-
-
-def _ome(tiff: tifffile.TiffFile, path: str) -> list[Page]:
-    """Return channel and plane of each page by the OME-XML; axes other than C, Z, Y, X must have one step."""
-    if not tiff.is_ome:
-        raise ValueError(f"{path}: index.pages is ome, and the file has no OME-XML")
-    series = tiff.series[0]
-    sizes = dict(zip(series.axes, series.shape, strict=True))
-    if any(size > 1 for axis, size in sizes.items() if axis not in "CZYX") or len(series.pages) != len(tiff.pages):
-        raise ValueError(f"{path}: expected the axes C, Z, Y, X in one file, found {sizes} on {len(tiff.pages)} pages")
-    image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-    channels = (image[0] if isinstance(image, list) else image)["Pixels"].get("Channel", [])
-    channels = channels if isinstance(channels, list) else [channels]
-    names = [str(channel.get("Name") or n + 1) for n, channel in enumerate(channels)]
-    names += [str(n + 1) for n in range(len(names), sizes.get("C", 1))]
-    order = [axis for axis in series.axes if axis in "CZ"]
-    layout: list[Page] = []
-    for number in range(len(tiff.pages)):
-        step, rest = {}, number
-        for axis in reversed(order):
-            rest, step[axis] = divmod(rest, sizes[axis])
-        layout.append((number, names[step["C"]] if "C" in step else names[0], str(step.get("Z", 0) + 1)))
-    return layout

@@ -1,0 +1,71 @@
+"""One plane of an array of an OME-Zarr plate: the array's folder and a flat number in; grey values out.
+
+Zarr reads a chunk that is not there as its fill value, so a lost file would be zeros: here every chunk, or shard, that
+a plane needs must be a file. A writer that leaves out chunks of nothing but the fill value loses such a plane to the
+word ``truncated``; a camera's offset makes those rare.
+"""
+
+import itertools
+import math
+import threading
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+OPEN = 32  # arrays kept open: those that the threads of a job read in turn; metadata only
+
+
+class ChunkError(ValueError):
+    """A plane that can not be read; ``status`` is missing, truncated or unreadable."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
+    """Read one plane (H, W) of an array (..., H, W) in its stored dtype.
+
+    Parameters
+    ----------
+    folder
+        Of the array, with its ``zarr.json`` or ``.zarray``.
+    page
+        Flat number over the axes before the last two.
+    largest
+        Pixels of a plane, and of a chunk or shard, above which the metadata are not believed.
+
+    Raises
+    ------
+    ChunkError
+        No such plane; a chunk is not there; the metadata promise more than ``largest``.
+    """
+    metadata = next((path for name in ("zarr.json", ".zarray") if (path := folder / name).is_file()), None)
+    if metadata is None:
+        raise ChunkError("unreadable", "expected a file or a zarr array, found a folder")
+    array = _open(folder, metadata.stat().st_mtime_ns, threading.get_ident())
+    if array.ndim < 2:
+        raise ChunkError("unreadable", f"expected axes of which y and x are the last, found the shape {array.shape}")
+    *steps, height, width = array.shape
+    pieces = array.shards or array.chunks
+    if max(height * width, math.prod(pieces)) > largest:
+        raise ChunkError("unreadable", f"expected at most {largest} pixels, found {array.shape} in pieces of {pieces}")
+    if page >= math.prod(steps):
+        raise ChunkError("missing", f"no plane {page} in the shape {array.shape}")
+    index = tuple(int(number) for number in np.unravel_index(page, steps)) if steps else ()
+    before = tuple(number // size for number, size in zip(index, pieces, strict=False))
+    grid = [range(math.ceil(size / piece)) for size, piece in zip((height, width), pieces[-2:], strict=True)]
+    keys = [array.metadata.encode_chunk_key((*before, *place)) for place in itertools.product(*grid)]
+    lost = [key for key in keys if not (folder / key).is_file()]
+    if lost:
+        status = "missing" if len(lost) == len(keys) else "truncated"
+        raise ChunkError(status, f"{len(lost)} of {len(keys)} chunks are not there, as {lost[0]}")
+    return np.asarray(array[index])
+
+
+@lru_cache(maxsize=OPEN)
+def _open(folder: Path, changed: int, thread: int) -> zarr.Array:
+    """Open an array; one for each thread, anew when its metadata file has changed."""
+    return zarr.open_array(folder, mode="r")

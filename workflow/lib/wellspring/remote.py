@@ -1,0 +1,203 @@
+"""Images in an object store: a URL in; a listing, or a copy on the node's own disk, out.
+
+Every URL that fsspec knows; ``file://`` is a plain path. What the store asks for stands in the config
+(``index.storage``) and reaches fsspec through the environment; credentials are in the environment or in the user's own
+files, never here. A store that is away for a moment is asked again; one that stays away raises, since that says nothing
+of the data.
+"""
+
+import json
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
+
+logger = logging.getLogger(__name__)
+
+PAUSES = (1.0, 4.0, 16.0)  # seconds before a store is asked again; S3 asks for doubling pauses when it is busy
+CONNECT, READ = 10, 60  # seconds for a connection, and between two parts of an answer; botocore's own are 60 and 60
+WHOLE = 600  # seconds for one file: 30 MB at 50 kB a second
+LOADDATA = (".csv", ".csv.gz", ".parquet")
+# Ends of files that only say what the planes are; a reader opens these, so they are copied, not stood in for.
+TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".companion.ome", *LOADDATA)
+LARGEST = 2**30  # bytes of such a file; the Index.xml of a 1536-well plate has some 300 MB
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+LOCAL = ("file", "local")  # schemes of this machine's disks
+
+Result = TypeVar("Result")
+
+
+def is_url(path: object) -> bool:
+    """Tell whether a path is a URL of another place than this machine's disks."""
+    match = SCHEME.match(str(path))
+    return match is not None and match[1] not in LOCAL
+
+
+def plain(path: str) -> str:
+    """Return the path of a ``file://`` URL; any other path as it is."""
+    match = SCHEME.match(path)
+    return path if match is None or match[1] not in LOCAL else "/" + unquote(path[match.end() :]).lstrip("/")
+
+
+def home(images: object) -> str:
+    """Return the folder or URL that a plate's paths are relative to: that of the LoadData table, where one is named."""
+    path = plain(str(images))
+    named = path.lower().endswith(LOADDATA) if is_url(path) else Path(path).is_file()
+    return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".") if named else path
+
+
+def climbs(url: str) -> bool:
+    """Tell whether a URL has a part ``..``, by which some stores leave the prefix that it begins with."""
+    return ".." in unquote(url).replace("\\", "/").split("/")
+
+
+def environment(storage: Mapping[str, object]) -> dict[str, str]:
+    """Return the environment that tells fsspec of a process what ``index.storage`` says; the user's own is kept."""
+    own = json.loads(os.environ.get("FSSPEC_S3", "{}"))
+    endpoint = {"endpoint_url": storage["endpoint"]} if storage["endpoint"] else {}
+    return {"FSSPEC_S3": json.dumps({**own, "anon": storage["anonymous"], **endpoint})}
+
+
+def listing(url: str) -> dict[str, int]:
+    """Return path (relative to ``url``) and size of every object below a prefix, hidden ones left out, sorted.
+
+    Raises
+    ------
+    ValueError
+        The prefix is not there, or may not be listed.
+    """
+    try:
+        return _listing(url)
+    except (FileNotFoundError, PermissionError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{url}: expected a prefix that can be listed, found {found}") from error
+
+
+@contextmanager
+def stand_in(url: str) -> Iterator[Path]:
+    """Yield a temporary folder that lists like the prefix ``url``: tables are copies, images are empty of pixels.
+
+    Files of the images' names and sizes take no room (they are sparse), so that every reader that opens no image
+    finds what it would find on disk.
+    """
+    with tempfile.TemporaryDirectory(prefix="wellspring-") as name:
+        folder = Path(name)
+        for path, size in listing(url).items():
+            target = folder / path
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.touch(exist_ok=False)
+            except OSError as error:  # a key that is a prefix of another, or longer than a disk's names
+                logger.warning("%s/%s is left: %s", url.rstrip("/"), path, error.strerror)
+                continue
+            if path.lower().endswith(TABLES) and size <= LARGEST:
+                fetch(f"{url.rstrip('/')}/{path}", target)
+            else:
+                os.truncate(target, size)
+        yield folder
+
+
+def sizes(urls: Sequence[str]) -> dict[str, int]:
+    """Return the size of each of the URLs that is there, by one listing of each folder that they lie in.
+
+    Where a store does not allow listings the size is 0, and a file is found to be missing when it is read.
+    """
+    there: dict[str, int] = {}
+    for parent in sorted({url.rpartition("/")[0] for url in urls}):
+        try:
+            found = {f"{parent}/{path}": size for path, size in _listing(parent, depth=1).items()}
+        except FileNotFoundError:
+            logger.warning("%s: no such folder", parent)
+        except PermissionError:
+            logger.warning("%s: may not be listed, so its files are taken to be there", parent)
+            there |= {url: 0 for url in urls if url.rpartition("/")[0] == parent}
+        else:
+            there |= {url: found[url] for url in urls if url in found}
+    return there
+
+
+@contextmanager
+def staged(url: str) -> Iterator[Path]:
+    """Yield a copy of a file on the node's own disk (``TMPDIR``), which is removed at the end.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError, OSError
+        As the store says; a store that can not be reached is a ``ConnectionError``.
+    """
+    with tempfile.TemporaryDirectory(prefix="wellspring-") as folder:
+        name = url.partition("?")[0].rpartition("/")[2][-100:]  # disks take names of 255 bytes
+        path = Path(folder, name if name.strip(".") else "image")
+        fetch(url, path)
+        yield path
+
+
+def fetch(url: str, path: Path) -> None:
+    """Copy one file; errors as of ``staged``."""
+    system, source = _system(url)
+
+    def get() -> None:
+        _call(system, "get_file", source, str(path))
+        if path.stat().st_size == 0 and (size := _call(system, "info", source)["size"]):
+            raise ConnectionError(f"{url}: expected {size} bytes, found an empty answer")
+
+    _persist(get, url)
+
+
+def _listing(url: str, *, depth: int | None = None) -> dict[str, int]:
+    system, root = _system(url)
+    found = _persist(lambda: _call(system, "find", root, maxdepth=depth, detail=True), url)
+    sizes = {}
+    for name, entry in found.items():
+        path = name.removeprefix(root.rstrip("/")).lstrip("/")
+        if entry.get("type") == "file" and path and not any(part[:1] in ("", ".") for part in path.split("/")):
+            sizes[path] = int(entry.get("size") or 0)
+    if not sizes:
+        raise FileNotFoundError(f"no files below {url}")
+    return dict(sorted(sizes.items()))
+
+
+def _system(url: str) -> tuple[object, str]:
+    """Return the file system of a URL and the path in it; what is not said here is the user's and the config's."""
+    from fsspec.core import url_to_fs
+
+    options = {}
+    if url.startswith(("s3://", "s3a://")):
+        limits = {"connect_timeout": CONNECT, "read_timeout": READ, "retries": {"mode": "standard", "max_attempts": 2}}
+        options = {"config_kwargs": limits}
+    try:
+        return url_to_fs(url, **options)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{url}: expected a URL that fsspec can open, found {error}") from error
+
+
+def _call(system: object, method: str, *arguments: object, **options: object) -> object:
+    """Call a method of a file system, within ``WHOLE`` seconds where it can be interrupted."""
+    from fsspec.asyn import AsyncFileSystem, sync
+
+    if isinstance(system, AsyncFileSystem):
+        return sync(system.loop, getattr(system, f"_{method}"), *arguments, timeout=WHOLE, **options)
+    return getattr(system, method)(*arguments, **options)
+
+
+def _persist(ask: Callable[[], Result], url: str) -> Result:
+    """Return what a store answers; what it says of the file is raised at once, all else after the last pause."""
+    pauses = iter(PAUSES)
+    while True:
+        try:
+            return ask()
+        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
+            raise
+        except Exception as error:  # libraries of stores raise errors of their own, of networks above all
+            pause = next(pauses, None)
+            if pause is None:
+                raise ConnectionError(f"{url}: {type(error).__name__}: {error}"[:500]) from error
+            logger.warning("%s: %s: asked again after %g s", url, type(error).__name__, pause)
+            time.sleep(pause)
