@@ -208,6 +208,7 @@ def _plate(
         "mean",
         "saturated",
         "focus",
+        "sharpness",
         "foreground",
     ):
         survey[name] = 1.0

@@ -1,9 +1,11 @@
+import re
+
 import numpy as np
 import pandas as pd
-import pytest
 import tifffile
+from scipy.ndimage import gaussian_filter
 
-from wellspring import quality, survey, tables
+from wellspring import survey, tables
 from wellspring.tables import Verdict
 
 OPTIONS = {
@@ -12,8 +14,11 @@ OPTIONS = {
     "saturation": None,
     "max_saturated": 0.01,
     "min_focus": None,
+    "min_sharpness": None,
+    "outliers": {"focus": None, "sharpness": None, "mean": None, "foreground": None},
     "max_excluded": 0.5,
 }
+ROWS = "ABCD"
 
 
 def _plate(folder, wells=("A01", "A02", "B01"), channels=("DNA", "ER")):
@@ -84,23 +89,79 @@ def test_a_plate_without_one_image_has_a_survey(tmp_path):
     assert survey.kept(found.table).empty
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_quantiles_agree_with_numpy(dtype):
-    pixels = np.random.default_rng(0).poisson(60, (211, 97)).astype(dtype)
-    found = quality.measure(pixels)
-    for share in quality.QUANTILES:
-        assert found[f"quantile_{share}"] == np.quantile(pixels, share, method="inverted_cdf")
-    assert found["mean"] == pytest.approx(pixels.mean())
-    assert quality.measure(pixels, saturation=70)["saturated"] == (pixels >= 70).mean()
+def _cells(rng, *, blur=0.0, count=30, edge=128):
+    """Return round cells with sharp edges on a ground, blurred, with the noise of a camera: uint16."""
+    y, x = np.mgrid[:edge, :edge]
+    field = np.full((edge, edge), 100.0)
+    for centre in rng.uniform(0, edge, (count, 2)):
+        field += 400 * (np.hypot(y - centre[0], x - centre[1]) < 6)
+    return rng.poisson(gaussian_filter(field, blur) if blur else field).astype(np.uint16)
 
 
-def test_focus_falls_with_blur():
-    from scipy.ndimage import gaussian_filter
+def _wells(folder, fields):
+    """Write one field a well and plane, {(well, plane): pixels}, as a plate of one channel."""
+    rows = []
+    for (well, plane), pixels in fields.items():
+        name = f"{well}_{plane}.tif"
+        tifffile.imwrite(folder / name, pixels)
+        rows.append(("P", well, "1", "DNA", plane, name, 0, "negcon" if well == "A01" else "trt"))
+    names = ["Plate", "Well", "Site", "Channel", "Plane", "Path", "Page", "pert_type"]
+    return pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names])
 
-    noise = np.random.default_rng(0).normal(size=(300, 400))
-    slopes = [
-        quality.focus(gaussian_filter(noise, s) * 1000 + 9000 if s else noise * 1000 + 9000) for s in (0, 0.6, 1, 2)
+
+def test_a_blurred_image_is_unlike_its_plate_and_an_emptied_well_is_not(tmp_path):
+    rng = np.random.default_rng(0)
+    wells = [f"{row}{column:02d}" for row in ROWS for column in range(1, 7)]
+    fields = {(well, "1"): _cells(rng) for well in wells}
+    fields["B03", "1"] = _cells(rng, blur=3)
+    fields["C04", "1"] = _cells(rng, count=0)
+    fields["D05", "1"] = _cells(rng, count=3)
+    index = _wells(tmp_path, fields)
+    found = survey.run(index, tmp_path, options=OPTIONS).table
+    assert (found["Metadata_Verdict"] == "keep").all(), "measured, not judged, by default"
+    limits = OPTIONS | {"outliers": OPTIONS["outliers"] | {"sharpness": 8}}
+    found = survey.run(index, tmp_path, options=limits).table.set_index("Metadata_Well")
+    bad = found[found["Metadata_Verdict"] == "exclude"]
+    assert bad.index.tolist() == ["B03"]
+    words = r"outlier: sharpness 0\.\d+, \d+\.\d robust standard deviations below the plate's median of DNA "
+    assert re.fullmatch(words + r"\(0\.\d+\), limit 8", bad["Metadata_Reason"].iloc[0])
+    assert np.isnan(found.loc["C04", "sharpness"])
+    found = survey.run(index, tmp_path, options=OPTIONS | {"min_sharpness": 0.2}).table
+    assert found.loc[found["Metadata_Verdict"] == "exclude", "Metadata_Well"].tolist() == ["B03"]
+    assert found["Metadata_Reason"].max().startswith("sharpness: 0.1") and "below 0.2" in found["Metadata_Reason"].max()
+
+
+def test_a_stack_is_as_sharp_as_its_sharpest_plane(tmp_path):
+    rng = np.random.default_rng(0)
+    blurs = {("A01", "1"): 4, ("A01", "2"): 0, ("A02", "1"): 4, ("A02", "2"): 3}
+    index = _wells(tmp_path, {place: _cells(rng, blur=blur) for place, blur in blurs.items()})
+    found = survey.run(index, tmp_path, options=OPTIONS | {"min_sharpness": 0.2}).table
+    assert found.loc[found["Metadata_Verdict"] == "exclude", "Metadata_Well"].tolist() == ["A02", "A02"]
+
+
+def test_few_images_have_no_outliers(tmp_path):
+    rng = np.random.default_rng(0)
+    fields = {(f"A{number:02d}", "1"): _cells(rng, blur=3 * (number == 3)) for number in range(1, survey.FEWEST)}
+    limits = OPTIONS | {"outliers": OPTIONS["outliers"] | {"sharpness": 3}}
+    found = survey.run(_wells(tmp_path, fields), tmp_path, options=limits)
+    assert (found.table["Metadata_Verdict"] == "keep").all()
+
+
+def test_the_pixel_size_is_the_configs_or_the_indexs_or_the_files(tmp_path):
+    index = _plate(tmp_path, wells=("A01", "A02"), channels=("DNA",))
+    tifffile.imwrite(
+        tmp_path / "A02_DNA.tif",
+        np.arange(64 * 64, dtype=np.uint16).reshape(64, 64),
+        ome=True,
+        metadata={"axes": "YX", "PhysicalSizeX": 0.3, "PhysicalSizeXUnit": "µm"},
+    )
+    unset = OPTIONS | {"pixel_size": None}
+    sizes = [
+        survey.run(table, tmp_path, options=options).table["Metadata_Pixel_Size"].tolist()
+        for table, options in (
+            (index, unset),
+            (index.assign(Metadata_Pixel_Size=[0.7, np.nan]), unset),
+            (index.assign(Metadata_Pixel_Size=0.7), OPTIONS),
+        )
     ]
-    assert abs(slopes[0]) < 0.1
-    assert slopes == sorted(slopes, reverse=True)
-    assert np.isnan(quality.focus(np.full((64, 64), 5, np.uint8)))
+    np.testing.assert_array_equal(sizes, [[np.nan, 0.3], [0.7, 0.3], [0.5, 0.5]])

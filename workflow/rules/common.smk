@@ -17,7 +17,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [
 # Threads that wait by spinning starve the jobs beside them: training slowed down tenfold next to other jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from wellspring import remote, sheet
+from wellspring import remote, sheet, verdicts
 from wellspring.code import age
 from wellspring.code import code as digest_of_code
 from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
@@ -35,6 +35,8 @@ demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
 imaged = needs_images(config)
 plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo, images=imaged)
 check_roles(config, plates["role"].to_dict())
+listed = verdicts.read(config["survey"]["verdicts"])
+verdicts.check(listed, sheet.names(config["plates"]))
 encoders = list(config["encoders"])
 classical = [name for name in encoders if config["encoders"][name]["kind"] == "classical"]
 foreign = [name for name in encoders if config["encoders"][name]["kind"] == "table"]
@@ -80,6 +82,21 @@ def raw_images(wildcards):
     if not imaged or remote.is_url(folder):
         return []
     return folder if wildcards.plate in simulated else ancient(folder)
+
+
+def survey_options(wildcards):
+    """Return how a plate is surveyed; what a person said of images counts by its lines about the plate alone."""
+    return {key: value for key, value in config["survey"].items() if key != "verdicts"}
+
+
+def listed_verdicts(wildcards):
+    """Return the file in which a person said something of the plate, if any; its time does not count, its lines do."""
+    return ancient(config["survey"]["verdicts"]) if digest_of_verdicts(wildcards) else []
+
+
+def digest_of_verdicts(wildcards):
+    """Return the digest of what a person said of the plate's images, None where nothing was said."""
+    return verdicts.digest(listed, wildcards.plate)
 
 
 def plate_map(wildcards):

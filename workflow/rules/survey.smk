@@ -1,17 +1,20 @@
 """Survey: one read of every raw image.
 
-input    results/index/{plate}.parquet, the plate's raw images
-output   results/survey/{plate}.parquet    one row a plane: status, quality, verdict and reason
-         results/survey/{plate}.npy        one binned view a plane, in the table's order
+input    results/index/{plate}.parquet, the plate's raw images, and what a person said of them (survey.verdicts)
+output   results/survey/{plate}.parquet        one row a plane: status, quality, verdict and reason
+         results/survey/{plate}.npy            one binned view a plane, in the table's order
+         results/survey/{plate}.excluded.tsv   one row an excluded site, in the form of survey.verdicts
 """
 
 
 rule survey:
     input:
         index="<results>/index/{plate}.parquet",
+        verdicts=listed_verdicts,
     output:
         table="<results>/survey/{plate}.parquet",
         views="<results>/survey/{plate}.npy",
+        excluded="<results>/survey/{plate}.excluded.tsv",
     log:
         "<logs>/survey/{plate}.log",
     benchmark:
@@ -24,7 +27,8 @@ rule survey:
         runtime=scaled(120),
     params:
         root=of_sheet("images"),
-        options=lookup("survey", within=config),
+        options=survey_options,
+        verdicts=digest_of_verdicts,
         code=code("survey"),
     script:
         "../scripts/survey.py"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellspring import provenance, survey, tables
+from wellspring import provenance, survey, tables, verdicts
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -17,10 +17,13 @@ if __name__ == "__main__":
         snakemake.params.root,
         options=snakemake.params.options,
         verdict=tables.verdict(snakemake.input.index),
+        listed=verdicts.read(snakemake.input.get("verdicts")),
         threads=snakemake.threads,
     )
     with tables.atomic(snakemake.output.views) as path:
         np.save(path, found.views)
+    with tables.atomic(snakemake.output.excluded) as path:
+        verdicts.write(verdicts.excluded(found.table), path)
     tables.write(
         found.table,
         snakemake.output.table,

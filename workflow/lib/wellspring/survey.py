@@ -1,7 +1,8 @@
 """One read of every raw image: index in; a row of quality and a binned view for each plane out.
 
-A plane that is missing, damaged, blank, saturated or unlike the rest of its plate is excluded with the reason in words,
-and its whole site with it (:func:`kept`). A plate that loses too much gets a verdict, not an exception.
+A plane that is missing, damaged, blank, saturated, blurred or unlike the rest of its plate is excluded with the reason
+in words, and its whole site with it (:func:`kept`). What a person said of images comes last
+(:mod:`wellspring.verdicts`). A plate that loses too much gets a verdict, not an exception.
 """
 
 import logging
@@ -13,15 +14,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring import binning, planes, quality
+from wellspring import binning, planes, quality, verdicts
 from wellspring.index import KEY
 from wellspring.tables import Verdict
 from wellspring.views import foreground_threshold
 
 logger = logging.getLogger(__name__)
 
-MEASURES = [*(f"quantile_{share}" for share in quality.QUANTILES), "mean", "saturated", "focus", "foreground"]
-SITE = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
+BLUR = ("focus", "sharpness")  # of a stack its sharpest plane is judged; only the blurred end is a fault
+MEASURES = [*(f"quantile_{share}" for share in quality.QUANTILES), "mean", "saturated", *BLUR, "foreground"]
+FEWEST = 12  # images of a channel below which a plate has no usual value that others could be unlike
+SITE = verdicts.SITE
+PIXEL_SIZE = "Metadata_Pixel_Size"
 
 
 @dataclass(frozen=True)
@@ -39,29 +43,59 @@ def run(
     *,
     options: Mapping[str, object],
     verdict: Verdict | None = None,
+    listed: pd.DataFrame | None = None,
     threads: int = 1,
 ) -> Survey:
-    """Survey a plate; ``options`` is the section ``survey`` of the config, ``verdict`` what the index said."""
+    """Survey a plate.
+
+    Parameters
+    ----------
+    index
+        As in the schema.
+    folder
+        What its paths are relative to.
+    options
+        The section ``survey`` of the config.
+    verdict
+        What the index said of the plate.
+    listed
+        What a person said of images, as :func:`wellspring.verdicts.read`; lines about other plates are passed over.
+
+    Raises
+    ------
+    ValueError
+        ``listed`` names a well or site that the index does not have.
+    """
     index = index.sort_values(KEY, kind="stable", ignore_index=True)
+    said = verdicts.decide(verdicts.read(None) if listed is None else listed, index[SITE])
+    sizes = (index[PIXEL_SIZE] if PIXEL_SIZE in index else pd.Series(np.nan, index.index)).to_numpy(dtype=float)
 
     def look(number: int) -> tuple[dict[str, object], np.ndarray | None]:
         row = index.loc[number]
         path = None if pd.isna(row["Metadata_Path"]) else row["Metadata_Path"]
         plane = planes.status(folder, path, int(row["Metadata_Page"]))
-        return _row(plane, options), _view(plane, int(options["view_edge"]))
+        row = _row(plane, options)
+        row["size"] = options["pixel_size"] or (sizes[number] if np.isfinite(sizes[number]) else plane.pixel_size)
+        return row, _view(plane, int(options["view_edge"]))
 
+    found, views = [], []
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        found = list(pool.map(look, range(len(index))))
-    columns = ["status", "reason", "height", "width", "dtype", "size", *MEASURES]
-    rows = pd.DataFrame([row for row, _ in found], columns=columns)
+        for row, view in pool.map(look, range(len(index))):
+            found.append(row)
+            views.append(view)
+    rows = pd.DataFrame(found, columns=["status", "reason", "height", "width", "dtype", "size", *MEASURES])
     rows = _unlike(rows)
-    stack = _stacked([view for _, view in found], (rows["status"] == "ok").to_numpy())
+    stack = _stacked(views, (rows["status"] == "ok").to_numpy())
     rows["foreground"] = _foreground(stack, index["Metadata_Channel"].to_numpy())
-    rows["reason"] = [row["reason"] or _judge(row, options) for row in rows.to_dict("records")]
-    table = _named(index, rows)
+    rows["reason"] = _reasons(rows, index, options)
+    table = verdicts.apply(_named(index, rows), said)
     for count, reason in _tally(table):
         logger.info("%d planes excluded: %s", count, reason)
-    return Survey(table, stack, judge(table, index, max_excluded=options["max_excluded"], verdict=verdict or Verdict()))
+    verdict = verdict or Verdict()
+    if len(said) and (said["whole"] & (said["verdict"] == "exclude")).all():
+        why = said["reason"].iloc[0]
+        return Survey(table, stack, verdict.because("listed in survey.verdicts" + (f": {why}" if why else "")))
+    return Survey(table, stack, judge(table, index, max_excluded=options["max_excluded"], verdict=verdict))
 
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +124,6 @@ def _row(plane: planes.Plane, options: Mapping[str, object]) -> dict[str, object
     row: dict[str, object] = {"status": plane.status, "reason": plane.reason}
     if plane.pixels is not None:
         row |= {"height": plane.pixels.shape[0], "width": plane.pixels.shape[1], "dtype": plane.pixels.dtype.name}
-        row |= {"size": options["pixel_size"] or plane.pixel_size}
         row |= quality.measure(plane.pixels, saturation=options["saturation"])
     return row
 
@@ -118,9 +151,10 @@ def _unlike(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _stacked(found: list[np.ndarray | None], good: np.ndarray) -> np.ndarray:
     shape = next((view.shape for view, ok in zip(found, good, strict=True) if ok), (1, 1))
-    stack = np.full((len(found), *shape), np.nan, dtype=np.float32)
-    for number in np.flatnonzero(good):
-        stack[number] = found[number]
+    stack = np.empty((len(found), *shape), dtype=np.float32)
+    for number, ok in enumerate(good):
+        stack[number] = found[number] if ok else np.nan
+        found[number] = None  # so that the views are in memory once, not twice
     return stack
 
 
@@ -132,13 +166,45 @@ def _foreground(stack: np.ndarray, channels: np.ndarray) -> np.ndarray:
     return share
 
 
-def _judge(row: Mapping[str, object], options: Mapping[str, object]) -> str:
-    """Return why a plane that was read well is excluded all the same, or nothing."""
-    if row["saturated"] > options["max_saturated"]:
-        return f"saturated: {row['saturated']:.1%} of the pixels, more than {options['max_saturated']:.1%}"
-    if options["min_focus"] is not None and row["focus"] < options["min_focus"]:
-        return f"focus: log-log slope {row['focus']:.2f}, below {options['min_focus']:g}"
-    return ""
+def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: Mapping[str, object]) -> list[str]:
+    """Return why each plane is excluded, empty where it is not: what reading it said, or the first limit it passes."""
+    reasons = rows["reason"].copy()
+    stack = [index[column] for column in (*SITE, "Metadata_Channel")]
+    values = rows[MEASURES].astype(float)
+    for measure in BLUR:
+        values[measure] = values[measure].groupby(stack).transform("max")
+
+    def exclude(where: pd.Series, words: list[str]) -> None:
+        first = where & (reasons == "")
+        reasons[first] = pd.Series(words, index=rows.index[where], dtype=object)[first[where]]
+
+    over = values["saturated"] > options["max_saturated"]
+    limit = options["max_saturated"]
+    exclude(over, [f"saturated: {share:.1%} of the pixels, more than {limit:.1%}" for share in rows["saturated"][over]])
+    for measure, what in zip(BLUR, ("focus: log-log slope", "sharpness:"), strict=True):
+        limit = options[f"min_{measure}"]
+        if limit is not None:
+            under = values[measure] < limit
+            exclude(under, [f"{what} {value:.3g}, below {limit:g}" for value in values[measure][under]])
+    for measure, limit in options["outliers"].items():
+        if limit is not None:
+            exclude(*_outliers(values[measure].where(rows["status"] == "ok"), index, measure=measure, limit=limit))
+    return reasons.tolist()
+
+
+def _outliers(values: pd.Series, index: pd.DataFrame, *, measure: str, limit: float) -> tuple[pd.Series, list[str]]:
+    """Return which planes are further than `limit` robust standard deviations from their channel's median, and how."""
+    alike = [index["Metadata_Channel"], index["Metadata_Plane"]]
+    count, median = (values.groupby(alike).transform(name) for name in ("count", "median"))
+    spread = 1.4826 * (values - median).abs().groupby(alike).transform("median")  # of a normal law, its deviation
+    away = ((values - median) / spread).where((spread > 0) & (count >= FEWEST))
+    far = (away < -limit) if measure in BLUR else (away.abs() > limit)
+    parts = zip(values[far], away[far], median[far], index["Metadata_Channel"][far], strict=True)
+    return far, [
+        f"outlier: {measure} {value:.3g}, {abs(z):.1f} robust standard deviations {'below' if z < 0 else 'above'} the "
+        f"plate's median of {channel} ({middle:.3g}), limit {limit:g}"
+        for value, z, middle, channel in parts
+    ]
 
 
 def _named(index: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
