@@ -1,6 +1,8 @@
 """Training images: crops from their file and blocks of fields, against plain slicing of the same arrays."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +32,23 @@ def test_a_packed_array_is_read_item_by_item(tmp_path):
     np.save(tmp_path / "b.npy", np.asfortranarray(array))
     with pytest.raises(ValueError, match="C order"):
         Packed(tmp_path / "b.npy")
+
+
+def test_a_packed_array_is_one_open_file_and_goes_to_other_processes(tmp_path):
+    def held():
+        return sum(each.resolve() == tmp_path / "a.npy" for each in Path("/proc/self/fd").iterdir())
+
+    array = np.arange(48, dtype=np.uint16).reshape(3, 4, 4)
+    np.save(tmp_path / "a.npy", array)
+    packed = Packed(tmp_path / "a.npy")
+    for item in [0, 2, 1] * 3:
+        np.testing.assert_array_equal(packed.read(item), array[item])
+    assert held() == 1
+    copy = pickle.loads(pickle.dumps(packed))
+    del packed
+    np.testing.assert_array_equal(copy.read(1), array[1])
+    del copy
+    assert held() == 0
 
 
 def test_crops_are_scaled_by_their_own_plate(screen):

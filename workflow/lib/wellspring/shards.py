@@ -72,19 +72,19 @@ def read(folder: Path, channels: Sequence[int], rows: slice, columns: slice) -> 
         return None
     top, bottom, _ = rows.indices(layout.shape[1])
     left, right, _ = columns.indices(layout.shape[2])
-    out = np.zeros((len(channels), max(bottom - top, 0), max(right - left, 0)), dtype=layout.dtype)
+    out = np.empty((len(channels), max(bottom - top, 0), max(right - left, 0)), dtype=layout.dtype)
     path = folder / "c" / "0" / "0" / "0"
     if not out.size or not path.exists():  # Zarr stores no shard of zeros alone
+        out[...] = 0
         return out
     height, width = layout.tile
+    desk = np.empty(layout.tile, dtype=layout.dtype)  # one for all chunks, so that it stays in the processor's cache
     with path.open("rb", buffering=0) as file:
         index = _index(file, path, layout)
         for place, channel in enumerate(channels):
             for row in range(top // height, (bottom - 1) // height + 1):
                 for column in range(left // width, (right - 1) // width + 1):
                     offset, length = index[channel, row, column].tolist()
-                    if offset == ABSENT:
-                        continue
                     y, x = row * height, column * width
                     here = (
                         place,
@@ -92,10 +92,13 @@ def read(folder: Path, channels: Sequence[int], rows: slice, columns: slice) -> 
                         slice(max(x, left) - left, min(x + width, right) - left),
                     )
                     target = out[here]
+                    if offset == ABSENT:
+                        target[...] = 0
+                        continue
                     file.seek(offset)
                     stored = file.read(length)
                     whole = target.shape == layout.tile and target.flags.c_contiguous
-                    tile = target if whole else np.empty(layout.tile, dtype=layout.dtype)
+                    tile = target if whole else desk
                     _decode(stored, tile, path)
                     if not whole:
                         target[...] = tile[max(top - y, 0) : bottom - y, max(left - x, 0) : right - x]

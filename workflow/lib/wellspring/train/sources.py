@@ -5,6 +5,7 @@ An item is a cell or a field, so that the sampler draws both alike.
 
 import logging
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -77,7 +78,7 @@ class Packed:
     """An array (N, ...) in a NumPy file, read item by item.
 
     Not mapped into memory: a process is charged for the pages of a mapped file that it has touched, so that its memory
-    would seem to grow to the size of the training set.
+    would seem to grow to the size of the training set. The file stays open: to open it costs as much as half an item.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -85,15 +86,17 @@ class Packed:
         if not mapped.flags.c_contiguous:
             raise ValueError(f"{path}: expected an array in C order, found {mapped.flags}")
         self.path, self.shape, self.dtype, self._start = Path(path), mapped.shape, mapped.dtype, mapped.offset
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __reduce__(self) -> tuple:
+        """Open the file anew in another process."""
+        return Packed, (self.path,)
 
     def read(self, item: int) -> np.ndarray:
         """Return item number `item`; threads may read at the same time."""
         out = np.empty(self.shape[1:], dtype=self.dtype)
-        file = os.open(self.path, os.O_RDONLY)
-        try:
-            found = os.preadv(file, [out], self._start + item * out.nbytes)
-        finally:
-            os.close(file)
+        found = os.preadv(self._file, [out], self._start + item * out.nbytes)
         if found != out.nbytes:
             raise ValueError(f"{self.path}: expected {out.nbytes} bytes of item {item}, found {found}")
         return out
