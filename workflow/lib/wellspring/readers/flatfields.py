@@ -7,6 +7,7 @@ neither names nor words are quoted unless they hold a comma or bracket.
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 
@@ -101,8 +102,10 @@ def _names(tokens: Iterator[str], depth: int) -> dict[str, object]:
         name, colon, rest = token.partition(":")
         if not colon or not name.strip() or name.strip() in found or token.startswith('"'):
             raise ValueError(f"{token.strip()[:20]!r} where a name and a colon belong")
-        found[name.strip()] = rest.strip() or _value(next(tokens), tokens, depth)
-        token = _next(tokens, "}")
+        token = rest if rest.strip() else next(tokens)
+        empty = token.strip() in (",", "}")  # a channel without name
+        found[name.strip()] = "" if empty else rest.strip() or _value(token, tokens, depth)
+        token = _next(chain([token], tokens) if empty else tokens, "}")
     return found
 
 
