@@ -20,6 +20,7 @@ evaluate       does it hold biology, does it hold nuisance                result
 report         one page a person opens; verdict fails on a bad plate      results/report
 export         on demand: AnnData, folders of the Cell Painting Gallery   results/export
 weights        on demand: Cellpose's weights, on a machine with a network results/weights
+check          on demand: whether the screen can run, before any job      a table on the terminal
 
 Rerun a stage and what follows it with `snakemake -R embed`; run up to one with `snakemake --until embed`.
 """
@@ -59,6 +60,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/weights.smk"
+include: "workflow/rules/check.smk"
 
 
 rule all:

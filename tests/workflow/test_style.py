@@ -141,6 +141,8 @@ def test_rule_script_log_and_benchmark_bear_one_name(root):
     for file in rule_files(root):
         for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", file.read_text(), re.M | re.S):
             assert f'"../scripts/{name}.py"' in body, name
+            if name == "check":  # makes nothing, and leaves nothing in the folder of results
+                continue
             assert f'code=code("{name}"' in body, f"{name}: a change of its code would rerun nothing"
             folder = "report" if name == "verdict" else name
             assert f'"<logs>/{folder}/' in body, name

@@ -1,4 +1,4 @@
-"""The constraint of a wildcard: the names that it may take in, a regular expression that matches them and no others out.
+"""The constraint of a wildcard: the names that it may take in, a regular expression of just these out.
 
 Snakemake goes through the whole constraint for each file of each job, so names written one after the other cost
 plates x jobs. Names of plates mostly differ in a few places, and what they share is written once.
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return a regular expression that matches each of `names` and nothing else; nothing at all where there are none."""
+    """Return a regular expression that matches each of `names` and nothing else; nothing where there are none."""
     tree: dict = {}
     for name in names:
         node = tree
