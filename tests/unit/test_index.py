@@ -18,9 +18,7 @@ def _options(section, root, **over):
 
 def _planes(wells=("A01", "A02"), sites=("1", "2"), channels=("w1", "w2")):
     rows = [(f"{w}_s{s}_{c}.tif", w, s, c, "1", 0, 9) for w, s, c in itertools.product(wells, sites, channels)]
-    return listing.complete(
-        pd.DataFrame(rows, columns=["path", "well", "site", "channel", "plane", "page", "bytes"])
-    )
+    return listing.complete(pd.DataFrame(rows, columns=["path", "well", "site", "channel", "plane", "page", "bytes"]))
 
 
 def _wells(wells=("A01", "A02"), kinds=("negcon", "trt")):
@@ -114,6 +112,33 @@ def test_expected_sites_can_be_given():
     assert found.audit["Metadata_Sites_Expected"].tolist() == [2, 2]
     assert found.audit["Metadata_Sites_Found"].tolist() == [1, 1]
     assert found.table["Metadata_Path"].isna().sum() == 4
+
+
+def test_what_the_microscope_says_joins_the_index(tmp_path):
+    said = {"pixel_size": 0.6, "x": 1.0, "y": -2.0, "z": 3.5, "exposure": 40.0, "timepoint": "3"}
+    found = _join(_planes().assign(**said).drop(index=[1]), _wells())
+    columns = ["Pixel_Size", "Position_X", "Position_Y", "Position_Z", "Exposure", "Timepoint"]
+    row, gap = found.table.iloc[0], found.table[found.table["Metadata_Path"].isna()].iloc[0]
+    assert [row[f"Metadata_{name}"] for name in columns] == list(said.values())
+    assert gap[[f"Metadata_{name}" for name in columns[:5]]].isna().all()
+    assert gap["Metadata_Timepoint"] == "3"
+    assert not {"Metadata_X", "Metadata_Y", "Metadata_Z"} & set(found.table)
+    tables.write(found.table, tmp_path / "index.parquet", table="index", provenance={})
+    tables.write(_join(_planes(), _wells()).table, tmp_path / "index.parquet", table="index", provenance={})
+
+
+def test_one_time_point_is_chosen_by_a_person(caplog):
+    planes = pd.concat([_planes().assign(timepoint=time) for time in ("10", "2")], ignore_index=True)
+    with pytest.raises(
+        ValueError, match=r"P1: expected one time point, found \['2', '10'\] \(choose one in index.timepoint"
+    ):
+        index.at_time(planes, None, plate="P1")
+    with pytest.raises(ValueError, match="P1: expected time point 3, found"):
+        index.at_time(planes, 3, plate="P1")
+    with caplog.at_level("INFO"):
+        assert len(index.at_time(planes, 2, plate="P1")) == 8
+    assert "time point 2 is taken; planes of others are left: {'10': 8}" in caplog.text
+    assert len(index.at_time(_planes(), None, plate="P1")) == 8
 
 
 def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path, root):

@@ -102,6 +102,74 @@ def test_loaddata_mistakes(tmp_path):
         loaddata.planes(tmp_path, plate="0012", loaddata=table)
 
 
+def test_loaddata_paths_count_where_they_are_allowed(tmp_path):
+    _touch(tmp_path, "P/a.tif", "P/twin.tif", "archive/b.tif", "archive/twin.tif", "secret/c.tif", "P/d.tif")
+    (tmp_path / "P" / "link.tif").symlink_to("a.tif")
+    folders = ["P", "archive", "archive", "secret", "P/../secret", "archive/../secret", "P"]
+    names = ["a.tif", "b.tif", "twin.tif", "c.tif", "c.tif", "c.tif", "link.tif"]
+    columns = {"Metadata_Well": [f"A{n + 1}" for n in range(7)], "FileName_DNA": names}
+    table = pd.DataFrame(columns | {"PathName_DNA": [f"{tmp_path}/{name}" for name in folders]})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    options = {"plate": "P", "loaddata": tmp_path / "t.csv"}
+    allowed = loaddata.planes(tmp_path / "P", roots=[str(tmp_path / "archive")], **options)
+    outside = [str(tmp_path / "archive" / name) for name in ("b.tif", "twin.tif")]
+    assert allowed["path"].tolist() == ["a.tif", *outside, None, None, None, "a.tif"]
+    assert allowed["bytes"].tolist() == [12, 12, 12, 0, 0, 0, 12]
+    narrow = loaddata.planes(tmp_path / "P", **options)
+    assert narrow["path"].tolist() == ["a.tif", None, "twin.tif", None, None, None, "a.tif"]
+
+
+def test_loaddata_takes_the_first_place_that_holds_the_file(tmp_path):
+    _touch(tmp_path, "x.tif", "y.tif")
+    table = _load_data(
+        tmp_path, FileName_DNA=["gone.tif", ""], URL_DNA=["s3://bucket/x.tif", ""], FileName_ER=["y.tif"] * 2
+    )
+    frame = loaddata.planes(tmp_path, plate="0012", loaddata=table)
+    assert frame.set_index("channel")["path"].to_dict() == {"DNA": "x.tif", "ER": "y.tif"}
+
+
+def test_loaddata_lengths_in_metres_pages_and_times(tmp_path):
+    _touch(tmp_path, "x.tif")
+    told = {"Metadata_ImageResolutionX": [5.98e-7] * 2, "Metadata_PositionX": ["-0.0003"] * 2}
+    shared = {"FileName_DNA": ["x.tif"] * 2, "Metadata_PlaneID": [2, 2], "Metadata_TimepointID": [4, 4]}
+    row = loaddata.planes(
+        tmp_path, plate="0012", loaddata=_load_data(tmp_path, **shared, **told, Frame_DNA=[3, 3])
+    ).iloc[0]
+    assert (row["pixel_size"], row["x"]) == pytest.approx((0.598, -300))
+    assert (row["page"], row["plane"], row["timepoint"]) == (3, "2", "4")
+    told["Metadata_ImageResolutionX"] = [0.598] * 2  # no metres, so the unit of the position is not known either
+    row = loaddata.planes(tmp_path, plate="0012", loaddata=_load_data(tmp_path, **shared, **told)).iloc[0]
+    assert np.isnan([row["pixel_size"], row["x"]]).all()
+
+
+def test_loaddata_of_a_usual_name_needs_no_key(tmp_path):
+    _touch(tmp_path, "x.tif")
+    _load_data(tmp_path, FileName_DNA=["x.tif"] * 2)
+    _load_data(tmp_path, "load_data_with_illum.csv", FileName_DNA=["gone.tif"] * 2)
+    assert loaddata.planes(tmp_path, plate="0012")["path"].tolist() == ["x.tif"]
+    with pytest.raises(ValueError, match="P: expected a table in index.loaddata, or a load_data.csv"):
+        loaddata.planes(tmp_path / "gone", plate="P")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"PAR1garbagePAR1", b"\x1f\x8b\x08\x00", b'a,b\n"', b"x,y\n1,2\n"]
+)
+def test_loaddata_that_is_no_table_is_named(tmp_path, name, content):
+    _touch(tmp_path, "x.tif")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=name):
+        loaddata.planes(tmp_path, plate="P", loaddata=name)
+
+
+def test_time_points_by_name(tmp_path):
+    _touch(tmp_path, "t1/A1_s1_w1.tif", "t2/A1_s1_w1.tif")
+    frame = pattern.planes(tmp_path, plate="P", pattern=rf"t(?P<timepoint>\d)/{SIMPLE}")
+    assert frame["timepoint"].tolist() == ["1", "2"]
+    with pytest.raises(ValueError, match="index.pattern: expected a regular expression"):
+        pattern.planes(tmp_path, plate="P", pattern="(?P<well>[")
+
+
 @pytest.mark.parametrize(
     ("folder", "name", "expected"),
     [

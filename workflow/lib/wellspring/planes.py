@@ -135,6 +135,8 @@ def _tiff(path: Path, page: int) -> tuple[np.ndarray, float | None]:
         except IndexError:
             status = "truncated" if _ends_early(path) else "missing"
             raise PlaneError(status, f"{path.name} has no page {page}") from None
+        if page and plane.offset in (tiff.pages.first.offset, tiff.pages[page - 1].offset):
+            raise PlaneError("unreadable", f"{path.name}: expected page {page}, found directories in a circle")
         ends = [start + count for start, count in zip(plane.dataoffsets, plane.databytecounts, strict=True)]
         if ends and max(ends) > path.stat().st_size:
             raise PlaneError("truncated", f"{path.name} ends after {path.stat().st_size} bytes of {max(ends)}")
