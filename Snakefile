@@ -63,6 +63,19 @@ include: "workflow/rules/weights.smk"
 include: "workflow/rules/check.smk"
 
 
+# These are of the process that a person starts, never of a job, a dry run or a workflow that takes this one as a module.
+onstart:
+    claim_results()
+
+
+onsuccess:
+    note_failures()
+
+
+onerror:
+    note_failures()
+
+
 rule all:
     default_target: True
     input:

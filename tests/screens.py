@@ -140,11 +140,11 @@ def fabricate(folder: Path, names: Sequence[str]) -> pd.DataFrame:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return path to sha256 for each result that must not depend on how the run went: all but logs and timings."""
+    """Return path to sha256 for each result that must not depend on where and how the run went: no logs and timings."""
     from wellspring.provenance import file_digest
 
     results = folder / "results"
-    apart = ("logs", "benchmarks")
+    apart = ("logs", "benchmarks", ".screen", "failures.tsv")
     files = [
         file
         for file in sorted(results.rglob("*"))

@@ -17,7 +17,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [
 # Threads that wait by spinning starve the jobs beside them: training slowed down tenfold next to other jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from wellspring import remote, sheet, verdicts
+from wellspring import ledger, ownership, remote, sheet, verdicts
 from wellspring.code import age
 from wellspring.code import code as digest_of_code
 from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
@@ -200,3 +200,26 @@ def gpus_of_node(wildcards):
 def encoder_of(wildcards):
     """Return the config entry of the job's encoder."""
     return config["encoders"][wildcards.encoder]
+
+
+def claim_results():
+    """Refuse the results of another screen, before the first job of a run that makes any."""
+    if any(job.output for job in workflow.dag.needrun_jobs()):
+        ownership.claim(workflow.pathvars.apply("<results>"), Path.cwd())
+
+
+def failures():
+    """Return the jobs of this run that failed in their last attempt, as the ledger takes them."""
+    return [
+        ledger.Failure(job.rule.name, job.wildcards_dict, [str(log) for log in job.log], next(map(str, job.output), ""))
+        for job in workflow.scheduler.failed
+    ]
+
+
+def note_failures():
+    """Bring the ledger up to date after a run, and print what failed in it."""
+    path = workflow.pathvars.apply("<results>/failures.tsv")
+    names = [*plates.index, *plates["optics"], *encoders]
+    found = ledger.update(path, failures(), names=names, slurm=".snakemake/slurm_logs")
+    if len(found):
+        print(f"{len(found)} jobs failed, as {path} says:\n{ledger.words(found)}", file=sys.stderr)
