@@ -82,11 +82,18 @@ def test_of_several_plates_in_a_folder_that_of_the_name_is_read(shared_data, tmp
     folder = shared_data / SAMPLES / "ImageXpress_exported"
     frame = imagexpress.planes(folder, plate="9987_Plate_3435")
     assert len(frame) == 16 and frame["path"].str.startswith("9987_Plate_3435/TimePoint_").all()
-    with pytest.raises(ValueError, match="other: expected one plate of that name below .* found 0 of"):
+    with pytest.raises(ValueError, match="other: expected one plate of that name below .*9987_Plate_3434"):
         imagexpress.planes(folder, plate="other")
     for plate in ("one", "two"):
         vendors.imagexpress(tmp_path, plate=plate, exported=True)
     assert imagexpress.planes(tmp_path, plate="two")["path"].str.contains("/two_").all()
+
+
+def test_an_image_of_another_name_is_left(tmp_path, caplog):
+    expected = vendors.imagexpress(tmp_path)
+    (tmp_path / "overlay_A01.tif").touch()
+    assert_frame_equal(_read(tmp_path, plate="a name that no file has"), expected)
+    assert "images of other plates below" in caplog.text and "['/overlay']" in caplog.text
 
 
 def test_a_stack_and_its_projection_are_not_mixed(tmp_path, caplog):
@@ -124,7 +131,13 @@ def test_wells_and_sites_without_a_file_are_missing_planes(tmp_path, caplog):
     assert len(frame) == len(expected) // 2 * 3
     assert lost["well"].value_counts().to_dict() == {"C03": 16, "A01": 1}
     assert lost.duplicated(vendors.KEY).sum() == 0 and (lost["bytes"] == 0).all()
-    assert "17 planes that the .HTD asks for have no file, among them all of the wells ['C03']" in caplog.text
+    assert "17 planes of the .HTD have no file, all of the wells ['C03'] among them" in caplog.text
+
+
+def test_wells_that_were_not_selected_are_told(tmp_path, caplog):
+    vendors.imagexpress(tmp_path, selected=["A01"])
+    assert set(_read(tmp_path)["well"]) == {"A01", "B02"}
+    assert "wells that the .HTD does not select have images: ['B02']" in caplog.text
 
 
 def test_sites_numbered_over_the_whole_grid(tmp_path):

@@ -118,24 +118,31 @@ def _acquisition(frame: pd.DataFrame, *, plate: str, folder: Path) -> tuple[str,
         raise ValueError(f"{plate}: expected files <plate>_<well>_s<site>_w<wave>.tif below {folder}, found none")
     found = dict(list(frame.groupby(["home", "prefix"])))
     if len(found) > 1:
-        ours = {key: part for key, part in found.items() if plate in (key[1], *key[0].split("/"))}
+        ours = [key for key in found if plate in (key[1], *key[0].split("/"))]
+        ours = ours or [key for key in found if _settings_of(folder / key[0], key[1])]
+        shown = [f"{home}/{prefix}" for home, prefix in found if (home, prefix) not in ours][:10]
         if len(ours) != 1:
-            shown = [f"{home}/{prefix}" for home, prefix in found][:10]
-            raise ValueError(f"{plate}: expected one plate of that name below {folder}, found {len(ours)} of {shown}")
-        found = ours
+            raise ValueError(f"{plate}: expected one plate of that name below {folder}, found {ours[:10] or shown}")
+        logger.warning("%s: images of other plates below %s are left: %s", plate, folder, shown)
+        found = {ours[0]: found[ours[0]]}
     (home, _), part = next(iter(found.items()))
     return home, part.drop(columns=["home", "prefix"]).reset_index(drop=True)
 
 
 def _settings(folder: Path, home: str, plate: str) -> Settings | None:
     """Return what the ``.HTD`` of an acquisition says; copies of it lie in every folder of time points and z steps."""
-    found = [path for path in entries(folder / home)[1] if path.suffix.lower() == HTD]
+    found = _settings_of(folder / home)
     if not found:
         logger.info("%s: no .HTD in %s, so waves are named by number and missing wells are not known", plate, folder)
         return None
     if len(found) > 1:
         logger.warning("%s: several .HTD in %s, and %s is read", plate, folder / home, found[0].name)
     return read(found[0])
+
+
+def _settings_of(home: Path, name: str | None = None) -> list[Path]:
+    """Return the ``.HTD`` of a folder; those of a name, where it is given."""
+    return [path for path in entries(home)[1] if path.suffix.lower() == HTD and name in (None, path.stem)]
 
 
 def _without_projections(frame: pd.DataFrame, plate: str, projections: bool) -> pd.DataFrame:
@@ -161,25 +168,16 @@ def _with_missing(frame: pd.DataFrame, setting: Settings | None, plate: str) -> 
     sites = [str(number + 1) for number in range(setting.sites)]
     if not set(frame["site"]) <= set(sites):  # numbered over the whole grid of sites, not over the selected ones
         sites = sorted(frame["site"].unique(), key=int)
-    steps = frame[["wave", "plane", "timepoint"]].drop_duplicates().itertuples(index=False)
-    whole = [
-        (well, site, *step) for (well, site), step in itertools.product(itertools.product(setting.wells, sites), steps)
-    ]
-    missing = sorted(set(whole) - set(frame[KEY].itertuples(index=False, name=None)))
+    steps = list(frame[["wave", "plane", "timepoint"]].drop_duplicates().itertuples(index=False, name=None))
+    whole = {(well, site, *step) for well, site, step in itertools.product(setting.wells, sites, steps)}
+    missing = sorted(whole - set(frame[KEY].itertuples(index=False, name=None)))
     strange = sorted(set(frame["well"]) - set(setting.wells))
     if strange:
-        logger.warning(
-            "%s: %d wells have images and are not selected in the .HTD: %s", plate, len(strange), strange[:10]
-        )
+        logger.warning("%s: wells that the .HTD does not select have images: %s", plate, strange)
     if not missing:
         return frame
     lost = sorted(set(setting.wells) - set(frame["well"]))
-    logger.warning(
-        "%s: %d planes that the .HTD asks for have no file, among them all of the wells %s",
-        plate,
-        len(missing),
-        lost[:10],
-    )
+    logger.warning("%s: %d planes of the .HTD have no file, all of the wells %s among them", plate, len(missing), lost)
     added = pd.DataFrame(missing, columns=KEY).assign(path=None, bytes=0)
     return pd.concat([frame, added], ignore_index=True)
 
