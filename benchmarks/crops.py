@@ -13,12 +13,10 @@ median of the turns'. The ratio of processor time holds beside other jobs too.
 """
 
 import argparse
-import gc
 import json
 import multiprocessing
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -74,24 +72,14 @@ def mapped(path: Path, order: np.ndarray) -> int:
 
 
 def compare(ours: Callable[[], int], bare: Callable[[], int], *, items: int, repeats: int) -> dict[str, float]:
-    """Time both in turns after one of each that is not counted: rates, the median ratio and its extremes."""
-    sides = {"ours": ours, "bare": bare}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    processor: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(repeats + 1):
-        for name in sides if turn % 2 else reversed(sides):
-            gc.collect()
-            start, used = time.perf_counter(), time.process_time()
-            sides[name]()
-            seconds[name].append(time.perf_counter() - start)
-            processor[name].append(time.process_time() - used)
-    timed = {name: np.array(values[1:]) for name, values in seconds.items()}
+    """Time both in turns: rates, the median ratio and its extremes."""
+    found = plates.turns(ours, bare, repeats=repeats)
     return {
         "crops": items,
-        "crops_a_second": items / float(np.median(timed["ours"])),
-        "crops_a_second_bare": items / float(np.median(timed["bare"])),
-        **plates.ratios(timed["bare"], timed["ours"]),
-        "processor_ratio": float(np.median(np.array(processor["bare"][1:]) / np.array(processor["ours"][1:]))),
+        "crops_a_second": items / float(np.median(found["seconds_ours"])),
+        "crops_a_second_bare": items / float(np.median(found["seconds_bare"])),
+        **plates.ratios(found["seconds_bare"], found["seconds_ours"]),
+        "processor_ratio": float(np.median(found["processor_bare"] / found["processor_ours"])),
         "repeats": repeats,
     }
 

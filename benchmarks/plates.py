@@ -1,17 +1,19 @@
-"""Plates of a real size for the benchmarks of training: a folder flows in, the files that training reads flow out.
+"""Plates of a real size for the benchmarks: a folder flows in, the files that a stage reads flow out.
 
 Six fields of the demo screen's cells are drawn at full size; every further field is one of them, rolled around, so that
 pixels compress as real ones do (random numbers would not) and a hundred fields are made in seconds.
 """
 
 import dataclasses
+import gc
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 from numpy.lib.format import open_memmap
 
@@ -20,7 +22,9 @@ from wellspring import intensity, store, tables, views
 from wellspring.simulate import cells, optics
 from wellspring.simulate.screen import read_screen, stream
 from wellspring.simulate.traits import CHANNELS, draw_traits
-from wellspring.train.data import open_source
+
+if TYPE_CHECKING:
+    import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PLATE, SITES, COLUMNS = "P1", 2, 12
@@ -60,7 +64,7 @@ def fields(folder: Path, pool: list[np.ndarray], count: int) -> dict[str, list[P
             shift = tuple(np.random.default_rng([number]).integers(0, side, 2))
             field = np.roll(pool[number % len(pool)], shift, axis=(1, 2))
             counts += intensity.counts(field)
-            writer.write(*_place(number), field)
+            writer.write(*place(number), field)
     return {"images": [images], "intensity": [_scale(folder, counts, count)]}
 
 
@@ -76,7 +80,7 @@ def crops(folder: Path, pool: list[np.ndarray], count: int, *, size: int) -> dic
     array.flush()
     del array
     counts = sum(intensity.counts(field) for field in pool)
-    places = [_place(number // each) for number in range(count)]
+    places = [place(number // each) for number in range(count)]
     rows = pd.DataFrame(places, columns=["Metadata_Well", "Metadata_Site"])
     rows = rows.assign(Metadata_Plate=PLATE, Metadata_Cell=np.arange(count) % each + 1, Metadata_Row=np.arange(count))
     rows = rows.assign(Metadata_Center_Y=0.0, Metadata_Center_X=0.0, Metadata_Batch="1")
@@ -88,6 +92,8 @@ def crops(folder: Path, pool: list[np.ndarray], count: int, *, size: int) -> dic
 
 def source(entry: Mapping, paths: Mapping[str, list[Path]], *, options: Mapping[str, object]):
     """Open the training set of an encoder as rule train does."""
+    from wellspring.train.data import open_source  # torch, which benchmarks of memory without networks do without
+
     return open_source(entry, channels=list(CHANNELS), options=options, **paths)
 
 
@@ -95,6 +101,20 @@ def load() -> str:
     """Return the machine's load average over 1, 5 and 15 minutes, and the number of its cores that may be used."""
     averages = " ".join(f"{value:.2f}" for value in os.getloadavg())
     return f"load average {averages} on {len(os.sched_getaffinity(0))} cores"
+
+
+def turns(ours: Callable[[], object], bare: Callable[[], object], *, repeats: int) -> dict[str, np.ndarray]:
+    """Let both sides take turns after one of each that is not counted: seconds and processor seconds of each turn."""
+    sides = {"ours": ours, "bare": bare}
+    found: dict[str, list[float]] = {f"{kind}_{name}": [] for name in sides for kind in ("seconds", "processor")}
+    for turn in range(repeats + 1):
+        for name in sides if turn % 2 else reversed(sides):
+            gc.collect()
+            start, used = time.perf_counter(), time.process_time()
+            sides[name]()
+            found[f"seconds_{name}"].append(time.perf_counter() - start)
+            found[f"processor_{name}"].append(time.process_time() - used)
+    return {name: np.array(values[1:]) for name, values in found.items()}
 
 
 def ratios(bare: np.ndarray, ours: np.ndarray) -> dict[str, float]:
@@ -114,16 +134,18 @@ def memory(figure: str = "VmHWM") -> float:
     raise KeyError(figure)
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: "torch.device") -> str:
     """Return what a device calls itself."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else "CPU"
 
 
-def _place(number: int) -> tuple[str, str]:
+def place(number: int) -> tuple[str, str]:
     """Return well and site of a field; rows go A to Z, then AA on."""
     well, site = divmod(number, SITES)
     row, column = divmod(well, COLUMNS)

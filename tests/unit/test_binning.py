@@ -33,3 +33,10 @@ def test_a_smooth_field_survives_binning_and_enlarging(shape):
     again = binning.enlarge(binning.bin_area(field, binning.shape_of(*shape)), shape)
     assert again.dtype == np.float32
     assert np.abs(again / field - 1).max() < (0.003 if min(shape) > 100 else 0.03)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int32, np.float32])
+def test_sums_of_bright_fields_do_not_overflow(dtype):
+    top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1e9
+    view = binning.bin_area(np.full((300, 301), top, dtype), (1, 1))
+    np.testing.assert_allclose(view, [[top]], rtol=1e-6)

@@ -91,7 +91,7 @@ def test_ome_zarr_py_sees_wells_fields_axes_channels_and_windows(folders):
         assert field.metadata["coordinateTransformations"][0][0]["scale"] == [1.0, 0.6, 0.6]
         nodes = list(Reader(parse_url(str(folders["cells"] / "B" / "03" / "1")))())
         assert any(node.load(Label) for node in nodes)
-        assert any(np.array_equal(node.data[0], pixels) for node in nodes)  # the image that the labels name
+        assert any(np.array_equal(np.asarray(node.data[0]), pixels) for node in nodes)  # the image that the labels name
 
 
 @given(st.data())
