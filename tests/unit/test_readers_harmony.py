@@ -63,6 +63,22 @@ def test_a_real_export(shared_data):
     assert not harmony.present(shared_data / "nf1_jump_pccma_fov_samples/JUMP_plate_BR00117006/images")
 
 
+def test_real_images_of_a_phenix_behind_a_link(shared_data, tmp_path):
+    real = shared_data / "nf1_jump_pccma_fov_samples/JUMP_plate_BR00117006/images/orig"
+    vendors.harmony(tmp_path, wells=["A01"], fields=1, channels={2: "AGP", 3: "RNA", 5: "DNA"}, side=0)
+    for path in (tmp_path / "Images").glob("*.tiff"):
+        path.unlink()
+        path.symlink_to(real / path.name)
+    with pytest.raises(ValueError, match="index.roots"):
+        harmony.planes(tmp_path, plate="BR00117006")
+    frame = harmony.planes(tmp_path, plate="BR00117006", roots=[shared_data])
+    assert frame[["well", "site", "plane", "channel"]].values.tolist() == [
+        ["A01", "1", "1", name] for name in ("AGP", "RNA", "DNA")
+    ]
+    assert frame["bytes"].tolist() == [path.stat().st_size for path in sorted(real.iterdir())]
+    assert frame["path"].tolist() == [f"Images/{path.name}" for path in sorted(real.iterdir())]
+
+
 def test_channels_of_one_name_are_kept_apart(tmp_path):
     for version in (5, 7):
         folder = tmp_path / str(version)
