@@ -3,7 +3,8 @@
 Data: the fluorescence images of the 2018 Data Science Bowl with corrected masks (BBBC038; 541 images, 23,096 nuclei).
 Average precision at an IoU threshold is TP / (TP + FP + FN), as in the Bowl and in Cellpose's papers, the mean over
 images. The images come from many microscopes, so the nucleus diameter is estimated for each image from its pixels
-alone. Options were tuned on images of the seeded half `tune` only; `test` is the other half.
+alone. Options were tuned on images of the seeded half `tune` only; `test` is the other half. Scores are told by the
+size of the image besides, both halves together, since in this set a size stands for a microscope and a kind of sample.
 
     python benchmarks/segmentation.py [--quick] [--data FOLDER]
 """
@@ -103,8 +104,24 @@ def run(data: Path, *, quick: bool) -> pd.DataFrame:
             seconds = time.perf_counter() - start
             half = "tune" if number in tune else "test"
             row = {"image": names[number], "half": half, "method": method, "seconds": seconds, "pixels": image.size}
+            row["size"] = f"{image.shape[0]}x{image.shape[1]}"
             rows.append(row | score(truth, found))
     return pd.DataFrame(rows)
+
+
+def means(frame: pd.DataFrame, group: str) -> pd.DataFrame:
+    """Return the mean scores of a table of `run` by the column `group` and the method."""
+    grouped = frame.groupby([group, "method"])
+    return (
+        grouped[["ap50", "ap75", "ap", "f1", "count_error"]]
+        .mean()
+        .assign(
+            images=grouped.size(),
+            nuclei=grouped["true"].sum(),
+            median_count_error=grouped["count_error"].median(),
+            seconds_a_megapixel=grouped["seconds"].sum() / grouped["pixels"].sum() * 1e6,
+        )
+    )
 
 
 def main() -> None:
@@ -114,21 +131,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="60 seeded images")
     arguments = parser.parse_args()
     frame = run(arguments.data, quick=arguments.quick)
-    grouped = frame.groupby(["half", "method"])
-    columns = ["ap50", "ap75", "ap", "f1", "count_error"]
-    table = (
-        grouped[columns]
-        .mean()
-        .assign(
-            images=grouped.size(),
-            median_count_error=grouped["count_error"].median(),
-            seconds_a_megapixel=grouped["seconds"].sum() / grouped["pixels"].sum() * 1e6,
-        )
-    )
-    print(table.round(3).to_string())
+    halves, sizes = means(frame, "half"), means(frame, "size")
+    print(halves.round(3).to_string())
+    print(sizes.drop(columns="seconds_a_megapixel").round(3).to_string())
     figures = {
-        f"{half}.{method}": {name: round(float(value), 4) for name, value in row.items()}
-        for (half, method), row in table.iterrows()
+        f"{group}.{method}": {name: round(float(value), 4) for name, value in row.items()}
+        for table in (halves, sizes)
+        for (group, method), row in table.iterrows()
     }
     print(json.dumps({"benchmark": "segmentation", "quick": arguments.quick, "seed": SEED, "figures": figures}))
 

@@ -2,7 +2,6 @@
 
 import socket
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from scipy import ndimage
 from test_cells import CHANNELS, options
 from test_segment import GRID, discs
 
+import tiny_cellpose
 from wellspring import cellpose, cells, store, tables
 from wellspring.provenance import file_digest
 
@@ -33,18 +33,8 @@ def no_network(monkeypatch):
 def tiny(monkeypatch):
     """Make Cellpose-SAM small: two layers of 64, else as it is; returns the class of the network."""
     from cellpose import vit
-    from segment_anything.modeling import ImageEncoderViT
 
-    class Sam:
-        def __init__(self, checkpoint=None):
-            layers = {"depth": 2, "embed_dim": 64, "num_heads": 2, "global_attn_indexes": [0, 1]}
-            norm = partial(torch.nn.LayerNorm, eps=1e-6)
-            further = {"mlp_ratio": 4, "patch_size": 16, "window_size": 14, "out_chans": 256}
-            self.image_encoder = ImageEncoderViT(
-                img_size=1024, norm_layer=norm, qkv_bias=True, use_rel_pos=True, **layers, **further
-            )
-
-    monkeypatch.setattr(vit, "sam_model_registry", {"vit_l": Sam})
+    monkeypatch.setattr(vit, "sam_model_registry", {"vit_l": tiny_cellpose.Sam})
     return vit.CPSAM
 
 
