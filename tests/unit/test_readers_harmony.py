@@ -123,11 +123,16 @@ def test_states_missing_files_and_files_without_name(tmp_path, caplog):
     assert "1 images in" in caplog.text and "r09c09f01p01" in caplog.text
 
 
-def test_a_plane_named_twice_stays_twice(tmp_path):
-    vendors.harmony(tmp_path, wells=["A01"], fields=2, channels=["DNA"])
+def test_a_plane_named_twice_stays_twice(tmp_path, caplog):
+    expected = vendors.harmony(tmp_path, wells=["A01"], fields=2, channels=["DNA"])
     _edit(tmp_path / "Images/Index.xml", "<FieldID>2<", "<FieldID>1<")
     frame = harmony.planes(tmp_path, plate="P1")
     assert frame.duplicated(["well", "site", "channel", "plane", "timepoint"], keep=False).tolist() == [True, True]
+    assert "named more than once" not in caplog.text
+    first, second = (path.rpartition("/")[2] for path in expected["path"])
+    _edit(tmp_path / "Images/Index.xml", f"<URL>{second}", f"<URL>{first}")
+    assert harmony.planes(tmp_path, plate="P1")["path"].tolist() == [f"Images/{first}"] * 2
+    assert "1 files are named more than once" in caplog.text
 
 
 OUTSIDE = [
@@ -194,10 +199,21 @@ def test_a_name_in_two_folders_is_not_guessed(tmp_path):
     name = expected["path"][0].rpartition("/")[2]
     for other in ("one", "two"):
         (tmp_path / other).mkdir()
-        (tmp_path / "Images" / name).rename(tmp_path / other / name) if other == "one" else (
-            tmp_path / other / name
-        ).write_bytes(b"other")
+        (tmp_path / other / name).write_bytes(b"other")
+    (tmp_path / "Images" / name).unlink()
     assert harmony.planes(tmp_path, plate="P1")["path"].tolist() == [None]
+    (tmp_path / "one" / name).unlink()
+    assert harmony.planes(tmp_path, plate="P1")["path"].tolist() == [f"two/{name}"]
+
+
+def test_no_file_stands_for_two(tmp_path):
+    expected = vendors.harmony(tmp_path, wells=["A01"], fields=3, channels=["DNA"])
+    first, second, third = (path.rpartition("/")[2] for path in expected["path"])
+    (tmp_path / "Images" / second).unlink()
+    _edit(tmp_path / "Images/Index.xml", f"<URL>{second}", f"<URL>gone/{first}")
+    assert harmony.planes(tmp_path, plate="P1")["path"].tolist() == [f"Images/{first}", None, f"Images/{third}"]
+    _edit(tmp_path / "Images/Index.xml", f"<URL>{first}", f"<URL>lost/{first}")
+    assert harmony.planes(tmp_path, plate="P1")["path"].tolist() == [None, None, f"Images/{third}"]
 
 
 def test_two_indices_and_a_link_to_another_place(tmp_path, caplog):

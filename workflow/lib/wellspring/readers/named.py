@@ -8,6 +8,7 @@ import logging
 import os
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -43,32 +44,24 @@ def locate(
     pandas.DataFrame
         A row a name: ``path`` relative to ``folder`` (absolute below a root; null: refused or not there), ``bytes``.
     """
-    held = dict(files(folder, roots=roots))
-    places: dict[str, list[str]] = {}
-    for path in held:
-        places.setdefault(posixpath.basename(path), []).append(path)
+    names, held = list(names), dict(files(folder, roots=roots))
     start = base.relative_to(folder).as_posix()
-    refused, absent, moved = [], [], 0
-    rows: list[tuple[str | None, int]] = []
-    for name in names:
-        path, size = None, 0
-        if name:
-            wanted = _wanted(name, start, folder)
-            if wanted is None or posixpath.isabs(wanted):
-                size = _below_root(wanted, folder, roots)
-                path = None if size is None else wanted
-                if path is None:
-                    refused.append(name)
-            else:
-                found = [wanted] if wanted in held else places.get(posixpath.basename(wanted), [])
-                path = found[0] if len(found) == 1 else None
-                size = held.get(path, 0) if path else 0
-                moved += path is not None and path != wanted
-                if path is None:
-                    absent.append(name)
-        rows.append((path, size or 0))
+    meant = {name: _wanted(name, start, folder) for name in set(names) if name}
+    moved = _elsewhere({path for path in meant.values() if path and not posixpath.isabs(path)}, held)
+    refused, absent = [], []
+    found: dict[str, tuple[str | None, int]] = {"": (None, 0)}
+    for name, wanted in sorted(meant.items()):
+        if wanted is None or posixpath.isabs(wanted):
+            size = _below_root(wanted, folder, roots)
+            found[name] = (None, 0) if size is None else (wanted, size)
+            refused += [name] if size is None else []
+        else:
+            path = wanted if wanted in held else moved.get(wanted)
+            found[name] = (path, held.get(path, 0))
+            absent += [name] if path is None else []
+    rows = [found[name] for name in names]
     frame = pd.DataFrame(rows, columns=["path", "bytes"], dtype=object)
-    _told(frame, held, refused, absent, moved, folder, plate, table)
+    _told(frame, held, refused, absent, len(moved), folder, plate, table)
     return frame
 
 
@@ -111,6 +104,19 @@ def _wanted(name: str, start: str, folder: Path) -> str | None:
     return path
 
 
+def _elsewhere(wanted: set[str], held: dict[str, int]) -> dict[str, str]:
+    """Return where files lie that are not at their place; one that could be two, or that another name means, is not."""
+    missing = [path for path in wanted if path not in held]
+    if not missing:
+        return {}
+    asked = Counter(posixpath.basename(path) for path in missing)
+    places: dict[str, list[str]] = {}
+    for path in held.keys() - wanted:
+        places.setdefault(posixpath.basename(path), []).append(path)
+    found = {path: places.get(posixpath.basename(path), []) for path in missing if asked[posixpath.basename(path)] == 1}
+    return {path: there[0] for path, there in found.items() if len(there) == 1}
+
+
 def _below_root(path: str | None, folder: Path, roots: Sequence[Path | str]) -> int | None:
     """Return the size of a file that is not named below the folder; None where no root allows it or it is not there."""
     if path is None or not inside(path, folder, roots) or len(path) > LENGTH or not Path(path).is_file():
@@ -137,7 +143,11 @@ def _told(
         logger.warning("%s: %d files named in %s are not in %s: %r", plate, len(absent), table, folder, absent[:5])
     if moved:
         logger.info("%s: %d files named in %s lie in another folder below %s", plate, moved, table, folder)
-    named = set(frame["path"].dropna())
+    paths = frame["path"].dropna()
+    twice = paths[paths.duplicated()].unique()
+    if len(twice):
+        logger.warning("%s: %d files are named more than once in %s: %r", plate, len(twice), table, list(twice[:5]))
+    named = set(paths)
     others = [path for path in held if path not in named and path.lower().endswith(IMAGES)]
     if others:
         logger.info("%s: %d images in %s are not named in %s: %r", plate, len(others), folder, table, others[:5])
