@@ -128,3 +128,22 @@ def test_the_demo_folder_is_for_the_demo_alone(folder):
 def test_a_name_that_collides_with_an_output_is_refused(folder, ending):
     with pytest.raises(ValueError, match=rf"names of outputs\), found 'P1\{ending}'"):
         sheet.read(write(folder, row(folder, f"P1{ending}", images="P1")))
+
+
+def test_images_in_a_store_are_not_looked_for_and_carry_no_password(folder):
+    plates = sheet.read(write(folder, ("P1", "s3://bucket/screen/P1", str(folder / "map.csv"), "b1", "fit")))
+    assert plates.loc["P1", "images"] == "s3://bucket/screen/P1"
+    for url, message in [
+        ("s3://key:secret@bucket/P1", "expected a URL without credentials"),
+        ("s3://bucket/P1/../P2", "expected a URL without `..`"),
+    ]:
+        with pytest.raises(ValueError, match=f"plate P1: {message}") as error:
+            sheet.read(write(folder, ("P1", url, str(folder / "map.csv"), "b1", "fit")))
+        assert "secret" not in str(error.value)
+
+
+def test_a_file_url_is_a_path(folder):
+    (folder / "a b").mkdir()
+    url = f"file://{folder}/a%20b"
+    plates = sheet.read(write(folder, ("P1", url, str(folder / "map.csv"), "b1", "fit")))
+    assert plates.loc["P1", "images"] == str(folder / "a b")
