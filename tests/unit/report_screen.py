@@ -178,7 +178,9 @@ def _plate(
         drop=True
     )
     path = [f"{row.Metadata_Well}_{row.Metadata_Site}_{row.Metadata_Channel}.tif" for row in planes.itertuples()]
-    planes = planes.assign(Metadata_Path=path, Metadata_Page=0, Metadata_Bytes=1000)
+    planes = planes.assign(Metadata_Path=path, Metadata_Page=0, Metadata_Bytes=1000, Metadata_Timepoint="1")
+    places = ("Pixel_Size", "Position_X", "Position_Y", "Position_Z", "Exposure")
+    planes = planes.assign(**{f"Metadata_{name}": np.arange(len(planes), dtype=float) for name in places})
     planes.loc[3, "Metadata_Path"] = None
     out = {"index": _write(planes, folder / "index" / f"{plate}.parquet", "index", "index", verdict)}
     audit = wells[["Metadata_Plate", "Metadata_Well"]].assign(

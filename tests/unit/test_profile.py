@@ -204,6 +204,8 @@ def test_refuses_a_well_that_the_index_lacks():
 def test_wells_of_index():
     index = pd.concat([wells("A02", "A01").assign(Metadata_Channel=name) for name in ("DNA", "ER")])
     index["Metadata_Path"] = [f"{number}.tif" for number in range(4)]
+    for name in (name for name in tables.schema("index")["columns"] if name.startswith("Metadata_Position_")):
+        index[name] = np.arange(4.0)  # a field's place on the stage, and other things that are of a plane
     assert wells_of(index)["Metadata_Well"].tolist() == ["A01", "A02"]
     index["Metadata_Compound"] = ["x", "y", "z", "y"]
     with pytest.raises(ValueError, match="A02"):

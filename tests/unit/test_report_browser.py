@@ -11,7 +11,7 @@ from report_screen import CHANNELS, HOSTILE, fabricate
 from wellspring.report import gather, page
 
 SECTIONS = "metrics alignment activity treatments consistency matches transfer dose map plates samples illumination"
-SECTIONS += " quality training time provenance"
+SECTIONS += " montage quality training time provenance"
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,7 @@ def test_it_stays_small_and_states_its_limits(file: Path):
     assert text.count("<svg") < 5000, "plates are data, not drawings"
     assert re.search(r"Pictures show one field of the well: of (2,\d\d\d|3,000) wells", text)
     assert "At most 60 compounds are drawn" in text
+    assert "Shown are 40 of 100 plates: those that were left out first" in text
     assert "the 29 most frequent mechanisms and all others" in text
     assert "The 60 of 80 with the highest median." in text
 

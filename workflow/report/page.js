@@ -135,6 +135,14 @@ const Page = (() => {
     onLevel(metrics);
   }
 
+  // the channel of the plates as they look; on paper all of them
+  const channel = one("#montage-channel");
+  if (channel) {
+    const pick = (printing) => { for (const figure of all(".montages figure")) figure.hidden = !printing && channel.value !== "" && figure.dataset.channel !== channel.value; };
+    channel.addEventListener("change", () => pick(false));
+    onPaint(pick);
+  }
+
   // filter of the left-out images
   const bad = one("#bad-find");
   if (bad) bad.addEventListener("input", () => {

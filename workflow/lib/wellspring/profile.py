@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 
 WELL = ["Metadata_Plate", "Metadata_Well"]
 SITE = [*WELL, "Metadata_Site"]
-PLANE = ["Metadata_Site", "Metadata_Channel", "Metadata_Plane", "Metadata_Path", "Metadata_Page", "Metadata_Bytes"]
+# what an index says of a plane; all else is of its well
+OF_PLANE = "Site Channel Plane Path Page Bytes Timepoint Pixel_Size Exposure Position_X Position_Y Position_Z"
+PLANE = [f"Metadata_{name}" for name in OF_PLANE.split()]
 OPERATIONS = {"mean": np.nanmean, "median": np.nanmedian}
 NOTHING = {"tile": "no tile with foreground", "cell": "no cells", "well": "no row in the table"}  # a well without views
 WORKERS = 2  # runs that are aggregated at a time; sums and medians leave the interpreter to others

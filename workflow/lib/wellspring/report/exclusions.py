@@ -43,7 +43,7 @@ def by_channel(screen: Screen) -> list[dict]:
     for channel in screen.channels if len(screen.survey) else ():
         mine = screen.survey[screen.survey["Metadata_Channel"] == channel]
         row = {"channel": channel, "images": len(mine), "out": int((mine["Metadata_Verdict"] != "keep").sum())}
-        for name in ("focus", "foreground", "saturated"):
+        for name in ("focus", "sharpness", "foreground", "saturated"):
             ends = pd.to_numeric(pick(mine, name), errors="coerce").dropna().astype(float).quantile([0.05, 0.5, 0.95])
             row[name] = " / ".join(number(value) for value in ends) if ends.notna().any() else "–"
         rows.append(row)
@@ -68,6 +68,18 @@ def by_reason(screen: Screen) -> list[dict]:
         for kind, mine in bad.groupby("Kind", sort=True)
     ]
     return sorted(rows, key=lambda row: (-row["images"], row["reason"]))[:REASONS]
+
+
+def spared(screen: Screen) -> list[dict]:
+    """Return one dict a site with images that limits would have left out and a person kept."""
+    if screen.survey.empty:
+        return []
+    survey = screen.survey
+    against = survey[(survey["Metadata_Verdict"] == "keep") & (survey["Metadata_Reason"].fillna("") != "")]
+    return [
+        {"plate": plate, "well": well, "site": site, "images": len(rows), "example": rows["Metadata_Reason"].iloc[0]}
+        for (plate, well, site), rows in against.groupby([*KEY, "Metadata_Site"], sort=True)
+    ]
 
 
 def undefined(screen: Screen) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from wellspring import tables
+from wellspring import profile, tables
 from wellspring.align import Alignment
 from wellspring.report import runtime, verdict
 from wellspring.report.files import as_list, assign
@@ -25,7 +25,7 @@ PLANE = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel",
 COLUMNS = {
     "cells": [*PLANE[:2], "Metadata_Flags"],
     "survey": [*PLANE, *(f"Metadata_{name}" for name in ("Status", "Verdict", "Reason"))]
-    + ["saturated", "focus", "foreground"],
+    + ["quantile_0.5", "saturated", "focus", "sharpness", "foreground"],
 }
 
 
@@ -175,8 +175,7 @@ def _wells(index: pd.DataFrame) -> pd.DataFrame:
     """Return one row a well of an index table, with the number of planes found and missing."""
     if index.empty:
         return index
-    own = {*PLANE[2:], "Metadata_Path", "Metadata_Page", "Metadata_Bytes"}
-    wells = index.drop(columns=[name for name in index if name in own]).drop_duplicates(PLANE[:2])
+    wells = index.drop(columns=[name for name in index if name in profile.PLANE]).drop_duplicates(PLANE[:2])
     # A screen of tables has no images: its wells are of no channel.
     found, expected = index["Metadata_Path"].notna(), index["Metadata_Channel"] != ""
     planes, missing = (some.groupby([index[key] for key in PLANE[:2]]).sum() for some in (found, expected & ~found))

@@ -13,9 +13,15 @@ from wellspring.report.plates import Measure
 
 KEY = ["Metadata_Plate", "Metadata_Well"]
 MANY = 40000  # wells above which only the primary encoder's profile is drawn: 0.4 MB of the page an encoder
+# Wells times channels above which a measure of images is drawn over all channels: a fifth of a MB of the page each.
+MANY_IMAGES = 40000
+# name, column of the survey, what is taken of a well's images, what it is
 SURVEYED = (
-    ("Focus", "focus", "median log-log slope of the power spectrum over the well's planes, blurrier is more negative"),
-    ("Foreground", "foreground", "median share of the field that is above the plate's threshold"),
+    ("Focus", "focus", "median", "median log-log slope of the power spectrum, blurrier is more negative"),
+    ("Sharpness", "sharpness", "median", "median share of the contrast within 8 pixels that is there within 3"),
+    ("Saturation", "saturated", "max", "largest share of saturated pixels"),
+    ("Foreground", "foreground", "median", "median share of the field that is above the plate's threshold"),
+    ("Intensity", "quantile_0.5", "median", "median of the raw pixels"),
 )
 TYPES = ("negcon", "poscon", "trt", "empty")
 
@@ -43,10 +49,32 @@ def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
         by_well = [screen.survey[key] for key in KEY]
         bad = (screen.survey["Metadata_Verdict"] != "keep").groupby(by_well).sum()
         found.append(_measure("Images left out", "planes that the survey left out", bad.rename("Value").reset_index()))
-        for name, column, doc in SURVEYED:
-            if column in screen.survey and screen.survey[column].notna().any():
-                middle = pd.to_numeric(screen.survey[column]).groupby(by_well).median().rename("Value").reset_index()
-                found.append(_measure(name, doc, middle, low=None))
+        found += _of_survey(screen)
+    return found
+
+
+def _of_survey(screen: Screen) -> list[Measure]:
+    """Return the measures of images: of each channel, or over all channels where there are many wells."""
+    survey, found = screen.survey, []
+    apart = survey[KEY].drop_duplicates().shape[0] * len(screen.channels) <= MANY_IMAGES
+    for name, column, of, doc in SURVEYED:
+        values = pd.to_numeric(pick(survey, column), errors="coerce").astype(float)
+        if not values.notna().any():
+            continue
+        if not apart and name == "Intensity":  # stains differ in their counts
+            values, doc = (
+                values / values.groupby(survey["Metadata_Channel"]).transform("median"),
+                f"{doc} over the channel's",
+            )
+        for channel in screen.channels if apart else (None,):
+            mine = (survey["Metadata_Channel"] == channel) if apart else slice(None)
+            by_well = values[mine].groupby([survey.loc[mine, key] for key in KEY]).agg(of).rename("Value").reset_index()
+            title, what = (
+                (f"{name}, {channel}", f"of the well's images of {channel}")
+                if apart
+                else (name, "of the well's images")
+            )
+            found.append(_measure(title, f"{doc}, {what}", by_well, low=None, group=name))
     return found
 
 
@@ -68,22 +96,23 @@ def _of_profile(aligned: pd.DataFrame, encoder: str) -> list[Measure]:
     ]
 
 
-def _measure(name: str, doc: str, frame: pd.DataFrame, *, low: float | None = 0.0) -> Measure:
+def _measure(name: str, doc: str, frame: pd.DataFrame, *, low: float | None = 0.0, group: str = "") -> Measure:
     values = frame[[*KEY, "Value"]].astype({"Value": float})
     finite = values["Value"][np.isfinite(values["Value"])]
     bottom, top = (float(part) for part in np.percentile(finite, [1, 99])) if len(finite) else (0.0, 1.0)
     bottom = bottom if low is None else low
     # one outlying well must not set the scale, but a scale without width (one bad well in a clean screen) takes its top
     top = top if top > bottom else float(finite.max()) if len(finite) and finite.max() > bottom else bottom + 1
-    return Measure(name, doc, values.rename(columns={"Metadata_Plate": "Plate", "Metadata_Well": "Well"}), bottom, top)
+    values = values.rename(columns={"Metadata_Plate": "Plate", "Metadata_Well": "Well"})
+    return Measure(name, doc, values, bottom, top, group)
 
 
 def block(screen: Screen, found: list[Measure]) -> dict:
     """Return what the page draws plates from.
 
     `plates` (name, words, left_out), `size`, `kinds` (codes of `types` a well and plate, null where there is no well),
-    `names` (codes of `levels`, what the well holds), `measures` (name, doc, low, high, `values`: a list a plate, rows
-    first, three digits; null without a well, false where undefined).
+    `names` (codes of `levels`, what the well holds), `measures` (name, doc, group, low, high, `values`: a list a plate,
+    rows first, three digits; null without a well, false where undefined).
     """
     wells = pd.concat([*(measure.values["Well"] for measure in found), pick(screen.wells, KEY[1])])
     size = plates.shape(wells)
@@ -102,7 +131,8 @@ def block(screen: Screen, found: list[Measure]) -> dict:
     for measure in found:
         by_plate = dict(list(measure.values.groupby("Plate")))
         drawn.append(
-            {"name": measure.name, "doc": measure.doc, "low": _short(measure.low), "high": _short(measure.high)}
+            {"name": measure.name, "doc": measure.doc, "group": measure.group}
+            | {"low": _short(measure.low), "high": _short(measure.high)}
             | {"values": [_values(by_plate.get(plate), size) for plate in screen.plates]}
         )
     return {

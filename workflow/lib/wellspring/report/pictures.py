@@ -121,8 +121,10 @@ def bad_images(screen: Screen, *, limit: int) -> tuple[list[Picture], int]:
     if screen.survey.empty:
         return [], 0
     bad = screen.survey[screen.survey["Metadata_Verdict"] != "keep"]
-    turn = bad.groupby(["Metadata_Reason", "Metadata_Plate"], dropna=False).cumcount()
-    chosen = bad.assign(Turn=turn).sort_values(["Turn"], kind="stable").head(limit).sort_index()
+    kind = bad["Metadata_Reason"].fillna("").astype(str).str.split(":").str[0]  # what follows is of the image alone
+    turn = bad.groupby([kind, "Metadata_Plate"]).cumcount()
+    bad = bad.assign(Turn=turn, Place=bad.groupby([kind, turn]).cumcount())
+    chosen = bad.sort_values(["Turn", "Place"], kind="stable").head(limit).sort_index()
     pictures = []
     for row in chosen.itertuples(index=False):
         found = row._asdict()

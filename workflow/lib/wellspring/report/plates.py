@@ -1,6 +1,7 @@
 """Plates as drawings: one number a well in, a heatmap a plate out, the places of wells, and all plates as a figure."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -22,6 +23,7 @@ class Measure:
     values: pd.DataFrame  # Plate, Well, Value (NaN: undefined)
     low: float
     high: float
+    group: str = ""  # under which it is listed, with others of its kind
 
 
 @cache
@@ -69,35 +71,41 @@ def heatmap(measure: Measure, plate: str, *, size: tuple[int, int], left_out: bo
     pixels[shown, 3] = 255
     name = plate if len(plate) < 34 else f"{plate[:33]}…"
     body = [svg.text(20, 11, name, fill="var(--bad, #b3261e)" if left_out else svg.INK)]
-    for row in range(0, rows, max(1, rows // 8)):
-        body.append(
-            svg.text(
-                16,
-                30 + step * row + step / 2 + 2.5,
-                row_name(row),
-                anchor="end",
-                fill=svg.MUTED,
-                extra='font-size="7.5"',
-            )
-        )
-    for column in range(0, columns, max(1, columns // 12)):
-        body.append(
-            svg.text(
-                20 + step * (column + 0.5), 26, column + 1, anchor="middle", fill=svg.MUTED, extra='font-size="7.5"'
-            )
-        )
+    body += names(range(rows), range(columns), box=(20, 30, 240, step * rows))
     box = f'x="20" y="30" width="240" height="{svg.place(step * rows)}"'
     body.append(f'<rect {box} fill="none" stroke="{svg.LINE}"/>')
     address = palette.data_address(pixels)
     body.append(f'<image {box} href="{address}" preserveAspectRatio="none" style="image-rendering:pixelated"/>')
-    arm = step * 0.22
-    corners = [(20 + step * (j + 0.5) - arm, 30 + step * (i + 0.5) - arm) for i, j in np.argwhere(there & ~shown)]
-    long, back = svg.place(2 * arm), svg.place(-2 * arm)
-    cross = "".join(f"M{svg.place(x)} {svg.place(y)}l{long} {long}m0 {back}l{back} {long}" for x, y in corners)
-    if cross:
-        body.append(f'<path d="{cross}" stroke="{svg.MUTED}" fill="none"/>')
+    body.append(crosses(np.argwhere(there & ~shown).tolist(), step=(step, step), top=30))
     title = f"{measure.name} of plate {plate}" + (", left out" if left_out else "")
     return svg.document("".join(body), width=264, height=34 + step * rows, title=title, css="figure plate")
+
+
+def names(rows: Sequence[int], columns: Sequence[int], *, box: tuple[float, float, float, float]) -> list[str]:
+    """Return names of some of the rows and columns beside and above a plate in the box (x, y, width, height)."""
+    x, y, wide, tall = box
+    size = f'font-size="{svg.place(wide / 60 + 3.5)}"'
+    down = [(row, y + tall / len(rows) * (place + 0.5) + 2.5) for place, row in enumerate(rows)]
+    along = [(column, x + wide / len(columns) * (place + 0.5)) for place, column in enumerate(columns)]
+    return [
+        *(
+            svg.text(x - 4, place, row_name(row), anchor="end", fill=svg.MUTED, extra=size)
+            for row, place in down[:: max(1, len(rows) // 8)]
+        ),
+        *(
+            svg.text(place, y - 4, column + 1, anchor="middle", fill=svg.MUTED, extra=size)
+            for column, place in along[:: max(1, len(columns) // 12)]
+        ),
+    ]
+
+
+def crosses(spots: Sequence[Sequence[int]], *, step: tuple[float, float], top: float) -> str:
+    """Return crosses on wells (row, column) of a plate at (20, `top`) whose wells are `step` (down, along) apart."""
+    arm = min(step) * 0.22
+    corners = [(20 + step[1] * (j + 0.5) - arm, top + step[0] * (i + 0.5) - arm) for i, j in spots]
+    long, back = svg.place(2 * arm), svg.place(-2 * arm)
+    cross = "".join(f"M{svg.place(x)} {svg.place(y)}l{long} {long}m0 {back}l{back} {long}" for x, y in corners)
+    return f'<path d="{cross}" stroke="{svg.MUTED}" fill="none"/>' if cross else ""
 
 
 def bar(measure: Measure) -> str:
