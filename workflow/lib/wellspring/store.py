@@ -43,6 +43,12 @@ def path_of(well: str, site: str) -> str:
     return f"{row}/{well[len(row) :]}/{site}"
 
 
+def tile_of(shape: Sequence[int], *, edge: int | None = None) -> tuple[int, int]:
+    """Return height and width of the chunks of a field: near ``edge`` px (None: TILE), so that they fill it evenly."""
+    height, width = (math.ceil(full / max(1, round(full / (edge or TILE)))) for full in shape)
+    return height, width
+
+
 @dataclass(frozen=True)
 class PlateImages:
     """A stored plate, opened for reading; cheap to copy and to pickle, since pixels are opened at each read.
@@ -157,9 +163,8 @@ class PlateWriter:
         if (well, site) in self._fields:
             raise ValueError(f"{self.plate} {well} site {site}: written twice")
         self._fields.add((well, site))
-        tile = tuple(math.ceil(edge / max(1, round(edge / TILE))) for edge in shape[1:])
         try:
-            shards.write(self._partial / path_of(well, site) / "0", pixels, tile=tile)
+            shards.write(self._partial / path_of(well, site) / "0", pixels, tile=tile_of(shape[1:]))
         except OSError as error:
             raise self._unwritten(error, f"{well} site {site}") from error
 
