@@ -91,22 +91,26 @@ def decide(listed: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFrame:
     ValueError
         A line names a well or site that the plate does not have.
     """
-    said = pd.DataFrame({"verdict": "", "reason": "", "whole": False}, index=sites.index)
+    verdict, reason = (np.full(len(sites), "", dtype=object) for _ in range(2))
+    whole = np.zeros(len(sites), dtype=bool)
+    places = {
+        (True, True): sites.groupby(SITE[1:]).indices,
+        (True, False): sites.groupby(SITE[1]).indices,
+        (False, True): sites.groupby(SITE[2]).indices,
+        (False, False): {None: np.arange(len(sites))},
+    }
     mine = listed[listed["plate"].isin(sites["Metadata_Plate"].unique().tolist())]
     named = (mine["well"] != "").astype(int) + (mine["site"] != "").astype(int)
     for row in mine.loc[named.sort_values(kind="stable").index].to_dict("records"):
-        hit = np.ones(len(sites), dtype=bool)
-        for part, column in (("well", SITE[1]), ("site", SITE[2])):
-            if row[part]:
-                hit &= (sites[column] == row[part]).to_numpy()
-                if not hit.any():
-                    within = f" in {row['well']}" if part == "site" and row["well"] else ""
-                    known = f"expected a {part} that plate {row['plate']} has{within}"
-                    raise ValueError(f"{row['where']}: {known}, found {row[part]!r}")
-        said.loc[hit, ["verdict", "reason", "whole"]] = [
-            row["verdict"], row["reason"], not (row["well"] or row["site"])
-        ]  # fmt: skip
-    return said
+        well, site = row["well"], row["site"]
+        at = places[bool(well), bool(site)].get((well, site) if well and site else well or site or None)
+        if at is None:
+            lost = "well" if well and well not in places[True, False] else "site"
+            within = f" in {well}" if well and lost == "site" else ""
+            known = f"expected a {lost} that plate {row['plate']} has{within}"
+            raise ValueError(f"{row['where']}: {known}, found {row[lost]!r}")
+        verdict[at], reason[at], whole[at] = row["verdict"], row["reason"], not (well or site)
+    return pd.DataFrame({"verdict": verdict, "reason": reason, "whole": whole}, index=sites.index)
 
 
 def apply(table: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
