@@ -8,7 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import tifffile
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,6 +139,13 @@ def fabricate(folder: Path, names: Sequence[str]) -> pd.DataFrame:
         batch = f"B{1 + number % 2}"
         rows.append((name, f"raw/{name}", f"raw/{name}.csv", batch, "U2OS", "fit"))
     return pd.DataFrame(rows, columns=["plate", "images", "platemap", "batch", "cell_line", "role"])
+
+
+def draw(folder: Path, plate: str, well: str) -> None:
+    """Write one field of a fabricated plate, all channels of the shipped config; enough for its index."""
+    for channel in ("DNA", "ER", "RNA", "AGP", "Mito"):
+        file = folder / "raw" / plate / f"{well}_s1_{channel}.tif"
+        tifffile.imwrite(file, np.arange(64, dtype=np.uint16).reshape(8, 8))
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """After a run the ledger holds each job that failed, until it is mended; and no run takes another screen's results."""
 
-import numpy as np
 import pytest
-import tifffile
 
 import screens
 from wellspring import ledger
@@ -17,15 +15,8 @@ def screen(tmp_path):
     folder.mkdir()
     sheet = screens.fabricate(folder, ["P1", "P2"])
     (folder / "raw" / "P2.csv").write_text("well_position,compound,pert_type\nB02,DMSO,negcon\n")
-    draw(folder, "P1", "A01")
+    screens.draw(folder, "P1", "A01")
     return screens.make(folder, sheet=sheet)
-
-
-def draw(folder, plate, well):
-    """Write one field of a plate."""
-    for channel in ("DNA", "RNA", "ER", "AGP", "Mito"):
-        file = folder / "raw" / plate / f"{well}_s1_{channel}.tif"
-        tifffile.imwrite(file, np.arange(64, dtype=np.uint16).reshape(8, 8))
 
 
 def test_a_crash_is_in_the_ledger_until_it_is_mended(screen):
@@ -38,14 +29,14 @@ def test_a_crash_is_in_the_ledger_until_it_is_mended(screen):
     assert row["log"] == "results/logs/index/P2.log"
     assert row["reason"] in (screen / row["log"]).read_text()
     assert f"1 jobs failed, as results/failures.tsv says:\nindex P2: {row['reason']}" in done.stdout, done.stdout
-    draw(screen, "P2", "B02")
+    screens.draw(screen, "P2", "B02")
     done = screens.snakemake(*INDEX, cwd=screen)
     assert done.returncode == 0, done.stdout
     assert not path.exists()
 
 
 def test_results_of_another_screen_are_refused_before_any_job(screen, tmp_path):
-    draw(screen, "P2", "B02")
+    screens.draw(screen, "P2", "B02")
     assert screens.snakemake(*INDEX, cwd=screen).returncode == 0
     other = screens.make(tmp_path / "other", sheet=screens.fabricate(tmp_path / "other", ["P3", "P4"]))
     (other / "results").symlink_to(screen / "results")

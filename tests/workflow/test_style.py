@@ -25,6 +25,7 @@ INSTALLED_AS = {
     "yaml": "pyyaml",
     "ome_zarr": "ome-zarr",
 }
+ENVIRONMENTS = Path(__file__).resolve().parents[2] / "envs"
 
 
 def blocks(path: Path) -> list[str]:
@@ -82,7 +83,7 @@ def test_lock_meets_every_requirement(root):
         assert wanted.specifier.contains(found), f"{line}: the lock has {found}"
 
 
-@pytest.mark.parametrize("name", ["core", "cells", "export", "torch"])
+@pytest.mark.parametrize("name", sorted(file.stem for file in ENVIRONMENTS.glob("*.yaml") if file.stem != "harmony"))
 def test_conda_environments_equal_the_lock(root, name):
     environment = yaml.safe_load((root / "envs" / f"{name}.yaml").read_text())
     assert "nodefaults" in environment["channels"]
@@ -104,6 +105,42 @@ def test_harmony_is_in_an_environment_of_its_own(root):
     assert further == sorted(further)
     assert "harmonypy" not in lock(root)
     assert "harmonypy" not in (root / "pyproject.toml").read_text()
+
+
+def test_each_conda_environment_is_used_by_a_rule(root):
+    used = {name for file in rule_files(root) for name in re.findall(r"envs/(\w+)\.yaml", file.read_text())}
+    assert used == {file.stem for file in ENVIRONMENTS.glob("*.yaml")}
+
+
+def test_the_image_is_set_up_by_the_lines_of_the_readme(root):
+    """And nobody in it is root."""
+    text = (root / "envs" / "Containerfile").read_text()
+    *setup, _ = blocks(root / "README.md")[0].split(" &&\n")
+    stated = [line for line in setup if line.startswith("pip install ")]
+    assert re.findall(r"^RUN (pip install .*)$", text, re.M) == stated
+    python = yaml.safe_load((ENVIRONMENTS / "core.yaml").read_text())["dependencies"][0].split("=")[1]
+    assert re.search(rf"^FROM \S+/python:{re.escape(python)}-slim-\w+$", text, re.M)
+    users = re.findall(r"^USER (.*)$", text, re.M)
+    assert users and users[-1] not in ("root", "0")
+    assert text.rindex("\nUSER ") < text.index("\nENTRYPOINT ")
+    assert not re.search(
+        r"https?://|--(extra-)?index-url|\bcurl\b|\bwget\b|:latest$", re.sub(r"^#.*$", "", text, flags=re.M)
+    )
+    ignored = (root / ".dockerignore").read_text().split()
+    assert {".git", ".venv", "results"} <= set(ignored)
+
+
+def test_the_catalog_knows_how_it_is_used(root):
+    """Keys as the Snakemake workflow catalog reads them, and what it asks of a repository besides."""
+    usage = yaml.safe_load((root / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment"}
+    deployment = usage["software-stack-deployment"]
+    assert set(deployment) == {"conda", "apptainer", "apptainer+conda", "report"}
+    assert deployment["conda"] and ENVIRONMENTS.joinpath("core.yaml").exists()
+    readme = (root / "README.md").read_text().lower()
+    assert "snakemake" in readme and "workflow" in readme
+    assert (root / "Snakefile").exists() and (root / "config" / "README.md").exists()
+    assert list((root / "workflow" / "rules").glob("*.smk"))
 
 
 def imported(source: Path) -> set[str]:

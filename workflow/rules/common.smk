@@ -4,12 +4,36 @@ No other rule file knows the config or the sheet, and no rule file holds a funct
 """
 
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
 
-here = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parent
+
+def folder_of(source):
+    """Return the folder `workflow` of the clone that a rule file is of.
+
+    Where a module names a tag of a repository, as snakedeploy does, Snakemake fetches rules and scripts one by one out of
+    its copy of the repository; the library and what it reads are put into `.snakemake` of the working directory.
+    """
+    repository = getattr(source, "repo_path", None) or getattr(source, "hosted_repo", None)
+    if repository is None:
+        return Path(source.get_path_or_uri(secret_free=True)).resolve().parent
+    git = ["git", "-C", str(getattr(repository, "repo_clone", repository))]
+    commit = subprocess.check_output([*git, "rev-parse", f"{source.ref}^{{commit}}"], text=True).strip()
+    folder = Path(".snakemake", "wellspring", commit).resolve()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            archive = subprocess.check_output([*git, "archive", commit])
+            subprocess.run(["tar", "-x", "-C", temporary], input=archive, check=True)
+            Path(temporary).rename(folder)
+    return folder / "workflow"
+
+
+here = folder_of(workflow.current_basedir)
 sys.path.insert(0, str(here / "lib"))
 # For the scripts, which are processes of their own: this library, not one of another clone that is installed.
 os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]))
