@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer images and turns")
     parser.add_argument("--seed", type=int, default=11)
     arguments = parser.parse_args()
-    few, many, repeats = (50, 200, (5, 3)) if arguments.quick else (100, 1000, (11, 5))
+    few, many, repeats = (50, 200, (5, 3)) if arguments.quick else (100, 1000, (7, 3))
     before = plates.load()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -69,13 +69,24 @@ def coefficients(flat: np.ndarray, dark: np.ndarray) -> tuple[np.ndarray, np.nda
     return gain, np.subtract((pedestal + 0.5).astype(np.float32), lift, out=lift)
 
 
-def apply(raw: np.ndarray, gain: np.ndarray, lift: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Correct raw pixels by :func:`coefficients` of the same shape into ``out``, uint16, a new array without."""
-    level = raw.astype(np.float32)
+def apply(
+    raw: np.ndarray,
+    gain: np.ndarray,
+    lift: np.ndarray,
+    *,
+    out: np.ndarray | None = None,
+    level: np.ndarray | None = None,
+) -> np.ndarray:
+    """Correct raw pixels by :func:`coefficients` of the same shape into ``out``, uint16.
+
+    ``level``, float32, is scratch. Both are new without: memory touched for the first time costs as the sums do.
+    """
+    out = np.empty(raw.shape, dtype=np.uint16) if out is None else out
+    level = np.empty(raw.shape, dtype=np.float32) if level is None else level
+    np.copyto(level, raw)
     level *= gain
     level += lift
     np.clip(level, 0, np.iinfo(np.uint16).max, out=level)
-    out = np.empty(raw.shape, dtype=np.uint16) if out is None else out
     np.copyto(out, level, casting="unsafe")
     return out
 

@@ -26,6 +26,7 @@ class _Desk:
     """What one thread works on, field after field: memory touched for the first time costs more than the arithmetic."""
 
     pixels: np.ndarray
+    level: np.ndarray
     counts: np.ndarray
 
 
@@ -68,7 +69,7 @@ def write(
     counts = [np.zeros((len(channels), intensity.LEVELS), dtype=np.int64) for _ in range(workers)]
     desks: queue.SimpleQueue[_Desk] = queue.SimpleQueue()
     for own in counts:
-        desks.put(_Desk(np.empty(gain.shape, dtype=np.uint16), own))
+        desks.put(_Desk(np.empty(gain.shape, dtype=np.uint16), np.empty(gain.shape[1:], dtype=np.float32), own))
 
     with PlateWriter(path, plate=plate, channels=channels, pixel_size=pixel_size) as writer:
 
@@ -80,7 +81,7 @@ def write(
                     if raw.shape != gain.shape[1:]:
                         found = f"expected fields of {gain.shape[1:]} as its light path, found {raw.shape}"
                         raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
-                    illumination.apply(raw, gain[number], lift[number], out=desk.pixels[number])
+                    illumination.apply(raw, gain[number], lift[number], out=desk.pixels[number], level=desk.level)
                 writer.write(*site, desk.pixels)
                 intensity.counts(desk.pixels[:, :: intensity.STEP], out=desk.counts)
             finally:
