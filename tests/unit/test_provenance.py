@@ -1,6 +1,10 @@
 """Provenance: says what made a table, without times or paths of a machine."""
 
+import shutil
+import subprocess
 from types import SimpleNamespace
+
+import pytest
 
 from wellspring import provenance
 
@@ -47,3 +51,17 @@ def test_packages_that_are_named_are_installed():
 def test_digest_of_a_file_is_its_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert provenance.file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_the_commit_is_that_of_the_clone_and_never_of_a_repository_around_it(tmp_path):
+    author = ["-c", "user.name=a", "-c", "user.email=a"]
+    for command in (["init", "-q"], [*author, "commit", "-q", "--allow-empty", "-m", "a"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    head = subprocess.check_output(["git", "-C", tmp_path, "rev-parse", "HEAD"], text=True).strip()
+    assert provenance.commit(tmp_path.resolve()) == head
+    inner, tree = tmp_path / "clone", tmp_path / ("0123abcd" * 5)
+    for folder in (inner, tree):
+        folder.mkdir()
+    assert provenance.commit(inner.resolve()) == "unknown"
+    assert provenance.commit(tree.resolve()) == tree.name

@@ -75,14 +75,49 @@ def test_forcing_embed_embeds_again(finished):
     assert jobs["embed"] == 12
 
 
-def test_a_projected_plate_trains_and_fits_nothing(screen):
-    rows = screens.fabricate(screen, ["P9"]).assign(role="project", cell_line="U2OS")
-    screens.write_sheet(screen, pd.concat([screens.read_sheet(screen), rows]))
+JOINED = {"consensus": 3, "evaluate": 3, "report": 1, "verdict": 1}
+OF_A_PLATE = dict.fromkeys(("index", "survey", "illumination", "images", "cells", "crops"), 1)
+OF_A_PLATE_AND_ENCODER = dict.fromkeys(("embed", "profile", "align"), 3)
+
+
+@pytest.mark.parametrize("role", ["project", "heldout"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_added_plates_go_through_what_others_fitted(screen, role, count):
+    """Their own jobs and what joins plates; no other plate has a job, and nothing is trained or fitted."""
+    add(screen, [f"P{number}" for number in range(count)], role=role)
+    own = {name: count * each for name, each in (OF_A_PLATE | OF_A_PLATE_AND_ENCODER).items()}
+    assert screens.planned(screen) == own | JOINED
+
+
+def test_a_plate_added_to_fit_trains_and_fits_all_anew(screen):
+    """Its own stages once; then all plates through what was trained anew, which the untrained encoder is not."""
+    add(screen, ["P9"], role="fit")
+    through = {"train": 2, "embed": 2 * 5 + 1, "profile": 2 * 5 + 1, "fit": 3, "align": 15}
+    assert screens.planned(screen) == OF_A_PLATE | JOINED | through
+
+
+def test_a_plate_taken_out_again_leaves_the_others_plates_alone(screen):
+    rows = screens.read_sheet(screen)
+    screens.write_sheet(screen, rows.assign(role=["fit", "fit", "fit", "no"]))
     jobs = screens.planned(screen)
-    assert not {"train", "fit", "simulate", "crops"} & {name for name in jobs if name != "crops"}
-    assert jobs["index"] == jobs["survey"] == jobs["illumination"] == jobs["images"] == jobs["cells"] == 1
-    assert jobs["embed"] == jobs["profile"] == jobs["align"] == 3
-    assert jobs["evaluate"] == 3
+    assert not set(OF_A_PLATE) & jobs.keys()
+
+
+def test_a_plate_added_on_the_light_path_of_another_is_corrected_with_it(screen):
+    """The flat field is made of both plates, so both are corrected anew; one of its own leaves the others alone."""
+    rows = screens.read_sheet(screen)
+    screens.write_sheet(screen, rows.assign(optics=rows["plate"]))
+    assert screens.planned(screen) == {}
+    add(screen, ["P9"], role="project", optics=rows["plate"][0])
+    jobs = screens.planned(screen)
+    assert jobs["index"] == jobs["survey"] == jobs["illumination"] == 1
+    assert jobs["images"] == 2
+
+
+def add(screen, names, **columns):
+    """Add plates to the screen's sheet."""
+    rows = screens.fabricate(screen, names).assign(cell_line="U2OS", **columns)
+    screens.write_sheet(screen, pd.concat([screens.read_sheet(screen), rows]))
 
 
 def test_large_results_may_be_deleted_when_a_screen_is_finished(finished):

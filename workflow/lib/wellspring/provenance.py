@@ -6,6 +6,7 @@ absolute paths: the same input gives the same bytes.
 
 import hashlib
 import json
+import re
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from wellspring import __version__
 
+CLONE = Path(__file__).resolve().parents[3]
 PACKAGES = {
     "index": ("pandas", "tifffile"),
     "survey": ("numpy", "tifffile", "scikit-image"),
@@ -65,14 +67,20 @@ def file_digest(path: str | Path) -> str:
 
 
 @cache
-def commit() -> str:
-    """Return the commit of the workflow's clone, or `unknown` outside of one."""
-    call = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+def commit(clone: Path = CLONE) -> str:
+    """Return the commit of the workflow's clone, or `unknown`; a screen's own repository around it does not count.
+
+    A tree that was taken out of a repository is a folder of the commit's name.
+    """
     try:
+        call = ["git", "-C", str(clone), "rev-parse", "--show-toplevel", "HEAD"]
         done = subprocess.run(call, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return "unknown"
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+        done = None
+    top, _, head = done.stdout.strip().partition("\n") if done and done.returncode == 0 else ("", "", "")
+    if top and Path(top).resolve() == clone:
+        return head
+    return clone.name if re.fullmatch("[0-9a-f]{40}", clone.name) else "unknown"
 
 
 def _is_table(path: str) -> bool:
