@@ -1,6 +1,7 @@
 """A plate in an object store on this machine: the same index, survey and pixels as on disk."""
 
 import io
+import socket
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import tifffile
 from moto.server import ThreadedMotoServer
 
-from wellspring import config, illumination, images, index, planes, remote, store, survey
+from wellspring import config, estimate, images, index, planes, remote, store, survey
 from wellspring.readers import detect
 
 SHEET = {"plate": "P1", "batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": "P1"}
@@ -92,7 +93,7 @@ def _through(place, plate, zarr, **options):
     sheet = SHEET | {"images": str(place), "platemap": str(plate.parent / "map.csv")}
     found = index.build(sheet, CHANNELS, whole["index"])
     seen = survey.run(found.table, sheet["images"], options=whole["survey"], verdict=found.verdict)
-    light = illumination.light_path([seen.table], [seen.views], channels=CHANNELS, options=whole["illumination"])
+    light = estimate.light_path([seen.table], [seen.views], channels=CHANNELS, options=whole["illumination"])
     images.write(
         zarr,
         index=found.table,
@@ -139,6 +140,27 @@ def test_a_store_that_stays_away_is_no_property_of_the_data(monkeypatch):
     _ask(monkeypatch, "http://127.0.0.1:9")
     with pytest.raises(ConnectionError, match="s3://plates/x.tif"):
         planes.status("s3://plates", "x.tif")
+
+
+def test_a_store_that_never_answers_ends(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        _ask(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(remote, "WHOLE", 2)
+        with pytest.raises(ConnectionError, match="s3://plates/x.tif: FSTimeoutError"):
+            planes.status("s3://plates", "x.tif")
+
+
+def test_a_vendors_export_in_a_store_is_the_export_on_disk(bucket, shared_data):
+    export = shared_data / "vendor_layout_samples" / "operetta_plate"
+    options = {"reader": "auto", "pattern": "(?P<well>x)", "pages": "single", "loaddata": None, "roots": []}
+    _upload(bucket, export, "P1")
+    here = detect.planes(str(export), plate="P1", options=options)
+    there = detect.planes(f"s3://{BUCKET}/P1", plate="P1", options=options)
+    pd.testing.assert_frame_equal(here, there)
+    assert here["pixel_size"].notna().all()
+    row = there.iloc[0]
+    found = planes.read(f"s3://{BUCKET}/P1", row["path"], row["page"])
+    np.testing.assert_array_equal(found, planes.read(export, row["path"], row["page"]))
 
 
 def test_a_store_that_is_away_for_a_moment_is_asked_again(bucket, image_bytes, monkeypatch):

@@ -167,7 +167,7 @@ def _pixel_size(tiff: tifffile.TiffFile) -> float | None:
         return None
     pixels = re.search(r"<(?:\w+:)?Pixels\s([^>]*)>", tiff.pages.first.description)
     said = dict(re.findall(r"""(\w+)\s*=\s*["']([^"']*)["']""", pixels[1])) if pixels else {}
-    factor = {"µm": 1.0, "&#181;m": 1.0, "nm": 1e-3, "mm": 1e3}.get(said.get("PhysicalSizeXUnit", "µm"))
+    factor = {"µm": 1.0, "μm": 1.0, "&#181;m": 1.0, "nm": 1e-3, "mm": 1e3}.get(said.get("PhysicalSizeXUnit", "µm"))
     try:
         return float(said["PhysicalSizeX"]) * factor
     except (KeyError, TypeError, ValueError):

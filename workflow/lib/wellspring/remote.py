@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 PAUSES = (1.0, 4.0, 16.0)  # seconds before a store is asked again; S3 asks for doubling pauses when it is busy
 CONNECT, READ = 10, 60  # seconds for a connection, and between two parts of an answer; botocore's own are 60 and 60
-WHOLE = 600  # seconds for one file: 30 MB at 50 kB a second
+WHOLE = 300  # seconds for one file or listing: 30 MB at 100 kB a second
 LOADDATA = (".csv", ".csv.gz", ".parquet")
 # Ends of files that only say what the planes are; a reader opens these, so they are copied, not stood in for.
 TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".companion.ome", *LOADDATA)

@@ -56,7 +56,7 @@ def files(folder: Path, *, roots: Sequence[Path | str] = ()) -> Iterator[tuple[s
     if not folder.is_dir():
         raise ValueError(f"{folder}: expected a plate's folder, found {'a file' if folder.exists() else 'nothing'}")
     allowed = [os.path.realpath(root) for root in (folder, *local(roots))]
-    yield from _below(str(folder), "", allowed, set())
+    yield from _below(str(folder), allowed[0], "", allowed, set())
 
 
 def inside(path: Path | str, folder: Path | str, roots: Sequence[Path | str] = ()) -> bool:
@@ -79,8 +79,8 @@ def named(name: str, held: Mapping[str, int]) -> str | None:
     return next((end for end in ends if end in held), None)
 
 
-def _below(parent: str, prefix: str, allowed: Sequence[str], seen: set[str]) -> Iterator[tuple[str, int]]:
-    here = os.path.realpath(parent)
+def _below(parent: str, here: str, prefix: str, allowed: Sequence[str], seen: set[str]) -> Iterator[tuple[str, int]]:
+    """Yield the files below a folder, which is really ``here``, with ``prefix`` before their paths."""
     if here in seen:
         logger.warning("%s: the link to %s is not followed, since that folder is listed already", parent, here)
         return
@@ -97,17 +97,18 @@ def _below(parent: str, prefix: str, allowed: Sequence[str], seen: set[str]) -> 
         if not _text(entry.name):
             logger.warning("%s: %a is left, since its name is not UTF-8, and no table can hold it", parent, entry.name)
             continue
-        if entry.is_symlink() and not _allowed(target := os.path.realpath(entry.path), allowed):
+        target = os.path.realpath(entry.path) if entry.is_symlink() else f"{here}/{entry.name}"
+        if entry.is_symlink() and not _allowed(target, allowed):
             raise ValueError(
                 f"{entry.path}: expected links within the plate's folder or index.roots, found one to {target} (name "
                 f"a folder above it in index.roots, or remove the link)"
             )
         if _is_folder(entry):
-            folders.append(entry)
+            folders.append((entry, target))
         else:
             yield prefix + entry.name, _size(entry)
-    for entry in folders:
-        yield from _below(entry.path, f"{prefix}{entry.name}/", allowed, seen)
+    for entry, target in folders:
+        yield from _below(entry.path, target, f"{prefix}{entry.name}/", allowed, seen)
 
 
 def _text(name: str) -> bool:
