@@ -250,3 +250,16 @@ def test_pixels_are_prepared_as_in_training(paths):
         wanted = standardise(torch.from_numpy(scale(raw, each.low, each.high)), *terms)
         found = prepare(torch.from_numpy(raw).float(), each)
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
+
+
+def test_an_encoder_does_not_see_what_is_masked(paths, tmp_path):
+    known, images = encoder_of(["RNA", "DNA"]), store.open_plate(paths["images"])
+    with store.LabelWriter(tmp_path / "labels.zarr", plate=images.plate, source="images") as writer:
+        for well, site in images.fields:
+            nothing = np.zeros(images.shape[1:], np.uint32)
+            writer.write(well, site, {"nuclei": nothing, "cells": nothing})
+    seen, masked = (
+        run(known, paths, labels=labels)[1] for labels in (None, store.open_labels(tmp_path / "labels.zarr"))
+    )
+    assert seen.shape == masked.shape
+    assert np.ptp(masked, axis=0).max() < 1e-4 < np.ptp(seen, axis=0).max(), "background is all that is left"

@@ -170,6 +170,11 @@ def if_imaged(wanted):
     return wanted if imaged else []
 
 
+def if_masked(wanted):
+    """Return `wanted`, an input, when what is around a cell is masked in its squares, nothing otherwise."""
+    return wanted if config["crops"]["neighbours"] == "masked" else []
+
+
 def if_exported(format, wanted):
     """Return `wanted`, an output, when it is of a format that is exported, nothing otherwise."""
     return wanted if format in config["export"]["formats"] else []

@@ -10,6 +10,8 @@ rule crops:
     input:
         zarr="<results>/images/{plate}.zarr/zarr.json",
         cells="<results>/cells/{plate}.parquet",
+        labels=if_masked("<results>/cells/{plate}.zarr/zarr.json"),
+        intensity=if_masked("<results>/images/{plate}.parquet"),
     output:
         array="<results>/crops/{plate}.npy",
         table="<results>/crops/{plate}.parquet",

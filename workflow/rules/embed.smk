@@ -13,6 +13,7 @@ rule embed:
         images="<results>/images/{plate}.zarr/zarr.json",
         intensity="<results>/images/{plate}.parquet",
         cells=branch(view, cases={"cell": "<results>/cells/{plate}.parquet", "tile": []}),
+        labels=branch(view, cases={"cell": if_masked("<results>/cells/{plate}.zarr/zarr.json"), "tile": []}),
     output:
         "<results>/embed/{encoder}/{plate}.parquet",
     log:

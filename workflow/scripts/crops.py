@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import crops, provenance, store, tables, views
+import numpy as np
+
+from wellspring import crops, pixels, provenance, store, tables, views
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -21,7 +23,12 @@ if __name__ == "__main__":
         border_cells=options["border_cells"],
         batch=snakemake.params.batch,
     )
-    crops.pack(images, rows, snakemake.output.array, size=size, threads=snakemake.threads)
+    masked = {}
+    if snakemake.input.get("labels", None):
+        scales = pixels.pixels(tables.read(snakemake.input.intensity), images.channels)
+        labels = store.open_labels(Path(str(snakemake.input.labels)).parent)
+        masked = {"labels": labels, "background": np.rint(scales.low)}
+    crops.pack(images, rows, snakemake.output.array, size=size, threads=snakemake.threads, **masked)
     verdict = tables.verdict(snakemake.input.cells)
     table = provenance.of(snakemake)
     tables.write(rows, snakemake.output.table, table="crops", provenance=table, verdict=verdict)

@@ -18,12 +18,13 @@ if __name__ == "__main__":
     torch.set_num_threads(snakemake.threads)
     known = encoder.load(snakemake.input.weights, snakemake.input.card)
     scales = pixels.pixels(tables.read(snakemake.input.intensity), known.channels)
-    cells = snakemake.input.get("cells", None)
+    cells, labels = (snakemake.input.get(name, None) for name in ("cells", "labels"))
     parts = embed.stream(
         known,
         store.open_plate(Path(str(snakemake.input.images)).parent),
         scales,
         cells=tables.read(cells, fields.CELLS) if cells else None,
+        labels=store.open_labels(Path(str(labels)).parent) if labels else None,
         device=encoder.device(),
         **embed.options(snakemake.params.options),
     )

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
-from wellspring.store import PlateImages
+from wellspring.store import PlateImages, PlateLabels
 from wellspring.tables import atomic
-from wellspring.views import cut
+from wellspring.views import cut, mask
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +68,21 @@ def sample(
     return frame.assign(Metadata_Row=np.arange(len(frame), dtype=np.int64), Metadata_Batch=batch)
 
 
-def pack(images: PlateImages, rows: pd.DataFrame, path: str | Path, *, size: int, threads: int = 1) -> None:
+def pack(
+    images: PlateImages,
+    rows: pd.DataFrame,
+    path: str | Path,
+    *,
+    size: int,
+    threads: int = 1,
+    labels: PlateLabels | None = None,
+    background: np.ndarray | None = None,
+) -> None:
     """Cut the crops of `rows` (from `sample`) and write them as one array (N, C, size, size) uint16 at `path`.
 
     Each field is read once and its crops go to their rows, so the bytes do not depend on `threads`; the array is mapped
-    from disk, so memory holds a field a thread. The file appears when it is whole.
+    from disk, so memory holds a field a thread. The file appears when it is whole. With `labels` what is not the cell
+    becomes `background` (C,) counts.
     """
     shape = (len(rows), len(images.channels), size, size)
     with atomic(path) as temporary:
@@ -81,7 +91,11 @@ def pack(images: PlateImages, rows: pd.DataFrame, path: str | Path, *, size: int
         def fill(field: tuple[tuple[str, str], pd.DataFrame]) -> None:
             (well, site), group = field
             centres = group[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy()
-            array[group["Metadata_Row"].to_numpy()] = cut(images.read(well, site), centres, size)
+            squares = cut(images.read(well, site), centres, size)
+            if labels is not None:
+                own = cut(labels.read_all(well, site), centres, size)
+                mask(squares, own, group["Metadata_Cell"].to_numpy(), background)
+            array[group["Metadata_Row"].to_numpy()] = squares
 
         with ThreadPoolExecutor(max(1, threads)) as pool:
             list(pool.map(fill, rows.groupby(["Metadata_Well", "Metadata_Site"], sort=True)))

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate, normalize
 from wellspring import fields, views
 from wellspring.encoder import Encoder, features, precise
 from wellspring.pixels import Pixels, foreground_level, prepare
-from wellspring.store import PlateImages
+from wellspring.store import PlateImages, PlateLabels
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ def stream(
     stain: str = "DNA",
     least_foreground: float = 0.02,
     leave_out: tuple[str, ...] = (),
+    labels: PlateLabels | None = None,
 ) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Encode all views of a plate, in the order of its fields and, within a field, of tiles or cells.
 
@@ -87,6 +88,8 @@ def stream(
         Tiles with a smaller share of foreground are left out.
     leave_out
         Cells with one of these flags are left out.
+    labels
+        The plate's label images: what is not the cell is shown as background, the scale's low end. None keeps it.
 
     Yields
     ------
@@ -114,7 +117,8 @@ def stream(
     if view["kind"] == "cell":
         if cells is None:
             raise ValueError(f"{plate.plate}: expected a table of cells for an encoder of cells, found none")
-        parts = fields.cells(plate, cells, encoder.channels, leave_out=leave_out, **pick)
+        masked = {"labels": labels, "background": np.rint(pixels.low)}
+        parts = fields.cells(plate, cells, encoder.channels, leave_out=leave_out, **masked, **pick)
     else:
         stain = stain if stain in encoder.channels else encoder.channels[0]
         above, step = foreground_level(plate, stain=stain), stride or view["size"]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring import views
-from wellspring.store import PlateImages
+from wellspring.store import PlateImages, PlateLabels
 
 AHEAD = 2  # fields a reader is ahead
 CELLS = [f"Metadata_{name}" for name in ("Well", "Site", "Cell", "Center_Y", "Center_X", "Flags")]
@@ -82,6 +82,8 @@ def cells(
     *,
     size: int,
     leave_out: tuple[str, ...] = (),
+    labels: PlateLabels | None = None,
+    background: np.ndarray | None = None,
     readers: int = 1,
 ) -> Iterator[Part]:
     """Yield the squares of edge `size` around each field's cells; fields without a cell are left out.
@@ -98,6 +100,8 @@ def cells(
         Edge of a square in pixels.
     leave_out
         Cells with one of these flags are left out.
+    labels, background
+        With the plate's label images what is not the cell becomes `background` (C,) counts.
     readers
         Threads.
     """
@@ -108,7 +112,10 @@ def cells(
 
     def read(well: str, site: str) -> Part:
         here, field = rows[well, site], plate.read(well, site, channels)
-        return Part(well, site, numbers[here], centres[here], views.cut(field, centres[here], size), field)
+        squares = views.cut(field, centres[here], size)
+        if labels is not None:
+            views.mask(squares, views.cut(labels.read_all(well, site), centres[here], size), numbers[here], background)
+        return Part(well, site, numbers[here], centres[here], squares, field)
 
     return _ahead(read, [field for field in plate.fields if field in rows], readers=readers)
 

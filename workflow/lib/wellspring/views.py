@@ -147,6 +147,16 @@ def cut(field: np.ndarray, centres: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
+def mask(squares: np.ndarray, own: np.ndarray, numbers: np.ndarray, background: np.ndarray) -> None:
+    """Fill, in place, what is not the cell in squares (n, C, size, size) around the cells `numbers` (n,).
+
+    `own` (n, K, size, size) are the same squares of K label images; a pixel of the cell bears its number in one.
+    `background` (C,) is what the others become, counts.
+    """
+    other = (own != np.asarray(numbers)[:, None, None, None]).all(axis=1, keepdims=True)
+    np.copyto(squares, np.asarray(background)[:, None, None], where=other, casting="unsafe")
+
+
 def _lines(field: np.ndarray, size: int) -> np.ndarray:
     """Return every run of `size` pixels along a row of a field (C, H, W) as one element: (C, H, W - size + 1), a view.
 
