@@ -11,8 +11,8 @@ from scipy import fft
 
 QUANTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
 TILE = 256  # edge of a tile whose power spectrum is taken; shorter where the field is
-# Distances in pixels that differences are taken at: of those tried, these fall with blur in the most fields, under
-# heavy noise too, and tell 2 px of blur from none the best (benchmarks/sharpness.py).
+# Distances in pixels that differences are taken at: of those with which it fell with every step of blur in all of 120
+# real and simulated fields, noise or not, these told 2 px of blur from none the best (benchmarks/sharpness.py).
 LAGS = (1, 3, 8)
 STRIP = 64  # rows at a time, so that differences stay in the processor's cache: a third of the time of whole fields
 
