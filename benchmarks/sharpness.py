@@ -3,10 +3,10 @@
 Usage: python benchmarks/sharpness.py [--quick] [--images GLOB ...]. Beside it stand the slope of the power spectrum
 (the survey's other measure), Laplacian and Sobel energy and Vollath's F4 over the variance, the variance over the mean
 (Sun et al. 2004 compare such), and the same quotient at other lags. Fields are simulated, 6 in each of 5 channels;
-GLOBs add real ones. For each measure and set of fields: the share of fields in which it falls with every step of blur, without
-and with noise of photons added after it; how often a field as it is ranks above one blurred by 2 px; how far noise, a
-third of the brightness, and an eighth of the cells move it, in units of what 2 px of blur does; and the milliseconds a
-field of 1080 px. A share below .9 or a move above .2 would refute the claim.
+GLOBs add real ones. For each measure and set of fields: the share of fields in which it falls with every step of blur,
+without and with noise of photons added after it; how often a field as it is ranks above one blurred by 2 px; how far
+noise, a third of the brightness, and an eighth of the cells move it, in units of what 2 px of blur does; and the
+milliseconds a field of 1080 px. A share below .9 or a move above .2 would refute the claim.
 """
 
 import argparse
