@@ -72,6 +72,11 @@ def test_several_are_listed_and_none_is_chosen(tmp_path):
         _choose(tmp_path)
 
 
+def test_a_table_that_the_config_names_is_meant(tmp_path):
+    _zarr(tmp_path)
+    assert _choose(tmp_path, loaddata="any.csv") == "loaddata"
+
+
 def test_none_lists_what_was_looked_for_and_what_is_there(tmp_path):
     for number in range(20):
         _name(tmp_path, f"{number:02d}.jpg")

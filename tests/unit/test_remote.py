@@ -234,6 +234,18 @@ def test_loaddata_names_urls_below_the_roots_only(bucket, tmp_path, image_bytes,
     assert planes.status(tmp_path, paths["A01"]).status == "ok"
 
 
+def test_a_key_is_a_key_and_no_chain_of_stores(bucket, image_bytes, tmp_path):
+    (tmp_path / "secret.tif").write_bytes(image_bytes)
+    for key in ("a::b.tif", "a#b?c d%20é.tif", "$(id);`x`.tif"):
+        _put(bucket, f"P1/{key}", image_bytes)
+        assert planes.status(f"s3://{BUCKET}/P1", key).status == "ok"
+    assert planes.status(f"s3://{BUCKET}/P1", f"x.tif::file://{tmp_path}/secret.tif").status == "missing"
+
+
+def test_where_nothing_can_be_listed_files_are_taken_to_be_there():
+    assert remote.sizes(["https://example.org/P1/x.tif"]) == {"https://example.org/P1/x.tif": 0}
+
+
 def test_readers_that_open_images_refuse_a_store(bucket):
     _put(bucket, "P1/A01.ome.tif")
     options = {

@@ -4,6 +4,7 @@ TIFF (grey of 8 or 16 bit, palette images with a grey map, OME-TIFF) through tif
 zarr, other formats through Pillow. A URL is read from a copy on the node's own disk.
 """
 
+import os
 import re
 import stat
 import struct
@@ -83,12 +84,12 @@ def _found(folder: Path | str, path: str, page: int) -> tuple[np.ndarray, float 
 
 
 def _load(path: Path, page: int) -> tuple[np.ndarray, float | None]:
-    _check_kind(path)
+    found = _stat(path)
     try:
-        if path.is_dir():
+        if stat.S_ISDIR(found.st_mode):
             pixels, pixel_size = chunks.read(path, page, largest=PIXELS), None
         elif path.suffix.lower() in (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8"):
-            pixels, pixel_size = _tiff(path, page)
+            pixels, pixel_size = _tiff(path, page, found.st_size)
         else:
             pixels, pixel_size = _other(path, page), None
     except PlaneError:
@@ -111,16 +112,17 @@ def _load(path: Path, page: int) -> tuple[np.ndarray, float | None]:
     return pixels, pixel_size
 
 
-def _check_kind(path: Path) -> None:
-    """Refuse what is no file and no folder, before it is opened: a pipe would never end."""
+def _stat(path: Path) -> os.stat_result:
+    """Return what the disk says of a file or folder; all else is refused unopened, since a pipe would never end."""
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PlaneError("missing", f"no file {path.name}") from error
     except (OSError, ValueError) as error:
         raise PlaneError("unreadable", f"{path.name}: {getattr(error, 'strerror', None) or error}") from error
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         raise PlaneError("unreadable", f"{path.name}: expected a regular file, found another kind")
+    return found
 
 
 def _check_size(name: str, pixels: int) -> None:
@@ -128,7 +130,7 @@ def _check_size(name: str, pixels: int) -> None:
         raise PlaneError("unreadable", f"{name}: expected at most {PIXELS} pixels, found {pixels} by its header")
 
 
-def _tiff(path: Path, page: int) -> tuple[np.ndarray, float | None]:
+def _tiff(path: Path, page: int, size: int) -> tuple[np.ndarray, float | None]:
     with tifffile.TiffFile(path) as tiff:
         try:
             plane = tiff.pages[page]
@@ -138,8 +140,8 @@ def _tiff(path: Path, page: int) -> tuple[np.ndarray, float | None]:
         if page and plane.offset in (tiff.pages.first.offset, tiff.pages[page - 1].offset):
             raise PlaneError("unreadable", f"{path.name}: expected page {page}, found directories in a circle")
         ends = [start + count for start, count in zip(plane.dataoffsets, plane.databytecounts, strict=True)]
-        if ends and max(ends) > path.stat().st_size:
-            raise PlaneError("truncated", f"{path.name} ends after {path.stat().st_size} bytes of {max(ends)}")
+        if ends and max(ends) > size:
+            raise PlaneError("truncated", f"{path.name} ends after {size} bytes of {max(ends)}")
         _check_size(path.name, plane.size)
         if plane.compression == 1 and sum(plane.databytecounts) < plane.nbytes:
             found = f"expected {plane.nbytes} bytes of pixels by its header, found {sum(plane.databytecounts)}"

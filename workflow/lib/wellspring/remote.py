@@ -29,6 +29,7 @@ TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".companion.ome", *LOA
 LARGEST = 2**30  # bytes of such a file; the Index.xml of a 1536-well plate has some 300 MB
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+LISTLESS = ("http://", "https://")
 LOCAL = ("file", "local")  # schemes of this machine's disks
 
 Result = TypeVar("Result")
@@ -107,10 +108,13 @@ def stand_in(url: str) -> Iterator[Path]:
 def sizes(urls: Sequence[str]) -> dict[str, int]:
     """Return the size of each of the URLs that is there, by one listing of each folder that they lie in.
 
-    Where a store does not allow listings the size is 0, and a file is found to be missing when it is read.
+    Where a store does not allow listings, or has none, the size is 0; a file is found to be missing when it is read.
     """
     there: dict[str, int] = {}
     for parent in sorted({url.rpartition("/")[0] for url in urls}):
+        if parent.startswith(LISTLESS):
+            there |= {url: 0 for url in urls if url.rpartition("/")[0] == parent}
+            continue
         try:
             found = {f"{parent}/{path}": size for path, size in _listing(parent, depth=1).items()}
         except FileNotFoundError:
@@ -165,15 +169,19 @@ def _listing(url: str, *, depth: int | None = None) -> dict[str, int]:
 
 
 def _system(url: str) -> tuple[object, str]:
-    """Return the file system of a URL and the path in it; what is not said here is the user's and the config's."""
-    from fsspec.core import url_to_fs
+    """Return the file system of a URL and the path in it; what is not said here is the user's and the config's.
+
+    Chains of URLs (``::``), which fsspec would follow to a second file system, are none here.
+    """
+    from fsspec import get_filesystem_class
 
     options = {}
     if url.startswith(("s3://", "s3a://")):
         limits = {"connect_timeout": CONNECT, "read_timeout": READ, "retries": {"mode": "standard", "max_attempts": 2}}
         options = {"config_kwargs": limits}
     try:
-        return url_to_fs(url, **options)
+        kind = get_filesystem_class(SCHEME.match(url)[1])
+        return kind(**kind._get_kwargs_from_urls(url), **options), kind._strip_protocol(url)
     except (ImportError, ValueError) as error:
         raise ValueError(f"{url}: expected a URL that fsspec can open, found {error}") from error
 

@@ -78,6 +78,7 @@ def planes(images: str, *, plate: str, options: Mapping[str, object]) -> pd.Data
 def choose(folder: Path, *, plate: str, options: Mapping[str, object], shown: object = None) -> str:
     """Return the name of the only reader that knows a folder; a reader by file names counts where no other does."""
     first = [name for name, reader in READERS.items() if name != LAST and _present(reader, folder, options)]
+    first = ["loaddata"] if options["loaddata"] else first  # a table that the config names is meant to be read
     found = first or [LAST] * bool(_present(READERS[LAST], folder, options))
     if len(found) == 1:
         logger.info("%s: read as %s, since there is %s", plate, found[0], READERS[found[0]].sign)
