@@ -259,7 +259,7 @@ def test_an_encoder_does_not_see_what_is_masked(paths, tmp_path):
             nothing = np.zeros(images.shape[1:], np.uint32)
             writer.write(well, site, {"nuclei": nothing, "cells": nothing})
     seen, masked = (
-        run(known, paths, labels=labels)[1] for labels in (None, store.open_labels(tmp_path / "labels.zarr"))
+        run(known, paths, labels=labels)[1] for labels in (None, store.open_plate(tmp_path / "labels.zarr"))
     )
     assert seen.shape == masked.shape
     assert np.ptp(masked, axis=0).max() < 1e-4 < np.ptp(seen, axis=0).max(), "background is all that is left"

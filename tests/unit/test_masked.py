@@ -17,7 +17,7 @@ def plate(tmp_path_factory):
     noise = np.random.default_rng(1).integers(0, 500, (1, 120, 120))
     images, limits = plate_of(folder, {("A01", "1"): lattice(4, 30, 9) + noise, ("B01", "1"): lattice(4, 30, 11)})
     rows = cells.segment_plate(images, limits, folder / "labels.zarr", options=options(cytoplasm=[]))
-    return images, store.open_labels(folder / "labels.zarr"), rows
+    return images, store.open_plate(folder / "labels.zarr"), rows
 
 
 def test_a_pixel_stays_where_a_label_image_bears_the_cells_number():
@@ -44,7 +44,7 @@ def test_training_and_embedding_cut_the_same_cells_and_nothing_else(plate, tmp_p
     assert len(drawn) == len(seen) == 32
     for row, square, beside in zip(drawn.itertuples(), packed, whole, strict=True):
         np.testing.assert_array_equal(square, seen[row.Metadata_Well, row.Metadata_Cell])
-        image = labels.read(row.Metadata_Well, row.Metadata_Site, "cells")[None]
+        image = labels.read(row.Metadata_Well, row.Metadata_Site, ["cells"])
         own = views.cut(image, [[row.Metadata_Center_Y, row.Metadata_Center_X]], SIZE)[0, 0] == row.Metadata_Cell
         np.testing.assert_array_equal(square[0], np.where(own, beside[0], 90))
         assert 0.05 < own.mean() < 0.8, "a square of this size holds neighbours"

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from wellspring import crops, pixels, provenance, store, tables, views
+from wellspring import crops, provenance, store, tables, views
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -25,9 +23,9 @@ if __name__ == "__main__":
     )
     masked = {}
     if snakemake.input.get("labels", None):
-        scales = pixels.pixels(tables.read(snakemake.input.intensity), images.channels)
-        labels = store.open_labels(Path(str(snakemake.input.labels)).parent)
-        masked = {"labels": labels, "background": np.rint(scales.low)}
+        low = tables.read(snakemake.input.intensity).set_index("Metadata_Channel").loc[images.channels, "low"]
+        labels = store.open_plate(Path(str(snakemake.input.labels)).parent)
+        masked = {"labels": labels, "background": low.round().to_numpy()}
     crops.pack(images, rows, snakemake.output.array, size=size, threads=snakemake.threads, **masked)
     verdict = tables.verdict(snakemake.input.cells)
     table = provenance.of(snakemake)

@@ -24,7 +24,7 @@ if __name__ == "__main__":
         store.open_plate(Path(str(snakemake.input.images)).parent),
         scales,
         cells=tables.read(cells, fields.CELLS) if cells else None,
-        labels=store.open_labels(Path(str(labels)).parent) if labels else None,
+        labels=store.open_plate(Path(str(labels)).parent) if labels else None,
         device=encoder.device(),
         **embed.options(snakemake.params.options),
     )

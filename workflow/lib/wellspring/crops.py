@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
-from wellspring.store import PlateImages, PlateLabels
+from wellspring.store import PlateImages
 from wellspring.tables import atomic
 from wellspring.views import cut, mask
 
@@ -75,7 +75,7 @@ def pack(
     *,
     size: int,
     threads: int = 1,
-    labels: PlateLabels | None = None,
+    labels: PlateImages | None = None,
     background: np.ndarray | None = None,
 ) -> None:
     """Cut the crops of `rows` (from `sample`) and write them as one array (N, C, size, size) uint16 at `path`.
@@ -93,7 +93,7 @@ def pack(
             centres = group[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy()
             squares = cut(images.read(well, site), centres, size)
             if labels is not None:
-                own = cut(labels.read_all(well, site), centres, size)
+                own = cut(labels.read(well, site), centres, size)
                 mask(squares, own, group["Metadata_Cell"].to_numpy(), background)
             array[group["Metadata_Row"].to_numpy()] = squares
 

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate, normalize
 from wellspring import fields, views
 from wellspring.encoder import Encoder, features, precise
 from wellspring.pixels import Pixels, foreground_level, prepare
-from wellspring.store import PlateImages, PlateLabels
+from wellspring.store import PlateImages
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def stream(
     stain: str = "DNA",
     least_foreground: float = 0.02,
     leave_out: tuple[str, ...] = (),
-    labels: PlateLabels | None = None,
+    labels: PlateImages | None = None,
 ) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Encode all views of a plate, in the order of its fields and, within a field, of tiles or cells.
 

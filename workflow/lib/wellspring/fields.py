@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring import views
-from wellspring.store import PlateImages, PlateLabels
+from wellspring.store import PlateImages
 
 AHEAD = 2  # fields a reader is ahead
 CELLS = [f"Metadata_{name}" for name in ("Well", "Site", "Cell", "Center_Y", "Center_X", "Flags")]
@@ -82,7 +82,7 @@ def cells(
     *,
     size: int,
     leave_out: tuple[str, ...] = (),
-    labels: PlateLabels | None = None,
+    labels: PlateImages | None = None,
     background: np.ndarray | None = None,
     readers: int = 1,
 ) -> Iterator[Part]:
@@ -114,7 +114,7 @@ def cells(
         here, field = rows[well, site], plate.read(well, site, channels)
         squares = views.cut(field, centres[here], size)
         if labels is not None:
-            views.mask(squares, views.cut(labels.read_all(well, site), centres[here], size), numbers[here], background)
+            views.mask(squares, views.cut(labels.read(well, site), centres[here], size), numbers[here], background)
         return Part(well, site, numbers[here], centres[here], squares, field)
 
     return _ahead(read, [field for field in plate.fields if field in rows], readers=readers)

@@ -98,10 +98,6 @@ class PlateLabels(PlateImages):
         """Read one label image (H, W) uint32; 0 is background."""
         return super().read(well, site, [name])[0]
 
-    def read_all(self, well: str, site: str) -> np.ndarray:
-        """Read all label images of a field: (K, H, W) uint32, in the order of `channels`."""
-        return super().read(well, site)
-
 
 def open_plate(path: Path | str) -> PlateImages:
     """Open a plate of corrected pixels."""
