@@ -14,7 +14,7 @@ from wellspring import binning
 from wellspring.report import naming, palette, plates, svg
 from wellspring.report.gather import Screen
 
-WIDE = 576  # pixels of a picture: 48 a well of 96, 24 of 384, 12 of 1536; about 75 kB of the page in each case
+WIDE = 576  # pixels of a picture: 48 a well of 96, 24 of 384, 12 of 1536; 75 to 105 kB of the page in each case
 DRAWN = 480  # units of the drawing that a picture is wide
 ENDS = (0.5, 99.8)  # percentiles of a plate's and channel's views that are shown black and white
 
@@ -105,14 +105,14 @@ def _body(
     """Return the picture, lines between wells, paper where there is none, frames on bad ones, crosses on unseen."""
     step = (tall / size[0], DRAWN / size[1])
     box = f'x="20" y="20" width="{DRAWN}" height="{svg.place(tall)}"'
-    there = set(map(tuple, spots.tolist()))
+    there, line = set(map(tuple, spots.tolist())), svg.place(min(0.8, 0.04 * min(step)))
     bare = [place for place in np.ndindex(size) if place not in there]
     across = "".join(f"M20 {svg.place(20 + step[0] * row)}h{DRAWN}" for row in range(1, size[0]))
     down = "".join(f"M{svg.place(20 + step[1] * column)} 20v{svg.place(tall)}" for column in range(1, size[1]))
     address = palette.data_address(grey, kind="JPEG", quality=70)
     return [
         f'<image {box} href="{address}" preserveAspectRatio="none"/>',
-        f'<path d="{across}{down}" stroke="{svg.PAPER}" stroke-width="0.8" fill="none"/>',
+        f'<path d="{across}{down}" stroke="{svg.PAPER}" stroke-width="{line}" fill="none"/>',
         _frames(bare, step, style=f'fill="{svg.PAPER}" stroke="{svg.PAPER}"'),
         plates.crosses(spots[~seen].tolist(), step=step, top=20),
         _frames(spots[bad].tolist(), step, style='fill="none" stroke="var(--bad, #b3261e)" stroke-width="1.5"'),
