@@ -81,7 +81,7 @@ def make(folder: Path, pool: list[np.ndarray], count: int) -> Raw:
     flat = np.stack([1.1 - 0.15 * (y**2 + x**2)] * len(CHANNELS))
     nothing = np.zeros(len(CHANNELS))
     dark = np.full_like(flat, 100)
-    return Raw(folder, index, illumination.LightPath(list(CHANNELS), flat, dark, "given", nothing, nothing, nothing))
+    return Raw(folder, index, illumination.LightPath(list(CHANNELS), flat, dark, "given", nothing))
 
 
 def _name(well: str, site: str, channel: str) -> str:
@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer images and turns")
     parser.add_argument("--seed", type=int, default=11)
     arguments = parser.parse_args()
-    few, many, repeats = (50, 200, (5, 3)) if arguments.quick else (100, 1000, (7, 3))
+    few, many, repeats = (50, 200, (5, 3)) if arguments.quick else (100, 1000, (7, 2))
     before = plates.load()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -313,6 +313,7 @@ def _illumination(path: Path, channels: tuple[str, ...]) -> Path:
     flat /= flat.mean(axis=(1, 2), keepdims=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     after = np.array([0.02, 0.03, 0.02, 0.25, 0.04])[:count]
+    around = lambda value: np.stack([value, value - 0.01, value + 0.01], axis=1)  # noqa: E731
     np.savez(
         path,
         channel=np.array(channels),
@@ -320,8 +321,11 @@ def _illumination(path: Path, channels: tuple[str, ...]) -> Path:
         dark=np.full_like(flat, 100),
         method="basic",
         fields=np.array([300, 300, 300, 12, 300])[:count],
-        residual_before=np.full(count, 0.19),
-        residual_after=after,
+        residual_before=around(np.full(count, 0.19)),
+        residual_after=around(after),
+        residual_change=around(after - 0.19),
+        edge_before=around(np.full(count, -0.3)),
+        edge_after=around(np.full(count, -0.02)),
     )
     return path
 

@@ -31,7 +31,7 @@ def _plate(folder, depth=2):
 def _light(shape=(20, 24)):
     flat = np.broadcast_to(np.linspace(0.5, 1.5, shape[1], dtype=np.float32), (2, *shape))
     nothing = np.zeros(2)
-    return LightPath(["ER", "DNA"], flat, np.full((2, *shape), 50, np.float32), "given", nothing, nothing, nothing)
+    return LightPath(["ER", "DNA"], flat, np.full((2, *shape), 50, np.float32), "given", nothing)
 
 
 def _write(path, frame, folder, **over):

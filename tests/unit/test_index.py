@@ -5,7 +5,7 @@ import pytest
 import tifffile
 import yaml
 
-from wellspring import config, illumination, images, index, store, survey, tables
+from wellspring import config, estimate, illumination, images, index, store, survey, tables
 from wellspring.readers import listing
 
 SHEET = {"plate": "P1", "batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": "P1", "time": "48"}
@@ -160,9 +160,7 @@ def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path, root
     seen = survey.run(found.table, sheet["images"], options=_options("survey", root), verdict=found.verdict)
     assert seen.verdict.keep
     assert len(survey.kept(seen.table)) == 48
-    light = illumination.light_path(
-        [seen.table], [seen.views], channels=channels, options=_options("illumination", root)
-    )
+    light = estimate.light_path([seen.table], [seen.views], channels=channels, options=_options("illumination", root))
     scale = images.write(
         tmp_path / "p.zarr",
         index=found.table,

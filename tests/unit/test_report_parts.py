@@ -9,7 +9,7 @@ import pytest
 from report_screen import MADE
 
 from wellspring import tables
-from wellspring.report import charts, files, metrics, naming, palette, pictures, plates, scatter, svg, training, verdict
+from wellspring.report import charts, files, metrics, naming, palette, plates, scatter, svg, training, verdict
 from wellspring.tables import Verdict
 
 BAD = Verdict().because("too few controls: 1 of 4").because("half of the images are blank")
@@ -128,13 +128,6 @@ def test_plate_formats():
 def test_viridis_agrees_with_matplotlib():
     colours = pytest.importorskip("matplotlib").colormaps["viridis"](np.linspace(0, 1, 50))[:, :3] * 255
     assert np.abs(palette.viridis(np.linspace(0, 1, 50)).astype(float) - colours).max() < 12
-
-
-def test_binning_keeps_the_mean_and_tolerates_odd_sizes():
-    field = np.random.default_rng(0).random((97, 130))
-    binned = pictures.bin_to(field, (24, 33))
-    assert binned.shape == (24, 33)
-    assert abs(pictures.bin_to(field[:96, :128], (24, 32)).mean() - field[:96, :128].mean()) < 1e-12
 
 
 def test_composite_is_black_below_and_bright_above():

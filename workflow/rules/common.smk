@@ -41,7 +41,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [
 # Threads that wait by spinning starve the jobs beside them: training slowed down tenfold next to other jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from wellspring import ledger, ownership, remote, sheet, verdicts
+from wellspring import given, ledger, ownership, remote, sheet, verdicts
 from wellspring.code import age
 from wellspring.code import code as digest_of_code
 from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
@@ -146,6 +146,12 @@ def of_plates(pattern, names=None):
 def of_light_path(pattern):
     """Return an input function: `pattern` for each plate that shares the light path of the job."""
     return lambda wildcards: [pattern.format(plate=name) for name in plates.index[plates["optics"] == wildcards.optics]]
+
+
+def given_flat_fields(wildcards):
+    """Return the files of flat fields that the config gives, which must be there; none where they are estimated."""
+    options, names = config["illumination"], {"optics": wildcards.optics, "channels": config["channels"]}
+    return [str(path) for path in given.files(options["given"], **names)] if options["method"] == "given" else []
 
 
 def illumination_of(wildcards):

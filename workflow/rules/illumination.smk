@@ -1,7 +1,8 @@
 """Illumination: flat and dark field of one light path.
 
 input    results/survey/{plate}.parquet, .npy    of each plate that shares the light path
-output   results/illumination/{optics}.npz       flat and dark field a channel, residual before and after
+         files of illumination.given             flat fields of the vendor, with the method given
+output   results/illumination/{optics}.npz       flat and dark field a channel, evenness before and after
 """
 
 
@@ -9,6 +10,7 @@ rule illumination:
     input:
         surveys=of_light_path("<results>/survey/{plate}.parquet"),
         views=of_light_path("<results>/survey/{plate}.npy"),
+        given=given_flat_fields,
     output:
         "<results>/illumination/{optics}.npz",
     log:
@@ -24,6 +26,7 @@ rule illumination:
     params:
         channels=lookup("channels", within=config),
         options=lookup("illumination", within=config),
+        aliases=lookup("index/channels", within=config),
         code=code("illumination"),
     script:
         "../scripts/illumination.py"

@@ -5,7 +5,9 @@ output   results/report/index.html     self-contained
          results/report/verdict.tsv    one row a plate; made only when every plate is kept
 """
 
-page_files = [f"report/{name}.html.j2" for name in ("page", "macros", "biology", "screen", "quality", "cells")]
+page_files = [
+    f"report/{name}.html.j2" for name in ("page", "macros", "biology", "screen", "quality", "cells", "illumination")
+]
 page_files += [f"report/{name}" for name in ("page.css", "page.js", "tables.js", "plates.js", "map.js")]
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellspring import illumination, tables
+from wellspring import estimate, illumination, tables
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    light = illumination.light_path(
+    light = estimate.light_path(
         [tables.read(path) for path in snakemake.input.surveys],
         [np.load(path, mmap_mode="r", allow_pickle=False) for path in snakemake.input.views],
         channels=snakemake.params.channels,
         options=snakemake.params.options,
+        optics=snakemake.wildcards.optics,
+        aliases=snakemake.params.aliases,
     )
     with tables.atomic(snakemake.output[0]) as path:
         illumination.save(path, light)

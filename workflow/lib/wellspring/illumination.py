@@ -1,41 +1,29 @@
-"""Flat and dark field of one light path: surveys and views of its plates in, fields of full size out, and applied.
+"""Flat and dark field of one light path: a file in, pixels corrected, and the file and JUMP's files out.
 
-``corrected = (raw - dark) / flat + mean(dark)``, clipped at 0, rounded, uint16. Estimated channel by channel on the
-binned views that the survey kept; what it gains is measured on fields that the estimate has not seen.
+``corrected = (raw - dark) / flat + mean(dark)``, clipped at 0, rounded, uint16.
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-
-from wellspring import binning, flatfield
-
-logger = logging.getLogger(__name__)
-
-METHODS: dict[str, Callable[..., flatfield.Light]] = {"quantile": flatfield.quantile, "median": flatfield.mean}
-DARKEST = 0.02  # of the mean: a corner darker than that is a wall of the well, and dividing by less prints noise
 
 
 @dataclass(frozen=True)
 class LightPath:
     """What one light path does, a channel each.
 
-    ``flat`` (C, H, W) float32 of mean 1; ``dark`` (C, H, W) float32 counts; ``residual_before`` and ``residual_after``
-    (C,) float32, rms of the smooth unevenness of held-out fields, a share of their mean, NaN where too few; ``fields``
-    (C,) int32 used a channel.
+    ``flat`` (C, H, W) float32 of mean 1; ``dark`` (C, H, W) float32 counts; ``fields`` (C,) int32 used a channel;
+    ``held_out`` the figures of :func:`wellspring.evenness.measured`, (C, 3) float32 each, NaN where fields are too few.
     """
 
     channels: list[str]
     flat: np.ndarray
     dark: np.ndarray
     method: str
-    residual_before: np.ndarray
-    residual_after: np.ndarray
     fields: np.ndarray
+    held_out: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def of(self, channels: Sequence[str]) -> "LightPath":
         """Return the same for these channels, in their order."""
@@ -45,9 +33,8 @@ class LightPath:
         if list(channels) == self.channels:
             return self
         at = [self.channels.index(channel) for channel in channels]
-        parts = (self.flat, self.dark, self.residual_before, self.residual_after, self.fields)
-        flat, dark, before, after, fields = (part[at] for part in parts)
-        return LightPath(list(channels), flat, dark, self.method, before, after, fields)
+        held_out = {name: figures[at] for name, figures in self.held_out.items()}
+        return LightPath(list(channels), self.flat[at], self.dark[at], self.method, self.fields[at], held_out)
 
 
 def correct(raw: np.ndarray, flat: np.ndarray, dark: np.ndarray) -> np.ndarray:
@@ -91,50 +78,10 @@ def apply(
     return out
 
 
-def light_path(
-    surveys: Sequence[pd.DataFrame],
-    stacks: Sequence[np.ndarray],
-    *,
-    channels: Sequence[str],
-    options: Mapping[str, object],
-) -> LightPath:
-    """Estimate a light path from the surveys and views of the plates that share it.
-
-    Planes that the survey excludes are left out, and so are views of another shape than most. ``options`` is the
-    section ``illumination``. A light path without one good field is even: flat 1, dark 0.
-    """
-    table = pd.concat(list(surveys), ignore_index=True)
-    good = (table["Metadata_Verdict"] == "keep").to_numpy()
-    sizes = table.loc[good, ["Metadata_Height", "Metadata_Width"]].astype(int).value_counts().sort_index()
-    if sizes.empty:
-        logger.warning("no usable field: the illumination is taken as even")
-        even = np.ones((len(channels), 1, 1), dtype=np.float32)
-        nothing = np.full(len(channels), np.nan, dtype=np.float32)
-        count = np.zeros(len(channels), dtype=np.int32)
-        return LightPath(list(channels), even, 0 * even, "none (no usable field)", nothing, nothing, count)
-    shape = sizes.idxmax()
-    usual = (table["Metadata_Height"] == shape[0]) & (table["Metadata_Width"] == shape[1])
-    good = good & usual.fillna(False).to_numpy(bool)
-    parts = []
-    for channel in channels:
-        chosen = good & (table["Metadata_Channel"] == channel).to_numpy()
-        parts.append(_channel(_gather(stacks, chosen), shape, name=channel, options=options))
-    flat, dark, before, after, fields = (np.stack(part) for part in zip(*parts, strict=True))
-    return LightPath(list(channels), flat, dark, str(options["method"]), before, after, fields.astype(np.int32))
-
-
 def save(path: Path | str, light: LightPath) -> None:
     """Write a light path as ``.npz`` of plain arrays, to be read with ``allow_pickle=False``."""
-    np.savez_compressed(
-        path,
-        channel=np.array(light.channels),
-        flat=light.flat,
-        dark=light.dark,
-        method=np.array(light.method),
-        residual_before=light.residual_before,
-        residual_after=light.residual_after,
-        fields=light.fields,
-    )
+    named = {"channel": np.array(light.channels), "method": np.array(light.method)}
+    np.savez_compressed(path, **named, flat=light.flat, dark=light.dark, fields=light.fields, **light.held_out)
 
 
 def load(path: Path | str) -> LightPath:
@@ -142,64 +89,16 @@ def load(path: Path | str) -> LightPath:
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     channels, method = arrays.pop("channel").tolist(), str(arrays.pop("method"))
-    return LightPath(channels=channels, method=method, **arrays)
+    flat, dark, fields = (arrays.pop(name) for name in ("flat", "dark", "fields"))
+    return LightPath(channels, flat, dark, method, fields, held_out=arrays)
 
 
 def export(folder: Path | str, light: LightPath, *, plate: str) -> list[Path]:
-    """Write ``<plate>_Illum<Channel>.npy`` (H, W) float32 as CellProfiler's CorrectIlluminationApply divides by."""
+    """Write ``<plate>_Illum<Channel>.npy`` (H, W) float32, by which CellProfiler's CorrectIlluminationApply divides.
+
+    They are flat fields alone, of mean 1. CellProfiler knows no dark field; here it is taken off first.
+    """
     paths = [Path(folder) / f"{plate}_Illum{channel}.npy" for channel in light.channels]
     for path, flat in zip(paths, light.flat, strict=True):
         np.save(path, flat)
     return paths
-
-
-def _gather(stacks: Sequence[np.ndarray], chosen: np.ndarray) -> np.ndarray:
-    """Return the chosen rows of stacks that follow each other, without those that hold NaN."""
-    starts = np.cumsum([0, *(len(stack) for stack in stacks)])
-    parts = [stack[chosen[start : start + len(stack)]] for start, stack in zip(starts, stacks, strict=False)]
-    parts = [part for part in parts if len(part)]
-    stack = np.concatenate(parts) if parts else np.empty((0, 1, 1), dtype=np.float32)
-    return stack[np.isfinite(stack).all(axis=(1, 2))]
-
-
-def _channel(
-    stack: np.ndarray, shape: tuple[int, int], *, name: str, options: Mapping[str, object]
-) -> tuple[np.ndarray, ...]:
-    """Return flat, dark, residual before and after, and the number of fields of one channel."""
-    method = str(options["method"])
-    if len(stack) == 0:
-        logger.warning("%s: no usable field, taken as even", name)
-        light = flatfield.Light(np.ones((2, 2)), 0.0)
-    elif method == "none":
-        light = flatfield.Light(np.ones(stack.shape[1:]), 0.0)
-    else:
-        light = _estimate(stack, options)
-    if 0 < len(stack) < flatfield.FEW and method != "none":
-        logger.warning("%s: %d fields are few; only a bowl is fitted, and the estimate is weak", name, len(stack))
-    before = after = np.nan
-    if len(stack) >= 4:
-        before, after = _residuals(stack, light, options)
-    message = "%s: %d fields, offset %.1f, unevenness of held-out fields %.3f -> %.3f"
-    logger.info(message, name, len(stack), light.offset, before, after)
-    flat = np.maximum(binning.enlarge(light.flat, shape), DARKEST)
-    flat /= flat.mean(dtype=np.float64)
-    dark = np.full(shape, light.offset, dtype=np.float32)
-    return flat, dark, np.float32(before), np.float32(after), np.int32(len(stack))
-
-
-def _estimate(stack: np.ndarray, options: Mapping[str, object]) -> flatfield.Light:
-    offset = None if options["offset"] == "estimate" else float(options["offset"])
-    return METHODS[str(options["method"])](stack, offset=offset)
-
-
-def _residuals(stack: np.ndarray, light: flatfield.Light, options: Mapping[str, object]) -> tuple[float, float]:
-    """Return the unevenness of one half of the fields, as it is and by the light path of the other half.
-
-    Of the lower quartile over the fields: background rather than the cells that happen to lie there.
-    """
-    half = flatfield.halves(len(stack))
-    seen = np.quantile(stack[~half], 0.25, axis=0) - light.offset
-    before = flatfield.unevenness(seen)
-    if options["method"] == "none":
-        return before, before
-    return before, flatfield.unevenness(seen / _estimate(stack[half], options).flat)

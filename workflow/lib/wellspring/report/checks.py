@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from wellspring.flatfield import FEW
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
 
-WEAK_FIELDS = 16  # a flat field of fewer fields is a guess: the fewest that the illumination stage is made for
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
-WEAK_RESIDUAL = 1.05  # the correction made the light more uneven by more than its own noise
 FALLBACK = " needed"  # in the note of a step that had less than it asks for
 SHOWN = 6  # lines under a statement
 
@@ -105,16 +104,16 @@ def wells(screen: Screen) -> list[Statement]:
 
 
 def light(fields: Sequence[dict]) -> list[Statement]:
-    """Return the flat fields that are weak or did harm; `fields` as `pictures.illumination` gives them."""
-    weak = [row for row in fields if row["fields"] < WEAK_FIELDS and not row["method"].startswith(("none", "given"))]
-    worse = [row for row in fields if row["residual_after"] > WEAK_RESIDUAL * row["residual_before"]]
+    """Return the flat fields that are weak or did harm; `fields` as `lights.fields` gives them."""
+    weak = [row for row in fields if row["fields"] < FEW and row["method"] in ("basic", "median")]
+    worse = [row for row in fields if row["residual_change"][1] > 0]
     found = []
     if weak:
         lines = [f"{row['optics']}, {row['channel']}: {count(row['fields'], 'field')}" for row in weak[:SHOWN]]
-        text = f"{count(len(weak), 'flat field')} of fewer than {WEAK_FIELDS} fields: weak."
+        text = f"{count(len(weak), 'flat field')} of fewer than {FEW} fields: weak."
         found.append(Statement(text, "illumination", tuple(lines)))
     if worse:
-        ends = [f"{number(row['residual_before'])} to {number(row['residual_after'])}" for row in worse]
+        ends = [f"{number(row['residual_before'][0])} to {number(row['residual_after'][0])}" for row in worse]
         lines = [f"{row['optics']}, {row['channel']}: {end}" for row, end in zip(worse, ends, strict=True)]
         text = f"The correction made {count(len(worse), 'channel')} more uneven on held-out fields."
         found.append(Statement(text, "illumination", tuple(lines[:SHOWN])))

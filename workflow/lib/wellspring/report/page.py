@@ -16,6 +16,7 @@ from wellspring.report import (
     checks,
     doses,
     exclusions,
+    lights,
     measures,
     metrics,
     montage,
@@ -62,7 +63,7 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
     level = options["level"] if options["level"] in levels else (levels[-1] if levels else options["level"])
     primary = next((name for name in (options["encoder"], *screen.encoders) if name in screen.aligned), None)
     changes = alignment.changes(rows)
-    fields = pictures.illumination(screen)
+    fields = lights.fields(screen)
     bad, bad_count = pictures.bad_images(screen, limit=options["bad_images"])
     placed = {
         name: scatter.place(frame, method=options["map"], limit=options["map_points"], seed=screen.seed or 0)
