@@ -46,6 +46,7 @@ rule report:
             category="Metrics",
             labels={"figure": "metrics"},
         ),
+        failures="<results>/report/failures.tsv",
         map=report(
             "<results>/report/map.svg",
             caption="../report/map.rst",
@@ -76,6 +77,7 @@ rule report:
         options=lookup("report", within=config),
         seed=lookup("seed", within=config),
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
+        logs=workflow.pathvars.apply("<logs>"),
         code=code("report", *page_files),
     script:
         "../scripts/report.py"

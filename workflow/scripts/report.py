@@ -13,8 +13,9 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     params = snakemake.params
     names = {name: list(params[name]) for name in ("plates", "encoders", "channels", "sheet")}
-    screen = gather.gather(dict(snakemake.input.items()), **names, seed=params.seed, benchmarks=params.benchmarks)
+    folders = {name: params[name] for name in ("benchmarks", "logs")}
+    screen = gather.gather(dict(snakemake.input.items()), **names, **folders, seed=params.seed)
     report = page.build(screen, options=params.options)
-    for name in ("page", "metrics", "map", "plates"):
+    for name in ("page", "metrics", "failures", "map", "plates"):
         with atomic(snakemake.output[name]) as path:
             path.write_text(getattr(report, name), encoding="utf-8")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from wellspring import profile, tables
 from wellspring.align import Alignment
-from wellspring.report import runtime, verdict
+from wellspring.report import dropped, runtime, verdict
 from wellspring.report.files import as_list, assign
 from wellspring.tables import Verdict
 
@@ -38,6 +38,7 @@ class Screen:
     channels: tuple[str, ...]
     sheet: pd.DataFrame  # one row a plate, as in the sheet
     verdicts: dict[str, Verdict]
+    dropped: pd.DataFrame  # one row a plate and stage that left it out, see `dropped.read`
     wells: pd.DataFrame  # one row a well of the index: well columns, Planes (found), Missing
     audit: pd.DataFrame
     survey: pd.DataFrame  # Row is the row of the plate's binned views
@@ -83,6 +84,7 @@ def gather(
     sheet: Sequence[Mapping[str, object]] = (),
     seed: int | None = None,
     benchmarks: str | Path | None = None,
+    logs: str | Path | None = None,
 ) -> Screen:
     """Read a screen.
 
@@ -99,6 +101,8 @@ def gather(
         The plate sheet's rows.
     benchmarks
         The folder of the jobs' run times, where there is one.
+    logs
+        The folder of the jobs' logs, where there is one.
     """
     by_plate = {name: assign(inputs.get(name), plates) for name in PLATE_TABLES}
     by_encoder = {name: assign(inputs.get(name), encoders) for name in ENCODER_TABLES}
@@ -113,6 +117,7 @@ def gather(
         channels=tuple(channels),
         sheet=rows if "plate" in rows else pd.DataFrame({"plate": list(plates)}),
         verdicts=_verdicts(verdict.collect(judged, plates=plates), coded["aligned"]),
+        dropped=dropped.read(judged, plates=plates, encoders=encoders, logs=logs),
         wells=_join(read["index"].values()),
         audit=_join(read["audit"].values()),
         survey=_join(frame.assign(Row=range(len(frame))) for frame in read["survey"].values()),

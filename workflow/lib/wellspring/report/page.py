@@ -15,6 +15,7 @@ from wellspring.report import (
     biology,
     checks,
     doses,
+    dropped,
     exclusions,
     lights,
     measures,
@@ -40,10 +41,11 @@ TEMPLATES = Path(__file__).resolve().parents[3] / "report"
 
 @dataclass(frozen=True)
 class Report:
-    """What the report stage writes: the page, and beside it the metric table (CSV) and two drawings (SVG)."""
+    """What the report stage writes: the page, and beside it two tables (CSV, TSV) and two drawings (SVG)."""
 
     page: str
     metrics: str
+    failures: str
     map: str
     plates: str
 
@@ -78,6 +80,7 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         "screen": screen,
         "totals": checks.totals(screen),
         "left_out": words.left_out(screen),
+        "dropped": screen.dropped.to_dict("records"),
         "passes": words.passes(screen, rows, level=level, changes=changes),
         "look_at": words.look_at(screen, rows, fields, level=level, changes=changes),
         "open": words.open_questions(screen, rows),
@@ -122,6 +125,7 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
     return Report(
         page=render(context, templates=templates),
         metrics=metrics.csv(screen.summary),
+        failures=dropped.text(screen.dropped),
         map=standalone(scatter.drawing(placed)),
         plates=standalone(plates.drawing(screen, drawn)),
     )
