@@ -107,6 +107,17 @@ def test_every_patch_is_a_cell_in_labels_table_and_crops(folder):
     assert crops.shape[:2] == (40, 2) and crops.max() > 500
 
 
+def test_masked_squares_hold_their_own_patch_alone(folder):
+    screens.change(folder, {"crops": {"neighbours": "masked"}})
+    done = run(folder, "results/crops/P1.npy")
+    assert done.returncode == 0, done.stdout[-4000:]
+    low = tables.read(folder / "results/images/P1.parquet").set_index("Metadata_Channel").loc[CHANNELS, "low"]
+    crops = np.load(folder / "results/crops/P1.npy")
+    other = crops != np.rint(low.to_numpy())[:, None, None]
+    # In a corner the field is reflected, and the cell with it.
+    assert 0 < other.sum(axis=(2, 3)).max() <= (2 * tiny_cellpose.PATCH - 1) ** 2
+
+
 def test_the_log_tells_the_licence(folder):
     assert "CC BY-NC" in log(folder)
 
