@@ -1,7 +1,8 @@
 """Which planes a plate has, and whose wells they are: planes found and a platemap in, index and audit out.
 
-Opens no image. The index has a row for every plane that there ought to be, so that nothing is lost in a join; the audit
-has a row a well and says what was found and what not.
+Opens no image; 17,280 planes take half a second by their files' names and six by the metadata of thousands of files.
+The index has a row for every plane that there ought to be, so that nothing is lost in a join; the audit has a row a
+well and says what was found and what not.
 """
 
 import hashlib

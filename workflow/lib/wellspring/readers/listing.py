@@ -55,18 +55,23 @@ def files(folder: Path, *, roots: Sequence[Path | str] = ()) -> Iterator[tuple[s
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: expected a plate's folder, found {'a file' if folder.exists() else 'nothing'}")
-    allowed = [os.path.realpath(root) for root in (folder, *local(roots))]
+    allowed = places(folder, roots)
     yield from _below(str(folder), allowed[0], "", allowed, set())
 
 
 def inside(path: Path | str, folder: Path | str, roots: Sequence[Path | str] = ()) -> bool:
     """Tell whether a path, all links resolved, lies in the folder or below one of the roots."""
-    return _allowed(os.path.realpath(path), [os.path.realpath(root) for root in (folder, *local(roots))])
+    return within(os.path.realpath(path), places(folder, roots))
 
 
-def local(roots: Sequence[Path | str]) -> list[Path | str]:
-    """Return the roots that are folders, not prefixes of URLs."""
-    return [root for root in roots if "://" not in str(root)]
+def places(folder: Path | str, roots: Sequence[Path | str] = ()) -> list[str]:
+    """Return the real paths of the folder, which is the first, and of the roots that are no prefixes of URLs."""
+    return [os.path.realpath(root) for root in (folder, *roots) if "://" not in str(root)]
+
+
+def within(real: str, places: Sequence[str]) -> bool:
+    """Tell whether a real path is one of the places or below one."""
+    return any(real == place or real.startswith(place.rstrip("/") + "/") for place in places)
 
 
 def named(name: str, held: Mapping[str, int]) -> str | None:
@@ -98,7 +103,7 @@ def _below(parent: str, here: str, prefix: str, allowed: Sequence[str], seen: se
             logger.warning("%s: %a is left, since its name is not UTF-8, and no table can hold it", parent, entry.name)
             continue
         target = os.path.realpath(entry.path) if entry.is_symlink() else f"{here}/{entry.name}"
-        if entry.is_symlink() and not _allowed(target, allowed):
+        if entry.is_symlink() and not within(target, allowed):
             raise ValueError(
                 f"{entry.path}: expected links within the plate's folder or index.roots, found one to {target} (name "
                 f"a folder above it in index.roots, or remove the link)"
@@ -131,7 +136,3 @@ def _size(entry: os.DirEntry) -> int:
         return entry.stat().st_size if entry.is_file() else 0
     except OSError:
         return 0
-
-
-def _allowed(path: str, roots: Sequence[str]) -> bool:
-    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)

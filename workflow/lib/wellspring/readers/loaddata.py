@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import pandas as pd
 
 from wellspring import remote, wells
-from wellspring.readers.listing import complete, files, inside, local, named
+from wellspring.readers.listing import complete, files, named, places, within
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,8 @@ def planes(
     held = dict(files(folder, roots=roots))
     found = _located({name for rows_of in images.values() for names in rows_of for name in names}, folder, held, roots)
     parts = []
-    for channel, places in images.items():
-        located = [next((found[name] for name in names if name in found), (None, 0)) for names in places]
+    for channel, named_in in images.items():
+        located = [next((found[name] for name in names if name in found), (None, 0)) for names in named_in]
         part = pd.DataFrame({**shared, "path": [path for path, _ in located], "bytes": [size for _, size in located]})
         parts.append(part.assign(channel=channel.removeprefix("Orig"), page=_frames(rows, channel, table)))
     frame = pd.concat(parts, ignore_index=True)
@@ -152,17 +152,17 @@ def _located(
     prefixes = tuple(f"{str(root).rstrip('/')}/" for root in roots if remote.is_url(root))
     urls = {name for name in names if name.startswith(prefixes) and not remote.climbs(name)} if prefixes else set()
     there = remote.sizes(sorted(urls | {unquote(name) for name in urls}))
-    near = tuple({str(place) for root in (folder, *local(roots)) for place in (root, os.path.realpath(root))})
+    allowed = places(folder, roots)
+    near = (*allowed, str(folder), *map(str, roots))
     found = {}
     for name in names:
         path = remote.plain(name)
         url = next((form for form in (name, unquote(name)) if form in there), None)
         if url:
             found[name] = (url, there[url])
-        elif path.startswith(near) and inside(path, folder, roots) and Path(path).is_file():
-            real = Path(path).resolve()
-            own = real.relative_to(folder.resolve()).as_posix() if inside(real, folder) else str(real)
-            found[name] = (own, real.stat().st_size)
+        elif path.startswith(near) and within(real := os.path.realpath(path), allowed) and Path(real).is_file():
+            own = real.removeprefix(f"{allowed[0]}/") if within(real, allowed[:1]) else real
+            found[name] = (own, Path(real).stat().st_size)
         elif end := named(unquote(path) if remote.is_url(path) else path, held):
             found[name] = (end, held[end])
     return found
