@@ -1,12 +1,14 @@
 """Does the survey's sharpness say blur and nothing else? Fields blurred by known widths in, answers of measures out.
 
-Usage: python benchmarks/sharpness.py [--quick] [--images GLOB ...]. Beside it stand the slope of the power spectrum
-(the survey's other measure), Laplacian and Sobel energy and Vollath's F4 over the variance, the variance over the mean
-(Sun et al. 2004 compare such), and the same quotient at other lags. Fields are simulated, 6 in each of 5 channels;
-GLOBs add real ones. For each measure and set of fields: the share of fields in which it falls with every step of blur,
-without and with noise of photons added after it; how often a field as it is ranks above one blurred by 2 px; how far
-noise, a third of the brightness, and an eighth of the cells move it, in units of what 2 px of blur does; and the
-milliseconds a field of 1080 px. A share below .9 or a move above .2 would refute the claim.
+Usage: python benchmarks/sharpness.py [--quick] [--images GLOB ...] [--stacks GLOB ...]. Beside it stand the slope of
+the power spectrum (the survey's other measure), Laplacian and Sobel energy and Vollath's F4 over the variance, the
+variance over the mean (Sun et al. 2004 compare such), and the same quotient at other lags. Fields are simulated, 6 in each of 5
+channels; --images adds real ones. For each measure and set of fields: the share of fields in which it falls with every
+step of blur, without and with noise of photons added after it; how often a field as it is ranks above one blurred by
+2 px; how far noise, a third of the brightness, and an eighth of the cells move it, in units of what 2 px of blur does;
+and the milliseconds a field of 1080 px. Each GLOB of --stacks names the planes of a focal stack; given is the share of
+stacks in which a measure rises to one plane and falls from there. A share below .9 or a move above .2 would refute the
+claim.
 """
 
 import argparse
@@ -27,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import plates  # noqa: E402
 
 from wellspring import quality  # noqa: E402
+from wellspring.report import naming  # noqa: E402
 from wellspring.simulate import cells, optics  # noqa: E402
 from wellspring.simulate.screen import read_screen, stream  # noqa: E402
 from wellspring.simulate.traits import CHANNELS, draw_traits  # noqa: E402
@@ -147,19 +150,40 @@ def real(patterns: list[str]) -> list[np.ndarray]:
     return [plane for plane in found if plane.ndim == 2 and plane.min() < plane.max()]
 
 
+def focal(patterns: list[str]) -> list[list[np.ndarray]]:
+    """Read focal stacks, a pattern each, planes in the natural order of their paths; thumbnails are passed over."""
+    stacks = []
+    for pattern in patterns:
+        paths = [path for path in glob.glob(pattern, recursive=True) if "thumb" not in path]  # noqa: PTH207
+        stacks.append([tifffile.imread(path) for path in sorted(paths, key=naming.natural)])
+    return stacks
+
+
+def peaks(measure: Callable[[np.ndarray], float], stacks: list[list[np.ndarray]]) -> float:
+    """Return the share of stacks in which a measure rises up to one plane and falls from there."""
+    found = [np.array([measure(plane) for plane in stack]) for stack in stacks]
+    single = [(np.diff(np.sign(np.diff(values))) <= 0).all() and np.isfinite(values).all() for values in found]
+    return float(np.mean(single))
+
+
 def main() -> None:
     """Run, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two fields a channel of 300 px in place of six of 540 px")
     parser.add_argument("--images", nargs="*", default=[], help="patterns of TIFF files that are added")
+    parser.add_argument("--stacks", nargs="*", default=[], help="patterns of TIFF files, each of a focal stack")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     count, side = (2, 300) if given.quick else (6, 540)
     many, few = (drawn(count, side=side, share=share, seed=given.seed) for share in (1.0, 1 / 8))
     sets = {"simulated": many} | ({"real": real(given.images)} if given.images else {})
+    stacks = focal(given.stacks)
     report: dict[str, object] = {"benchmark": "sharpness", "quick": given.quick}
     print(f"{'':22s}{'':11s}{'fields':>7s}{'falls':>7s}{'noisy':>7s}{'ranks':>7s}  moved by noise, dim, few cells  ms")
     for name, measure in MEASURES.items():
+        if stacks:
+            report[f"{name}.stacks.stacks"], report[f"{name}.stacks.peaks"] = len(stacks), peaks(measure, stacks)
+            print(f"{name:22s}one peak in {report[f'{name}.stacks.peaks']:.2f} of {len(stacks)} focal stacks")
         spent = milliseconds(measure)
         for where, fields in sets.items():
             row = answers(measure, fields) | {"milliseconds": spent}

@@ -23,6 +23,13 @@ def test_the_plain_quotient_is_the_surveys(benchmark):
         assert benchmark.at_lags(field, quality.LAGS) == pytest.approx(quality.sharpness(field), rel=0.01)
 
 
+def test_a_stack_has_one_peak_or_it_has_not(benchmark):
+    stacks = [
+        [np.full((2, 2), value) for value in values] for values in ([1, 3, 2], [3, 2, 1], [2, 1, 3], [1, 2, 1, 2])
+    ]
+    assert benchmark.peaks(np.mean, stacks) == 0.5
+
+
 def test_answers_tell_a_measure_of_blur_from_one_of_brightness(benchmark):
     good = benchmark.answers(quality.sharpness, fields())
     assert good["falls"] == good["falls_in_noise"] == good["ranks"] == 1

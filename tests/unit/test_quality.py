@@ -122,3 +122,22 @@ def test_real_fields_lose_sharpness_with_blur(name, root):
         noisy = [(one + noise * rng.normal(size=one.shape)).clip(0).astype(np.uint16) for one in blurred]
         found = [quality.sharpness(one) for one in noisy]
         assert found == sorted(found, reverse=True), file.name
+
+
+def test_real_stacks_have_one_sharpest_plane_and_no_one_slope(root):
+    """Ten planes of each of four fields of a widefield microscope, from below the focus to above it."""
+    folder = root.parent / "shared" / "data" / "vendor_layout_samples" / "ImageXpress"
+    stacks = {}
+    for file in sorted(folder.glob("**/ZStep_*/*_w1*.tif")):
+        if "_thumb" not in file.name:
+            stacks.setdefault(file.name[:22], {})[int(file.parent.name[6:])] = tifffile.imread(file)
+    if not stacks:
+        pytest.skip("no ../shared/data here")
+    assert len(stacks) == 4
+    for name, planes in stacks.items():
+        sharp = np.array([quality.sharpness(planes[step]) for step in sorted(planes)])
+        best = int(sharp.argmax())
+        assert 0 < best < len(sharp) - 1, name
+        assert (np.diff(sharp[: best + 1]) > 0).all() and (np.diff(sharp[best:]) < 0).all(), name
+        slopes = [quality.focus(planes[step]) for step in sorted(planes)]
+        assert 0 < int(np.argmin(slopes)) < len(slopes) - 1, f"{name}: noise makes the slope shallow at both ends"

@@ -48,6 +48,7 @@ def focus(pixels: np.ndarray) -> float:
 
     The quantity of CellProfiler's MeasureImageQuality (PowerLogLogSlope; Field et al. 1997, Bray et al. 2012), here on
     the mean spectrum of windowed tiles (Welch), from 2 cycles a tile to the Nyquist frequency. NaN for a blank plane.
+    Noise is detail to it: far out of focus, where a dim image holds little else, the slope is shallow again.
     """
     edge = min(TILE, *pixels.shape)
     if edge < 16:
