@@ -2,13 +2,13 @@
 
 Usage: python benchmarks/sharpness.py [--quick] [--images GLOB ...] [--stacks GLOB ...]. Beside it stand the slope of
 the power spectrum (the survey's other measure), Laplacian and Sobel energy and Vollath's F4 over the variance, the
-variance over the mean (Sun et al. 2004 compare such), and the same quotient at other lags. Fields are simulated, 6 in each of 5
-channels; --images adds real ones. For each measure and set of fields: the share of fields in which it falls with every
-step of blur, without and with noise of photons added after it; how often a field as it is ranks above one blurred by
-2 px; how far noise, a third of the brightness, and an eighth of the cells move it, in units of what 2 px of blur does;
-and the milliseconds a field of 1080 px. Each GLOB of --stacks names the planes of a focal stack; given is the share of
-stacks in which a measure rises to one plane and falls from there. A share below .9 or a move above .2 would refute the
-claim.
+variance over the mean (Sun et al. 2004 compare such), and the same quotient at other lags. Fields are simulated, 6 in
+each of 5 channels; --images adds real ones. For each measure and set of fields: the share of fields in which it falls
+with every step of blur, without and with noise of photons added after it; how often a field as it is ranks above one
+blurred by 2 px; how far noise, a third of the brightness, and an eighth of the cells move it, in units of what 2 px of
+blur does; and the milliseconds a field of 1080 px. Each GLOB of --stacks names the planes of a focal stack; given is
+the share of stacks in which a measure rises to one plane and falls from there. A share below .9 or a move above .2
+would refute the claim.
 """
 
 import argparse
