@@ -3,8 +3,11 @@ import pandas as pd
 import pytest
 import tifffile
 
-from wellspring import images, intensity, store
+from wellspring import images, intensity, planes, store, survey
+from wellspring.config import resolve
 from wellspring.illumination import LightPath
+from wellspring.index import KEY
+from wellspring.readers import imagexpress
 
 OPTIONS = {"projection": "max", "plane": None, "low": 0.001, "high": 0.999}
 PROJECTIONS = {
@@ -108,3 +111,47 @@ def test_another_shape_than_the_light_path_is_an_error(tmp_path):
         ValueError, match=r"P A01 site 1: expected fields of \(8, 8\) as its light path, found \(20, 24\)"
     ):
         _write(tmp_path / "p.zarr", _plate(tmp_path), tmp_path, light=_light((8, 8)))
+
+
+@pytest.mark.parametrize("projection", ["sharpest", "plane", "max", "mean"])
+def test_a_real_stack_is_projected(tmp_path, shared_data, projection):
+    """Two channels of ten planes beside one of a single plane, surveyed and corrected by an even light path."""
+    folder = shared_data / "vendor_layout_samples" / "ImageXpress" / "Projection-Mix"
+    found = imagexpress.planes(folder, plate="P")
+    names = {"well": "Well", "site": "Site", "channel": "Channel", "plane": "Plane", "path": "Path", "page": "Page"}
+    index = found.rename(columns={name: f"Metadata_{new}" for name, new in names.items()})
+    index = index.assign(Metadata_Plate="P", Metadata_pert_type="trt")[
+        [*KEY, "Metadata_Path", "Metadata_Page", "Metadata_pert_type"]
+    ]
+    index = index[(index["Metadata_Well"] == "E07") & (index["Metadata_Site"] == "1")]
+    defaults = resolve({"encoders": {"one": {"kind": "simclr"}}, "channels": ["w1"]})
+    surveyed = survey.run(index, folder, options=defaults["survey"]).table
+    channels = sorted(index["Metadata_Channel"].unique())
+    depths = index.groupby("Metadata_Channel").size().to_dict()
+    assert sorted(depths.values())[0] == 1 and sorted(depths.values())[-1] > 5
+    even = np.ones((len(channels), 512, 512), np.float32)
+    light = LightPath(channels, even, 0 * even, "none", np.zeros(len(channels)))
+    options = defaults["images"] | {"projection": projection, "plane": 4 if projection == "plane" else None}
+    images.write(
+        tmp_path / "p.zarr",
+        index=index,
+        surveyed=surveyed,
+        light=light,
+        folder=folder,
+        plate="P",
+        channels=channels,
+        options=options,
+    )
+    pixels = store.open_plate(tmp_path / "p.zarr").read("E07", "1")
+    for number, channel in enumerate(channels):
+        part = surveyed[surveyed["Metadata_Channel"] == channel].merge(index, on=KEY)
+        stack = np.stack([planes.read(folder, path) for path in part["Metadata_Path"]])
+        planes_of = {
+            "sharpest": lambda stack, part=part: stack[int(part["sharpness"].fillna(-1).argmax())],
+            "plane": lambda stack, part=part: stack[
+                part["Metadata_Plane"].tolist().index("4") if len(stack) > 1 else 0
+            ],
+            "max": lambda stack: stack.max(axis=0),
+            "mean": lambda stack: np.floor(stack.mean(axis=0) + 0.5),
+        }
+        np.testing.assert_array_equal(pixels[number], planes_of[projection](stack))

@@ -72,9 +72,19 @@ def test_a_plane_that_is_not_there_is_an_error_that_names_what_is():
     options = {"projection": "plane", "plane": "3"}
     with pytest.raises(ValueError, match=r"expected plane '3' of P A01 site 1 DNA, found \['1', '2'\]"):
         projection.choose(_index(("1", "2")), _index(), options=options)
+    with pytest.raises(ValueError, match=r"expected plane '3' of P A01 site 1 DNA, found \['1'\]"):
+        projection.choose(_index("1"), _index(), options=options)
     partly = _index().query("Metadata_Plane != '3' or Metadata_Channel == 'DNA'")
     with pytest.raises(ValueError, match=r"of P A01 site 1 ER, found \['1', '2'\]"):
         projection.choose(partly, partly, options=options)
+
+
+def test_a_channel_of_one_plane_beside_stacks_has_that_one():
+    mixed = _index().query("Metadata_Plane == '1' or Metadata_Channel == 'DNA'")
+    for options in ({"projection": "plane", "plane": "3"}, {"projection": "sharpest"}):
+        surveyed = mixed[KEY].assign(sharpness=mixed["Metadata_Plane"].astype(float))
+        chosen = projection.choose(mixed, surveyed, options=options)
+        assert chosen["Metadata_Path"].tolist() == ["DNA_3.tif", "ER_1.tif"]
 
 
 @pytest.mark.parametrize("method", ["max", "mean"])

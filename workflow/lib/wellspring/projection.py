@@ -19,12 +19,12 @@ def choose(index: pd.DataFrame, surveyed: pd.DataFrame, *, options: Mapping[str,
         Tables of a plate, or of some of its sites.
     options
         Section ``images`` of the config: ``sharpest`` takes the plane of greatest ``sharpness`` in the survey, by site
-        and channel (of equals the first); ``plane`` that of the name ``plane``.
+        and channel (of equals the first); ``plane`` that of the name ``plane``, or the only one of a channel.
 
     Raises
     ------
     ValueError
-        A stack has no such plane, or the survey no sharpness.
+        A stack has no such plane, naming those it has, or the survey no sharpness.
     """
     index = index.sort_values(KEY, kind="stable", ignore_index=True)
     if options["projection"] == "sharpest":
@@ -64,11 +64,12 @@ def project(stack: Iterable[np.ndarray], method: str) -> np.ndarray:
 
 
 def _named(index: pd.DataFrame, plane: str) -> pd.DataFrame:
-    """Return the rows of one plane, which every stack must have."""
-    mine = index["Metadata_Plane"] == plane
-    without = ~mine.groupby([index[column] for column in STACK]).transform("any")
+    """Return the rows of one plane; a channel of one plane, beside stacks of others, has that one."""
+    mine, stacks = index["Metadata_Plane"] == plane, [index[column] for column in STACK]
+    has, depth = mine.groupby(stacks).transform("any"), mine.groupby(stacks).transform("size")
+    without = ~has & ((depth > 1) | ~mine.any())
     if without.any():
         name, well, site, channel = index.loc[without, STACK].iloc[0]
         here = index.loc[(index[STACK] == [name, well, site, channel]).all(axis=1), "Metadata_Plane"].tolist()
         raise ValueError(f"images.plane: expected plane {plane!r} of {name} {well} site {site} {channel}, found {here}")
-    return index[mine].reset_index(drop=True)
+    return index[mine | ~has].reset_index(drop=True)
