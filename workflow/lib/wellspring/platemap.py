@@ -94,7 +94,12 @@ def read(
     if "well" not in found:
         raise ValueError(f"{path}: expected a column {' or '.join(NAMES['well'])}, found {list(table.columns)}")
     frame = pd.DataFrame({ours: table[found[key]] if key in found else None for key, ours in OURS.items()})
-    frame["Metadata_Well"] = [wells.normalise(well) for well in frame["Metadata_Well"]]
+    if frame.empty:
+        raise ValueError(f"{path}: expected a row for each well, found none")
+    try:
+        frame["Metadata_Well"] = [wells.normalise(well) for well in frame["Metadata_Well"]]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     doubled = sorted(frame.loc[frame["Metadata_Well"].duplicated(), "Metadata_Well"].unique())
     if doubled:
         raise ValueError(f"{plate}: expected a well once in {path}, found twice {doubled}")
@@ -121,7 +126,10 @@ def _table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"{path}: expected a platemap, found no such file")
     separator = "," if path.suffix == ".csv" else "\t"
-    table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    try:
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # those of pandas and of the decoder are ValueErrors
+        raise ValueError(f"{path}: expected a platemap, found {type(error).__name__}: {error}") from error
     table.columns = table.columns.str.strip()
     table = table.apply(lambda column: column.str.strip())
     table = table.astype(object).where(table.notna() & (table != ""), None)

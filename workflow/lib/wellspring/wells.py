@@ -17,7 +17,7 @@ def normalise(value: str) -> str:
     """
     match = _WELL.fullmatch(str(value).strip())
     if match is None:
-        raise ValueError(f"well {value!r}: expected a row of letters and a column number, as A01 or AF48")
+        raise ValueError(f"well {str(value)[:40]!r}: expected a row of letters and a column number, as A01 or AF48")
     return name(_row(match[1]), int(match[2]) - 1, value=value)
 
 

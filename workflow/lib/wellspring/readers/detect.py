@@ -37,7 +37,7 @@ READERS = {
     "imagexpress": Reader(imagexpress, "MetaXpress' .HTD, or its folders TimePoint_1 or ZStep_1"),
     "cellvoyager": Reader(cellvoyager, "CellVoyager's MeasurementData.mlf"),
     "loaddata": Reader(loaddata, "a LoadData table: index.loaddata, or load_data.csv in the folder", ("loaddata",)),
-    "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", opens=True),
+    "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",), opens=True),
     "ometiff": Reader(ometiff, "files .ome.tif, .ome.tiff or .companion.ome", ("pattern", "roots"), opens=True),
     "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
 }
@@ -98,7 +98,12 @@ def _read(folder: Path, *, plate: str, options: Mapping[str, object], url: str |
     reader = READERS[name]
     if url and (reader.opens or ("pages" in reader.keys and options["pages"] != "single")):
         raise ValueError(f"{plate}: expected a folder on disk, since {name} opens the images, found {url}")
-    return reader.module.planes(folder, plate=plate, **{"roots": options["roots"], **_taken(reader, options)})
+    try:
+        return reader.module.planes(folder, plate=plate, **{"roots": options["roots"], **_taken(reader, options)})
+    except ValueError as error:
+        if plate in str(error):
+            raise
+        raise ValueError(f"{plate}: {error}") from error
 
 
 def _present(reader: Reader, folder: Path, options: Mapping[str, object]) -> bool:

@@ -17,10 +17,12 @@ import pandas as pd
 
 from wellspring import remote, wells
 from wellspring.readers.listing import complete, files, named, places, within
+from wellspring.readers.named import owned
 
 logger = logging.getLogger(__name__)
 
 USUAL = re.compile(r"load_?data(_with_illum)?\.(csv|csv\.gz|parquet)", re.IGNORECASE)
+PAGES = 10**6  # of one file
 METRES = 1e-4  # a pixel above this is no length in metres, as Harmony's tables have it, but another unit
 
 
@@ -58,7 +60,8 @@ def planes(
         No table; no row of this plate, no image column, no well, or none of the files.
     """
     folder = Path(folder)
-    table = _usual(folder) if loaddata is None else str(loaddata).replace("{plate}", plate)
+    usual = None if loaddata else _usual(folder)
+    table = usual and owned(usual, folder, roots) if loaddata is None else str(loaddata).replace("{plate}", plate)
     if table is None:
         raise ValueError(f"{plate}: expected a table in index.loaddata, or a load_data.csv in {folder}, found neither")
     rows = _rows(table, folder, plate)
@@ -173,17 +176,20 @@ def _frames(rows: pd.DataFrame, channel: str, table: Path | str) -> pd.Series | 
     if f"Frame_{channel}" not in rows:
         return 0
     pages = pd.to_numeric(rows[f"Frame_{channel}"].fillna("0"), errors="coerce")
-    if not (pages >= 0).all():
-        raise ValueError(f"{table}: Frame_{channel}: expected numbers from 0, found others")
+    if not (pages.between(0, PAGES) & (pages % 1 == 0)).all():
+        raise ValueError(f"{table}: Frame_{channel}: expected numbers from 0 to {PAGES}, found others")
     return pages.astype(int)
 
 
 def _wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
-    if "Metadata_Well" in rows:
-        return [wells.normalise(value) for value in rows["Metadata_Well"]]
-    for column in ("Metadata_Col", "Metadata_Column"):
-        if {"Metadata_Row", column} <= set(rows.columns):
-            return [wells.join(row, col) for row, col in zip(rows["Metadata_Row"], rows[column], strict=True)]
+    try:
+        if "Metadata_Well" in rows:
+            return [wells.normalise(value) for value in rows["Metadata_Well"]]
+        for column in ("Metadata_Col", "Metadata_Column"):
+            if {"Metadata_Row", column} <= set(rows.columns):
+                return [wells.join(row, col) for row, col in zip(rows["Metadata_Row"], rows[column], strict=True)]
+    except ValueError as error:
+        raise ValueError(f"{table}: {error}") from error
     raise ValueError(f"{table}: expected Metadata_Well, or Metadata_Row and Metadata_Col, found {list(rows.columns)}")
 
 

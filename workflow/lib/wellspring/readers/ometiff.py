@@ -100,6 +100,8 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
 
 def _xml(path: Path) -> Element:
     """Return the root of a file's OME-XML."""
+    if not path.is_file():  # a pipe would never end
+        raise ValueError("expected a regular file, found another kind")
     if path.name.lower().endswith(COMPANION):
         size, text = path.stat().st_size, b""
         if size <= LARGEST:

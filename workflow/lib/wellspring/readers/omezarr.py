@@ -7,6 +7,7 @@ of the array of full resolution, its page the flat number over the axes before y
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring import wells
-from wellspring.readers.listing import complete, files, inside
+from wellspring.readers.listing import complete, files, inside, places, within
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,9 @@ LARGEST = 2**28  # bytes of one metadata file
 PLANES = 10**6  # planes of one array
 
 
-def present(folder: Path | str) -> bool:
+def present(folder: Path | str, *, roots: Sequence[Path | str] = ()) -> bool:
     """Tell whether the folder is an OME-Zarr plate or holds one."""
-    return any(True for _ in _plates(Path(folder)))
+    return any(True for _ in _plates(Path(folder), places(folder, roots)))
 
 
 def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) -> pd.DataFrame:
@@ -55,7 +56,8 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
         No plate, or several; metadata that name another place, or that are not those of a plate.
     """
     folder = Path(folder)
-    groups = list(_plates(folder))
+    allowed = places(folder, roots)
+    groups = list(_plates(folder, allowed))
     if len(groups) > 1:
         named = [(path, spec) for path, spec in groups if plate in (spec.get("name"), path.name, path.stem)]
         groups = named if len(named) == 1 else groups
@@ -68,7 +70,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
         place = _within(group, well, folder, roots)
         row, _, column = str(well["path"]).rpartition("/")
         label = wells.normalise(f"{row}{column}")
-        attributes = _attributes(place)
+        attributes = _attributes(place, allowed)
         if "well" not in attributes:
             logger.warning("%s: %s: the plate names this well, and it has no metadata", plate, place)
             continue
@@ -86,29 +88,30 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     return complete(pd.DataFrame(rows))
 
 
-def _plates(folder: Path) -> Iterator[tuple[Path, dict]]:
+def _plates(folder: Path, allowed: Sequence[str]) -> Iterator[tuple[Path, dict]]:
     """Yield the zarr groups with a plate's metadata: the folder, or else those just below it."""
-    own = _attributes(folder).get("plate") if folder.is_dir() else None
+    own = _attributes(folder, allowed).get("plate") if folder.is_dir() else None
     if isinstance(own, dict):
         yield folder, own
         return
     below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     for path in below:
-        spec = _attributes(path).get("plate")
+        spec = _attributes(path, allowed).get("plate")
         if isinstance(spec, dict):
             yield path, spec
 
 
 def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -> Iterator[dict]:
     """Yield the planes of an image group; none, and a word in the log, where it has no metadata."""
-    attributes = _attributes(field)
+    allowed = places(folder, roots)
+    attributes = _attributes(field, allowed)
     scales = attributes.get("multiscales")
     if not isinstance(scales, list) or not scales or not scales[0].get("datasets"):
         logger.warning("%s: %s: the well names this image, and it has no metadata", plate, field)
         return
     level = scales[0]["datasets"][0]
     array = _within(field, level, folder, roots)
-    shape = _shape(array)
+    shape = _shape(array, allowed)
     axes = scales[0].get("axes") or list(AXES)
     names = "".join(str(axis["name"] if isinstance(axis, dict) else axis).lower() for axis in axes)
     if len(names) != len(shape) or set(names) - set(AXES) or len(set(names)) < len(names) or names[-2:] != "yx":
@@ -156,24 +159,27 @@ def _transformed(level: dict, whole: dict, count: int) -> tuple[list[float], lis
     return scale, shift
 
 
-def _attributes(group: Path) -> dict:
+def _attributes(group: Path, allowed: Sequence[str]) -> dict:
     """Return the attributes of a zarr group: those under ``ome`` of version 0.5, else all; none of what is no group."""
-    found = _json(group / "zarr.json").get("attributes") or _json(group / ".zattrs")
+    found = _json(group / "zarr.json", allowed).get("attributes") or _json(group / ".zattrs", allowed)
     return found["ome"] if isinstance(found.get("ome"), dict) else found
 
 
-def _shape(array: Path) -> tuple[int, ...]:
-    found = _json(array / "zarr.json") or _json(array / ".zarray")
+def _shape(array: Path, allowed: Sequence[str]) -> tuple[int, ...]:
+    found = _json(array / "zarr.json", allowed) or _json(array / ".zarray", allowed)
     shape = found.get("shape")
     if not isinstance(shape, list) or len(shape) < 2 or not all(isinstance(size, int) and size > 0 for size in shape):
         raise ValueError(f"{array}: expected a zarr array of two axes or more, found {shape or 'no metadata'}")
     return tuple(shape)
 
 
-def _json(path: Path) -> dict:
-    """Return what a metadata file holds, nothing where there is none or where it is no JSON."""
+def _json(path: Path, allowed: Sequence[str]) -> dict:
+    """Return what a metadata file holds, nothing where there is none, it is no JSON, or a link leads out."""
     try:
         if not path.is_file() or path.stat().st_size > LARGEST:
+            return {}
+        if not within(os.path.realpath(path), allowed):
+            logger.warning("%s: a link that leads out of the plate's folder and index.roots is not followed", path)
             return {}
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError, OSError) as error:

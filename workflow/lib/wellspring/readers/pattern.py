@@ -91,7 +91,10 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 def well_of(match: re.Match[str]) -> str:
     """Return the normalised well of a path that matched."""
     found = match.groupdict()
-    return wells.normalise(found["well"]) if "well" in found else wells.join(found["row"], found["column"])
+    try:
+        return wells.normalise(found["well"]) if "well" in found else wells.join(found["row"], found["column"])
+    except ValueError as error:
+        raise ValueError(f"{match.string}: {error}") from error
 
 
 def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFrame:
@@ -110,6 +113,8 @@ def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str
     broken: list[str] = []
     for path in paths:
         try:
+            if not (folder / path).is_file():  # a pipe would never end
+                raise ValueError("expected a regular file, found another kind")
             with tifffile.TiffFile(folder / path) as tiff:
                 layouts[path] = _numbered(len(tiff.pages), pages)
         except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
