@@ -147,3 +147,10 @@ def test_a_file_url_is_a_path(folder):
     url = f"file://{folder}/a%20b"
     plates = sheet.read(write(folder, ("P1", url, str(folder / "map.csv"), "b1", "fit")))
     assert plates.loc["P1", "images"] == str(folder / "a b")
+
+
+def test_all_folders_that_are_not_there_are_named_together(folder):
+    path = write(folder, row(folder, images="lost"), row(folder, "P2", images="gone", platemap="gone.csv"))
+    with pytest.raises(ValueError, match="lost") as error:
+        sheet.read(path)
+    assert len(str(error.value).splitlines()) == 3

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import screens
-from wellspring import tables
+from wellspring import ledger, tables
 
 TINY = {
     "kind": "simclr",
@@ -86,6 +86,16 @@ def test_the_report_opens_with_them(run):
     body = page[page.index("<body") :]
     for name in BAD:
         assert name in body
+
+
+def test_two_tables_say_where_it_failed(run):
+    """Plates by the stage that left them out; and the one job that failed, which names them."""
+    folder, _ = run
+    rows = pd.read_csv(folder / "results" / "report" / "failures.tsv", sep="\t")
+    assert set(zip(rows["plate"], rows["rule"], strict=True)) >= {("unreadable", "survey"), ("uncontrolled", "index")}
+    assert all((folder / log).is_file() for log in rows["log"])
+    (row,) = ledger.read(folder / "results" / "failures.tsv").to_dict("records")
+    assert row["rule"] == "verdict" and "2 of 4 plates" in row["reason"]
 
 
 @pytest.mark.slow

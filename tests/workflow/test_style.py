@@ -249,7 +249,8 @@ def test_readme_blocks_are_the_run_and_the_test_command(root):
 
 
 def test_readme_links_lead_somewhere(root):
-    for page in ("README.md", "profiles/README.md", "benchmarks/README.md", "config/README.md"):
+    pages = ["README.md", "profiles/README.md", "benchmarks/README.md", "config/README.md"]
+    for page in [*pages, *(f"docs/{file.name}" for file in (root / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\(([^)#:]+)\)", (root / page).read_text()):
             assert (root / page).parent.joinpath(target).exists(), f"{page}: {target}"
 

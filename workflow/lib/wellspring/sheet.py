@@ -5,6 +5,7 @@ Columns that are not known pass through and end as `Metadata_` columns of the pr
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,7 @@ def read(
     Raises
     ------
     ValueError
-        Names the file, the row or column, what was expected and what was found.
+        Names the file, the row or column, what was expected and what was found; of missing folders all.
     """
     path = Path(path)
     sheet = _table(path)
@@ -58,8 +59,9 @@ def read(
     sheet["images"] = sheet["images"].map(plain)
     _check_names(sheet, path)
     sheet = sheet[sheet["role"] != "no"]
-    for row in sheet.to_dict("records"):
-        _check_folders(row, path, demo, simulated)
+    refused = [text for row in sheet.to_dict("records") for text in _misplaced(row, path, demo, simulated)]
+    if refused:
+        raise ValueError("\n".join(refused))
     if sheet.empty:
         raise ValueError(f"{path}: expected at least one plate whose role is not `no`, found none")
     if not (sheet["role"] == "fit").any():
@@ -112,30 +114,27 @@ def _check_names(sheet: pd.DataFrame, path: Path) -> None:
         raise ValueError(f"{path}: plate {row['plate']}: expected a role of {ROLES}, found {row['role']!r}")
 
 
-def _check_folders(row: dict, path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> None:
-    plate, images = row["plate"], Path(row["images"])
+def _misplaced(row: dict, path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> Iterator[str]:
+    """Say what is wrong with where a plate's images and platemap are to be."""
+    plate, images, where = row["plate"], Path(row["images"]), f"{path}: plate {row['plate']}"
     if row["images"] and demo is not None and _inside(images, Path(demo)):
         if plate not in simulated or images.resolve() != (Path(demo) / plate).resolve():
             owner = f"{demo} belongs to the demo, whose folders are deleted and made again"
-            message = f"expected images outside of the demo's folder ({owner}), found {row['images']!r}"
-            raise ValueError(f"{path}: plate {plate}: {message}")
+            yield f"{where}: expected images outside of the demo's folder ({owner}), found {row['images']!r}"
         return
     for column in ("images", "platemap"):
         if column == "images" and is_url(row["images"]):
-            _check_url(row["images"], f"{path}: plate {plate}")
-            continue
-        if (column != "images" or row["images"]) and not Path(row[column]).exists():
-            raise ValueError(
-                f"{path}: plate {plate}: expected {column} at {row[column]!r}, found no such file or folder"
-            )
+            yield from _unusable(row["images"], where)
+        elif (column != "images" or row["images"]) and not Path(row[column]).exists():
+            yield f"{where}: expected {column} at {row[column]!r}, found no such file or folder"
 
 
-def _check_url(url: str, where: str) -> None:
-    """Refuse what a job could not open, or what would write a password into every table."""
+def _unusable(url: str, where: str) -> Iterator[str]:
+    """Say what a job could not open, or what would write a password into every table."""
     if climbs(url):
-        raise ValueError(f"{where}: expected a URL without `..`, found {url!r}")
+        yield f"{where}: expected a URL without `..`, found {url!r}"
     if "@" in url.partition("://")[2].partition("/")[0]:
-        raise ValueError(f"{where}: expected a URL without credentials, which belong into the environment, found some")
+        yield f"{where}: expected a URL without credentials, which belong into the environment, found some"
 
 
 def _inside(path: Path, folder: Path) -> bool:
