@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import yaml
 
-from wellspring import check, config, storage
+from wellspring import check, config, planes, storage
 from wellspring.storage import Size
 
 CHANNELS = ["DNA", "ER"]
@@ -92,6 +92,30 @@ def test_planes_without_a_file_and_a_plate_that_will_be_left_out_are_warned_of(s
     assert said[0] == ("warning", "will be left out: no negative controls")
     assert said[1] == ("warning", "1 of 8 planes have no file, in 1 wells: A02")
     assert said[2][0] == "ok"
+
+
+def test_an_error_of_opening_images_does_not_hide_other_plates(screen, complete, tmp_path, monkeypatch):
+    rows = [screen("P1"), screen("P2")]
+    opened = planes.status
+
+    def unreachable(images, path, page):
+        if images.endswith("P1"):
+            raise ConnectionError("the store does not answer")
+        return opened(images, path, page)
+
+    monkeypatch.setattr(planes, "status", unreachable)
+    findings = found(rows, complete, tmp_path)
+    assert of(findings, "plate P1") == [("problem", "the store does not answer")]
+    assert of(findings, "plate P2")[0][0] == "ok"
+
+
+def test_tables_of_other_tools_are_looked_for(complete, tmp_path):
+    (tmp_path / "P1.csv").touch()
+    entry = complete["encoders"]["ones"] | {"kind": "table", "files": str(tmp_path / "{plate}.csv")}
+    chosen = complete | {"encoders": {"cp": entry}}
+    assert [one.grade for one in check.foreign(chosen, ["P1"])] == ["ok"]
+    (lost,) = check.foreign(chosen, ["P1", "P2"])
+    assert lost.grade == "problem" and f"P2: expected a table at {tmp_path / 'P2.csv'}" in lost.words
 
 
 def test_simulated_plates_are_not_looked_for(screen, complete, tmp_path):

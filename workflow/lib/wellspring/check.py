@@ -73,43 +73,17 @@ def run(
         plates = [look(row) for row in rows]
     found = [Finding("ok", f"plate {name}", "made by this workflow") for name in simulated]
     found += [finding for one in plates for finding in one.findings]
-    found += trained(config)
+    found += trained(config) + foreign(config, [str(row["plate"]) for row in sheet])
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
 
 
 def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Mapping[str, object]) -> Plate:
     """Look at a plate: list it, join it with its platemap, and open the first image of each channel."""
     name = str(sheet["plate"])
-    what = f"plate {name}"
     try:
-        found = index.build(sheet, channels, options)
+        return _looked(name, sheet, index.build(sheet, channels, options))
     except Exception as error:  # whatever one plate's files make a reader say, the others are looked at too
-        return Plate(name, (Finding("problem", what, _said(error)),))
-    table, verdict = found.table, found.verdict
-    wells = table["Metadata_Well"].nunique()
-    findings = [Finding("warning", what, f"will be left out: {reason}") for reason in verdict.reasons]
-    if not sheet["images"]:
-        return Plate(name, (*findings, Finding("ok", what, f"{wells} wells, no images")))
-    there = table["Metadata_Path"].notna()
-    if not there.all():
-        some = table.loc[~there, "Metadata_Well"].unique().tolist()
-        words = (
-            f"{(~there).sum():,} of {len(table):,} planes have no file, in {len(some)} wells: {', '.join(some[:10])}"
-        )
-        findings.append(Finding("warning", what, words))
-    opened = _opened(table[there], sheet["images"])
-    pixels = {channel: plane.pixels for channel, plane in opened.items() if plane.pixels is not None}
-    forms = sorted({f"{array.shape[0]} x {array.shape[1]}" for array in pixels.values()})
-    bad = [f"the first image of {name}: {one.reason}" for name, one in opened.items() if name not in pixels]
-    bad += [f"expected images of one size, found {', '.join(forms)}"] if len(forms) > 1 else []
-    findings += [Finding("problem", what, words) for words in bad]
-    if bad or not pixels:
-        return Plate(name, tuple(findings))
-    fields = len(table.loc[there, ["Metadata_Well", "Metadata_Site"]].drop_duplicates())
-    size = Size(wells, fields, int(there.sum()), len(pixels), *next(iter(pixels.values())).shape)
-    kinds = ", ".join(sorted({str(array.dtype) for array in pixels.values()}))
-    counts = f"{wells} wells, {size.fields:,} fields, {size.planes:,} planes of {forms[0]} {kinds}"
-    return Plate(name, (*findings, Finding("ok", what, f"{counts}: {', '.join(pixels)}")), size)
+        return Plate(name, (Finding("problem", f"plate {name}", _said(error)),))
 
 
 def trained(config: Mapping) -> list[Finding]:
@@ -131,6 +105,22 @@ def trained(config: Mapping) -> list[Finding]:
                     found.append(Finding("ok", "cells", f"{each['path']}: there, with the sha256 that is stated"))
         except (ValueError, OSError) as error:
             found.append(Finding("problem", "cells", _said(error)))
+    return found
+
+
+def foreign(config: Mapping, plates: Sequence[str]) -> list[Finding]:
+    """Look for the files that encoders of the kind table name, one a plate or one for all."""
+    found = []
+    for name, entry in config["encoders"].items():
+        if entry["kind"] == "table":
+            files = {plate: Path(entry["files"].replace("{plate}", plate)) for plate in plates}
+            lost = [
+                f"{plate}: expected a table at {path}, found none"
+                for plate, path in files.items()
+                if not path.is_file()
+            ]
+            found += [Finding("problem", f"encoder {name}", words) for words in lost]
+            found += [] if lost else [Finding("ok", f"encoder {name}", f"{len(set(files.values()))} tables are there")]
     return found
 
 
@@ -179,6 +169,35 @@ def require(found: Sequence[Finding]) -> None:
     problems = [one for one in found if one.grade == "problem"]
     if problems:
         raise ValueError(f"expected a screen that can run, found {len(problems)} problems:\n{table(problems)}")
+
+
+def _looked(name: str, sheet: Mapping[str, object], found: index.Index) -> Plate:
+    what = f"plate {name}"
+    table, verdict = found.table, found.verdict
+    wells = table["Metadata_Well"].nunique()
+    findings = [Finding("warning", what, f"will be left out: {reason}") for reason in verdict.reasons]
+    if not sheet["images"]:
+        return Plate(name, (*findings, Finding("ok", what, f"{wells} wells, no images")))
+    there = table["Metadata_Path"].notna()
+    if not there.all():
+        some = table.loc[~there, "Metadata_Well"].unique().tolist()
+        words = (
+            f"{(~there).sum():,} of {len(table):,} planes have no file, in {len(some)} wells: {', '.join(some[:10])}"
+        )
+        findings.append(Finding("warning", what, words))
+    opened = _opened(table[there], sheet["images"])
+    pixels = {channel: plane.pixels for channel, plane in opened.items() if plane.pixels is not None}
+    forms = sorted({f"{array.shape[0]} x {array.shape[1]}" for array in pixels.values()})
+    bad = [f"the first image of {name}: {one.reason}" for name, one in opened.items() if name not in pixels]
+    bad += [f"expected images of one size, found {', '.join(forms)}"] if len(forms) > 1 else []
+    findings += [Finding("problem", what, words) for words in bad]
+    if bad or not pixels:
+        return Plate(name, tuple(findings))
+    fields = len(table.loc[there, ["Metadata_Well", "Metadata_Site"]].drop_duplicates())
+    size = Size(wells, fields, int(there.sum()), len(pixels), *next(iter(pixels.values())).shape)
+    kinds = ", ".join(sorted({str(array.dtype) for array in pixels.values()}))
+    counts = f"{wells} wells, {size.fields:,} fields, {size.planes:,} planes of {forms[0]} {kinds}"
+    return Plate(name, (*findings, Finding("ok", what, f"{counts}: {', '.join(pixels)}")), size)
 
 
 def _opened(table: pd.DataFrame, images: object) -> dict[str, planes.Plane]:
