@@ -129,12 +129,11 @@ def _light(stack: np.ndarray, options: Mapping[str, object], known: np.ndarray |
 
 
 def _held_out(stack: np.ndarray, light: flatfield.Light, options: Mapping[str, object]) -> dict[str, np.ndarray]:
-    """Measure the evenness of fields, each corrected by an estimate from the other half of them."""
+    """Measure the evenness of one half of the fields by the other's estimate, of all where nothing is estimated."""
     if options["method"] in ("none", "given"):
-        return evenness.measured(stack, [(np.ones(len(stack), dtype=bool), light)])
+        return evenness.measured(stack, light)
     half = flatfield.halves(len(stack))
-    parts = [(~part, _light(stack[part], options, None)) for part in (half, ~half)]
-    return evenness.measured(stack, parts, base=float(light.dark.mean()))
+    return evenness.measured(stack[~half], _light(stack[half], options, None), base=float(light.dark.mean()))
 
 
 def _say(name: str, count: int, light: flatfield.Light, figures: Mapping[str, np.ndarray]) -> None:

@@ -4,7 +4,7 @@ Cells lie anywhere in a field, so over many fields every place gets as much ligh
 places is the light path's, or chance: the intervals are of a bootstrap over fields.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,19 +20,18 @@ RING = 0.75  # distance from the centre, of half the edge, from which a bin is o
 CORE = 0.33  # and below which it is of the centre
 
 
-def measured(
-    stack: np.ndarray, parts: Sequence[tuple[np.ndarray, Light]], *, base: float | None = None, seed: int = 0
-) -> dict[str, np.ndarray]:
+def measured(stack: np.ndarray, light: Light, *, base: float | None = None, seed: int = 0) -> dict[str, np.ndarray]:
     """Measure the evenness of fields before and after correction.
 
     Parameters
     ----------
     stack
-        (n, h, w) views without NaN.
-    parts
-        Pairs of fields (n,) bool and the light path to correct these by, which was fitted to others.
+        (n, h, w) views without NaN, of fields that the light path was not fitted to. Two halves that are each corrected
+        by the fit to the other are not to be pooled: what chance put into one comes out of the other.
+    light
+        The light path to correct them by.
     base
-        Counts that are no light; None: the mean of the dark fields.
+        Counts that are no light; None: the mean of the dark field.
 
     Returns
     -------
@@ -40,26 +39,23 @@ def measured(
         Each of ``MEASURES`` -> (3,) float32, a figure and the ends of its 95 % interval. ``residual``: rms over the
         field of the smooth part, a share of the mean light; of each place's fields those brighter than its median count
         as that, so that it is background rather than cells. ``change``: after minus before. ``edge``: light at the edge
-        relative to that in the centre, minus 1.
+        minus that in the centre, a share of the mean light.
     """
     shape = shape_of(*stack.shape[1:], edge=GRID)
     raw = bin_area(stack, shape).reshape(len(stack), -1).astype(np.float64)
-    done = raw.copy()
-    for fields, light in parts:
-        flat, dark = (bin_area(part, shape).ravel() for part in (light.flat, light.dark))
-        done[fields] = (raw[fields] - dark) / flat + dark.mean()
-    base = float(np.mean([light.dark.mean() for _, light in parts])) if base is None else base
+    flat, dark = (bin_area(part, shape).ravel() for part in (light.flat, light.dark))
+    done = (raw - dark) / flat + dark.mean()
     draws = np.random.default_rng(seed).multinomial(len(stack), np.full(len(stack), 1 / len(stack)), REPEATS)
     draws = np.vstack([np.ones(len(stack)), draws]) / len(stack)
+    base = float(light.dark.mean()) if base is None else base
     before, after = (_figures(values, shape, draws, base) for values in (raw, done))
-    found = {
-        "residual_before": before["residual"],
-        "residual_after": after["residual"],
-        "residual_change": after["residual"] - before["residual"],
-        "edge_before": before["edge"],
-        "edge_after": after["edge"],
+    return {
+        "residual_before": np.maximum(_interval(before["residual"]), 0),
+        "residual_after": np.maximum(_interval(after["residual"]), 0),
+        "residual_change": _interval(after["residual"] - before["residual"]),
+        "edge_before": _interval(before["edge"]),
+        "edge_after": _interval(after["edge"]),
     }
-    return {name: _interval(values) for name, values in found.items()}
 
 
 def unknown() -> dict[str, np.ndarray]:
