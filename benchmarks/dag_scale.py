@@ -1,9 +1,9 @@
 """How long Snakemake plans a screen before the first job is sent, and in how much memory, by plates and encoders.
 
 Claimed: 1,000 plates of 384 wells x 9 sites with two encoders on cells are planned within 60 s and 2 GiB, the first job
-is with the scheduler soon after, and time and memory grow in proportion to the plates (ten times the plates for much
-more than ten times the jobs' time refutes it). Beside it stands a bare Snakefile with as many jobs in two steps a
-plate, with empty rules: what Snakemake itself takes on this machine.
+is with the scheduler soon after, and time and memory grow in proportion to the plates (much more than ten times the
+time for ten times the plates refutes it). Beside it stands a bare Snakefile of as many jobs, in chains of two and with
+nothing but a command each: what Snakemake itself takes on this machine. Processor time holds beside other jobs too.
 
 A plate is its folder and its platemap of 384 wells; no image is there, since a plan reads none. `begun` fakes the index
 and survey of every plate, so that their files are looked at. The first submission is timed by an `sbatch` that notes
@@ -218,12 +218,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="10 and 100 plates only")
     arguments = parser.parse_args()
-    rows = {}
+    rows, before = {}, os.getloadavg()
     for plates in (10, 100) if arguments.quick else (10, 100, 1000):
         for encoders in (1, 2):
             with tempfile.TemporaryDirectory() as folder:
                 rows[f"{plates}_plates_{encoders}_encoders"] = measure(Path(folder), plates, encoders=encoders)
     print(pd.DataFrame(rows).T.round(2).to_string())
+    loads = " ".join(f"{value:.1f}" for value in (*before, *os.getloadavg()))
+    print(f"load average of 1, 5 and 15 minutes before and after, on {len(os.sched_getaffinity(0))} cores: {loads}")
     figures = {f"{name}.{key}": round(value, 3) for name, row in rows.items() for key, value in row.items()}
     print(json.dumps({"benchmark": "dag_scale", "quick": arguments.quick} | figures))
 

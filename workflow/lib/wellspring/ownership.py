@@ -19,7 +19,7 @@ def claim(results: str | Path, working: str | Path) -> None:
     Raises
     ------
     ValueError
-        The results belong to another screen; names both, and what to do.
+        The results belong to another screen, names both and what to do; or nothing can be written there.
     """
     results, working = Path(results).resolve(), Path(working).resolve()
     file = results / FILE
@@ -32,5 +32,8 @@ def claim(results: str | Path, working: str | Path) -> None:
             f"{results}: expected results of the screen in {working}, found those of {owner}. Two screens need two "
             f"folders; if this one is to go on with the other's results, and that one never runs again, delete {file}"
         )
-    with atomic(file) as temporary:
-        temporary.write_text(f"{working}\n")
+    try:
+        with atomic(file) as temporary:
+            temporary.write_text(f"{working}\n")
+    except OSError as error:
+        raise ValueError(f"{results}: expected a folder that may be written, found {error}") from error
