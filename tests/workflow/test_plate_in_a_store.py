@@ -34,10 +34,10 @@ def test_from_the_sheet_to_corrected_pixels(tmp_path, address):
     shared = {"platemap": str(tmp_path / "map.csv"), "batch": "b1"}
     places = {"P1": str(here), "P2": "s3://plates/screen/P2"}
     sheet = pd.DataFrame([{"plate": plate, "images": images, **shared} for plate, images in places.items()])
-    folder = screens.make(tmp_path / "screen", sheet=sheet, changes={"channels": ["DNA"]})
+    folder = screens.make(tmp_path / "screen", sheet=sheet, changes={"channels": ["DNA"], "track_code": False})
     storage = {"anonymous": True, "endpoint": address}
     screens.change(folder, {"index": {"reader": "auto", "storage": storage}, "illumination": {"method": "none"}})
-    screens.change(folder, {"channels": ["DNA"], "cells": {"activate": False}, "encoders": None})
+    screens.change(folder, {"cells": {"activate": False}, "encoders": None})
     screens.change(folder, {"encoders": {"ones": {"kind": "simclr", "view": {"kind": "tile"}}}})
     wanted = [f"results/images/{plate}.zarr/zarr.json" for plate in places]
     done = screens.snakemake("--cores", "1", *wanted, cwd=folder)
