@@ -72,7 +72,7 @@ def entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     try:
         with os.scandir(folder) as listing:  # asks the disk once, not for each of some 10,000 images
-            found = sorted((entry.name, entry.is_dir(), entry.is_file()) for entry in listing)
+            found = sorted((entry.name, *_kind(entry)) for entry in listing)
     except OSError:
         return [], []
     shown = [(folder / name, is_dir, is_file) for name, is_dir, is_file in found if not name.startswith(".")]
@@ -90,6 +90,14 @@ def owned(path: Path, folder: Path, roots: Sequence[Path | str]) -> Path:
     if not inside(path, folder, roots):
         raise ValueError(f"{path}: expected a file in {folder} or below index.roots, found a link to {path.resolve()}")
     return path
+
+
+def _kind(entry: os.DirEntry) -> tuple[bool, bool]:
+    """Tell whether an entry is a folder, and whether a file; neither where that can not be asked."""
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError:  # a link to itself
+        return False, False
 
 
 def _wanted(name: str, start: str, folder: Path) -> str | None:
