@@ -27,13 +27,15 @@ class Plane:
     """A plane as it was found.
 
     ``status`` is ok, missing, unreadable, truncated, dtype or blank; ``reason`` says why in words; ``pixels`` (H, W) of
-    uint8 or uint16 are there when the file holds them all; ``pixel_size`` in micrometres where the OME-XML says it.
+    uint8 or uint16 are there when the file holds them all; ``pixel_size`` in micrometres where the OME-XML says it;
+    ``pages`` is how many the file has.
     """
 
     status: str
     reason: str = ""
     pixels: np.ndarray | None = None
     pixel_size: float | None = None
+    pages: int = 1
 
 
 class PlaneError(ValueError):
@@ -60,16 +62,19 @@ def status(folder: Path | str, path: str | None, page: int = 0) -> Plane:
     if path is None:
         return Plane("missing", "missing: no file")
     try:
-        pixels, pixel_size = _found(folder, path, page)
+        pixels, *known = _found(folder, path, page)
     except PlaneError as error:
         return Plane(error.status, f"{error.status}: {error}")
     if pixels.min() == pixels.max():
-        return Plane("blank", f"blank: every pixel is {pixels.flat[0]}", pixels, pixel_size)
-    return Plane("ok", "", pixels, pixel_size)
+        return Plane("blank", f"blank: every pixel is {pixels.flat[0]}", pixels, *known)
+    return Plane("ok", "", pixels, *known)
 
 
-def _found(folder: Path | str, path: str, page: int) -> tuple[np.ndarray, float | None]:
-    """Read a plane from where it is; a store that can not be reached raises, since that says nothing of the file."""
+def _found(folder: Path | str, path: str, page: int) -> tuple[np.ndarray, float | None, int]:
+    """Return a plane from where it is, its pixel size, and the pages of its file.
+
+    A store that can not be reached raises, since that says nothing of the file.
+    """
     home = remote.home(folder)
     url = path if remote.is_url(path) else f"{home.rstrip('/')}/{path}" if remote.is_url(home) else None
     if url is None:
@@ -83,15 +88,16 @@ def _found(folder: Path | str, path: str, page: int) -> tuple[np.ndarray, float 
         raise PlaneError("unreadable", f"{url}: {error}"[:200]) from error
 
 
-def _load(path: Path, page: int) -> tuple[np.ndarray, float | None]:
+def _load(path: Path, page: int) -> tuple[np.ndarray, float | None, int]:
     found = _stat(path)
+    pixel_size, pages = None, 1
     try:
         if stat.S_ISDIR(found.st_mode):
-            pixels, pixel_size = chunks.read(path, page, largest=PIXELS), None
+            pixels = chunks.read(path, page, largest=PIXELS)
         elif path.suffix.lower() in (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8"):
-            pixels, pixel_size = _tiff(path, page, found.st_size)
+            pixels, pixel_size, pages = _tiff(path, page, found.st_size)
         else:
-            pixels, pixel_size = _other(path, page), None
+            pixels = _other(path, page)
     except PlaneError:
         raise
     except chunks.ChunkError as error:
@@ -109,7 +115,7 @@ def _load(path: Path, page: int) -> tuple[np.ndarray, float | None]:
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype not in DTYPES:
         raise PlaneError("dtype", f"{path.name}: expected uint8 or uint16, found {pixels.dtype}")
-    return pixels, pixel_size
+    return pixels, pixel_size, pages
 
 
 def _stat(path: Path) -> os.stat_result:
@@ -130,7 +136,7 @@ def _check_size(name: str, pixels: int) -> None:
         raise PlaneError("unreadable", f"{name}: expected at most {PIXELS} pixels, found {pixels} by its header")
 
 
-def _tiff(path: Path, page: int, size: int) -> tuple[np.ndarray, float | None]:
+def _tiff(path: Path, page: int, size: int) -> tuple[np.ndarray, float | None, int]:
     with tifffile.TiffFile(path) as tiff:
         try:
             plane = tiff.pages[page]
@@ -149,7 +155,7 @@ def _tiff(path: Path, page: int, size: int) -> tuple[np.ndarray, float | None]:
         pixels = np.squeeze(plane.asarray())
         if plane.colormap is not None:
             pixels = _grey(pixels, plane.colormap, path)
-        return pixels, _pixel_size(tiff)
+        return pixels, _pixel_size(tiff), len(tiff.pages)
 
 
 def _grey(pixels: np.ndarray, colours: np.ndarray, path: Path) -> np.ndarray:

@@ -83,8 +83,8 @@ def run(
         for row, view in pool.map(look, range(len(index))):
             found.append(row)
             views.append(view)
-    rows = pd.DataFrame(found, columns=["status", "reason", "height", "width", "dtype", "size", *MEASURES])
-    rows = _unlike(rows)
+    rows = pd.DataFrame(found, columns=["status", "reason", "height", "width", "dtype", "pages", "size", *MEASURES])
+    rows = _unlike(rows, alone=~index["Metadata_Path"].duplicated(keep=False))
     stack = _stacked(views, (rows["status"] == "ok").to_numpy())
     rows["foreground"] = _foreground(stack, index["Metadata_Channel"].to_numpy())
     rows["reason"] = _reasons(rows, index, options)
@@ -124,7 +124,7 @@ def _row(plane: planes.Plane, options: Mapping[str, object]) -> dict[str, object
     row: dict[str, object] = {"status": plane.status, "reason": plane.reason}
     if plane.pixels is not None:
         row |= {"height": plane.pixels.shape[0], "width": plane.pixels.shape[1], "dtype": plane.pixels.dtype.name}
-        row |= quality.measure(plane.pixels, saturation=options["saturation"])
+        row |= {"pages": plane.pages} | quality.measure(plane.pixels, saturation=options["saturation"])
     return row
 
 
@@ -134,9 +134,17 @@ def _view(plane: planes.Plane, edge: int) -> np.ndarray | None:
     return binning.bin_area(plane.pixels, binning.shape_of(*plane.pixels.shape, edge=edge))
 
 
-def _unlike(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give the status shape or dtype to planes that differ from most of the plate."""
+def _unlike(rows: pd.DataFrame, *, alone: pd.Series) -> pd.DataFrame:
+    """Give the status shape or dtype to planes that differ from most of the plate.
+
+    Where most files have one page, one of several of which the index knows one (``alone``) is not what its name says.
+    """
     rows = rows.copy()
+    read = rows[rows["status"] == "ok"]
+    if (read["pages"] == 1).mean() > 0.5:
+        for number, pages in read.loc[(read["pages"] > 1) & alone[read.index], "pages"].items():
+            found = f"shape: a file of {pages:.0f} pages, where the plate's have 1"
+            rows.loc[number, ["status", "reason"]] = ["shape", found]
     for columns, status in ((["height", "width"], "shape"), (["dtype"], "dtype")):
         read = rows[rows["status"] == "ok"]
         if read.empty:
