@@ -66,9 +66,9 @@ def simulated(seeds: list[int], counts: list[int], python: str | None) -> list[d
     for name, views in planted.items():
         for count in counts:
             for method, estimate in OURS.items():
-                start = time.perf_counter()
+                start = time.process_time()
                 light = estimate(views.stack[:count])
-                rows.append(_row(name, count, method, light.flat, light.dark, time.perf_counter() - start, views))
+                rows.append(_row(name, count, method, light.flat, light.dark, time.process_time() - start, views))
             for method in BASICPY if theirs else ():
                 flat, dark, seconds = (theirs[name][f"{method}|{count}|{part}"] for part in ("flat", "dark", "seconds"))
                 rows.append(_row(name, count, method, flat, dark, float(seconds), views))

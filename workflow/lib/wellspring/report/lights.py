@@ -11,7 +11,6 @@ from wellspring.flatfield import FEW
 from wellspring.report import palette
 from wellspring.report.gather import Screen, pick
 from wellspring.report.pictures import Picture
-from wellspring.report.svg import number
 
 LIGHTS = 40  # light paths and channels with pictures: 15 kB of the page each
 SAMPLE = 400  # views a plate and channel in the mean before and after: more change it by less than a grey level
@@ -89,13 +88,15 @@ def figures(row: Mapping) -> list[str]:
     """Return the residuals of a light path in one channel and its edges beside its centre, before and after."""
     if not np.isfinite(row["residual_before"][0]):
         return ["too few fields to measure a residual"]
-    residual = " → ".join(_with_interval(row[f"residual_{when}"]) for when in ("before", "after"))
-    edge = " → ".join(_with_interval(100 * row[f"edge_{when}"], digits=2) for when in ("before", "after"))
-    return [f"residual {residual}", f"edge beside centre, % {edge}"]
+    parts = {"residual": "uneven", "edge": "edge"}
+    return [
+        f"{words}, %: {' → '.join(_percent(row[f'{name}_{when}']) for when in ('before', 'after'))}"
+        for name, words in parts.items()
+    ]
 
 
-def _with_interval(value: np.ndarray, *, digits: int = 2) -> str:
-    found, low, high = (number(float(part), digits=digits) for part in value)
+def _percent(value: np.ndarray) -> str:
+    found, low, high = (f"{100 * part:.1f}".replace("-", "−") for part in value)
     return f"{found} ({low} to {high})"
 
 

@@ -1,0 +1,43 @@
+"""Light paths in the report: what is doubtful is said in words, and pictures are on one scale."""
+
+import numpy as np
+import pytest
+
+from wellspring.evenness import MEASURES
+from wellspring.report import checks, lights
+
+
+def _row(change, *, fields=100, method="basic"):
+    figures = {name: np.array([0.1, 0.08, 0.123]) for name in MEASURES} | {"residual_change": np.array(change)}
+    return {"optics": "scope", "channel": "DNA", "method": method, "fields": fields, **figures}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (_row([-0.1, -0.2, -0.05]), []),
+        (_row([-0.1, -0.2, -0.05], fields=15), ["fewer than 16 fields"]),
+        (_row([-0.1, -0.2, -0.05], fields=15, method="given"), []),
+        (_row([0.1, 0.05, 0.2]), ["made held-out fields less even"]),
+        (_row([0.1, 0.05, 0.2], fields=8), ["fewer than 16 fields", "made held-out fields less even"]),
+        (_row([0.0, -0.1, 0.1]), ["no gain shown on held-out fields"]),
+        (_row([0.0, 0.0, 0.0], method="none"), []),
+        (_row([np.nan] * 3, fields=2), ["fewer than 16 fields"]),
+    ],
+)
+def test_what_is_doubtful_is_said(row, expected):
+    found = lights.warnings(row)
+    assert len(found) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(found, expected, strict=True))
+    listed = [statement.text for statement in checks.light([row])]
+    assert any("weak" in text for text in listed) == any("fewer" in text for text in found)
+    assert any("more uneven" in text for text in listed) == any("less even" in text for text in found)
+
+
+def test_figures_have_intervals():
+    assert lights.figures(_row([0, 0, 0])) == [
+        "uneven, %: 10.0 (8.0 to 12.3) → 10.0 (8.0 to 12.3)",
+        "edge, %: 10.0 (8.0 to 12.3) → 10.0 (8.0 to 12.3)",
+    ]
+    row = _row([np.nan] * 3) | {name: np.full(3, np.nan) for name in MEASURES}
+    assert lights.figures(row) == ["too few fields to measure a residual"]
