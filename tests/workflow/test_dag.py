@@ -85,6 +85,18 @@ def test_plates_of_one_light_path_share_a_flat_field(tmp_path, fabricated):
     assert screens.planned(folder) == expected(3, 1, cells=False, illumination=2)
 
 
+def test_given_flat_fields_must_be_there(tmp_path, fabricated):
+    folder = only(tmp_path, cells=False, encoders={"ones": TILES}, sheet=fabricated)
+    screens.change(folder, {"illumination": {"method": "given", "given": "illum/{optics}_Illum{channel}.npy"}})
+    assert "illum/P1_IllumDNA.npy" in screens.refusal(folder, "results/illumination/P1.npz")
+    (folder / "illum").mkdir()
+    for channel in ("DNA", "ER", "RNA", "AGP", "Mito"):
+        (folder / "illum" / f"P1_Illum{channel}.npy").touch()
+    assert screens.planned(folder, "results/illumination/P1.npz") == {"index": 1, "survey": 1, "illumination": 1}
+    screens.change(folder, {"illumination": {"given": None}})
+    assert "illumination.given: expected the path" in screens.refusal(folder, "results/illumination/P1.npz")
+
+
 def test_roles(tmp_path, fabricated):
     sheet = fabricated.assign(role=["fit", "project", "no"])
     folder = only(tmp_path, cells=True, encoders={"ones": CELLS}, sheet=sheet)
