@@ -72,8 +72,8 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
 
 
 def _measurements(folder: Path) -> list[Path]:
-    places = (folder, *entries(folder)[0])
-    return [path for place in places for path in entries(place)[1] if path.name == RECORDS]
+    places = {place.resolve(): place for place in (*reversed(entries(folder)[0]), folder)}  # a link may lead back
+    return [path for place in reversed(places.values()) for path in entries(place)[1] if path.name == RECORDS]
 
 
 def _chosen(found: list[Path], *, plate: str, folder: Path) -> Path:
