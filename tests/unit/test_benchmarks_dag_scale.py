@@ -11,8 +11,9 @@ def benchmark():
     return benchmarks_of.load("dag_scale")
 
 
-def test_a_screen_has_plates_of_384_wells(benchmark, tmp_path):
+def test_a_screen_has_plates_of_384_wells(benchmark, tmp_path, monkeypatch):
     folder = benchmark.screen(tmp_path / "screen", 3, encoders=2)
+    monkeypatch.chdir(folder)
     rows = sheet.read(folder / "config" / "plates.tsv")
     assert len(rows) == 3 and rows["batch"].nunique() == 1
     wells = platemap.read(folder / rows["platemap"].iloc[0], plate="P0000")
