@@ -177,3 +177,24 @@ def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path, root
     raw = tifffile.TiffFile(sheet["images"] / "Channel2-40-D-04.tif").pages[0].asarray()
     expected = illumination.correct(raw, light.flat[0], light.dark[0])
     assert (plate.read("D04", "1", ["DNA"])[0] == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("planes", "expected"), [(1001, "at most 1000 focal planes, found 1001 in channel DNA"), (500, "")]
+)
+def test_a_count_that_one_file_claims_is_not_expected_of_a_whole_plate(planes, expected):
+    rows = pd.concat(
+        [_planes(), *(_planes().head(1).assign(plane=str(n), path=f"{n}.tif") for n in range(2, planes + 1))]
+    )
+    if not expected:
+        assert len(_join(rows, _wells()).table) == 4 * (planes + 1)
+        return
+    with pytest.raises(ValueError, match=expected):
+        _join(rows, _wells())
+
+
+def test_sites_numbered_on_from_well_to_well_are_told():
+    wells = [f"{row}{column:02d}" for row in "ABCDEFGH" for column in range(1, 13)]
+    rows = [_planes((well,), (str(10 * n + k) for k in range(6))) for n, well in enumerate(wells)]
+    with pytest.raises(ValueError, match="P1: expected the same sites and planes in most wells, found 1152 planes"):
+        _join(pd.concat(rows), _wells(wells, ["negcon"] * 96))

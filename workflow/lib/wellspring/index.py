@@ -27,6 +27,11 @@ SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Met
 NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
          "z": "Metadata_Position_Z"}  # fmt: skip
 
+DEEPEST = 1000  # focal planes of a site; through an organoid of .5 mm every micrometre has half of it
+# How many times the planes that there are may be expected. A half-failed plate expects twice as many; fields numbered
+# on from well to well, or one file with a damaged count, some hundred times. Small plates are left alone.
+SPARSEST, FEWEST = 20, 100_000
+
 
 @dataclass(frozen=True)
 class Index:
@@ -153,6 +158,7 @@ def join(
         logger.warning(line)
     planes = planes.sort_values("path", kind="stable").drop_duplicates(["well", "site", "channel", "plane"])
     expected = sorted(sites) or sorted(planes["site"].unique())
+    _check_extent(planes, wells=len(imaged), sites=len(expected), plate=plate)
     named = sorted(mapped - (empty - imaged))
     table = _expected(named, expected, channels, planes).merge(planes, how="left", validate="one_to_one")
     table["timepoint"] = planes["timepoint"].iloc[0]
@@ -190,6 +196,27 @@ def _channels(planes: pd.DataFrame, channels: Sequence[str], aliases: Mapping[st
     if len(others):
         logger.info("%s: planes of other channels are left: %s", plate, others.to_dict())
     return kept.assign(channel=kept["channel"].map(ours))
+
+
+def _check_extent(planes: pd.DataFrame, *, wells: int, sites: int, plate: str) -> None:
+    """Refuse planes that few sites have: every site would be expected to have them, and one bad number fill the memory.
+
+    Raises
+    ------
+    ValueError
+        A channel has more than ``DEEPEST`` planes, or the sites were ``SPARSEST`` times as many planes as are named.
+    """
+    depths = planes.groupby("channel")["plane"].nunique()
+    if depths.max() > DEEPEST:
+        raise ValueError(
+            f"{plate}: expected at most {DEEPEST} focal planes, found {depths.max()} in channel {depths.idxmax()}"
+        )
+    whole = wells * sites * int(depths.sum())
+    if whole > max(SPARSEST * len(planes), FEWEST):
+        raise ValueError(
+            f"{plate}: expected the same sites and planes in most wells, found {len(planes)} planes, where {wells} "
+            f"wells of {sites} sites with the planes {depths.to_dict()} would have {whole}"
+        )
 
 
 def _expected(
