@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -73,6 +73,7 @@ class Cluster:
     folder: Path
     nodes: int = 2
     accounting: bool = False
+    past: set[str] = field(default_factory=set)  # jobs that are not spoken of any more
 
     @property
     def names(self) -> list[str]:
@@ -156,7 +157,7 @@ class Cluster:
         said = say("squeue", "-h", f"--states={states}", "-o", "%i|%T|%N|%k|%P")
         names = ("id", "state", "node", "comment", "partition")
         rows = [dict(zip(names, line.split("|"), strict=True)) for line in said.splitlines()]
-        return [row for row in rows if row["comment"].startswith(f"rule_{rule}")]
+        return [row for row in rows if row["comment"].startswith(f"rule_{rule}") and row["id"] not in self.past]
 
     def job(self, number: str) -> dict[str, str]:
         """Return one job as `jobs` does."""
@@ -177,8 +178,9 @@ class Cluster:
             subprocess.run(call, capture_output=True, check=False)
 
     def tidy(self) -> None:
-        """Cancel all jobs and bring back the nodes that are down."""
+        """Cancel all jobs, forget them, and bring back the nodes that are down."""
         subprocess.run(["scancel", "--quiet", "--user=root"], capture_output=True, check=False)
+        self.past |= {job["id"] for job in self.jobs()}
         states = self.states()
         for node in self.names:
             if self._process(self.folder / "run" / f"slurmd.{node}.pid") is None:
@@ -325,6 +327,9 @@ StorageLoc=slurm_acct_db
 @contextmanager
 def cluster(**options) -> Iterator[Cluster]:
     """Start a cluster in a temporary folder; stop and remove it at the end, also after a failure while it starts."""
+    reason = missing()
+    if reason is not None:
+        raise RuntimeError(f"no SLURM: {reason}")
     # Not in pytest's folder, which the database's user may not enter.
     with tempfile.TemporaryDirectory(prefix="wellspring-slurm-", ignore_cleanup_errors=True) as folder:
         made = Cluster(Path(folder), **options)

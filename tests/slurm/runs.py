@@ -56,13 +56,13 @@ def make(folder: Path, workflow: Path, *, changes: Mapping = CHANGES) -> Path:
 
 
 def twin(finished: Path, folder: Path, *without: str) -> Path:
-    """Copy a finished screen but for the results that match the patterns `without`, and their logs and timings."""
+    """Copy a finished screen but for its logs and the results that match the patterns `without`."""
     folder.mkdir(parents=True)
     shutil.copytree(finished / "config", folder / "config")
     shutil.copytree(
         finished / ".snakemake", folder / ".snakemake", ignore=shutil.ignore_patterns("locks", "log", "tmp*")
     )
-    shutil.copytree(finished / "results", folder / "results")
+    shutil.copytree(finished / "results", folder / "results", ignore=shutil.ignore_patterns("logs"))
     for pattern in without:
         found = list((folder / "results").glob(pattern))
         assert found, f"no results match {pattern}"

@@ -2,8 +2,8 @@
 
     python tests/slurm/soak.py --kills 50 --on-slurm 8 --folder /scratch/soak
 
-A small screen is run, killed at a time that is uniform over a run, unlocked and run again; killed once more on its
-way, and run to its end; then its results are compared byte for byte with those of a run that nothing disturbed. The
+A small screen is run, killed at a time that is uniform over a run, unlocked and run again; killed some more times on
+its way, and run to its end; then its results are compared byte for byte with those of a run that nothing disturbed. The
 head or one of its jobs is killed, by SIGKILL or SIGTERM, and nothing else is: what a killed head started goes on beside
 the next run, as it does on a real machine. On SLURM its jobs are cancelled first, as docs/cluster.md asks. Stopped, the
 soak goes on where it was with the same folder.
@@ -30,7 +30,7 @@ from test_end_to_end_slurm import GROUPED
 
 import screens
 
-EACH = 2  # kills of a run, so that every other one hits a run that picks up what the one before left
+EACH = 4  # kills of a run, so that most hit a run that picks up what the one before left
 # One plate, and training as long as takes a few seconds.
 CHANGES = screens.merge(runs.CHANGES, {"encoders": {"simclr": {"steps": 60}}})
 ON_SLURM = 2.5  # times as long as on this machine does a run take there (measured, with groups)

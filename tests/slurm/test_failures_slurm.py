@@ -67,7 +67,9 @@ def test_a_job_over_its_memory_gets_more(slurm, workflow, without, finish, tmp_p
         assert head.end() == 0, head.text()
     said = head.text()
     assert "SLURM status is: 'FAILED'" in said or "SLURM status is: 'OUT_OF_MEMORY'" in said
-    assert "Exceeded job memory limit" in said or "memory" in said.lower()
+    # SLURM's own log of the job stays, in the screen's folder, wherever the head was started.
+    (kept,) = (folder / ".snakemake/slurm_logs/rule_fit/simclr").glob("*.log")
+    assert "Exceeded job memory limit" in kept.read_text() or "oom" in kept.read_text().lower()
     asked = [cluster.say("scontrol", "show", "job", job["id"]) for job in slurm.jobs("fit")]
     assert sorted(re.search(r"mem=(\d+)M", text)[1] for text in asked)[:2] == ["250", "500"]
     assert "Trying to restart job" in said
@@ -75,16 +77,19 @@ def test_a_job_over_its_memory_gets_more(slurm, workflow, without, finish, tmp_p
 
 
 def test_a_job_over_its_time_gets_more(slurm, workflow, without, finish, tmp_path):
-    """It hangs, as one does whose file system does not answer."""
+    """It hangs, as one does whose file system does not answer. The report of what jobs used names its rule."""
     short = resources(workflow, tmp_path / "clone", "fit", runtime=1)
     folder = without("fit/simclr.npz", "fit/simclr.features.parquet")
-    with runs.head(slurm, folder, short, *FIT) as head:
+    with runs.head(slurm, folder, short, *FIT, "--slurm-efficiency-report") as head:
         hung = head.until(lambda: runs.working(folder, "fit"), what="the script")[0]
         hung.send_signal(signal.SIGSTOP)
         assert head.end() == 0, head.text()
     assert "SLURM status is: 'TIMEOUT'" in head.text()
     asked = [cluster.say("scontrol", "show", "job", job["id"]) for job in slurm.jobs("fit")]
     assert sorted(re.search(r"TimeLimit=(\S+)", text)[1] for text in asked) == ["00:01:00", "00:02:00"]
+    if slurm.accounting:
+        (report,) = folder.glob("efficiency_report_*.csv")
+        assert "rule_fit_wildcards_simclr" in report.read_text()
     finish(folder)
 
 
