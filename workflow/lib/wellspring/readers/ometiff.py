@@ -126,8 +126,13 @@ def _fields(root: Element, path: str, held: Mapping[str, int], plate: str, patte
     said = match.groupdict() if match is not None and not places else {}
     if said.get("plate", plate) not in (plate, None):
         return
+    seen: set[str] = set()
     for number, image in enumerate(images):
         place = places.get(image.get("ID", ""))
+        if place is not None and image.get("ID") in seen:
+            logger.warning("%s: %s: image %s is described twice, and the first is taken", plate, path, image.get("ID"))
+            continue
+        seen.add(image.get("ID", ""))
         if said:
             place = {"well": well_of(match), "site": (said.get("site") or "1") if len(images) == 1 else str(number + 1)}
         if place is None:

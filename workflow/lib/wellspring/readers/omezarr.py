@@ -23,6 +23,7 @@ AXES = "tczyx"  # of versions that name none
 MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6,
                "angstrom": 1e-4, "inch": 25400.0}  # fmt: skip
 PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")  # of a path in the metadata; those of the specification are within
+METADATA = ("zarr.json", ".zarray", ".zattrs")  # of an array; zarr opens them by itself
 LARGEST = 2**28  # bytes of one metadata file
 PLANES = 10**6  # planes of one array
 
@@ -111,6 +112,10 @@ def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -
         return
     level = scales[0]["datasets"][0]
     array = _within(field, level, folder, roots)
+    if not all(within(os.path.realpath(array / name), allowed) for name in METADATA):
+        raise ValueError(
+            f"{array}: expected metadata in the plate's folder or index.roots, found a link that leads out"
+        )
     shape = _shape(array, allowed)
     axes = scales[0].get("axes") or list(AXES)
     names = "".join(str(axis["name"] if isinstance(axis, dict) else axis).lower() for axis in axes)
