@@ -163,12 +163,22 @@ def _located(
         url = next((form for form in (name, unquote(name)) if form in there), None)
         if url:
             found[name] = (url, there[url])
-        elif path.startswith(near) and within(real := os.path.realpath(path), allowed) and Path(real).is_file():
+        elif "\0" in path:
+            continue
+        elif path.startswith(near) and within(real := os.path.realpath(path), allowed) and _there(real):
             own = real.removeprefix(f"{allowed[0]}/") if within(real, allowed[:1]) else real
             found[name] = (own, Path(real).stat().st_size)
         elif end := named(unquote(path) if remote.is_url(path) else path, held):
             found[name] = (end, held[end])
     return found
+
+
+def _there(path: str) -> bool:
+    """Tell whether a file is there; a name longer than a disk's is not."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
 
 
 def _frames(rows: pd.DataFrame, channel: str, table: Path | str) -> pd.Series | int:

@@ -85,14 +85,14 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
             continue
         done |= {row["path"] for row in found if row["path"]}
         rows.extend(found)
-    if not rows:
+    if not any("channel" in row for row in rows):
         raise ValueError(
             f"{plate}: expected OME-TIFFs in {folder} whose OME-XML describes a plate, or whose names match "
             f"index.pattern {pattern!r}; found none among {len(held)} files, {list(held)[:3]}"
         )
     known = {row["path"] for row in rows}
     rows.extend(_as_usual([path for path in broken if path not in known], rows, compiled))
-    frame = pd.DataFrame(_numbered(rows))
+    frame = pd.DataFrame([row for row in _numbered(rows) if "channel" in row])
     frame["bytes"] = frame["path"].map(held).fillna(0)
     logger.info("%s: %d planes in %d files by their OME-XML", plate, len(frame), frame["path"].nunique())
     return complete(frame)
@@ -146,6 +146,10 @@ def _fields(root: Element, path: str, held: Mapping[str, int], plate: str, patte
         for page in pages:
             known = {key: value for key, value in page.items() if key in ("x", "y") and not math.isnan(value)}
             yield {**page, **named, **place, **known}
+    if path.lower().endswith(COMPANION):  # it describes the whole plate: a field that it lacks moves no other
+        for lost in places.keys() - {image.get("ID", "") for image in images}:
+            logger.warning("%s: %s: image %s of a well is not described", plate, path, lost)
+            yield {"well": places[lost]["well"], "sample": (places[lost]["sample"], path, -1), "path": None}
 
 
 def _places(root: Element, plate: str) -> dict[str, dict]:
