@@ -103,3 +103,9 @@ def test_where_nothing_can_be_written_it_is_told_all_the_same(failed, tmp_path, 
     new = ledger.update(tmp_path / "full" / "failures.tsv", [failed("survey", "P1")], names=["P1"])
     assert new["of"].tolist() == ["P1"]
     assert "could not be written" in caplog.text
+
+
+def test_a_reason_that_is_a_list_has_its_first_item(failed, tmp_path):
+    new = update(tmp_path, failed("verdict", "P1", "ValueError: 2 plates were left out:\n  P1: dim\n  P2: dim\n"))
+    assert new["reason"].tolist() == ["ValueError: 2 plates were left out: P1: dim"]
+    assert ledger.words(new.assign(of="")).startswith("verdict: ValueError: 2 plates were left out: P1: dim\n")

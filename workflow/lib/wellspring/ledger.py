@@ -74,7 +74,8 @@ def read(path: str | Path) -> pd.DataFrame:
 
 def words(rows: pd.DataFrame) -> str:
     """Return the ledger's rows as text, two lines a job."""
-    return "\n".join(f"{row['rule']} {row['of']}: {row['reason']}\n    {row['log']}" for row in rows.to_dict("records"))
+    jobs = [(" ".join(filter(None, (row["rule"], row["of"]))), row) for row in rows.to_dict("records")]
+    return "\n".join(f"{job}: {row['reason']}\n    {row['log']}" for job, row in jobs)
 
 
 def tail(path: str | Path, lines: int = LINES) -> list[str]:
@@ -89,10 +90,15 @@ def tail(path: str | Path, lines: int = LINES) -> list[str]:
 
 
 def reason(log: str | Path, slurm: str | Path = "") -> str:
-    """Return the line of a log that names the last error, else what SLURM said, else that it said nothing."""
-    errors = [line for line in tail(log, lines=10**6) if ERROR.match(line)]
+    """Return the line of a log that names the last error, else what SLURM said, else that it said nothing.
+
+    A line that ends in a colon comes with the next one.
+    """
+    lines = tail(log, lines=10**6)
+    errors = [number for number, line in enumerate(lines) if ERROR.match(line)]
     if errors:
-        return errors[-1]
+        first, *rest = lines[errors[-1] :]
+        return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
     folder = Path(slurm)
     logs = sorted(folder.glob("*.log"), key=lambda each: each.stat().st_mtime) if slurm and folder.is_dir() else []
     ended = [line for each in logs[-1:] for line in tail(each, lines=10**6) if ENDED.fullmatch(line)]
