@@ -11,8 +11,8 @@ from pathlib import Path
 
 from wellspring import binning
 
-# A JUMP plate, 384 wells x 9 sites x 5 channels x 1080 x 1080, is 40.3 GB of 16 bit and 18 to 23 GB as stored.
-IMAGES = 0.57
+# Real Cell Painting takes .57 to .68 of its pixels, JUMP the most (benchmarks/compression.py): 27 of the 40 GB of a JUMP plate.
+IMAGES = 0.68
 # Nuclei and cells of the demo screen, 4 plates of 5 channels: 8.3 MB of 307 MB.
 LABELS = 0.03
 # .4 GB for the 500,000 cells on the 3,456 fields of a JUMP plate, by encoder: bytes a pixel of one channel.
