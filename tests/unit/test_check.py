@@ -140,7 +140,7 @@ def test_too_little_room_is_a_problem_and_what_is_stored_needs_none(complete, tm
     plates = [check.Plate("P1", (), Size(384, 3456, 17280, 5, 1080, 1080))]
     monkeypatch.setattr(storage, "free", lambda folder: (10**9, None))
     (short,) = check.room(plates, config=complete, results=tmp_path)
-    assert short.grade == "problem" and "images 23 GB" in short.words
+    assert short.grade == "problem" and "images 27 GB" in short.words
     monkeypatch.setattr(storage, "free", lambda folder: (10**12, 1000))
     assert [one.grade for one in check.room(plates, config=complete, results=tmp_path)] == ["ok", "problem"]
     store = tmp_path / "images" / "P1.zarr"
