@@ -46,19 +46,16 @@ def present(folder: Path | str) -> bool:
     return False
 
 
-def planes(
-    folder: Path | str, *, plate: str, roots: Sequence[Path | str] = (), projections: bool = False
-) -> pd.DataFrame:
+def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) -> pd.DataFrame:
     """List the planes of a plate's folder.
+
+    A wave may have z steps and MetaXpress's own projection of them, which are never mixed: the z steps are taken, to be
+    projected as the config says, and the projection only for a wave that has nothing else.
 
     Parameters
     ----------
     folder
         The plate's folder, or one that holds several plates: then the one whose folder or files are called ``plate``.
-    projections
-        A wave may have z steps and MetaXpress's own projection of them: planes of a stack and their projection are
-        never mixed. The z steps are taken, the projection only for a wave that has nothing else; with ``projections``
-        the reverse.
 
     Returns
     -------
@@ -78,7 +75,7 @@ def planes(
     folder = Path(folder)
     home, frame = _acquisition(_listed(folder, roots, plate), plate=plate, folder=folder)
     setting = _settings(folder, home, plate)
-    frame = _without_projections(frame, plate, projections)
+    frame = _without_projections(frame, plate)
     frame = _with_missing(frame, setting, plate)
     names = _waves(frame, setting, plate)
     frame = frame.assign(channel=frame["wave"].map(names))
@@ -145,18 +142,18 @@ def _settings_of(home: Path, name: str | None = None) -> list[Path]:
     return [path for path in entries(home)[1] if path.suffix.lower() == HTD and name in (None, path.stem)]
 
 
-def _without_projections(frame: pd.DataFrame, plate: str, projections: bool) -> pd.DataFrame:
-    """Return a wave's z steps or its projection, whichever is wanted and there; name the planes."""
+def _without_projections(frame: pd.DataFrame, plate: str) -> pd.DataFrame:
+    """Return a wave's z steps, or its projection where there are none; name the planes."""
     step = frame["plane"].isna() | (frame["plane"] == PROJECTION)
     stacked = frame["wave"].isin(frame.loc[~step, "wave"])
     if not (~step).any():
         return frame.assign(plane=frame["plane"].fillna("1").replace(PROJECTION, "1"))
     both = stacked & frame["wave"].isin(frame.loc[step, "wave"])
-    left = both & (~step if projections else step)
+    left = both & step
     if both.any():
         logger.info(
-            "%s: waves %s have z steps and projections: the %s are taken, %d files of the others are left",
-            plate, sorted(frame.loc[both, "wave"].unique()), "projections" if projections else "z steps", left.sum(),
+            "%s: waves %s have z steps and projections: the z steps are taken, %d files of projections are left",
+            plate, sorted(frame.loc[both, "wave"].unique()), left.sum(),
         )  # fmt: skip
     return frame[~left].assign(plane=frame["plane"].fillna(PROJECTION)).reset_index(drop=True)
 
