@@ -9,8 +9,8 @@ time at most the same, on the same binned views (64 x 64) with one thread each. 
 wellspring.simulate.lights: a flat field by the cos^4 law, 35 % darker at the edge, off centre; a dark field of 100
 counts that changes by 15 from the centre to the edge. BaSiCPy works at 128 x 128, its default, and at 64 x 64, where it
 resizes nothing. JUMP: mean over fields, median filter, no dark field. On real fields: unevenness of fields that the
-estimate has not seen (wellspring.evenness), of every method by the same dark level; BBBC013 also by the functions that
-CellProfiler published with it, which have seen them. The last line is a JSON object.
+estimate has not seen (wellspring.illumination.evenness), of every method by the same dark level; BBBC013 also by the
+functions that CellProfiler published with it, which have seen them. The last line is a JSON object.
 """
 
 import argparse
@@ -26,8 +26,9 @@ import numpy as np
 import tifffile
 from scipy.io import loadmat
 
-from wellspring import basic, binning, evenness, flatfield
-from wellspring.flatfield import Light
+from wellspring import binning
+from wellspring.illumination import basic, evenness, flatfield
+from wellspring.illumination.flatfield import Light
 from wellspring.simulate import lights
 
 HERE = Path(__file__).resolve().parent

@@ -35,7 +35,8 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 
 import plates  # noqa: E402
 
-from wellspring import binning, illumination, images, quality, store, survey  # noqa: E402
+from wellspring import binning, images, quality, store, survey  # noqa: E402
+from wellspring.illumination import lightpath  # noqa: E402
 from wellspring.index import KEY  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
 
@@ -51,7 +52,7 @@ class Raw:
 
     folder: Path
     index: pd.DataFrame
-    light: illumination.LightPath
+    light: lightpath.LightPath
 
     def sites(self) -> dict[tuple[str, str], list[Path]]:
         """Return the files of each site, a channel each, in the store's order."""
@@ -81,7 +82,7 @@ def make(folder: Path, pool: list[np.ndarray], count: int) -> Raw:
     flat = np.stack([1.1 - 0.15 * (y**2 + x**2)] * len(CHANNELS))
     nothing = np.zeros(len(CHANNELS))
     dark = np.full_like(flat, 100)
-    return Raw(folder, index, illumination.LightPath(list(CHANNELS), flat, dark, "given", nothing))
+    return Raw(folder, index, lightpath.LightPath(list(CHANNELS), flat, dark, "given", nothing))
 
 
 def _name(well: str, site: str, channel: str) -> str:

@@ -27,7 +27,7 @@ from skimage.segmentation import watershed
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
-from wellspring import segment  # noqa: E402
+from wellspring.cells import segment  # noqa: E402
 
 LEVELS = np.round(np.arange(0.5, 1.0, 0.05), 2)
 SEED = 0

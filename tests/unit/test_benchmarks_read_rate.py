@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from wellspring import illumination, quality, store
+from wellspring import quality, store
+from wellspring.illumination import lightpath
 
 SIDE = 96
 
@@ -32,7 +33,7 @@ def test_both_sides_write_every_field(tmp_path, benchmark, raw, threads):
     for field in bare.fields:
         pixels = np.stack([tifffile.imread(path) for path in raw.sites()[field]])
         np.testing.assert_array_equal(bare.read(*field), pixels)
-        corrected = illumination.correct(pixels, raw.light.flat, raw.light.dark)
+        corrected = lightpath.correct(pixels, raw.light.flat, raw.light.dark)
         np.testing.assert_array_equal(ours.read(*field), corrected)
 
 

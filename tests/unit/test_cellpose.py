@@ -12,7 +12,8 @@ from test_cells import CHANNELS, options
 from test_segment import GRID, discs
 
 import tiny_cellpose
-from wellspring import cellpose, cells, store, tables
+from wellspring import store, tables
+from wellspring.cells import cellpose, run
 from wellspring.provenance import file_digest
 
 KEY = "cells.cellpose.weights.nuclei"
@@ -99,7 +100,7 @@ def networks(weights=None, **changes):
 
 def test_labels_table_and_counts(plate, oracle, tmp_path):
     images, limits = plate
-    frame = cells.segment_plate(images, limits, tmp_path / "labels.zarr", options=networks())
+    frame = run.segment_plate(images, limits, tmp_path / "labels.zarr", options=networks())
     expected = {f"A0{number + 1}": len(GRID[number:]) for number in range(7) if number != 3}
     assert frame.groupby("Metadata_Well").size().to_dict() == expected
     assert frame["Metadata_Matched"].all()
@@ -119,7 +120,7 @@ def test_fields_share_batches_and_order_and_workers_do_not_count(plate, oracle, 
     frames = []
     for batch, threads in ((1, 1), (4, 1), (4, 3), (100, 2)):
         name = tmp_path / f"{batch}-{threads}"
-        frames.append(cells.segment_plate(images, limits, name, options=networks(batch=batch), threads=threads))
+        frames.append(run.segment_plate(images, limits, name, options=networks(batch=batch), threads=threads))
     assert {count for count, _ in oracle.calls} == {1, 3, 4, 7}
     for frame in frames[1:]:
         pd.testing.assert_frame_equal(frame, frames[0])
@@ -127,22 +128,22 @@ def test_fields_share_batches_and_order_and_workers_do_not_count(plate, oracle, 
 
 def test_without_cytoplasm_cells_are_grown(plate, oracle, tmp_path):
     images, limits = plate
-    frame = cells.segment_plate(images, limits, tmp_path / "labels.zarr", options={**networks(), "cytoplasm": []})
+    frame = run.segment_plate(images, limits, tmp_path / "labels.zarr", options={**networks(), "cytoplasm": []})
     assert oracle.channels == {1}
     assert (frame["Metadata_Cell_Area"] > frame["Metadata_Nucleus_Area"]).all()
 
 
 def test_too_little_memory_halves_the_batch_and_says_so(plate, oracle, tmp_path, caplog):
     images, limits = plate
-    whole = cells.segment_plate(images, limits, tmp_path / "whole", options=networks(batch=16))
+    whole = run.segment_plate(images, limits, tmp_path / "whole", options=networks(batch=16))
     oracle.most, oracle.calls = 3, []
-    frame = cells.segment_plate(images, limits, tmp_path / "halved", options=networks(batch=16))
+    frame = run.segment_plate(images, limits, tmp_path / "halved", options=networks(batch=16))
     pd.testing.assert_frame_equal(frame, whole)
     assert [batch for _, batch in oracle.calls] == [16, 8, 4, 2, 2]
     assert "going on with cells.cellpose.batch 2" in caplog.text
     oracle.most = 0
     with pytest.raises(MemoryError, match="a single tile .* does not fit .* cells.cellpose.precision"):
-        cells.segment_plate(images, limits, tmp_path / "none", options=networks(batch=16))
+        run.segment_plate(images, limits, tmp_path / "none", options=networks(batch=16))
 
 
 def test_a_network_of_the_library_runs_from_a_file(plate, weights, tmp_path):
@@ -151,7 +152,7 @@ def test_a_network_of_the_library_runs_from_a_file(plate, weights, tmp_path):
     images = replace(images, fields=images.fields[:2])
     for precision in ("float32", "bfloat16"):
         chosen = networks(weights, precision=precision, diameters={"nuclei": 35, "cells": None})
-        cells.segment_plate(images, limits, tmp_path / precision, options=chosen)
+        run.segment_plate(images, limits, tmp_path / precision, options=chosen)
         assert store.open_labels(tmp_path / precision).read("A01", "1", "cells").shape == (200, 220)
 
 
@@ -268,7 +269,7 @@ def test_a_network_trained_here_finds_planted_nuclei(tiny, tmp_path):
             writer.write("A01", str(number), field(100 + number)[0][None])
     limits = pd.DataFrame({"Metadata_Channel": ["DNA"], "low": 80.0, "high": 700.0})
     chosen = networks({"path": str(found[0]), "sha256": file_digest(found[0])}) | {"cytoplasm": []}
-    cells.segment_plate(store.open_plate(tmp_path / "P1.zarr"), limits, tmp_path / "labels", options=chosen)
+    run.segment_plate(store.open_plate(tmp_path / "P1.zarr"), limits, tmp_path / "labels", options=chosen)
     score = load("segmentation").score
     written = store.open_labels(tmp_path / "labels")
     scores = [score(field(100 + n)[1], written.read("A01", str(n), "nuclei"))["ap50"] for n in range(6)]

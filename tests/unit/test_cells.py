@@ -7,7 +7,8 @@ import yaml
 from skimage.measure import regionprops_table
 from test_segment import GRID, discs
 
-from wellspring import cells, store, tables
+from wellspring import store, tables
+from wellspring.cells import run
 
 CHANNELS = ["DNA", "RNA", "AGP"]
 
@@ -35,7 +36,7 @@ def plate(tmp_path):
 
 def test_labels_and_table_agree(plate, tmp_path):
     images, limits = plate
-    frame = cells.segment_plate(images, limits, tmp_path / "labels.zarr", options=options())
+    frame = run.segment_plate(images, limits, tmp_path / "labels.zarr", options=options())
     labels = store.open_labels(tmp_path / "labels.zarr")
     assert labels.fields == images.fields
     assert frame.groupby("Metadata_Well").size().to_dict() == {"A01": len(GRID), "B01": len(GRID)}
@@ -54,7 +55,7 @@ def test_neither_labels_nor_rows_depend_on_the_workers(plate, tmp_path):
     images, limits = plate
     frames = []
     for threads in (1, 4):
-        frames.append(cells.segment_plate(images, limits, tmp_path / f"{threads}", options=options(), threads=threads))
+        frames.append(run.segment_plate(images, limits, tmp_path / f"{threads}", options=options(), threads=threads))
     pd.testing.assert_frame_equal(*frames)
     first, second = (
         {
@@ -71,7 +72,7 @@ def test_table_agrees_with_scikit_image():
     generator = np.random.default_rng(0)
     _, truth = discs(GRID[:12], radius=13)
     nuclei = np.where(generator.random(truth.shape) < 0.9, truth, 0).astype(np.uint32)
-    frame = cells.table(nuclei, truth.astype(np.uint32), dna=nuclei, diameter=26)
+    frame = run.table(nuclei, truth.astype(np.uint32), dna=nuclei, diameter=26)
     nucleus = regionprops_table(nuclei, properties=("label", "area", "centroid"))
     cell = regionprops_table(truth, properties=("area", "bbox"))
     for column, expected in {
@@ -96,7 +97,7 @@ def test_flags_name_what_is_out_of_range_and_drop_nothing():
         grown[max(top - 2, 0) : top + edge + 2, left - 2 : left + edge + 2] = number
     grown[40:44, 2:6] = 6  # a cell without a nucleus
     nuclei[90:100, 2:12] = 9  # a nucleus without a cell, at the border
-    frame = cells.table(nuclei, grown, dna=nuclei, diameter=11)
+    frame = run.table(nuclei, grown, dna=nuclei, diameter=11)
     assert frame["Metadata_Cell"].tolist() == [1, 2, 3, 4, 6, 9]
     assert frame["Metadata_Flags"].tolist() == ["", "border", "small", "large", "unmatched", "border;unmatched"]
     assert frame["Metadata_Matched"].tolist() == [True] * 4 + [False] * 2
@@ -106,23 +107,23 @@ def test_flags_name_what_is_out_of_range_and_drop_nothing():
 
 def test_table_of_an_empty_field_has_its_columns():
     empty = np.zeros((20, 20), np.uint32)
-    frame = cells.table(empty, empty, dna=empty, diameter=10)
+    frame = run.table(empty, empty, dna=empty, diameter=10)
     assert len(frame) == 0 and "Metadata_Flags" in frame
 
 
 def test_missing_channel_is_named_with_those_there_are(plate):
     images, limits = plate
     with pytest.raises(ValueError, match=r"P1: cells.cytoplasm: no channel 'ER'; there are \['DNA', 'RNA', 'AGP'\]"):
-        cells.settle(images, limits, options=options(cytoplasm=["RNA", "ER"]))
+        run.settle(images, limits, options=options(cytoplasm=["RNA", "ER"]))
     with pytest.raises(ValueError, match="cells.nuclei: no channel 'Hoechst'"):
-        cells.settle(images, limits, options=options(nuclei="Hoechst"))
+        run.settle(images, limits, options=options(nuclei="Hoechst"))
 
 
 def test_micrometres_are_converted_and_the_diameter_is_estimated(plate):
     images, limits = plate
-    given = cells.settle(images, limits, options=options(nucleus_diameter=9, unit="um"))
+    given = run.settle(images, limits, options=options(nucleus_diameter=9, unit="um"))
     assert given.options.diameter == 18
-    estimated = cells.settle(images, limits, options=options(nucleus_diameter=None, cytoplasm=[]))
+    estimated = run.settle(images, limits, options=options(nucleus_diameter=None, cytoplasm=[]))
     assert estimated.options.diameter == pytest.approx(18, rel=0.2)
     assert estimated.cytoplasm == ()
 
@@ -132,7 +133,7 @@ def test_a_plate_without_fields_gives_an_empty_table(tmp_path):
         pass
     limits = pd.DataFrame({"Metadata_Channel": CHANNELS, "low": 0.0, "high": 1.0})
     images = store.open_plate(tmp_path / "P.zarr")
-    frame = cells.segment_plate(images, limits, tmp_path / "labels.zarr", options=options(nucleus_diameter=None))
+    frame = run.segment_plate(images, limits, tmp_path / "labels.zarr", options=options(nucleus_diameter=None))
     tables.write(frame, tmp_path / "cells.parquet", table="cells", provenance={})
     assert len(tables.read(tmp_path / "cells.parquet")) == 0
     assert store.open_labels(tmp_path / "labels.zarr").fields == []

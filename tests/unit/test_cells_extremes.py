@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from test_cells import options
 
-from wellspring import cells, crops, store
+from wellspring import crops, store
+from wellspring.cells import run
 
 LABELS = hnp.arrays(np.uint32, (8, 10), elements=st.integers(0, 6))
 KEY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Cell"]
@@ -26,7 +27,7 @@ def plate_of(folder, fields, *, channels=("DNA",)):
 def segmented(folder, fields, name="labels.zarr", *, threads=1, **changes):
     images, limits = plate_of(folder, fields)
     chosen = options(cytoplasm=[], **changes)
-    frame = cells.segment_plate(images, limits, folder / name, options=chosen, threads=threads)
+    frame = run.segment_plate(images, limits, folder / name, options=chosen, threads=threads)
     return frame, store.open_labels(folder / name)
 
 
@@ -90,7 +91,7 @@ def test_order_of_fields_and_number_of_workers_do_not_count(tmp_path):
 @settings(deadline=None, max_examples=150)
 @given(LABELS, LABELS)
 def test_labels_and_table_agree_whatever_the_labels(nuclei, grown):
-    frame = cells.table(nuclei, grown, dna=nuclei, diameter=3)
+    frame = run.table(nuclei, grown, dna=nuclei, diameter=3)
     present = np.union1d(nuclei[nuclei > 0], grown[grown > 0])
     np.testing.assert_array_equal(frame["Metadata_Cell"], present)
     assert frame["Metadata_Nucleus_Area"].sum() == (nuclei > 0).sum()
@@ -111,8 +112,8 @@ def test_labels_and_table_agree_whatever_the_labels(nuclei, grown):
 @given(LABELS, LABELS, st.permutations(range(1, 7)))
 def test_relabelled_cells_have_the_same_rows(nuclei, grown, numbers):
     mapping = np.array([0, *numbers], np.uint32)
-    before = cells.table(nuclei, grown, dna=nuclei > 0, diameter=3)
-    after = cells.table(mapping[nuclei], mapping[grown], dna=nuclei > 0, diameter=3)
+    before = run.table(nuclei, grown, dna=nuclei > 0, diameter=3)
+    after = run.table(mapping[nuclei], mapping[grown], dna=nuclei > 0, diameter=3)
     before["Metadata_Cell"] = mapping[before["Metadata_Cell"]].astype(np.int32)
     pd.testing.assert_frame_equal(before.sort_values("Metadata_Cell").reset_index(drop=True), after)
 

@@ -10,8 +10,9 @@ import polars
 import pyarrow.parquet as pq
 import pytest
 
-from wellspring import illumination, platemap, tables
+from wellspring import platemap, tables
 from wellspring.export import annotated, gallery
+from wellspring.illumination import lightpath
 from wellspring.simulate.features import feature_screen
 
 TEXTS = ["Metadata_Plate", "Metadata_Well", "Metadata_Batch", "Metadata_Compound", "Metadata_pert_type"]
@@ -166,7 +167,7 @@ def test_platemaps_and_flat_fields_read_back(profiles, tmp_path):
             expected = wells[plate][f"Metadata_{name}"].reset_index(drop=True)
             pd.testing.assert_series_equal(found[f"Metadata_{name}"], expected, check_dtype=False)
     flat = np.linspace(0.5, 1.5, 24, dtype=np.float32).reshape(2, 3, 4)
-    light = illumination.LightPath(["DNA", "ER"], flat, 0 * flat, "median", np.ones(2, np.int32))
-    illumination.save(tmp_path / "scope.npz", light)
+    light = lightpath.LightPath(["DNA", "ER"], flat, 0 * flat, "median", np.ones(2, np.int32))
+    lightpath.save(tmp_path / "scope.npz", light)
     gallery.write_illumination(tmp_path / "scope.npz", tmp_path / "images", plate="00017", batch="b")
     np.testing.assert_array_equal(np.load(tmp_path / "images/b/illum/00017/00017_IllumER.npy"), flat[1])

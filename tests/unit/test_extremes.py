@@ -6,7 +6,8 @@ from test_cells import options
 from test_cells_extremes import KEY, lattice, plate_of
 
 import blobs
-from wellspring import cells, crops, fields, intensity, store
+from wellspring import crops, fields, intensity, store
+from wellspring.cells.run import segment_plate
 from wellspring.measure import run
 
 CHANNELS = ["DNA"]
@@ -33,7 +34,7 @@ def plate(request, tmp_path_factory):
     fields_, changes, count = EXTREMES[request.param]
     folder = tmp_path_factory.mktemp("plate")
     images, limits = plate_of(folder, fields_)
-    frame = cells.segment_plate(images, limits, folder / "labels.zarr", options=options(cytoplasm=[], **changes))
+    frame = segment_plate(images, limits, folder / "labels.zarr", options=options(cytoplasm=[], **changes))
     counts = sum(intensity.counts(np.asarray(field, np.uint16)) for field in fields_.values())
     scale = intensity.summarise(counts, plate="P", channels=CHANNELS, fields=len(fields_))
     return images, store.open_labels(folder / "labels.zarr"), scale, frame, count
@@ -77,8 +78,8 @@ def test_every_cell_is_measured_once(plate):
 def test_a_channel_that_the_plate_lacks_is_named(tmp_path):
     images, limits = plate_of(tmp_path, {("A01", "1"): lattice(4, 30, 9)})
     with pytest.raises(ValueError, match=r"P: cells.cytoplasm: no channel 'RNA'; there are \['DNA'\]"):
-        cells.segment_plate(images, limits, tmp_path / "labels.zarr", options=options(cytoplasm=["RNA"]))
+        segment_plate(images, limits, tmp_path / "labels.zarr", options=options(cytoplasm=["RNA"]))
     assert not (tmp_path / "labels.zarr").exists()
-    table = cells.segment_plate(images, limits, tmp_path / "labels.zarr", options=options(cytoplasm=[]))
+    table = segment_plate(images, limits, tmp_path / "labels.zarr", options=options(cytoplasm=[]))
     with pytest.raises(ValueError, match=r"P: no channel \['RNA'\]"):
         list(fields.cells(images, table, ["DNA", "RNA"], size=20))

@@ -6,7 +6,8 @@ import pytest
 from scipy import ndimage
 from test_segment import GRID, discs
 
-from wellspring import cells, config, flags
+from wellspring import config
+from wellspring.cells import flags, run
 
 
 def planted(gain=1.0, offset=100.0):
@@ -23,7 +24,7 @@ def planted(gain=1.0, offset=100.0):
 @pytest.mark.parametrize(("gain", "offset"), [(1, 100), (20, 3000)])
 def test_planted_nuclei_are_named_and_no_others(gain, offset):
     image, truth, expected = planted(gain, offset)
-    frame = flags.flag(cells.table(truth, truth, dna=image, diameter=18))
+    frame = flags.flag(run.table(truth, truth, dna=image, diameter=18))
     found = {name: number for number, name in zip(frame["Metadata_Cell"], frame["Metadata_Flags"], strict=True) if name}
     assert found == expected
 
@@ -44,7 +45,7 @@ def test_flags_are_joined_and_can_be_switched_off():
     image, truth, _ = planted()
     truth[:, :20] = 0
     truth[0:6, 0:6] = 99  # at the border, and dim
-    frame = cells.table(truth, truth, dna=image, diameter=18)
+    frame = run.table(truth, truth, dna=image, diameter=18)
     flagged = flags.flag(frame).set_index("Metadata_Cell")["Metadata_Flags"]
     assert flagged[99].startswith("border;small;dim")
     off = flags.flag(frame, dim=0, bright=1e9, blurred=0)
@@ -55,9 +56,9 @@ def test_a_plate_without_nuclei_or_with_one_has_no_flags():
     image, truth, _ = planted()
     one = np.where(truth == 8, truth, 0)
     for nuclei in (np.zeros_like(truth), one):
-        frame = flags.flag(cells.table(nuclei, nuclei, dna=image, diameter=18))
+        frame = flags.flag(run.table(nuclei, nuclei, dna=image, diameter=18))
         assert (frame["Metadata_Flags"] == "").all() and len(frame) == int(nuclei.any())
-    without = flags.flag(cells.table(np.zeros_like(truth), one, dna=image, diameter=18))
+    without = flags.flag(run.table(np.zeros_like(truth), one, dna=image, diameter=18))
     assert without["Metadata_Flags"].tolist() == ["unmatched"]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import median_filter
 
-from wellspring import basic, evenness, flatfield
+from wellspring.illumination import basic, evenness, flatfield
 from wellspring.simulate import lights
 
 LIMITS = {"dense": (0.04, 30), "sparse": (0.02, 8), "debris": (0.035, 20)}  # rms error, counts of the dark field

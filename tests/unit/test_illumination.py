@@ -8,8 +8,8 @@ import pytest
 import tifffile
 
 import vendors
-from wellspring import basic, estimate, evenness, flatfield, given, illumination
 from wellspring.binning import bin_area, enlarge
+from wellspring.illumination import basic, estimate, evenness, flatfield, given, lightpath
 from wellspring.simulate import lights
 
 OPTIONS = {"method": "basic", "offset": "estimate", "given": None}
@@ -49,12 +49,12 @@ def test_a_light_path_of_two_plates(tmp_path):
     assert light.fields.tolist() == [38]
     assert {name: figures.shape for name, figures in light.held_out.items()} == dict.fromkeys(evenness.MEASURES, (1, 3))
     assert light.held_out["residual_change"][0, 2] < 0
-    illumination.save(tmp_path / "light.npz", light)
-    again = illumination.load(tmp_path / "light.npz")
+    lightpath.save(tmp_path / "light.npz", light)
+    again = lightpath.load(tmp_path / "light.npz")
     np.testing.assert_array_equal(again.flat, light.flat)
     np.testing.assert_array_equal(again.held_out["edge_after"], light.held_out["edge_after"])
     assert (again.channels, again.method) == (["DNA"], "basic")
-    assert [path.name for path in illumination.export(tmp_path, light, plate="P1")] == ["P1_IllumDNA.npy"]
+    assert [path.name for path in lightpath.export(tmp_path, light, plate="P1")] == ["P1_IllumDNA.npy"]
     with pytest.raises(ValueError, match=r"found none for \['ER'\]"):
         light.of(["ER"])
 
@@ -111,17 +111,17 @@ def test_what_is_measured_is_held_out():
 def test_none_changes_nothing():
     raw = np.random.default_rng(0).integers(0, 65536, (1, 192, 192)).astype(np.uint16)
     light = _light(_fields(6), method="none")
-    np.testing.assert_array_equal(illumination.correct(raw, light.flat, light.dark), raw)
+    np.testing.assert_array_equal(lightpath.correct(raw, light.flat, light.dark), raw)
     np.testing.assert_array_equal(light.held_out["residual_before"], light.held_out["residual_after"])
 
 
 def test_correction_flattens_and_keeps_the_pedestal():
     truth = lights.views("sparse", 1, seed=0).flat.astype(np.float32)
     raw = np.rint(100 + 500 * truth).astype(np.uint16)
-    corrected = illumination.correct(raw, truth / truth.mean(), np.full_like(truth, 100))
+    corrected = lightpath.correct(raw, truth / truth.mean(), np.full_like(truth, 100))
     assert corrected.dtype == np.uint16
     assert np.abs(corrected.astype(float) - 600).max() <= 2
-    bright = illumination.correct(np.full((2, 2), 65535, np.uint16), np.full((2, 2), 0.5), np.zeros((2, 2)))
+    bright = lightpath.correct(np.full((2, 2), 65535, np.uint16), np.full((2, 2), 0.5), np.zeros((2, 2)))
     assert (bright == 65535).all()
 
 
@@ -143,7 +143,7 @@ def test_files_of_each_channel_are_taken(tmp_path):
 
 def test_what_was_exported_can_be_given(tmp_path):
     first = _light(_fields(20))
-    illumination.export(tmp_path, first, plate="scope")
+    lightpath.export(tmp_path, first, plate="scope")
     again = _light(_fields(20), method="given", given=f"{tmp_path}/{{optics}}_Illum{{channel}}.npy")
     np.testing.assert_allclose(again.flat, first.flat, rtol=1e-6)
 

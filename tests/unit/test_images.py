@@ -5,7 +5,7 @@ import tifffile
 
 from wellspring import images, intensity, planes, store, survey
 from wellspring.config import resolve
-from wellspring.illumination import LightPath
+from wellspring.illumination.lightpath import LightPath
 from wellspring.index import KEY
 from wellspring.readers import imagexpress
 

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 import yaml
 
-from wellspring import config, estimate, illumination, images, index, store, survey, tables
+from wellspring import config, images, index, store, survey, tables
+from wellspring.illumination import estimate, lightpath
 from wellspring.readers import listing
 
 SHEET = {"plate": "P1", "batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": "P1", "time": "48"}
@@ -175,7 +176,7 @@ def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path, root
     assert (len(plate.fields), plate.shape) == (48, (2, 640, 640))
     assert (scale["high"] > 10 * (scale["low"] + 1)).all()
     raw = tifffile.TiffFile(sheet["images"] / "Channel2-40-D-04.tif").pages[0].asarray()
-    expected = illumination.correct(raw, light.flat[0], light.dark[0])
+    expected = lightpath.correct(raw, light.flat[0], light.dark[0])
     assert (plate.read("D04", "1", ["DNA"])[0] == expected).all()
 
 

@@ -5,7 +5,8 @@ import pytest
 from test_cells import options
 from test_cells_extremes import lattice, plate_of
 
-from wellspring import cells, crops, fields, store, views
+from wellspring import crops, fields, store, views
+from wellspring.cells import run
 
 SIZE, BACKGROUND = 40, np.array([90.0])
 
@@ -16,7 +17,7 @@ def plate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plate")
     noise = np.random.default_rng(1).integers(0, 500, (1, 120, 120))
     images, limits = plate_of(folder, {("A01", "1"): lattice(4, 30, 9) + noise, ("B01", "1"): lattice(4, 30, 11)})
-    rows = cells.segment_plate(images, limits, folder / "labels.zarr", options=options(cytoplasm=[]))
+    rows = run.segment_plate(images, limits, folder / "labels.zarr", options=options(cytoplasm=[]))
     return images, store.open_plate(folder / "labels.zarr"), rows
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wellspring.matching import in_order, match
+from wellspring.cells.matching import in_order, match
 
 LABELS = hnp.arrays(np.int32, (9, 11), elements=st.integers(0, 5))
 

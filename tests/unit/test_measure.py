@@ -191,7 +191,7 @@ def test_few_neighbours(scene, count):
 @pytest.fixture(scope="module")
 def plate(tmp_path_factory):
     """Write a plate of 3 wells x 2 sites, one field empty; return its stores and tables."""
-    from wellspring.cells import table
+    from wellspring.cells.run import table
 
     folder, rng = tmp_path_factory.mktemp("plate"), np.random.default_rng(2)
     counts = np.zeros((len(CHANNELS), 65536), dtype=np.int64)

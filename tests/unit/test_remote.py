@@ -13,7 +13,8 @@ import pytest
 import tifffile
 from moto.server import ThreadedMotoServer
 
-from wellspring import config, estimate, images, index, planes, remote, store, survey
+from wellspring import config, images, index, planes, remote, store, survey
+from wellspring.illumination import estimate
 from wellspring.readers import detect
 
 SHEET = {"plate": "P1", "batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": "P1"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wellspring.evenness import MEASURES
+from wellspring.illumination.evenness import MEASURES
 from wellspring.report import checks, lights
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from wellspring import config, segment
-from wellspring.segment import Options
+from wellspring import config
+from wellspring.cells import segment
+from wellspring.cells.segment import Options
 
 
 def discs(centres, *, radius, shape=(200, 220), height=600.0, background=100.0, noise=8.0, seed=0):

@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
-from wellspring import config, weights
+from wellspring import config
+from wellspring.cells import weights
 
 CONTENT = bytes(range(256)) * 50
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -41,12 +41,13 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [
 # Threads that wait by spinning starve the jobs beside them: training slowed down tenfold next to other jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from wellspring import given, ledger, ownership, remote, sheet, verdicts
+from wellspring import ledger, ownership, remote, sheet, verdicts
+from wellspring.cells.weights import named
 from wellspring.code import age
 from wellspring.code import code as digest_of_code
 from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
+from wellspring.illumination import given
 from wellspring.simulate.screen import screen_of
-from wellspring.weights import named
 from wellspring.wildcards import one_of
 
 age(here / "scripts")

@@ -1,9 +1,10 @@
-"""Bind rule cells to wellspring.cells: label images of a plate and one row a cell."""
+"""Bind rule cells to wellspring.cells.run: label images of a plate and one row a cell."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import cells, provenance, store, tables
+from wellspring import provenance, store, tables
+from wellspring.cells import run
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    frame = cells.segment_plate(
+    frame = run.segment_plate(
         store.open_plate(Path(snakemake.input.zarr).parent),
         tables.read(snakemake.input.intensity),
         Path(snakemake.output.zarr).parent,

@@ -1,10 +1,11 @@
-"""Bind rule illumination to wellspring.illumination."""
+"""Bind rule illumination to wellspring.illumination.estimate."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellspring import estimate, illumination, tables
+from wellspring import tables
+from wellspring.illumination import estimate, lightpath
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -21,4 +22,4 @@ if __name__ == "__main__":
         aliases=snakemake.params.aliases,
     )
     with tables.atomic(snakemake.output[0]) as path:
-        illumination.save(path, light)
+        lightpath.save(path, light)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import illumination, images, provenance, tables
+from wellspring import images, provenance, tables
+from wellspring.illumination import lightpath
 from wellspring.log import log_to
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if __name__ == "__main__":
         Path(snakemake.output.zarr).parent,
         index=tables.read(snakemake.input.index),
         surveyed=tables.read(snakemake.input.survey),
-        light=illumination.load(snakemake.input.illumination),
+        light=lightpath.load(snakemake.input.illumination),
         folder=snakemake.params.root,
         plate=snakemake.wildcards.plate,
         channels=snakemake.params.channels,

@@ -1,10 +1,10 @@
-"""Bind rule weights to wellspring.weights: fetch Cellpose's, and print the lines of the config that name them."""
+"""Bind rule weights to wellspring.cells.weights: fetch Cellpose's, and print the lines of the config that name them."""
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import weights
+from wellspring.cells import weights
 from wellspring.log import log_to
 
 if TYPE_CHECKING:

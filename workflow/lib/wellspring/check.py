@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring import index, planes, storage, weights
+from wellspring import index, planes, storage
+from wellspring.cells import weights
 from wellspring.config import trains
 from wellspring.storage import Size
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring import illumination, intensity, planes, projection, survey
+from wellspring import intensity, planes, projection, survey
+from wellspring.illumination import lightpath
 from wellspring.store import PlateWriter
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def write(
     *,
     index: pd.DataFrame,
     surveyed: pd.DataFrame,
-    light: illumination.LightPath,
+    light: lightpath.LightPath,
     folder: Path | str,
     plate: str,
     channels: Sequence[str],
@@ -64,7 +65,7 @@ def write(
     sites = _stacks(index, surveyed, channels=channels, options=options)
     sizes = surveyed["Metadata_Pixel_Size"].dropna()
     pixel_size = float(sizes.iloc[0]) if len(sizes) else None
-    gain, lift = illumination.coefficients(light.flat, light.dark)
+    gain, lift = lightpath.coefficients(light.flat, light.dark)
     workers = max(1, min(threads, len(sites)))
     counts = [np.zeros((len(channels), intensity.LEVELS), dtype=np.int64) for _ in range(workers)]
     desks: queue.SimpleQueue[_Desk] = queue.SimpleQueue()
@@ -81,7 +82,7 @@ def write(
                     if raw.shape != gain.shape[1:]:
                         found = f"expected fields of {gain.shape[1:]} as its light path, found {raw.shape}"
                         raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
-                    illumination.apply(raw, gain[number], lift[number], out=desk.pixels[number], level=desk.level)
+                    lightpath.apply(raw, gain[number], lift[number], out=desk.pixels[number], level=desk.level)
                 writer.write(*site, desk.pixels)
                 intensity.counts(desk.pixels[:, :: intensity.STEP], out=desk.counts)
             finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wellspring import binning
 
-# Real Cell Painting takes .57 to .68 of its pixels, JUMP the most (benchmarks/compression.py): 27 of the 40 GB of a JUMP plate.
+# Real Cell Painting takes .57 to .68 of its pixels (benchmarks/compression.py), JUMP the most: 27 of a plate's 40 GB.
 IMAGES = 0.68
 # Nuclei and cells of the demo screen, 4 plates of 5 channels: 8.3 MB of 307 MB.
 LABELS = 0.03

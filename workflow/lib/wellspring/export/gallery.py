@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring import illumination
+from wellspring.illumination import lightpath
 from wellspring.tables import features
 
 # Columns of ours that the conventions call otherwise.
@@ -111,7 +111,7 @@ def write_illumination(path: Path, folder: Path, *, plate: str, batch: str) -> N
     """Write the flat field of a plate's light path, `path`, as `<plate>_Illum<Channel>.npy` under `<source>/images`."""
     place = folder / batch / "illum" / plate
     place.mkdir(parents=True, exist_ok=True)
-    illumination.export(place, illumination.load(path), plate=plate)
+    lightpath.export(place, lightpath.load(path), plate=plate)
 
 
 def _text(column: pd.Series) -> pd.Series:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wellspring.flatfield import FEW
+from wellspring.illumination.flatfield import FEW
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
 

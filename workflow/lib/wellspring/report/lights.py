@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from wellspring.binning import bin_area
-from wellspring.evenness import MEASURES
-from wellspring.flatfield import FEW
+from wellspring.illumination.evenness import MEASURES
+from wellspring.illumination.flatfield import FEW
 from wellspring.report import palette
 from wellspring.report.gather import Screen, pick
 from wellspring.report.pictures import Picture
@@ -46,8 +46,8 @@ def mean_view(screen: Screen, plates: Sequence[str], rows: Mapping[str, np.ndarr
 def fields(screen: Screen, *, limit: int = LIGHTS) -> list[dict]:
     """Return one dict a light path and channel: method, fields, figures, warnings, and pictures before, flat, after.
 
-    Figures are those of :mod:`wellspring.evenness`, (3,) each. Of more light paths and channels than `limit`, those
-    with the largest residuals have pictures.
+    Figures are those of :mod:`wellspring.illumination.evenness`, (3,) each. Of more light paths and channels than
+    `limit`, those with the largest residuals have pictures.
     """
     paths, rows = light_paths(screen), []
     kept = screen.survey[screen.survey["Metadata_Verdict"] == "keep"] if len(screen.survey) else screen.survey

@@ -7,7 +7,7 @@ nucleus, a nucleus whose cell was not found, a cell without one.
 
 import numpy as np
 
-from wellspring.segment import relabel
+from wellspring.cells.segment import relabel
 
 
 def match(nuclei: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from wellspring import segment
-from wellspring.flags import flag, measure
+from wellspring.cells import segment
+from wellspring.cells.flags import flag, measure
 from wellspring.intensity import scale
 from wellspring.store import LabelWriter, PlateImages
 from wellspring.views import pixels
@@ -145,7 +145,7 @@ def _networks(
     images: PlateImages, setting: Setting, *, options: Mapping[str, object], pool: ThreadPoolExecutor
 ) -> Iterator[list[tuple[tuple[str, str], np.ndarray, np.ndarray, np.ndarray]]]:
     """Yield groups of (field, DNA, nuclei, cells) by Cellpose; the next one is read while the networks look at one."""
-    from wellspring.cellpose import Cellpose
+    from wellspring.cells.cellpose import Cellpose
 
     step, unit = images.pixel_size, options["unit"]
     diameters = {

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from wellspring import basic, binning, evenness, flatfield, given
-from wellspring.illumination import LightPath
+from wellspring import binning
+from wellspring.illumination import basic, evenness, flatfield, given
+from wellspring.illumination.lightpath import LightPath
 
 logger = logging.getLogger(__name__)
 

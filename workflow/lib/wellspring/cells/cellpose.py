@@ -16,8 +16,8 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from wellspring import segment, weights
-from wellspring.matching import match
+from wellspring.cells import segment, weights
+from wellspring.cells.matching import match
 
 logger = logging.getLogger(__name__)
 

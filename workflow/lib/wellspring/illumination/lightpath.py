@@ -15,7 +15,8 @@ class LightPath:
     """What one light path does, a channel each.
 
     ``flat`` (C, H, W) float32 of mean 1; ``dark`` (C, H, W) float32 counts; ``fields`` (C,) int32 used a channel;
-    ``held_out`` the figures of :func:`wellspring.evenness.measured`, (C, 3) float32 each, NaN where fields are too few.
+    ``held_out`` the figures of :func:`wellspring.illumination.evenness.measured`, (C, 3) float32 each, NaN where
+    fields are too few.
     """
 
     channels: list[str]
