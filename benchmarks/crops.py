@@ -17,7 +17,7 @@ import json
 import multiprocessing
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,19 +71,6 @@ def mapped(path: Path, order: np.ndarray) -> int:
     return sum(np.array(array[item]).nbytes for item in order.tolist())
 
 
-def compare(ours: Callable[[], int], bare: Callable[[], int], *, items: int, repeats: int) -> dict[str, float]:
-    """Time both in turns: rates, the median ratio and its extremes."""
-    found = plates.turns(ours, bare, repeats=repeats)
-    return {
-        "crops": items,
-        "crops_a_second": items / float(np.median(found["seconds_ours"])),
-        "crops_a_second_bare": items / float(np.median(found["seconds_bare"])),
-        **plates.ratios(found["seconds_bare"], found["seconds_ours"]),
-        "processor_ratio": float(np.median(found["processor_bare"] / found["processor_ours"])),
-        "repeats": repeats,
-    }
-
-
 def memory(folder: Path, plate: store.PlateImages, count: int, *, seed: int) -> dict[str, float]:
     """Cut the cells of so many fields, and read them packed, in a process of its own; return its peak memory."""
     plate = replace(plate, fields=plate.fields[:count])
@@ -109,21 +96,23 @@ def measure(folder: Path, *, count: int, repeats: int, few: int, seed: int) -> t
     cells = cells_of(plate, seed=seed).assign(Metadata_Plate=plate.plate)
     rows: dict[str, Mapping[str, float]] = {}
     for size in SIZES:
-        rows[f"embedding_{size}px"] = compare(
+        rows[f"embedding_{size}px"] = plates.compare(
             lambda size=size: embedding(plate, cells, size=size),
             lambda: decoding(plate),
-            items=len(cells),
+            count=len(cells),
             repeats=repeats,
+            of="crops",
         )
         sample = crops.sample(cells, seed=seed, cells_per_well=10**9)
         file = folder / f"{size}.npy"
         crops.pack(plate, sample, file, size=size)
         order = np.random.default_rng(seed).permutation(len(sample))
-        rows[f"training_{size}px"] = compare(
+        rows[f"training_{size}px"] = plates.compare(
             lambda file=file, order=order: packed(file, order),
             lambda file=file, order=order: mapped(file, order),
-            items=len(sample),
+            count=len(sample),
             repeats=repeats,
+            of="crops",
         )
         file.unlink()
     held = {"few": memory(folder, whole, few, seed=seed), "many": memory(folder, whole, 4 * few, seed=seed)}

@@ -117,6 +117,22 @@ def turns(ours: Callable[[], object], bare: Callable[[], object], *, repeats: in
     return {name: np.array(values[1:]) for name, values in found.items()}
 
 
+def compare(
+    ours: Callable[[], object], bare: Callable[[], object], *, count: int, repeats: int, of: str
+) -> dict[str, float]:
+    """Time both in turns over `count` things, called `of` in the result: rates, the median ratio and its extremes."""
+    found = turns(ours, bare, repeats=repeats)
+    return {
+        of: count,
+        f"{of}_a_second": count / float(np.median(found["seconds_ours"])),
+        f"{of}_a_second_bare": count / float(np.median(found["seconds_bare"])),
+        **ratios(found["seconds_bare"], found["seconds_ours"]),
+        "processor_ratio": float(np.median(found["processor_bare"] / found["processor_ours"])),
+        "processor_ms_each": 1e3 * float(np.median(found["processor_ours"])) / count,
+        "repeats": repeats,
+    }
+
+
 def ratios(bare: np.ndarray, ours: np.ndarray) -> dict[str, float]:
     """Return median, least and most of our rate over the bare one, from the seconds of paired repeats."""
     found = bare / ours

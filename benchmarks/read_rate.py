@@ -195,35 +195,23 @@ def _rings(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return ring, np.bincount(ring), np.arange(2, edge // 2 + 1)
 
 
-def compare(ours: Callable[[], object], bare: Callable[[], object], *, count: int, repeats: int) -> dict[str, float]:
-    """Time both in turns: images a second, the median ratio and its extremes."""
-    found = plates.turns(ours, bare, repeats=repeats)
-    return {
-        "images": count,
-        "images_a_second": count / float(np.median(found["seconds_ours"])),
-        "images_a_second_bare": count / float(np.median(found["seconds_bare"])),
-        **plates.ratios(found["seconds_bare"], found["seconds_ours"]),
-        "processor_ratio": float(np.median(found["processor_bare"] / found["processor_ours"])),
-        "processor_ms_an_image": 1e3 * float(np.median(found["processor_ours"])) / count,
-        "repeats": repeats,
-    }
-
-
 def rates(raw: Raw, folder: Path, *, repeats: int) -> dict[str, dict[str, float]]:
     """Compare both stages with 1 and 2 threads."""
     rows, count = {}, len(raw.index)
     for threads in THREADS:
-        rows[f"images_{count}.threads_{threads}"] = compare(
+        rows[f"images_{count}.threads_{threads}"] = plates.compare(
             lambda threads=threads: correct(raw, folder / "ours.zarr", threads=threads),
             lambda threads=threads: copy(raw, folder / "bare.zarr", threads=threads),
             count=count,
             repeats=repeats,
+            of="images",
         )
-        rows[f"survey_{count}.threads_{threads}"] = compare(
+        rows[f"survey_{count}.threads_{threads}"] = plates.compare(
             lambda threads=threads: look(raw, threads=threads),
             lambda threads=threads: call(raw, threads=threads),
             count=count,
             repeats=repeats,
+            of="images",
         )
     return rows
 

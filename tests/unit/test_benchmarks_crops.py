@@ -36,7 +36,8 @@ def test_both_ways_give_every_crop(benchmark, plate, tmp_path):
 
 def test_a_ratio_compares_the_same_items(benchmark):
     calls = []
-    found = benchmark.compare(lambda: calls.append("ours"), lambda: calls.append("bare"), items=6, repeats=2)
+    turn = [lambda side=side: calls.append(side) for side in ("ours", "bare")]
+    found = benchmark.plates.compare(*turn, count=6, repeats=2, of="crops")
     assert sorted(calls) == ["bare"] * 3 + ["ours"] * 3
     assert found["crops"] == 6 and found["ratio_least"] <= found["ratio"] <= found["ratio_most"]
 

@@ -60,7 +60,8 @@ def test_the_library_measures_what_the_survey_does(benchmark, raw):
 
 def test_a_ratio_compares_the_same_images(benchmark):
     calls = []
-    found = benchmark.compare(lambda: calls.append("ours"), lambda: calls.append("bare"), count=6, repeats=2)
+    turn = [lambda side=side: calls.append(side) for side in ("ours", "bare")]
+    found = benchmark.plates.compare(*turn, count=6, repeats=2, of="images")
     assert sorted(calls) == ["bare"] * 3 + ["ours"] * 3
     assert found["images"] == 6 and found["ratio_least"] <= found["ratio"] <= found["ratio_most"]
 
