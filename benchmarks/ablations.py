@@ -34,11 +34,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from learning import NUISANCE, REPOSITORY, SCORES, interval, normalised, profiles_of, rounded, run, treatments, wide  # noqa: E402
 
-from wellspring import config as configuration  # noqa: E402
-from wellspring import tables  # noqa: E402
 from wellspring.evaluate.levels import join  # noqa: E402
-from wellspring.normalise import normalise  # noqa: E402
-from wellspring.profile import aggregate, wells_of  # noqa: E402
+from wellspring.io import tables  # noqa: E402
+from wellspring.profile.aggregate import aggregate, wells_of  # noqa: E402
+from wellspring.profile.normalise import normalise  # noqa: E402
+from wellspring.screen import config as configuration  # noqa: E402
 from wellspring.simulate.plate import write_plate  # noqa: E402
 from wellspring.simulate.screen import Screen, screen_of, sheet  # noqa: E402
 from wellspring.simulate.truth import truth  # noqa: E402

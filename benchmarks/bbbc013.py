@@ -43,12 +43,12 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 
 import plates  # noqa: E402
 
-from wellspring import config as configuration  # noqa: E402
-from wellspring import store, tables  # noqa: E402
 from wellspring.evaluate import wells  # noqa: E402
 from wellspring.evaluate.crossfit import crossfitted, deal  # noqa: E402
 from wellspring.evaluate.dose import axis_scores, dose, z_prime  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
+from wellspring.io import ngff, tables  # noqa: E402
+from wellspring.screen import config as configuration  # noqa: E402
 
 BASE = REPOSITORY / "tests" / "real" / "bbbc013"
 PLATE = "BBBC013"
@@ -99,8 +99,8 @@ def run(folder: Path, config: dict, images: Path, *, cores: int, targets: Sequen
 
 def ratio(results: Path) -> pd.Series:
     """Return, by well, the stain in the nucleus over that in the rest of the cell, a median over cells."""
-    images = store.open_plate(results / "images" / f"{PLATE}.zarr")
-    labels, found = store.open_labels(results / "cells" / f"{PLATE}.zarr"), {}
+    images = ngff.open_plate(results / "images" / f"{PLATE}.zarr")
+    labels, found = ngff.open_labels(results / "cells" / f"{PLATE}.zarr"), {}
     for well, site in images.fields:
         stain = images.read(well, site, ["GFP"])[0].astype(np.float64)
         nuclei, cells = (labels.read(well, site, name) for name in ("nuclei", "cells"))

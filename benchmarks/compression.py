@@ -33,7 +33,7 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 
 import plates  # noqa: E402
 
-from wellspring import shards, store  # noqa: E402
+from wellspring.io import ngff, zarr_shard  # noqa: E402
 
 SIDE = 1080
 VIEW = 224  # px, a tile that an encoder looks at
@@ -51,7 +51,7 @@ class Way:
 
     codec: str = "blosc"
     options: tuple[tuple[str, object], ...] = ()
-    edge: int = store.TILE
+    edge: int = ngff.TILE
     sharded: bool = True
     direct: bool = False
 
@@ -107,9 +107,9 @@ def samples(data: Path) -> dict[str, np.ndarray]:
 
 def write(folder: Path, pixels: np.ndarray, way: Way) -> None:
     """Store a field in a way."""
-    tile = store.tile_of(pixels.shape[1:], edge=way.edge)
+    tile = ngff.tile_of(pixels.shape[1:], edge=way.edge)
     if way.direct:
-        shards.write(folder, pixels, tile=tile)
+        zarr_shard.write(folder, pixels, tile=tile)
         return
     counts = [-(-full // step) for full, step in zip(pixels.shape[1:], tile, strict=True)]
     shard = (len(pixels), *(count * step for count, step in zip(counts, tile, strict=True)))
@@ -131,7 +131,7 @@ def read(folder: Path, way: Way, part: tuple[slice, slice, slice] = (slice(None)
     if array is not None:
         return array[part]
     count = json.loads((folder / "zarr.json").read_text())["shape"][0]
-    return shards.read(folder, range(count)[part[0]], *part[1:])
+    return zarr_shard.read(folder, range(count)[part[0]], *part[1:])
 
 
 def measure(folder: Path, pixels: np.ndarray, ways: Mapping[str, Way], *, repeats: int, seed: int) -> pd.DataFrame:

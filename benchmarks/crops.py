@@ -31,27 +31,28 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 import plates  # noqa: E402
 from embed_rate import cells_of  # noqa: E402
 
-from wellspring import crops, fields, shards, store  # noqa: E402
+from wellspring.io import ngff, zarr_shard  # noqa: E402
 from wellspring.train.sources import Packed  # noqa: E402
+from wellspring.views import crops, fields  # noqa: E402
 
 SIDE = 1080
 SIZES = (96, 64)  # the edge of `crops.size` at 20x, and a smaller one, px
 
 
-def embedding(plate: store.PlateImages, cells: pd.DataFrame, *, size: int) -> int:
+def embedding(plate: ngff.PlateImages, cells: pd.DataFrame, *, size: int) -> int:
     """Read each field and cut its cells as rule `embed` does; return the number of crops."""
     return sum(len(part.numbers) for part in fields.cells(plate, cells, plate.channels, size=size))
 
 
-def decoding(plate: store.PlateImages) -> int:
+def decoding(plate: ngff.PlateImages) -> int:
     """Decompress every chunk of every field, one behind the other; return the number of bytes."""
     total = 0
     for well, site in plate.fields:
-        folder = plate.path / store.path_of(well, site) / "0"
-        layout = shards.describe((folder / "zarr.json").read_bytes())
+        folder = plate.path / ngff.path_of(well, site) / "0"
+        layout = zarr_shard.describe((folder / "zarr.json").read_bytes())
         stored = memoryview((folder / "c" / "0" / "0" / "0").read_bytes())
         count = int(np.prod(layout.chunks))
-        index = np.frombuffer(stored[-count * shards.ENTRY - shards.CHECK : -shards.CHECK], dtype="<u8")
+        index = np.frombuffer(stored[-count * zarr_shard.ENTRY - zarr_shard.CHECK : -zarr_shard.CHECK], dtype="<u8")
         chunks = np.empty((count, int(np.prod(layout.tile)) * layout.dtype.itemsize), dtype=np.uint8)
         for chunk, (offset, length) in zip(chunks, index.reshape(-1, 2).tolist(), strict=True):
             imagecodecs.blosc_decode(stored[offset : offset + length], out=chunk, numthreads=1)
@@ -71,7 +72,7 @@ def mapped(path: Path, order: np.ndarray) -> int:
     return sum(np.array(array[item]).nbytes for item in order.tolist())
 
 
-def memory(folder: Path, plate: store.PlateImages, count: int, *, seed: int) -> dict[str, float]:
+def memory(folder: Path, plate: ngff.PlateImages, count: int, *, seed: int) -> dict[str, float]:
     """Cut the cells of so many fields, and read them packed, in a process of its own; return its peak memory."""
     plate = replace(plate, fields=plate.fields[:count])
     cells = cells_of(plate, seed=seed).assign(Metadata_Plate=plate.plate)
@@ -81,7 +82,7 @@ def memory(folder: Path, plate: store.PlateImages, count: int, *, seed: int) -> 
         return pool.apply(peak, (folder / "peak.npy", plate, cells))
 
 
-def peak(file: Path, plate: store.PlateImages, cells: pd.DataFrame) -> dict[str, float]:
+def peak(file: Path, plate: ngff.PlateImages, cells: pd.DataFrame) -> dict[str, float]:
     """Cut and read all cells in this process; return their number and its peak memory."""
     number = embedding(plate, cells, size=SIZES[0])
     packed(file, np.random.default_rng(0).permutation(number))
@@ -91,7 +92,7 @@ def peak(file: Path, plate: store.PlateImages, cells: pd.DataFrame) -> dict[str,
 def measure(folder: Path, *, count: int, repeats: int, few: int, seed: int) -> tuple[dict, dict]:
     """Make the plate and measure: rates by name, memory by number of fields."""
     path = plates.fields(folder, plates.drawn(SIDE, seed=seed), 4 * few)["images"][0]
-    whole = store.open_plate(path)
+    whole = ngff.open_plate(path)
     plate = replace(whole, fields=whole.fields[:count])
     cells = cells_of(plate, seed=seed).assign(Metadata_Plate=plate.plate)
     rows: dict[str, Mapping[str, float]] = {}

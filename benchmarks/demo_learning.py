@@ -33,11 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from learning import REPOSITORY, SCORES, interval, normalised, profiles_of, rounded, run, treatments, wide  # noqa: E402
 
-from wellspring import config as configuration  # noqa: E402
-from wellspring import store, tables  # noqa: E402
 from wellspring.evaluate.levels import join  # noqa: E402
-from wellspring.normalise import normalise  # noqa: E402
-from wellspring.profile import aggregate, wells_of  # noqa: E402
+from wellspring.io import ngff, tables  # noqa: E402
+from wellspring.profile.aggregate import aggregate, wells_of  # noqa: E402
+from wellspring.profile.normalise import normalise  # noqa: E402
+from wellspring.screen import config as configuration  # noqa: E402
 from wellspring.simulate.screen import read_screen  # noqa: E402
 from wellspring.simulate.truth import truth  # noqa: E402
 
@@ -70,7 +70,7 @@ def settings(seed: int, *, quick: bool, curve: bool) -> dict:
 
 def intensities(results: Path, plate: str) -> pd.DataFrame:
     """Return the plate's aggregated profiles of mean and standard deviation of each channel, a field a view."""
-    images = store.open_plate(results / "images" / f"{plate}.zarr")
+    images = ngff.open_plate(results / "images" / f"{plate}.zarr")
     index = tables.read(results / "index" / f"{plate}.parquet")
     fields = (images.read(well, site).astype(np.float64) for well, site in images.fields)
     matrix = np.stack([np.concatenate([field.mean(axis=(1, 2)), field.std(axis=(1, 2))]) for field in fields])

@@ -32,8 +32,11 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 
 import plates  # noqa: E402
 
-from wellspring import embed, encoder, pixels, store, tables, vectors  # noqa: E402
+from wellspring.embed import run as embed  # noqa: E402
+from wellspring.encoders import encoder  # noqa: E402
+from wellspring.io import embeddings, ngff, tables  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
+from wellspring.views import scaling  # noqa: E402
 
 TINY = {"embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 8}
 DENSITY = 40 / 400**2  # cells a pixel, as on the demo screen
@@ -57,7 +60,7 @@ def known(kind: str, size: int, backbone: str, options: Mapping[str, object]) ->
     return encoder.Encoder(network.eval().requires_grad_(False), card)
 
 
-def cells_of(plate: store.PlateImages, *, seed: int) -> pd.DataFrame:
+def cells_of(plate: ngff.PlateImages, *, seed: int) -> pd.DataFrame:
     """Return a table `cells` with cells anywhere in the fields, as many as on the demo screen."""
     side = plate.shape[-1]
     count = round(DENSITY * side**2)
@@ -73,10 +76,10 @@ def stage(
     network: encoder.Encoder, paths: Mapping[str, list[Path]], cells: pd.DataFrame | None, out: Path, **options
 ) -> int:
     """Do what the script of rule `embed` does; return the number of views."""
-    scales = pixels.pixels(tables.read(paths["intensity"][0]), network.channels)
-    plate = store.open_plate(paths["images"][0])
+    scales = scaling.pixels(tables.read(paths["intensity"][0]), network.channels)
+    plate = ngff.open_plate(paths["images"][0])
     parts = embed.stream(network, plate, scales, cells=cells, **options)
-    return vectors.write_parts(parts, out, table="embed", provenance={})
+    return embeddings.write_parts(parts, out, table="embed", provenance={})
 
 
 def bare(network: encoder.Encoder, views: int, *, device: torch.device, precision: str, batch: int) -> None:
@@ -95,7 +98,7 @@ def rates(
     network: encoder.Encoder, paths: Mapping[str, list[Path]], folder: Path, *, repeats: int, seed: int, **options
 ) -> dict[str, float]:
     """Measure both sides in turns: images a second of each, the median ratio and its extremes."""
-    plate = store.open_plate(paths["images"][0])
+    plate = ngff.open_plate(paths["images"][0])
     cells = cells_of(plate, seed=seed) if network.card["view"]["kind"] == "cell" else None
     views = stage(network, paths, cells, folder / "embed.parquet", **options)  # the first turn warms up, uncounted
     bare(network, views, **options)
@@ -130,15 +133,15 @@ def memory(paths: Mapping[str, list[Path]], fields: int, *, threads: int, seed: 
 def _peak(paths: dict[str, list[Path]], fields: int, threads: int, seed: int) -> tuple[int, float]:
     torch.set_num_threads(threads)
     network = known(*SETTINGS["demo_tiny.cells"][:4])
-    scales = pixels.pixels(tables.read(paths["intensity"][0]), network.channels)
-    plate = store.open_plate(paths["images"][0])
+    scales = scaling.pixels(tables.read(paths["intensity"][0]), network.channels)
+    plate = ngff.open_plate(paths["images"][0])
     plate = replace(plate, fields=plate.fields[:fields])
     with tempfile.TemporaryDirectory() as folder:
         options = {"cells": cells_of(plate, seed=seed), "device": torch.device("cpu")}
         # Wide vectors, so that a few thousand views are several row groups.
         options |= {"dtype": "float32", "tokens": "class_and_patches", "layers": 4}
         parts = embed.stream(network, plate, scales, **options)
-        views = vectors.write_parts(parts, Path(folder) / "embed.parquet", table="embed", provenance={})
+        views = embeddings.write_parts(parts, Path(folder) / "embed.parquet", table="embed", provenance={})
     return views, plates.memory()
 
 

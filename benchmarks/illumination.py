@@ -26,10 +26,10 @@ import numpy as np
 import tifffile
 from scipy.io import loadmat
 
-from wellspring import binning
 from wellspring.illumination import basic, evenness, flatfield
 from wellspring.illumination.flatfield import Light
 from wellspring.simulate import lights
+from wellspring.views import binning
 
 HERE = Path(__file__).resolve().parent
 OURS: dict[str, Callable[[np.ndarray], Light]] = {

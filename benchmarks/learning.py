@@ -17,13 +17,13 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
-from wellspring import tables  # noqa: E402
-from wellspring.align import apply_alignment, fit_alignment  # noqa: E402
+from wellspring.align.alignment import apply_alignment, fit_alignment  # noqa: E402
 from wellspring.evaluate import wells  # noqa: E402
 from wellspring.evaluate.crossfit import crossfitted, deal  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
 from wellspring.evaluate.run import judge  # noqa: E402
 from wellspring.evaluate.transfer import transfer  # noqa: E402
+from wellspring.io import tables  # noqa: E402
 
 SCORES = ("activity", "retrieved", "consistency", "transfer")
 NUISANCE = ("nuisance.plate", "nuisance.batch", "nuisance.edge")

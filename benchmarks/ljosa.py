@@ -27,11 +27,12 @@ import pandas as pd
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
-from wellspring import config, tables  # noqa: E402
-from wellspring.align import apply_alignment, fit_alignment  # noqa: E402
+from wellspring.align.alignment import apply_alignment, fit_alignment  # noqa: E402
 from wellspring.evaluate.nearest import nsc, nscb  # noqa: E402
 from wellspring.evaluate.score import Score, interval  # noqa: E402
-from wellspring.normalise import normalise  # noqa: E402
+from wellspring.io import tables  # noqa: E402
+from wellspring.profile.normalise import normalise  # noqa: E402
+from wellspring.screen import config  # noqa: E402
 
 PEER = 84  # of 103, Pearson correlation, MIT-licensed exercise on the same table (peer/predict_moa_tables.txt)
 SEED = 0

@@ -42,15 +42,15 @@ from scipy.stats import t as student
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
-from wellspring import tables  # noqa: E402
-from wellspring.align import apply_alignment, fit_alignment  # noqa: E402
+from wellspring.align.alignment import apply_alignment, fit_alignment  # noqa: E402
 from wellspring.evaluate import wells  # noqa: E402
 from wellspring.evaluate.crossfit import Deal, crossfitted, deal, grouped_by  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
 from wellspring.evaluate.retrieval import activity, consistency, retrieved  # noqa: E402
 from wellspring.evaluate.run import scores  # noqa: E402
 from wellspring.evaluate.score import Score, filled, merge  # noqa: E402
-from wellspring.normalise import normalise  # noqa: E402
+from wellspring.io import tables  # noqa: E402
+from wellspring.profile.normalise import normalise  # noqa: E402
 from wellspring.simulate.features import feature_screen  # noqa: E402
 
 ALPHAS = (0.01, 0.05, 0.1)

@@ -17,11 +17,12 @@ import pandas as pd
 import yaml
 from numpy.lib.format import open_memmap
 
-from wellspring import config as configuration
-from wellspring import intensity, store, tables, views
+from wellspring.io import ngff, tables
+from wellspring.screen import config as configuration
 from wellspring.simulate import cells, optics
 from wellspring.simulate.screen import read_screen, stream
 from wellspring.simulate.traits import CHANNELS, draw_traits
+from wellspring.views import cutting, intensity
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ def fields(folder: Path, pool: list[np.ndarray], count: int) -> dict[str, list[P
     folder.mkdir(parents=True, exist_ok=True)
     images, side = folder / f"{PLATE}.zarr", pool[0].shape[-1]
     counts = np.zeros((len(CHANNELS), intensity.LEVELS), dtype=np.int64)
-    with store.PlateWriter(images, plate=PLATE, channels=list(CHANNELS)) as writer:
+    with ngff.PlateWriter(images, plate=PLATE, channels=list(CHANNELS)) as writer:
         for number in range(count):
             shift = tuple(np.random.default_rng([number]).integers(0, side, 2))
             field = np.roll(pool[number % len(pool)], shift, axis=(1, 2))
@@ -76,7 +77,7 @@ def crops(folder: Path, pool: list[np.ndarray], count: int, *, size: int) -> dic
     for start in range(0, count, 1024):
         rng, stop = np.random.default_rng([start]), min(start + 1024, count)
         centres = rng.uniform(0, side - 1, (stop - start, 2))
-        array[start:stop] = views.cut(pool[start // 1024 % len(pool)], centres, size)
+        array[start:stop] = cutting.cut(pool[start // 1024 % len(pool)], centres, size)
     array.flush()
     del array
     counts = sum(intensity.counts(field) for field in pool)

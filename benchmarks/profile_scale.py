@@ -37,16 +37,17 @@ import pyarrow.parquet as pq
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
-from wellspring import config, tables, vectors, wells  # noqa: E402
-from wellspring.align import Alignment, apply_alignment, fit_alignment  # noqa: E402
-from wellspring.consensus import consensus, join_plates  # noqa: E402
+from wellspring.align.alignment import Alignment, apply_alignment, fit_alignment  # noqa: E402
 from wellspring.evaluate.run import evaluate  # noqa: E402
-from wellspring.normalise import normalise  # noqa: E402
-from wellspring.profile import aggregate  # noqa: E402
+from wellspring.io import embeddings, tables  # noqa: E402
+from wellspring.profile.aggregate import aggregate  # noqa: E402
+from wellspring.profile.consensus import consensus, join_plates  # noqa: E402
+from wellspring.profile.normalise import normalise  # noqa: E402
+from wellspring.screen import config, well_names  # noqa: E402
 from wellspring.simulate.features import feature_screen  # noqa: E402
 
 FEATURES = 768
-WELLS = [wells.name(row, column) for row in range(16) for column in range(24)]
+WELLS = [well_names.name(row, column) for row in range(16) for column in range(24)]
 CONTROLS = [name for number, name in enumerate(WELLS) if number % 12 == 0]  # 32, as many as screens of this size have
 NAMES = [f"x_{number}" for number in range(FEATURES)]
 OPERATIONS = ("median", "mean")
@@ -78,7 +79,7 @@ def write_ours(path: Path, count: int) -> None:
             frame = pd.DataFrame({**rows, "Metadata_View": np.arange(1, len(matrix) + 1)})
             yield frame.assign(Metadata_Center_Y=0.0, Metadata_Center_X=0.0), matrix
 
-    vectors.write_parts(parts(), path, names=NAMES, table="embed", provenance={})
+    embeddings.write_parts(parts(), path, names=NAMES, table="embed", provenance={})
 
 
 def write_theirs(path: Path, count: int) -> None:
@@ -106,11 +107,11 @@ def memory() -> float:
 
 def wellspring(path: Path, operation: str) -> pd.DataFrame:
     """Aggregate and normalise by this library: the profiles, one row a well."""
-    views, matrix = vectors.open_embedding(path)
+    views, matrix = embeddings.open_embedding(path)
     about = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": WELLS})
     about["Metadata_pert_type"] = np.where(about["Metadata_Well"].isin(CONTROLS), "negcon", "trt")
     options = {**settings()["profile"], "normalise": "mad_robustize", "spread_floor": 0}  # pycytominer has no floor
-    names = vectors.names_of(path)
+    names = embeddings.names_of(path)
     aggregated = aggregate(views, matrix, about, prefix="x", names=names, kind="cell", operation=operation)
     return normalise(aggregated, options=options)[0]
 

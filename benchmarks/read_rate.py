@@ -35,10 +35,14 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 
 import plates  # noqa: E402
 
-from wellspring import binning, images, quality, store, survey  # noqa: E402
 from wellspring.illumination import lightpath  # noqa: E402
-from wellspring.index import KEY  # noqa: E402
+from wellspring.images import run as images  # noqa: E402
+from wellspring.io import ngff  # noqa: E402
+from wellspring.io.keys import PLANE_KEY  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
+from wellspring.survey import focus  # noqa: E402
+from wellspring.survey import run as survey  # noqa: E402
+from wellspring.views import binning  # noqa: E402
 
 SIDE = 1080
 THREADS = (1, 2)
@@ -76,8 +80,8 @@ def make(folder: Path, pool: list[np.ndarray], count: int) -> Raw:
             name = _name(well, site, channel)
             tifffile.imwrite(folder / name, pixels)
             rows.append((plates.PLATE, well, site, channel, "1", name, 0, "trt"))
-    columns = [*KEY, "Metadata_Path", "Metadata_Page", "Metadata_pert_type"]
-    index = pd.DataFrame(rows, columns=columns).sort_values(KEY, ignore_index=True)
+    columns = [*PLANE_KEY, "Metadata_Path", "Metadata_Page", "Metadata_pert_type"]
+    index = pd.DataFrame(rows, columns=columns).sort_values(PLANE_KEY, ignore_index=True)
     y, x = np.meshgrid(*[np.linspace(-1, 1, side, dtype=np.float32)] * 2, indexing="ij")
     flat = np.stack([1.1 - 0.15 * (y**2 + x**2)] * len(CHANNELS))
     nothing = np.zeros(len(CHANNELS))
@@ -114,7 +118,7 @@ def correct(raw: Raw, out: Path, *, threads: int) -> None:
 def copy(raw: Raw, out: Path, *, threads: int) -> None:
     """Read the files and write the store, and nothing else."""
     with (
-        store.PlateWriter(out, plate=plates.PLATE, channels=list(CHANNELS)) as writer,
+        ngff.PlateWriter(out, plate=plates.PLATE, channels=list(CHANNELS)) as writer,
         ThreadPoolExecutor(threads) as pool,
     ):
 
@@ -143,7 +147,7 @@ def call(raw: Raw, *, threads: int) -> list[list[object]]:
 def histogram(pixels: np.ndarray) -> np.ndarray:
     """Quantiles by the counts of the grey values."""
     cumulated = np.cumsum(np.bincount(pixels.ravel(), minlength=2**16))
-    return np.searchsorted(cumulated, np.array(quality.QUANTILES) * pixels.size)
+    return np.searchsorted(cumulated, np.array(focus.QUANTILES) * pixels.size)
 
 
 def saturated(pixels: np.ndarray) -> float:
@@ -181,8 +185,8 @@ LIBRARY: dict[str, Callable[[np.ndarray], object]] = {
     "view": binned,
 }
 OURS: dict[str, Callable[[np.ndarray], object]] = {
-    "focus": quality.focus,
-    "sharpness": quality.sharpness,
+    "focus": focus.focus,
+    "sharpness": focus.sharpness,
     "view": lambda pixels: binning.bin_area(pixels, binning.shape_of(*pixels.shape)),
 }
 
@@ -228,7 +232,7 @@ def costs(raw: Raw, *, repeats: int) -> dict[str, dict[str, float]]:
         for name, measure in measures.items():
             rows.setdefault(name, {})[f"{side}_ms"] = _milliseconds(measure, stack)
     view = OURS["view"]
-    rows["all"] = {"ours_ms": _milliseconds(lambda pixels: (quality.measure(pixels), view(pixels)), stack)}
+    rows["all"] = {"ours_ms": _milliseconds(lambda pixels: (focus.measure(pixels), view(pixels)), stack)}
     rows["all"]["library_ms"] = sum(rows[name]["library_ms"] for name in LIBRARY)
     rows["reading"] = {"library_ms": _milliseconds(tifffile.imread, paths)}
     return rows

@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import plates  # noqa: E402
 
-from wellspring import quality  # noqa: E402
 from wellspring.report import naming  # noqa: E402
 from wellspring.simulate import cells, optics  # noqa: E402
 from wellspring.simulate.screen import read_screen, stream  # noqa: E402
 from wellspring.simulate.traits import CHANNELS, draw_traits  # noqa: E402
+from wellspring.survey import focus  # noqa: E402
 
 BLURS = (0, 0.5, 1, 1.5, 2, 3, 4, 6)  # px, standard deviations of a Gaussian
 REFERENCE = BLURS.index(2)
@@ -62,8 +62,8 @@ def vollath(pixels: np.ndarray) -> float:
 
 
 MEASURES: dict[str, Callable[[np.ndarray], float]] = {
-    "sharpness": quality.sharpness,
-    "focus": quality.focus,
+    "sharpness": focus.sharpness,
+    "focus": focus.focus,
     "Laplacian / variance": over_variance(lambda grey: ndimage.laplace(grey) ** 2),
     "Sobel / variance": over_variance(lambda grey: ndimage.sobel(grey, 0) ** 2 + ndimage.sobel(grey, 1) ** 2),
     "F4 / variance": vollath,

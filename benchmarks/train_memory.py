@@ -35,8 +35,8 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 
 import plates  # noqa: E402
 
-from wellspring import encoder  # noqa: E402
-from wellspring.config import presets  # noqa: E402
+from wellspring.encoders import encoder  # noqa: E402
+from wellspring.screen.config import presets  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
 from wellspring.train import run  # noqa: E402
 from wellspring.train.hardware import TooLarge  # noqa: E402

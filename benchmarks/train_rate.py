@@ -48,8 +48,8 @@ sys.path[:0] = [str(REPOSITORY / "workflow" / "lib"), str(REPOSITORY / "benchmar
 
 import plates  # noqa: E402
 
-from wellspring import encoder  # noqa: E402
-from wellspring.config import presets  # noqa: E402
+from wellspring.encoders import encoder  # noqa: E402
+from wellspring.screen.config import presets  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
 from wellspring.train import hardware, loop, losses, networks, reading, run, simclr, sslprofiler  # noqa: E402
 from wellspring.train.data import Batch, load  # noqa: E402

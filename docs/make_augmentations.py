@@ -21,12 +21,12 @@ from torch import Tensor
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
-from wellspring import intensity  # noqa: E402
-from wellspring.pixels import standardise  # noqa: E402
 from wellspring.simulate import cells, optics  # noqa: E402
 from wellspring.simulate.screen import read_screen, stream  # noqa: E402
 from wellspring.simulate.traits import CHANNELS, draw_traits  # noqa: E402
 from wellspring.train import augment, colour, geometry, masks, noise  # noqa: E402
+from wellspring.views import intensity  # noqa: E402
+from wellspring.views.scaling import standardise  # noqa: E402
 
 PAGE = REPOSITORY / "docs" / "augmentations.md"
 PICTURES = REPOSITORY / "docs" / "augmentations"

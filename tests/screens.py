@@ -150,7 +150,7 @@ def draw(folder: Path, plate: str, well: str) -> None:
 
 def digests(folder: Path) -> dict[str, str]:
     """Return path to sha256 for each result that must not depend on where and how the run went: no logs and timings."""
-    from wellspring.provenance import file_digest
+    from wellspring.io.provenance import file_digest
 
     results = folder / "results"
     apart = ("logs", "benchmarks", ".screen", "failures.tsv")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import screens
-from wellspring import tables
+from wellspring.io import tables
 
 HERE = Path(__file__).resolve().parent / "bbbc013"
 ENCODERS = ("simclr", "sslprofiler", "random")

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wellspring.align import apply_alignment, fit_alignment
-from wellspring.config import schema
-from wellspring.normalise import apply_normaliser, fit_normaliser
-from wellspring.tables import features
+from wellspring.align.alignment import apply_alignment, fit_alignment
+from wellspring.io.tables import features
+from wellspring.profile.normalise import apply_normaliser, fit_normaliser
+from wellspring.screen.config import schema
 
 PLATES = ("BR00147001", "BR00147002", "BR00147003")
 OPTIONS = {name: part["default"] for name, part in schema()["properties"]["fit"]["properties"].items()}

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 import screens
-from wellspring import ledger, tables
+from wellspring.io import tables
+from wellspring.workflow import failures
 
 TINY = {
     "kind": "simclr",
@@ -94,7 +95,7 @@ def test_two_tables_say_where_it_failed(run):
     rows = pd.read_csv(folder / "results" / "report" / "failures.tsv", sep="\t")
     assert set(zip(rows["plate"], rows["rule"], strict=True)) >= {("unreadable", "survey"), ("uncontrolled", "index")}
     assert all((folder / log).is_file() for log in rows["log"])
-    (row,) = ledger.read(folder / "results" / "failures.tsv").to_dict("records")
+    (row,) = failures.read(folder / "results" / "failures.tsv").to_dict("records")
     assert row["rule"] == "verdict" and "2 of 4 plates" in row["reason"]
 
 

@@ -11,8 +11,8 @@ import torch
 
 import screens
 import tiny_cellpose
-from wellspring import store, tables
-from wellspring.provenance import file_digest
+from wellspring.io import ngff, tables
+from wellspring.io.provenance import file_digest
 
 pytestmark = pytest.mark.slow
 SIDE, WELLS = 96, ("A01", "A02", "B01", "B02")
@@ -95,7 +95,7 @@ def test_every_patch_is_a_cell_in_labels_table_and_crops(folder):
     assert frame.groupby("Metadata_Well").size().to_dict() == dict.fromkeys(WELLS, EACH)
     assert frame["Metadata_Matched"].all()
     assert set(frame["Metadata_Nucleus_Area"]) == set(frame["Metadata_Cell_Area"]) == {tiny_cellpose.PATCH**2}
-    labels = store.open_labels(folder / "results/cells/P1.zarr")
+    labels = ngff.open_labels(folder / "results/cells/P1.zarr")
     assert labels.fields == [(well, "1") for well in WELLS]
     for name in ("nuclei", "cells"):
         image = labels.read("B01", "1", name)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import screens
-from wellspring import tables, vectors
+from wellspring.io import embeddings, tables
 
 CHANGES = {
     "encoders": {"classical": {"kind": "classical"}},
@@ -37,7 +37,7 @@ def test_a_row_a_cell_that_is_not_left_out(results):
         left = cells[~cells["Metadata_Flags"].str.contains("small|large")]
         key = ["Metadata_Well", "Metadata_Site", "Metadata_View"]
         assert rows[key].equals(left.rename(columns={"Metadata_Cell": "Metadata_View"})[key].reset_index(drop=True))
-        assert matrix.shape[1] == len(vectors.names_of(path)) == 3 * 5 * 15 + 5
+        assert matrix.shape[1] == len(embeddings.names_of(path)) == 3 * 5 * 15 + 5
         assert tables.provenance(path)["packages"]["cp-measure"]
 
 
@@ -47,7 +47,7 @@ def test_profiles_bear_the_names_of_the_features(results, level):
 
     for plate in PLATES:
         frame = tables.read(results / f"profile/classical/{plate}.{level}.parquet")
-        names = vectors.names_of(results / f"embed/classical/{plate}.parquet")
+        names = embeddings.names_of(results / f"embed/classical/{plate}.parquet")
         assert tables.features(frame) == infer_cp_features(frame) == names
         kept = frame[frame["Metadata_Verdict"] == "keep"]
         assert kept[names].notna().all(axis=None)

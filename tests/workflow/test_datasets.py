@@ -10,8 +10,8 @@ import yaml
 
 import miniatures
 import screens
-from wellspring import tables
 from wellspring.datasets import bbbc021, compare, cpjump1
+from wellspring.io import tables
 
 A_PLATE = ("index", "survey", "illumination", "images")
 SHORT = {"evaluate": {"null_size": 1000, "bootstrap": 100, "permutations": 10}, "train": {"precision": "float32"},

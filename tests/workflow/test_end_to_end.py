@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import screens
-from wellspring import tables
+from wellspring.io import tables
 from wellspring.simulate.screen import layout, read_screen
 from wellspring.simulate.truth import planted_faults
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import screens
-from wellspring import platemap, tables, vectors
+from wellspring.io import embeddings, tables
+from wellspring.screen import platemap
 from wellspring.simulate.features import feature_screen
 
 PLATES = {"B1_L1_P1": "00101", "B1_L1_P2": "00102", "B2_L1_P1": "00201", "B2_L1_P2": "00202"}
@@ -68,7 +69,7 @@ def test_tables_become_profiles_with_their_own_features(folder):
         path = folder / f"results/embed/cellprofiler/{plate}.parquet"
         profiles = tables.read(folder / f"results/profile/cellprofiler/{plate}.aggregated.parquet")
         given = pd.read_csv(folder / f"{plate}.csv.gz").set_index("Metadata_Well")
-        assert vectors.names_of(path) == tables.features(profiles) == list(NAMES.values())
+        assert embeddings.names_of(path) == tables.features(profiles) == list(NAMES.values())
         kept = profiles[profiles["Metadata_Verdict"] == "keep"].set_index("Metadata_Well")
         np.testing.assert_allclose(kept[list(NAMES.values())], given.loc[kept.index, list(NAMES.values())], rtol=1e-6)
         lacking = profiles.loc[profiles["Metadata_Verdict"] == "undefined", "Metadata_Reason"].tolist()

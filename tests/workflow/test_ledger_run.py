@@ -3,7 +3,7 @@
 import pytest
 
 import screens
-from wellspring import ledger
+from wellspring.workflow import failures
 
 INDEX = ("--cores", "1", "--until", "index", "-k")
 
@@ -23,7 +23,7 @@ def test_a_crash_is_in_the_ledger_until_it_is_mended(screen):
     path = screen / "results" / "failures.tsv"
     done = screens.snakemake(*INDEX, cwd=screen)
     assert done.returncode != 0
-    (row,) = ledger.read(path).to_dict("records")
+    (row,) = failures.read(path).to_dict("records")
     assert (row["rule"], row["of"]) == ("index", "P2")
     assert row["reason"].startswith("ValueError: ")
     assert row["log"] == "results/logs/index/P2.log"

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import screens
-from wellspring import tables
+from wellspring.io import tables
 
 MODULE = """\
 configfile: "config/config.yaml"

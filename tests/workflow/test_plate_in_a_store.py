@@ -8,7 +8,7 @@ import tifffile
 from moto.server import ThreadedMotoServer
 
 import screens
-from wellspring import store, tables
+from wellspring.io import ngff, tables
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_from_the_sheet_to_corrected_pixels(tmp_path, address):
     assert done.returncode == 0, done.stdout
     near, far = (tables.read(folder / "results" / "survey" / f"{plate}.parquet") for plate in places)
     pd.testing.assert_frame_equal(near.assign(Metadata_Plate="P2"), far)
-    own, its = (store.open_plate(folder / "results" / "images" / f"{plate}.zarr") for plate in places)
+    own, its = (ngff.open_plate(folder / "results" / "images" / f"{plate}.zarr") for plate in places)
     assert own.fields == its.fields
     assert len(its.fields) == 8
     for field in its.fields:

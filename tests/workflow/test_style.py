@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from screens import snakemake
-from wellspring import code
+from wellspring.workflow import code_digest
 
 STANDARD = sys.stdlib_module_names
 # What is imported under another name than it is installed.
@@ -151,7 +151,7 @@ def imported(source: Path) -> set[str]:
         if file in seen:
             continue
         seen.add(file)
-        waiting.extend(code.source(module) for module in code.imports(file))
+        waiting.extend(code_digest.source(module) for module in code_digest.imports(file))
         for node in ast.walk(ast.parse(file.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 
 import screens
-from wellspring import tables
+from wellspring.io import tables
 
 PLATES = ("P1", "P2")
 

@@ -41,27 +41,29 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [
 # Threads that wait by spinning starve the jobs beside them: training slowed down tenfold next to other jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from wellspring import ledger, ownership, remote, sheet, verdicts
-from wellspring.cells.weights import named
-from wellspring.code import age
-from wellspring.code import code as digest_of_code
-from wellspring.config import check_roles, needs_images, resolve, steps_of, trains
+from wellspring.cells.model_files import named
 from wellspring.illumination import given
+from wellspring.io import object_store
+from wellspring.screen import exclusions, sheet
+from wellspring.screen.config import check_roles, needs_images, resolve, steps_of, trains
 from wellspring.simulate.screen import screen_of
-from wellspring.wildcards import one_of
+from wellspring.workflow import failures, ownership
+from wellspring.workflow.code_digest import age
+from wellspring.workflow.code_digest import code as digest_of_code
+from wellspring.workflow.wildcards import one_of
 
 age(here / "scripts")
 
 config.update(resolve({key: value for key, value in config.items() if key != "pathvars"}))
-os.environ.update(remote.environment(config["index"]["storage"]))
+os.environ.update(object_store.environment(config["index"]["storage"]))
 demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
 imaged = needs_images(config)
 plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo, images=imaged)
 check_roles(config, plates["role"].to_dict())
-listed = verdicts.read(config["survey"]["verdicts"])
-verdicts.check(listed, sheet.names(config["plates"]))
+listed = exclusions.read(config["survey"]["verdicts"])
+exclusions.check(listed, sheet.names(config["plates"]))
 encoders = list(config["encoders"])
 classical = [name for name in encoders if config["encoders"][name]["kind"] == "classical"]
 foreign = [name for name in encoders if config["encoders"][name]["kind"] == "table"]
@@ -104,7 +106,7 @@ def scaled(amount):
 def raw_images(wildcards):
     """Return the folder of a plate's raw images, none where a store has them; only the demo's are made and remade."""
     folder = plates.loc[wildcards.plate, "images"]
-    if not imaged or remote.is_url(folder):
+    if not imaged or object_store.is_url(folder):
         return []
     return folder if wildcards.plate in simulated else ancient(folder)
 
@@ -121,7 +123,7 @@ def listed_verdicts(wildcards):
 
 def digest_of_verdicts(wildcards):
     """Return the digest of what a person said of the plate's images, None where nothing was said."""
-    return verdicts.digest(listed, wildcards.plate)
+    return exclusions.digest(listed, wildcards.plate)
 
 
 def plate_map(wildcards):
@@ -244,10 +246,10 @@ def claim_results():
         ownership.claim(workflow.pathvars.apply("<results>"), Path.cwd())
 
 
-def failures():
+def failed_jobs():
     """Return the jobs of this run that failed in their last attempt, as the ledger takes them."""
     return [
-        ledger.Failure(job.rule.name, job.wildcards_dict, [str(log) for log in job.log], next(map(str, job.output), ""))
+        failures.Failure(job.rule.name, job.wildcards_dict, [str(log) for log in job.log], next(map(str, job.output), ""))
         for job in workflow.scheduler.failed
     ]
 
@@ -256,6 +258,6 @@ def note_failures():
     """Bring the ledger up to date after a run, and print what failed in it."""
     path = workflow.pathvars.apply("<results>/failures.tsv")
     names = [*plates.index, *plates["optics"], *encoders]
-    found = ledger.update(path, failures(), names=names, slurm=".snakemake/slurm_logs")
+    found = failures.update(path, failed_jobs(), names=names, slurm=".snakemake/slurm_logs")
     if len(found):
-        print(f"{len(found)} jobs failed, as {path} says:\n{ledger.words(found)}", file=sys.stderr)
+        print(f"{len(found)} jobs failed, as {path} says:\n{failures.words(found)}", file=sys.stderr)

@@ -1,10 +1,10 @@
-"""Bind rule align to wellspring.align."""
+"""Bind rule align to wellspring.align.alignment."""
 
 from typing import TYPE_CHECKING
 
-from wellspring import provenance, tables
-from wellspring.align import Alignment, apply_alignment
-from wellspring.log import log_to
+from wellspring.align.alignment import Alignment, apply_alignment
+from wellspring.io import provenance, tables
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import provenance, store, tables
 from wellspring.cells import run
-from wellspring.log import log_to
+from wellspring.io import ngff, provenance, tables
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     frame = run.segment_plate(
-        store.open_plate(Path(snakemake.input.zarr).parent),
+        ngff.open_plate(Path(snakemake.input.zarr).parent),
         tables.read(snakemake.input.intensity),
         Path(snakemake.output.zarr).parent,
         options=snakemake.params.options,

@@ -1,11 +1,11 @@
-"""Bind rule consensus to wellspring.consensus."""
+"""Bind rule consensus to wellspring.profile.consensus."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import provenance, tables
-from wellspring.consensus import consensus, join_plates
-from wellspring.log import log_to
+from wellspring.io import provenance, tables
+from wellspring.profile.consensus import consensus, join_plates
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

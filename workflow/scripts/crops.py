@@ -1,10 +1,11 @@
-"""Bind rule crops to wellspring.crops: the seeded training sample of a plate's cells, packed."""
+"""Bind rule crops to wellspring.views.crops: the seeded training sample of a plate's cells, packed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import crops, provenance, store, tables, views
-from wellspring.log import log_to
+from wellspring.io import ngff, provenance, tables
+from wellspring.views import crops, cutting
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     options = snakemake.params.options
-    images = store.open_plate(Path(snakemake.input.zarr).parent)
-    size = round(views.pixels(options["size"], unit=options["unit"], pixel_size=images.pixel_size, what="crops.size"))
+    images = ngff.open_plate(Path(snakemake.input.zarr).parent)
+    size = round(cutting.pixels(options["size"], unit=options["unit"], pixel_size=images.pixel_size, what="crops.size"))
     rows = crops.sample(
         tables.read(snakemake.input.cells),
         seed=snakemake.params.seed,
@@ -24,7 +25,7 @@ if __name__ == "__main__":
     masked = {}
     if snakemake.input.get("labels", None):
         low = tables.read(snakemake.input.intensity).set_index("Metadata_Channel").loc[images.channels, "low"]
-        labels = store.open_plate(Path(str(snakemake.input.labels)).parent)
+        labels = ngff.open_plate(Path(str(snakemake.input.labels)).parent)
         masked = {"labels": labels, "background": low.round().to_numpy()}
     crops.pack(images, rows, snakemake.output.array, size=size, threads=snakemake.threads, **masked)
     verdict = tables.verdict(snakemake.input.cells)

@@ -1,10 +1,11 @@
-"""Bind rule embed to wellspring.embed."""
+"""Bind rule embed to wellspring.embed.run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import encoder, provenance, store, tables, vectors
-from wellspring.log import log_to
+from wellspring.encoders import encoder
+from wellspring.io import embeddings, ngff, provenance, tables
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,21 +14,22 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     import torch
 
-    from wellspring import embed, fields, pixels
+    from wellspring.embed import run as embed
+    from wellspring.views import fields, scaling
 
     torch.set_num_threads(snakemake.threads)
     known = encoder.load(snakemake.input.weights, snakemake.input.card)
-    scales = pixels.pixels(tables.read(snakemake.input.intensity), known.channels)
+    scales = scaling.pixels(tables.read(snakemake.input.intensity), known.channels)
     cells, labels = (snakemake.input.get(name, None) for name in ("cells", "labels"))
     parts = embed.stream(
         known,
-        store.open_plate(Path(str(snakemake.input.images)).parent),
+        ngff.open_plate(Path(str(snakemake.input.images)).parent),
         scales,
         cells=tables.read(cells, fields.CELLS) if cells else None,
-        labels=store.open_plate(Path(str(labels)).parent) if labels else None,
+        labels=ngff.open_plate(Path(str(labels)).parent) if labels else None,
         device=encoder.device(),
         **embed.options(snakemake.params.options),
     )
     origin = provenance.of(snakemake)
     verdict = tables.verdict(snakemake.input.intensity)
-    vectors.write_parts(parts, snakemake.output[0], table="embed", provenance=origin, verdict=verdict)
+    embeddings.write_parts(parts, snakemake.output[0], table="embed", provenance=origin, verdict=verdict)

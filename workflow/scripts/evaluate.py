@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from wellspring import provenance, tables
 from wellspring.evaluate.run import evaluate
-from wellspring.log import log_to
+from wellspring.io import provenance, tables
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import provenance
 from wellspring.export import run
-from wellspring.log import log_to
+from wellspring.io import provenance
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

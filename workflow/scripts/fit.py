@@ -1,12 +1,12 @@
-"""Bind rule fit to wellspring.align."""
+"""Bind rule fit to wellspring.align.alignment."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import provenance, tables
-from wellspring.align import fit_alignment
-from wellspring.consensus import join_plates
-from wellspring.log import log_to
+from wellspring.align.alignment import fit_alignment
+from wellspring.io import provenance, tables
+from wellspring.profile.consensus import join_plates
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellspring import tables
 from wellspring.illumination import estimate, lightpath
-from wellspring.log import log_to
+from wellspring.io import tables
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -1,11 +1,12 @@
-"""Bind rule images to wellspring.images."""
+"""Bind rule images to wellspring.images.run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import images, provenance, tables
 from wellspring.illumination import lightpath
-from wellspring.log import log_to
+from wellspring.images import run as images
+from wellspring.io import provenance, tables
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -1,9 +1,10 @@
-"""Bind rule index to wellspring.index."""
+"""Bind rule index to wellspring.index.run."""
 
 from typing import TYPE_CHECKING
 
-from wellspring import index, provenance, tables
-from wellspring.log import log_to
+from wellspring.index import run as index
+from wellspring.io import provenance, tables
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -1,10 +1,11 @@
-"""Bind rule ingest to wellspring.foreign: a plate's rows of a foreign table."""
+"""Bind rule ingest to wellspring.encoders.profile_table: a plate's rows of a foreign table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import foreign, provenance, tables, vectors
-from wellspring.log import log_to
+from wellspring.encoders import profile_table
+from wellspring.io import embeddings, provenance, tables
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     entry = snakemake.params.encoder
-    table = foreign.open_table(
+    table = profile_table.open_table(
         snakemake.input.table,
         plate=snakemake.params.plate,
         wells_of_plate=tables.read(snakemake.input.index, ["Metadata_Well"])["Metadata_Well"].unique().tolist(),
@@ -27,4 +28,6 @@ if __name__ == "__main__":
         verdict = verdict.because(reason)
     parts = table.parts(Path(snakemake.output[0]).parent)
     of = provenance.of(snakemake) | {"foreign": table.origin}
-    vectors.write_parts(parts, snakemake.output[0], names=table.features, table="embed", provenance=of, verdict=verdict)
+    embeddings.write_parts(
+        parts, snakemake.output[0], names=table.features, table="embed", provenance=of, verdict=verdict
+    )

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring import provenance, store, tables, vectors
-from wellspring.log import log_to
+from wellspring.io import embeddings, ngff, provenance, tables
 from wellspring.measure import run
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     setting = run.settle(
-        store.open_plate(Path(snakemake.input.images).parent),
-        store.open_labels(Path(snakemake.input.labels).parent),
+        ngff.open_plate(Path(snakemake.input.images).parent),
+        ngff.open_labels(Path(snakemake.input.labels).parent),
         tables.read(snakemake.input.intensity),
         options=snakemake.params.options,
     )
@@ -26,4 +26,6 @@ if __name__ == "__main__":
     )
     verdict = tables.verdict(snakemake.input.cells)
     of = provenance.of(snakemake)
-    vectors.write_parts(parts, snakemake.output[0], names=setting.names, table="embed", provenance=of, verdict=verdict)
+    embeddings.write_parts(
+        parts, snakemake.output[0], names=setting.names, table="embed", provenance=of, verdict=verdict
+    )

@@ -1,11 +1,11 @@
-"""Bind rule profile to wellspring.profile and wellspring.normalise."""
+"""Bind rule profile to wellspring.profile.aggregate and wellspring.profile.normalise."""
 
 from typing import TYPE_CHECKING
 
-from wellspring import provenance, tables, vectors
-from wellspring.log import log_to
-from wellspring.normalise import normalise
-from wellspring.profile import aggregate, wells_of
+from wellspring.io import embeddings, provenance, tables
+from wellspring.profile.aggregate import aggregate, wells_of
+from wellspring.profile.normalise import normalise
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     survey, cells = (snakemake.input.get(name) for name in ("survey", "cells"))
-    views, matrix = vectors.open_embedding(snakemake.input.embed)
+    views, matrix = embeddings.open_embedding(snakemake.input.embed)
     aggregated = aggregate(
         views,
         matrix,
         wells_of(tables.read(snakemake.input.index)),
         prefix=snakemake.params.encoder,
-        names=vectors.names_of(snakemake.input.embed),
+        names=embeddings.names_of(snakemake.input.embed),
         kind=snakemake.params.views,
         operation=snakemake.params.options["operation"],
         survey=tables.read(survey) if survey else None,

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from wellspring.log import log_to
+from wellspring.io.tables import atomic
 from wellspring.report import gather, page
-from wellspring.tables import atomic
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from wellspring.log import log_to
 from wellspring.simulate.plate import write_plate
 from wellspring.simulate.screen import screen_of
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

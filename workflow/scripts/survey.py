@@ -1,11 +1,13 @@
-"""Bind rule survey to wellspring.survey."""
+"""Bind rule survey to wellspring.survey.run."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellspring import provenance, survey, tables, verdicts
-from wellspring.log import log_to
+from wellspring.io import provenance, tables
+from wellspring.screen import exclusions
+from wellspring.survey import run as survey
+from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -17,13 +19,13 @@ if __name__ == "__main__":
         snakemake.params.root,
         options=snakemake.params.options,
         verdict=tables.verdict(snakemake.input.index),
-        listed=verdicts.read(snakemake.input.get("verdicts")),
+        listed=exclusions.read(snakemake.input.get("verdicts")),
         threads=snakemake.threads,
     )
     with tables.atomic(snakemake.output.views) as path:
         np.save(path, found.views)
     with tables.atomic(snakemake.output.excluded) as path:
-        verdicts.write(verdicts.excluded(found.table), path)
+        exclusions.write(exclusions.excluded(found.table), path)
     tables.write(
         found.table,
         snakemake.output.table,

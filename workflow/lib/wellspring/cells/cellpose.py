@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from wellspring.cells import segment, weights
+from wellspring.cells import model_files, segment
 from wellspring.cells.matching import match
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Cellpose:
         self.networks = {"nuclei": load(**named["nuclei"], key="cells.cellpose.weights.nuclei", precise=precise)}
         if cytoplasm and named["cells"]["path"] not in (None, named["nuclei"]["path"]):
             self.networks["cells"] = load(**named["cells"], key="cells.cellpose.weights.cells", precise=precise)
-        logger.info("Cellpose on %s, %s. %s", self.networks["nuclei"].device, options["precision"], weights.LICENCE)
+        logger.info("Cellpose on %s, %s. %s", self.networks["nuclei"].device, options["precision"], model_files.LICENCE)
 
     def together(self, shape: tuple[int, int]) -> int:
         """Return how many fields (H, W) are worth a call: as many as fill a batch of tiles."""
@@ -129,7 +129,7 @@ def load(path: str, sha256: str, *, key: str, precise: bool = False) -> object:
         No file, another content than `sha256`, a file of an older Cellpose or of no Cellpose, or weights missing in it:
         the library itself would start these at random.
     """
-    file = weights.check(path, sha256, key=key)
+    file = model_files.check(path, sha256, key=key)
     library = _library()
     names = _names(file)
     if any(name.startswith("encoder.cls_token") for name in names) and find_spec("dinov3") is None:

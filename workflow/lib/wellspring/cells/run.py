@@ -18,9 +18,9 @@ from scipy import ndimage
 
 from wellspring.cells import segment
 from wellspring.cells.flags import flag, measure
-from wellspring.intensity import scale
-from wellspring.store import LabelWriter, PlateImages
-from wellspring.views import pixels
+from wellspring.io.ngff import LabelWriter, PlateImages
+from wellspring.views.cutting import pixels
+from wellspring.views.intensity import scale
 
 logger = logging.getLogger(__name__)
 

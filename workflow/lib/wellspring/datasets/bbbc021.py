@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring import wells
 from wellspring.datasets import published, screen
+from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def fields(path: Path | str) -> pd.DataFrame:
     rows = rows.assign(
         plate=plate[0],
         week=plate[1],
-        well=[wells.normalise(value) for value in rows[WELL]],
+        well=[well_names.normalise(value) for value in rows[WELL]],
         site=name["site"],
         compound=rows[NAME],
         concentration=dose,
@@ -125,7 +125,7 @@ def layout(rows: pd.DataFrame, moa: pd.DataFrame, *, taxol: str = "series") -> p
     table = rows.drop_duplicates(["plate", "well"]).merge(
         moa, how="left", on=["compound", "concentration"], validate="many_to_one"
     )
-    column = table["well"].map(lambda well: wells.position(well)[1])
+    column = table["well"].map(lambda well: well_names.position(well)[1])
     control = (table["compound"] == POSCON) & column.isin(CONTROL_COLUMNS)
     table["pert_type"] = "trt"
     table.loc[control, "pert_type"] = "poscon"

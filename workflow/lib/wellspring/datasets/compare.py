@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring import tables
 from wellspring.datasets import published, screen
 from wellspring.evaluate.score import benjamini_hochberg, wilson
+from wellspring.io import tables
+from wellspring.io.shipped import DATASET_RECIPES
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", choices=DATASETS, required=True)
     parser.add_argument("--level", choices=LEVELS, action="append", help="only this level (may be given again)")
     given = parser.parse_args(arguments)
-    theirs = figures(screen.RECIPES / given.dataset / "published.tsv")
+    theirs = figures(DATASET_RECIPES / given.dataset / "published.tsv")
     conditions = theirs.loc[theirs["metric"] == "activity.retrieved", "condition"].dropna().unique().tolist()
     ours = measured(given.results, conditions=conditions)
     print(page(ours, theirs, levels=given.level or LEVELS), end="")

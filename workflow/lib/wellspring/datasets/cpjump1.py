@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring import wells
 from wellspring.datasets import published, screen
+from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def layout(
         index = unknown.idxmax()
         found = repr(rows.loc[index, "broad_sample"]) if rows.loc[index, "broad_sample"] else "an empty one (DMSO)"
         raise ValueError(f"{path}: line {published.line(index)}: expected a broad_sample of {source}, found {found}")
-    well = [wells.normalise(value) for value in rows["well_position"]]
+    well = [well_names.normalise(value) for value in rows["well_position"]]
     doubled = pd.Series(well, index=rows.index).duplicated()
     if doubled.any():
         index = doubled.idxmax()

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring.tables import atomic
+from wellspring.io.shipped import DATASET_RECIPES
+from wellspring.io.tables import atomic
 
 logger = logging.getLogger(__name__)
-
-RECIPES = Path(__file__).resolve().parents[4] / "resources" / "datasets"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def write(screen: Screen, folder: Path | str, *, recipe: str, overwrite: bool = 
     there = [name for name in names if (home / name).exists()]
     if there and not overwrite:
         raise ValueError(f"{home}: expected none of {names[:3]}, found {there[:3]} (--overwrite replaces them)")
-    config = settled((RECIPES / recipe / "config.yaml").read_text(), screen.settings)
+    config = settled((DATASET_RECIPES / recipe / "config.yaml").read_text(), screen.settings)
     for stale in {home / Path(name).parent for name in screen.files} - {home}:
         if stale.is_dir() and overwrite:
             shutil.rmtree(stale)  # else a plate that is no longer part of the screen keeps its platemap

@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring import tables, wells
 from wellspring.datasets import published, screen
+from wellspring.io import tables
+from wellspring.io.keys import WELL_KEY
+from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ def asked(path: Path | str, *, plate: str | None = None, well: str | None = None
     else:
         published.complete(rows, list(columns.values()), path)
         found = pd.DataFrame({key: rows[name] for key, name in columns.items()})
-    found["well"] = [wells.normalise(value) for value in found["well"]]
+    found["well"] = [well_names.normalise(value) for value in found["well"]]
     found.insert(0, ID, rows[ID])
     for key in ([ID], ["plate", "well"]):
         doubled = found.duplicated(key)
@@ -92,7 +94,7 @@ def submission(profiles: pd.DataFrame, ids: pd.DataFrame, *, fill: str = "none")
     names = tables.features(profiles)
     if not names:
         raise ValueError("profiles: expected feature columns, found none but Metadata_")
-    key = ["Metadata_Plate", "Metadata_Well"]
+    key = WELL_KEY
     doubled = profiles.duplicated(key)
     if doubled.any():
         raise ValueError(f"profiles: expected each well once, found {_listed(profiles.loc[doubled, key])} again")

@@ -28,11 +28,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wellspring import tables
-from wellspring.align import apply_alignment, chain, fit_alignment
+from wellspring.align.alignment import apply_alignment, chain, fit_alignment
+from wellspring.align.steps.frames import GROUPS
 from wellspring.evaluate import wells
 from wellspring.evaluate.levels import by_place, defined_controls, fitting, halves, kept, recentred
-from wellspring.steps.frames import GROUPS
+from wellspring.io import tables
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,11 @@ def crossfitted(
     fit, apply
         `fit(frame, features=, options=, controls=)` and `apply(frame, state)`.
     """
-    plate, fits, control = wells.column(frame, wells.PLATE).astype(str), fitting(frame), defined_controls(frame)
+    plate, fits, control = (
+        wells.column(frame, wells.PLATE).astype(str),
+        fitting(frame),
+        defined_controls(frame),
+    )
     if published is None:
         source = frame[fits].reset_index(drop=True)
         published = apply(frame, fit(source, features=tables.features(frame), options=options, controls=control[fits]))

@@ -20,7 +20,10 @@ def grit(features: np.ndarray, metadata: pd.DataFrame, *, replicates_share: tupl
     """Return the mean grit of treatments (`trt`); items are treatments."""
     usable, treated = wells.defined(features, metadata), wells.kind(metadata, "trt")
     control, keep = np.flatnonzero(usable & wells.kind(metadata, "negcon")), np.flatnonzero(usable & treated)
-    names, compound = wells.replicate_names(metadata, replicates_share), wells.column(metadata, "Metadata_Compound")
+    names, compound = (
+        wells.replicate_names(metadata, replicates_share),
+        wells.column(metadata, "Metadata_Compound"),
+    )
     count = pd.Series(names[treated]).value_counts()
     if not treated.any():
         return absent("grit", "no treated well")

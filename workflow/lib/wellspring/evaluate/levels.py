@@ -15,8 +15,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from wellspring import tables
 from wellspring.evaluate import wells
+from wellspring.io import tables
 
 LEVELS = ("aggregated", "normalised", "aligned")
 CENTRED = 1e-4

@@ -28,7 +28,10 @@ def replicating(
     """Return the share of treatments (`trt`) whose replicates correlate; items are treatments, values the medians."""
     treated = wells.kind(metadata, "trt")
     keep = np.flatnonzero(treated & wells.defined(features, metadata))
-    names, compound = wells.replicate_names(metadata, replicates_share), wells.column(metadata, "Metadata_Compound")
+    names, compound = (
+        wells.replicate_names(metadata, replicates_share),
+        wells.column(metadata, "Metadata_Compound"),
+    )
     everything = pd.Series(names[treated]).value_counts()
     if not treated.any():
         return absent("replicating", "no treated well")

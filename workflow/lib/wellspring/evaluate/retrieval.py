@@ -154,7 +154,11 @@ def consistency(
     if len(set(mechanism[keep])) < 2:
         note = f"needs two mechanisms, found {len(set(mechanism[keep]))} among the treatments"
         return [absent("consistency", note, n_undefined=lost)]
-    rows, mechanism, compound = wells.units(features[keep]), mechanism[keep].astype(str), compound[keep].astype(str)
+    rows, mechanism, compound = (
+        wells.units(features[keep]),
+        mechanism[keep].astype(str),
+        compound[keep].astype(str),
+    )
     owner, code, count = wells.codes(compound), wells.codes(mechanism), len(rows)
     taken = np.arange(count) if queries is None else wells.drawn(compound, at_most=queries, seed=seed)
     rounds = int(min(permutations, max(20, PERMUTED_CELLS // (count * len(taken))))) if permutations else 0

@@ -6,7 +6,7 @@ In flow a feature matrix and the wells' metadata (own tables or foreign ones), o
 import numpy as np
 import pandas as pd
 
-from wellspring import wells as names
+from wellspring.screen import well_names as names
 
 PLATE, LINE, BATCH, MOA = "Metadata_Plate", "Metadata_Cell_Line", "Metadata_Batch", "Metadata_moa"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.tables import atomic, features
+from wellspring.io.tables import atomic, features
 
 PREFIX = "Metadata_"
 

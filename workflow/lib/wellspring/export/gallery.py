@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.illumination import lightpath
-from wellspring.tables import features
+from wellspring.io.tables import features
 
 # Columns of ours that the conventions call otherwise.
 NAMES = {

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring import __version__, tables
+from wellspring import __version__
 from wellspring.export import annotated, gallery
-from wellspring.profile import hand_made, wells_of
-from wellspring.provenance import digest, file_digest
+from wellspring.io import tables
+from wellspring.io.provenance import digest, file_digest
+from wellspring.profile.aggregate import hand_made, wells_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ an augmented Lagrangian. Beside BaSiCPy: benchmarks/illumination.py.
 
 import numpy as np
 
-from wellspring.binning import bin_area, shape_of
 from wellspring.illumination.flatfield import FEW, Light, halves, light, smooth_basis
+from wellspring.views.binning import bin_area, shape_of
 
 LEVELS = np.linspace(0.02, 0.9, 18)  # above: debris, and cells that are in the field by chance
 GRID = 32  # bins along the shorter edge, enough for polynomials of low degree

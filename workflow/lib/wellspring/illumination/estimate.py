@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from wellspring import binning
 from wellspring.illumination import basic, evenness, flatfield, given
 from wellspring.illumination.lightpath import LightPath
+from wellspring.views import binning
 
 logger = logging.getLogger(__name__)
 

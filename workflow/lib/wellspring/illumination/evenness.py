@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wellspring.binning import bin_area, shape_of
 from wellspring.illumination.flatfield import Light, smooth_basis
+from wellspring.views.binning import bin_area, shape_of
 
 MEASURES = ("residual_before", "residual_after", "residual_change", "edge_before", "edge_after")
 GRID = 16  # bins along the shorter edge

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wellspring.readers import harmony
+from wellspring.index.readers import harmony
 
 
 def files(template: str, *, optics: str, channels: Sequence[str]) -> list[Path]:

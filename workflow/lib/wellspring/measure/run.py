@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from wellspring.fields import without_flags
+from wellspring.io.ngff import PlateImages, PlateLabels
 from wellspring.measure import field
-from wellspring.store import PlateImages, PlateLabels
+from wellspring.views.fields import without_flags
 
 logger = logging.getLogger(__name__)
 

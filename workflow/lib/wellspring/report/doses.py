@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from wellspring import tables
 from wellspring.evaluate.dose import axis_scores
+from wellspring.io import tables
 from wellspring.report.naming import natural
 from wellspring.report.svg import number
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring import ledger, tables
+from wellspring.io import tables
 from wellspring.report.files import owner
-from wellspring.report.runtime import FLOW
+from wellspring.screen.stages import RULES
+from wellspring.workflow import failures
 
 COLUMNS = ["plate", "rule", "reason", "log", "last_lines"]
 
@@ -34,7 +35,7 @@ def read(
         verdict, plate = tables.verdict(path), owner(path, plates)
         if plate is not None and not verdict.keep:
             rule = tables.provenance(path).get("rule") or path.parent.name
-            place = FLOW.index(rule) if rule in FLOW else len(FLOW)
+            place = RULES.index(rule) if rule in RULES else len(RULES)
             found.setdefault(plate, []).append((place, rule, path, verdict.reasons))
     rows = []
     for plate in filter(found.get, plates):
@@ -57,4 +58,4 @@ def _log(logs: str | Path | None, rule: str, folder: str, plate: str, encoders: 
     if logs is None:
         return "", ""
     path = Path(logs, rule, *([folder] if folder in encoders else []), f"{plate}.log")
-    return (str(path), " | ".join(ledger.tail(path))) if path.is_file() else ("", "")
+    return (str(path), " | ".join(failures.tail(path))) if path.is_file() else ("", "")

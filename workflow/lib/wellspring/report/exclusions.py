@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
 
-KEY = ["Metadata_Plate", "Metadata_Well"]
 WELLS = 500  # wells without a profile that are listed; all are counted
 REASONS = 40  # reasons that are listed; all images are counted
 
@@ -62,7 +62,7 @@ def by_reason(screen: Screen) -> list[dict]:
             "reason": kind,
             "images": len(mine),
             "plates": mine["Metadata_Plate"].nunique(),
-            "wells": len(mine[KEY].drop_duplicates()),
+            "wells": len(mine[WELL_KEY].drop_duplicates()),
             "example": mine["Example"].iloc[0] if mine["Example"].iloc[0] != kind else "",
         }
         for kind, mine in bad.groupby("Kind", sort=True)
@@ -78,7 +78,7 @@ def spared(screen: Screen) -> list[dict]:
     against = survey[(survey["Metadata_Verdict"] == "keep") & (survey["Metadata_Reason"].fillna("") != "")]
     return [
         {"plate": plate, "well": well, "site": site, "images": len(rows), "example": rows["Metadata_Reason"].iloc[0]}
-        for (plate, well, site), rows in against.groupby([*KEY, "Metadata_Site"], sort=True)
+        for (plate, well, site), rows in against.groupby([*WELL_KEY, "Metadata_Site"], sort=True)
     ]
 
 
@@ -86,8 +86,8 @@ def undefined(screen: Screen) -> pd.DataFrame:
     """Return the wells of kept plates without a profile, with compound and reason, of the encoder that lacks most."""
     frames = [frame for frame in screen.aligned.values() if "Metadata_Verdict" in frame]
     lost = [frame[frame["Metadata_Verdict"] == "undefined"] for frame in frames]
-    most = max(lost, key=len, default=pd.DataFrame(columns=KEY))
-    named = {name: pick(most, name, "") for name in (*KEY, "Metadata_Compound", "Metadata_Reason")}
+    most = max(lost, key=len, default=pd.DataFrame(columns=WELL_KEY))
+    named = {name: pick(most, name, "") for name in (*WELL_KEY, "Metadata_Compound", "Metadata_Reason")}
     return pd.DataFrame(named).reset_index(drop=True)
 
 

@@ -12,19 +12,19 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from wellspring import profile, tables
-from wellspring.align import Alignment
+from wellspring.align.alignment import Alignment
+from wellspring.io import tables
+from wellspring.io.keys import PLANE_KEY, WELL_KEY
+from wellspring.io.tables import Verdict
 from wellspring.report import dropped, runtime, verdict
 from wellspring.report.files import as_list, assign
-from wellspring.tables import Verdict
 
 PLATE_TABLES = ("index", "audit", "survey", "intensity", "cells", "crop_tables")
 ENCODER_TABLES = ("history", "aligned", "consensus", "per_item", "summary", "features")
 LEVELS = ("aggregated", "normalised", "aligned")
-PLANE = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel", "Metadata_Plane"]
 COLUMNS = {
-    "cells": [*PLANE[:2], "Metadata_Flags"],
-    "survey": [*PLANE, *(f"Metadata_{name}" for name in ("Status", "Verdict", "Reason"))]
+    "cells": [*WELL_KEY, "Metadata_Flags"],
+    "survey": [*PLANE_KEY, *(f"Metadata_{name}" for name in ("Status", "Verdict", "Reason"))]
     + ["quantile_0.5", "saturated", "focus", "sharpness", "foreground"],
 }
 
@@ -122,8 +122,8 @@ def gather(
         audit=_join(read["audit"].values()),
         survey=_join(frame.assign(Row=range(len(frame))) for frame in read["survey"].values()),
         intensity=_join(read["intensity"].values()),
-        cells=_together(cells, PLANE[:2]),
-        flags=_together(cells, [PLANE[0], "Metadata_Flags"]),
+        cells=_together(cells, WELL_KEY),
+        flags=_together(cells, [PLANE_KEY[0], "Metadata_Flags"]),
         crops=read["crop_tables"],
         crop_files=assign(inputs.get("crops"), plates),
         view_files=assign(inputs.get("views"), plates),
@@ -180,17 +180,17 @@ def _wells(index: pd.DataFrame) -> pd.DataFrame:
     """Return one row a well of an index table, with the number of planes found and missing."""
     if index.empty:
         return index
-    wells = index.drop(columns=[name for name in index if name in profile.PLANE]).drop_duplicates(PLANE[:2])
+    wells = index.drop(columns=[name for name in index if name in PLANE_KEY]).drop_duplicates(WELL_KEY)
     # A screen of tables has no images: its wells are of no channel.
     found, expected = index["Metadata_Path"].notna(), index["Metadata_Channel"] != ""
-    planes, missing = (some.groupby([index[key] for key in PLANE[:2]]).sum() for some in (found, expected & ~found))
+    planes, missing = (some.groupby([index[key] for key in WELL_KEY]).sum() for some in (found, expected & ~found))
     counts = pd.DataFrame({"Planes": planes, "Missing": missing}).reset_index()
-    return wells.merge(counts, on=PLANE[:2], how="left")
+    return wells.merge(counts, on=WELL_KEY, how="left")
 
 
 def _cells(cells: pd.DataFrame) -> pd.DataFrame:
     """Return one row a well and set of flags of a table of cells: Cells."""
-    counted = cells.fillna({"Metadata_Flags": ""}).groupby([*PLANE[:2], "Metadata_Flags"], as_index=False).size()
+    counted = cells.fillna({"Metadata_Flags": ""}).groupby([*WELL_KEY, "Metadata_Flags"], as_index=False).size()
     return counted.rename(columns={"size": "Cells"})
 
 
@@ -199,7 +199,7 @@ def _together(cells: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 
 
 def _sources(files: dict) -> pd.DataFrame:
-    from wellspring.provenance import file_digest
+    from wellspring.io.provenance import file_digest
 
     rows = [
         {"Stage": stage, "Name": name, "Rows": pq.read_metadata(path).num_rows, "Digest": file_digest(path)}

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from wellspring.binning import bin_area
 from wellspring.illumination.evenness import MEASURES
 from wellspring.illumination.flatfield import FEW
 from wellspring.report import palette
 from wellspring.report.gather import Screen, pick
 from wellspring.report.pictures import Picture
+from wellspring.views.binning import bin_area
 
 LIGHTS = 40  # light paths and channels with pictures: 15 kB of the page each
 SAMPLE = 400  # views a plate and channel in the mean before and after: more change it by less than a grey level

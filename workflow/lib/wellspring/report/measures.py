@@ -6,12 +6,12 @@ The page draws its plates from these numbers on demand; `plates` draws the figur
 import numpy as np
 import pandas as pd
 
-from wellspring import tables
+from wellspring.io import tables
+from wellspring.io.keys import WELL_KEY
 from wellspring.report import plates, scatter, svg
 from wellspring.report.gather import Screen, pick
 from wellspring.report.plates import Measure
 
-KEY = ["Metadata_Plate", "Metadata_Well"]
 MANY = 40000  # wells above which only the primary encoder's profile is drawn: 0.4 MB of the page an encoder
 # Wells times channels above which a measure of images is drawn over all channels: a fifth of a MB of the page each.
 MANY_IMAGES = 40000
@@ -37,7 +37,7 @@ def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
     if len(screen.cells):
         counted = screen.cells.rename(columns={"Cells": "Value"})
         if len(screen.wells):  # a well without any cell is a zero, not a hole
-            counted = screen.wells[KEY].merge(counted, on=KEY, how="left").fillna({"Value": 0})
+            counted = screen.wells[WELL_KEY].merge(counted, on=WELL_KEY, how="left").fillna({"Value": 0})
         found.append(_measure("Cells", "cells found in the well", counted))
     elif "Metadata_View_Count" in aligned:
         views = aligned.rename(columns={"Metadata_View_Count": "Value"})
@@ -46,7 +46,7 @@ def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
     for encoder in encoders if primary else ():
         found += _of_profile(screen.aligned[encoder], encoder)
     if len(screen.survey):
-        by_well = [screen.survey[key] for key in KEY]
+        by_well = [screen.survey[key] for key in WELL_KEY]
         bad = (screen.survey["Metadata_Verdict"] != "keep").groupby(by_well).sum()
         found.append(_measure("Images left out", "planes that the survey left out", bad.rename("Value").reset_index()))
         found += _of_survey(screen)
@@ -56,7 +56,7 @@ def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
 def _of_survey(screen: Screen) -> list[Measure]:
     """Return the measures of images: of each channel, or over all channels where there are many wells."""
     survey, found = screen.survey, []
-    apart = survey[KEY].drop_duplicates().shape[0] * len(screen.channels) <= MANY_IMAGES
+    apart = survey[WELL_KEY].drop_duplicates().shape[0] * len(screen.channels) <= MANY_IMAGES
     for name, column, of, doc in SURVEYED:
         values = pd.to_numeric(pick(survey, column), errors="coerce").astype(float)
         if not values.notna().any():
@@ -68,7 +68,9 @@ def _of_survey(screen: Screen) -> list[Measure]:
             )
         for channel in screen.channels if apart else (None,):
             mine = (survey["Metadata_Channel"] == channel) if apart else slice(None)
-            by_well = values[mine].groupby([survey.loc[mine, key] for key in KEY]).agg(of).rename("Value").reset_index()
+            by_well = (
+                values[mine].groupby([survey.loc[mine, key] for key in WELL_KEY]).agg(of).rename("Value").reset_index()
+            )
             title, what = (
                 (f"{name}, {channel}", f"of the well's images of {channel}")
                 if apart
@@ -90,14 +92,17 @@ def _of_profile(aligned: pd.DataFrame, encoder: str) -> list[Measure]:
     doc = f"of the aligned profile of {encoder}"
     return [
         _measure(
-            f"Profile axis 1, {encoder}", f"first principal component {doc}", aligned[KEY].assign(Value=first), low=None
+            f"Profile axis 1, {encoder}",
+            f"first principal component {doc}",
+            aligned[WELL_KEY].assign(Value=first),
+            low=None,
         ),
-        _measure(f"Profile length, {encoder}", f"Euclidean length {doc}", aligned[KEY].assign(Value=length)),
+        _measure(f"Profile length, {encoder}", f"Euclidean length {doc}", aligned[WELL_KEY].assign(Value=length)),
     ]
 
 
 def _measure(name: str, doc: str, frame: pd.DataFrame, *, low: float | None = 0.0, group: str = "") -> Measure:
-    values = frame[[*KEY, "Value"]].astype({"Value": float})
+    values = frame[[*WELL_KEY, "Value"]].astype({"Value": float})
     finite = values["Value"][np.isfinite(values["Value"])]
     bottom, top = (float(part) for part in np.percentile(finite, [1, 99])) if len(finite) else (0.0, 1.0)
     bottom = bottom if low is None else low
@@ -114,7 +119,7 @@ def block(screen: Screen, found: list[Measure]) -> dict:
     `names` (codes of `levels`, what the well holds), `measures` (name, doc, group, low, high, `values`: a list a plate,
     rows first, three digits; null without a well, false where undefined).
     """
-    wells = pd.concat([*(measure.values["Well"] for measure in found), pick(screen.wells, KEY[1])])
+    wells = pd.concat([*(measure.values["Well"] for measure in found), pick(screen.wells, WELL_KEY[1])])
     size = plates.shape(wells)
     kinds, names, levels = _layout(screen, size)
     sheet = screen.sheet.assign(plate=screen.sheet["plate"].astype(str)).drop_duplicates("plate").set_index("plate")
@@ -172,7 +177,7 @@ def _layout(screen: Screen, size: tuple[int, int]) -> tuple[list, list, list[str
     kinds: dict[str, list] = {plate: [None] * (size[0] * size[1]) for plate in screen.plates}
     names = {plate: list(empty) for plate, empty in kinds.items()}
     for plate, well, kind, name in zip(
-        pick(wells, KEY[0]), pick(wells, KEY[1]), pick(wells, "Metadata_pert_type"), named, strict=True
+        pick(wells, WELL_KEY[0]), pick(wells, WELL_KEY[1]), pick(wells, "Metadata_pert_type"), named, strict=True
     ):
         spot = plates.position(well)
         if spot and plate in kinds:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wellspring import binning
 from wellspring.report import naming, palette, plates, svg
 from wellspring.report.gather import Screen
+from wellspring.views import binning
 
 WIDE = 576  # pixels of a picture: 48 a well of 96, 24 of 384, 12 of 1536; 75 to 105 kB of the page in each case
 DRAWN = 480  # units of the drawing that a picture is wide

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from wellspring import store
-from wellspring.crops import well_generator
+from wellspring.io import ngff
 from wellspring.report import palette, thumbnails
 from wellspring.report.gather import Screen, pick
 from wellspring.report.pictures import Picture
-from wellspring.views import well_sites
+from wellspring.views.crops import well_generator
+from wellspring.views.cutting import well_sites
 
 COLUMNS = ["Metadata_Cell", "Metadata_Nucleus_Area", "Metadata_Flags"]
 EDGE = 540  # px; largest edge of a picture
@@ -83,7 +83,7 @@ def window(shape: tuple[int, int], wide: float) -> tuple[tuple[slice, slice], in
 
 def _of_plate(screen: Screen, plate: str) -> list[Picture]:
     """Return fields of a random negative control and a random treated well; of other wells where there is none."""
-    labels = store.open_labels(screen.label_files[plate].parent)
+    labels = ngff.open_labels(screen.label_files[plate].parent)
     sites = well_sites(labels.fields)
     wells = screen.wells[screen.wells["Metadata_Plate"] == plate]
     kind = dict(zip(wells["Metadata_Well"], pick(wells, "Metadata_pert_type").fillna(""), strict=True))
@@ -100,8 +100,8 @@ def _of_plate(screen: Screen, plate: str) -> list[Picture]:
     return pictures
 
 
-def _field(screen: Screen, labels: store.PlateLabels, plate: str, well: str, site: str, *, words: list[str]) -> Picture:
-    images = store.open_plate(screen.image_files[plate].parent)
+def _field(screen: Screen, labels: ngff.PlateLabels, plate: str, well: str, site: str, *, words: list[str]) -> Picture:
+    images = ngff.open_plate(screen.image_files[plate].parent)
     here = [("Metadata_Well", "==", well), ("Metadata_Site", "==", site)]
     rows = pq.read_table(screen.cell_files[plate], columns=COLUMNS, filters=here).to_pandas()
     flags = rows["Metadata_Flags"].fillna("")

@@ -9,6 +9,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from wellspring.io.keys import WELL_KEY
+from wellspring.io.shipped import REPORT_TEMPLATES
 from wellspring.report import (
     absent,
     alignment,
@@ -36,7 +38,6 @@ from wellspring.report.meanings import meanings
 from wellspring.report.svg import number, standalone
 
 PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
-TEMPLATES = Path(__file__).resolve().parents[3] / "report"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Report:
     plates: str
 
 
-def build(screen: Screen, *, options: Mapping[str, object], templates: str | Path = TEMPLATES) -> Report:
+def build(screen: Screen, *, options: Mapping[str, object], templates: str | Path = REPORT_TEMPLATES) -> Report:
     """Return the report of a screen.
 
     Parameters
@@ -72,7 +73,7 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         for name, frame in screen.aligned.items()
     }
     drawn = measures.measures(screen, primary=primary)
-    points = pd.concat([pd.DataFrame(columns=measures.KEY), *(frame[measures.KEY] for frame in placed.values())])
+    points = pd.concat([pd.DataFrame(columns=WELL_KEY), *(frame[WELL_KEY] for frame in placed.values())])
     small = thumbnails.sheets(screen, points, limit=options["map_pictures"], seed=screen.seed or 0)
     lost = exclusions.undefined(screen)
     context = {
@@ -131,7 +132,7 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
     )
 
 
-def render(context: Mapping[str, object], *, templates: str | Path = TEMPLATES) -> str:
+def render(context: Mapping[str, object], *, templates: str | Path = REPORT_TEMPLATES) -> str:
     """Return the page of a context: all texts are escaped, and drawings, the library's own, pass through `svg`."""
     folder = Path(templates)
     environment = jinja2.Environment(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from wellspring.io.keys import WELL_KEY
 from wellspring.report import palette, thumbnails
 from wellspring.report.gather import Screen, pick
 
@@ -77,7 +78,7 @@ def samples(screen: Screen, *, groups: int, each: int, seed: int = 0) -> list[di
     """Return one dict a treatment: its name and pictures of single cells, or of fields where there are no crops."""
     generator = np.random.default_rng(seed)
     kept, shown = pd.DataFrame() if screen.crops else _kept(screen), []
-    sites = dict(list(kept.groupby(["Metadata_Plate", "Metadata_Well"]))) if len(kept) else {}
+    sites = dict(list(kept.groupby(WELL_KEY))) if len(kept) else {}
     for name, wells in treatments(screen, limit=groups):
         keys = set(zip(wells["Metadata_Plate"], wells["Metadata_Well"], strict=True))
         if screen.crops:

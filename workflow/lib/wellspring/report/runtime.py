@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-# The rules in the order of the flow; of others, which there may be, the order is that of their names.
-FLOW = ("simulate", "index", "survey", "illumination", "images", "cells", "crops", "train", "embed", "measure")
-FLOW += ("profile", "fit", "align", "consensus", "evaluate", "report", "verdict")
+from wellspring.screen.stages import RULES
+
 OWN = "report"  # the folder whose files bear the names of rules
 SHORT = 1.0  # seconds below which a job's memory is not stated: Snakemake looks first after half a second
 COLUMNS = {"Rule": str, "Of": str, "Seconds": float, "Memory": float, "Processor": float}
@@ -60,7 +59,7 @@ def stages(jobs: pd.DataFrame) -> list[Stage]:
     """Return the rules in the order of the flow, with what their jobs took."""
     timed = jobs[jobs["Seconds"].notna()]
     found = []
-    for rule in sorted(set(timed["Rule"]), key=lambda name: (FLOW.index(name) if name in FLOW else len(FLOW), name)):
+    for rule in sorted(set(timed["Rule"]), key=lambda name: (RULES.index(name) if name in RULES else len(RULES), name)):
         mine = timed[timed["Rule"] == rule].reset_index(drop=True)
         longest = mine.loc[mine["Seconds"].idxmax()]
         sampled = mine[(mine["Seconds"] >= SHORT) & mine["Memory"].notna()]

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring import tables
+from wellspring.io import tables
+from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import pick
 from wellspring.report.palette import category
 from wellspring.report.svg import MUTED, SHAPES, Panel, document, mark, text
@@ -23,7 +24,6 @@ COLUMNS = {
     "Metadata_Cell_Line": "Cell line",
 }
 COMPONENTS = 30  # principal components that t-SNE starts from
-KEY = ["Metadata_Plate", "Metadata_Well"]
 
 
 def axes(features: np.ndarray, *, method: str = "pca", seed: int = 0) -> np.ndarray:
@@ -73,10 +73,10 @@ def before(paths: Sequence[Path], placed: pd.DataFrame, *, method: str = "pca", 
 
     The axes are those of these profiles alone. None without a well that has one.
     """
-    wanted = placed[KEY].assign(Place=range(len(placed)))
+    wanted = placed[WELL_KEY].assign(Place=range(len(placed)))
     found = []
     for path in paths:
-        if tables.verdict(path).keep and len(mine := tables.read(path).merge(wanted, on=KEY)):
+        if tables.verdict(path).keep and len(mine := tables.read(path).merge(wanted, on=WELL_KEY)):
             found.append(mine)
     if not found:
         return None

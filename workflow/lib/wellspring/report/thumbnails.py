@@ -9,13 +9,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from wellspring.io.keys import WELL_KEY
 from wellspring.report import palette
 from wellspring.report.gather import Screen, pick
 
 TILE = 64  # pixels
 ACROSS = 16  # tiles a row and rows a sheet
 SCALE_VIEWS = 64  # views a plate and channel that its intensity scale is taken from
-KEY = ["Metadata_Plate", "Metadata_Well"]
 
 
 def sheets(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) -> dict:
@@ -51,13 +51,13 @@ def sheets(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) ->
 def chosen(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) -> pd.DataFrame:
     """Return Plate and Well of at most `limit` random wells of those `among`, the treatments in turn."""
     if screen.wells.empty or among.empty or not (screen.crops or screen.view_files):
-        return pd.DataFrame(columns=KEY)
-    wells = screen.wells.merge(among[KEY].drop_duplicates(), on=KEY)
+        return pd.DataFrame(columns=WELL_KEY)
+    wells = screen.wells.merge(among[WELL_KEY].drop_duplicates(), on=WELL_KEY)
     order = np.random.default_rng(seed).permutation(len(wells))
     wells = wells.iloc[order].reset_index(drop=True)
     named = pick(wells, "Metadata_Perturbation").astype(object).where(lambda found: found.notna(), "not named")
     turn = named.astype(str).groupby(named.astype(str)).cumcount()
-    return wells.loc[turn.sort_values(kind="stable").index[:limit], KEY].sort_values(KEY)
+    return wells.loc[turn.sort_values(kind="stable").index[:limit], WELL_KEY].sort_values(WELL_KEY)
 
 
 def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, np.ndarray]:

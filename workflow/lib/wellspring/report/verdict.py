@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring import tables
+from wellspring.io import tables
+from wellspring.io.tables import Verdict
 from wellspring.report.files import as_list, owner
-from wellspring.tables import Verdict
 
 
 def merge(verdicts: Iterable[Verdict]) -> Verdict:

@@ -6,6 +6,8 @@ For statistics with hundreds of treatments, where drawing cells would take hours
 import numpy as np
 import pandas as pd
 
+from wellspring.io.keys import WELL_KEY
+
 FORMATS = ((8, 12), (16, 24), (32, 48))
 """Rows and columns of the plates that wells are placed on: the smallest that holds them."""
 
@@ -77,7 +79,7 @@ def feature_screen(
     profiles = pd.concat(frames, ignore_index=True)
     columns = pd.DataFrame(np.concatenate(values).astype(np.float32), columns=[f"x_{at}" for at in range(features)])
     profiles = pd.concat([profiles, columns], axis=1)
-    return profiles.sort_values(["Metadata_Plate", "Metadata_Well"], ignore_index=True), truth
+    return profiles.sort_values(WELL_KEY, ignore_index=True), truth
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

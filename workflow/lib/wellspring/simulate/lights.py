@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from wellspring.binning import bin_area, shape_of
+from wellspring.views.binning import bin_area, shape_of
 
 SIDE = 270  # pixels of a drawn field
 MEANED = 16  # camera pixels in each

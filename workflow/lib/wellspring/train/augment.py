@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from wellspring.pixels import standardise
 from wellspring.train import colour, geometry, noise
-from wellspring.views import soft_window
+from wellspring.views.cutting import soft_window
+from wellspring.views.scaling import standardise
 
 
 @dataclass(frozen=True)

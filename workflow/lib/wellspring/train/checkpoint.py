@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from wellspring.tables import atomic
+from wellspring.io.tables import atomic
 
 logger = logging.getLogger(__name__)
 

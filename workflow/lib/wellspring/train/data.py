@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from wellspring import store, tables
-from wellspring.pixels import pixels
+from wellspring.io import ngff, tables
 from wellspring.train.sources import Cells, Fields, Source
+from wellspring.views.scaling import pixels
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def open_source(
         cells = [tables.read(crop_tables[number]) for number in usable]
         return Cells([crops[number] for number in usable], cells, scales, least=entry["view"]["size"])
     return Fields(
-        [store.open_plate(images[number]) for number in usable],
+        [ngff.open_plate(images[number]) for number in usable],
         scales,
         channels=channels,
         size=entry["view"]["size"],

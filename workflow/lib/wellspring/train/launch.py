@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from wellspring.config import trains
+from wellspring.screen.config import trains
 from wellspring.train.checkpoint import SIGNALS, Interrupted
 
 GRACE = 300  # seconds for the steps and the checkpoint after a signal; schedulers kill before that where they give less

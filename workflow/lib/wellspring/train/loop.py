@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wellspring.io.keys import WELL_KEY
 from wellspring.train import distributed, schedules, watch
 from wellspring.train.agreement import Agreement, Heard
 from wellspring.train.checkpoint import Checkpoint, Interrupted, stop_requested
@@ -18,7 +19,7 @@ from wellspring.train.data import Batch
 from wellspring.train.journal import Journal
 from wellspring.train.networks import groups
 from wellspring.train.reading import reading, seed_of
-from wellspring.train.retrieval import Retrieval
+from wellspring.train.retrieval_watch import Retrieval
 from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings
 from wellspring.train.sources import Source
@@ -193,7 +194,7 @@ def _row(step: int, terms: dict[str, Tensor], seen: list[dict[str, Tensor]], *, 
 def _demand_finite(heard: Heard, source: Source, sampler: Sampler) -> None:
     if np.isfinite(heard.loss):
         return
-    rows = source.frame.iloc[sampler.draw(heard.step)][["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
+    rows = source.frame.iloc[sampler.draw(heard.step)][WELL_KEY].drop_duplicates()
     wells = ", ".join(rows.astype(str).agg("/".join, axis=1).head(40))
     raise FloatingPointError(
         f"step {heard.step}: expected a finite loss, found {heard.loss}; the batch's wells: {wells}"

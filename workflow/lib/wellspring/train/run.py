@@ -8,14 +8,14 @@ import pandas as pd
 import torch
 from torch import nn
 
-from wellspring import encoder
-from wellspring.provenance import file_digest
+from wellspring.encoders import encoder
+from wellspring.io.provenance import file_digest
 from wellspring.train import distributed, hardware
 from wellspring.train.checkpoint import Checkpoint
 from wellspring.train.data import fingerprint, manifest
 from wellspring.train.loop import train
 from wellspring.train.networks import width
-from wellspring.train.retrieval import Retrieval, split
+from wellspring.train.retrieval_watch import Retrieval, split
 from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings, resolve
 from wellspring.train.simclr import SimCLR

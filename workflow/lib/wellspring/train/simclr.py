@@ -7,13 +7,13 @@ local aggregation that takes cells of other sites of a well as positives.
 import torch
 from torch import Tensor, nn
 
-from wellspring.encoder import precise
+from wellspring.encoders.encoder import precise
 from wellspring.train import distributed, losses
 from wellspring.train.augment import view
 from wellspring.train.data import Batch
 from wellspring.train.networks import Projector, width
 from wellspring.train.settings import Settings
-from wellspring.views import soft_window
+from wellspring.views.cutting import soft_window
 
 
 class SimCLR(nn.Module):

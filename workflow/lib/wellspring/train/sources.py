@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from wellspring import store
-from wellspring.intensity import scale
-from wellspring.pixels import Pixels, foreground_level
+from wellspring.io import ngff
+from wellspring.io.keys import SITE_KEY, WELL_KEY
+from wellspring.views.intensity import scale
+from wellspring.views.scaling import Pixels, foreground_level
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Fields:
 
     def __init__(
         self,
-        plates: Sequence[store.PlateImages],
+        plates: Sequence[ngff.PlateImages],
         pixels: list[Pixels],
         *,
         channels: list[str],
@@ -145,7 +146,7 @@ class Fields:
         self.plates, self.pixels, self.channels, self.size = list(plates), pixels, channels, size
         self.stain, self.least, self.tries = stain, least, tries
         rows = [(plate.plate, well, site) for plate in plates for well, site in plate.fields]
-        self.frame = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_Site"])
+        self.frame = pd.DataFrame(rows, columns=SITE_KEY)
         self.fields = [field for plate in plates for field in plate.fields]
         self.plate = np.repeat(np.arange(len(self.plates)), [len(plate.fields) for plate in plates])
         self.well, self.site = _codes(self.frame)
@@ -220,6 +221,5 @@ def _joined(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _codes(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Codes of well and site that are unique over the screen, (N,) int64 each."""
-    well = ["Metadata_Plate", "Metadata_Well"]
-    keys = well, [*well, "Metadata_Site"]
+    keys = WELL_KEY, SITE_KEY
     return tuple(frame.groupby(key, sort=True, observed=True).ngroup().to_numpy(np.int64) for key in keys)

@@ -15,7 +15,7 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from wellspring.encoder import precise
+from wellspring.encoders.encoder import precise
 from wellspring.train import distributed, losses, masks, schedules
 from wellspring.train.augment import fade, view
 from wellspring.train.data import Batch

@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from wellspring import encoder, tables
-from wellspring.config import trains
+from wellspring.encoders import encoder
+from wellspring.io import tables
+from wellspring.screen.config import trains
 from wellspring.train import data, distributed, run
 from wellspring.train.checkpoint import Interrupted
 

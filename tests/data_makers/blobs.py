@@ -1,0 +1,115 @@
+"""Tiny plates of blobs: what training and embedding read, written as the stages before them write it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from wellspring.io import ngff, tables
+from wellspring.io.shipped import CONFIG_SCHEMAS
+from wellspring.views import cutting, intensity
+
+
+def options(section: str, **over) -> dict:
+    """A config section with its defaults; nested dicts of `over` are merged."""
+    from wellspring.screen.config import _fill, _merge
+
+    schema = yaml.safe_load((CONFIG_SCHEMAS / f"{section}.yaml").read_text())
+    return _merge(_fill({}, schema), over)
+
+
+def entry(**over) -> dict:
+    """An encoder small enough for a test."""
+    small = {
+        "kind": "simclr",
+        "backbone": "vit_tiny_patch16_224",
+        "backbone_options": {"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8},
+        "view": {"kind": "cell", "size": 24},
+        "steps": 4,
+        "batch": 8,
+        "projector": {"hidden": 16, "out": 8},
+        "distillation": {
+            "global_size": 24,
+            "local_size": 16,
+            "local_count": 2,
+            "prototypes": 16,
+            "hidden": 32,
+            "bottleneck": 8,
+        },
+    }
+    from wellspring.screen.config import _merge
+
+    return _merge(options("encoders"), _merge(small, over))
+
+
+def plate(
+    folder: Path,
+    name: str = "P1",
+    *,
+    channels: list[str],
+    wells: tuple[str, ...] = ("B02", "B03", "C02"),
+    sites: tuple[str, ...] = ("1", "2"),
+    side: int = 96,
+    cells: int = 8,
+    crop: int = 32,
+    seed: int = 0,
+    verdict: tables.Verdict | None = None,
+) -> dict[str, Path]:
+    """Write a plate's store, intensity table, cells, packed crops and their table; returns the paths."""
+    rng = np.random.default_rng([seed, sum(map(ord, name))])
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {
+        "images": folder / f"{name}.zarr",
+        "intensity": folder / f"{name}.parquet",
+        "cells": folder / f"{name}.cells.parquet",
+        "crops": folder / f"{name}.npy",
+        "crop_tables": folder / f"{name}.crops.parquet",
+    }
+    rows, packed = [], []
+    counts = np.zeros((len(channels), intensity.LEVELS), dtype=np.int64)
+    grid = np.arange(side)
+    with ngff.PlateWriter(paths["images"], plate=name, channels=channels) as writer:
+        for number, well in enumerate(wells):
+            for site in sites:
+                field = rng.normal(120, 5, (len(channels), side, side))
+                centres = rng.uniform(8, side - 8, (cells, 2))
+                for label, (y, x) in enumerate(centres, start=1):
+                    width = rng.uniform(3, 5) * (1 + 0.1 * number)
+                    blob = np.exp(-((grid[:, None] - y) ** 2 + (grid[None, :] - x) ** 2) / (2 * width**2))
+                    field += blob * rng.uniform(300, 900, (len(channels), 1, 1))
+                    rows.append((name, well, site, label, y, x, "border" if min(y, x) < 12 else ""))
+                field = np.clip(np.rint(field), 0, 65535).astype(np.uint16)
+                writer.write(well, site, field)
+                counts += intensity.counts(field)
+                packed.append(cutting.cut(field, centres, crop))
+    frame = pd.DataFrame(
+        rows,
+        columns=[f"Metadata_{column}" for column in ("Plate", "Well", "Site", "Cell", "Center_Y", "Center_X", "Flags")],
+    )
+    fields = len(wells) * len(sites)
+    scales = intensity.summarise(counts, plate=name, channels=channels, fields=fields)
+    scales["Metadata_Pixel_Size"] = np.nan
+    tables.write(scales, paths["intensity"], table="intensity", provenance={}, verdict=verdict)
+    frame.to_parquet(paths["cells"])
+    crops = frame.drop(columns="Metadata_Flags").assign(Metadata_Row=np.arange(len(frame)), Metadata_Batch="1")
+    tables.write(crops, paths["crop_tables"], table="crops", provenance={}, verdict=verdict)
+    stacked = np.concatenate(packed) if packed else np.empty((0, len(channels), crop, crop), np.uint16)
+    np.save(paths["crops"], stacked)
+    return paths
+
+
+def screen(
+    folder: Path, *, channels: list[str], names: tuple[str, ...] = ("P1", "P2"), **over
+) -> dict[str, list[Path]]:
+    """Write several plates; returns lists of paths by kind."""
+    plates = [plate(folder, name, channels=channels, **over) for name in names]
+    return {kind: [each[kind] for each in plates] for kind in plates[0]}
+
+
+def source(paths: dict[str, list[Path]], settings: dict, *, channels: list[str], **over):
+    """Open the training set of an encoder."""
+    from wellspring.train.data import open_source
+
+    kinds = {kind: paths[kind] for kind in ("images", "intensity", "crops", "crop_tables")}
+    return open_source(settings, channels=channels, options=options("train", **over), **kinds)

@@ -1,0 +1,137 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from step_screens import through
+
+from wellspring.align.steps.sphering import fit_sphere, inverse_root, ledoit_wolf
+
+OPTIONS = {"sphering": "ridge", "ridge": 0.0, "rank_fraction": 1 / 3, "min_controls": 12}
+
+
+def controls(rng, *, count=400, size=10):
+    return rng.normal(size=(count, size)) @ rng.normal(size=(size, size)) + rng.normal(size=size)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 24),
+    further=st.integers(2, 60),
+    scale=st.floats(-3, 3),
+    shift=st.floats(-100, 100),
+)
+def test_sphered_controls_have_identity_covariance(seed, size, further, scale, shift):
+    """Whatever the controls are, where there are more of them than features and nothing is regularised."""
+    rng = np.random.default_rng(seed)
+    values = controls(rng, count=size + further, size=size) * 10**scale + shift
+    sphered = fit_sphere(values, options=OPTIONS | {"min_controls": 2}).apply(values)
+    np.testing.assert_allclose(np.cov(sphered.T), np.eye(size) if size > 1 else 1, atol=1e-5)
+    np.testing.assert_allclose(sphered.mean(axis=0), 0, atol=1e-5)
+
+
+def foreign(values, method):
+    from pycytominer.operations.transform import Spherize
+
+    fitted = Spherize(method=method, center=True, epsilon=0).fit(pd.DataFrame(values))
+    return np.asarray(fitted.transform(pd.DataFrame(values)))
+
+
+@pytest.mark.parametrize("count", [400, 30])
+def test_equals_pycytominer(count):
+    """Also with fewer controls than features, where both give the directions that are lacking the least deviation."""
+    values = controls(np.random.default_rng(1), count=count, size=40)
+    options = OPTIONS | ({} if count > 40 else {"sphering": "rank", "rank_fraction": 1.0})
+    ours = fit_sphere(values, options=options).apply(values)
+    np.testing.assert_allclose(ours, foreign(values, "ZCA"), atol=1e-6)
+    rotated = foreign(values, "PCA")
+    np.testing.assert_allclose(ours @ ours.T, rotated @ rotated.T, atol=1e-5)
+
+
+def test_standardised_first_equals_pycytominer_on_correlations():
+    values = controls(np.random.default_rng(7))
+    whole = pd.DataFrame(values, columns=[f"e_{number}" for number in range(10)])
+    known = {
+        "Metadata_Plate": "P",
+        "Metadata_Well": [f"A{number}" for number in range(400)],
+        "Metadata_Verdict": "keep",
+    }
+    frame = whole.assign(**known, Metadata_pert_type="negcon", Metadata_Cell_Line="U2OS")
+    ours, _ = through(frame, {"standardize": {"robust": False}}, {"sphere": {"sphering": "ridge", "ridge": 0}})
+    np.testing.assert_allclose(ours[list(whole)], foreign(values, "ZCA-cor"), atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "size"), [(400, 10), (16, 60), (60, 60)])
+def test_shrinkage_equals_sklearn(count, size):
+    from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
+
+    values = controls(np.random.default_rng(2), count=count, size=size)
+    assert ledoit_wolf(values - values.mean(axis=0)) == pytest.approx(ledoit_wolf_shrinkage(values))
+    expected = inverse_root(LedoitWolf().fit(values).covariance_, ridge=0, power=-0.5)
+    sphere = fit_sphere(values, options=OPTIONS | {"sphering": "shrinkage"})
+    np.testing.assert_allclose(sphere.apply(values), (values - values.mean(axis=0)) @ expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [400, 15])
+def test_ridge_equals_its_closed_form(count):
+    values = controls(np.random.default_rng(3), count=count, size=20)
+    covariance = np.cov(values.T)
+    ridge = 0.01 * np.linalg.eigvalsh(covariance)[-1]
+    expected = (values - values.mean(axis=0)) @ inverse_root(covariance, ridge=ridge, power=-0.5)
+    sphere = fit_sphere(values, options=OPTIONS | {"ridge": 0.01})
+    np.testing.assert_allclose(sphere.apply(values), expected, atol=1e-6)
+    assert sphere.regularisation == pytest.approx(ridge)
+
+
+def test_rank_whitens_a_third_of_the_controls_and_blows_up_nothing_else():
+    values = controls(np.random.default_rng(4), count=30, size=50)
+    sphere = fit_sphere(values, options=OPTIONS | {"sphering": "rank"})
+    sphered = sphere.apply(values)
+    assert sphere.vectors.shape == (50, 10)
+    np.testing.assert_allclose(np.cov((sphered @ sphere.vectors).T), np.eye(10), atol=1e-8)
+    assert np.linalg.eigvalsh(np.cov(sphered.T))[-1] < 1 + 1e-8
+    moved = sphere.apply(np.eye(50)) - sphere.apply(np.zeros((50, 50)))
+    assert np.linalg.matrix_rank(moved) == 50
+
+
+@pytest.mark.parametrize("method", ["shrinkage", "rank", "ridge"])
+def test_too_few_controls_are_standardised_and_said(method):
+    values = controls(np.random.default_rng(5), count=11)
+    sphere = fit_sphere(values, options=OPTIONS | {"sphering": method})
+    assert sphere.method == "standardize"
+    assert sphere.reason == f"11 controls, 12 needed for {method}: standardised"
+    np.testing.assert_allclose(sphere.apply(values).std(axis=0), 1)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_without_spread_nothing_is_scaled(count):
+    values = np.ones((count, 4))
+    sphered = fit_sphere(values, options=OPTIONS).apply(np.full((3, 4), 2.0))
+    np.testing.assert_array_equal(sphered, np.full((3, 4), 2.0 - count))
+
+
+def test_constant_controls_fall_back():
+    sphere = fit_sphere(np.ones((20, 4)), options=OPTIONS)
+    assert "no spread" in sphere.reason
+
+
+@pytest.mark.parametrize("method", ["shrinkage", "rank", "ridge"])
+def test_order_of_controls_does_not_count(method):
+    rng = np.random.default_rng(6)
+    values = controls(rng, count=40, size=25)
+    options = OPTIONS | {"sphering": method, "ridge": 0.01}
+    probe = rng.normal(size=(7, 25))
+    one = fit_sphere(values, options=options).apply(probe)
+    two = fit_sphere(rng.permutation(values), options=options).apply(probe)
+    np.testing.assert_allclose(one, two, atol=1e-8)
+
+
+def test_standardising_on_a_few_controls_lets_no_feature_outweigh_the_others():
+    rng = np.random.default_rng(5)
+    controls = rng.normal(size=(4, 30))
+    controls[:, 7] = 1e-5 * rng.normal(size=4)
+    sphere = fit_sphere(controls, options={"sphering": "shrinkage", "min_controls": 12})
+    assert sphere.method == "standardize" and "4 controls" in sphere.reason
+    later = np.abs(sphere.apply(rng.normal(size=(200, 30)))).mean(axis=0)
+    assert later[7] < 10 * np.median(later)

@@ -1,0 +1,40 @@
+"""The benchmark of plans fakes what it says, and the number of jobs a plate is a small constant."""
+
+import benchmarks_of
+import pytest
+
+from wellspring.screen import platemap, sheet
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return benchmarks_of.load("dag_scale")
+
+
+def test_a_screen_has_plates_of_384_wells(benchmark, tmp_path, monkeypatch):
+    folder = benchmark.screen(tmp_path / "screen", 3, encoders=2)
+    monkeypatch.chdir(folder)
+    rows = sheet.read(folder / "config" / "plates.tsv")
+    assert len(rows) == 3 and rows["batch"].nunique() == 1
+    wells = platemap.read(folder / rows["platemap"].iloc[0], plate="P0000")
+    assert len(wells) == 384
+    assert set(wells["Metadata_pert_type"]) == {"negcon", "trt"}
+
+
+@pytest.mark.parametrize("encoders", [1, 2])
+def test_jobs_a_plate_are_a_small_constant(benchmark, tmp_path, encoders):
+    """Six, and three an encoder; whatever the wells and sites, of which no job is made."""
+    counts = {}
+    for plates in (1, 4):
+        folder = benchmark.screen(tmp_path / f"{plates}", plates, encoders=encoders)
+        counts[plates] = benchmark.jobs(benchmark.planned(folder, benchmark.REPOSITORY / "Snakefile").said)
+    assert counts[4] - counts[1] == 3 * (6 + 3 * encoders)
+    assert counts[1] < 30
+
+
+def test_what_is_begun_has_its_index_and_survey(benchmark, tmp_path):
+    folder = benchmark.screen(tmp_path / "screen", 2, encoders=1)
+    workflow = benchmark.REPOSITORY / "Snakefile"
+    fresh = benchmark.jobs(benchmark.planned(folder, workflow).said)
+    benchmark.begin(folder, 2)
+    assert benchmark.jobs(benchmark.planned(folder, workflow).said) == fresh - 2 * 2

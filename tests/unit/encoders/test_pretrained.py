@@ -1,0 +1,155 @@
+"""Starting weights: files of every hand and dialect, and what is wrong with a file is named."""
+
+import argparse
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.vision_transformer import VisionTransformer
+
+from wellspring.encoders import encoder, pretrained
+
+VIT = "vit_tiny_patch16_224"
+SMALL = {"embed_dim": 32, "depth": 3, "num_heads": 2, "patch_size": 8}
+
+
+def vit(channels: int = 3, size: int = 32, **over) -> torch.nn.Module:
+    return encoder.build(VIT, channels=channels, size=size, options=SMALL, **over).eval()
+
+
+def behind(state: dict, prefix: str) -> dict:
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def chunked(state: dict) -> dict:
+    return {name.replace("blocks.", "blocks.0."): value for name, value in state.items()}
+
+
+START = vit(seed=5)
+STATE = START.state_dict()
+HEAD = {"head.weight": torch.zeros(4, 32), "head.bias": torch.zeros(4)}
+OTHER = {name: torch.zeros_like(value) for name, value in STATE.items()}
+HANDS = {
+    "bare": STATE | HEAD,
+    "state_dict": {"state_dict": behind(STATE | HEAD, "module."), "epoch": 3},
+    "model": {"model": STATE | HEAD, "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}}},
+    "DINO": {
+        "student": behind(OTHER | HEAD, "module.backbone."),
+        "teacher": behind(STATE, "backbone.") | {"head.mlp.0.weight": torch.zeros(2, 2)},
+        "args": argparse.Namespace(arch="vit_small"),
+    },
+    "DINOv2": {"teacher": behind(STATE | {"mask_token": torch.zeros(1, 32)}, "backbone.")},
+    "DINOv2 in chunks": {
+        "model": behind(chunked(OTHER), "student.backbone.")
+        | behind(chunked(STATE), "teacher.backbone.")
+        | {"teacher.dino_head.mlp.0.weight": torch.zeros(2, 2)}
+    },
+    "a wrapper of one's own": {"net": behind(STATE, "trunk.features.")},
+}
+
+
+@pytest.mark.parametrize("hand", HANDS)
+def test_files_of_every_hand(tmp_path, hand):
+    torch.save(HANDS[hand], tmp_path / "start.pth")
+    network = vit(seed=1, weights=tmp_path / "start.pth")
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, STATE[name]), name
+
+
+def test_a_vit_of_torchvision_answers_as_there(tmp_path):
+    torch.manual_seed(0)
+    theirs = VisionTransformer(32, 8, num_layers=3, num_heads=2, hidden_dim=32, mlp_dim=128, num_classes=7).eval()
+    torch.nn.init.normal_(theirs.class_token)
+    torch.save(theirs.state_dict(), tmp_path / "start.pth")
+    theirs.heads = torch.nn.Identity()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(vit(weights=tmp_path / "start.pth")(images), theirs(images), atol=1e-5, rtol=1e-4)
+
+
+def test_a_resnet_of_torchvision_answers_as_there(tmp_path):
+    torch.manual_seed(0)
+    theirs = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=7).eval()
+    for name, value in theirs.named_buffers():
+        if name.endswith("running_mean"):
+            value.normal_()
+    torch.save(theirs.state_dict(), tmp_path / "start.pth")
+    theirs.fc = torch.nn.Identity()
+    ours = encoder.build("resnet18", channels=3, size=64, weights=tmp_path / "start.pth").eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), atol=1e-4, rtol=1e-4)
+
+
+def test_registers_and_the_class_position_of_dinov2(tmp_path):
+    options = SMALL | {"patch_size": 14, "reg_tokens": 4, "no_embed_class": True, "init_values": 1e-5}
+    network = encoder.build(VIT, channels=3, size=28, options=options, seed=2).eval()
+    state = network.state_dict()
+    place = torch.randn(1, 1, 32)
+    theirs = {name: value for name, value in state.items() if name not in ("reg_token", "cls_token", "pos_embed")}
+    theirs |= {"register_tokens": state["reg_token"], "mask_token": torch.zeros(1, 32)}
+    theirs |= {"cls_token": state["cls_token"] - place, "pos_embed": torch.cat([place, state["pos_embed"]], dim=1)}
+    torch.save(theirs, tmp_path / "dinov2.pth")
+    found = encoder.build(VIT, channels=3, size=28, options=options, weights=tmp_path / "dinov2.pth").state_dict()
+    for name, value in state.items():
+        torch.testing.assert_close(found[name], value)
+    larger = encoder.build(VIT, channels=3, size=56, options=options, weights=tmp_path / "dinov2.pth")
+    assert larger.pos_embed.shape == (1, 16, 32)
+
+
+def test_the_stem_alone_is_widened(tmp_path):
+    torch.save(STATE, tmp_path / "start.pth")
+    wide = vit(channels=5, size=48, weights=tmp_path / "start.pth")  # another grid too
+    assert torch.equal(wide.patch_embed.proj.weight, pretrained.widen(STATE["patch_embed.proj.weight"], 5))
+    assert torch.equal(wide.blocks[0].attn.qkv.weight, STATE["blocks.0.attn.qkv.weight"])
+    torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "resnet.pth")
+    narrow = encoder.build("resnet10t", channels=2, size=32, weights=tmp_path / "resnet.pth")
+    assert narrow.conv1[0].weight.shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "expected the .* weights of vit_tiny_patch16_224; lacking are .*; found 0 tensors, e.g. none"),
+        (timm.create_model("resnet10t").state_dict(), "lacking are .*cls_token.*found 86 tensors, e.g. conv1.0.weight"),
+        (
+            {name: value for name, value in STATE.items() if name != "norm.weight"},
+            "lacking are 1, e.g. norm.weight; found",
+        ),
+        (
+            encoder.build(VIT, channels=3, size=32, options=SMALL | {"embed_dim": 48}).state_dict(),
+            r"of another shape are .* e.g. cls_token \(1, 1, 48\) for \(1, 1, 32\)",
+        ),
+        (
+            encoder.build(VIT, channels=3, size=32, options=SMALL | {"patch_size": 4}).state_dict(),
+            r"of another shape are 1, e.g. patch_embed.proj.weight \(32, 3, 4, 4\) for \(32, 3, 8, 8\)",
+        ),
+        (STATE | {"pos_embed": torch.zeros(1, 12, 32)}, r"of another shape are 1, e.g. pos_embed \(1, 12, 32\)"),
+        ([torch.zeros(3)], "expected a dict of tensors, found list"),
+    ],
+    ids=["empty", "another", "lacking", "wider", "other patches", "odd grid", "list"],
+)
+def test_files_that_do_not_fit_are_named_with_what_was_expected_and_found(tmp_path, state, message):
+    path = tmp_path / "start.pth"
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=message) as error:
+        vit(weights=path)
+    assert str(path) in str(error.value)
+
+
+def test_files_that_are_absent_or_no_weights_are_named(tmp_path):
+    with pytest.raises(ValueError, match="expected a local file, found none at .*absent.pth"):
+        vit(weights=tmp_path / "absent.pth")
+    for name in ("text.pth", "text.safetensors"):
+        (tmp_path / name).write_text("<html>not found</html>")
+        with pytest.raises(ValueError, match=f"{name}: expected weights as safetensors or as a PyTorch file"):
+            vit(weights=tmp_path / name)
+    save_file(STATE, tmp_path / "whole.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:1000])
+    with pytest.raises(ValueError, match="cut.safetensors: expected weights"):
+        vit(weights=tmp_path / "cut.safetensors")
+    torch.save(START, tmp_path / "pickled.pth")  # a whole module runs code when it is loaded
+    with pytest.raises(ValueError, match="pickled.pth: expected weights"):
+        vit(weights=tmp_path / "pickled.pth")

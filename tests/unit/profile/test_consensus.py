@@ -1,0 +1,101 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from wellspring.io import tables
+from wellspring.io.tables import Verdict
+from wellspring.profile.consensus import consensus, join_plates
+
+
+def plate(name, *, rng, batch="b1", line="U2OS", role="fit"):
+    compounds = ["DMSO", "DMSO", "x", "x", "y", None]
+    frame = pd.DataFrame({"Metadata_Plate": name, "Metadata_Well": [f"A{number:02d}" for number in range(1, 7)]})
+    frame["Metadata_Batch"], frame["Metadata_Cell_Line"], frame["Metadata_Optics"] = batch, line, name
+    frame["Metadata_Role"], frame["Metadata_Compound"] = role, compounds
+    frame["Metadata_Concentration"] = [np.nan, np.nan, 1.0, 1.0, 2.0, np.nan]
+    frame["Metadata_Perturbation"] = ["DMSO", "DMSO", "x@1", "x@1", "y@2", None]
+    frame["Metadata_pert_type"] = ["negcon", "negcon", "trt", "trt", "trt", "empty"]
+    frame["Metadata_moa"], frame["Metadata_target"] = [None, None, "m", "m", None, None], None
+    for count in ("Site_Count", "View_Count", "Count_Cells"):
+        frame[f"Metadata_{count}"] = 1
+    frame["Metadata_Verdict"], frame["Metadata_Reason"] = "keep", ""
+    return frame.join(pd.DataFrame(rng.normal(size=(6, 3)).astype(np.float32), columns=["e_0", "e_1", "e_2"]))
+
+
+def screen(seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    plates = [plate("P1", rng=rng), plate("P2", rng=rng, batch="b2"), plate("P3", rng=rng, line="A549")]
+    return pd.concat(plates, ignore_index=True)
+
+
+@pytest.mark.parametrize("operation", ["median", "mean", "modz"])
+def test_equals_pycytominer(operation):
+    from pycytominer import consensus as foreign
+
+    frame = screen()
+    names = tables.features(frame)
+    chosen = frame[frame["Metadata_pert_type"] != "empty"]
+    key = ["Metadata_Perturbation", "Metadata_Cell_Line"]
+    expected = foreign(chosen, replicate_columns=key, features=names, operation=operation).set_index(key).sort_index()
+    ours = consensus(frame, operation=operation).set_index(key).sort_index()
+    assert ours.index.tolist() == expected.index.tolist()
+    np.testing.assert_allclose(ours[names], expected[names].astype(float), rtol=1e-5, atol=1e-6)
+
+
+def test_says_what_a_row_was_made_of(tmp_path):
+    frame = screen()
+    frame.loc[frame["Metadata_Perturbation"] == "y@2", "Metadata_Verdict"] = "undefined"
+    frame.loc[frame["Metadata_Perturbation"] == "y@2", ["e_0", "e_1", "e_2"]] = np.nan
+    frame.loc[2, "Metadata_Verdict"] = "undefined"
+    result = consensus(frame, group_by=[])
+    tables.write(result, tmp_path / "c.parquet", table="consensus", provenance={})
+    rows = tables.read(tmp_path / "c.parquet").set_index("Metadata_Perturbation")
+    assert rows.index.tolist() == ["DMSO", "x@1", "y@2"]
+    assert rows.loc["x@1", "Metadata_Replicate_Count"] == 5
+    assert rows.loc["x@1", "Metadata_Undefined_Count"] == 1
+    assert rows.loc["x@1", "Metadata_Plates"] == "P1;P2;P3"
+    assert rows.loc["x@1", "Metadata_Batches"] == "b1;b2"
+    assert rows.loc["x@1", "Metadata_Concentration"] == 1.0
+    assert rows.loc["x@1", "Metadata_moa"] == "m"
+    assert rows.loc["y@2", "Metadata_Replicate_Count"] == 0
+    assert rows.loc["y@2", "Metadata_Undefined_Count"] == 3
+    assert np.isnan(rows.loc["y@2", "e_0"])
+
+
+def test_groups_keep_profiles_apart(tmp_path):
+    result = consensus(screen(), group_by=["Metadata_Cell_Line", "Metadata_Batch"])
+    tables.write(result, tmp_path / "c.parquet", table="consensus", provenance={})
+    assert set(result["Metadata_Group"]) == {"U2OS;b1", "U2OS;b2", "A549;b1"}
+    assert result["Metadata_Cell_Line"].isin(["U2OS", "A549"]).all()
+
+
+def test_order_of_rows_does_not_count():
+    frame = screen()
+    pd.testing.assert_frame_equal(consensus(frame), consensus(frame.sample(frac=1, random_state=0)))
+
+
+def test_held_out_plates_lend_nothing():
+    rng = np.random.default_rng(1)
+    frame, held = screen(), plate("P4", rng=rng, role="heldout")
+    pd.testing.assert_frame_equal(consensus(frame), consensus(pd.concat([frame, held], ignore_index=True)))
+
+
+def test_joins_the_plates_that_are_kept_and_lists_the_others(tmp_path):
+    rng = np.random.default_rng(2)
+    plates = [plate(name, rng=rng) for name in ("P1", "P2")]
+    plates[1] = plates[1].drop(columns="e_2")
+    frame, verdict = join_plates(plates, names=["P1", "P2"], verdicts=[Verdict(), Verdict().because("no controls")])
+    assert set(frame["Metadata_Plate"]) == {"P1"}
+    assert verdict == Verdict(True, ("plate P2 left out: no controls",))
+    with pytest.raises(ValueError, match="P2"):
+        join_plates(plates, names=["P1", "P2"], verdicts=[Verdict(), Verdict()])
+
+
+def test_no_plate_to_join_is_valid(tmp_path):
+    one = plate("P1", rng=np.random.default_rng(3))
+    frame, verdict = join_plates([one], names=["P1"], verdicts=[Verdict().because("bad")])
+    assert len(frame) == 0
+    assert not verdict.keep
+    tables.write(frame, tmp_path / "j.parquet", table="profile", provenance={}, verdict=verdict)
+    tables.write(consensus(frame), tmp_path / "c.parquet", table="consensus", provenance={}, verdict=verdict)
+    assert len(tables.read(tmp_path / "c.parquet")) == 0

@@ -1,0 +1,230 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm, rankdata
+
+from wellspring.align.steps.sphering import fit_sphere
+from wellspring.io.tables import Verdict
+from wellspring.profile.normalise import Normaliser, apply_normaliser, fit_normaliser, normalise
+
+OPTIONS = {
+    "normalise": "mad_robustize",
+    "normalise_on": "negcon",
+    "min_controls": 4,
+    "spread_floor": 0.3,
+    "epsilon": 1e-18,
+}
+METHODS = ["mad_robustize", "robustize", "standardize"]
+
+
+def plate(rng, *, controls=24, treated=40, size=20):
+    count = controls + treated
+    values = rng.normal(size=(count, size)) * np.exp(rng.normal(size=size)) + rng.normal(size=size)
+    values[controls:] += 0.3 * rng.normal(size=size)
+    frame = pd.DataFrame(values.astype(np.float32), columns=[f"e_{number}" for number in range(size)])
+    frame.insert(0, "Metadata_Plate", "P1")
+    frame.insert(1, "Metadata_Well", [f"A{number:02d}" for number in range(count)])
+    frame.insert(2, "Metadata_pert_type", ["negcon"] * controls + ["trt"] * treated)
+    frame.insert(3, "Metadata_Verdict", "keep")
+    frame.insert(4, "Metadata_Reason", "")
+    return frame
+
+
+def foreign(frame, method, names, on="negcon"):
+    from pycytominer import normalize
+
+    meta = [name for name in frame.columns if name.startswith("Metadata_")]
+    query = "all" if on == "all" else "Metadata_pert_type == 'negcon'"
+    return normalize(frame, features=names, meta_features=meta, samples=query, method=method)[names]
+
+
+@pytest.mark.parametrize("on", ["negcon", "all"])
+@pytest.mark.parametrize("method", METHODS)
+def test_equals_pycytominer(method, on):
+    frame = plate(np.random.default_rng(0))
+    names = [name for name in frame if name.startswith("e_")]
+    frame[names] = frame[names].astype(np.float64)
+    normaliser = fit_normaliser(frame, method=method, on=on)
+    assert not normaliser.floored.any()
+    assert normaliser.count == (24 if on == "negcon" else 64)
+    ours = apply_normaliser(frame, normaliser)[names]
+    np.testing.assert_allclose(ours, foreign(frame, method, names, on), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("on", ["negcon", "all"])
+def test_ranks_become_blom_scores(on):
+    """The slow reference: scipy's mean ranks; beyond the fitted wells the outermost score, between them in order."""
+    rng = np.random.default_rng(1)
+    frame = plate(rng)
+    frame["e_3"] = np.round(frame["e_3"])
+    frame.loc[3, "e_5"] = np.nan
+    frame.loc[40, "e_6"] = np.inf
+    normaliser = fit_normaliser(frame, method="rank_normal", on=on)
+    result = apply_normaliser(frame, normaliser)
+    fitted = np.arange(len(frame)) < (24 if on == "negcon" else 64)
+    for name in normaliser.features:
+        values, scores = frame[name].to_numpy(), result[name].to_numpy()
+        some = np.isfinite(values) & fitted
+        level = (rankdata(values[some]) - 3 / 8) / (some.sum() + 1 / 4)
+        np.testing.assert_allclose(scores[some], norm.ppf(level), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(np.isnan(scores), ~np.isfinite(values))
+        order = np.argsort(values)[: np.isfinite(values).sum()]
+        assert (np.diff(scores[order]) >= 0).all()
+        end = norm.ppf((some.sum() - 3 / 8) / (some.sum() + 1 / 4))
+        assert np.nanmax(np.abs(scores)) <= end + 1e-6
+    far = apply_normaliser(frame.assign(e_0=np.float32(1e6)), normaliser)["e_0"]
+    np.testing.assert_allclose(far, norm.ppf((fitted.sum() - 3 / 8) / (fitted.sum() + 1 / 4)), rtol=1e-5)
+
+
+def test_ranks_of_what_does_not_vary():
+    """All constant: 0. Constant in the controls only: below, at and above them."""
+    frame = plate(np.random.default_rng(2))
+    frame["e_1"] = np.float32(0.25)
+    frame.loc[:23, "e_2"] = 1.0
+    frame["e_4"] = np.nan
+    result, normaliser, verdict = normalise(frame, options=OPTIONS | {"normalise": "rank_normal"})
+    assert verdict.keep
+    assert (result["e_1"] == 0).all()
+    assert (result.loc[:23, "e_2"] == 0).all()
+    np.testing.assert_array_equal(np.sign(result["e_2"]), np.sign(frame["e_2"] - 1))
+    assert result["e_4"].isna().all()
+    assert "e_1" in np.asarray(normaliser.features)[normaliser.dead]
+    assert not normaliser.floored.any()
+
+
+def test_on_all_wells_a_plate_needs_no_controls():
+    frame = plate(np.random.default_rng(3), controls=0)
+    options = OPTIONS | {"normalise_on": "all"}
+    result, normaliser, verdict = normalise(frame, options=options)
+    assert verdict.keep
+    assert normaliser.count == 40
+    assert result.filter(regex="^e_").notna().all(axis=None)
+    _, _, few = normalise(frame.iloc[:3], options=options)
+    assert few == Verdict(False, ("3 wells with a profile, 4 needed to normalise",))
+
+
+def test_refuses_other_wells_to_fit_on():
+    with pytest.raises(ValueError, match="expected negcon or all, found 'poscon'"):
+        fit_normaliser(plate(np.random.default_rng(4)), on="poscon")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_spread_near_zero_is_floored_and_named(method, caplog):
+    rng = np.random.default_rng(1)
+    frame = plate(rng)
+    frame.loc[:23, "e_3"] = 0.5
+    frame["e_4"] = np.float32(0.25)
+    frame.loc[:23, "e_5"] = (0.5 + 1e-4 * rng.normal(size=24)).astype(np.float32)
+    result, normaliser, verdict = normalise(frame, options=OPTIONS | {"normalise": method})
+    assert verdict.keep
+    names = np.asarray(normaliser.features)
+    assert set(names[normaliser.floored]) >= {"e_3", "e_5"}
+    assert names[normaliser.dead].tolist() == ["e_4"]
+    values = result[list(names)].to_numpy()
+    assert np.isfinite(values).all()
+    assert np.abs(values).max() < 50
+    assert (result["e_4"] == 0).all()
+    assert "e_3" in caplog.text
+    assert "e_4" in caplog.text
+
+
+def test_floor_does_not_depend_on_units():
+    frame = plate(np.random.default_rng(2), controls=6, size=40)
+    scaled = frame.copy()
+    names = [name for name in frame if name.startswith("e_")]
+    scaled[names] = frame[names].to_numpy(dtype=np.float64) * np.exp(np.linspace(-9, 9, 40))
+    one, two = (apply_normaliser(each, fit_normaliser(each))[names] for each in (frame, scaled))
+    assert fit_normaliser(frame).floored.any()
+    np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("controls", [0, 3])
+def test_too_few_controls(controls):
+    frame = plate(np.random.default_rng(3), controls=controls)
+    frame.loc[5, "Metadata_Verdict"], frame.loc[5, "Metadata_Reason"] = "undefined", "no cells"
+    result, normaliser, verdict = normalise(frame, options=OPTIONS, verdict=Verdict())
+    assert verdict == Verdict(False, (f"{controls} negative controls with a profile, 4 needed to normalise",))
+    assert result.filter(regex="^e_").isna().all(axis=None)
+    assert set(result["Metadata_Verdict"]) == {"exclude", "undefined"}
+    assert result.loc[5, "Metadata_Reason"] == "no cells"
+    assert normaliser.count == controls
+
+
+def test_undefined_controls_do_not_count():
+    frame = plate(np.random.default_rng(4), controls=6)
+    frame.loc[:2, "Metadata_Verdict"] = "undefined"
+    frame.loc[:2, [name for name in frame if name.startswith("e_")]] = np.nan
+    result, normaliser, verdict = normalise(frame, options=OPTIONS | {"min_controls": 3})
+    assert verdict.keep
+    assert normaliser.count == 3
+    assert result.filter(regex="^e_").iloc[:3].isna().all(axis=None)
+    assert result.filter(regex="^e_").iloc[3:].notna().all(axis=None)
+
+
+def test_infinite_values_are_missing_ones():
+    frame = plate(np.random.default_rng(5))
+    frame.loc[30, "e_1"] = np.inf
+    result, _, _ = normalise(frame, options=OPTIONS)
+    assert np.isnan(result.loc[30, "e_1"])
+    assert result.filter(regex="^e_").isna().sum().sum() == 1
+
+
+@pytest.mark.parametrize("method", [*METHODS, "rank_normal"])
+def test_order_of_rows_does_not_count(method):
+    frame = plate(np.random.default_rng(6))
+    one = apply_normaliser(frame, fit_normaliser(frame, method=method))
+    mixed = frame.sample(frac=1, random_state=0)
+    two = apply_normaliser(mixed, fit_normaliser(mixed, method=method)).sort_index()
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_none_changes_nothing():
+    frame = plate(np.random.default_rng(7), controls=0)
+    result, _, verdict = normalise(frame, options=OPTIONS | {"normalise": "none"})
+    assert verdict.keep
+    pd.testing.assert_frame_equal(result, frame)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "rank_normal", "none"])
+def test_round_trip(tmp_path, method):
+    frame = plate(np.random.default_rng(8))
+    normaliser = fit_normaliser(frame, method=method)
+    normaliser.save(tmp_path / "a.npz")
+    normaliser.save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    again = Normaliser.load(tmp_path / "a.npz")
+    assert again.features == normaliser.features
+    assert (again.method, again.count, again.reason) == (normaliser.method, normaliser.count, "")
+    pd.testing.assert_frame_equal(apply_normaliser(frame, again), apply_normaliser(frame, normaliser))
+
+
+def test_auto_takes_medians_of_hand_made_features_and_means_of_learned_ones():
+    frame = plate(np.random.default_rng(3))
+    learned = [name for name in frame if name.startswith("e_")]
+    made = frame.rename(columns={name: f"Cells_{name}" for name in learned})
+    options = OPTIONS | {"normalise": "auto"}
+    assert normalise(frame, options=options)[1].method == "standardize"
+    assert normalise(made, options=options)[1].method == "mad_robustize"
+
+
+def test_means_keep_plates_together_where_controls_vary_in_few_directions():
+    """Sphered, two plates without any effect of their own lie apart after medians and together after means."""
+    rng = np.random.default_rng(4)
+    mixing = rng.normal(size=(6, 60))
+    frames = []
+    for name in ("P1", "P2"):
+        frame = plate(rng, controls=16, treated=32, size=60)
+        values = rng.normal(size=(48, 6)) @ mixing + 0.02 * rng.normal(size=(48, 60))
+        frame.loc[:, [f"e_{number}" for number in range(60)]] = values.astype(np.float32)
+        frames.append(frame.assign(Metadata_Plate=name))
+
+    def apart(method):
+        sides = [normalise(frame, options=OPTIONS | {"normalise": method})[0] for frame in frames]
+        controls = [side.loc[side["Metadata_pert_type"] == "negcon"].filter(like="e_").to_numpy() for side in sides]
+        sphere = fit_sphere(np.vstack(controls), options={"sphering": "shrinkage", "min_controls": 12})
+        first, second = (sphere.apply(values) for values in controls)
+        spread = (first.var(axis=0) + second.var(axis=0)).sum()
+        return ((first.mean(axis=0) - second.mean(axis=0)) ** 2).sum() / spread
+
+    assert apart("standardize") < 1e-6
+    assert apart("mad_robustize") > 0.1

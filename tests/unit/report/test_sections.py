@@ -1,0 +1,198 @@
+"""Sections of the report: run times, alignment, exclusions, pictures of wells, numbers of wells, caps of figures."""
+
+from dataclasses import replace
+from html import escape
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_screen import HOSTILE, fabricate
+
+from wellspring.io import tables
+from wellspring.io.keys import WELL_KEY
+from wellspring.report import (
+    alignment,
+    biology,
+    charts,
+    checks,
+    exclusions,
+    gather,
+    measures,
+    metrics,
+    naming,
+    runtime,
+    scatter,
+    thumbnails,
+    words,
+)
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> gather.Screen:
+    inputs, names = fabricate(tmp_path_factory.mktemp("screen"), rows=4, columns=12)
+    return gather.gather(inputs, **names)
+
+
+def test_run_times_are_of_the_screens_own_jobs(screen: gather.Screen):
+    assert "gone" not in set(screen.jobs["Of"])
+    found = {stage.rule: stage for stage in runtime.stages(screen.jobs)}
+    assert list(found) == ["survey", "train", "embed", "verdict"], "in the order of the flow"
+    survey, train = found["survey"], found["train"]
+    times = screen.jobs.loc[screen.jobs["Rule"] == "survey", "Seconds"]
+    assert survey.jobs == 3 and survey.together == pytest.approx(times.sum())
+    assert survey.longest_of == "P3" and survey.memory_of == "P3", "a memory that was not measured is passed over"
+    assert train.processor == pytest.approx(train.together / 2, abs=0.02)
+    assert runtime.stages(runtime.read(None, names=[])) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.52, "0.5 s"), (42.4, "42 s"), (60, "1 min"), (501.15, "8 min 21 s"), (11100, "3 h 5 min"), (float("nan"), "–")],
+)
+def test_durations(seconds: float, told: str):
+    assert runtime.duration(seconds) == told
+
+
+def _rows(before: tuple, after: tuple, metric: str = "activity") -> list[metrics.Row]:
+    names = ["Encoder", "Metadata_Metric", "Metadata_Level", "value", "low", "high", "n", "n_undefined", "chance"]
+    rows = [("e", metric, "normalised", *before, 10, 0, 0.5), ("e", metric, "aligned", *after, 10, 0, 0.5)]
+    summary = pd.DataFrame(rows, columns=names).assign(Metadata_Guard="", Metadata_Note="")
+    return metrics.table(summary, encoders=["e"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "good"), [("activity", True), ("nuisance.batch", False), ("transfer.batch.compound.k1.gap", False)]
+)
+def test_a_change_is_stated_only_where_intervals_are_apart(metric: str, good: bool):
+    (change,) = alignment.changes(_rows((0.3, 0.2, 0.4), (0.6, 0.5, 0.7), metric))
+    assert change.good is good and change.before == "0.3 (0.2 to 0.4)"
+    assert alignment.changes(_rows((0.3, 0.2, 0.5), (0.6, 0.45, 0.7), metric)) == []
+    assert alignment.changes(_rows((0.3, 0.2, 0.4), (0.6, 0.5, 0.7), "mixing.kbet.batch")) == []
+
+
+def test_alignment_is_drawn_at_its_levels():
+    (drawn,) = alignment.drawings(_rows((0.3, 0.2, 0.4), (0.6, 0.5, 0.7)), encoders=["e"])
+    assert drawn["svg"].count("<circle") == 2 and "e, aligned\n0.6 (0.5 to 0.7), chance 0.5" in drawn["svg"]
+    empty = (float("nan"),) * 3
+    assert alignment.drawings(_rows(empty, (0.6, 0.5, 0.7)), encoders=["e"]) == [], "one level is no before and after"
+
+
+def test_mixing_below_full_mixing_is_looked_at(screen: gather.Screen):
+    rows = _rows((0.4, 0.3, 0.45), (0.48, 0.4, 0.6), "mixing.kbet.batch")
+    assert [row.cells[0].state for row in rows] == ["below", "at"]
+    told = [one.text for one in words.look_at(screen, rows, [], level="normalised")]
+    assert "1 score of mixing below full mixing: batches or plates can be told apart." in told
+    assert not any("mixing" in one.text for one in words.look_at(screen, rows, [], level="aligned"))
+
+
+def test_steps_that_fell_back_are_looked_at(screen: gather.Screen):
+    (told,) = checks.fits(screen)
+    assert told.text.startswith("Alignment fell back in ") and "100000 needed for" in told.lines[0]
+
+
+def test_metrics_that_are_not_known_stand_first_and_variants_unfold():
+    for metric in ("activity", "nsc", "transfer.batch.compound.k1", "brand_new", "activity.heldout"):
+        assert naming.main(metric), metric
+    for metric in ("transfer.batch.compound.k5", "transfer.batch.compound.k1.gap", "nuisance.row", "mixing.kbet.batch"):
+        assert not naming.main(metric), metric
+
+
+def test_exclusions_are_counted_by_plate_and_reason(screen: gather.Screen):
+    rows = {row["plate"]: row for row in exclusions.by_plate(screen)}
+    assert rows["P1"]["keep"] and not rows["P3"]["keep"] and rows["P3"]["reasons"][-1] == HOSTILE
+    assert (rows["P1"]["wells"], rows["P1"]["negative"], rows["P1"]["positive"]) == (48, 8, 4)
+    assert (rows["P1"]["images"], rows["P1"]["out"]) == (480, 4)
+    reasons = {row["reason"]: row for row in exclusions.by_reason(screen)}
+    assert reasons["out of focus"]["images"] == 3 and reasons["out of focus"]["plates"] == 3
+    assert reasons["out of focus"]["example"] == "out of focus: slope −4.1, plate −2.2"
+    assert sum(row["images"] for row in reasons.values()) == 12
+    assert exclusions.undefined(screen)["Metadata_Reason"].tolist() == ["no cells"]
+    assert [row["images"] for row in exclusions.by_channel(screen)] == [288] * 5
+
+
+def test_pictures_go_round_the_treatments_before_any_has_two(screen: gather.Screen):
+    among = screen.wells[screen.wells["Metadata_Plate"] == "P1"]
+    named = among.set_index("Metadata_Well")["Metadata_Perturbation"]
+    some = thumbnails.chosen(screen, among, limit=named.nunique())
+    assert sorted(named[some["Metadata_Well"]]) == sorted(named.unique())
+    sheets = thumbnails.sheets(screen, among, limit=20)
+    assert 19 <= len(sheets["of"]) <= 20, "one well has no cell"
+    assert sorted(sheets["of"].values()) == list(range(len(sheets["of"])))
+    assert set(sheets["of"]) <= {f"P1 {well}" for well in among["Metadata_Well"]}
+    assert sheets["what"] == "four cells of the well"
+    fields = thumbnails.sheets(replace(screen, crops={}), among, limit=20)
+    assert fields["what"] == "one field of the well" and 0 < len(fields["of"]) <= 20
+    assert thumbnails.sheets(replace(screen, crops={}, view_files={}), among, limit=20) == {}
+
+
+def test_squares_keep_the_mean_and_small_ones_repeat_pixels():
+    image = np.random.default_rng(0).random((2, 96, 128))
+    np.testing.assert_allclose(
+        thumbnails.square(image, 32).mean(axis=(1, 2)), image[:, :, 16:112].mean(axis=(1, 2)), rtol=1e-12
+    )
+    small = np.arange(9.0).reshape(1, 3, 3)
+    assert set(thumbnails.square(small, 6).ravel()) == set(range(9))
+
+
+def test_numbers_of_wells_come_back_from_the_page(screen: gather.Screen):
+    found = measures.measures(screen, primary="sslprofiler")
+    block = measures.block(screen, found)
+    columns = block["size"][1]
+    for measure, shown in zip(found, block["measures"], strict=True):
+        for row in measure.values[measure.values["Plate"] == "P1"].to_dict("records"):
+            place = columns * (ord(row["Well"][0]) - 65) + int(row["Well"][1:]) - 1
+            value = shown["values"][0][place]
+            assert value is False if np.isnan(row["Value"]) else value == pytest.approx(row["Value"], rel=6e-3)
+    wells = screen.wells[screen.wells["Metadata_Plate"] == "P1"].reset_index(drop=True)
+    kinds = [block["types"][code] for code in block["kinds"][0] if code is not None]
+    assert kinds == wells["Metadata_pert_type"].tolist()
+    names = {block["levels"][code] for code in block["names"][0] if code is not None}
+    assert {"DMSO", "taxol, 1"} <= names and any(name.startswith(HOSTILE) for name in names)
+    assert block["measures"][0]["values"][0].count(None) == 96 - 48
+    profile = next(one for one in block["measures"] if one["name"].startswith("Profile axis"))
+    assert profile["values"][2] is None, "a plate that was left out has no profile"
+
+
+def test_the_map_before_alignment_is_of_the_same_wells(screen: gather.Screen):
+    placed = scatter.place(screen.aligned["sslprofiler"])
+    spots = scatter.before(screen.normalised["sslprofiler"], placed)
+    frames = pd.concat([tables.read(path) for path in screen.normalised["sslprofiler"][:2]], ignore_index=True)
+    names = tables.features(frames)
+    good = np.isfinite(frames[names].to_numpy()).all(axis=1)
+    axes = pd.DataFrame(scatter.axes(frames.loc[good, names].to_numpy(dtype=float)), columns=["X", "Y"])
+    wanted = frames.loc[good, WELL_KEY].reset_index(drop=True).join(axes)
+    wanted = placed[WELL_KEY].merge(wanted, on=WELL_KEY, how="left")
+    np.testing.assert_allclose(spots, wanted[["X", "Y"]].to_numpy(), atol=1e-9)
+    block = scatter.block(placed, spots)
+    assert list(block["levels"]) == ["normalised", "aligned"]
+    assert scatter.before((), placed) is None
+
+
+def test_large_matrices_carry_their_numbers_as_data():
+    hostile = '"><script>x</script>'
+    values = np.arange(625.0).reshape(25, 25) / 625
+    names = [f"{hostile}{number}" for number in range(25)]
+    drawn = charts.matrix(names, names, values, title=hostile, row_label="a", column_label="b", top=1)
+    assert "<script" not in drawn and drawn.count("<image") == 1 and "<text" in drawn
+    assert len(drawn) < 20_000
+
+
+def test_treatments_are_listed_with_every_score(screen: gather.Screen):
+    found = biology.treatments(screen)
+    items = screen.items[(screen.items["Metadata_Metric"] == "activity") & (screen.items["Encoder"] == "random")]
+    row = items[items["Metadata_Level"] == "aligned"].iloc[3]
+    value, q = found["scores"]["aligned"]["activity"]["random"][found["items"].index(row["Metadata_Item"])]
+    assert value == pytest.approx(row["value"], rel=6e-3) and q == pytest.approx(row["q"], rel=6e-3)
+    assert found["encoders"] == ("sslprofiler", "random")
+    assert set(found["metrics"]) == {"activity", "consistency", "nsc", "dose.spearman"}
+
+
+def test_a_crowded_volcano_keeps_the_smallest_q(monkeypatch: pytest.MonkeyPatch, screen: gather.Screen):
+    monkeypatch.setattr(biology, "POINTS", 10)
+    drawn = [one for one in biology.figures(screen, alpha=0.05) if one.kind == "activity" and one.level == "aligned"]
+    assert drawn and all("10 drawn" in one.note or "9 drawn" in one.note for one in drawn)
+    items = screen.items[
+        (screen.items["Metadata_Metric"] == "activity") & (screen.items["Metadata_Level"] == "aligned")
+    ]
+    best = items[items["Encoder"] == drawn[0].title].sort_values("q")["Metadata_Item"].head(5)
+    assert all(escape(name, quote=True) in drawn[0].svg for name in best)

@@ -1,0 +1,181 @@
+"""The config: defaults, inheritance of encoders, and each mistake named."""
+
+import copy
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from wellspring.screen import config
+from wellspring.screen.config_readme import keys
+
+SMALL = {"channels": ["DNA", "Actin"], "cells": {"activate": True}, "encoders": {"simclr": {"kind": "simclr"}}}
+
+
+def small(**changes):
+    return {**copy.deepcopy(SMALL), **changes}
+
+
+@pytest.fixture(scope="module")
+def shipped(root):
+    return yaml.safe_load((root / "config" / "config.yaml").read_text())
+
+
+def test_schema_is_valid_and_says_everything():
+    schema = config.schema()
+    Draft202012Validator.check_schema(schema)
+    for section in config.SECTIONS:
+        spec = schema["properties"][section]
+        part = spec["additionalProperties"] if section == "encoders" else spec
+        assert part["additionalProperties"] is False, section
+        assert spec["description"], section
+        for name, value in keys(part):
+            assert value.get("description"), f"{section}.{name}"
+            assert "default" in value or "." in name or section == "encoders", f"{section}.{name}"
+            assert all(len(word) > 1 for word in name.split(".")), (
+                f"{section}.{name}: Snakemake refuses keys of one letter"
+            )
+
+
+def test_defaults_are_filled_in_however_deep_and_are_valid():
+    complete = config.resolve(small())
+    for section in config.SECTIONS:
+        assert section in complete
+    for name, part in keys(config.schema()["properties"]["survey"]):
+        if "default" in part:
+            assert name.split(".")[0] in complete["survey"]
+    assert config.resolve(complete) == complete
+
+
+def test_what_is_written_is_left_alone():
+    written = small(seed=7)
+    complete = config.resolve(written)
+    assert written == small(seed=7)
+    assert complete["seed"] == 7
+    assert complete["channels"] == ["DNA", "Actin"]
+
+
+def test_a_screen_of_tables_needs_neither_channels_nor_cells():
+    complete = config.resolve({"encoders": {"jump": {"kind": "table", "files": "{plate}.parquet"}}})
+    assert not config.needs_images(complete)
+    assert complete["encoders"]["jump"]["view"]["kind"] == "well"
+    assert not config.trains(complete["encoders"]["jump"])
+    assert config.needs_images(config.resolve(small()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sede": 1}, r"config: top level: unknown key 'sede' \(did you mean 'seed'\?\); expected one of \["),
+        (
+            {"survey": {"max_exclude": 0.1}},
+            r"config: survey: unknown key 'max_exclude' \(did you mean 'max_excluded'\?\)",
+        ),
+        ({"encoders": {"simclr": {"stepz": 3}}}, r"encoders.simclr: unknown key 'stepz' \(did you mean 'steps'\?\)"),
+        ({"seed": -1}, "config: seed: -1 is less than the minimum of 0"),
+        ({"channels": []}, "config: channels: expected their names for encoders that look at images, found none"),
+        ({"encoders": {"jump": {"kind": "table"}}}, "jump.files: expected a file for the kind table, found None"),
+        ({"encoders": {"simclr": {"files": "a.csv"}}}, "simclr.files: expected null but for the kind table, found 'a"),
+        ({"encoders": {"simclr": {"view": {"kind": "well"}}}}, "view.kind: expected tile or cell but for the kind"),
+        ({"encoders": {"simclr": {"features": ["X_"]}}}, "simclr: expected no columns and features but for the kind"),
+        (
+            {"encoders": {"jump": {"kind": "table", "files": "a.csv", "features": ["X_("]}}},
+            r"jump.features: expected regular expressions, found 'X_\('",
+        ),
+        ({"channels": ["DNA", "DNA"]}, "config: channels: .* has non-unique elements"),
+        ({"encoders": {}}, "config: encoders: .*non-empty"),
+        ({"encoders": {"SimCLR": {}}}, "'SimCLR' does not match"),
+        (
+            {"encoders": {"a1": {"like": "b1"}}},
+            r"encoders.a1.like: expected one of \['a1'\] or of the presets \['demo.simclr', .*found 'b1'",
+        ),
+        ({"encoders": {"a1": {"like": "b1"}, "b1": {"like": "a1"}}}, "like: expected no circle, found a1 -> b1 -> a1"),
+        (
+            {"cells": {"activate": False}},
+            "encoders.simclr.view.kind: expected tile while cells.activate is false, found cell",
+        ),
+        (
+            {"cells": {"activate": False}, "encoders": {"c1": {"kind": "classical"}}},
+            "encoders.c1.kind: expected cells.activate true for the kind classical, found false",
+        ),
+        (
+            {"encoders": {"c1": {"kind": "classical", "view": {"kind": "tile"}}}},
+            "encoders.c1.view.kind: expected cell for the kind classical, found tile",
+        ),
+        ({"images": {"projection": "first"}}, "config: images.projection: 'first' is not one of"),
+        ({"images": {"projection": "plane"}}, "config: images.plane: expected the name of a plane, found None"),
+        ({"images": {"plane": 3}}, "config: images.plane: expected null but for the projection plane, found 3"),
+        ({"measure": {"families": ["shapes"]}}, "config: measure.families.0: 'shapes' is not one of"),
+        ({"fit": {"max_correlation": "often"}}, "config: fit.max_correlation: 'often' is not valid"),
+        ({"fit": {"steps": ["select", "sphre"]}}, r"config: fit.steps.1: 'sphre' is not one of \['select', 'sphere', "),
+        (
+            {"fit": {"steps": [{"sphre": {}}]}},
+            r"fit.steps.0: unknown key 'sphre' \(did you mean 'sphere'\?\); expected",
+        ),
+        (
+            {"fit": {"steps": [{"sphere": {"sphering": "rigde"}}]}},
+            r"config: fit.steps.0.sphere.sphering: 'rigde' is not one of \['shrinkage', 'rank', 'ridge', ",
+        ),
+        (
+            {"fit": {"steps": [{"sphere": {"robust": True}}]}},
+            r"fit.steps.0.sphere: unknown key 'robust'; expected one of \['sphering', 'rank_fraction', 'ridge', 'by'\]",
+        ),
+        ({"fit": {"steps": [{"select": {}, "sphere": {}}]}}, "config: fit.steps.0: .* has too many properties"),
+        ({"fit": {"steps": [{}]}}, "config: fit.steps.0: .*non-empty"),
+    ],
+)
+def test_mistakes_are_named(change, message):
+    base = small(encoders={"simclr": {"kind": "simclr", "view": {"kind": "cell"}}})
+    with pytest.raises(ValueError, match=message):
+        config.resolve({**base, **change})
+
+
+def test_steps_are_named_and_harmony_wants_all_plates_to_fit():
+    complete = config.resolve(small(fit={"steps": ["select", {"harmony": {"batches": "Metadata_Plate"}}]}))
+    assert config.steps_of(complete) == ["select", "harmony"]
+    config.check_roles(complete, {"P1": "fit", "P2": "fit"})
+    words = r"fit.steps: expected all plates in the role fit with harmony, .*, found \['P2', 'P3'\]"
+    with pytest.raises(ValueError, match=words):
+        config.check_roles(complete, {"P1": "fit", "P2": "project", "P3": "heldout"})
+    config.check_roles(config.resolve(small()), {"P1": "project"})
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(ValueError) as error:
+        config.resolve(small(sede=1, seed=-1))
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_what_an_encoder_looks_at_follows_from_its_kind():
+    found = config.resolve(
+        small(encoders={"c1": {"kind": "classical"}, "s1": {"kind": "simclr"}, "twin": {"like": "c1"}})
+    )
+    assert [entry["view"]["kind"] for entry in found["encoders"].values()] == ["cell", "tile", "cell"]
+
+
+def test_like_inherits_and_overrides_deeply():
+    encoders = {
+        "base": {"kind": "simclr", "steps": 100, "view": {"kind": "cell", "size": 40}},
+        "half": {"like": "base", "steps": 50},
+        "tiny": {"like": "half", "view": {"size": 20}},
+    }
+    assert config.inherit("tiny", encoders) == {"kind": "simclr", "steps": 50, "view": {"kind": "cell", "size": 20}}
+    assert encoders["base"]["view"]["size"] == 40
+
+
+def test_shipped_config_is_valid_and_states_every_key(shipped):
+    """A reader of config.yaml sees all there is to set; encoders state what differs from their defaults."""
+    config.resolve(shipped)
+    schema = config.schema()["properties"]
+    lacking = [key for key in schema if key not in shipped]
+    for section in set(config.SECTIONS) - {"encoders"}:
+        for name, part in keys(schema[section]):
+            if "default" not in part:
+                continue
+            value = shipped.get(section) or {}
+            for step in name.split("."):
+                if not isinstance(value, dict) or step not in value:
+                    lacking.append(f"{section}.{name}")
+                    break
+                value = value[step]
+    assert lacking == []

@@ -1,0 +1,89 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from wellspring.screen import platemap
+
+
+def _file(folder, text, name="map.csv"):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_usual_columns_and_types(tmp_path):
+    path = _file(
+        tmp_path,
+        "well_position,compound,concentration,control_type,moa,donor\na1,X,0.1,,kinase,7\nA2,,,negcon,,\nB1,,,,,\n",
+    )
+    frame = platemap.read(path, plate="P").set_index("Metadata_Well")
+    assert frame["Metadata_pert_type"].to_dict() == {"A01": "trt", "A02": "negcon", "B01": "empty"}
+    assert frame.loc["A01", "Metadata_Perturbation"] == "X@0.1"
+    assert frame.loc["A02", "Metadata_Perturbation"] == "negcon"
+    assert frame["Metadata_Concentration"].dtype == np.float64
+    assert frame.loc["A01", "Metadata_donor"] == "7"
+    assert frame.loc["A02", "Metadata_moa"] is None
+
+
+def test_close_concentrations_stay_apart(tmp_path):
+    path = _file(tmp_path, "well,compound,concentration\nA1,X,0.12345678\nA2,X,0.12345679\n")
+    assert platemap.read(path, plate="P")["Metadata_Perturbation"].nunique() == 2
+
+
+def test_controls_by_compound(tmp_path):
+    path = _file(tmp_path, "well\tcompound\nA1\tDMSO\nA2\tTaxol\nA3\tX\n", "map.tsv")
+    frame = platemap.read(path, plate="P", poscon=["Taxol"])
+    assert frame["Metadata_pert_type"].tolist() == ["negcon", "poscon", "trt"]
+
+
+def test_jump_control_means_its_control_type(tmp_path):
+    path = _file(
+        tmp_path,
+        "well_position,broad_sample,pert_type,control_type\nA1,a,control,negcon\nA2,b,control,poscon_cp\nA3,c,trt,\n",
+    )
+    assert platemap.read(path, plate="P")["Metadata_pert_type"].tolist() == ["negcon", "poscon", "trt"]
+
+
+def test_by_barcode(tmp_path):
+    _file(tmp_path, "Assay_Plate_Barcode,Plate_Map_Name\n0012,mapA\n0013,mapB\n", "barcode_platemap.csv")
+    _file(tmp_path, "plate_map_name\twell_position\tbroad_sample\nmapA\tA01\tBRD-1\n", "platemap/mapA.txt")
+    assert platemap.read(tmp_path, plate="0012")["Metadata_Compound"].tolist() == ["BRD-1"]
+    with pytest.raises(ValueError, match="0014: expected one platemap in .*barcode_platemap.csv, found"):
+        platemap.read(tmp_path, plate="0014")
+    with pytest.raises(ValueError, match="mapB.txt: expected a platemap"):
+        platemap.read(tmp_path, plate="0013")
+
+
+def test_rows_of_this_plate(tmp_path):
+    path = _file(tmp_path, "plate,well,compound\n1,A1,X\n2,A1,Y\n")
+    assert platemap.read(path, plate="2")["Metadata_Compound"].tolist() == ["Y"]
+    with pytest.raises(ValueError, match=r"3: no row in .*\['1', '2'\]"):
+        platemap.read(path, plate="3")
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        ("well,compound\nA1,X\na01,Y\nB2,Z\n", {}, r"found twice \['A01'\]"),
+        ("well,pert_type\nA1,banana\n", {}, r"found \['banana'\]"),
+        ("well,concentration\nA1,much\n", {}, r"expected numbers as concentrations, found \['much'\]"),
+        ("compound\nX\n", {}, "expected a column well or"),
+        ("well,drug\nA1,X\n", {"compound": "durg"}, r"no column \['durg'\]"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, columns, message):
+    with pytest.raises(ValueError, match=message):
+        platemap.read(_file(tmp_path, text), plate="P", columns=columns)
+
+
+def test_real_layout(shared_data):
+    frame = platemap.read(
+        shared_data / "bbbc013" / "plate_layout.csv",
+        plate="BBBC013",
+        columns={"concentration": "dose", "pert_type": "role"},
+    )
+    assert frame["Metadata_pert_type"].value_counts().to_dict() == {"trt": 36, "negcon": 8, "poscon": 4}
+    doses = frame.loc[frame["Metadata_pert_type"] == "trt", "Metadata_Concentration"]
+    assert doses.nunique() == 9
+    assert isinstance(frame, pd.DataFrame)

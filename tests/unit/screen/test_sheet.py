@@ -1,0 +1,156 @@
+"""The plate sheet: defaults, roles, and each mistake named with its file, row and value."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wellspring.screen import sheet
+
+COLUMNS = ("plate", "images", "platemap", "batch", "role")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("P1", "P2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "map.csv").write_text("well\n")
+    return tmp_path
+
+
+def write(folder, *rows, columns=COLUMNS, name="plates.tsv"):
+    path = folder / name
+    separator = "," if name.endswith(".csv") else "\t"
+    path.write_text("\n".join(separator.join(line) for line in (columns, *rows)) + "\n")
+    return path
+
+
+def row(folder, plate="P1", *, images=None, platemap="map.csv", batch="b1", role="fit"):
+    return (plate, str(folder / (images or plate)), str(folder / platemap), batch, role)
+
+
+def test_defaults_and_further_columns(folder):
+    rows = [(*row(folder, role=""), "12h"), (*row(folder, "P2", role="no"), "24h")]
+    plates = sheet.read(write(folder, *rows, columns=(*COLUMNS, "time")))
+    assert plates.index.tolist() == ["P1"]
+    assert plates.loc["P1", ["role", "optics", "cell_line", "time"]].tolist() == ["fit", "P1", "unknown", "12h"]
+
+
+def test_a_screen_without_images_needs_no_folders(folder):
+    (folder / "P1").rmdir()
+    path = write(folder, row(folder)[:1] + row(folder)[2:], columns=COLUMNS[:1] + COLUMNS[2:])
+    for written in (path, write(folder, row(folder), name="twin.tsv")):
+        assert sheet.read(written, images=False)["images"].tolist() == [""]
+    with pytest.raises(ValueError, match=r"expected the columns \['images'\]"):
+        sheet.read(path)
+
+
+def test_commas_comments_and_names_of_digits(folder):
+    (folder / "0012").mkdir()
+    path = write(folder, row(folder, "0012"), name="plates.csv")
+    path.write_text("# a screen\n" + path.read_text())
+    assert sheet.read(path).index.tolist() == ["0012"]
+
+
+def test_shared_light_path(folder):
+    rows = [(*row(folder), "scope7"), (*row(folder, "P2"), "")]
+    assert sheet.read(write(folder, *rows, columns=(*COLUMNS, "optics")))["optics"].tolist() == ["scope7", "P2"]
+
+
+def test_missing_sheet_is_named(folder):
+    with pytest.raises(ValueError, match="nowhere.tsv: expected the plate sheet here, found no such file"):
+        sheet.read(folder / "nowhere.tsv")
+
+
+def test_missing_column_is_named(folder):
+    path = write(folder, ("P1", "images"), columns=("plate", "images"))
+    with pytest.raises(
+        ValueError, match=r"plates.tsv: expected the columns \['platemap'\], found \['plate', 'images'\]"
+    ):
+        sheet.read(path)
+
+
+def test_empty_cell_of_a_required_column_is_named(folder):
+    with pytest.raises(ValueError, match="plates.tsv: row 2: expected a value in column 'platemap', found none"):
+        sheet.read(write(folder, ("P1", str(folder / "P1"), "", "b1", "fit")))
+
+
+def test_doubled_plate_is_named(folder):
+    with pytest.raises(ValueError, match=r"expected each plate once, found \['P1'\] more than once"):
+        sheet.read(write(folder, row(folder), row(folder)))
+
+
+def test_path_that_does_not_exist_is_named(folder):
+    with pytest.raises(ValueError, match="plate P1: expected images at '.*lost', found no such file or folder"):
+        sheet.read(write(folder, row(folder, images="lost")))
+    with pytest.raises(ValueError, match="plate P1: expected platemap at '.*lost.csv', found no such file or folder"):
+        sheet.read(write(folder, row(folder, platemap="lost.csv")))
+
+
+def test_role_is_named(folder):
+    with pytest.raises(ValueError, match="plate P1: expected a role of .*, found 'train'"):
+        sheet.read(write(folder, row(folder, role="train")))
+
+
+@pytest.mark.parametrize("role", ["no", "project"])
+def test_a_screen_without_a_plate_to_fit_on_is_refused(folder, role):
+    with pytest.raises(ValueError, match="expected at least one plate"):
+        sheet.read(write(folder, row(folder, role=role)))
+
+
+@pytest.mark.parametrize(
+    "name", ["P 1", "../P1", "P1;rm", "$(id)", "P1/x", "-P1", ".P1", "P1|P2", "{plate}", "`id`", "Plätte"]
+)
+def test_names_with_shell_or_path_characters_are_refused(folder, name):
+    with pytest.raises(ValueError, match="row 2: expected a plate of letters, digits") as error:
+        sheet.read(write(folder, row(folder, name, images="P1")))
+    assert repr(name) in str(error.value)
+
+
+@given(st.text(max_size=8))
+def test_a_name_that_passes_is_one_plain_part_of_a_path(name):
+    if sheet.NAME.fullmatch(name):
+        assert not set(name) & set("/\\ \t\n*?$`'\"{}()|;&<>")
+        assert name not in ("", ".", "..")
+
+
+def test_the_demo_folder_is_for_the_demo_alone(folder):
+    demo = folder / "results" / "demo"
+    options = {"demo": demo, "simulated": ("B1_U2OS",)}
+    own = ("B1_U2OS", str(demo / "B1_U2OS"), str(demo / "B1_U2OS" / "platemap.csv"), "b1", "fit")
+    assert sheet.read(write(folder, own), **options).index.tolist() == ["B1_U2OS"]
+    for plate, images in [("P1", "P1"), ("P1", "B1_U2OS"), ("B1_U2OS", "other"), ("B1_U2OS", ""), ("P1", "../demo/P1")]:
+        foreign = (plate, str(demo / images), str(folder / "map.csv"), "b1", "fit")
+        with pytest.raises(ValueError, match=f"plate {plate}: expected images outside of the demo's folder"):
+            sheet.read(write(folder, foreign), **options)
+
+
+@pytest.mark.parametrize("ending", [".audit", ".normalised"])
+def test_a_name_that_collides_with_an_output_is_refused(folder, ending):
+    with pytest.raises(ValueError, match=rf"names of outputs\), found 'P1\{ending}'"):
+        sheet.read(write(folder, row(folder, f"P1{ending}", images="P1")))
+
+
+def test_images_in_a_store_are_not_looked_for_and_carry_no_password(folder):
+    plates = sheet.read(write(folder, ("P1", "s3://bucket/screen/P1", str(folder / "map.csv"), "b1", "fit")))
+    assert plates.loc["P1", "images"] == "s3://bucket/screen/P1"
+    for url, message in [
+        ("s3://key:secret@bucket/P1", "expected a URL without credentials"),
+        ("s3://bucket/P1/../P2", "expected a URL without `..`"),
+    ]:
+        with pytest.raises(ValueError, match=f"plate P1: {message}") as error:
+            sheet.read(write(folder, ("P1", url, str(folder / "map.csv"), "b1", "fit")))
+        assert "secret" not in str(error.value)
+
+
+def test_a_file_url_is_a_path(folder):
+    (folder / "a b").mkdir()
+    url = f"file://{folder}/a%20b"
+    plates = sheet.read(write(folder, ("P1", url, str(folder / "map.csv"), "b1", "fit")))
+    assert plates.loc["P1", "images"] == str(folder / "a b")
+
+
+def test_all_folders_that_are_not_there_are_named_together(folder):
+    path = write(folder, row(folder, images="lost"), row(folder, "P2", images="gone", platemap="gone.csv"))
+    with pytest.raises(ValueError, match="lost") as error:
+        sheet.read(path)
+    assert len(str(error.value).splitlines()) == 3

@@ -1,0 +1,168 @@
+import re
+
+import numpy as np
+import pandas as pd
+import tifffile
+from scipy.ndimage import gaussian_filter
+
+from wellspring.io import tables
+from wellspring.io.tables import Verdict
+from wellspring.survey import run as survey
+
+OPTIONS = {
+    "pixel_size": 0.5,
+    "view_edge": 16,
+    "saturation": None,
+    "max_saturated": 0.01,
+    "min_focus": None,
+    "min_sharpness": None,
+    "outliers": {"focus": None, "sharpness": None, "mean": None, "foreground": None},
+    "max_excluded": 0.5,
+}
+ROWS = "ABCD"
+
+
+def _plate(folder, wells=("A01", "A02", "B01"), channels=("DNA", "ER")):
+    rng = np.random.default_rng(1)
+    rows = []
+    for well in wells:
+        for channel in channels:
+            name = f"{well}_{channel}.tif"
+            tifffile.imwrite(folder / name, rng.poisson(200, (64, 64)).astype(np.uint16))
+            kind = "negcon" if well == "A01" else "trt"
+            rows.append(("P", well, "1", channel, "1", name, 0, kind))
+    names = ["Plate", "Well", "Site", "Channel", "Plane", "Path", "Page", "pert_type"]
+    return pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names])
+
+
+def test_a_good_plate_is_kept_and_written(tmp_path):
+    index = _plate(tmp_path)
+    found = survey.run(index, tmp_path, options=OPTIONS, threads=2)
+    assert found.verdict == Verdict()
+    assert found.views.shape == (6, 16, 16)
+    assert (found.table["Metadata_Verdict"] == "keep").all()
+    np.testing.assert_allclose(found.views.mean(axis=(1, 2)), found.table["mean"], rtol=1e-6)
+    tables.write(found.table, tmp_path / "survey.parquet", table="survey", provenance={}, verdict=found.verdict)
+    assert tables.read(tmp_path / "survey.parquet")["Metadata_Pixel_Size"].eq(0.5).all()
+    again = survey.run(index.sample(frac=1, random_state=0), tmp_path, options=OPTIONS)
+    pd.testing.assert_frame_equal(found.table, again.table)
+    np.testing.assert_array_equal(found.views, again.views)
+
+
+def test_faults_are_named_and_take_their_site_along(tmp_path):
+    index = _plate(tmp_path, wells=("A01", "A02", "A03", "A04", "A05", "A06", "A07"))
+    (tmp_path / "A02_DNA.tif").unlink()
+    path = tmp_path / "A03_ER.tif"
+    path.write_bytes(path.read_bytes()[:3000])
+    tifffile.imwrite(tmp_path / "A04_DNA.tif", np.zeros((64, 64), np.uint16))
+    tifffile.imwrite(tmp_path / "A05_DNA.tif", np.arange(32 * 64, dtype=np.uint16).reshape(32, 64))
+    tifffile.imwrite(tmp_path / "A06_ER.tif", np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
+    debris = np.full((64, 64), 300, np.uint16)
+    debris[:16, :16] = 65535
+    tifffile.imwrite(tmp_path / "A07_ER.tif", debris)
+    found = survey.run(index, tmp_path, options=OPTIONS | {"max_excluded": 0.9})
+    bad = found.table[found.table["Metadata_Verdict"] == "exclude"].set_index("Metadata_Well")
+    assert bad["Metadata_Status"].to_dict() == {
+        "A02": "missing", "A03": "truncated", "A04": "blank", "A05": "shape", "A06": "dtype", "A07": "ok",
+    }  # fmt: skip
+    assert bad.loc["A05", "Metadata_Reason"] == "shape: 32 x 64, where the plate has 64 x 64"
+    assert bad.loc["A06", "Metadata_Reason"] == "dtype: uint8, where the plate has uint16"
+    assert bad.loc["A07", "Metadata_Reason"] == "saturated: 6.2% of the pixels, more than 1.0%"
+    assert survey.kept(found.table)["Metadata_Well"].tolist() == ["A01"]
+    assert np.isnan(found.views[(found.table["Metadata_Status"] != "ok").to_numpy()]).all()
+
+
+def test_a_plate_that_loses_too_much_or_its_controls_has_a_verdict(tmp_path):
+    index = _plate(tmp_path)
+    (tmp_path / "A01_DNA.tif").unlink()
+    found = survey.run(index, tmp_path, options=OPTIONS)
+    assert found.verdict == Verdict(False, ("all sites of the 1 negative control wells are excluded",))
+    found = survey.run(index, tmp_path, options=OPTIONS | {"max_excluded": 0.2}, verdict=Verdict(False, ("before",)))
+    assert found.verdict.reasons[0] == "before"
+    assert found.verdict.reasons[1] == "1 of 3 sites excluded (33.3%), more than survey.max_excluded (20%)"
+
+
+def test_a_plate_without_one_image_has_a_survey(tmp_path):
+    index = _plate(tmp_path).assign(Metadata_Path=None)
+    found = survey.run(index, tmp_path, options=OPTIONS)
+    assert not found.verdict.keep
+    tables.write(found.table, tmp_path / "survey.parquet", table="survey", provenance={}, verdict=found.verdict)
+    assert survey.kept(found.table).empty
+
+
+def _cells(rng, *, blur=0.0, count=30, edge=128):
+    """Return round cells with sharp edges on a ground, blurred, with the noise of a camera: uint16."""
+    y, x = np.mgrid[:edge, :edge]
+    field = np.full((edge, edge), 100.0)
+    for centre in rng.uniform(0, edge, (count, 2)):
+        field += 400 * (np.hypot(y - centre[0], x - centre[1]) < 6)
+    return rng.poisson(gaussian_filter(field, blur) if blur else field).astype(np.uint16)
+
+
+def _wells(folder, fields):
+    """Write one field a well and plane, {(well, plane): pixels}, as a plate of one channel."""
+    rows = []
+    for (well, plane), pixels in fields.items():
+        name = f"{well}_{plane}.tif"
+        tifffile.imwrite(folder / name, pixels)
+        rows.append(("P", well, "1", "DNA", plane, name, 0, "negcon" if well == "A01" else "trt"))
+    names = ["Plate", "Well", "Site", "Channel", "Plane", "Path", "Page", "pert_type"]
+    return pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names])
+
+
+def test_a_blurred_image_is_unlike_its_plate_and_an_emptied_well_is_not(tmp_path):
+    rng = np.random.default_rng(0)
+    wells = [f"{row}{column:02d}" for row in ROWS for column in range(1, 7)]
+    fields = {(well, "1"): _cells(rng) for well in wells}
+    fields["B03", "1"] = _cells(rng, blur=3)
+    fields["C04", "1"] = _cells(rng, count=0)
+    fields["D05", "1"] = _cells(rng, count=3)
+    index = _wells(tmp_path, fields)
+    found = survey.run(index, tmp_path, options=OPTIONS).table
+    assert (found["Metadata_Verdict"] == "keep").all(), "measured, not judged, by default"
+    limits = OPTIONS | {"outliers": OPTIONS["outliers"] | {"sharpness": 8}}
+    found = survey.run(index, tmp_path, options=limits).table.set_index("Metadata_Well")
+    bad = found[found["Metadata_Verdict"] == "exclude"]
+    assert bad.index.tolist() == ["B03"]
+    words = r"outlier: sharpness 0\.\d+, \d+\.\d robust standard deviations below the plate's median of DNA "
+    assert re.fullmatch(words + r"\(0\.\d+\), limit 8", bad["Metadata_Reason"].iloc[0])
+    assert np.isnan(found.loc["C04", "sharpness"])
+    found = survey.run(index, tmp_path, options=OPTIONS | {"min_sharpness": 0.2}).table
+    assert found.loc[found["Metadata_Verdict"] == "exclude", "Metadata_Well"].tolist() == ["B03"]
+    assert found["Metadata_Reason"].max().startswith("sharpness: 0.1") and "below 0.2" in found["Metadata_Reason"].max()
+
+
+def test_a_stack_is_as_sharp_as_its_sharpest_plane(tmp_path):
+    rng = np.random.default_rng(0)
+    blurs = {("A01", "1"): 4, ("A01", "2"): 0, ("A02", "1"): 4, ("A02", "2"): 3}
+    index = _wells(tmp_path, {place: _cells(rng, blur=blur) for place, blur in blurs.items()})
+    found = survey.run(index, tmp_path, options=OPTIONS | {"min_sharpness": 0.2}).table
+    assert found.loc[found["Metadata_Verdict"] == "exclude", "Metadata_Well"].tolist() == ["A02", "A02"]
+
+
+def test_few_images_have_no_outliers(tmp_path):
+    rng = np.random.default_rng(0)
+    fields = {(f"A{number:02d}", "1"): _cells(rng, blur=3 * (number == 3)) for number in range(1, survey.FEWEST)}
+    limits = OPTIONS | {"outliers": OPTIONS["outliers"] | {"sharpness": 3}}
+    found = survey.run(_wells(tmp_path, fields), tmp_path, options=limits)
+    assert (found.table["Metadata_Verdict"] == "keep").all()
+
+
+def test_the_pixel_size_is_the_configs_or_the_indexs_or_the_files(tmp_path):
+    index = _plate(tmp_path, wells=("A01", "A02"), channels=("DNA",))
+    tifffile.imwrite(
+        tmp_path / "A02_DNA.tif",
+        np.arange(64 * 64, dtype=np.uint16).reshape(64, 64),
+        ome=True,
+        metadata={"axes": "YX", "PhysicalSizeX": 0.3, "PhysicalSizeXUnit": "µm"},
+    )
+    unset = OPTIONS | {"pixel_size": None}
+    sizes = [
+        survey.run(table, tmp_path, options=options).table["Metadata_Pixel_Size"].tolist()
+        for table, options in (
+            (index, unset),
+            (index.assign(Metadata_Pixel_Size=[0.7, np.nan]), unset),
+            (index.assign(Metadata_Pixel_Size=0.7), OPTIONS),
+        )
+    ]
+    np.testing.assert_array_equal(sizes, [[np.nan, 0.3], [0.7, 0.3], [0.5, 0.5]])

@@ -1,0 +1,86 @@
+"""The digest of the code: follows imports, ignores everything but the text."""
+
+import os
+import shutil
+
+import pytest
+
+from wellspring.workflow import code_digest
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """Give a small library of its own: a -> b (within a function), package c -> b, plumbing apart."""
+    package = tmp_path / "wellspring"
+    (package / "c").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "tables.py").write_text("")
+    (package / "a.py").write_text("from wellspring import tables\n\ndef f():\n    from wellspring.b import g\n")
+    (package / "b.py").write_text("import numpy\n")
+    (package / "c" / "__init__.py").write_text("import wellspring.b\n")
+    (package / "c" / "d.py").write_text("from wellspring import c\n")
+    monkeypatch.setattr(code_digest, "LIBRARY", tmp_path)
+    code_digest.code.cache_clear()
+    yield package
+    code_digest.code.cache_clear()
+
+
+def digest(module):
+    """Digest a script that imports just `module`."""
+    script = code_digest.LIBRARY / "script.py"
+    script.write_text(f"import {module}\n")
+    code_digest.code.cache_clear()
+    return code_digest.code(script)
+
+
+@pytest.mark.parametrize(
+    ("edited", "changed"),
+    [
+        ("a.py", {"wellspring.a"}),
+        ("b.py", {"wellspring.a", "wellspring.b", "wellspring.c", "wellspring.c.d"}),
+        ("c/__init__.py", {"wellspring.c", "wellspring.c.d"}),
+        ("tables.py", set()),
+        ("__init__.py", set()),
+    ],
+)
+def test_an_edit_changes_the_digest_of_what_imports_it(library, edited, changed):
+    modules = ("wellspring.a", "wellspring.b", "wellspring.c", "wellspring.c.d")
+    before = {module: digest(module) for module in modules}
+    (library / edited).write_text((library / edited).read_text() + "# edited\n")
+    assert {module for module in modules if digest(module) != before[module]} == changed
+
+
+def test_touch_and_move_change_nothing(library, tmp_path, monkeypatch):
+    before = digest("wellspring.c.d")
+    os.utime(library / "b.py", (1, 1))
+    assert digest("wellspring.c.d") == before
+    shutil.copytree(tmp_path, tmp_path / "moved", ignore=shutil.ignore_patterns("moved"))
+    monkeypatch.setattr(code_digest, "LIBRARY", tmp_path / "moved")
+    assert digest("wellspring.c.d") == before
+
+
+def test_the_text_of_the_script_counts(library, tmp_path):
+    script = tmp_path / "fit.py"
+    script.write_text("import wellspring.a\n")
+    before = code_digest.code(script)
+    script.write_text("import wellspring.a\n# edited\n")
+    code_digest.code.cache_clear()
+    assert code_digest.code(script) != before
+    with pytest.raises(FileNotFoundError, match="lost.py"):
+        code_digest.code(tmp_path / "lost.py")
+
+
+def test_age_sets_scripts_to_the_epoch_and_nothing_else(tmp_path):
+    (tmp_path / "fit.py").write_text("")
+    (tmp_path / "notes.txt").write_text("")
+    code_digest.age(tmp_path)
+    assert (tmp_path / "fit.py").stat().st_mtime == 0
+    assert (tmp_path / "notes.txt").stat().st_mtime > 0
+
+
+def test_every_import_of_the_real_library_is_found(root):
+    """Each script leads to the module that does its work, and to no file outside of the library."""
+    for script in sorted((root / "workflow" / "scripts").glob("*.py")):
+        found = code_digest.imports(script)
+        assert found - code_digest.PLUMBING, script
+        assert all(code_digest.LIBRARY in code_digest.source(module).parents for module in found)

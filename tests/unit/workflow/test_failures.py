@@ -1,0 +1,111 @@
+"""The ledger: what failed, where and why; a row stays until its output is there or nobody wants it."""
+
+import pytest
+
+from wellspring.workflow import failures
+from wellspring.workflow.failures import Failure
+
+TRACE = """\
+INFO wellspring.survey.run: 3 planes excluded
+Traceback (most recent call last):
+  File "survey.py", line 3, in <module>
+ValueError: P1: expected much
+  of this, found\tlittle
+"""
+
+
+@pytest.fixture
+def failed(tmp_path):
+    """Return a function that makes a failed job of a rule and plate, with a log."""
+
+    def make(rule: str, plate: str, text: str | None = TRACE) -> Failure:
+        log = tmp_path / f"{rule}.{plate}.log"
+        if text is not None:
+            log.write_text(text)
+        return Failure(rule, {"plate": plate}, [str(log)], str(tmp_path / f"{rule}.{plate}"))
+
+    return make
+
+
+def update(tmp_path, *failed_jobs, names=("P1", "P2"), slurm=""):
+    return failures.update(tmp_path / "failures.tsv", failed_jobs, names=names, slurm=slurm)
+
+
+def test_a_row_says_what_failed_where_and_why(failed, tmp_path):
+    new = update(tmp_path, failed("survey", "P1"))
+    (row,) = failures.read(tmp_path / "failures.tsv").to_dict("records")
+    assert (row["rule"], row["of"]) == ("survey", "P1")
+    assert row["reason"] == "ValueError: P1: expected much"
+    assert row["last_lines"].endswith("ValueError: P1: expected much |   of this, found little")
+    assert row["log"].endswith("survey.P1.log")
+    assert new.to_dict("records") == [row]
+    assert "survey P1: ValueError: P1: expected much" in failures.words(new)
+
+
+def test_a_row_stays_until_its_output_is_there(failed, tmp_path):
+    update(tmp_path, failed("survey", "P1"), failed("index", "P2"))
+    assert len(update(tmp_path)) == 0, "another run, in which nothing failed"
+    assert len(failures.read(tmp_path / "failures.tsv")) == 2
+    (tmp_path / "survey.P1").touch()
+    update(tmp_path)
+    assert failures.read(tmp_path / "failures.tsv")["of"].tolist() == ["P2"]
+    (tmp_path / "index.P2").touch()
+    update(tmp_path)
+    assert not (tmp_path / "failures.tsv").exists()
+
+
+def test_a_job_that_failed_again_has_one_row(failed, tmp_path):
+    update(tmp_path, failed("survey", "P1"))
+    update(tmp_path, failed("survey", "P1", "TypeError: other\n"))
+    assert failures.read(tmp_path / "failures.tsv")["reason"].tolist() == ["TypeError: other"]
+
+
+def test_a_plate_that_is_no_longer_wanted_goes(failed, tmp_path):
+    update(tmp_path, failed("survey", "P1"), failed("survey", "P2"))
+    update(tmp_path, names=["P2"])
+    assert failures.read(tmp_path / "failures.tsv")["of"].tolist() == ["P2"]
+
+
+def test_a_job_that_makes_nothing_is_passed_over(tmp_path):
+    assert update(tmp_path, Failure("check", {}, [], "")).empty
+    assert not (tmp_path / "failures.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["slurmstepd: error: Detected 1 oom_kill event in StepId=7.0", "slurmstepd: error: *** JOB 7 DUE TO TIME LIMIT"],
+)
+def test_a_killed_job_has_the_words_of_slurm_or_none(failed, tmp_path, said):
+    killed = failed("train", "P1", "INFO step 3\n")
+    update(tmp_path, killed)
+    assert failures.read(tmp_path / "failures.tsv")["reason"].tolist() == [failures.SILENT]
+    folder = tmp_path / "slurm" / "rule_train" / "P1"
+    folder.mkdir(parents=True)
+    (folder / "7.log").write_text(f"begins\n{said}\nends\n")
+    update(tmp_path, killed, slurm=tmp_path / "slurm")
+    assert failures.read(tmp_path / "failures.tsv")["reason"].tolist() == [said]
+
+
+def test_a_job_without_a_log_is_listed_all_the_same(failed, tmp_path):
+    new = update(tmp_path, failed("embed", "P1", None), Failure("report", {}, [], str(tmp_path / "page")))
+    assert set(new["rule"]) == {"embed", "report"}
+    assert set(new["reason"]) == {failures.SILENT}
+
+
+def test_of_a_large_log_the_end_is_read(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text("x" * 300_000 + "\nlast\n\n")
+    assert failures.tail(log, 1) == ["last"]
+
+
+def test_where_nothing_can_be_written_it_is_told_all_the_same(failed, tmp_path, caplog):
+    (tmp_path / "full").write_text("")
+    new = failures.update(tmp_path / "full" / "failures.tsv", [failed("survey", "P1")], names=["P1"])
+    assert new["of"].tolist() == ["P1"]
+    assert "could not be written" in caplog.text
+
+
+def test_a_reason_that_is_a_list_has_its_first_item(failed, tmp_path):
+    new = update(tmp_path, failed("verdict", "P1", "ValueError: 2 plates were left out:\n  P1: dim\n  P2: dim\n"))
+    assert new["reason"].tolist() == ["ValueError: 2 plates were left out: P1: dim"]
+    assert failures.words(new.assign(of="")).startswith("verdict: ValueError: 2 plates were left out: P1: dim\n")

@@ -1,0 +1,182 @@
+"""The check finds all that is wrong in one go, without writing anything, and passes what can run."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+
+from wellspring.io import raw_image
+from wellspring.screen import config
+from wellspring.workflow import disk_space, preflight
+from wellspring.workflow.disk_space import Size
+
+CHANNELS = ["DNA", "ER"]
+TILES = {"kind": "simclr", "view": {"kind": "tile"}}
+
+
+@pytest.fixture(scope="module")
+def complete(root) -> dict:
+    shipped = yaml.safe_load((root / "config" / "config.yaml").read_text())
+    shipped |= {"channels": CHANNELS, "encoders": {"ones": TILES}}
+    return config.resolve(shipped)
+
+
+@pytest.fixture
+def screen(tmp_path):
+    """Return a function that makes a plate of two wells and two sites, and its row of the sheet."""
+
+    def make(name: str = "P1", *, side: int = 24, dtype=np.uint16) -> dict[str, str]:
+        rng = np.random.default_rng(0)
+        images = tmp_path / name
+        images.mkdir()
+        for well in ("A01", "A02"):
+            for site in (1, 2):
+                for channel in CHANNELS:
+                    pixels = rng.integers(0, 255, (side, side)).astype(dtype)
+                    tifffile.imwrite(images / f"{well}_s{site}_{channel}.tif", pixels)
+        platemap = tmp_path / f"{name}.csv"
+        platemap.write_text("well_position,compound,pert_type\nA01,DMSO,negcon\nA02,C1,trt\n")
+        row = {"plate": name, "images": str(images), "platemap": str(platemap)}
+        return row | {"batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": name}
+
+    return make
+
+
+def found(rows, complete, tmp_path, **more):
+    return preflight.run(rows, config=complete, results=tmp_path / "results", **more)
+
+
+def of(findings, what):
+    return [(one.grade, one.words) for one in findings if one.what == what]
+
+
+def test_a_screen_that_can_run_passes_and_nothing_is_written(screen, complete, tmp_path):
+    rows = [screen("P1"), screen("P2")]
+    before = sorted(tmp_path.rglob("*"))
+    findings = found(rows, complete, tmp_path)
+    assert of(findings, "plate P1") == [("ok", "2 wells, 4 fields, 8 planes of 24 x 24 uint16: DNA, ER")]
+    assert {one.grade for one in findings} <= {"ok", "warning"}
+    preflight.require(findings)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_all_that_is_wrong_is_listed_at_once(screen, complete, tmp_path):
+    rows = [screen(f"P{number}") for number in range(5)]
+    Path(rows[0]["platemap"]).write_text("compound\nDMSO\n")
+    for file in Path(rows[1]["images"]).glob("*_ER.tif"):
+        file.write_bytes(file.read_bytes()[:30])
+    for file in Path(rows[2]["images"]).glob("*.tif"):
+        file.unlink()
+    tifffile.imwrite(Path(rows[3]["images"]) / "A01_s1_DNA.tif", np.zeros((12, 24), dtype=np.uint16))
+    findings = found(rows, complete, tmp_path)
+    problems = {one.what for one in findings if one.grade == "problem"}
+    assert problems == {"plate P0", "plate P1", "plate P2", "plate P3"}
+    assert "the first image of ER" in of(findings, "plate P1")[0][1]
+    assert "12 x 24, 24 x 24" in of(findings, "plate P3")[0][1]
+    with pytest.raises(ValueError, match="found 4 problems") as error:
+        preflight.require(findings)
+    assert all(f"plate P{number}" in str(error.value) for number in range(4))
+
+
+def test_processes_find_the_same(screen, complete, tmp_path):
+    rows = [screen(f"P{number}") for number in range(3)]
+    assert found(rows, complete, tmp_path, processes=2) == found(rows, complete, tmp_path)
+
+
+def test_planes_without_a_file_and_a_plate_that_will_be_left_out_are_warned_of(screen, complete, tmp_path):
+    row = screen()
+    (Path(row["images"]) / "A02_s2_ER.tif").unlink()
+    Path(row["platemap"]).write_text("well_position,compound,pert_type\nA01,C2,trt\nA02,C1,trt\n")
+    said = of(found([row], complete, tmp_path), "plate P1")
+    assert said[0] == ("warning", "will be left out: no negative controls")
+    assert said[1] == ("warning", "1 of 8 planes have no file, in 1 wells: A02")
+    assert said[2][0] == "ok"
+
+
+def test_an_error_of_opening_images_does_not_hide_other_plates(screen, complete, tmp_path, monkeypatch):
+    rows = [screen("P1"), screen("P2")]
+    opened = raw_image.status
+
+    def unreachable(images, path, page):
+        if images.endswith("P1"):
+            raise ConnectionError("the store does not answer")
+        return opened(images, path, page)
+
+    monkeypatch.setattr(raw_image, "status", unreachable)
+    findings = found(rows, complete, tmp_path)
+    assert of(findings, "plate P1") == [("problem", "the store does not answer")]
+    assert of(findings, "plate P2")[0][0] == "ok"
+
+
+def test_tables_of_other_tools_are_looked_for(complete, tmp_path):
+    (tmp_path / "P1.csv").touch()
+    entry = complete["encoders"]["ones"] | {"kind": "table", "files": str(tmp_path / "{plate}.csv")}
+    chosen = complete | {"encoders": {"cp": entry}}
+    assert [one.grade for one in preflight.foreign(chosen, ["P1"])] == ["ok"]
+    (lost,) = preflight.foreign(chosen, ["P1", "P2"])
+    assert lost.grade == "problem" and f"P2: expected a table at {tmp_path / 'P2.csv'}" in lost.words
+
+
+def test_simulated_plates_are_not_looked_for(screen, complete, tmp_path):
+    findings = found([screen() | {"images": "nowhere"}], complete, tmp_path, simulated=["P1"])
+    assert of(findings, "plate P1") == [("ok", "made by this workflow")]
+
+
+def test_weights_are_checked_by_their_digest(screen, complete, tmp_path):
+    file = tmp_path / "weights"
+    file.write_bytes(b"weights")
+    cells = complete["cells"] | {"activate": True, "method": "cellpose"}
+    for digest, grade in ((hashlib.sha256(b"weights").hexdigest(), "ok"), ("0" * 64, "problem")):
+        named = {"nuclei": {"path": str(file), "sha256": digest}, "cells": {"path": None, "sha256": None}}
+        chosen = complete | {"cells": cells | {"cellpose": cells["cellpose"] | {"weights": named}}}
+        assert [one.grade for one in preflight.trained(chosen)] == [grade]
+    absent = {"nuclei": {"path": None, "sha256": None}}
+    chosen = complete | {"cells": cells | {"cellpose": cells["cellpose"] | {"weights": absent}}}
+    assert "snakemake weights" in preflight.trained(chosen)[0].words
+
+
+def test_too_little_room_is_a_problem_and_what_is_stored_needs_none(complete, tmp_path, monkeypatch):
+    plates = [preflight.Plate("P1", (), Size(384, 3456, 17280, 5, 1080, 1080))]
+    monkeypatch.setattr(disk_space, "free", lambda folder: (10**9, None))
+    (short,) = preflight.room(plates, config=complete, results=tmp_path)
+    assert short.grade == "problem" and "images 27 GB" in short.words
+    monkeypatch.setattr(disk_space, "free", lambda folder: (10**12, 1000))
+    assert [one.grade for one in preflight.room(plates, config=complete, results=tmp_path)] == ["ok", "problem"]
+    store = tmp_path / "images" / "P1.zarr"
+    store.mkdir(parents=True)
+    (store / "zarr.json").touch()
+    (enough,) = preflight.room(plates, config=complete, results=tmp_path)
+    assert enough.grade == "ok" and "0 B more to come" in enough.words
+
+
+def test_room_of_a_jump_plate_is_that_of_the_storage_table(complete):
+    """What the README states: images 23 to 27 GB, crops 3.5 GB at 100 cells a well, views 280 MB, embeddings .4 GB."""
+    with_cells = complete | {"cells": complete["cells"] | {"activate": True}}
+    room = disk_space.expected(Size(384, 3456, 17280, 5, 1080, 1080), with_cells | {"survey": {"view_edge": 64}})
+    assert room["images"] == pytest.approx(27e9, rel=0.03)
+    assert room["survey"] == pytest.approx(2.8e8, rel=0.02)
+    assert room["embed"] == pytest.approx(4e8)
+    crops = with_cells | {"crops": {"cells_per_well": 100, "size": 96, "unit": "px"}}
+    assert disk_space.expected(Size(384, 3456, 17280, 5, 1080, 1080), crops)["crops"] == pytest.approx(3.5e9, rel=0.02)
+
+
+def test_only_networks_ask_for_a_gpu(complete, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (warned,) = preflight.gpu(complete)
+    assert warned.grade == "warning" and "ones" in warned.words
+    tables = complete | {"encoders": {"ones": complete["encoders"]["ones"] | {"kind": "table"}}}
+    assert preflight.gpu(tables) == []
+    command = tmp_path / "nvidia-smi"
+    command.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H200 (UUID: GPU-1)'\n")
+    command.chmod(0o755)
+    assert preflight.gpu(complete) == [preflight.Finding("ok", "GPU", "GPU 0: NVIDIA H200")]
+
+
+def test_the_table_has_a_line_a_finding(complete):
+    lines = preflight.table(
+        [preflight.Finding("ok", "disk", "much"), preflight.Finding("problem", "plate P1", "a\nb")]
+    ).splitlines()
+    assert lines == ["ok       disk      much", "problem  plate P1  a", "problem  plate P1  b"]

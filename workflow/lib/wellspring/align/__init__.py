@@ -1,0 +1,1 @@
+"""Alignment across plates: a list of steps, fitted and applied."""

@@ -1,0 +1,223 @@
+"""Foreign profiles: a table that another tool wrote flows in, a plate's views with named vectors flow out.
+
+CellProfiler, pycytominer, JUMP and DeepProfiler write one row a well, site or cell, with columns `Metadata_*` and
+numbers. Its keys are read first and checked; its numbers follow batch by batch, through a file where they are brought
+into the order of the keys, so that memory does not grow with the number of cells. All other metadata comes from the
+plate's index.
+"""
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from wellspring.encoders.table_columns import VALUES, numbers, schema, texts
+from wellspring.io import provenance
+from wellspring.io.tables import Verdict
+from wellspring.screen import well_names
+
+logger = logging.getLogger(__name__)
+
+# What the columns that say whose a row is are called in the tables of CellProfiler, pycytominer and JUMP.
+KEYS = {
+    "plate": "Metadata_Plate",
+    "well": "Metadata_Well",
+    "site": "Metadata_Site",
+    "view": "Metadata_ObjectNumber",
+}
+COUNTERS = ("ImageNumber", "ObjectNumber", "TableNumber")  # CellProfiler's numbers of rows, which are no features
+ORDER = ["Metadata_Well", "Metadata_Site", "Metadata_View"]
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """The rows of one plate in a foreign table.
+
+    Attributes
+    ----------
+    rows
+        One row a view in the order of the key, columns of the table `embed`; its index is the row in the file.
+    features
+        The columns of numbers that become the vectors, in the file's order.
+    verdict
+        Not keep where the file has no row of the plate.
+    origin
+        For the provenance: the file's name and digest, and the wells that only the table or only the platemap has.
+    """
+
+    path: Path
+    rows: pd.DataFrame
+    features: list[str]
+    verdict: Verdict
+    origin: dict[str, object]
+
+    def parts(self, folder: str | Path) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """Yield rows and their vectors (rows, d) float32 in the order of the key; a nameless file in `folder` helps.
+
+        Raises
+        ------
+        ValueError
+            Names the column in which a value is no number.
+        """
+        width = len(self.features)
+        place = pd.Series(np.arange(len(self.rows)), index=self.rows.index)
+        with tempfile.TemporaryFile(dir=folder) as spool:
+            for start, block in numbers(self.path, self.features, wanted=self.rows.index.to_numpy()):
+                there = place.reindex(range(start, start + len(block)), fill_value=-1).to_numpy()
+                block, there = block[there >= 0], there[there >= 0]
+                # Rows that stay neighbours are written at once.
+                for run in np.split(np.arange(len(there)), np.flatnonzero(np.diff(there) != 1) + 1):
+                    if len(run):
+                        os.pwrite(spool.fileno(), block[run[0] : run[-1] + 1].tobytes(), int(there[run[0]]) * width * 4)
+            step = max(VALUES // max(width, 1), 1)
+            for start in range(0, len(self.rows), step):
+                rows = self.rows.iloc[start : start + step]
+                raw = os.pread(spool.fileno(), len(rows) * width * 4, start * width * 4)
+                yield rows.reset_index(drop=True), np.frombuffer(raw, dtype=np.float32).reshape(-1, width)
+
+
+def open_table(
+    path: str | Path,
+    *,
+    plate: str,
+    wells_of_plate: Collection[str],
+    kind: str = "well",
+    columns: Mapping[str, str] | None = None,
+    features: Sequence[str] = (),
+    one_plate: bool = False,
+    lost_wells: str = "error",
+) -> Foreign:
+    """Read whose rows a foreign table has, and check them.
+
+    Parameters
+    ----------
+    path
+        Parquet, or CSV (also .gz).
+    plate, wells_of_plate
+        The plate, and the wells of its index.
+    kind
+        What a row is: `well`, `tile` (of a site, which the table then names) or `cell`.
+    columns
+        A key of `KEYS` -> the table's column, where it is another.
+    features
+        Regular expressions that match from the start of the name; none takes all columns that are not metadata.
+    one_plate
+        Whether a table without a column of plates is one plate's.
+    lost_wells
+        `error`: a well that the index lacks is an error; `report`: its rows are left out, and named.
+
+    Raises
+    ------
+    ValueError
+        A column is absent, doubled or no number; a row without a well; a well that is none or that the index lacks; a
+        row that is there twice.
+    """
+    path = Path(path)
+    form = schema(path)
+    keys = _keys(form, columns or {}, path, kind=kind, one_plate=one_plate)
+    chosen = _features(form, keys, features, path)
+    frame = texts(path, list(keys.values())).rename(columns={name: key for key, name in keys.items()})
+    found = sorted(frame["plate"].dropna().unique()) if "plate" in frame else [plate]
+    if "plate" in frame:
+        if frame["plate"].isna().any():
+            gaps = int(frame["plate"].isna().sum())
+            raise ValueError(f"{path}: expected a plate in each row, found none in {gaps} rows")
+        frame = frame[frame["plate"] == plate].copy()
+    frame["well"] = _wells(frame["well"], f"{path}: plate {plate}")
+    strange = sorted(set(frame["well"]) - set(wells_of_plate))
+    if strange:
+        message = f"{path}: plate {plate}: {len(strange)} wells have rows and none in the platemap: {strange}"
+        if lost_wells == "error":
+            raise ValueError(f"{message} (index.lost_wells: report lets them pass)")
+        logger.warning("%s: left out", message)
+        frame = frame[~frame["well"].isin(strange)]
+    rows = _rows(frame, plate=plate, kind=kind, where=f"{path}: plate {plate}")
+    absent = sorted(set(wells_of_plate) - set(rows["Metadata_Well"]))
+    verdict = Verdict()
+    if plate not in found:
+        verdict = verdict.because(f"{path.name} has no row of plate {plate}, it has those of {found[:10]}")
+    elif absent:
+        logger.warning("%s: plate %s: %d wells of the platemap have no row: %s", path, plate, len(absent), absent)
+    logger.info("%s: plate %s: %d rows of %d features", path, plate, len(rows), len(chosen))
+    origin = {"file": path.name, "sha256": provenance.file_digest(path), "left_out": strange, "absent": absent}
+    return Foreign(path, rows, chosen, verdict, origin)
+
+
+def _keys(form: pa.Schema, columns: Mapping[str, str], path: Path, *, kind: str, one_plate: bool) -> dict[str, str]:
+    """Return the key -> its column; sites and numbers of views where the table has them and rows are no wells."""
+    absent = [name for name in columns.values() if name not in form.names]
+    keys = {key: name for key, name in {**KEYS, **columns}.items() if name in form.names}
+    needed = ["well"] + ["plate"] * (not one_plate) + ["site"] * (kind == "tile")
+    absent += [KEYS[key] for key in needed if key not in keys and key not in columns]
+    if absent:
+        few = [name for name in form.names if name.startswith("Metadata_")][:20]
+        raise ValueError(f"{path}: expected the columns {absent} (or others by `columns`), found {few}")
+    if kind == "well":
+        return {key: keys[key] for key in ("plate", "well") if key in keys}
+    # A cell's number is one within its site, so that without sites it tells no two cells of a well apart.
+    return keys if "site" in keys or "view" in columns else {key: keys[key] for key in keys if key != "view"}
+
+
+def _features(form: pa.Schema, keys: Mapping[str, str], patterns: Sequence[str], path: Path) -> list[str]:
+    own = {*keys.values(), *COUNTERS}
+    names = [name for name in form.names if not name.startswith("Metadata_") and name not in own]
+    left = [name for name in form.names if name in COUNTERS]
+    if left:
+        logger.info("%s: not taken as features: %s", path, left)
+    for pattern in patterns:
+        if not any(re.match(pattern, name) for name in names):
+            raise ValueError(f"{path}: expected features that begin with {pattern!r}, found {names[:10]}")
+    if patterns:
+        names = [name for name in names if any(re.match(pattern, name) for pattern in patterns)]
+    kinds = {name: form.field(name).type for name in names}
+    numbers = (pa.types.is_floating, pa.types.is_integer, pa.types.is_null)
+    odd = {name: str(kind) for name, kind in kinds.items() if not any(test(kind) for test in numbers)}
+    if odd:
+        listed = dict(list(odd.items())[:10])
+        raise ValueError(
+            f"{path}: expected numbers in each column that is not Metadata_*, found {listed} (choose by `features`)"
+        )
+    if not names:
+        raise ValueError(f"{path}: expected columns of numbers beside Metadata_*, found none")
+    return names
+
+
+def _wells(column: pd.Series, where: str) -> pd.Series:
+    """Return the wells in the form A01."""
+    if column.isna().any():
+        raise ValueError(f"{where}: expected a well in each row, found none in {int(column.isna().sum())} rows")
+    try:
+        names = {value: well_names.normalise(value) for value in column.unique()}
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return column.map(names)
+
+
+def _rows(frame: pd.DataFrame, *, plate: str, kind: str, where: str) -> pd.DataFrame:
+    """Return the columns of the table `embed` in the order of the key, each row once."""
+    site = frame["site"] if "site" in frame else pd.Series("", index=frame.index, dtype=object)
+    if site.isna().any():
+        raise ValueError(f"{where}: expected a site in each row, found none in {int(site.isna().sum())} rows")
+    rows = pd.DataFrame({"Metadata_Plate": plate, "Metadata_Well": frame["well"], "Metadata_Site": site})
+    if "view" in frame:
+        numbers = pd.to_numeric(frame["view"], errors="coerce")
+        odd = numbers.isna() | (numbers % 1 != 0)
+        if odd.any():
+            raise ValueError(f"{where}: expected whole numbers of cells, found {frame.loc[odd, 'view'].tolist()[:5]}")
+        rows["Metadata_View"] = numbers.astype("int32")
+    elif kind == "well":
+        rows["Metadata_View"] = np.int32(1)
+    else:  # numbered as they come, so that a cell that is there twice is not seen
+        rows["Metadata_View"] = rows.groupby(["Metadata_Well", "Metadata_Site"]).cumcount().astype("int32") + 1
+    doubled = rows.loc[rows.duplicated(ORDER), "Metadata_Well"].unique().tolist()
+    if doubled:
+        hint = " (view.kind: cell, or tile, aggregates several)" if kind == "well" else ""
+        raise ValueError(f"{where}: expected each {kind} once, found more in the wells {sorted(doubled)[:10]}{hint}")
+    return rows.assign(Metadata_Center_Y=np.nan, Metadata_Center_X=np.nan).sort_values(ORDER, kind="stable")

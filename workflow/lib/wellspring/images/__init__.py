@@ -1,0 +1,1 @@
+"""Corrected pixels, as an OME-Zarr plate."""

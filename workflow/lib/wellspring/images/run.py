@@ -1,0 +1,125 @@
+"""Corrected pixels: index, survey and light path in; an OME-Zarr plate and the scale of its channels out.
+
+The second and last read of the raw images. Sites with an excluded plane are absent from the plate.
+"""
+
+import logging
+import queue
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wellspring.illumination import lightpath
+from wellspring.images import projection
+from wellspring.io import raw_image
+from wellspring.io.keys import SITE_KEY
+from wellspring.io.ngff import PlateWriter
+from wellspring.survey import run as survey
+from wellspring.views import intensity
+
+logger = logging.getLogger(__name__)
+
+Stack = list[tuple[str, int]]  # path and page of each plane
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """What one thread works on, field after field: memory touched for the first time costs more than the arithmetic."""
+
+    pixels: np.ndarray
+    level: np.ndarray
+    counts: np.ndarray
+
+
+def write(
+    path: Path | str,
+    *,
+    index: pd.DataFrame,
+    surveyed: pd.DataFrame,
+    light: lightpath.LightPath,
+    folder: Path | str,
+    plate: str,
+    channels: Sequence[str],
+    options: Mapping[str, object],
+    threads: int = 1,
+) -> pd.DataFrame:
+    """Correct the kept sites of a plate and write them as the store at ``path``.
+
+    Parameters
+    ----------
+    index, surveyed
+        Tables of the plate.
+    light
+        Of its light path.
+    folder
+        What the sheet names as the plate's images.
+    options
+        Section ``images`` of the config.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table ``intensity``, one row a channel.
+    """
+    light = light.of(channels)
+    sites = _stacks(index, surveyed, channels=channels, options=options)
+    sizes = surveyed["Metadata_Pixel_Size"].dropna()
+    pixel_size = float(sizes.iloc[0]) if len(sizes) else None
+    gain, lift = lightpath.coefficients(light.flat, light.dark)
+    workers = max(1, min(threads, len(sites)))
+    counts = [np.zeros((len(channels), intensity.LEVELS), dtype=np.int64) for _ in range(workers)]
+    desks: queue.SimpleQueue[_Desk] = queue.SimpleQueue()
+    for own in counts:
+        desks.put(_Desk(np.empty(gain.shape, dtype=np.uint16), np.empty(gain.shape[1:], dtype=np.float32), own))
+
+    with PlateWriter(path, plate=plate, channels=channels, pixel_size=pixel_size) as writer:
+
+        def one(site: tuple[str, str]) -> None:
+            desk = desks.get()
+            try:
+                for number, stack in enumerate(sites[site]):
+                    raw = _read(stack, folder, method=str(options["projection"]))
+                    if raw.shape != gain.shape[1:]:
+                        found = f"expected fields of {gain.shape[1:]} as its light path, found {raw.shape}"
+                        raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
+                    lightpath.apply(raw, gain[number], lift[number], out=desk.pixels[number], level=desk.level)
+                writer.write(*site, desk.pixels)
+                intensity.counts(desk.pixels[:, :: intensity.STEP], out=desk.counts)
+            finally:
+                desks.put(desk)
+
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(one, sites):
+                pass
+        limits = {"low": options["low"], "high": options["high"]}
+        scale = intensity.summarise(sum(counts), plate=plate, channels=list(channels), fields=len(sites), **limits)
+        windows = zip(scale["low"].tolist(), scale["high"].tolist(), strict=True)
+        writer.windows = dict(zip(channels, windows, strict=True))
+    absent = len(index[SITE_KEY].drop_duplicates()) - len(sites)
+    logger.info("%s: %d sites written, %d left out by the survey", plate, len(sites), absent)
+    return scale.assign(Metadata_Pixel_Size=pixel_size)
+
+
+def _stacks(
+    index: pd.DataFrame, surveyed: pd.DataFrame, *, channels: Sequence[str], options: Mapping[str, object]
+) -> dict[tuple[str, str], list[Stack]]:
+    """Return the planes to read of each kept site, a stack a channel, sites sorted."""
+    kept = survey.kept(surveyed)[SITE_KEY]
+    chosen = projection.choose(index.merge(kept, on=SITE_KEY), surveyed, options=options)
+    sites: dict[tuple[str, str], dict[str, Stack]] = {}
+    columns = ["Well", "Site", "Channel", "Path", "Page"]
+    for well, site, channel, path, page in zip(*(chosen[f"Metadata_{name}"] for name in columns), strict=True):
+        sites.setdefault((well, site), {}).setdefault(channel, []).append((path, int(page)))
+    for (well, site), found in sites.items():
+        if set(channels) - set(found):
+            raise ValueError(f"{well} site {site}: expected the channels {list(channels)}, found {sorted(found)}")
+    return {site: [found[channel] for channel in channels] for site, found in sites.items()}
+
+
+def _read(stack: Stack, folder: Path | str, *, method: str) -> np.ndarray:
+    """Read the planes of one site and channel, one after the other, and project them: (H, W)."""
+    return projection.project((raw_image.read(folder, path, page) for path, page in stack), method)

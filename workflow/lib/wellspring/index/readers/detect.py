@@ -1,0 +1,114 @@
+"""Which reader a plate's folder wants, and its planes by that reader: the one table of readers.
+
+A reader is a module with ``present(folder)`` and ``planes(folder, *, plate, roots)``; to add one is to write it and to
+add its line to ``READERS``. One that reads keys of the config takes them by name in both.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+
+from wellspring.index.readers import cellvoyager, harmony, imagexpress, loaddata, ometiff, omezarr, pattern
+from wellspring.index.readers.listing import files
+from wellspring.io import object_store
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 8  # files of a folder that an error names: enough to see how they are called
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A module, what ``auto`` looks for, the keys of ``index`` that it takes, and whether it opens image files."""
+
+    module: ModuleType
+    sign: str
+    keys: tuple[str, ...] = ()
+    opens: bool = False
+
+
+READERS = {
+    "harmony": Reader(harmony, "Harmony's Index.xml or Index.idx.xml"),
+    "imagexpress": Reader(imagexpress, "MetaXpress' .HTD, or its folders TimePoint_1 or ZStep_1"),
+    "cellvoyager": Reader(cellvoyager, "CellVoyager's MeasurementData.mlf"),
+    "loaddata": Reader(loaddata, "a LoadData table: index.loaddata, or load_data.csv in the folder", ("loaddata",)),
+    "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",), opens=True),
+    "ometiff": Reader(ometiff, "files .ome.tif, .ome.tiff or .companion.ome", ("pattern", "roots"), opens=True),
+    "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
+}
+LAST = "pattern"  # matches the files of many exports that say more about themselves, so it is asked last
+
+
+def planes(images: str, *, plate: str, options: Mapping[str, object]) -> pd.DataFrame:
+    """List the planes of a plate.
+
+    Parameters
+    ----------
+    images
+        What the sheet says: a folder, a URL, or a LoadData table beside the images.
+    options
+        Section ``index`` of the config.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As ``readers.listing.complete``; the paths of a plate in an object store are relative to its URL.
+
+    Raises
+    ------
+    ValueError
+        None or several readers know the folder, or the reader's own errors, which name the file.
+    """
+    folder = object_store.home(images)
+    if folder != object_store.plain(images):
+        if options["reader"] not in ("auto", "loaddata"):
+            raise ValueError(f"{plate}: expected a folder for the reader {options['reader']}, found the table {images}")
+        options = {**options, "reader": "loaddata", "loaddata": object_store.plain(images)}
+    if not object_store.is_url(folder):
+        return _read(Path(folder), plate=plate, options=options)
+    with object_store.stand_in(folder) as listed:
+        return _read(listed, plate=plate, options=options, url=folder)
+
+
+def choose(folder: Path, *, plate: str, options: Mapping[str, object], shown: object = None) -> str:
+    """Return the name of the only reader that knows a folder; a reader by file names counts where no other does."""
+    first = [name for name, reader in READERS.items() if name != LAST and _present(reader, folder, options)]
+    first = ["loaddata"] if options["loaddata"] else first  # a table that the config names is meant to be read
+    found = first or [LAST] * bool(_present(READERS[LAST], folder, options))
+    if len(found) == 1:
+        logger.info("%s: read as %s, since there is %s", plate, found[0], READERS[found[0]].sign)
+        return found[0]
+    listed = [path for path, _ in islice(files(folder, roots=options["roots"]), SHOWN)]
+    if found:
+        signs = "; ".join(f"{name} ({READERS[name].sign})" for name in found)
+        raise ValueError(f"{plate}: {shown or folder} can be read in several ways, name one in index.reader: {signs}")
+    signs = "; ".join(f"{name}: {reader.sign}" for name, reader in READERS.items())
+    raise ValueError(f"{plate}: expected in {shown or folder} one of {signs}; found the files {listed or 'none'}")
+
+
+def _read(folder: Path, *, plate: str, options: Mapping[str, object], url: str | None = None) -> pd.DataFrame:
+    name = str(options["reader"])
+    if name == "auto":
+        name = choose(folder, plate=plate, options=options, shown=url)
+    reader = READERS[name]
+    if url and (reader.opens or ("pages" in reader.keys and options["pages"] != "single")):
+        raise ValueError(f"{plate}: expected a folder on disk, since {name} opens the images, found {url}")
+    try:
+        return reader.module.planes(folder, plate=plate, **{"roots": options["roots"], **_taken(reader, options)})
+    except ValueError as error:
+        if plate in str(error):
+            raise
+        raise ValueError(f"{plate}: {error}") from error
+
+
+def _present(reader: Reader, folder: Path, options: Mapping[str, object]) -> bool:
+    return bool(reader.module.present(folder, **_taken(reader, options)))
+
+
+def _taken(reader: Reader, options: Mapping[str, object]) -> dict[str, object]:
+    return {key: options[key] for key in reader.keys}

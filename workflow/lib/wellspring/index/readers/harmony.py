@@ -1,0 +1,215 @@
+"""A measurement of Harmony, Operetta or Phenix (``Index.xml``, ``Index.idx.xml``) in; the table of planes out.
+
+To HarmonyV5 an image says all of itself; from V6 a map holds what the images of a channel share. Both are read alike,
+whatever the namespace. The flat-field profiles of the same file become flat fields.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+import pandas as pd
+
+from wellspring.index.readers import flatfields, values, xml
+from wellspring.index.readers.listing import complete
+from wellspring.index.readers.named import entries, locate, owned
+from wellspring.screen import well_names
+
+logger = logging.getLogger(__name__)
+
+NAMES = ("index.xml", "index.idx.xml")  # in this order where an export has both; case differs between versions
+FOLDERS = (".", "Images")
+MICROMETRES = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
+MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3}
+# Column of the table -> names in the file (the first that is there), units, and the unit where none is stated.
+QUANTITIES = {
+    "pixel_size": (("ImageResolutionX",), MICROMETRES, "m"),
+    "x": (("PositionX",), MICROMETRES, "m"),
+    "y": (("PositionY",), MICROMETRES, "m"),
+    "z": (("AbsPositionZ", "PositionZ"), MICROMETRES, "m"),
+    "exposure": (("ExposureTime",), MILLISECONDS, "s"),
+}
+
+
+def present(folder: Path | str) -> bool:
+    """Tell whether the folder, or ``Images`` in it, holds an index of Harmony."""
+    return bool(_indices(Path(folder)))
+
+
+def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) -> pd.DataFrame:
+    """List the planes of a plate by the index of its measurement.
+
+    Parameters
+    ----------
+    folder
+        The folder of the measurement: ``Index.xml`` or ``Index.idx.xml`` is in it or in ``Images``.
+    plate
+        For the log, which tells what the file calls the plate.
+    roots
+        Folders outside the plate's that the index may name files in.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As ``listing.complete``. ``channel`` is the vendor's name; where two channels share one it is followed by ``_``
+        and the number, where there is none it is the number. Positions x and y are from the well's centre, z is the
+        objective's. The path of an image whose state is not ``Ok``, which is outside the folder and the roots, or
+        which is not there, is null. Images that are not understood are left and named in the log.
+
+    Raises
+    ------
+    ValueError
+        No index, or one that is no XML (``xml.XMLError``), or that has no image; the file is named.
+    """
+    folder = Path(folder)
+    found = _indices(folder)
+    if not found:
+        raise ValueError(f"{plate}: expected {' or '.join(NAMES)} in {folder} or {folder / FOLDERS[1]}, found none")
+    index = owned(found[0], folder, roots)
+    if len(found) > 1:
+        logger.info("%s: the index is %s, and %s is left", plate, index, [path.name for path in found[1:]])
+    rows, channels, known = [], {}, []
+    odd: list[str] = []
+    for element in xml.elements(index, "Plate", "Entry", "Image"):
+        kind = xml.local(element.tag)
+        if kind == "Plate":
+            named = xml.children(element)
+            known.append(xml.text(named.get("PlateID")) or xml.text(named.get("Name")))
+        elif kind == "Entry":
+            _note(channels, element)
+        elif len(element):  # in the list of wells images are mere numbers
+            try:
+                rows.append(_image(element))
+            except ValueError as error:
+                odd.append(f"{xml.text(xml.children(element).get('id'))}: {error}")
+    if odd:
+        logger.warning("%s: %d images of %s are not understood and left: %s", plate, len(odd), index, odd[:5])
+    if not rows:
+        raise ValueError(f"{index}: expected images, found none{f' that is understood: {odd[0]}' if odd else ''}")
+    frame = pd.DataFrame(rows)
+    frame = _shared(frame, channels, plate).assign(
+        **locate(frame["name"], folder=folder, base=index.parent, roots=roots, plate=plate, table=index)
+    )
+    bad = frame["state"].str.lower() != "ok"
+    if bad.any():
+        states = frame.loc[bad, "state"].value_counts().to_dict()
+        logger.warning("%s: images whose state is not Ok in %s count as missing: %s", plate, index, states)
+        frame.loc[bad, ["path", "bytes"]] = [None, 0]
+    logger.info("%s: %d planes of the plate %s in %s", plate, len(frame), ", ".join(known) or "(unnamed)", index)
+    return complete(frame)
+
+
+def flat_fields(path: Path | str, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Return the flat fields that Harmony measured, from an index or a file of profiles (``FFC_Profile``).
+
+    The profile of the foreground (light from the sample) is taken; where a channel has none, that of the background.
+    A channel that Harmony found flat, or could not judge, has ones; the log says which.
+
+    Parameters
+    ----------
+    path
+        ``Index.xml``, ``Index.idx.xml``, or the XML in ``FFC_Profile`` beside the images.
+    shape
+        Rows and columns of the images; a profile of another binning is scaled.
+
+    Returns
+    -------
+    dict
+        Channel, named as by ``planes``, -> (H, W) float32 of mean 1.
+
+    Raises
+    ------
+    ValueError
+        No profile, or one that is not understood, not positive or of other proportions; file and channel are named.
+    """
+    channels: dict[str, dict[str, object]] = {}
+    profiles: dict[str, str] = {}
+    for element in xml.elements(path, "Entry", "Image"):
+        if xml.local(element.tag) == "Image" and len(element):
+            break  # the maps stand before the images
+        number, profile = _note(channels, element), xml.text(xml.children(element).get("FlatfieldProfile"))
+        if number and profile:
+            profiles[number] = profile
+    if not profiles:
+        raise ValueError(f"{path}: expected flat-field profiles of Harmony, found none")
+    read = {number: flatfields.read(text, source=f"{path}: channel {number}") for number, text in profiles.items()}
+    labels = values.distinct(
+        {
+            number: str(said.get("name") or read.get(number, {}).get("ChannelName") or "")
+            for number, said in sorted(channels.items())
+        }
+    )
+    return {
+        labels[number]: flatfields.field(profile, shape, source=f"{path}: channel {labels[number]}")
+        for number, profile in read.items()
+    }
+
+
+def _indices(folder: Path) -> list[Path]:
+    """Return the indices of the first folder that has any, the one to read first."""
+    for place in (folder / name for name in FOLDERS):
+        found = [path for path in entries(place)[1] if path.name.lower() in NAMES]
+        if found:
+            return sorted(found, key=lambda path: NAMES.index(path.name.lower()))
+    return []
+
+
+def _note(channels: dict[str, dict[str, object]], entry: Element) -> str:
+    """Add what an entry of a map says to its channel; returns the channel's number, empty where it has none."""
+    try:
+        number = values.count(xml.attributes(entry).get("ChannelID", ""))
+    except ValueError:
+        return ""
+    named = xml.children(entry)
+    said = channels.setdefault(number, {})
+    if "ChannelName" in named:
+        said["name"] = xml.text(named["ChannelName"])
+    said |= {key: value for key, value in _quantities(named).items() if not math.isnan(value)}
+    return number
+
+
+def _image(element: Element) -> dict[str, object]:
+    """Return what the index says of an image; raises ValueError where it lies on no well, field or channel."""
+    named = xml.children(element)
+    said = {name: xml.text(named.get(name)) for name in ("Row", "Col", "FieldID", "ChannelID")}
+    empty = [name for name, value in said.items() if not value]
+    if empty:
+        raise ValueError(f"expected {', '.join(said)}, found no {', '.join(empty)}")
+    return {
+        "name": xml.text(named.get("URL")),
+        "state": xml.text(named.get("State")) or "Ok",
+        "well": well_names.join(values.count(said["Row"]), values.count(said["Col"])),
+        "site": values.count(said["FieldID"]),
+        "plane": values.count(xml.text(named.get("PlaneID")) or "1"),
+        "timepoint": values.count(xml.text(named.get("TimepointID")) or "1"),
+        "number": values.count(said["ChannelID"]),
+        "channel": xml.text(named.get("ChannelName")),
+        **_quantities(named),
+    }
+
+
+def _quantities(named: dict[str, Element]) -> dict[str, float]:
+    """Return pixel size, position and exposure in our units; NaN where not stated, or in a unit that we do not know."""
+    found = {}
+    for column, (names, units, usual) in QUANTITIES.items():
+        element = next((named[name] for name in names if name in named), None)
+        factor = units.get("" if element is None else xml.attributes(element).get("Unit") or usual)
+        found[column] = values.real(xml.text(element)) * factor if factor else float("nan")
+    return found
+
+
+def _shared(frame: pd.DataFrame, channels: dict[str, dict[str, object]], plate: str) -> pd.DataFrame:
+    """Fill what the images leave to the map of channels, and name the channels."""
+    said = frame["number"].map(lambda number: channels.get(number, {}))
+    for column in QUANTITIES:
+        frame[column] = frame[column].fillna(said.map(lambda channel, key=column: channel.get(key, float("nan"))))
+    own = frame[frame["channel"] != ""].groupby("number")["channel"].agg(["first", "unique"])
+    several = own.loc[own["unique"].str.len() > 1, "unique"]
+    if len(several):
+        shown = {number: list(found) for number, found in several.items()}
+        logger.warning("%s: channels that have several names get the first: %s", plate, shown)
+    names = {number: str(channels.get(number, {}).get("name", "")) for number in sorted(frame["number"].unique())}
+    return frame.assign(channel=frame["number"].map(values.distinct(names | own["first"].to_dict())))

@@ -1,0 +1,226 @@
+"""A CellProfiler LoadData table (CSV or Parquet) and the plate's folder in; the table of planes out.
+
+Images stand in ``FileName_<Channel>`` and ``PathName_<Channel>``, or in ``URL_<Channel>``, with or without ``Orig``
+before the channel's name; the rest is ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. Folders named in such
+a table are usually those of another machine: a file that is not where the table says, or that may not be opened there,
+is found by the longest end of its path that the folder holds.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+
+from wellspring.index.readers.listing import complete, files, named, places, within
+from wellspring.index.readers.named import owned
+from wellspring.io import object_store
+from wellspring.screen import well_names
+
+logger = logging.getLogger(__name__)
+
+USUAL = re.compile(r"load_?data(_with_illum)?\.(csv|csv\.gz|parquet)", re.IGNORECASE)
+PAGES = 10**6  # of one file
+METRES = 1e-4  # a pixel above this is no length in metres, as Harmony's tables have it, but another unit
+
+
+def present(folder: Path | str, *, loaddata: str | None = None) -> bool:
+    """Tell whether the config names a LoadData table, or the folder holds one of a usual name."""
+    return bool(loaddata) or _usual(Path(folder)) is not None
+
+
+def planes(
+    folder: Path | str, *, plate: str, loaddata: Path | str | None = None, roots: Sequence[Path | str] = ()
+) -> pd.DataFrame:
+    """List the planes of a plate by its LoadData table.
+
+    Parameters
+    ----------
+    folder
+        The plate's folder.
+    plate
+        Rows of other plates are left; a table without ``Metadata_Plate`` is taken as this plate's.
+    loaddata
+        The table, CSV (also .gz) or Parquet: a URL, or a path relative to the working directory or the folder, with
+        ``{plate}`` for the plate; none: the folder's ``load_data.csv``. Every column is read as string, so that plate
+        ``0012`` stays ``0012``.
+    roots
+        Folders and prefixes of URLs, besides the folder, that the table may name files in.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As ``readers.listing.complete``; the path of a named file that is nowhere is null.
+
+    Raises
+    ------
+    ValueError
+        No table; no row of this plate, no image column, no well, or none of the files.
+    """
+    folder = Path(folder)
+    usual = None if loaddata else _usual(folder)
+    table = usual and owned(usual, folder, roots) if loaddata is None else str(loaddata).replace("{plate}", plate)
+    if table is None:
+        raise ValueError(f"{plate}: expected a table in index.loaddata, or a load_data.csv in {folder}, found neither")
+    rows = _rows(table, folder, plate)
+    shared = {
+        "well": _wells(rows, table),
+        "site": _first(rows, "Metadata_Site", "Metadata_FieldID", "Metadata_Field"),
+        "plane": _first(rows, "Metadata_Plane", "Metadata_PlaneID"),
+        "timepoint": _first(rows, "Metadata_Timepoint", "Metadata_TimepointID"),
+        **_lengths(rows),
+    }
+    images = _images(rows, table)
+    held = dict(files(folder, roots=roots))
+    found = _located({name for rows_of in images.values() for names in rows_of for name in names}, folder, held, roots)
+    parts = []
+    for channel, named_in in images.items():
+        located = [next((found[name] for name in names if name in found), (None, 0)) for names in named_in]
+        part = pd.DataFrame({**shared, "path": [path for path, _ in located], "bytes": [size for _, size in located]})
+        parts.append(part.assign(channel=channel.removeprefix("Orig"), page=_frames(rows, channel, table)))
+    frame = pd.concat(parts, ignore_index=True)
+    absent = frame["path"].isna()
+    if absent.all():
+        where = f"below {folder}{' or ' if roots else ''}{', '.join(map(str, roots))}"
+        raise ValueError(f"{plate}: none of the {len(frame)} files named in {table} is {where}")
+    logger.info("%s: %d planes in %s, %d of them not in %s", plate, len(frame), table, absent.sum(), folder)
+    return complete(frame)
+
+
+def _usual(folder: Path) -> Path | None:
+    """Return the folder's LoadData table, the one without illumination functions where there are both."""
+    if not folder.is_dir():
+        return None
+    found = [path for path in folder.iterdir() if USUAL.fullmatch(path.name) and path.is_file()]
+    return min(found, key=lambda path: ("illum" in path.name.lower(), path.name), default=None)
+
+
+def _rows(table: Path | str, folder: Path, plate: str) -> pd.DataFrame:
+    """Read the rows of a plate."""
+    if object_store.is_url(table):
+        try:
+            with object_store.staged(str(table)) as copy:
+                rows = _read(copy, table)
+        except (FileNotFoundError, PermissionError) as error:
+            raise ValueError(f"{plate}: expected a LoadData table at {table}, found {error}") from error
+    else:
+        path = Path(object_store.plain(str(table)))
+        path = path if path.is_file() else folder / path
+        if not path.is_file():
+            raise ValueError(f"{plate}: expected a LoadData table at {table} or in {folder}, found none")
+        rows = _read(path, table)
+    if "Metadata_Plate" not in rows:
+        return rows
+    found = sorted(rows["Metadata_Plate"].dropna().unique())
+    rows = rows[rows["Metadata_Plate"] == plate].reset_index(drop=True)
+    if rows.empty:
+        raise ValueError(f"{plate}: no row in {table}, which has the plates {found[:10]}")
+    return rows
+
+
+def _read(path: Path, table: Path | str) -> pd.DataFrame:
+    try:
+        if path.suffix.lower() == ".parquet":
+            frame = pd.read_parquet(path)
+            return frame.astype(object).where(frame.isna(), frame.astype(str)).where(frame.notna(), None)
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    except (ValueError, OSError, EOFError) as error:  # errors of pandas and Arrow are ValueErrors
+        raise ValueError(f"{table}: expected a LoadData table, found {type(error).__name__}: {error}") from error
+
+
+def _images(rows: pd.DataFrame, table: Path | str) -> dict[str, list[tuple[str, ...]]]:
+    """Return by channel (with its ``Orig`` where it has one) the places that the table names for each row's image."""
+    images: dict[str, list[tuple[str, ...]]] = {}
+    for column in rows.columns:
+        kind, _, channel = column.partition("_")
+        if kind not in ("FileName", "URL") or channel.startswith("Illum"):
+            continue
+        names = rows[column].fillna("")
+        if kind == "FileName":
+            folders = rows.get(f"PathName_{channel}", pd.Series("", index=rows.index)).fillna("")
+            names = [f"{part.rstrip('/')}/{name}" if name else "" for part, name in zip(folders, names, strict=True)]
+        before = images.get(channel, [()] * len(rows))
+        images[channel] = [(*places, name) if name else places for places, name in zip(before, names, strict=True)]
+    if not images:
+        raise ValueError(f"{table}: expected columns FileName_<Channel> or URL_<Channel>, found {list(rows.columns)}")
+    return images
+
+
+def _located(
+    names: Iterable[str], folder: Path, held: dict[str, int], roots: Sequence[Path | str]
+) -> dict[str, tuple[str, int]]:
+    """Return path and size of the named files that are where the table says or, by their end, in the folder."""
+    prefixes = tuple(f"{str(root).rstrip('/')}/" for root in roots if object_store.is_url(root))
+    urls = (
+        {name for name in names if name.startswith(prefixes) and not object_store.climbs(name)} if prefixes else set()
+    )
+    there = object_store.sizes(sorted(urls | {unquote(name) for name in urls}))
+    allowed = places(folder, roots)
+    near = (*allowed, str(folder), *map(str, roots))
+    found = {}
+    for name in names:
+        path = object_store.plain(name)
+        url = next((form for form in (name, unquote(name)) if form in there), None)
+        if url:
+            found[name] = (url, there[url])
+        elif "\0" in path:
+            continue
+        elif path.startswith(near) and within(real := os.path.realpath(path), allowed) and _there(real):
+            own = real.removeprefix(f"{allowed[0]}/") if within(real, allowed[:1]) else real
+            found[name] = (own, Path(real).stat().st_size)
+        elif end := named(unquote(path) if object_store.is_url(path) else path, held):
+            found[name] = (end, held[end])
+    return found
+
+
+def _there(path: str) -> bool:
+    """Tell whether a file is there; a name longer than a disk's is not."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def _frames(rows: pd.DataFrame, channel: str, table: Path | str) -> pd.Series | int:
+    """Return the page of each row's image by ``Frame_<Channel>``, 0 where there is no such column."""
+    if f"Frame_{channel}" not in rows:
+        return 0
+    pages = pd.to_numeric(rows[f"Frame_{channel}"].fillna("0"), errors="coerce")
+    if not (pages.between(0, PAGES) & (pages % 1 == 0)).all():
+        raise ValueError(f"{table}: Frame_{channel}: expected numbers from 0 to {PAGES}, found others")
+    return pages.astype(int)
+
+
+def _wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
+    try:
+        if "Metadata_Well" in rows:
+            return [well_names.normalise(value) for value in rows["Metadata_Well"]]
+        for column in ("Metadata_Col", "Metadata_Column"):
+            if {"Metadata_Row", column} <= set(rows.columns):
+                return [well_names.join(row, col) for row, col in zip(rows["Metadata_Row"], rows[column], strict=True)]
+    except ValueError as error:
+        raise ValueError(f"{table}: {error}") from error
+    raise ValueError(f"{table}: expected Metadata_Well, or Metadata_Row and Metadata_Col, found {list(rows.columns)}")
+
+
+def _first(rows: pd.DataFrame, *columns: str) -> list[str]:
+    """Return the first of the columns that is there, or ones."""
+    name = next((column for column in columns if column in rows), None)
+    return ["1"] * len(rows) if name is None else rows[name].fillna("1").tolist()
+
+
+def _lengths(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return pixel size and position (micrometres) where the table has them in metres, as tables from Harmony do."""
+    if "Metadata_ImageResolutionX" not in rows:
+        return {}
+    size = pd.to_numeric(rows["Metadata_ImageResolutionX"], errors="coerce")
+    if not size.between(0, METRES, inclusive="neither").any():
+        return {}
+    lengths = {"pixel_size": size * 1e6}
+    for axis in "XYZ":
+        if f"Metadata_Position{axis}" in rows:
+            lengths[axis.lower()] = pd.to_numeric(rows[f"Metadata_Position{axis}"], errors="coerce") * 1e6
+    return lengths

@@ -1,0 +1,209 @@
+"""A folder with an OME-Zarr plate in; the table of planes out: NGFF 0.1 to 0.4 on zarr v2, 0.5 and later on zarr v3.
+
+The plate's, wells' and images' metadata are read as the JSON that they are, the chunks are not. A plane's path is that
+of the array of full resolution, its page the flat number over the axes before y and x.
+"""
+
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring.index.readers.listing import complete, files, inside, places, within
+from wellspring.screen import well_names
+
+logger = logging.getLogger(__name__)
+
+AXES = "tczyx"  # of versions that name none
+MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6,
+               "angstrom": 1e-4, "inch": 25400.0}  # fmt: skip
+PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")  # of a path in the metadata; those of the specification are within
+METADATA = ("zarr.json", ".zarray", ".zattrs")  # of an array; zarr opens them by itself
+LARGEST = 2**28  # bytes of one metadata file
+PLANES = 10**6  # planes of one array
+
+
+def present(folder: Path | str, *, roots: Sequence[Path | str] = ()) -> bool:
+    """Tell whether the folder is an OME-Zarr plate or holds one."""
+    return any(True for _ in _plates(Path(folder), places(folder, roots)))
+
+
+def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) -> pd.DataFrame:
+    """List the planes of a plate.
+
+    Parameters
+    ----------
+    folder
+        The zarr group of the plate, or a folder that holds it.
+    plate
+        Of several groups that of this name, in its metadata or by its folder, is taken.
+    roots
+        Folders outside of the plate's that links may lead to.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As ``readers.listing.complete``; a site is called as its image group, a channel as ``omero`` does or by its
+        number from 1; ``bytes`` are those of the whole array. Position where the metadata have a translation.
+
+    Raises
+    ------
+    ValueError
+        No plate, or several; metadata that name another place, or that are not those of a plate.
+    """
+    folder = Path(folder)
+    allowed = places(folder, roots)
+    groups = list(_plates(folder, allowed))
+    if len(groups) > 1:
+        named = [(path, spec) for path, spec in groups if plate in (spec.get("name"), path.name, path.stem)]
+        groups = named if len(named) == 1 else groups
+    if len(groups) != 1:
+        names = [path.name for path, _ in groups]
+        raise ValueError(f"{plate}: expected one OME-Zarr plate in {folder}, found {names or 'none'}")
+    group, spec = groups[0]
+    rows: list[dict] = []
+    for well in _listed(spec, "wells", group):
+        place = _within(group, well, folder, roots)
+        row, _, column = str(well["path"]).rpartition("/")
+        label = well_names.normalise(f"{row}{column}")
+        attributes = _attributes(place, allowed)
+        if "well" not in attributes:
+            logger.warning("%s: %s: the plate names this well, and it has no metadata", plate, place)
+            continue
+        for image in _listed(attributes["well"], "images", place):
+            try:
+                field = _within(place, image, folder, roots)
+                found = list(_image(field, folder, roots, plate))
+            except (ValueError, TypeError, LookupError, AttributeError) as error:  # JSON of another shape than NGFF's
+                logger.warning("%s: an image of %s is left: %s: %s", plate, place, type(error).__name__, error)
+                continue
+            rows.extend({"well": label, "site": field.name, **row} for row in found)
+    if not rows:
+        raise ValueError(f"{plate}: expected images in the wells of {group}, found none")
+    logger.info("%s: %d planes in %s", plate, len(rows), group)
+    return complete(pd.DataFrame(rows))
+
+
+def _plates(folder: Path, allowed: Sequence[str]) -> Iterator[tuple[Path, dict]]:
+    """Yield the zarr groups with a plate's metadata: the folder, or else those just below it."""
+    own = _attributes(folder, allowed).get("plate") if folder.is_dir() else None
+    if isinstance(own, dict):
+        yield folder, own
+        return
+    below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    for path in below:
+        spec = _attributes(path, allowed).get("plate")
+        if isinstance(spec, dict):
+            yield path, spec
+
+
+def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -> Iterator[dict]:
+    """Yield the planes of an image group; none, and a word in the log, where it has no metadata."""
+    allowed = places(folder, roots)
+    attributes = _attributes(field, allowed)
+    scales = attributes.get("multiscales")
+    if not isinstance(scales, list) or not scales or not scales[0].get("datasets"):
+        logger.warning("%s: %s: the well names this image, and it has no metadata", plate, field)
+        return
+    level = scales[0]["datasets"][0]
+    array = _within(field, level, folder, roots)
+    if not all(within(os.path.realpath(array / name), allowed) for name in METADATA):
+        raise ValueError(
+            f"{array}: expected metadata in the plate's folder or index.roots, found a link that leads out"
+        )
+    shape = _shape(array, allowed)
+    axes = scales[0].get("axes") or list(AXES)
+    names = "".join(str(axis["name"] if isinstance(axis, dict) else axis).lower() for axis in axes)
+    if len(names) != len(shape) or set(names) - set(AXES) or len(set(names)) < len(names) or names[-2:] != "yx":
+        raise ValueError(f"{array}: expected axes of t, c, z, y, x that end in y, x, found {names!r} of shape {shape}")
+    steps = shape[:-2]
+    if not 0 < math.prod(steps) <= PLANES:
+        raise ValueError(f"{array}: expected 1 to {PLANES} planes, found the shape {shape}")
+    units = [MICROMETRES.get(str(axis.get("unit"))) if isinstance(axis, dict) else None for axis in axes]
+    scale, shift = _transformed(level, scales[0], len(shape))
+    known = {name: (factor, unit) for name, factor, unit in zip(names, scale, units, strict=True) if unit}
+    size = sum(size for _, size in files(array, roots=(folder, *roots)))
+    shared = {"path": array.relative_to(folder).as_posix(), "bytes": size}
+    if "x" in known:
+        shared["pixel_size"] = known["x"][0] * known["x"][1]
+    channels = [str(channel.get("label") or "") for channel in (attributes.get("omero") or {}).get("channels", [])]
+    count = shape[names.index("c")] if "c" in names else 1
+    if len(channels) != count or len(set(channels)) < count or not all(channels):
+        channels = [str(number + 1) for number in range(count)]
+    for page in range(math.prod(steps)):
+        index, rest = {}, page
+        for axis, size in zip(reversed(names[:-2]), reversed(steps), strict=True):
+            rest, index[axis] = divmod(rest, size)
+        row = {**shared, "page": page, "channel": channels[index.get("c", 0)]}
+        row |= {"plane": str(index.get("z", 0) + 1), "timepoint": str(index.get("t", 0) + 1)}
+        if shift is not None:
+            middle = {**index, "x": (shape[-1] - 1) / 2, "y": (shape[-2] - 1) / 2}
+            for axis in known.keys() & set("xyz"):
+                factor, unit = known[axis]
+                row[axis] = (shift[names.index(axis)] + middle[axis] * factor) * unit
+        yield row
+
+
+def _transformed(level: dict, whole: dict, count: int) -> tuple[list[float], list[float] | None]:
+    """Return scale and translation of an array in the units of its axes; None where no translation is said."""
+    scale, shift = [1.0] * count, None
+    for step in [*level.get("coordinateTransformations", []), *whole.get("coordinateTransformations", [])]:
+        values = step.get(step.get("type"))
+        if not isinstance(values, list) or len(values) != count:
+            continue
+        if step["type"] == "scale":
+            scale = [one * float(value) for one, value in zip(scale, values, strict=True)]
+            shift = shift and [one * float(value) for one, value in zip(shift, values, strict=True)]
+        elif step["type"] == "translation":
+            shift = [one + float(value) for one, value in zip(shift or [0.0] * count, values, strict=True)]
+    return scale, shift
+
+
+def _attributes(group: Path, allowed: Sequence[str]) -> dict:
+    """Return the attributes of a zarr group: those under ``ome`` of version 0.5, else all; none of what is no group."""
+    found = _json(group / "zarr.json", allowed).get("attributes") or _json(group / ".zattrs", allowed)
+    return found["ome"] if isinstance(found.get("ome"), dict) else found
+
+
+def _shape(array: Path, allowed: Sequence[str]) -> tuple[int, ...]:
+    found = _json(array / "zarr.json", allowed) or _json(array / ".zarray", allowed)
+    shape = found.get("shape")
+    if not isinstance(shape, list) or len(shape) < 2 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ValueError(f"{array}: expected a zarr array of two axes or more, found {shape or 'no metadata'}")
+    return tuple(shape)
+
+
+def _json(path: Path, allowed: Sequence[str]) -> dict:
+    """Return what a metadata file holds, nothing where there is none, it is no JSON, or a link leads out."""
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return {}
+        if not within(os.path.realpath(path), allowed):
+            logger.warning("%s: a link that leads out of the plate's folder and index.roots is not followed", path)
+            return {}
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError, OSError) as error:
+        logger.warning("%s: expected JSON, found %s: %s", path, type(error).__name__, error)
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _listed(spec: object, key: str, where: Path) -> list[dict]:
+    found = spec.get(key) if isinstance(spec, dict) else None
+    if not isinstance(found, list) or not all(isinstance(entry, dict) and "path" in entry for entry in found):
+        raise ValueError(f"{where}: expected a list of {key} with their paths in the metadata, found {str(found)[:80]}")
+    return found
+
+
+def _within(group: Path, entry: dict, folder: Path, roots: Sequence[Path | str]) -> Path:
+    """Return the place that a path in the metadata names, which must be below its group, links resolved."""
+    parts = str(entry.get("path")).split("/")
+    place = group.joinpath(*parts)
+    if not all(PART.fullmatch(part) for part in parts) or not inside(place, folder, roots):
+        raise ValueError(f"{group}: expected paths within the plate's folder, found {entry.get('path')!r}")
+    return place

@@ -1,0 +1,132 @@
+"""A folder of images whose names say what they are, and a regular expression, in; the table of planes out.
+
+Named groups: ``well`` (or ``row`` and ``column``), and optionally ``plate``, ``site``, ``channel``, ``plane``,
+``timepoint``. Files are listed and their size is read; one is opened only to count the pages of a multi-page TIFF,
+never its pixels.
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import tifffile
+
+from wellspring.index.readers.listing import complete, files
+from wellspring.screen import well_names
+
+logger = logging.getLogger(__name__)
+
+Page = tuple[int, str | None, str | None]  # number, channel, plane; None: as the file's name says
+GROUPS = ("site", "channel", "plane", "timepoint")
+
+
+def present(folder: Path | str, *, pattern: str, pages: str = "single", roots: Sequence[Path | str] = ()) -> bool:
+    """Tell whether a file of the folder matches the pattern."""
+    compiled = compile_pattern(pattern)
+    return any(compiled.fullmatch(path) for path, _ in files(Path(folder), roots=roots))
+
+
+def planes(
+    folder: Path | str, *, plate: str, pattern: str, pages: str = "single", roots: Sequence[Path | str] = ()
+) -> pd.DataFrame:
+    """List the planes of a plate's folder, sub-folders included.
+
+    Parameters
+    ----------
+    folder
+        The plate's folder.
+    plate
+        Where the pattern has a group ``plate``, files of another plate are left.
+    pattern
+        Matches the end of a file's path relative to the folder, from the start or after a ``/``.
+    pages
+        ``single``: a file is one plane. ``channel`` or ``plane``: page n of a TIFF is channel or plane n (from 1).
+    roots
+        Folders outside of the plate's that links may lead to.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As ``readers.listing.complete``; what the name does not say is ``1``.
+
+    Raises
+    ------
+    ValueError
+        The pattern has no well, or no file matches it.
+    """
+    folder = Path(folder)
+    compiled = compile_pattern(pattern)
+    rows: list[tuple[str | int, ...]] = []
+    others: list[str] = []
+    for path, size in files(folder, roots=roots):
+        match = compiled.fullmatch(path)
+        if match is None:
+            others.append(path)
+        elif match.groupdict().get("plate", plate) in (plate, None):
+            rows.append((path, size, well_of(match), *(match.groupdict().get(key) or "1" for key in GROUPS)))
+    logger.info("%s: %d files are planes, %d do not match the pattern %s", plate, len(rows), len(others), others[:5])
+    if not rows:
+        raise ValueError(
+            f"{plate}: no file in {folder} matches index.pattern {pattern!r}; found {len(others)} files, {others[:3]}"
+        )
+    frame = pd.DataFrame(rows, columns=["path", "bytes", "well", *GROUPS])
+    return complete(frame if pages == "single" else _unfolded(frame, _layouts(folder, frame["path"], pages, plate)))
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return ``index.pattern`` as an expression for a whole relative path; ``ValueError`` where it names no well."""
+    try:
+        compiled = re.compile(rf"(?:.*/)?(?:{pattern})")
+    except re.error as error:
+        raise ValueError(f"index.pattern: expected a regular expression, found {pattern!r}: {error}") from error
+    groups = set(compiled.groupindex)
+    if "well" not in groups and not {"row", "column"} <= groups:
+        raise ValueError(f"index.pattern: expected a group well, or row and column, found {sorted(groups)}")
+    return compiled
+
+
+def well_of(match: re.Match[str]) -> str:
+    """Return the normalised well of a path that matched."""
+    found = match.groupdict()
+    try:
+        return (
+            well_names.normalise(found["well"]) if "well" in found else well_names.join(found["row"], found["column"])
+        )
+    except ValueError as error:
+        raise ValueError(f"{match.string}: {error}") from error
+
+
+def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFrame:
+    """Return a row a page in place of a row a file."""
+    frame = frame.assign(_page=frame["path"].map(layouts)).explode("_page", ignore_index=True)
+    page = pd.DataFrame(frame.pop("_page").tolist(), columns=["page", "_channel", "_plane"], index=frame.index)
+    frame["page"] = page["page"].astype(int)
+    for key in ("channel", "plane"):
+        frame[key] = page[f"_{key}"].where(page[f"_{key}"].notna(), frame[key])
+    return frame
+
+
+def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str, list[Page]]:
+    """Return the pages of each file; a file that can not be opened is given those that most files have."""
+    layouts: dict[str, list[Page]] = {}
+    broken: list[str] = []
+    for path in paths:
+        try:
+            if not (folder / path).is_file():  # a pipe would never end
+                raise ValueError("expected a regular file, found another kind")
+            with tifffile.TiffFile(folder / path) as tiff:
+                layouts[path] = _numbered(len(tiff.pages), pages)
+        except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
+            logger.warning("%s: %s: pages can not be counted (%s)", plate, path, error)
+            broken.append(path)
+    if not layouts:
+        raise ValueError(f"{plate}: index.pages is {pages}, and none of {len(broken)} files opens as TIFF in {folder}")
+    usual = Counter(tuple(layout) for layout in layouts.values()).most_common(1)[0][0]
+    return layouts | {path: list(usual) for path in broken}
+
+
+def _numbered(count: int, pages: str) -> list[Page]:
+    return [(n, str(n + 1), None) if pages == "channel" else (n, None, str(n + 1)) for n in range(count)]

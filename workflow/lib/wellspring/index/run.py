@@ -1,0 +1,268 @@
+"""Which planes a plate has, and whose wells they are: planes found and a platemap in, index and audit out.
+
+Opens no image; 17,280 planes take half a second by their files' names and six by the metadata of thousands of files.
+The index has a row for every plane that there ought to be, so that nothing is lost in a join; the audit has a row a
+well and says what was found and what not.
+"""
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from wellspring.index.readers import detect, listing
+from wellspring.io.tables import Verdict
+from wellspring.screen import platemap
+
+logger = logging.getLogger(__name__)
+
+# columns of the sheet with a name of their own; the folders are no metadata of a well
+SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Metadata_Cell_Line",
+         "optics": "Metadata_Optics", "role": "Metadata_Role", "images": None, "platemap": None}  # fmt: skip
+# columns of readers' tables whose names in the index are not their own in title case
+NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
+         "z": "Metadata_Position_Z"}  # fmt: skip
+
+DEEPEST = 1000  # focal planes of a site; through an organoid of .5 mm every micrometre has half of it
+# How many times the planes that there are may be expected. A half-failed plate expects twice as many; fields numbered
+# on from well to well, or one file with a damaged count, some hundred times. Small plates are left alone.
+SPARSEST, FEWEST = 20, 100_000
+
+
+@dataclass(frozen=True)
+class Index:
+    """A plate's index: ``table`` and ``audit`` as in the schemas, the plate's verdict, and a digest of the listing."""
+
+    table: pd.DataFrame
+    audit: pd.DataFrame
+    verdict: Verdict
+    listing: str
+
+
+def build(sheet: Mapping[str, object], channels: Sequence[str], options: Mapping[str, object]) -> Index:
+    """Read a plate's folder and platemap and join them; ``sheet`` is its row, ``options`` the section ``index``."""
+    plate = str(sheet["plate"])
+    wells = platemap.read(
+        str(sheet["platemap"]),
+        plate=plate,
+        **{key: options[key] for key in ("columns", "pert_types", "negcon", "poscon")},
+    )
+    if not sheet["images"]:
+        return without_images(wells, sheet=sheet)
+    planes = find(sheet["images"], plate=plate, options=options)
+    return join(
+        planes,
+        wells,
+        sheet=sheet,
+        channels=channels,
+        aliases=options["channels"],
+        sites=options["sites"],
+        lost_wells=options["lost_wells"],
+    )
+
+
+def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object]) -> Index:
+    """Return the index of a plate of a screen without images: a row a well of the platemap, of no site and channel."""
+    plate, found = str(sheet["plate"]), wells["Metadata_Well"].tolist()
+    table = listing.complete(
+        pd.DataFrame({"well": found, "site": "", "channel": "", "plane": "", "path": None, "timepoint": None})
+    )
+    table = _described(table, wells, sheet)
+    nothing = pd.DataFrame(columns=["well", "site", "channel", "path"])
+    audit = _audit(found, nothing, set(), set(found), set(), (), ()).assign(Metadata_Plate=plate)
+    return Index(table, audit, _controlled(table, Verdict()), hashlib.sha256(b"").hexdigest())
+
+
+def find(images: object, *, plate: str, options: Mapping[str, object]) -> pd.DataFrame:
+    """List the planes of one time point by the reader of the config; ``images`` is what the sheet says."""
+    return at_time(detect.planes(str(images), plate=plate, options=options), options["timepoint"], plate=plate)
+
+
+def at_time(planes: pd.DataFrame, timepoint: object, *, plate: str) -> pd.DataFrame:
+    """Return the planes of a time point; of several in the files one must be chosen, ``ValueError`` lists them."""
+    counts = planes["timepoint"].value_counts()
+    found = sorted(counts.index, key=lambda time: (len(time), time))
+    if timepoint is None and len(found) == 1:
+        return planes
+    if str(timepoint) not in found:
+        wanted = "one time point" if timepoint is None else f"time point {timepoint}"
+        raise ValueError(f"{plate}: expected {wanted}, found {found} (choose one in index.timepoint)")
+    others = {time: int(counts[time]) for time in found if time != str(timepoint)}
+    if others:
+        logger.info("%s: time point %s is taken; planes of others are left: %s", plate, timepoint, others)
+    return planes[planes["timepoint"] == str(timepoint)].reset_index(drop=True)
+
+
+def join(
+    planes: pd.DataFrame,
+    wells: pd.DataFrame,
+    *,
+    sheet: Mapping[str, object],
+    channels: Sequence[str],
+    aliases: Mapping[str, str],
+    sites: Sequence[str] = (),
+    lost_wells: str = "error",
+) -> Index:
+    """Join planes and wells into the index and the audit of a plate.
+
+    Parameters
+    ----------
+    planes
+        As ``readers.listing.complete``, of one time point.
+    wells
+        As ``platemap.read``.
+    sheet
+        The plate's row; columns without a name of ours become ``Metadata_<name>``.
+    channels
+        The channels that every site must have; others in the files are left.
+    aliases
+        Channel -> its name in the files, where it has another.
+    sites
+        The sites that every well must have; none: all that the plate has anywhere.
+    lost_wells
+        ``error``: wells in images but not in the platemap, or the reverse, and planes found twice, are an error.
+        ``report``: a well without images has rows without paths, a well without platemap is left out, of doubled
+        planes the first path is taken; the audit names them. An ``empty`` well without images is never lost.
+
+    Raises
+    ------
+    ValueError
+        As said of ``lost_wells``, listing the wells; none of the channels is in the files; a site is not alphanumeric.
+    """
+    plate = str(sheet["plate"])
+    listed = sorted({f"{path}\t{size}" for path, size in zip(planes["path"], planes["bytes"], strict=True)})
+    planes = _channels(planes, channels, aliases, plate)
+    odd = sorted(site for site in planes["site"].unique() if not site.isalnum())
+    if odd:
+        raise ValueError(f"{plate}: expected sites of letters and digits, found {odd[:10]}")
+    doubled = planes.duplicated(["well", "site", "channel", "plane"], keep=False)
+    twice = planes[doubled]
+    imaged, mapped = set(planes["well"]), set(wells["Metadata_Well"])
+    empty = set(wells.loc[wells["Metadata_pert_type"] == "empty", "Metadata_Well"])
+    lost = [
+        f"{plate}: {len(found)} wells {what}: {sorted(found)}"
+        for found, what in (
+            (imaged - mapped, "have images and no row in the platemap"),
+            (mapped - imaged - empty, "have a row in the platemap and no images"),
+            (set(twice["well"]), f"have planes twice ({sorted(twice['path'].dropna())[:4]})"),
+        )
+        if found
+    ]
+    if lost and lost_wells == "error":
+        raise ValueError("; ".join(lost) + " (index.lost_wells: report lets them pass)")
+    for line in lost:
+        logger.warning(line)
+    planes = planes.sort_values("path", kind="stable").drop_duplicates(["well", "site", "channel", "plane"])
+    expected = sorted(sites) or sorted(planes["site"].unique())
+    _check_extent(planes, wells=len(imaged), sites=len(expected), plate=plate)
+    named = sorted(mapped - (empty - imaged))
+    table = _expected(named, expected, channels, planes).merge(planes, how="left", validate="one_to_one")
+    table["timepoint"] = planes["timepoint"].iloc[0]
+    audit = _audit(sorted(imaged | mapped), planes, imaged, mapped, set(twice["well"]), expected, channels)
+    table = _described(table, wells, sheet)
+    verdict = Verdict()
+    for channel in channels:
+        if not (planes["channel"] == channel).any():
+            verdict = verdict.because(f"channel {channel} has no file")
+    verdict = _controlled(table, verdict)
+    return Index(
+        table, audit.assign(Metadata_Plate=plate), verdict, hashlib.sha256("\n".join(listed).encode()).hexdigest()
+    )
+
+
+def _controlled(table: pd.DataFrame, verdict: Verdict) -> Verdict:
+    """Return the verdict, not keep where the plate has no negative control."""
+    controls = (table["Metadata_pert_type"] == "negcon").any()
+    return verdict if controls else verdict.because("no negative controls")
+
+
+def _channels(planes: pd.DataFrame, channels: Sequence[str], aliases: Mapping[str, str], plate: str) -> pd.DataFrame:
+    """Keep the planes of the config's channels, under the config's names."""
+    ours = {aliases.get(channel, channel): channel for channel in channels}
+    unknown = sorted(set(aliases) - set(channels))
+    if unknown or len(ours) < len(channels):
+        raise ValueError(f"index.channels: expected one name each for some of {list(channels)}, found {dict(aliases)}")
+    found = planes["channel"].value_counts().sort_index()
+    kept = planes[planes["channel"].isin(list(ours))]
+    if kept.empty:
+        raise ValueError(
+            f"{plate}: expected the channels {list(ours)}, found {list(found.index)} (name them in index.channels)"
+        )
+    others = found[~found.index.isin(list(ours))]
+    if len(others):
+        logger.info("%s: planes of other channels are left: %s", plate, others.to_dict())
+    return kept.assign(channel=kept["channel"].map(ours))
+
+
+def _check_extent(planes: pd.DataFrame, *, wells: int, sites: int, plate: str) -> None:
+    """Refuse planes that few sites have: every site would be expected to have them, and one bad number fill the memory.
+
+    Raises
+    ------
+    ValueError
+        A channel has more than ``DEEPEST`` planes, or the sites were ``SPARSEST`` times as many planes as are named.
+    """
+    depths = planes.groupby("channel")["plane"].nunique()
+    if depths.max() > DEEPEST:
+        raise ValueError(
+            f"{plate}: expected at most {DEEPEST} focal planes, found {depths.max()} in channel {depths.idxmax()}"
+        )
+    whole = wells * sites * int(depths.sum())
+    if whole > max(SPARSEST * len(planes), FEWEST):
+        raise ValueError(
+            f"{plate}: expected the same sites and planes in most wells, found {len(planes)} planes, where {wells} "
+            f"wells of {sites} sites with the planes {depths.to_dict()} would have {whole}"
+        )
+
+
+def _expected(
+    wells: Sequence[str], sites: Sequence[str], channels: Sequence[str], planes: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the key of every plane that there ought to be: a channel has the planes that it has anywhere."""
+    found = planes.groupby("channel")["plane"].unique()
+    depths = {channel: sorted(found.get(channel, ["1"])) for channel in channels}
+    stacks = [(channel, plane) for channel in channels for plane in depths[channel]]
+    rows = [(well, site, *stack) for well, site, stack in itertools.product(wells, sites, stacks)]
+    return pd.DataFrame(rows, columns=["well", "site", "channel", "plane"], dtype=object)
+
+
+def _audit(
+    wells: Sequence[str],
+    planes: pd.DataFrame,
+    imaged: set[str],
+    mapped: set[str],
+    doubled: set[str],
+    sites: Sequence[str],
+    channels: Sequence[str],
+) -> pd.DataFrame:
+    found = planes[planes["path"].notna()].groupby("well")[["site", "channel"]].agg(list).to_dict("index")
+    rows = []
+    for well in wells:
+        here = found.get(well, {"site": [], "channel": []})
+        pairs = set(zip(here["site"], here["channel"], strict=True))
+        expected = itertools.product(sites, channels) if well in imaged else ()
+        missing = [f"{site}:{channel}" for site, channel in expected if (site, channel) not in pairs]
+        count = len(set(here["site"]) & set(sites))
+        rows.append((well, well in imaged, well in mapped, well in doubled, count, len(sites), ";".join(missing)))
+    columns = ["Well", "In_Images", "In_Platemap", "Doubled", "Sites_Found", "Sites_Expected", "Channels_Missing"]
+    audit = pd.DataFrame(rows, columns=[f"Metadata_{column}" for column in columns])
+    return audit.astype({"Metadata_Sites_Found": "int32", "Metadata_Sites_Expected": "int32"})
+
+
+def _described(table: pd.DataFrame, wells: pd.DataFrame, sheet: Mapping[str, object]) -> pd.DataFrame:
+    """Name the columns as the schema does and add what platemap and sheet know of each well; the sheet yields."""
+    table = table.rename(columns={key: NAMES.get(key, f"Metadata_{key.title()}") for key in table.columns})
+    table["Metadata_Page"] = table["Metadata_Page"].fillna(0).astype("int32")
+    table["Metadata_Bytes"] = table["Metadata_Bytes"].fillna(0).astype("int64")
+    table["Metadata_Path"] = table["Metadata_Path"].where(table["Metadata_Path"].notna(), None)
+    own = [column for column in wells.columns if column == "Metadata_Well" or column not in table.columns]
+    table = table.merge(wells[own], how="left", on="Metadata_Well", validate="many_to_one")
+    for column, value in sheet.items():
+        name = SHEET.get(column, f"Metadata_{column.removeprefix('Metadata_')}")
+        if name is not None:
+            value = None if pd.isna(value) else str(value)
+            table[name] = table[name].fillna(value) if name in table and value is not None else table.get(name, value)
+    return table

@@ -1,0 +1,1 @@
+"""Files: Parquet tables, embeddings, NGFF plates, raw images, object stores, provenance."""

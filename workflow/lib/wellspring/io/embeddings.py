@@ -1,0 +1,180 @@
+"""Vectors of many views, part by part: written as they are made, read as they are needed, their names beside them.
+
+In flow rows and vectors of one field after the other, out flows a table `embed`; a plate of 500,000 cells with 2,000
+hand-made features each is 4 GB, which neither the writer nor whoever aggregates them should hold at once.
+"""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wellspring.io import tables
+
+VALUES = 2**21  # numbers in a row group: 8 MB of float32, for which the writer takes some 90 MB
+AHEAD = 2  # row groups that are read ahead, each by a thread: to decode them takes longer than to reduce them
+
+
+def write_parts(
+    parts: Iterable[tuple[pd.DataFrame, np.ndarray]],
+    path: str | Path,
+    *,
+    names: Sequence[str] | None = None,
+    table: str,
+    provenance: Mapping[str, object],
+    verdict: tables.Verdict | None = None,
+    values: int = VALUES,
+) -> int:
+    """Write rows and their vectors as the table `table`, with one row group in memory; return the number of rows.
+
+    Parameters
+    ----------
+    parts
+        Rows and their (rows, d) float16 or float32, in the order of the key from part to part; a part may be empty.
+    names
+        What the d values are called; kept in the file for `names_of`. With names, no part at all gives a valid table of
+        float32 without rows; without them, the first part says the length and type of the vectors.
+    values
+        Numbers of a row group. It is filled by whole parts, so the same parts give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        No part and no names, vectors of another length than the first or `names`, or a part whose rows belong before
+        those of the part before it.
+    """
+    if names is not None:
+        parts = chain([_nothing(table, len(names))], parts)
+    stored = tables.stored(table, provenance, verdict)
+    stored |= {} if names is None else {"wellspring.features": json.dumps(list(names))}
+    rows = 0
+    with tables.atomic(path) as temporary, ExitStack() as stack:
+        writer = None
+        for frame, matrix in _groups(parts, table=table, values=values):
+            group = tables.with_vectors(frame, matrix, table=table)
+            if writer is None:
+                form = group.schema.with_metadata(stored)
+                writer = stack.enter_context(pq.ParquetWriter(temporary, form, **tables.parquet_options(form)))
+            if len(group):
+                writer.write_table(group, row_group_size=len(group))
+            rows += len(group)
+        if writer is None:
+            raise ValueError(f"{table}: expected a part, an empty one where there are no rows, found none")
+    return rows
+
+
+def names_of(path: str | Path) -> list[str] | None:
+    """Return what the values of a table `embed` are called, or None where they have a number only."""
+    found = tables.metadata(path).get("features")
+    return None if found is None else json.loads(found)
+
+
+def open_embedding(path: str | Path) -> tuple[pd.DataFrame, "Vectors"]:
+    """Read the rows of a table `embed`, and open their vectors, which are read when they are asked for."""
+    return tables.read(path), Vectors(path)
+
+
+class Vectors:
+    """The vectors (rows, d) of a table `embed`: `vectors[rows]` reads those of the rows, in that order.
+
+    One row group is held, and two more are read ahead. Whoever goes through the rows in the file's order reads each
+    group once, and gets rows that follow each other in one group without a copy: they are not to be written to.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path, self._file = path, pq.ParquetFile(path)
+        sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
+        self._starts = np.cumsum([0, *sizes])
+        self._held: tuple[int, np.ndarray] | None = None
+        self._ahead: dict[int, Future] = {}
+        self._readers, self._own = ThreadPoolExecutor(AHEAD), threading.local()
+        kind = self._file.schema_arrow.field("embedding").type
+        self.shape = (int(self._starts[-1]), kind.list_size)
+        self.dtype = np.dtype(kind.value_type.to_pandas_dtype())
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        rows = np.asarray(rows)
+        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            runs = [self._run(group, rows[0], rows[-1] + 1) for group in range(groups[0], groups[-1] + 1)]
+            return runs[0] if len(runs) == 1 else np.concatenate(runs)
+        found = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
+        for group in np.unique(groups).tolist():
+            found[groups == group] = self._group(group)[rows[groups == group] - self._starts[group]]
+        return found
+
+    def _run(self, group: int, start: int, stop: int) -> np.ndarray:
+        """Return those of the rows `start` to `stop` that are in a row group."""
+        first, last = self._starts[group : group + 2]
+        return self._group(group)[max(start, first) - first : min(stop, last) - first]
+
+    def _group(self, number: int) -> np.ndarray:
+        """Return the vectors of a row group; while groups follow each other, the next ones are being read."""
+        if self._held is None or self._held[0] != number:
+            on = self._held is None or number == self._held[0] + 1
+            wanted = range(number, min(number + (AHEAD if on else 0) + 1, self._file.num_row_groups))
+            self._ahead = {one: self._ahead.get(one) or self._readers.submit(self._read, one) for one in wanted}
+            self._held = number, self._ahead.pop(number).result()
+        return self._held[1]
+
+    def _read(self, number: int) -> np.ndarray:
+        if not hasattr(self._own, "file"):  # a file may be read by one thread at a time
+            self._own.file = pq.ParquetFile(self._path)
+        column = self._own.file.read_row_group(number, columns=["embedding"]).column("embedding")
+        values = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
+        return values.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1])
+
+
+def _groups(
+    parts: Iterable[tuple[pd.DataFrame, np.ndarray]], *, table: str, values: int
+) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """Join parts, which have one width and the order of the key, until they hold `values` numbers; the first is empty.
+
+    The schema is checked a group at a time, since checking takes longer than a small network does for a small part.
+    """
+    kinds = {name: tables.schema(table)["columns"][name]["type"] for name in tables.schema(table)["key"]}
+    waiting, width, last = [], None, None
+    for frame, matrix in parts:
+        if width is None:
+            width = matrix.shape[1]
+            yield frame.iloc[:0], matrix[:0]
+        if matrix.shape[1] != width:
+            raise ValueError(f"{table}: expected vectors of {width} values, found {matrix.shape[1]}")
+        if len(frame) != len(matrix):
+            raise ValueError(f"{table}: expected {len(frame)} vectors, found {len(matrix)}")
+        if not len(frame):
+            continue
+        columns = [frame[name].astype(str) if kind == "string" else frame[name] for name, kind in kinds.items()]
+        keys = list(zip(*(column.tolist() for column in columns), strict=True))
+        first = min(keys)
+        if last is not None and first <= last:
+            raise ValueError(f"{table}: expected parts in the order of their keys, found {first} after {last}")
+        last = max(keys)
+        waiting.append((frame, matrix))
+        if sum(each.size for _, each in waiting) >= values:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: list[tuple[pd.DataFrame, np.ndarray]]) -> tuple[pd.DataFrame, np.ndarray]:
+    frames, matrices = zip(*parts, strict=True)
+    return pd.concat(frames, ignore_index=True), np.concatenate(matrices)
+
+
+def _nothing(table: str, width: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a part without rows."""
+    columns = [name for name, kind in tables.schema(table)["columns"].items() if kind["type"] != "embedding"]
+    return pd.DataFrame({name: [] for name in columns}), np.empty((0, width), dtype=np.float32)

@@ -1,0 +1,6 @@
+"""Key columns of the tables that pass between stages: what one row is of. No other module lists them."""
+
+WELL_KEY = ["Metadata_Plate", "Metadata_Well"]
+SITE_KEY = [*WELL_KEY, "Metadata_Site"]
+PLANE_KEY = [*SITE_KEY, "Metadata_Channel", "Metadata_Plane"]
+CELL_KEY = [*SITE_KEY, "Metadata_Cell"]

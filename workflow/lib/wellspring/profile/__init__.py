@@ -1,0 +1,1 @@
+"""One row per well: aggregated, normalised within its plate; consensus profiles per treatment."""

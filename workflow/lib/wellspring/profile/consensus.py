@@ -1,0 +1,129 @@
+"""Join the aligned plates, and give each perturbation one profile.
+
+In flow the plates' aligned profiles with their verdicts, out flow one joined frame (plates of the verdict keep) and one
+row a perturbation with what it was made of.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from wellspring.io.keys import WELL_KEY
+from wellspring.io.tables import Verdict, features
+
+logger = logging.getLogger(__name__)
+
+OPERATIONS = ("median", "mean", "modz")
+DESCRIBED = ("Metadata_Compound", "Metadata_Concentration", "Metadata_pert_type", "Metadata_moa", "Metadata_target")
+
+
+def join_plates(
+    plates: Sequence[pd.DataFrame], *, names: Sequence[str], verdicts: Sequence[Verdict]
+) -> tuple[pd.DataFrame, Verdict]:
+    """Return the rows of the plates whose verdict is keep, and a verdict that lists the others with their reasons.
+
+    Raises
+    ------
+    ValueError
+        If a plate has other features than the first.
+    """
+    kept = [(name, plate) for name, plate, verdict in zip(names, plates, verdicts, strict=True) if verdict.keep]
+    reasons = tuple(
+        f"plate {name} left out: {'; '.join(verdict.reasons) or 'no reason given'}"
+        for name, verdict in zip(names, verdicts, strict=True)
+        if not verdict.keep
+    )
+    for reason in reasons:
+        logger.warning(reason)
+    if not kept:
+        # No row, but the columns of a plate, so that what reads the table finds a valid, empty one.
+        return plates[0].iloc[:0].reset_index(drop=True), Verdict(False, (*reasons, "no plate to join"))
+    first, expected = kept[0][0], features(kept[0][1])
+    for name, plate in kept:
+        if features(plate) != expected:
+            found = len(features(plate))
+            raise ValueError(f"{name}: expected the {len(expected)} features of {first}, found {found} or other names")
+    return pd.concat([plate for _, plate in kept], ignore_index=True), Verdict(True, reasons)
+
+
+def consensus(
+    frame: pd.DataFrame, *, operation: str = "median", group_by: Sequence[str] = ("Metadata_Cell_Line",)
+) -> pd.DataFrame:
+    """Return one row a perturbation and group: the consensus of its wells over plates.
+
+    Wells without a profile count in Metadata_Undefined_Count and in nothing else; a perturbation with only such wells
+    stays, with 0 replicates and no features. Empty wells, wells without a perturbation and held-out plates are left
+    out: a held-out plate is judged apart, so it must not lend its wells to the others.
+
+    Parameters
+    ----------
+    frame
+        Joined profiles, table `profile`.
+    operation
+        `median`, `mean`, or `modz` (replicates weighted by their mean Spearman correlation, by pycytominer).
+    group_by
+        Metadata columns beside the perturbation.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Table `consensus`: Metadata_Perturbation, Metadata_Group (the values of `group_by`, joined by ";"), counts,
+        plates and batches, what is known of the perturbation (several values joined by ";"; a concentration that is
+        not one is null), features.
+    """
+    if operation not in OPERATIONS:
+        raise ValueError(f"consensus: expected one of {list(OPERATIONS)}, found {operation!r}")
+    absent = [name for name in group_by if name not in frame.columns]
+    if absent:
+        raise ValueError(f"group_by: expected columns of the profiles, found none called {absent}")
+    names = features(frame)
+    out = (frame["Metadata_pert_type"] == "empty") | frame["Metadata_Perturbation"].isna()
+    chosen = frame[~out & (frame["Metadata_Role"] != "heldout")].reset_index(drop=True)
+    keys = chosen[["Metadata_Perturbation", *group_by]].fillna("").astype(str)
+    rows, profiles = [], np.full((keys.drop_duplicates().shape[0], len(names)), np.nan, dtype=np.float32)
+    for number, (key, index) in enumerate(keys.groupby(list(keys.columns), sort=True).indices.items()):
+        wells = chosen.iloc[index].sort_values(WELL_KEY)
+        defined = wells[wells["Metadata_Verdict"] == "keep"]
+        key = key if isinstance(key, tuple) else (key,)
+        rows.append(_describe(wells, defined, perturbation=key[0], group=dict(zip(group_by, key[1:], strict=True))))
+        if len(defined) and names:
+            profiles[number] = _combine(defined[names], operation=operation)
+    columns = ["Metadata_Perturbation", "Metadata_Group", "Metadata_Replicate_Count", "Metadata_Undefined_Count"]
+    columns += ["Metadata_Plates", "Metadata_Batches", *DESCRIBED, *group_by]
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
+    return pd.concat([table, pd.DataFrame(profiles, columns=names)], axis=1)
+
+
+def _describe(
+    wells: pd.DataFrame, defined: pd.DataFrame, *, perturbation: str, group: Mapping[str, str]
+) -> dict[str, object]:
+    """Return the metadata of one consensus row."""
+    concentrations = wells["Metadata_Concentration"].dropna().unique()
+    return {
+        "Metadata_Perturbation": perturbation,
+        "Metadata_Group": ";".join(group.values()),
+        "Metadata_Replicate_Count": len(defined),
+        "Metadata_Undefined_Count": len(wells) - len(defined),
+        "Metadata_Plates": _joined(defined["Metadata_Plate"]) or "",
+        "Metadata_Batches": _joined(defined["Metadata_Batch"]) or "",
+        **{name: _joined(wells[name]) for name in DESCRIBED if name != "Metadata_Concentration"},
+        "Metadata_Concentration": float(concentrations[0]) if len(concentrations) == 1 else np.nan,
+        **group,
+    }
+
+
+def _joined(column: pd.Series) -> str | None:
+    values = sorted(set(column.dropna().astype(str)))
+    return ";".join(values) if values else None
+
+
+def _combine(replicates: pd.DataFrame, *, operation: str) -> np.ndarray:
+    """Return one profile (features,) of the replicates' (n, features)."""
+    values = replicates.to_numpy(dtype=np.float64)
+    if operation == "modz" and len(values) > 1:
+        from pycytominer.cyto_utils.modz import modz_base
+
+        return modz_base(replicates.astype(np.float64).reset_index(drop=True)).to_numpy()
+    return values.mean(axis=0) if operation == "mean" else np.median(values, axis=0)

@@ -1,0 +1,228 @@
+"""Centre and scale a plate's features on its negative controls or on all its wells, with guards around the spread.
+
+In flow one plate's aggregated profiles, out flow the same profiles in units of that spread (or as normal scores of
+their ranks), the fitted `Normaliser` and the plate's verdict. Where no guard acts the result is that of
+`pycytominer.normalize` with `samples="Metadata_pert_type == 'negcon'"` or `"all"`, which neither returns what it fitted
+nor guards it (no control: a plate of NaN; a spread of zero: values of 1e18).
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wellspring.align.steps.rank_normal import distributions, scores
+from wellspring.io.tables import Verdict, atomic, features
+from wellspring.profile.aggregate import hand_made
+
+logger = logging.getLogger(__name__)
+
+METHODS = ("mad_robustize", "robustize", "standardize", "rank_normal", "none")
+# Profiles are float32, of 6e-8 relative resolution: less spread than this against the centre is rounding, hence none.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """What was fitted on a plate's wells: `x -> (x - center) / scale`; arrays (features,) float64.
+
+    `spread` is the fitted wells' own, `scale` the one that divides: not below `floor` where `floored`, 1 where `dead`
+    (no spread in any well). `count` is how many wells it was fitted on; `reason` says why there is no fit.
+    For `rank_normal`, `knots`, `levels` and `counts` are the distributions (`wellspring.align.steps.rank_normal`).
+    """
+
+    method: str
+    features: tuple[str, ...]
+    center: np.ndarray
+    scale: np.ndarray
+    spread: np.ndarray
+    floor: np.ndarray
+    count: int
+    reason: str = ""
+    knots: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    levels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    @property
+    def floored(self) -> np.ndarray:
+        """Which features were divided by the floor instead of their own spread, (features,) bool."""
+        return self.spread < self.floor
+
+    @property
+    def dead(self) -> np.ndarray:
+        """Which features have no spread in any well, (features,) bool."""
+        return (self.floor == 0) & (self.spread == 0) & (self.method != "none")
+
+    def save(self, path: str | Path) -> None:
+        """Write all of it to `path`, an .npz without pickles."""
+        stored = {name: np.asarray(value) for name, value in vars(self).items()}
+        stored["features"] = np.asarray(self.features, dtype=str)
+        with atomic(path) as temporary:
+            np.savez(temporary, **stored)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Normaliser":
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            state = {name: stored[name] for name in stored.files}
+        plain = {"method": str(state["method"]), "reason": str(state["reason"]), "count": int(state["count"])}
+        return cls(**(state | plain | {"features": tuple(state["features"].tolist())}))
+
+
+def controls_of(frame: pd.DataFrame) -> np.ndarray:
+    """Return which rows are negative controls that have a profile, (rows,) bool."""
+    return ((frame["Metadata_pert_type"] == "negcon") & (frame["Metadata_Verdict"] == "keep")).to_numpy(dtype=bool)
+
+
+def normalise(
+    frame: pd.DataFrame, *, options: Mapping[str, object], verdict: Verdict | None = None
+) -> tuple[pd.DataFrame, Normaliser, Verdict]:
+    """Normalise a plate on its negative controls, or all its wells; the verdict turns where there are too few.
+
+    Parameters
+    ----------
+    frame
+        One plate, table `profile`.
+    options
+        The config section `profile`: normalise (the method; `auto`: mad_robustize for hand-made features, else
+        standardize), normalise_on, min_controls, spread_floor, epsilon.
+    verdict
+        What is known of the plate so far.
+    """
+    verdict = verdict or Verdict()
+    normaliser = fit_normaliser(
+        frame,
+        method=_method(str(options["normalise"]), features(frame)),
+        on=str(options["normalise_on"]),
+        min_controls=int(options["min_controls"]),
+        spread_floor=float(options["spread_floor"]),
+        epsilon=float(options["epsilon"]),
+    )
+    if normaliser.reason:
+        verdict = verdict.because(normaliser.reason)
+        logger.warning("the plate is left out: %s", normaliser.reason)
+    for word, which in (("floored", normaliser.floored), ("without spread in any well", normaliser.dead)):
+        if which.any() and not normaliser.reason:
+            names = np.asarray(normaliser.features)[which]
+            logger.warning("%d of %d features %s: %s", len(names), len(which), word, ", ".join(names))
+    return apply_normaliser(frame, normaliser), normaliser, verdict
+
+
+def _method(method: str, names: list[str]) -> str:
+    if method != "auto":
+        return method
+    return "mad_robustize" if hand_made(names) else "standardize"
+
+
+def fit_normaliser(
+    frame: pd.DataFrame,
+    *,
+    method: str = "mad_robustize",
+    on: str = "negcon",
+    min_controls: int = 4,
+    spread_floor: float = 0.3,
+    epsilon: float = 1e-18,
+) -> Normaliser:
+    """Fit on the wells of one plate that have a profile: the negative controls, or `all` (`on`).
+
+    Methods, as in pycytominer: `mad_robustize` (median, 1.4826 MAD + epsilon), `robustize` (median, interquartile
+    range), `standardize` (mean, standard deviation with ddof 0), `none`; and `rank_normal` (Blom's normal scores, see
+    `wellspring.align.steps.rank_normal`; what lies beyond the fitted wells is all alike), which no spread can blow up.
+
+    With a dozen controls a spread may come out near zero by chance, and dividing by it makes one feature outweigh all
+    others. So each feature's spread in the controls is compared with its spread in all wells of the plate; the median
+    over features of that ratio is what is usual on this plate, and no feature is divided by less than `spread_floor`
+    of the usual ratio times its own spread in all wells. This is free of the features' units, and what it costs is
+    small: a feature that most wells move far is damped, to no less than about 4 spreads for `mad_robustize`. A feature
+    whose spread in all wells is zero as well is dead: it is only centred, hence 0 where it is constant.
+    """
+    if method not in METHODS:
+        raise ValueError(f"normalise: expected one of {list(METHODS)}, found {method!r}")
+    if on not in ("negcon", "all"):
+        raise ValueError(f"normalise_on: expected negcon or all, found {on!r}")
+    names = tuple(features(frame))
+    values = _finite(frame, names)
+    defined = (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
+    chosen = controls_of(frame) if on == "negcon" else defined
+    count = int(chosen.sum())
+    blank, zero, one = (np.full(len(names), value) for value in (np.nan, 0.0, 1.0))
+    if method == "none":
+        return Normaliser(method, names, zero, one, one, zero, count)
+    if count < min_controls or not names:
+        wells = "negative controls" if on == "negcon" else "wells"
+        reason = f"{count} {wells} with a profile, {min_controls} needed to normalise"
+        return Normaliser(method, names, blank, blank, blank, blank, count, reason if names else "no embedding")
+    if method == "rank_normal":
+        _, everywhere = center_and_spread(values[defined], "standardize")
+        # With a floor of 0 no feature is floored, and one without spread in any well is dead.
+        spread = np.where(everywhere > 0, 1.0, 0.0)
+        return Normaliser(method, names, zero, one, spread, zero, count, "", *distributions(values[chosen]))
+    center, spread = center_and_spread(values[chosen], method)
+    _, everywhere = center_and_spread(values[defined], method)
+    # More than half of the wells may share one value (a rectified feature): their MAD is 0, their deviation is not.
+    everywhere = np.where(everywhere > 0, everywhere, center_and_spread(values[defined], "standardize")[1])
+    alive = (everywhere > 0) & (spread > 0)
+    usual = float(np.median(spread[alive] / everywhere[alive])) if alive.any() else 1.0
+    floor = spread_floor * usual * everywhere
+    scale = np.maximum(spread, floor)
+    if method == "mad_robustize":
+        scale = scale + epsilon
+    # Not floored and without spread, e.g. with `spread_floor` 0: only centred.
+    scale = np.where(np.maximum(spread, floor) > 0, scale, np.where(np.isfinite(spread), 1.0, np.nan))
+    return Normaliser(method, names, center, scale, spread, floor, count)
+
+
+def apply_normaliser(frame: pd.DataFrame, normaliser: Normaliser) -> pd.DataFrame:
+    """Return `frame` with its features normalised, float32; without a fit: every well `exclude`, NaN.
+
+    A value that is not finite is NaN, and so is every value of a feature that has none in the fitted wells.
+
+    Raises
+    ------
+    ValueError
+        If the features are not those of the fit.
+    """
+    names = tuple(features(frame))
+    if names != normaliser.features:
+        raise ValueError(f"profile: expected the {len(normaliser.features)} features of the fit, found {len(names)}")
+    result = frame[[name for name in frame.columns if name not in set(names)]].copy()
+    if normaliser.reason:
+        kept = (result["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
+        result.loc[kept, "Metadata_Reason"] = f"plate: {normaliser.reason}"
+        result.loc[kept, "Metadata_Verdict"] = "exclude"
+    values = (_finite(frame, names) - normaliser.center) / normaliser.scale
+    if normaliser.method == "rank_normal" and not normaliser.reason:
+        ranked = scores(values, normaliser.knots, normaliser.levels, normaliser.counts)
+        values = np.where(normaliser.dead & ~np.isnan(ranked), 0.0, ranked)
+    values = values.astype(np.float32)
+    return pd.concat([result, pd.DataFrame(values, columns=list(names), index=frame.index)], axis=1)
+
+
+def _finite(frame: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
+    values = frame[list(names)].to_numpy(dtype=np.float64, copy=True)
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def center_and_spread(values: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return centre and spread of each column of (n, d), (d,) each; NaN for a column without a value, 0 for rounding.
+
+    `standardize`: mean and standard deviation (ddof 0); `robustize`: median and interquartile range; `mad_robustize`:
+    median and 1.4826 MAD.
+    """
+    center, spread = np.full((2, values.shape[1]), np.nan)
+    some = np.isfinite(values).any(axis=0)
+    values = values[:, some]
+    if method == "standardize":
+        center[some], spread[some] = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    else:
+        center[some] = np.nanmedian(values, axis=0)
+    if method == "robustize":
+        spread[some] = np.subtract(*np.nanpercentile(values, (75, 25), axis=0))
+    if method == "mad_robustize":
+        # 1.4826 makes the MAD of a normal distribution its standard deviation.
+        spread[some] = 1.4826 * np.nanmedian(np.abs(values - center[some]), axis=0)
+    return center, np.where(spread <= ROUNDING * np.abs(center), 0.0, spread)

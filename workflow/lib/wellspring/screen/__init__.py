@@ -1,0 +1,1 @@
+"""What a person wrote: config, plate sheet, platemaps, exclusion lists, names of wells."""

@@ -1,0 +1,181 @@
+"""What a person says of images: a file of plates, wells and sites in; what it says of each site of a plate out.
+
+The file is tab-separated with the columns :data:`COLUMNS`; an empty site is every site of the well, an empty well
+every well of the plate, and ``#`` begins a comment line. ``exclude`` leaves sites out, ``keep`` overrides the survey's
+limits. Where several lines speak of a site, the one that names more (well, site) holds, and of equals the last. A
+survey writes its exclusions in the same form, so that files can be joined by ``cat`` (repeated heads are known), edited
+and fed back.
+"""
+
+import csv
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wellspring.io.keys import SITE_KEY
+from wellspring.screen import well_names
+
+COLUMNS = ["plate", "well", "site", "verdict", "reason"]
+VERDICTS = ("exclude", "keep")
+LISTED = "listed"  # what reasons that come from such a file begin with in a survey
+
+
+def read(path: Path | str | None) -> pd.DataFrame:
+    """Read a file of verdicts; without a path there are none.
+
+    Returns
+    -------
+    DataFrame
+        :data:`COLUMNS` as strings, empty where nothing was said, wells as ``A01``; ``where``: the file and the line.
+
+    Raises
+    ------
+    ValueError
+        Names the file and the line, what was expected and what was found.
+    """
+    if not path:
+        return pd.DataFrame(columns=[*COLUMNS, "where"], dtype=object)
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: expected the file of survey.verdicts here, found none")
+    head, rows = None, []
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        lines = csv.reader(stream, delimiter="\t", strict=True)
+        try:
+            for cells in lines:
+                cells, where = [cell.strip() for cell in cells], f"{path}: line {lines.line_num}"
+                if not any(cells) or cells[0].startswith("#"):
+                    continue
+                if head is None or set(cells) == set(COLUMNS):
+                    head = _head(cells, where)
+                else:
+                    rows.append(_row(head, cells, where))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: line {lines.line_num}: expected tab-separated UTF-8 text, {error}") from error
+    return pd.DataFrame(rows, columns=[*COLUMNS, "where"], dtype=object)
+
+
+def check(listed: pd.DataFrame, plates: Collection[str]) -> None:
+    """Raise `ValueError` for a line about a plate that the sheet does not have."""
+    for row in listed[~listed["plate"].isin(list(plates))].to_dict("records"):
+        raise ValueError(f"{row['where']}: expected a plate of the sheet, found {row['plate']!r}")
+
+
+def digest(listed: pd.DataFrame, plate: str) -> str | None:
+    """Return a digest of what is said of a plate, None for nothing; comments and lines of others do not change it."""
+    mine = listed.loc[listed["plate"] == plate, COLUMNS]
+    return hashlib.sha256(mine.to_csv(index=False).encode()).hexdigest() if len(mine) else None
+
+
+def decide(listed: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFrame:
+    """Return what a file says of each site of a plate.
+
+    Parameters
+    ----------
+    listed
+        As :func:`read`; lines about other plates are passed over.
+    sites
+        Rows with :data:`SITE_KEY`, of one plate, in any order and number.
+
+    Returns
+    -------
+    DataFrame
+        In the order and with the index of `sites`: ``verdict`` (``exclude``, ``keep``, or empty), ``reason``, and
+        ``whole``, whether a line about the whole plate said it.
+
+    Raises
+    ------
+    ValueError
+        A line names a well or site that the plate does not have.
+    """
+    verdict, reason = (np.full(len(sites), "", dtype=object) for _ in range(2))
+    whole = np.zeros(len(sites), dtype=bool)
+    places = {
+        (True, True): sites.groupby(SITE_KEY[1:]).indices,
+        (True, False): sites.groupby(SITE_KEY[1]).indices,
+        (False, True): sites.groupby(SITE_KEY[2]).indices,
+        (False, False): {None: np.arange(len(sites))},
+    }
+    mine = listed[listed["plate"].isin(sites["Metadata_Plate"].unique().tolist())]
+    named = (mine["well"] != "").astype(int) + (mine["site"] != "").astype(int)
+    for row in mine.loc[named.sort_values(kind="stable").index].to_dict("records"):
+        well, site = row["well"], row["site"]
+        at = places[bool(well), bool(site)].get((well, site) if well and site else well or site or None)
+        if at is None:
+            lost = "well" if well and well not in places[True, False] else "site"
+            within = f" in {well}" if well and lost == "site" else ""
+            known = f"expected a {lost} that plate {row['plate']} has{within}"
+            raise ValueError(f"{row['where']}: {known}, found {row[lost]!r}")
+        verdict[at], reason[at], whole[at] = row["verdict"], row["reason"], not (well or site)
+    return pd.DataFrame({"verdict": verdict, "reason": reason, "whole": whole}, index=sites.index)
+
+
+def apply(table: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
+    """Return a survey's table with verdict and reason after what a person said of each row's site (see :func:`decide`).
+
+    A site that is excluded already keeps its own reasons. An image that was read well is kept if a person says so; one
+    that is missing, damaged, blank or unlike the others can not be, and its reason says that.
+    """
+    table = table.copy()
+    excluded = table["Metadata_Verdict"] == "exclude"
+    lost = excluded.groupby([table[column] for column in SITE_KEY]).transform("any")
+    new = (said["verdict"] == "exclude") & ~lost
+    table.loc[new, "Metadata_Verdict"] = "exclude"
+    table.loc[new, "Metadata_Reason"] = [_and(LISTED, reason) for reason in said.loc[new, "reason"]]
+    against = (said["verdict"] == "keep") & excluded
+    spared = against & (table["Metadata_Status"] == "ok")
+    pairs = zip(said.loc[spared, "reason"], table.loc[spared, "Metadata_Reason"], strict=True)
+    table.loc[spared, "Metadata_Reason"] = [f"{_and('kept as listed', why)}, although {found}" for why, found in pairs]
+    table.loc[spared, "Metadata_Verdict"] = "keep"
+    beyond = against & ~spared
+    table.loc[beyond, "Metadata_Reason"] += "; listed as keep, which takes an image of status ok"
+    return table
+
+
+def excluded(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the excluded sites of a survey in the form of the file: one row a site, reasons with their channels."""
+    out = table[table["Metadata_Verdict"] == "exclude"]
+    rows = []
+    for (plate, well, site), planes in out.groupby(SITE_KEY, sort=True):
+        reasons = []
+        for reason, some in planes.groupby("Metadata_Reason", sort=False):
+            channels = ", ".join(dict.fromkeys(some["Metadata_Channel"]))
+            by_hand = reason == LISTED or reason.startswith(f"{LISTED}: ")
+            reasons.append(reason.removeprefix(LISTED).removeprefix(": ") if by_hand else f"{reason} ({channels})")
+        rows.append((plate, well, site, "exclude", "; ".join(filter(None, reasons))))
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+
+
+def write(rows: pd.DataFrame, path: Path | str) -> None:
+    """Write rows with :data:`COLUMNS` to a file that :func:`read` reads."""
+    flat = rows[COLUMNS].replace(r"[\t\r\n]+", " ", regex=True)
+    flat.to_csv(path, sep="\t", index=False, lineterminator="\n", encoding="utf-8")
+
+
+def _head(cells: list[str], where: str) -> list[str]:
+    if sorted(cells) != sorted(COLUMNS):
+        raise ValueError(f"{where}: expected the tab-separated columns {COLUMNS}, found {cells}")
+    return cells
+
+
+def _row(head: list[str], cells: list[str], where: str) -> dict[str, str]:
+    if len(cells) > len(head):
+        raise ValueError(f"{where}: expected {len(head)} tab-separated values, found {len(cells)}")
+    row = dict.fromkeys(COLUMNS, "") | dict(zip(head, cells, strict=False))
+    if not row["plate"]:
+        raise ValueError(f"{where}: expected a plate, found none")
+    if row["verdict"] not in VERDICTS:
+        raise ValueError(f"{where}: expected a verdict of {VERDICTS}, found {row['verdict']!r}")
+    if row["well"]:
+        try:
+            row["well"] = well_names.normalise(row["well"])
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    return row | {"where": where}
+
+
+def _and(what: str, why: str) -> str:
+    return f"{what}: {why}" if why else what

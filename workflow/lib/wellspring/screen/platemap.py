@@ -1,0 +1,197 @@
+"""What was in which well: platemap files in, one row a well in the workflow's columns out.
+
+Either one CSV or TSV (optionally of several plates, with a column of their names), or a folder in the layout of the
+Cell Painting Gallery: ``barcode_platemap.csv`` names the platemap of each plate, ``platemap/<name>.txt`` holds it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wellspring.screen import well_names
+
+PERT_TYPES = ("trt", "negcon", "poscon", "empty")
+# columns of ours, and what they are called in the platemaps of the Cell Painting Gallery, JUMP and pycytominer
+NAMES = {
+    "well": ("well", "Well", "well_position", "Metadata_well_position"),
+    "plate": ("plate", "Plate", "Assay_Plate_Barcode"),
+    "compound": ("compound", "Compound", "pert_iname", "broad_sample"),
+    "concentration": ("concentration", "Concentration", "mmoles_per_liter"),
+    "perturbation": ("perturbation", "Perturbation"),
+    "pert_type": ("pert_type", "control_type"),
+    "moa": ("moa", "mechanism"),
+    "target": ("target", "target_list"),
+    "cell_line": ("cell_line", "Cell_Line"),
+}
+OURS = {
+    "well": "Metadata_Well",
+    "compound": "Metadata_Compound",
+    "concentration": "Metadata_Concentration",
+    "perturbation": "Metadata_Perturbation",
+    "pert_type": "Metadata_pert_type",
+    "moa": "Metadata_moa",
+    "target": "Metadata_target",
+    "cell_line": "Metadata_Cell_Line",
+}
+SYNONYMS = {
+    "treatment": "trt",
+    "negative_control": "negcon",
+    "positive_control": "poscon",
+    "poscon_cp": "poscon",
+    "poscon_diverse": "poscon",
+    "poscon_orf": "poscon",
+}
+
+
+def read(
+    path: Path | str,
+    *,
+    plate: str,
+    columns: Mapping[str, str] | None = None,
+    pert_types: Mapping[str, str] | None = None,
+    negcon: Sequence[str] = ("DMSO",),
+    poscon: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Read the platemap of a plate.
+
+    Parameters
+    ----------
+    path
+        A CSV (``.csv``), a TSV (any other suffix), or a folder with ``barcode_platemap.csv``.
+    plate
+        The plate; in a file with a column of plates, rows of others are left.
+    columns
+        Our name (a key of ``OURS``, or plate) -> the platemap's column, before the usual names are tried.
+    pert_types
+        Value in the platemap -> trt, negcon, poscon or empty.
+    negcon, poscon
+        Compounds that are controls in a platemap without a column of types.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Metadata_Well, Metadata_Compound, Metadata_Concentration (float64, as given), Metadata_Perturbation,
+        Metadata_pert_type, Metadata_moa, Metadata_target, Metadata_Cell_Line, and every other column as
+        Metadata_<name>; strings or null.
+
+    Raises
+    ------
+    ValueError
+        A file, a column or the plate is not there; a well is named twice; a type or concentration is no such thing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = _by_barcode(path, plate)
+    table = _table(path)
+    found = _named(table, columns or {}, path)
+    if "plate" in found:
+        rows = table[table[found["plate"]] == plate]
+        if rows.empty:
+            raise ValueError(f"{plate}: no row in {path}, column {found['plate']} has {_values(table[found['plate']])}")
+        table = rows
+    if "well" not in found:
+        raise ValueError(f"{path}: expected a column {' or '.join(NAMES['well'])}, found {list(table.columns)}")
+    frame = pd.DataFrame({ours: table[found[key]] if key in found else None for key, ours in OURS.items()})
+    if frame.empty:
+        raise ValueError(f"{path}: expected a row for each well, found none")
+    try:
+        frame["Metadata_Well"] = [well_names.normalise(well) for well in frame["Metadata_Well"]]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    doubled = sorted(frame.loc[frame["Metadata_Well"].duplicated(), "Metadata_Well"].unique())
+    if doubled:
+        raise ValueError(f"{plate}: expected a well once in {path}, found twice {doubled}")
+    frame["Metadata_Concentration"] = _numbers(frame["Metadata_Concentration"], path)
+    kinds = _types(table, found, pert_types or {}, path)
+    frame["Metadata_pert_type"] = _filled(kinds, frame["Metadata_Compound"], negcon, poscon)
+    frame["Metadata_Perturbation"] = frame["Metadata_Perturbation"].fillna(_perturbation(frame))
+    for column in table.columns:
+        name = "Metadata_" + column.removeprefix("Metadata_")
+        if column not in found.values() and name not in (*frame.columns, "Metadata_Plate"):
+            frame[name] = table[column]
+    return frame.sort_values("Metadata_Well", ignore_index=True)
+
+
+def _by_barcode(folder: Path, plate: str) -> Path:
+    barcodes = _table(folder / "barcode_platemap.csv")
+    names = barcodes.loc[barcodes["Assay_Plate_Barcode"] == plate, "Plate_Map_Name"].unique()
+    if len(names) != 1:
+        raise ValueError(f"{plate}: expected one platemap in {folder / 'barcode_platemap.csv'}, found {list(names)}")
+    return folder / "platemap" / f"{names[0]}.txt"
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a platemap, found no such file")
+    separator = "," if path.suffix == ".csv" else "\t"
+    try:
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # those of pandas and of the decoder are ValueErrors
+        raise ValueError(f"{path}: expected a platemap, found {type(error).__name__}: {error}") from error
+    table.columns = table.columns.str.strip()
+    table = table.apply(lambda column: column.str.strip())
+    table = table.astype(object).where(table.notna() & (table != ""), None)
+    return table.dropna(how="all").reset_index(drop=True)
+
+
+def _named(table: pd.DataFrame, columns: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return our name -> the platemap's column, for those that are there."""
+    unknown = sorted(set(columns) - {*OURS, "plate"})
+    absent = sorted(column for column in columns.values() if column not in table.columns)
+    if unknown or absent:
+        has = list(table.columns)
+        raise ValueError(f"index.columns: no key {unknown}, no column {absent} in {path}, which has {has}")
+    found = dict(columns)
+    for key, names in NAMES.items():
+        for name in (*names, f"Metadata_{key}", OURS.get(key, "Metadata_Plate")):
+            if name in table.columns and name not in found.values():
+                found.setdefault(key, name)
+    return found
+
+
+def _numbers(column: pd.Series, path: Path) -> pd.Series:
+    try:
+        return column.astype("float64")
+    except ValueError as error:
+        raise ValueError(f"{path}: expected numbers as concentrations, found {_values(column)}") from error
+
+
+def _types(table: pd.DataFrame, found: Mapping[str, str], given: Mapping[str, str], path: Path) -> pd.Series:
+    """Return the type of each well, null where the platemap is silent; JUMP's "control" stands for its control_type."""
+    if "pert_type" not in found:
+        return pd.Series(None, index=table.index, dtype=object)
+    kinds = table[found["pert_type"]]
+    if "control_type" in table.columns and found["pert_type"] != "control_type":
+        kinds = kinds.where(kinds != "control", table["control_type"])
+    known = {**{kind: kind for kind in PERT_TYPES}, **SYNONYMS, **given}
+    unknown = sorted(set(kinds.dropna()) - set(known))
+    if unknown:
+        column = found["pert_type"]
+        raise ValueError(f"{path}: expected {PERT_TYPES} in {column}, found {unknown} (name them in index.pert_types)")
+    return kinds.map(known)
+
+
+def _filled(kinds: pd.Series, compound: pd.Series, negcon: Sequence[str], poscon: Sequence[str]) -> np.ndarray:
+    """Give a type to wells without one: a control by its compound, a treatment, or empty where no compound is."""
+    guess = np.select(
+        [compound.isna(), compound.isin(list(negcon)), compound.isin(list(poscon))],
+        ["empty", "negcon", "poscon"],
+        "trt",
+    )
+    return np.where(kinds.notna(), kinds, guess)
+
+
+def _perturbation(frame: pd.DataFrame) -> pd.Series:
+    """Return compound@concentration; the compound where there is no concentration, the type where no compound."""
+    compound = frame["Metadata_Compound"].fillna(frame["Metadata_pert_type"])
+    dose = [
+        "" if pd.isna(value) else "@" + np.format_float_positional(value, trim="-")
+        for value in frame["Metadata_Concentration"]
+    ]
+    return compound.where(frame["Metadata_Compound"].isna(), compound + dose)
+
+
+def _values(column: pd.Series) -> list[str]:
+    return sorted(column.dropna().unique())[:10]

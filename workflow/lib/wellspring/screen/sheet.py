@@ -1,0 +1,141 @@
+"""The plate sheet: one row a plate, checked before any job starts.
+
+In flows `config/plates.tsv`, out flows a frame of strings, one row a plate, with the optional columns filled in.
+Columns that are not known pass through and end as `Metadata_` columns of the profiles.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from wellspring.io.object_store import climbs, is_url, plain
+from wellspring.io.shipped import SHEET_SCHEMA
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+ENDINGS = (".audit", ".aggregated", ".normalised", ".consensus", ".features")
+ROLES = ("fit", "project", "heldout", "no")
+
+
+def columns() -> dict[str, dict]:
+    """Return the sheet's columns: name to description, whether it is required, and its default."""
+    return yaml.safe_load(SHEET_SCHEMA.read_text())["columns"]
+
+
+def read(
+    path: str | Path, *, demo: str | Path | None = None, simulated: tuple[str, ...] = (), images: bool = True
+) -> pd.DataFrame:
+    """Read and check the plate sheet.
+
+    Parameters
+    ----------
+    path
+        Tab-separated, `.csv` for commas; one row a plate.
+    demo
+        The folder that the rule `simulate` owns; nothing but its own plates may lie there.
+    simulated
+        The plates that `simulate` makes.
+    images
+        Whether the plates have images; the column is empty where they have none.
+
+    Returns
+    -------
+    DataFrame of str, indexed by plate (which also stays a column), without the plates of role `no`.
+
+    Raises
+    ------
+    ValueError
+        Names the file, the row or column, what was expected and what was found; of missing folders all.
+    """
+    path = Path(path)
+    sheet = _table(path)
+    sheet = sheet if images else sheet.assign(images="")
+    missing = [name for name, column in columns().items() if column["required"] and name not in sheet]
+    if missing:
+        raise ValueError(f"{path}: expected the columns {missing}, found {list(sheet.columns)}")
+    sheet = _complete(sheet.apply(lambda column: column.str.strip()), path)
+    sheet["images"] = sheet["images"].map(plain)
+    _check_names(sheet, path)
+    sheet = sheet[sheet["role"] != "no"]
+    refused = [text for row in sheet.to_dict("records") for text in _misplaced(row, path, demo, simulated)]
+    if refused:
+        raise ValueError("\n".join(refused))
+    if sheet.empty:
+        raise ValueError(f"{path}: expected at least one plate whose role is not `no`, found none")
+    if not (sheet["role"] == "fit").any():
+        raise ValueError(f"{path}: expected at least one plate of role `fit`, found {sorted(set(sheet['role']))}")
+    return sheet.set_index("plate", drop=False)
+
+
+def names(path: str | Path) -> list[str]:
+    """Return the names of all plates of a sheet that :func:`read` takes, those of role `no` too."""
+    return _table(Path(path))["plate"].str.strip().tolist()
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise ValueError(f"{path}: expected the plate sheet here, found no such file")
+    sheet = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, comment="#", skip_blank_lines=True)
+    sheet.columns = [name.strip() for name in sheet.columns]
+    return sheet
+
+
+def _complete(sheet: pd.DataFrame, path: Path) -> pd.DataFrame:
+    for name, column in columns().items():
+        if column["required"]:
+            empty = sheet.index[sheet[name].isna()]
+            if len(empty):
+                raise ValueError(f"{path}: row {empty[0] + 2}: expected a value in column {name!r}, found none")
+        elif name == "optics":
+            sheet["optics"] = sheet["optics"].fillna(sheet["plate"]) if "optics" in sheet else sheet["plate"]
+        else:
+            sheet[name] = sheet[name].fillna(column["default"]) if name in sheet else column["default"]
+    return sheet
+
+
+def _check_names(sheet: pd.DataFrame, path: Path) -> None:
+    for column in ("plate", "optics"):
+        for number, name in sheet[column].items():
+            if not NAME.fullmatch(name):
+                message = f"letters, digits, `.`, `_` and `-`, beginning with a letter or digit, found {name!r}"
+                raise ValueError(f"{path}: row {number + 2}: expected a {column} of {message}")
+    for name in sheet["plate"]:
+        if name.endswith(ENDINGS):
+            raise ValueError(
+                f"{path}: expected no plate that ends in one of {ENDINGS} (names of outputs), found {name!r}"
+            )
+    doubled = sheet.loc[sheet["plate"].duplicated(), "plate"].unique().tolist()
+    if doubled:
+        raise ValueError(f"{path}: expected each plate once, found {doubled} more than once")
+    roles = sheet.loc[~sheet["role"].isin(ROLES)]
+    for row in roles.to_dict("records"):
+        raise ValueError(f"{path}: plate {row['plate']}: expected a role of {ROLES}, found {row['role']!r}")
+
+
+def _misplaced(row: dict, path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> Iterator[str]:
+    """Say what is wrong with where a plate's images and platemap are to be."""
+    plate, images, where = row["plate"], Path(row["images"]), f"{path}: plate {row['plate']}"
+    if row["images"] and demo is not None and _inside(images, Path(demo)):
+        if plate not in simulated or images.resolve() != (Path(demo) / plate).resolve():
+            owner = f"{demo} belongs to the demo, whose folders are deleted and made again"
+            yield f"{where}: expected images outside of the demo's folder ({owner}), found {row['images']!r}"
+        return
+    for column in ("images", "platemap"):
+        if column == "images" and is_url(row["images"]):
+            yield from _unusable(row["images"], where)
+        elif (column != "images" or row["images"]) and not Path(row[column]).exists():
+            yield f"{where}: expected {column} at {row[column]!r}, found no such file or folder"
+
+
+def _unusable(url: str, where: str) -> Iterator[str]:
+    """Say what a job could not open, or what would write a password into every table."""
+    if climbs(url):
+        yield f"{where}: expected a URL without `..`, found {url!r}"
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        yield f"{where}: expected a URL without credentials, which belong into the environment, found some"
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve() == folder.resolve() or folder.resolve() in path.resolve().parents

@@ -1,0 +1,45 @@
+"""The stages, in the order of the flow. Every other list of stages or rules is made from this one."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: `name` of its rule, script, log and results folder; whether it has a config section of that name."""
+
+    name: str
+    configured: bool = True
+    on_demand: bool = False  # made only when a person asks for it
+
+
+STAGES = (
+    Stage("simulate", configured=False),
+    Stage("index"),
+    Stage("survey"),
+    Stage("illumination"),
+    Stage("images"),
+    Stage("cells"),
+    Stage("crops"),
+    Stage("train"),
+    Stage("embed"),
+    Stage("measure"),
+    Stage("ingest", configured=False),
+    Stage("profile"),
+    Stage("fit"),
+    Stage("align", configured=False),
+    Stage("consensus", configured=False),
+    Stage("evaluate"),
+    Stage("report"),
+    Stage("verdict", configured=False),
+    Stage("export", on_demand=True),
+    Stage("weights", configured=False, on_demand=True),
+    Stage("check", configured=False, on_demand=True),
+)
+RULES = tuple(stage.name for stage in STAGES)
+# Sections of the config, in the order in which they are described: `encoders` stands between training and embedding.
+SECTIONS = tuple(
+    section
+    for stage in STAGES
+    if stage.configured
+    for section in ([stage.name, "encoders"] if stage.name == "train" else [stage.name])
+)

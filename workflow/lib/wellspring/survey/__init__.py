@@ -1,0 +1,1 @@
+"""Quality of every raw image, and one binned view of it."""

@@ -1,0 +1,235 @@
+"""One read of every raw image: index in; a row of quality and a binned view for each plane out.
+
+A plane that is missing, damaged, blank, saturated, blurred or unlike the rest of its plate is excluded with the reason
+in words, and its whole site with it (:func:`kept`). What a person said of images comes last
+(:mod:`wellspring.screen.exclusions`). A plate that loses too much gets a verdict, not an exception.
+"""
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wellspring.io import raw_image
+from wellspring.io.keys import PLANE_KEY, SITE_KEY
+from wellspring.io.tables import Verdict
+from wellspring.screen import exclusions
+from wellspring.survey import focus
+from wellspring.views import binning
+from wellspring.views.cutting import foreground_threshold
+
+logger = logging.getLogger(__name__)
+
+BLUR = ("focus", "sharpness")  # of a stack its sharpest plane is judged; only the blurred end is a fault
+MEASURES = [*(f"quantile_{share}" for share in focus.QUANTILES), "mean", "saturated", *BLUR, "foreground"]
+FEWEST = 12  # images of a channel below which a plate has no usual value that others could be unlike
+PIXEL_SIZE = "Metadata_Pixel_Size"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """``table`` as in the schema, ``views`` (rows, h, w) float32 in its order (NaN for a bad plane), the verdict."""
+
+    table: pd.DataFrame
+    views: np.ndarray
+    verdict: Verdict
+
+
+def run(
+    index: pd.DataFrame,
+    folder: Path | str,
+    *,
+    options: Mapping[str, object],
+    verdict: Verdict | None = None,
+    listed: pd.DataFrame | None = None,
+    threads: int = 1,
+) -> Survey:
+    """Survey a plate.
+
+    Parameters
+    ----------
+    index
+        As in the schema.
+    folder
+        What its paths are relative to.
+    options
+        The section ``survey`` of the config.
+    verdict
+        What the index said of the plate.
+    listed
+        What a person said of images, as :func:`wellspring.screen.exclusions.read`; lines about other plates are
+        passed over.
+
+    Raises
+    ------
+    ValueError
+        ``listed`` names a well or site that the index does not have.
+    """
+    index = index.sort_values(PLANE_KEY, kind="stable", ignore_index=True)
+    said = exclusions.decide(exclusions.read(None) if listed is None else listed, index[SITE_KEY])
+    sizes = (index[PIXEL_SIZE] if PIXEL_SIZE in index else pd.Series(np.nan, index.index)).to_numpy(dtype=float)
+
+    def look(number: int) -> tuple[dict[str, object], np.ndarray | None]:
+        row = index.loc[number]
+        path = None if pd.isna(row["Metadata_Path"]) else row["Metadata_Path"]
+        plane = raw_image.status(folder, path, int(row["Metadata_Page"]))
+        row = _row(plane, options)
+        row["size"] = options["pixel_size"] or (sizes[number] if np.isfinite(sizes[number]) else plane.pixel_size)
+        return row, _view(plane, int(options["view_edge"]))
+
+    found, views = [], []
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for row, view in pool.map(look, range(len(index))):
+            found.append(row)
+            views.append(view)
+    rows = pd.DataFrame(found, columns=["status", "reason", "height", "width", "dtype", "pages", "size", *MEASURES])
+    rows = _unlike(rows, alone=~index["Metadata_Path"].duplicated(keep=False))
+    stack = _stacked(views, (rows["status"] == "ok").to_numpy())
+    rows["foreground"] = _foreground(stack, index["Metadata_Channel"].to_numpy())
+    rows["reason"] = _reasons(rows, index, options)
+    table = exclusions.apply(_named(index, rows), said)
+    for count, reason in _tally(table):
+        logger.info("%d planes excluded: %s", count, reason)
+    verdict = verdict or Verdict()
+    if len(said) and (said["whole"] & (said["verdict"] == "exclude")).all():
+        why = said["reason"].iloc[0]
+        return Survey(table, stack, verdict.because("listed in survey.verdicts" + (f": {why}" if why else "")))
+    return Survey(table, stack, judge(table, index, max_excluded=options["max_excluded"], verdict=verdict))
+
+
+def kept(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the sites of a survey none of whose planes is excluded: columns Plate, Well, Site, sorted."""
+    keep = (table["Metadata_Verdict"] == "keep").groupby([table[column] for column in SITE_KEY]).all()
+    return keep[keep].reset_index()[SITE_KEY]
+
+
+def judge(table: pd.DataFrame, index: pd.DataFrame, *, max_excluded: float, verdict: Verdict) -> Verdict:
+    """Add to a plate's verdict what its survey says: too many sites excluded, or no site of a negative control left."""
+    sites = len(table[SITE_KEY].drop_duplicates())
+    left = kept(table)
+    lost = sites - len(left)
+    if sites == 0 or lost > max_excluded * sites:
+        share = lost / sites if sites else 1.0
+        verdict = verdict.because(
+            f"{lost} of {sites} sites excluded ({share:.1%}), more than survey.max_excluded ({max_excluded:.0%})"
+        )
+    controls = set(index.loc[index["Metadata_pert_type"] == "negcon", "Metadata_Well"])
+    if controls and not controls & set(left["Metadata_Well"]):
+        verdict = verdict.because(f"all sites of the {len(controls)} negative control wells are excluded")
+    return verdict
+
+
+def _row(plane: raw_image.Plane, options: Mapping[str, object]) -> dict[str, object]:
+    row: dict[str, object] = {"status": plane.status, "reason": plane.reason}
+    if plane.pixels is not None:
+        row |= {"height": plane.pixels.shape[0], "width": plane.pixels.shape[1], "dtype": plane.pixels.dtype.name}
+        row |= {"pages": plane.pages} | focus.measure(plane.pixels, saturation=options["saturation"])
+    return row
+
+
+def _view(plane: raw_image.Plane, edge: int) -> np.ndarray | None:
+    if plane.pixels is None:
+        return None
+    return binning.bin_area(plane.pixels, binning.shape_of(*plane.pixels.shape, edge=edge))
+
+
+def _unlike(rows: pd.DataFrame, *, alone: pd.Series) -> pd.DataFrame:
+    """Give the status shape or dtype to planes that differ from most of the plate.
+
+    Where most files have one page, one of several of which the index knows one (``alone``) is not what its name says.
+    """
+    rows = rows.copy()
+    read = rows[rows["status"] == "ok"]
+    if (read["pages"] == 1).mean() > 0.5:
+        for number, pages in read.loc[(read["pages"] > 1) & alone[read.index], "pages"].items():
+            found = f"shape: a file of {pages:.0f} pages, where the plate's have 1"
+            rows.loc[number, ["status", "reason"]] = ["shape", found]
+    for columns, status in ((["height", "width"], "shape"), (["dtype"], "dtype")):
+        read = rows[rows["status"] == "ok"]
+        if read.empty:
+            continue
+        usual = read[columns].value_counts().sort_index().idxmax()
+        for number, values in zip(read.index, read[columns].itertuples(index=False, name=None), strict=True):
+            if values != usual:
+                found, most = (" x ".join(str(value).removesuffix(".0") for value in pair) for pair in (values, usual))
+                rows.loc[number, ["status", "reason"]] = [status, f"{status}: {found}, where the plate has {most}"]
+    return rows
+
+
+def _stacked(found: list[np.ndarray | None], good: np.ndarray) -> np.ndarray:
+    shape = next((view.shape for view, ok in zip(found, good, strict=True) if ok), (1, 1))
+    stack = np.empty((len(found), *shape), dtype=np.float32)
+    for number, ok in enumerate(good):
+        stack[number] = found[number] if ok else np.nan
+        found[number] = None  # so that the views are in memory once, not twice
+    return stack
+
+
+def _foreground(stack: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    share = np.full(len(stack), np.nan)
+    for channel in np.unique(channels):
+        rows = np.flatnonzero((channels == channel) & np.isfinite(stack).all(axis=(1, 2)))
+        share[rows] = (stack[rows] > foreground_threshold(stack[rows])).mean(axis=(1, 2))
+    return share
+
+
+def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: Mapping[str, object]) -> list[str]:
+    """Return why each plane is excluded, empty where it is not: what reading it said, or the first limit it passes."""
+    reasons = rows["reason"].copy()
+    stack = [index[column] for column in (*SITE_KEY, "Metadata_Channel")]
+    values = rows[MEASURES].astype(float)
+    for measure in BLUR:
+        values[measure] = values[measure].groupby(stack).transform("max")
+
+    def exclude(where: pd.Series, words: list[str]) -> None:
+        first = where & (reasons == "")
+        reasons[first] = pd.Series(words, index=rows.index[where], dtype=object)[first[where]]
+
+    over = values["saturated"] > options["max_saturated"]
+    limit = options["max_saturated"]
+    exclude(over, [f"saturated: {share:.1%} of the pixels, more than {limit:.1%}" for share in rows["saturated"][over]])
+    for measure, what in zip(BLUR, ("focus: log-log slope", "sharpness:"), strict=True):
+        limit = options[f"min_{measure}"]
+        if limit is not None:
+            under = values[measure] < limit
+            exclude(under, [f"{what} {value:.3g}, below {limit:g}" for value in values[measure][under]])
+    for measure, limit in options["outliers"].items():
+        if limit is not None:
+            exclude(*_outliers(values[measure].where(rows["status"] == "ok"), index, measure=measure, limit=limit))
+    return reasons.tolist()
+
+
+def _outliers(values: pd.Series, index: pd.DataFrame, *, measure: str, limit: float) -> tuple[pd.Series, list[str]]:
+    """Return which planes are further than `limit` robust standard deviations from their channel's median, and how."""
+    alike = [index["Metadata_Channel"], index["Metadata_Plane"]]
+    count, median = (values.groupby(alike).transform(name) for name in ("count", "median"))
+    spread = 1.4826 * (values - median).abs().groupby(alike).transform("median")  # of a normal law, its deviation
+    away = ((values - median) / spread).where((spread > 0) & (count >= FEWEST))
+    far = (away < -limit) if measure in BLUR else (away.abs() > limit)
+    parts = zip(values[far], away[far], median[far], index["Metadata_Channel"][far], strict=True)
+    return far, [
+        f"outlier: {measure} {value:.3g}, {abs(z):.1f} robust standard deviations {'below' if z < 0 else 'above'} the "
+        f"plate's median of {channel} ({middle:.3g}), limit {limit:g}"
+        for value, z, middle, channel in parts
+    ]
+
+
+def _named(index: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    table = index[PLANE_KEY].copy()
+    table["Metadata_Status"] = rows["status"]
+    table["Metadata_Height"] = rows["height"].astype("Int32")
+    table["Metadata_Width"] = rows["width"].astype("Int32")
+    table["Metadata_Dtype"] = rows["dtype"].astype(object).where(rows["dtype"].notna(), None)
+    table["Metadata_Pixel_Size"] = rows["size"].astype("float64")
+    table["Metadata_Verdict"] = np.where(rows["reason"] == "", "keep", "exclude")
+    table["Metadata_Reason"] = rows["reason"]
+    return table.join(rows[MEASURES].astype("float32"))
+
+
+def _tally(table: pd.DataFrame) -> list[tuple[int, str]]:
+    reasons = table.loc[table["Metadata_Verdict"] == "exclude", "Metadata_Reason"].str.split(":").str[0]
+    return [(int(count), str(reason)) for reason, count in reasons.value_counts().sort_index().items()]

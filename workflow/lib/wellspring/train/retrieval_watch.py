@@ -1,0 +1,179 @@
+"""Replicate retrieval while training: a few wells and the network flow in, the share of them that find themselves out.
+
+Each well gives two halves of views, of two sites where it has them. A half finds its well when of all other halves of
+the sampled wells on its plate the nearest is the well's own. What a well is treated with is not read. Controls look
+alike, so all wells found is not to be expected; collapsed features are found by chance.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, normalize
+
+from wellspring.encoders.encoder import precise
+from wellspring.train.augment import Recipe, view
+from wellspring.train.settings import Settings
+from wellspring.train.sources import Source
+from wellspring.views.cutting import soft_window
+
+HELD, DRAW, READ = 6, 7, 8  # streams of random numbers beside the sampler's and the loop's
+PLATES, WELLS, VIEWS = 2, 16, 4  # 256 views: a step's work or two, and 130 MB where views are 5 x 224 x 224
+BATCH = 64
+
+
+class Retrieval:
+    """A fixed sample of wells, drawn and read once.
+
+    Parameters
+    ----------
+    source
+        Images. Wells are drawn from these; see `split`.
+    settings
+        Of the encoder.
+    precision
+        Of the network.
+    """
+
+    def __init__(self, source: Source, settings: Settings, *, precision: str) -> None:
+        self.source, self.settings, self.precision = source, settings, precision
+        rng = np.random.default_rng([settings.seed, 0, DRAW])
+        again = settings.view["kind"] == "tile"
+        self.plates, pairs = [], []  # plate of each well (W,); its views, W of (VIEWS, 2)
+        for plate in rng.permutation(np.unique(source.plate)):
+            wells = rng.permutation(np.unique(source.well[source.plate == plate]))[:WELLS]
+            halves = [_halves(source, well, rng, again=again) for well in wells]
+            found = [pair for pair in halves if pair is not None]
+            if len(found) > 1:
+                self.plates += [plate] * len(found)
+                pairs += found
+            if len(set(self.plates)) == PLATES:
+                break
+        self.items = np.array(pairs).reshape(-1, VIEWS, 2)
+        self._images: list[Tensor] = []
+
+    def measure(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """Return `retrieval` and its chance level; nothing where no plate has two wells with two halves.
+
+        The network is left in the mode it was in, as are all random states.
+        """
+        if not len(self.items):
+            return {}
+        modes = [(module, module.training) for module in network.modules()]
+        network.eval()
+        with torch.inference_mode(), precise(device, self.precision):
+            features = torch.cat([network(part.to(device)).float() for part in self._views(device)])
+        for module, mode in modes:
+            module.training = mode
+        halves = normalize(features, dim=1).unflatten(0, self.items.shape).mean(dim=1)  # W x 2 x D
+        found, chance = score(halves.cpu(), torch.from_numpy(np.array(self.plates)))
+        return {"retrieval": found, "retrieval_chance": chance}
+
+    def _views(self, device: torch.device) -> Iterator[Tensor]:
+        """Views as the encoder sees them when it embeds, in batches; read at the first call and kept, as float16."""
+        if not self._images:
+            rng = np.random.default_rng([self.settings.seed, 0, READ])
+            for start in range(0, self.items.size, BATCH):
+                self._images.append(self._read(self.items.ravel()[start : start + BATCH], rng))
+        for images in self._images:
+            yield images.to(device).float()
+
+    def _read(self, items: np.ndarray, rng: np.random.Generator) -> Tensor:
+        look = self.settings.view
+        scales = [self.source.pixels[code] for code in self.source.plate[items]]
+        window = None if look["window"] is None else torch.from_numpy(soft_window(look["size"], look["window"]))
+        seen = view(
+            torch.from_numpy(self.source.read(items, rng, sites=2)),
+            Recipe(),
+            torch.Generator(),
+            size=look["size"],
+            mean=torch.from_numpy(np.stack([each.mean for each in scales])),
+            std=torch.from_numpy(np.stack([each.std for each in scales])),
+            window=window,
+        )
+        size = self.settings.input_size
+        if size != look["size"]:
+            seen = interpolate(seen, size=(size, size), mode="bilinear", antialias=True)
+        return seen.half()
+
+
+def score(halves: Tensor, plates: Tensor) -> tuple[float, float]:
+    """Share of halves whose nearest half of the other side is of their own well, and what chance gives.
+
+    Parameters
+    ----------
+    halves
+        (W, 2, D) float features; they are centred by plate, as profiles are, since what all wells share would make
+        every cosine 1.
+    plates
+        (W,) int; only wells of one plate are compared, two of each at least.
+    """
+    found, chance = [], []
+    for plate in plates.unique():
+        here = halves[plates == plate]
+        unit = normalize(here - here.mean(dim=(0, 1)), dim=2)
+        nearness = unit[:, 0] @ unit[:, 1].T
+        own = torch.arange(len(here))
+        found += [nearness.argmax(dim=1) == own, nearness.argmax(dim=0) == own]
+        chance += [torch.full((2 * len(here),), 1 / len(here))]
+    return float(torch.cat(found).float().mean()), float(torch.cat(chance).mean())
+
+
+def split(source: Source, share: float, *, seed: int) -> tuple[Source, Source]:
+    """Hold back wells: return what is trained on, and where wells for retrieval are drawn from.
+
+    Both are the source itself with a share of 0. Else `share` of the wells of each plate, two at least, are held back;
+    which ones hangs on the seed.
+
+    Raises
+    ------
+    ValueError
+        A plate would keep no well.
+    """
+    if share == 0:
+        return source, source
+    held = np.zeros(len(source.plate), dtype=bool)
+    for plate in np.unique(source.plate):
+        wells = np.unique(source.well[source.plate == plate])
+        count = max(round(share * len(wells)), 2)
+        if count >= len(wells):
+            raise ValueError(
+                f"train.holdout: expected wells that are left to train on, found {count} of {len(wells)} held"
+            )
+        chosen = np.random.default_rng([seed, int(plate), HELD]).permutation(wells)[:count]
+        held |= np.isin(source.well, chosen)
+    return Part(source, np.flatnonzero(~held)), Part(source, np.flatnonzero(held))
+
+
+class Part:
+    """Some items of a source, as a source."""
+
+    def __init__(self, source: Source, items: np.ndarray) -> None:
+        self.source, self.items, self.pixels = source, items, source.pixels
+        self.frame: pd.DataFrame = source.frame.iloc[items].reset_index(drop=True)
+        self.plate, self.site = source.plate[items], source.site[items]
+        self.well = np.unique(source.well[items], return_inverse=True)[1]
+
+    def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
+        """Scaled pixels of some items, in groups of `sites` of one well."""
+        return self.source.read(self.items[items], rng, sites=sites)
+
+
+def _halves(source: Source, well: int, rng: np.random.Generator, *, again: bool) -> np.ndarray | None:
+    """Items of two halves of a well, (VIEWS, 2): of two sites, else two of one site; None where it has too few.
+
+    `again` lets an item stand on both sides (fields: the reader takes disjoint blocks of it).
+    """
+    items = np.flatnonzero(source.well == well)
+    sites = np.unique(source.site[items])
+    if len(sites) > 1:
+        sides = [items[source.site[items] == site] for site in rng.permutation(sites)[:2]]
+    elif again:
+        sides = [items, items]
+    elif len(items) > 1:
+        sides = np.array_split(rng.permutation(items), 2)
+    else:
+        return None
+    return np.stack([np.resize(rng.permutation(side), VIEWS) for side in sides], axis=1)

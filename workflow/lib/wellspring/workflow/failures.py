@@ -1,0 +1,133 @@
+"""The failure ledger: jobs that failed in, one row a job out, with its reason and the last lines of its log.
+
+A job that failed stands in the table until what it makes is there, or nobody wants it any more, so the table says of a
+screen at any time what is broken. A plate of bad data is no failure of a job: it has a verdict.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wellspring.io.tables import atomic
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ["rule", "of", "time", "reason", "log", "last_lines", "output"]
+LINES = 8  # of a log that are kept
+READ = 65536  # bytes at the end of a log that are looked at
+ERROR = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|TooLarge)\b")
+# What SLURM writes when it ends a job, which then has no words of its own.
+ENDED = re.compile(r"slurmstepd: error: .*|.*\boom[-_ ]kill.*|.*Out Of Memory.*|.*DUE TO .*", re.IGNORECASE)
+SILENT = "it said nothing: killed from outside, by the node's end, or for its memory or time"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed: its rule, its wildcards (plate, encoder, optics), its logs and the first file it makes."""
+
+    rule: str
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    logs: Sequence[str] = ()
+    output: str = ""
+
+
+def update(
+    path: str | Path, failures: Sequence[Failure], *, names: Sequence[str], slurm: str | Path = ""
+) -> pd.DataFrame:
+    """Write the ledger anew after a run, and return the rows of the jobs that failed in it.
+
+    Parameters
+    ----------
+    path
+        The ledger, a tab-separated file with `COLUMNS`. It is removed when nothing is broken.
+    failures
+        The jobs of this run that failed; those that make nothing are passed over.
+    names
+        Plates, light paths and encoders of the screen; rows of others are dropped.
+    slurm
+        Folder of SLURM's own logs, where jobs ran there.
+    """
+    path, wanted = Path(path), set(names)
+    new = pd.DataFrame([_row(one, Path(slurm)) for one in failures if one.output], columns=COLUMNS)
+    old = read(path)
+    stays = [_open(row, wanted) and row["output"] not in set(new["output"]) for row in old.to_dict("records")]
+    rows = pd.concat([old[np.array(stays, dtype=bool)], new]).sort_values(["time", "rule", "of"])
+    try:
+        _write(rows, path)
+    except OSError as error:  # the disk may be what failed the jobs; what failed is told all the same
+        logger.warning("%s: the ledger could not be written: %s", path, error)
+    return new
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """Read a ledger; one that is not there is empty."""
+    if not Path(path).exists():
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+
+
+def words(rows: pd.DataFrame) -> str:
+    """Return the ledger's rows as text, two lines a job."""
+    jobs = [(" ".join(filter(None, (row["rule"], row["of"]))), row) for row in rows.to_dict("records")]
+    return "\n".join(f"{job}: {row['reason']}\n    {row['log']}" for job, row in jobs)
+
+
+def tail(path: str | Path, lines: int = LINES) -> list[str]:
+    """Return the last lines of a text file that hold a letter or a number; none where there is no such file."""
+    path = Path(path)
+    if not path.is_file():
+        return []
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - READ))
+        text = stream.read().decode("utf-8", errors="replace")
+    return [line.rstrip() for line in text.splitlines() if re.search(r"\w", line)][-lines:]
+
+
+def reason(log: str | Path, slurm: str | Path = "") -> str:
+    """Return the line of a log that names the last error, else what SLURM said, else that it said nothing.
+
+    A line that ends in a colon comes with the next one.
+    """
+    lines = tail(log, lines=10**6)
+    errors = [number for number, line in enumerate(lines) if ERROR.match(line)]
+    if errors:
+        first, *rest = lines[errors[-1] :]
+        return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
+    folder = Path(slurm)
+    logs = sorted(folder.glob("*.log"), key=lambda each: each.stat().st_mtime) if slurm and folder.is_dir() else []
+    ended = [line for each in logs[-1:] for line in tail(each, lines=10**6) if ENDED.fullmatch(line)]
+    return ended[-1] if ended else SILENT
+
+
+def _write(rows: pd.DataFrame, path: Path) -> None:
+    if rows.empty:
+        path.unlink(missing_ok=True)
+        return
+    with atomic(path) as temporary:
+        rows.to_csv(temporary, sep="\t", index=False)
+
+
+def _row(failure: Failure, slurm: Path) -> dict[str, str]:
+    log = next(iter(failure.logs), "")
+    of = list(failure.wildcards.values())
+    said = Path(log).stat().st_mtime if log and Path(log).exists() else time.time()
+    own = slurm / f"rule_{failure.rule}" / "_".join(of) if slurm.name else ""
+    return {
+        "rule": failure.rule,
+        "of": " ".join(of),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(said)),
+        "reason": reason(log, own),
+        "log": log,
+        "last_lines": " | ".join(line.replace("\t", " ") for line in tail(log)),
+        "output": failure.output,
+    }
+
+
+def _open(row: Mapping[str, str], wanted: set[str]) -> bool:
+    return set(row["of"].split()) <= wanted and not Path(row["output"]).exists()
