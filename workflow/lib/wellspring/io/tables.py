@@ -151,7 +151,7 @@ def stored(table: str, provenance: Mapping[str, object], verdict: Verdict | None
     return {
         "wellspring.table": table,
         "wellspring.verdict": json.dumps({"keep": verdict.keep, "reasons": list(verdict.reasons)}),
-        "wellspring.io.provenance": json.dumps(dict(provenance), sort_keys=True),
+        "wellspring.provenance": json.dumps(dict(provenance), sort_keys=True),
     }
 
 
