@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+
 from specimens import KEYS, Key, Specimen, description, pixels, write
 
 

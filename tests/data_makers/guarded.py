@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from specimens import CHANNELS, PLATE, Key, Specimen
 
+from specimens import CHANNELS, PLATE, Key, Specimen
 from wellspring.images import run as images
 from wellspring.index import run as index
 from wellspring.io import ngff, raw_image, tables

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tifffile
-import vendors
 import zarr
 from PIL import Image
+
+import vendors
 
 Key = tuple[str, str, str]  # well, site, channel by its name in the config
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import pandas as pd
+
 from faults import (
     ANYTHING,
     EVERY,

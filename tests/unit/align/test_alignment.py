@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from step_screens import OPTIONS
 
+from step_screens import OPTIONS
 from wellspring.align.alignment import Alignment, apply_alignment, fit_alignment
 from wellspring.io import tables
 

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from step_screens import through
 
+from step_screens import through
 from wellspring.align.steps.sphering import fit_sphere, inverse_root, ledoit_wolf
 
 OPTIONS = {"sphering": "ridge", "ridge": 0.0, "rank_fraction": 1 / 3, "min_controls": 12}

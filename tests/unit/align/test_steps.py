@@ -5,8 +5,8 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
-from step_screens import ALONE, NAMES, OPTIONS, SECTION, SIZE, controls_of, screen, through, values
 
+from step_screens import ALONE, NAMES, OPTIONS, SECTION, SIZE, controls_of, screen, through, values
 from wellspring.align.alignment import STEPS, Alignment, apply_alignment, chain, fit_alignment
 from wellspring.align.steps import sphering
 from wellspring.io import tables

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm, rankdata
-from step_screens import NAMES, OPTIONS, SIZE, controls_of, screen, through, values
 
+from step_screens import NAMES, OPTIONS, SIZE, controls_of, screen, through, values
 from wellspring.align.steps import cell_count, standardize, well_position
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from step_screens import NAMES, SIZE, screen, through, values
 
+from step_screens import NAMES, SIZE, screen, through, values
 from wellspring.align.alignment import Alignment, apply_alignment
 from wellspring.align.steps import harmony
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from step_screens import NAMES, OPTIONS, controls_of, screen
 
+from step_screens import NAMES, OPTIONS, controls_of, screen
 from wellspring.align.steps import select
 
 

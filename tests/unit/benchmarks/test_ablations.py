@@ -1,10 +1,10 @@
 """The pure parts of the ablations: arms differ in what their names say, see as many images, and are paired."""
 
-import benchmarks_of
 import numpy as np
 import pandas as pd
 import pytest
 
+import benchmarks_of
 from wellspring.screen import config as configuration
 from wellspring.train.settings import resolve
 

@@ -1,11 +1,11 @@
 """The pure parts of the benchmark on a real plate: entries by seed, paired intervals, what is told of them."""
 
-import benchmarks_of
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+import benchmarks_of
 from wellspring.evaluate.dose import z_prime
 from wellspring.io import ngff
 from wellspring.screen import config as configuration

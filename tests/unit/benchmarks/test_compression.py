@@ -1,10 +1,10 @@
 """The benchmark of compression stores and reads what it says, in every way, and looks at the workflow's own."""
 
-import benchmarks_of
 import numpy as np
 import pytest
 import zarr
 
+import benchmarks_of
 from wellspring.io import ngff, zarr_shard
 
 

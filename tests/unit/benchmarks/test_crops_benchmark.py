@@ -1,10 +1,10 @@
 """The benchmark of crops reads on both sides what it says: every pixel of the fields, every packed crop once."""
 
-import benchmarks_of
-import blobs
 import numpy as np
 import pytest
 
+import benchmarks_of
+import blobs
 from wellspring.io import ngff
 from wellspring.views import crops
 

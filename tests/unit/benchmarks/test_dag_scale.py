@@ -1,8 +1,8 @@
 """The benchmark of plans fakes what it says, and the number of jobs a plate is a small constant."""
 
-import benchmarks_of
 import pytest
 
+import benchmarks_of
 from wellspring.screen import platemap, sheet
 
 

@@ -1,11 +1,11 @@
 """The benchmark of the embedding rate measures what the rule does: the same views, the same vectors."""
 
-import benchmarks_of
-import blobs
 import numpy as np
 import pytest
 import torch
 
+import benchmarks_of
+import blobs
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import ngff, tables

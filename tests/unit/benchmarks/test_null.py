@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks_of import load
 from scipy.stats import kstest
 
+from benchmarks_of import load
 from wellspring.evaluate.score import Score
 
 null = load("null")

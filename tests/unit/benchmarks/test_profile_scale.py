@@ -1,10 +1,10 @@
 """Both sides of the scale benchmark get the same cells, and come to the same profiles."""
 
-import benchmarks_of
 import numpy as np
 import pandas as pd
 import pytest
 
+import benchmarks_of
 from wellspring.io import tables
 
 

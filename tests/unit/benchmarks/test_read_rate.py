@@ -1,10 +1,10 @@
 """The benchmark of reading does on both sides what it says: the same files, the same store, the same measures."""
 
-import benchmarks_of
 import numpy as np
 import pytest
 import tifffile
 
+import benchmarks_of
 from wellspring.illumination import lightpath
 from wellspring.io import ngff
 from wellspring.survey import focus

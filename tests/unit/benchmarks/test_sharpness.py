@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from benchmarks_of import load
 from scipy.ndimage import gaussian_filter
 
+from benchmarks_of import load
 from wellspring.survey import focus
 
 

@@ -2,10 +2,10 @@
 
 import multiprocessing
 
-import benchmarks_of
 import numpy as np
 import pytest
 
+import benchmarks_of
 from wellspring.io import ngff, tables
 
 

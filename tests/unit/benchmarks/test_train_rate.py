@@ -3,11 +3,11 @@
 import json
 import time
 
-import benchmarks_of
 import numpy as np
 import pytest
 import torch
 
+import benchmarks_of
 from wellspring.encoders import encoder
 
 SIDE, PATCH, WIDTH, DEPTH, HEADS, CHANNELS = 32, 8, 48, 3, 4, 5

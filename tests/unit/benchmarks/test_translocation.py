@@ -1,12 +1,12 @@
 """The pure parts of the benchmark on one number a well: the crude ratio, both scores and the paired interval."""
 
-import benchmarks_of
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 from scipy import stats
 
+import benchmarks_of
 from wellspring.evaluate.dose import z_prime
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import tiny_cellpose
 import torch
 from scipy import ndimage
 from test_cells import CHANNELS, options
 from test_segment import GRID, discs
 
+import tiny_cellpose
 from wellspring.cells import cellpose, run
 from wellspring.io import ngff, tables
 from wellspring.io.provenance import file_digest
@@ -246,8 +246,9 @@ def test_tiles_are_those_of_the_library(shape, factor, count):
 @pytest.mark.slow
 def test_a_network_trained_here_finds_planted_nuclei(tiny, tmp_path):
     """Two layers trained for minutes on 24 fields find the nuclei of a plate of others: AP at IoU .5 over .75."""
-    from benchmarks_of import load
     from cellpose import train
+
+    from benchmarks_of import load
 
     def field(number):
         generator = np.random.default_rng(number)

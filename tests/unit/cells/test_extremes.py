@@ -1,11 +1,11 @@
 """Extreme fields behind the cells: what is cut, sampled and measured of them is defined, and none is lost."""
 
-import blobs
 import numpy as np
 import pytest
 from test_cells import options
 from test_cells_extremes import KEY, lattice, plate_of
 
+import blobs
 from wellspring.cells.run import segment_plate
 from wellspring.io import ngff
 from wellspring.measure import run

@@ -5,12 +5,12 @@ import shutil
 import subprocess
 import sys
 
-import miniatures
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+import miniatures
 from wellspring.datasets import bbbc021
 from wellspring.evaluate.nearest import nsc, nscb
 from wellspring.index import run as index

@@ -2,11 +2,11 @@
 
 import shutil
 
-import miniatures
 import pandas as pd
 import pytest
 import yaml
 
+import miniatures
 from wellspring.datasets import cpjump1
 from wellspring.index import run as index
 from wellspring.index.readers import pattern

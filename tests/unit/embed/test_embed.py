@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterator
 
-import blobs
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -11,6 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate, normalize
 
+import blobs
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import embeddings, ngff, tables

@@ -2,12 +2,12 @@
 
 import json
 
-import blobs
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+import blobs
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import ngff, tables

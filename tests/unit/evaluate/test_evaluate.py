@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_tables import OPTIONS, defaults, screen, table
 
+from evaluation_tables import OPTIONS, defaults, screen, table
 from wellspring.evaluate.dose import axis_scores, dose, redrawn_spearman, spearman, z_prime
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.nearest import nsc

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_tables import screen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_nearest import several_batches
 
+from evaluation_tables import screen
 from wellspring.evaluate import wells
 from wellspring.evaluate.grit import grit
 from wellspring.evaluate.hits import any_hit, hits

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_tables import screen
 from scipy.stats import chi2
 
+from evaluation_tables import screen
 from wellspring.evaluate import wells
 from wellspring.evaluate.batches import mixing
 from wellspring.evaluate.mixing import connectivity, kbet, kernel, lisi, silhouettes

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_tables import screen
 
+from evaluation_tables import screen
 from wellspring.evaluate import wells
 from wellspring.evaluate.hits import hits
 from wellspring.evaluate.nearest import drop, nsc, nsc_permuted, nscb, treatment_profiles

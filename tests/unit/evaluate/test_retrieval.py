@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_tables import screen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation_tables import screen
 from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranks, shared_null
 from wellspring.evaluate.retrieval import activity, consistency, retrieved
 from wellspring.evaluate.score import interval

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-import vendors
 
+import vendors
 from wellspring.illumination import basic, estimate, evenness, flatfield, given, lightpath
 from wellspring.simulate import lights
 from wellspring.views.binning import bin_area, enlarge

@@ -11,14 +11,15 @@ import re
 import tempfile
 from pathlib import Path
 
-import faults
-import guarded
 import numpy as np
 import pytest
-import specimens
-import table_faults  # noqa: F401 - enters its faults
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import faults
+import guarded
+import specimens
+import table_faults  # noqa: F401 - enters its faults
 
 NAMES = ["plate", "a b", "ü 漢字", "$(touch pwned)", "it's; rm -rf .", 'a"b,c', "a\nb", "%2e%2e", "*?[x]", "-rf"]
 GUARDED = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}

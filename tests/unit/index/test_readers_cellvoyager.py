@@ -1,9 +1,9 @@
 import logging
 
 import pytest
-import vendors
 from pandas.testing import assert_frame_equal
 
+import vendors
 from wellspring.index.readers import cellvoyager
 
 REAL = "vendor_layout_samples/CV8000/CV8000-Minimal-DataSet-2C-3W-4S-FP2-stack_20230918_135839"

@@ -3,11 +3,11 @@ import re
 
 import numpy as np
 import pytest
-import vendors
 from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+import vendors
 from wellspring.index.readers import flatfields, harmony
 
 AWKWARD = "plate $(touch x) 'µ' & <é>"

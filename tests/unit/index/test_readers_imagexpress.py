@@ -1,9 +1,9 @@
 import logging
 
 import pytest
-import vendors
 from pandas.testing import assert_frame_equal
 
+import vendors
 from wellspring.index.readers import htd, imagexpress, metaseries
 
 SAMPLES = "vendor_layout_samples"

@@ -2,12 +2,12 @@
 
 import re
 
-import blobs
 import numpy as np
 import pandas as pd
 import pytest
 from skimage.measure import regionprops
 
+import blobs
 from wellspring.io import embeddings, ngff, tables
 from wellspring.measure import field, run
 from wellspring.views import intensity

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-import chromium
 import pytest
 import yaml
-from report_screen import CHANNELS, HOSTILE, fabricate
 
+import chromium
+from report_screen import CHANNELS, HOSTILE, fabricate
 from wellspring.report import gather, page
 
 SECTIONS = "metrics alignment activity treatments consistency matches transfer dose map plates samples illumination"

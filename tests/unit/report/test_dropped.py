@@ -2,11 +2,11 @@
 
 from io import StringIO
 
-import blobs
 import pandas as pd
 import pytest
-from report_screen import fabricate
 
+import blobs
+from report_screen import fabricate
 from wellspring.io import tables
 from wellspring.io.tables import Verdict
 from wellspring.report import dropped, gather, page

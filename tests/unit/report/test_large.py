@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-import chromium
 import pytest
 import yaml
-from report_screen import fabricate
 
+import chromium
+from report_screen import fabricate
 from wellspring.report import gather, page
 
 PLATES, TREATMENTS, METRICS = 100, 500, 45

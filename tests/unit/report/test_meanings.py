@@ -1,7 +1,6 @@
 """Every metric that the evaluation gives has a name, a group and a sentence in the report."""
 
 from evaluation_tables import OPTIONS, table
-
 from wellspring.evaluate.run import judge
 from wellspring.report import naming
 from wellspring.report.meanings import MEANS, meanings

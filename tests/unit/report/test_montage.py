@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from report_screen import CHANNELS, fabricate
 
+from report_screen import CHANNELS, fabricate
 from wellspring.report import exclusions, gather, measures, montage, pictures
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from report_screen import fabricate
 
+from report_screen import fabricate
 from wellspring.io import tables
 from wellspring.report import gather, overlays, palette
 from wellspring.report.overlays import FLAGGED, PLAIN

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from report_screen import MADE
 
+from report_screen import MADE
 from wellspring.io import tables
 from wellspring.io.tables import Verdict
 from wellspring.report import charts, files, metrics, naming, palette, plates, scatter, svg, training, verdict

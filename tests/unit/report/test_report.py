@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from report_screen import HOSTILE, fabricate
 
+from report_screen import HOSTILE, fabricate
 from wellspring.report import gather, page
 from wellspring.report.page import block
 

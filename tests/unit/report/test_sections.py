@@ -6,8 +6,8 @@ from html import escape
 import numpy as np
 import pandas as pd
 import pytest
-from report_screen import HOSTILE, fabricate
 
+from report_screen import HOSTILE, fabricate
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
 from wellspring.report import (

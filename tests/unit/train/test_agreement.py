@@ -2,11 +2,11 @@
 
 import signal
 
-import blobs
 import numpy as np
 import pytest
 import torch
 
+import blobs
 from processes import ranks
 from wellspring.train import distributed, loop, run
 from wellspring.train.agreement import Agreement, Heard

@@ -1,10 +1,10 @@
 """What processes share: the same values, gradients and trained weights as one process with all the rows."""
 
-import blobs
 import numpy as np
 import pytest
 import torch
 
+import blobs
 from processes import ranks
 from wellspring.train import distributed, losses, masks, run, simclr, sslprofiler
 from wellspring.train.reading import seed_of

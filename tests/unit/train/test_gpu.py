@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 
-import blobs
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+import blobs
 import jobs
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import blobs
 import torch
 from torch import distributed as dist
 from torch import nn
 
+import blobs
 from wellspring.train import masks, run
 from wellspring.train.data import Batch
 from wellspring.train.settings import resolve

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 
-import blobs
 import pytest
 
+import blobs
 import jobs
 from wellspring.io import tables
 from wellspring.train import launch

@@ -6,9 +6,9 @@ import random
 import signal
 import time
 
-import blobs
 import pytest
 
+import blobs
 import jobs
 from wellspring.io import tables
 

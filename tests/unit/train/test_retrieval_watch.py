@@ -1,10 +1,10 @@
 """Wells that find themselves: at the known values of planted features, and on small screens."""
 
-import blobs
 import numpy as np
 import pytest
 import torch
 
+import blobs
 from wellspring.train.retrieval_watch import PLATES, VIEWS, WELLS, Retrieval, score, split
 from wellspring.train.settings import resolve
 

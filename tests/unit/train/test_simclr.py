@@ -1,11 +1,11 @@
 """Contrastive training of cells: starting weights of colour images, the published head, optimiser and schedule."""
 
-import blobs
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import blobs
 from wellspring.encoders import encoder, pretrained
 from wellspring.train import run
 from wellspring.train.data import Batch

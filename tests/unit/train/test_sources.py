@@ -4,10 +4,10 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import blobs
 import numpy as np
 import pytest
 
+import blobs
 from wellspring.io import ngff
 from wellspring.train.sources import Packed
 from wellspring.views import intensity

@@ -1,11 +1,11 @@
 """Student, teacher and their terms: what each sees, what moves, and what a term does not depend on."""
 
-import blobs
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+import blobs
 from wellspring.encoders import encoder
 from wellspring.train import masks, networks, run
 from wellspring.train.data import Batch

@@ -3,11 +3,11 @@
 import os
 import signal
 
-import blobs
 import numpy as np
 import pytest
 import torch
 
+import blobs
 from wellspring.encoders import encoder
 from wellspring.io import tables
 from wellspring.train import loop, run
