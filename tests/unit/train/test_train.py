@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import blobs
-from wellspring.encoders import encoder
+from wellspring.encoders import cards, encoder
 from wellspring.io import tables
 from wellspring.train import loop, run
 from wellspring.train.checkpoint import Checkpoint, Interrupted
@@ -228,6 +228,9 @@ def test_no_steps_give_the_first_weights(screen, tmp_path):
     assert len(history) == 0
     tables.write(history, tmp_path / "history.parquet", table="history", provenance={})
     assert card["trained_on"] is None
+    assert card["training"] == "untrained"
+    _, trained, _ = train(screen, tmp_path / "trained")
+    assert cards.twin(trained, [trained, card]) is card
 
 
 def test_training_moves_the_weights_and_lowers_the_loss(screen, tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from wellspring.encoders import encoder
+from wellspring.encoders import cards, encoder
 from wellspring.io.provenance import file_digest
 from wellspring.train import distributed, hardware
 from wellspring.train.checkpoint import Checkpoint
@@ -142,6 +142,7 @@ def run(
         "entry": dict(entry),
         "final": {key: value for key, value in rows[-1].items() if key != "Metadata_Step"} if rows else {},
     }
+    card |= {"training": cards.training(card), "network_sha256": cards.network_digest(card)}
     result = network, card, history(rows)
     if distributed.rank() == 0:
         if write is not None:
