@@ -36,7 +36,7 @@ def test_from_the_sheet_to_corrected_pixels(tmp_path, address):
     sheet = pd.DataFrame([{"plate": plate, "images": images, **shared} for plate, images in places.items()])
     folder = screens.make(tmp_path / "screen", sheet=sheet, changes={"channels": ["DNA"], "track_code": False})
     storage = {"anonymous": True, "endpoint": address}
-    screens.change(folder, {"index": {"reader": "auto", "storage": storage}, "illumination": {"method": "none"}})
+    screens.change(folder, {"index": {"reader": "auto", "object_store": storage}, "illumination": {"method": "none"}})
     screens.change(folder, {"cells": {"activate": False}, "encoders": None})
     screens.change(folder, {"encoders": {"ones": {"kind": "simclr", "view": {"kind": "tile"}}}})
     wanted = [f"results/images/{plate}.zarr/zarr.json" for plate in places]

@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 def again(folder, text):
     """Write the file of verdicts and return what would be done up to the survey."""
     (folder / "verdicts.tsv").write_text(text)
-    screens.change(folder, {"survey": {"verdicts": "verdicts.tsv"}})
+    screens.change(folder, {"survey": {"exclusions": "verdicts.tsv"}})
     return screens.planned(folder, "--until", "survey")
 
 
@@ -57,7 +57,7 @@ def test_exclusions_come_back_and_rerun_their_plates_only(folder):
 
 def test_a_line_about_no_plate_stops_before_any_job(folder):
     (folder / "verdicts.tsv").write_text("plate\twell\tsite\tverdict\treason\nP3\t\t\texclude\t\n")
-    screens.change(folder, {"survey": {"verdicts": "verdicts.tsv"}})
+    screens.change(folder, {"survey": {"exclusions": "verdicts.tsv"}})
     done = screens.snakemake("-n", "--cores", "2", cwd=folder)
     assert done.returncode != 0 and "Job stats" not in done.stdout
     assert "verdicts.tsv: line 2: expected a plate of the sheet, found 'P3'" in done.stdout
@@ -65,7 +65,7 @@ def test_a_line_about_no_plate_stops_before_any_job(folder):
 
 def test_a_plate_of_role_no_may_stay_on_the_list(folder):
     (folder / "verdicts.tsv").write_text("plate\twell\tsite\tverdict\treason\nP2\t\t\texclude\tdust\n")
-    screens.change(folder, {"survey": {"verdicts": "verdicts.tsv"}})
+    screens.change(folder, {"survey": {"exclusions": "verdicts.tsv"}})
     sheet = screens.read_sheet(folder)
     screens.write_sheet(folder, pd.concat([sheet[:1], sheet[1:].assign(role="no")]))
     try:

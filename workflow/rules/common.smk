@@ -55,14 +55,14 @@ from wellspring.workflow.wildcards import one_of
 age(here / "scripts")
 
 config.update(resolve({key: value for key, value in config.items() if key != "pathvars"}))
-os.environ.update(object_store.environment(config["index"]["storage"]))
+os.environ.update(object_store.environment(config["index"]["object_store"]))
 demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
 imaged = needs_images(config)
 plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo, images=imaged)
 check_roles(config, plates["role"].to_dict())
-listed = exclusions.read(config["survey"]["verdicts"])
+listed = exclusions.read(config["survey"]["exclusions"])
 exclusions.check(listed, sheet.names(config["plates"]))
 encoders = list(config["encoders"])
 classical = [name for name in encoders if config["encoders"][name]["kind"] == "classical"]
@@ -113,12 +113,12 @@ def raw_images(wildcards):
 
 def survey_options(wildcards):
     """Return how a plate is surveyed; what a person said of images counts by its lines about the plate alone."""
-    return {key: value for key, value in config["survey"].items() if key != "verdicts"}
+    return {**config["survey"], "exclusions": None}
 
 
 def listed_verdicts(wildcards):
     """Return the file in which a person said something of the plate, if any; its time does not count, its lines do."""
-    return ancient(config["survey"]["verdicts"]) if digest_of_verdicts(wildcards) else []
+    return ancient(config["survey"]["exclusions"]) if digest_of_verdicts(wildcards) else []
 
 
 def digest_of_verdicts(wildcards):
@@ -249,7 +249,9 @@ def claim_results():
 def failed_jobs():
     """Return the jobs of this run that failed in their last attempt, as the ledger takes them."""
     return [
-        failures.Failure(job.rule.name, job.wildcards_dict, [str(log) for log in job.log], next(map(str, job.output), ""))
+        failures.Failure(
+            job.rule.name, job.wildcards_dict, [str(log) for log in job.log], next(map(str, job.output), "")
+        )
         for job in workflow.scheduler.failed
     ]
 

@@ -1,9 +1,9 @@
 """Survey: one read of every raw image.
 
-input    results/index/{plate}.parquet, the plate's raw images, and what a person said of them (survey.verdicts)
+input    results/index/{plate}.parquet, the plate's raw images, and what a person said of them (survey.exclusions)
 output   results/survey/{plate}.parquet        one row a plane: status, quality, verdict and reason
          results/survey/{plate}.npy            one binned view a plane, in the table's order
-         results/survey/{plate}.excluded.tsv   one row an excluded site, in the form of survey.verdicts
+         results/survey/{plate}.excluded.tsv   one row an excluded site, in the form of survey.exclusions
 """
 
 

@@ -130,6 +130,19 @@ def test_mistakes_are_named(change, message):
         config.resolve({**base, **change})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"index": {"storage": {}}}, "^config: index.storage was renamed to index.object_store$"),
+        ({"survey": {"verdicts": None}}, "^config: survey.verdicts was renamed to survey.exclusions$"),
+        ({"survey": {"verdicts": None, "max": 1}}, r"renamed to survey.exclusions; survey: unknown key 'max'"),
+    ],
+)
+def test_old_keys_are_refused_with_the_new_name(change, message):
+    with pytest.raises(ValueError, match=message):
+        config.resolve(small(**change))
+
+
 def test_steps_are_named_and_harmony_wants_all_plates_to_fit():
     complete = config.resolve(small(fit={"steps": ["select", {"harmony": {"batches": "Metadata_Plate"}}]}))
     assert config.steps_of(complete) == ["select", "harmony"]

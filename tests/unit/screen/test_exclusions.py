@@ -124,7 +124,7 @@ def test_a_plate_on_the_list_is_left_out_with_that_reason(tmp_path):
     index = _plate(tmp_path)
     text = HEAD + "P\t\t\texclude\twrong plate was imaged\n"
     found = survey.run(index, tmp_path, options=OPTIONS, listed=_listed(tmp_path, text))
-    assert found.verdict == Verdict(False, ("listed in survey.verdicts: wrong plate was imaged",))
+    assert found.verdict == Verdict(False, ("listed in survey.exclusions: wrong plate was imaged",))
     assert survey.kept(found.table).empty
     listed = _listed(tmp_path, text + "P\tA01\t\tkeep\t\n")
     some = survey.run(index, tmp_path, options=OPTIONS, listed=listed)
@@ -153,7 +153,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path, text, message):
 
 
 def test_what_is_not_there_is_named_with_its_line(tmp_path):
-    with pytest.raises(ValueError, match=r"lost.tsv: expected the file of survey.verdicts here, found none"):
+    with pytest.raises(ValueError, match=r"lost.tsv: expected the file of survey.exclusions here, found none"):
         exclusions.read(tmp_path / "lost.tsv")
     index = _plate(tmp_path)
     for line, message in (

@@ -14,8 +14,10 @@ def library(tmp_path, monkeypatch):
     package = tmp_path / "wellspring"
     (package / "c").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "tables.py").write_text("")
-    (package / "a.py").write_text("from wellspring import tables\n\ndef f():\n    from wellspring.b import g\n")
+    (package / "io").mkdir()
+    (package / "io" / "__init__.py").write_text("")
+    (package / "io" / "tables.py").write_text("")
+    (package / "a.py").write_text("from wellspring.io import tables\n\ndef f():\n    from wellspring.b import g\n")
     (package / "b.py").write_text("import numpy\n")
     (package / "c" / "__init__.py").write_text("import wellspring.b\n")
     (package / "c" / "d.py").write_text("from wellspring import c\n")
@@ -39,7 +41,7 @@ def digest(module):
         ("a.py", {"wellspring.a"}),
         ("b.py", {"wellspring.a", "wellspring.b", "wellspring.c", "wellspring.c.d"}),
         ("c/__init__.py", {"wellspring.c", "wellspring.c.d"}),
-        ("tables.py", set()),
+        ("io/tables.py", set()),
         ("__init__.py", set()),
     ],
 )

@@ -1,8 +1,8 @@
 """Images in an object store: a URL in; a listing, or a copy on the node's own disk, out.
 
-Every URL that fsspec knows; ``file://`` is a plain path. What the store asks for stands in the config
-(``index.storage``) and reaches fsspec through the environment; credentials are in the environment or in the user's own
-files, never here. A store that is away for a moment is asked again; one that stays away raises, since that says nothing
+Every URL that fsspec knows; ``file://`` is a plain path. The settings of the store are in the config
+(``index.object_store``) and reach fsspec through the environment. Credentials are in the environment or in the user's
+own files, never here. A store that does not answer is asked again; one that stays away raises, since that says nothing
 of the data.
 """
 
@@ -60,7 +60,7 @@ def climbs(url: str) -> bool:
 
 
 def environment(storage: Mapping[str, object]) -> dict[str, str]:
-    """Return the environment that tells fsspec of a process what ``index.storage`` says; the user's own is kept."""
+    """Return the environment variables that pass ``index.object_store`` to fsspec; the user's own are kept."""
     own = json.loads(os.environ.get("FSSPEC_S3", "{}"))
     endpoint = {"endpoint_url": storage["endpoint"]} if storage["endpoint"] else {}
     return {"FSSPEC_S3": json.dumps({**own, "anon": storage["anonymous"], **endpoint})}

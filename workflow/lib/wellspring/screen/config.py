@@ -17,9 +17,12 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from wellspring.io.shipped import CONFIG_SCHEMAS, ENCODER_PRESETS
+from wellspring.screen.section_reader import Section, read
+from wellspring.screen.sections import Config
 from wellspring.screen.stages import SECTIONS
 
 FROZEN = ("timm", "classical", "table")  # kinds of encoders that are never trained
+RENAMED = {"index.storage": "index.object_store", "survey.verdicts": "survey.exclusions"}  # old key to new key
 VIEWS = {"classical": "cell", "table": "well"}  # what a kind looks at where its entry does not say; tile elsewhere
 
 
@@ -55,15 +58,58 @@ def resolve(config: dict, *, source: str = "config") -> dict:
     problems = [f"{source}: {message}" for message in _problems(written)]
     if problems:
         raise ValueError("\n".join(problems))
-    written["encoders"] = {name: inherit(name, written.get("encoders", {})) for name in written.get("encoders", {})}
-    complete = _fill(written, schema())
-    for entry in complete["encoders"].values():
-        entry["view"]["kind"] = entry["view"]["kind"] or VIEWS.get(entry["kind"], "tile")
+    complete = fill(written)
     _check_tables(complete, source)
     _check_encoders(complete, source)
     _check_cellpose(complete["cells"], source)
     _check_projection(complete["images"], source)
     return complete
+
+
+def fill(config: dict) -> dict:
+    """Return a valid `config` with defaults filled in and `like` followed; nothing is checked."""
+    encoders = config.get("encoders", {})
+    complete = _fill({**config, "encoders": {name: inherit(name, encoders) for name in encoders}}, schema())
+    for entry in complete["encoders"].values():
+        entry["view"]["kind"] = entry["view"]["kind"] or VIEWS.get(entry["kind"], "tile")
+    return complete
+
+
+def typed(config: Mapping[str, object]) -> Config:
+    """Return a complete config, as `resolve` returns it, as dataclasses; keys that Snakemake adds are left out."""
+    return read(Config, {key: value for key, value in config.items() if key in schema()["properties"]}, where="config")
+
+
+def default(section: type[Section], **changes: object) -> Section:
+    """Return a section with the schema's defaults and `changes`; changes of nested objects are merged.
+
+    Parameters
+    ----------
+    section
+        A class of `wellspring.screen.sections`: a section of the config, or `Encoder`.
+    changes
+        Values by key, as in YAML.
+
+    Raises
+    ------
+    ValueError
+        A key is unknown or a value is out of its range.
+
+    Examples
+    --------
+    >>> from wellspring.screen.sections import Survey
+    >>> default(Survey, outliers={"focus": 6}).outliers.focus
+    6
+    """
+    name = section.__name__.lower()
+    written: dict = (
+        {"encoders": {"default": changes}} if name == "encoder" else {"encoders": {"any": {}}, name: changes}
+    )
+    problems = list(_problems(written))
+    if problems:
+        raise ValueError("\n".join(problems))
+    complete = fill(written)
+    return read(section, complete["encoders"]["default"] if name == "encoder" else complete[name])
 
 
 @cache
@@ -120,11 +166,16 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         unknown = [key for key in error.instance if key not in known]
+        renamed = [f"{where}.{key}" for key in unknown if f"{where}.{key}" in RENAMED]
+        told = [f"{key} was renamed to {RENAMED[key]}" for key in renamed]
+        unknown = [key for key in unknown if f"{where}.{key}" not in RENAMED]
+        if not unknown:
+            return "; ".join(told)
         near = [difflib.get_close_matches(key, known, n=1) for key in unknown]
         hints = [
             f"{key!r}" + (f" (did you mean {hit[0]!r}?)" if hit else "") for key, hit in zip(unknown, near, strict=True)
         ]
-        return f"{where or 'top level'}: unknown key {', '.join(hints)}; expected one of {known}"
+        return "; ".join([*told, f"{where or 'top level'}: unknown key {', '.join(hints)}; expected one of {known}"])
     return f"{where or 'top level'}: {error.message}"
 
 

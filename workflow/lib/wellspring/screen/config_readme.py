@@ -1,6 +1,6 @@
-"""Describe the config for people: in flow the schemas of config and sheet, out flows `config/README.md`.
+"""Generate the text of `config/README.md` from the schemas of the config and the plate sheet.
 
-python -m wellspring.screen.config_readme > config/README.md
+`python -m wellspring.screen.config_docs` writes the file.
 """
 
 import json
@@ -19,7 +19,7 @@ BOUNDS = {
 INTRODUCTION = """\
 # Config
 
-Generated from `workflow/schemas` by `python -m wellspring.screen.config_readme > config/README.md`; edit there.
+Generated from `workflow/schemas` by `python -m wellspring.screen.config_docs`; edit there.
 
 `config.yaml` states the keys, `plates.tsv` the plates. A key that is left out has its default; an unknown one is an
 error before any job starts. On the command line: `snakemake --config seed=2 'survey={max_excluded: 0.3}'`. A change in

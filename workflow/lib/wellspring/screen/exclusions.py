@@ -40,7 +40,7 @@ def read(path: Path | str | None) -> pd.DataFrame:
         return pd.DataFrame(columns=[*COLUMNS, "where"], dtype=object)
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: expected the file of survey.verdicts here, found none")
+        raise ValueError(f"{path}: expected the file of survey.exclusions here, found none")
     head, rows = None, []
     with path.open(newline="", encoding="utf-8-sig") as stream:
         lines = csv.reader(stream, delimiter="\t", strict=True)

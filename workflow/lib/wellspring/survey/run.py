@@ -97,7 +97,7 @@ def run(
     verdict = verdict or Verdict()
     if len(said) and (said["whole"] & (said["verdict"] == "exclude")).all():
         why = said["reason"].iloc[0]
-        return Survey(table, stack, verdict.because("listed in survey.verdicts" + (f": {why}" if why else "")))
+        return Survey(table, stack, verdict.because("listed in survey.exclusions" + (f": {why}" if why else "")))
     return Survey(table, stack, judge(table, index, max_excluded=options["max_excluded"], verdict=verdict))
 
 

@@ -18,6 +18,8 @@ PLUMBING = {
     "wellspring.io.tables",
     "wellspring.io.embeddings",
     "wellspring.io.provenance",
+    "wellspring.screen.sections",  # the options themselves are parameters of each job
+    "wellspring.screen.section_reader",
     "wellspring.workflow.log",
 }
 

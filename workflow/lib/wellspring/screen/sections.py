@@ -1,0 +1,1221 @@
+"""The config's sections as frozen dataclasses.
+
+Generated from `workflow/schemas/config` by `python -m wellspring.screen.config_docs`; edit there. Field names are the
+keys of `config/config.yaml`. `read` builds an instance from a complete mapping, `wellspring.screen.config.default`
+from the defaults.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from wellspring.screen.section_reader import read
+
+__all__ = [
+    "Augmentation",
+    "Cellpose",
+    "CellposeDiameters",
+    "CellposeWeights",
+    "Cells",
+    "Config",
+    "Crops",
+    "Distillation",
+    "Embed",
+    "Encoder",
+    "Evaluate",
+    "Export",
+    "Family",
+    "Fit",
+    "Ibot",
+    "Illumination",
+    "Images",
+    "Index",
+    "LocalAggregation",
+    "Measure",
+    "ObjectStore",
+    "Outliers",
+    "Profile",
+    "Projector",
+    "Report",
+    "Step",
+    "StepEntry",
+    "Survey",
+    "Train",
+    "View",
+    "WeightsFile",
+    "read",
+]
+
+Family = Literal["intensity", "shape", "texture", "granularity", "radial", "correlation", "costes", "neighbours"]
+Step = Literal["select", "sphere", "coral", "well_position", "cell_count", "rank_normal", "standardize", "harmony"]
+StepEntry = Step | Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the network looks at."""
+
+    kind: Literal["tile", "cell", "well"]
+    """`tile`: squares of the field (SSLProfiler). `cell`: squares around cells; needs `cells.activate`. null is cell
+    for classical, which measures the cells themselves, and tile for the others. Of a table, what its rows are: `well`
+    (null), one profile a well, or `cell` and `tile`, which are aggregated as those of other encoders. Default: null."""
+
+    size: int
+    """Edge of a view, px. Of a cell, what the network takes in, cut from the middle of the packed crop (whose
+    `crops.size` should leave room for rotation: 1.3 times this). Of a tile, the block of the field in which crops are
+    drawn, and the tile that is embedded; 224 is the usual input of ViTs, at native resolution since cell size is
+    signal. Default: 224."""
+
+    window: float | None
+    """Width (sigma, px) of a Gaussian window that fades a cell's surroundings; null for none. For views of cells:
+    simclr fades each of its views, which keep the cell in the middle; sslprofiler and dino fade the view before crops
+    are drawn in it. Default: null."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How views differ from their image."""
+
+    preset: Literal["sslprofiler", "perakis", "perakis_strong", "flips", "cells"] | None
+    """`sslprofiler`: channel-aware colour, microscope noise, elastic deformation. `perakis`: as released;
+    `perakis_strong`: with the jitter that the released code builds and does not use. `flips`: the ablation's floor.
+    `cells`: cells at native size with another stain, focus and noise. null is `cells` for cells and `sslprofiler` for
+    tiles. Default: null."""
+
+    overrides: Mapping[str, float | str | bool | tuple[float, ...]]
+    """Single strengths of the preset, e.g. `{elastic: 0}`, or `{crop: native}` for crops at native resolution, where
+    cell size is signal (CellPaintSSL); their names are those of wellspring.train.augment.Recipe. Default: {}."""
+
+    ramp: float
+    """Share of the steps over which colour, noise and elastic strengths rise from nothing to those of the preset. What
+    random features tell of strongly changed views is mostly the change, so that a teacher of few steps soon teaches the
+    flat distribution: with `cells` from the first step on, sslprofiler did not leave it in 150 steps; with a ramp it
+    did (measured). Default: 0."""
+
+
+@dataclass(frozen=True)
+class LocalAggregation:
+    """Pulls the sites of a well together; they share position and plate too, so watch the nuisance metrics."""
+
+    kind: Literal["none", "pair", "aggregate"] | None
+    """`pair`: views of a site are matched with those of the well's other sites. In a prototype it raised consistency
+    from .68 to .88 (simclr). `aggregate` (sslprofiler, dino): the student's local crops of all drawn sites of a well
+    are pooled and matched with the teacher's mean over them. `none` switches it off (the ablation). null is `pair`, and
+    `none` for dino. Default: null."""
+
+    sites_per_well: int
+    """Sites of a well in a batch, the least that can be matched; more show fewer wells a batch. A well with fewer gives
+    several places of a site. Default: 2."""
+
+    pool: Literal["mean", "attention"]
+    """How `aggregate` brings the crops of a well together: their mean, or a mean weighted by one learned query
+    (inferred; the published form is unknown). Default: "mean"."""
+
+    weight: float
+    """Weight of the term; the published one is unknown. Default: 1.0."""
+
+
+@dataclass(frozen=True)
+class Projector:
+    """The head of simclr, left out of the encoder."""
+
+    hidden: int
+    """Width of the hidden layer; Perakis 2048. Default: 512."""
+
+    out: int
+    """Width of what is compared; Perakis 256. Default: 128."""
+
+    batch_norm: bool
+    """Batch normalisation in it; small networks did not learn without (measured). Perakis has none. Default: true."""
+
+
+@dataclass(frozen=True)
+class Ibot:
+    """Masked patches (iBOT).
+
+    Some patches of the student's global crops are masked; it predicts the teacher's distributions for them.
+    """
+
+    weight: float | None
+    """Weight of the term; null is 1 for sslprofiler (DINOv2) and 0 for dino. Needs a vision transformer: 0 for other
+    backbones. Default: null."""
+
+    probability: float
+    """Share of the global crops with a mask (DINOv2). Default: 0.5."""
+
+    ratio: tuple[float, float]
+    """Range of the share of a crop's patches that its mask takes, in blocks (DINOv2). Default: [0.1, 0.5]."""
+
+    head: Literal["shared", "own"]
+    """Whether patches have the head of whole crops (iBOT, DINOv2's default) or one of their own (DINOv2's largest
+    models). Default: "shared"."""
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Crops, heads and teacher of sslprofiler and dino."""
+
+    global_count: int
+    """Global crops, which the teacher sees too (DINO). Default: 2."""
+
+    global_size: int
+    """Their edge, px, the network's input (DINO). Default: 224."""
+
+    global_scale: tuple[float, float]
+    """Range of their share of the view's area (Cell-DINO). Default: [0.4, 1.0]."""
+
+    local_count: int
+    """Local crops (DINO). Default: 8."""
+
+    local_size: int
+    """Their edge, px (DINO); a multiple of a ViT's patch. Default: 96."""
+
+    local_scale: tuple[float, float]
+    """Range of their share of the view's area (DINO). Default: [0.05, 0.4]."""
+
+    prototypes: int
+    """Prototypes of the head. 65,536 for millions of images (DINO), 20,000 for some 1e5 (CellPaintSSL), 4,096 for small
+    runs. Default: 4096."""
+
+    hidden: int
+    """Width of the head's hidden layers (DINO). Default: 2048."""
+
+    bottleneck: int
+    """Width before the prototypes (DINO). Default: 256."""
+
+    batch_norm: bool
+    """Batch normalisation in the head. Off as in DINO's ViTs; runs of some hundred steps did not move without it
+    (measured). Default: false."""
+
+    targets: Literal["centre", "sinkhorn"]
+    """What keeps the teacher from collapse: centring (DINO) or three rounds of Sinkhorn-Knopp (DINOv2). Default:
+    "centre"."""
+
+    teacher_temperature: tuple[float, float]
+    """Of the teacher, at first and after its warm-up (DINO). Default: [0.04, 0.07]."""
+
+    teacher_warmup: float
+    """Share of the steps of that warm-up (30 of 100 epochs, DINO). Default: 0.3."""
+
+    momentum: float
+    """Of the teacher, at first; it rises to 1 by a cosine (DINO). Lower for short runs. Default: 0.996."""
+
+    centre_momentum: float
+    """Of the centre (DINO). Default: 0.9."""
+
+    freeze_last: float
+    """Share of the steps in which the prototypes are held still (1 of 100 epochs, DINO). Default: 0.01."""
+
+    ibot: Ibot
+    """Masked patches (iBOT). Some patches of the student's global crops are masked; it predicts the teacher's
+    distributions for them."""
+
+    koleo: float | None
+    """Weight of the nearest-neighbour entropy term, the mean over global crops; null is .1 for sslprofiler (DINOv2) and
+    0 for dino. Default: null."""
+
+    drop_path: float
+    """Share of the student's residual branches that are skipped (DINO, Cell-DINO). Default: 0.1."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One encoder.
+
+    `kind` is what it is trained by; `like` takes over all that is not stated here from another entry, so that an
+    untrained twin is `{like: NAME, steps: 0}`.
+    """
+
+    kind: Literal["sslprofiler", "dino", "simclr", "timm", "classical", "table"]
+    """`sslprofiler`: a student follows a teacher across crops of a site, on masked patches, and across the sites of a
+    well (reconstruction of Dai et al. 2025, arXiv 2506.14265). `dino`: the same without masked patches, KoLeo and local
+    aggregation (Caron et al. 2021). `simclr`: two views of a cell are told from other cells (Perakis et al. 2021, arXiv
+    2103.16670). `timm`: a frozen model, from a local file of `weights`; it is fed as all others are, with pixels of
+    mean 0 and deviation 1 by plate and channel, whatever its own training had. `classical`: hand-made features of cells
+    (cp_measure), without a network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer,
+    DeepProfiler), from `files`, without images. Any trained kind with `steps: 0` is untrained. Default:
+    "sslprofiler"."""
+
+    files: str | None
+    """For table: a Parquet or CSV file (also .gz), relative to the working directory; {plate} is replaced, without it
+    one file holds all plates. Columns `Metadata_Plate` and `Metadata_Well`, numbers in all that does not begin with
+    `Metadata_`; every other fact about a well comes from platemap and sheet. A screen whose encoders are all tables
+    needs no images. Default: null."""
+
+    columns: Mapping[str, str]
+    """For table, what its columns are called where they have other names. Default: {}."""
+
+    features: tuple[str, ...]
+    """For table, its features: regular expressions that match from the start of the name, so that a prefix is one, as
+    `[Cells_, Nuclei_]`; none is every column but `Metadata_*` and CellProfiler's ImageNumber, ObjectNumber and
+    TableNumber. Default: []."""
+
+    seed: int | None
+    """Of first weights, batches and augmentation; null is the run's seed. Default: null."""
+
+    view: View
+    """What the network looks at."""
+
+    backbone: str
+    """Any timm model, with as many input channels as `channels`. ViT-S/16 is the size of most published screens of this
+    scale; Perakis uses resnet50. Default: "vit_small_patch16_224"."""
+
+    backbone_options: Mapping[str, object]
+    """Passed on to the timm model, e.g. `{embed_dim: 128, depth: 4, num_heads: 4, patch_size: 8}` for one that trains
+    on a CPU. Default: {}."""
+
+    weights: str | None
+    """A local file to start from (safetensors, or a PyTorch file of tensors, bare or within `state_dict`, `model`,
+    `teacher`; with timm's names, or those of torchvision's ResNets and ViTs, DINO and DINOv2); null is from scratch,
+    which timm refuses. The kernels of a stem for three colours are averaged, replicated and scaled by 3 / channels.
+    Mind the licence of weights. Default: null."""
+
+    stem: Literal["widened", "channelwise"]
+    """How a network takes as many channels as there are. `widened`: all at once, by the kernels described at `weights`.
+    `channelwise`, for timm: each channel alone through the network, its kernels for colours summed, as if the channel
+    were a grey picture of three colours; features are joined (channels x features), which keeps the network as it was
+    trained (uniDINO). Default: "widened"."""
+
+    steps: int | None
+    """Steps of training; 0 keeps the network as it starts, the floor for trained ones. Steps and not minutes, so that
+    the result does not depend on the machine. null is 0 for timm and 20,000 for the others: batches of 64 show
+    1,280,000 images, some 100 epochs of 20 plates of 384 wells with a site each. Default: null."""
+
+    batch: int
+    """Images a step, before views are drawn; a multiple of local_aggregation.sites_per_well. Perakis 256; 64 fits ViT-S
+    with ten crops on one GPU. Default: 64."""
+
+    optimiser: Literal["adamw", "adam"]
+    """AdamW as in DINO; Perakis uses Adam, whose weight decay is part of the gradient. Default: "adamw"."""
+
+    lr: float | None
+    """Peak learning rate. null is 5e-4 x batch / 256 for sslprofiler and dino (DINO; a number given here is scaled by
+    the batch likewise), and 1e-3 for simclr (measured with small ViTs on a synthetic screen; Perakis 3e-4 with
+    ResNets). Default: null."""
+
+    weight_decay: float | tuple[float, float] | None
+    """A number, or [first, last] of a cosine. null is [.04, .4] for sslprofiler and dino (DINO) and .05 for simclr
+    (Perakis 1e-5). Default: null."""
+
+    warmup: float | None
+    """Share of the steps in which the learning rate rises. null is .1 for sslprofiler and dino (10 of 100 epochs, DINO)
+    and .06 for simclr. Default: null."""
+
+    clip: float
+    """Largest norm of the gradient (DINO, DINOv2). Default: 3.0."""
+
+    temperature: float
+    """Of the student (DINO) and of the contrast (Perakis). Default: 0.1."""
+
+    augmentation: Augmentation
+    """How views differ from their image."""
+
+    local_aggregation: LocalAggregation
+    """Pulls the sites of a well together; they share position and plate too, so watch the nuisance metrics."""
+
+    one_plate: bool
+    """Each batch from one plate, so that the plate does not tell cells apart in the contrast. true in the setting that
+    was measured for simclr; not ablated apart from local aggregation. Default: false."""
+
+    projector: Projector
+    """The head of simclr, left out of the encoder."""
+
+    distillation: Distillation
+    """Crops, heads and teacher of sslprofiler and dino."""
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """Object stores, for plates whose images are a URL (`s3://bucket/prefix`).
+
+    Credentials come from the environment or the user's own files (`AWS_PROFILE`, `~/.aws`), never from here.
+    """
+
+    anonymous: bool
+    """Ask without credentials, as public buckets allow; the Cell Painting Gallery is one. Default: true."""
+
+    endpoint: str | None
+    """Address of a store that is not Amazon's, as `https://minio.example.org:9000`. Default: null."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """How the images of a plate are found and joined with its platemap."""
+
+    reader: Literal["auto", "pattern", "loaddata", "harmony", "imagexpress", "cellvoyager", "ometiff", "omezarr"]
+    """auto finds which of the others knows the plate's folder, logs which and why, and stops where several do; pattern
+    counts only where no other does. pattern: file names say what the images are. loaddata: a CellProfiler LoadData
+    table. harmony: Operetta and Phenix, Index.xml. imagexpress: MetaXpress, .HTD. cellvoyager: .mlf. ometiff: OME-TIFF,
+    single- and multi-file, with wells of its OME-XML or of index.pattern. omezarr: an OME-Zarr plate, zarr v2 or v3.
+    Default: "auto"."""
+
+    pattern: str
+    r"""Regular expression for the end of a file's path relative to the plate's folder, with the groups well (or row and
+    column), and optionally plate, site, channel, plane and timepoint. The default reads names as `plate_A01_s1_w1.TIF`.
+    Phenix and Operetta:
+    `r(?P<row>[0-9]+)c(?P<column>[0-9]+)f(?P<site>[0-9]+)p(?P<plane>[0-9]+)-ch(?P<channel>[0-9]+)sk1fk1fl1\.tiff`.
+    Default: "(?:.*_)?(?P<well>[A-Za-z]{1,2}[0-9]{1,2})_s(?P<site>[0-9]+)_(?P<channel>[A-Za-z0-9]+)\\.(?i:tiff?)"."""
+
+    pages: Literal["single", "channel", "plane"]
+    """What the pages of a TIFF are for the reader pattern: single, a file is one plane; channel or plane, page n is
+    channel or plane n. The reader ometiff knows them itself. Default: "single"."""
+
+    loaddata: str | None
+    """LoadData table (CSV, .gz or Parquet) for the reader of that name; {plate} is replaced; a URL, or relative to the
+    working directory or to the plate's folder. Not needed where the sheet's column images names the table itself, nor
+    where the folder has a load_data.csv. Default: null."""
+
+    timepoint: str | int | None
+    """Time point that is taken, as the files name it. Null is the only one; where there are several, an error lists
+    them, since profiles of a mixture would mean nothing. Default: null."""
+
+    roots: tuple[str, ...]
+    """Absolute folders, or prefixes of URLs as `s3://cellpainting-gallery/cpg0016-jump`, that links in a plate's folder
+    and paths in a vendor's or LoadData table may lead to. Nothing else outside of a plate's folder is opened. Default:
+    []."""
+
+    object_store: ObjectStore
+    """Object stores, for plates whose images are a URL (`s3://bucket/prefix`). Credentials come from the environment or
+    the user's own files (`AWS_PROFILE`, `~/.aws`), never from here."""
+
+    channels: Mapping[str, str]
+    """Channel of the config to its name in the files, where they differ, as `DNA: w1`. Default: {}."""
+
+    columns: Mapping[str, str]
+    """Column of ours to its name in the platemap, where it is not one of the usual names. Default: {}."""
+
+    pert_types: Mapping[str, Literal["trt", "negcon", "poscon", "empty"]]
+    """Type of well in the platemap to one of trt, negcon, poscon, empty, as `vehicle: negcon`. Default: {}."""
+
+    negcon: tuple[str, ...]
+    """Compounds that are negative controls where the platemap gives a well no type. DMSO is the usual vehicle. Default:
+    ["DMSO"]."""
+
+    poscon: tuple[str, ...]
+    """Compounds that are positive controls where the platemap gives a well no type. Default: []."""
+
+    sites: tuple[str, ...]
+    """Sites that every well must have, as the files name them; none means all that the plate has anywhere. Default:
+    []."""
+
+    lost_wells: Literal["error", "report"]
+    """Wells in images but not in the platemap, the reverse, and planes found twice: error stops and lists them; report
+    lists them in the audit, keeps wells without images as rows without paths and leaves wells without platemap out.
+    Default: "error"."""
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """How far from the rest of its plate an image may be, by measure.
+
+    A robust standard deviation is 1.4826 times the median absolute deviation. Null, for all of them, excludes none: a
+    strong phenotype is far from the median too. On the demo no image without a fault is further than 6 in any of them.
+    """
+
+    focus: float | None
+    """Robust standard deviations from the plate's median of a channel and plane, beyond which an image is excluded: of
+    the slope of the power spectrum, on the blurred side only. Default: null."""
+
+    sharpness: float | None
+    """The same of the sharpness, on the blurred side only. A field without cells has none, and is no outlier. Default:
+    null."""
+
+    mean: float | None
+    """The same of the mean intensity, on both sides, as after a failed lamp or a doubled exposure. Default: null."""
+
+    foreground: float | None
+    """The same of the share of foreground, on both sides. It takes out wells that a toxic compound emptied, which are
+    results. Default: null."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one read of every raw image measures, and from where on an image or a plate is left out."""
+
+    pixel_size: float | None
+    """Micrometres a pixel of all plates; null takes what the export's metadata say, or else the OME-XML of the file.
+    The resolution tags of other TIFFs are not used, since microscopes write the camera's or the screen's resolution
+    there. Default: null."""
+
+    view_edge: int
+    """Bins along the shorter edge of the binned views. 64 resolve a light path and a patch of cells; 17,280 images of a
+    JUMP plate then take 280 MB. Default: 64."""
+
+    saturation: float | None
+    """Grey value from which a pixel is saturated, as 4095 for a 12-bit camera; null is the largest of the dtype.
+    Default: null."""
+
+    max_saturated: float
+    """Share of saturated pixels above which an image is excluded. Cells in mitosis saturate far less than 1 %, debris
+    more. Default: 0.01."""
+
+    min_focus: float | None
+    """Log-log slope of the power spectrum below which an image is excluded, of a stack by its best plane. Null measures
+    and reports it only: a well emptied by a toxic compound has a steep slope too, and is a result, and far out of focus
+    noise makes it shallow again. min_sharpness has neither fault. Default: null."""
+
+    min_sharpness: float | None
+    """Share of the contrast within 8 pixels that is there within 3, below which an image is excluded, of a stack by its
+    best plane. Straight edges have .29, smooth shades .13; noise and brightness do not move it, an eighth of the cells
+    does by a tenth of what 2 pixels of blur do (benchmarks/sharpness.py). What is usual depends on stain and
+    magnification: read it off the report's heatmap, then set the limit. Null measures only. Default: null."""
+
+    outliers: Outliers
+    """How far from the rest of its plate an image may be, by measure. A robust standard deviation is 1.4826 times the
+    median absolute deviation. Null, for all of them, excludes none: a strong phenotype is far from the median too. On
+    the demo no image without a fault is further than 6 in any of them."""
+
+    exclusions: str | None
+    """A tab-separated file with the columns plate, well, site, verdict and reason, in which a person says `exclude` or
+    `keep` of plates, wells (site empty) or sites; `#` begins a comment. It is of the form that each survey writes as
+    `results/survey/{plate}.excluded.tsv`, so these can be joined, edited and fed back. An edit repeats the survey of
+    just the plates whose lines it changes. `keep` overrides limits, but not an image that is missing or damaged.
+    Default: null."""
+
+    max_excluded: float
+    """Share of excluded sites above which the whole plate is left out with that reason. A choice of ours; look at the
+    report. Default: 0.2."""
+
+
+@dataclass(frozen=True)
+class Illumination:
+    """How flat and dark field of a light path are estimated."""
+
+    method: Literal["basic", "median", "given", "none"]
+    """basic: smooth flat and dark field by low rank and sparse parts, after Peng et al. 2017. median: the
+    median-filtered mean over fields of the JUMP pipelines, after an even dark field. given: the files of `given`. none:
+    pixels stay as they are. On simulated fields, 64 of a kind, the relative error of the flat field is .006 to .024 by
+    basic, .066 to .81 by JUMP's method and .20 to .21 by none (benchmarks/illumination.py). Default: "basic"."""
+
+    given: str | None
+    """With the method given, the path of flat fields at full size: .npy files, with {optics} and {channel} for the
+    names of light path and channel, as `illum/{optics}/{optics}_Illum{channel}.npy`, or a Harmony Index.xml with its
+    profiles. Default: null."""
+
+    offset: Literal["estimate"] | float
+    """Counts that the camera adds to every pixel, if they are known from a dark image (100 for most sCMOS cameras), or
+    estimate: an even or tilted dark field, if fields outside the fit bear it out. The method given takes estimate as 0.
+    Default: "estimate"."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """How corrected pixels are stored, and the intensity scale of a plate's channels.
+
+    The store is OME-Zarr (NGFF 0.5): a field is one array of 16 bit in one shard, its chunks 360 px wide, compressed by
+    Blosc (Zstandard at level 1 after bitshuffle); with the metadata 3 files a field. No way that was tried is as small
+    and as fast (benchmarks/compression.py).
+    """
+
+    projection: Literal["max", "mean", "sharpest", "plane"]
+    """How the focal planes of a site become one. max is usual for confocal stacks of cells; mean keeps intensities in
+    proportion to what lies in the stack; sharpest takes, by site and channel, the plane of greatest `sharpness` in the
+    survey, for stacks of a widefield microscope; plane takes the one that `plane` names. Default: "max"."""
+
+    plane: str | int | None
+    """Name of the focal plane that `projection` plane takes, as the column Metadata_Plane of the index has it. Default:
+    null."""
+
+    low: float
+    """Share of a plate's pixels below the grey value that becomes 0; every fourth row of pixels of each field is
+    counted. Default: 0.001."""
+
+    high: float
+    """Share of a plate's pixels below the grey value that becomes 1. The plate's own, since stains differ between
+    plates. Default: 0.999."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A local weights file, verified before it is loaded."""
+
+    path: str | None
+    """Weights that find nuclei on the channel `nuclei`: absolute path of a file of Cellpose 4. `snakemake weights`
+    fetches Cellpose-SAM on a machine with a network and prints this line and the next. Never a name: Cellpose would
+    download what it does not know. Default: null."""
+
+    sha256: str | None
+    """Its sha256, checked before it is loaded, so that a file cut off or exchanged is an error. Default: null."""
+
+
+@dataclass(frozen=True)
+class CellposeWeights:
+    """The weight files of the two networks."""
+
+    nuclei: WeightsFile
+    """A local weights file, verified before it is loaded."""
+
+    cells: WeightsFile
+    """A local weights file, verified before it is loaded."""
+
+
+@dataclass(frozen=True)
+class CellposeDiameters:
+    """Object diameters by which fields are scaled for Cellpose."""
+
+    nuclei: float | None
+    """Diameter of nuclei, in `unit`, that fields are scaled by to Cellpose's 30 px. null: pixels as they are, since
+    Cellpose-SAM was trained on objects of 7.5 to 120 px. Default: null."""
+
+    cells: float | None
+    """The same for cells. Default: null."""
+
+
+@dataclass(frozen=True)
+class Cellpose:
+    """Method `cellpose`. `floor`, `growth`, `smallest` and the flags hold for it as well."""
+
+    weights: CellposeWeights
+    """The weight files of the two networks."""
+
+    source: str
+    """Where `snakemake weights` fetches from: Cellpose-SAM v2, 1.2 GB. Trained on images of which a part is CC BY-NC,
+    so not for commercial use without asking. Default:
+    "https://huggingface.co/mouseland/cellpose-sam/resolve/main/cpsam_v2"."""
+
+    diameters: CellposeDiameters
+    """Object diameters by which fields are scaled for Cellpose."""
+
+    flow_threshold: float
+    """Objects whose flows differ more than this from those of their outline are left out; 0 keeps all. Cellpose's own.
+    Default: 0.4."""
+
+    cellprob_threshold: float
+    """Pixels above this are part of an object: lower finds more and larger ones. Cellpose's own. Default: 0.0."""
+
+    batch: int
+    """Tiles of 256 px at a time, of several fields where these are small; 72 are two fields of 1080 px. Halved, with a
+    line in the log, when the GPU's memory does not suffice. Default: 72."""
+
+    precision: Literal["bfloat16", "float32"]
+    """Of the networks. bfloat16 is Cellpose's own, and a third of float32's time even on a CPU (a tile of Cellpose-SAM:
+    2.3 against 6.4 s on 2 cores). Default: "bfloat16"."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Nuclei and cells of each field.
+
+    Lengths without a unit are in nucleus diameters, so that they hold at every magnification.
+    """
+
+    activate: bool
+    """Segment cells. Needed by every encoder that looks at cells and by cell counts; off for a screen of tiles only.
+    Default: true."""
+
+    method: Literal["threshold", "cellpose"]
+    """`threshold`: local and Otsu threshold and watersheds, no weights. Scored by benchmarks/segmentation.py.
+    `cellpose`: Cellpose 4 with weights from a local file, on a GPU (see `cellpose`). Default: "threshold"."""
+
+    nuclei: str
+    """Channel of the nuclei. Default: "DNA"."""
+
+    cytoplasm: str | tuple[str, ...]
+    """Channel or channels of the whole cell; of several the mean of the scaled channels. [] grows cells from their
+    nuclei by `growth`. RNA and AGP fill the cell in Cell Painting. Default: ["RNA", "AGP"]."""
+
+    nucleus_diameter: float | None
+    """Typical nucleus diameter in `unit`. null: estimated for each plate on 24 of its fields, and logged; give it to
+    have the same on all plates. Default: null."""
+
+    unit: Literal["px", "um"]
+    """Unit of `nucleus_diameter`: px, or um where the images tell their pixel size. Default: "px"."""
+
+    smoothing: float
+    """Sigma of the Gaussian before thresholding. Default: 0.04."""
+
+    otsu_factor: float
+    """Nuclei and cells are sought above this share of the way from background to Otsu's threshold of the field; below 1
+    so that dim cells beside bright ones are found. Default: 0.7."""
+
+    window: float
+    """Window of the local mean that raises the threshold between crowded nuclei. Default: 4.0."""
+
+    floor: float
+    """No field's threshold goes below this share of the way from background to the plate's threshold: an empty field
+    has no cells. Default: 0.3."""
+
+    edge: float
+    """A nucleus ends where its intensity over the surroundings falls to this share of its own height. .4 had the best
+    mean precision of .2 to .6 on 69 images of the benchmark's tuning half. Default: 0.4."""
+
+    split: float
+    """Least distance of the centres of two nuclei: lower splits more. Default: 0.5."""
+
+    reach: float
+    """How far a cell may reach from its nucleus. Default: 2.0."""
+
+    ring: float
+    """How far a cell reaches at least, however dim its stain. Default: 0.15."""
+
+    hole: float
+    """Holes in a cell up to this many times the area of a nucleus are filled. Default: 4.0."""
+
+    growth: float
+    """How far a cell reaches when no cytoplasm channel is given. Default: 0.4."""
+
+    smallest: float
+    """Objects smaller than this share of a nucleus' area are noise and left out, not flagged. Default: 0.1."""
+
+    small: float
+    """Nuclei below this share of the typical nucleus' area are flagged small. Default: 0.25."""
+
+    large: float
+    """Nuclei above this multiple of the typical nucleus' area are flagged large: clumps, debris. Default: 4.0."""
+
+    dim: float
+    """Nuclei darker than this share of the plate's median nucleus are flagged dim: ghosts, debris. Brightness over the
+    field's background. Of the nuclei of BBBC013 .1 % are, of the demo's none. 0: off. Default: 0.2."""
+
+    bright: float
+    """Nuclei brighter than this multiple of the plate's median are flagged bright: dead cells, dust, compounds that
+    glow. The cell cycle makes 2, and none of BBBC013 is above 4. Default: 5.0."""
+
+    blurred: float
+    """Nuclei whose steepest slope, relative to their brightness, is below this share of the plate's median are flagged
+    blurred: a defocus of a sixth of a diameter (sigma) does it, measured on the demo. Of the nuclei of BBBC013 .5 %
+    are, of the demo's none. 0: off. Default: 0.45."""
+
+    cellpose: Cellpose
+    """Method `cellpose`. `floor`, `growth`, `smallest` and the flags hold for it as well."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The packed sample of single-cell crops that cell encoders train on."""
+
+    cells_per_well: int
+    """Cells drawn from each well, all if it has fewer. The same for all wells, so that a crowded well does not outweigh
+    a toxic one; 100 x 384 wells x 5 channels x 96 px take 3.5 GB a plate. Default: 100."""
+
+    size: float
+    """Edge of the square around a nucleus, in `unit`. 96 px is the size of Perakis et al. 2021 for BBBC021 at 20x; take
+    some more than the views drawn from it if these are rotated or shifted. Default: 96."""
+
+    unit: Literal["px", "um"]
+    """Unit of `size`: px, or um where the images tell their pixel size. Default: "px"."""
+
+    border_cells: bool
+    """Take cells that touch the image border too; what lies beyond is the field reflected. Cells with any other flag
+    are never taken. Default: true."""
+
+    neighbours: Literal["kept", "masked"]
+    """Whether squares around a cell, those that are trained on and those that are embedded, show what is around it.
+    `masked`: what is not the cell becomes background, so that crowding is no feature, but the outline is one, with its
+    faults. Default: "kept"."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """How encoders are trained, whatever they are. What an encoder is stands in `encoders`."""
+
+    gpus: int
+    """GPUs of a node that train one encoder together, each with a process (torchrun); without a GPU as many processes
+    on the CPU. The batch is that of all of them, so the result is that of one GPU but for what is drawn at random; it
+    must be a multiple of gpus x nodes x accumulate x images of a well. Default: 1."""
+
+    nodes: int
+    """Nodes of a SLURM cluster that train one encoder together, with `gpus` each. See profiles/README.md. Default:
+    1."""
+
+    precision: Literal["float32", "bfloat16"]
+    """Arithmetic of the networks; losses are float32 in both. bfloat16 trains 1.2 to 1.5 times as fast on CPUs and GPUs
+    that have it (measured), and gives slightly other weights. Default: "float32"."""
+
+    compile: bool
+    """Compile the backbones (torch.compile). It takes minutes at the start of each run and pays on GPUs in runs of
+    hours; weights differ by rounding. Default: false."""
+
+    accumulate: int
+    """Parts in which a step's batch is computed, one after the other, for a batch that a GPU has no memory for. Terms
+    that compare images (the contrast of simclr; KoLeo and Sinkhorn of sslprofiler) and batch normalisation see one part
+    alone. Default: 1."""
+
+    checkpoint_minutes: float
+    """Minutes between two checkpoints of an unfinished run. One is also written at SIGTERM and SIGUSR1. A run that is
+    started again goes on from the last one, with the same result as an uninterrupted run. Default: 10."""
+
+    log_every: int
+    """Steps between two rows of history.parquet and two lines of the log. Default: 50."""
+
+    retrieve_every: int
+    """Steps between two measures of how many wells of a small sample find their other half of views, which warns of a
+    collapse; 0 for none. One takes as long as a step or two. Default: 500."""
+
+    holdout: float
+    """Share of the wells of each plate that are not trained on; `retrieve_every` is then measured on these alone. 0
+    trains on all, as evaluations of a whole screen do, and measures on wells that are trained on. No label is read in
+    either case. Default: 0."""
+
+    tensorboard: bool
+    """Write the rows of history.parquet for TensorBoard too, to results/train/ENCODER/tensorboard. Default: false."""
+
+    cache_mb: float
+    """Fields are kept in memory when all of the training set fits in this many MB (view: tile), of which each process
+    of a node has a share; else each block is read from the store when a step needs it. Default: 4000."""
+
+    foreground_channel: str
+    """The channel that shows where cells are, by which blocks of a field are chosen (view: tile). The first channel
+    where the config names none of this name. One threshold a plate, since Otsu's means nothing on an empty well.
+    Default: "DNA"."""
+
+    least_foreground: float
+    """Share of a block that should be above the plate's threshold (view: tile). CellPaintSSL takes crops with 1 % of
+    nuclei; twice that, for blocks are larger than their crops. Default: 0.02."""
+
+    tries: int
+    """Places that are looked at for such a block; the best is taken where none has enough, so an empty well stays in
+    the training set (view: tile). CellPaintSSL looks at 20 at most; 4 cost little where fields are read one by one.
+    Default: 4."""
+
+
+@dataclass(frozen=True)
+class Embed:
+    """How views are encoded."""
+
+    batch: int
+    """Views a forward pass; a matter of memory alone. Default: 256."""
+
+    dtype: Literal["float16", "float32"]
+    """Type of the stored vectors. float16 halves them (384 features of 500,000 cells are .4 GB) and rounds by 5e-4 of a
+    value, far below the spread between cells. Default: "float16"."""
+
+    precision: Literal["float32", "bfloat16"]
+    """Arithmetic of the network. bfloat16 is 1.6 to 2 times as fast where the hardware has it (measured). Default:
+    "float32"."""
+
+    tokens: Literal["auto", "pooled", "class_and_patches"]
+    """What of the network is a view's vector. `pooled` is what its head would get (features before the projection,
+    Perakis 2021); `class_and_patches` joins the class token and the mean of the patch tokens, each brought to length 1
+    (multi-granularity, SSLProfiler). `auto` takes the second for sslprofiler and dino and the first for the others.
+    Default: "auto"."""
+
+    layers: int
+    """Blocks whose tokens are joined by `class_and_patches`, from the last one backwards. Default: 1."""
+
+    field: Literal["none", "joined"]
+    """A second scale for tiles. `joined`: the whole field, resized to the network's input, is encoded too and joined to
+    the vector of each of its tiles, each block brought to length 1, so that a vector is twice as long
+    (multi-granularity, SSLProfiler). All encoders must then look at tiles. Default: "none"."""
+
+    stride: int | None
+    """Step of the grid of tiles, px; null is the tile's edge (no overlap but at the last row and column). Smaller
+    overlaps them. Default: null."""
+
+    stain: str
+    """The channel that shows where cells are; the first channel where an encoder has none of this name. Default:
+    "DNA"."""
+
+    least_foreground: float
+    """Tiles with a smaller share of this channel above the plate's threshold are left out. 1 % of nuclei is
+    CellPaintSSL's limit. Default: 0.01."""
+
+    leave_out: tuple[str, ...]
+    """Cells with one of these flags are left out (view: cell). Cells at the border are kept: half a cell still tells
+    something, and many are at the border of small fields. Default: ["small", "large"]."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The classical features of an encoder of kind classical.
+
+    They describe nuclei, cells and cytoplasm (the cell without its nucleus) in every channel. cp_measure (Munoz et al.
+    2025) computes them on the CPU, under CellProfiler's names. `embed.leave_out` chooses the cells.
+    """
+
+    families: tuple[Family, ...]
+    """`intensity`; `shape` (AreaShape with Zernike and Feret); `texture` (Haralick); `granularity`; `radial` (rings and
+    Zernike magnitudes); `correlation` of channels (Pearson, Manders, rank-weighted); `costes`, the same by Costes'
+    thresholds; `neighbours`. With five channels a cell takes some 4, 5, 24, 26, 35, 11, 110 and 1 ms of one core
+    (measured), so the default 0.1 s: an hour for 500,000 cells on 16 cores. costes is left out for its time and since
+    it is undefined for 40 % of cells. Default: ["intensity", "shape", "texture", "granularity", "radial",
+    "correlation", "neighbours"]."""
+
+    texture_scales: tuple[int, ...]
+    """Distances, px, between the pixels whose grey levels are compared (Haralick's features, in four directions). 3 is
+    CellProfiler's default; JUMP takes [3, 5, 10], which costs as many times as much. Default: [3]."""
+
+    texture_levels: int
+    """Grey levels from the plate's lowest to its highest intensity limit (CellProfiler 256, of the camera's whole
+    range, of which dim images have few). Default: 256."""
+
+    granularity_subsample: float
+    """Images are made smaller by this factor first, CellProfiler's default: time grows with its square, and with it the
+    range of sizes in px shrinks. Default: 0.25."""
+
+    granularity_radius: int
+    """Radius, px of the smaller image, from which brightness counts as background (CellProfiler's default). Default:
+    10."""
+
+    granularity_length: int
+    """Steps of the spectrum, each of one px of the smaller image (CellProfiler's default); time grows with it. Default:
+    16."""
+
+    radial_bins: int
+    """Rings between a cell's middle and its edge (CellProfiler's default). Default: 4."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """From views to profiles of wells, each plate normalised, and the consensus of replicates."""
+
+    operation: Literal["auto", "mean", "median"]
+    """How views become a well: tiles to their site and sites to their well, cells to their well at once. `auto` is the
+    median for hand-made features, pycytominer's default, since their ratios and moments have long tails (on the demo
+    screen mechanisms were read in the other cell line with .98 by the median and .47 by the mean), and the mean for
+    learned ones, as Perakis et al. 2021 for cells and the multi-position profiles of Dai et al. 2025 for tiles.
+    Default: "auto"."""
+
+    normalise: Literal["auto", "mad_robustize", "robustize", "standardize", "rank_normal", "none"]
+    """Centre and scale of each plate, as in pycytominer: median and MAD (the JUMP consortium's), median and
+    interquartile range, mean and standard deviation; rank_normal, the normal scores of ranks with Blom's offset of 3/8
+    (1958), by which all that lies beyond the wells of the fit is alike, so that it wants normalise_on all; or none.
+    `auto` is median and MAD for hand-made features, whose tails are long, and mean and standard deviation for learned
+    ones: medians, taken feature by feature, lie outside of the few directions in which the controls vary, and sphering
+    blows the others up (three simulated screens with 16 controls a plate: the plate is read from the controls with .91
+    after medians and .56 after means, activity .19 and .54). Default: "auto"."""
+
+    normalise_on: Literal["negcon", "all"]
+    """The wells of a plate that its centre and scale are taken from (pycytominer's `samples`): its negative controls,
+    or all wells with a profile. All is for plates with few controls where most treatments do nothing; where many do
+    something, it takes part of that away, and more on plates that hold more of it. Default: "negcon"."""
+
+    min_controls: int
+    """Negative controls (with normalise_on all: wells) with a profile that a plate needs; with fewer it is left out of
+    all that joins plates. The MAD of four values has a relative error of about a half, which is as bad as it should
+    get; 16 and more are usual. Default: 4."""
+
+    spread_floor: float
+    """No feature is divided by less than this share of what is usual on the plate: the median over features of (spread
+    in the controls / spread in all wells), times the feature's own spread in all wells. Without it a dozen controls
+    blow up features whose MAD is near zero by chance (0.3 was measured on a simulated screen with 12 controls a plate).
+    0 switches it off. Default: 0.3."""
+
+    epsilon: float
+    """Added to the MAD by mad_robustize; pycytominer's default, kept for equal figures. The floor is the guard.
+    Default: 1e-18."""
+
+    consensus: Literal["median", "mean", "modz"]
+    """How the wells of a perturbation become one profile: the median (Ando et al. 2017, Perakis et al. 2021), the mean,
+    or modz (weighted by the replicates' correlation, Subramanian et al. 2017). Default: "median"."""
+
+    group_by: tuple[str, ...]
+    """Metadata columns that keep consensus profiles of one perturbation apart, beside the perturbation itself: cell
+    lines by default, since they answer differently; add a time point where there is one. Default:
+    ["Metadata_Cell_Line"]."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Feature selection and alignment.
+
+    The steps are fitted on all plates whose role is fit, by default on their negative controls.
+    """
+
+    steps: tuple[StepEntry, ...]
+    """What is done, in this order, each step fitted on the output of those before it; a step may come twice. An entry
+    is a name, or a name with options that for this entry stand before those below: `[select, {sphere: {sphering:
+    ridge}}, coral]`. select: features left out, with reasons. sphere: the controls whitened. coral: each batch's
+    controls given the covariance of all; sphere and then coral are the typical variation normalisation (TVN) of Ando et
+    al. 2017. well_position: less the mean of the position over plates; cell_count: less what follows the count of cells
+    in a line; rank_normal: normal scores of ranks; standardize: centred and scaled (all four as in the JUMP
+    consortium's recipe, which fits them on all wells; see fit_on). harmony (Korsunsky et al. 2019): batches moved
+    together; needs harmonypy, which is GPL and no part of the environments, all plates in the role fit, and gives
+    scores that are not cross-fitted. Default: ["select", "sphere"]."""
+
+    min_controls: int
+    """Controls (with fit_on all: wells) that a step needs, of each group or batch; with fewer sphere standardises, and
+    the others take what was fitted on all or change nothing, as the features table says. Twelve leave rank four
+    directions. It holds for all entries, so that an evaluation on half of the controls can ask for half of them.
+    Default: 12."""
+
+    by: Literal["cell_line", "batch"] | None
+    """Fit sphere, standardize and cell_count by cell line or by batch, or one for all (null). Cell lines differ in how
+    controls vary; a line that no fitted plate has goes through what was fitted on all controls. Default:
+    "cell_line"."""
+
+    batches: str
+    """Metadata column by whose values coral and harmony tell batches apart, as Metadata_Plate. Default:
+    "Metadata_Batch"."""
+
+    fit_on: Literal["negcon", "all"]
+    """The wells that well_position, cell_count, rank_normal and standardize are fitted on: the negative controls, or
+    all that have a profile, as JUMP's recipe does. Each has its danger. well_position is for layouts that differ from
+    plate to plate: where a treatment has one position on all plates, `all` subtracts its effect (no treatment is found
+    active any more), and `negcon` cleans the controls' positions alone, so that inactive treatments still stand out by
+    their place (in a simulated screen 93 % of them, as without the step); the features table says how many positions
+    are so. cell_count takes away what cell-killing treatments do, with `negcon` no further than the controls' counts
+    reach. rank_normal fitted on controls makes all alike that lies beyond them. Default: "negcon"."""
+
+    sphering: Literal["shrinkage", "rank", "ridge", "standardize", "none"]
+    """How the controls' covariance is regularised before it is whitened: shrinkage towards the identity by the weight
+    of Ledoit and Wolf 2004, which needs no number; rank, only the directions of largest variance are whitened and the
+    others follow the least of them; ridge, a share of the largest variance added to each; standardize, no rotation at
+    all; or none. Not to be chosen by an activity score: weak regularisation makes null treatments look active. Default:
+    "shrinkage"."""
+
+    rank_fraction: float
+    """For rank, the directions whitened as a share of the number of controls; a third leaves each estimated from three.
+    Default: 0.3333333333333333."""
+
+    ridge: float
+    """For ridge, what is added to each variance, relative to the largest one; the value used is in the log. Default:
+    0.03."""
+
+    robust: bool
+    """For standardize, median and MAD, as the normalisation of plates has by default; false, mean and standard
+    deviation. Default: true."""
+
+    shrink_positions: bool
+    """For well_position, each position's mean is shrunk towards that of all, as far as the wells at a position differ
+    among themselves (the best linear unbiased prediction of a random effect); false takes plain means, as JUMP's recipe
+    does. Default: true."""
+
+    blocklist: Literal["default"] | tuple[str, ...] | None
+    """Features dropped by name: `default` is pycytominer's list of CellProfiler features that are known for noise (Way
+    2019, doi 10.6084/m9.figshare.10255811), names that no other features bear; or names of your own; or null. Default:
+    "default"."""
+
+    max_missing: float
+    """A feature that is not finite in more than this share of the wells is dropped (pycytominer's na_cutoff); in the
+    others a missing value counts as the controls' mean. Default: 0.05."""
+
+    max_equal: float
+    """A feature that has one and the same value in more than this share of the wells is dropped as near constant, as a
+    count of holes that is 1 in almost every cell. pycytominer asked the like (freq_cut .05) until 1.7. Default:
+    0.95."""
+
+    freq_cut: float | None
+    """Drop features whose second commonest value is less than this share as frequent as the commonest: freq_cut of
+    pycytominer's frequency_threshold, there .05. Null: not asked, since max_equal asks nearly the same. Default:
+    null."""
+
+    unique_cut: float | None
+    """Drop features with fewer distinct values than this share of the wells: unique_cut of pycytominer's
+    frequency_threshold, there .01. Null: not asked. Default: null."""
+
+    max_value: float | None
+    """Drop features that exceed this in any well, whatever the sign: pycytominer's drop_outliers, there 500. Null: not
+    asked, since the floor of the spread (profile.spread_floor) keeps such values from arising. Default: null."""
+
+    max_correlation: float | Literal["auto"] | None
+    """Drop features correlated above this with another, as pycytominer's correlation_threshold does; null keeps all.
+    `auto` is pycytominer's .9 for hand-made features (`Cells_`, `Cytoplasm_`, `Nuclei_`), of which most say the same as
+    others, and null for learned ones, of which no two do and which sphering decorrelates anyhow. Default: "auto"."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Scores of the well profiles at each level of processing, each with interval, chance and baselines."""
+
+    label: str
+    """Column whose values consistency, NSC, NSCB and transfer read; Metadata_target is the usual other one. Default:
+    "Metadata_moa"."""
+
+    replicates_share: tuple[str, ...]
+    """Columns that replicates must have in common for activity, beside the perturbation; [Metadata_Cell_Line] asks for
+    activity within each cell line. None by default - replicates on all plates count. Default: []."""
+
+    null_size: int
+    """Draws of the null distribution of a mean average precision (10,000 as in Kalinin et al. 2025); p is never below 1
+    / (draws + 1). Default: 10000."""
+
+    threshold: float
+    """A treatment counts as retrieved where its q is below this. Default: 0.05."""
+
+    pairs: int
+    """Most pairs of wells (of treatments, for NSC and hits) that each score of neighbours compares. In larger tables so
+    many wells are drawn at random, evenly over compounds, and held against all others; never fewer than 1,000. A
+    hundred million are all wells of 26 plates of 384, and 2,604 wells of a hundred plates, where a share then has a
+    standard error of .01 at most. Default: 100000000."""
+
+    replicating_null: int
+    """Random groups whose median correlations make the null of percent replicating and percent matching, for each size
+    of group (1,000 as in Way et al. 2022). Default: 1000."""
+
+    hit_neighbours: tuple[int, ...]
+    """Numbers of nearest treatments among which hit@k, precision@k and enrichment@k look for the mechanism; at 1, hit@k
+    is NSC. Default: [5, 10]."""
+
+    folds: int
+    """Groups of plates for each of which the alignment is fitted anew without it, so that nothing is judged by a
+    transform that saw it; with so many plates or fewer each is a group of its own. Eight leave seven eighths of the
+    controls to every fit, and large screens cost eight fits. Default: 8."""
+
+    neighbours: tuple[int, ...]
+    """Numbers of nearest neighbours that vote in transfer, each a score of its own. Default: [1, 5]."""
+
+    transfer_between: tuple[str, ...]
+    """Columns between whose values labels are carried over. Default: ["Metadata_Cell_Line", "Metadata_Batch"]."""
+
+    transfer_labels: tuple[Literal["mechanism", "compound"], ...]
+    """What transfer reads - the mechanism (wells of the same compound barred) or the compound itself, as in CPJUMP1.
+    Default: ["mechanism", "compound"]."""
+
+    nuisance_neighbours: int
+    """Nearest neighbours that vote where batch, plate and position are read among negative controls. Default: 1."""
+
+    lisi_neighbours: int
+    """Wells of a neighbourhood for LISI, three times its perplexity of 30 (Korsunsky et al. 2019); never more than a
+    quarter of the wells. Default: 90."""
+
+    kbet_neighbours: int
+    """Wells of a neighbourhood for kBET (50 as scib-metrics has it); never more than a quarter of the wells. Default:
+    50."""
+
+    graph_neighbours: int
+    """Neighbours of a well in the graph whose connectivity is measured (15 as in scIB); never more than a quarter of
+    the wells. Default: 15."""
+
+    dose_levels: int
+    """Concentrations that a compound needs for a dose response; with three, one swap already halves the rank
+    correlation. Default: 4."""
+
+    bootstrap: int
+    """Resamples of compounds (wells, for nuisance and dose) for the 95 % intervals. Default: 1000."""
+
+    permutations: int
+    """Times that mechanisms are dealt anew to compounds for the label-permutation baselines; 0 leaves them out.
+    Default: 200."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The page that a person opens, `report/index.html` among the results."""
+
+    title: str
+    """Title of the page. Default: "Wellspring screen"."""
+
+    encoder: str
+    """Encoder whose profile the plate heatmaps show. Empty: the first of `encoders`. Default: ""."""
+
+    level: Literal["aggregated", "normalised", "aligned"]
+    """Profile level that the overview speaks of and that is selected at first. The published profiles are aligned.
+    Default: "aligned"."""
+
+    significance: float
+    """q below which an item is drawn as significant; 0.05 is the field's convention (Kalinin et al. 2025, copairs).
+    Default: 0.05."""
+
+    map: Literal["pca", "tsne"]
+    """How the map of the aligned profiles is laid out. `pca` keeps distances and is quick; `tsne` shows neighbourhoods
+    but neither distances nor sizes of groups. Default: "pca"."""
+
+    map_points: int
+    """Most wells on the map of one encoder, evenly thinned above it. 10,000 add about 0.3 MB to the page. Default:
+    10000."""
+
+    map_pictures: int
+    """Most wells with a picture on the map, the treatments in turn; another well shows one of the same treatment. One
+    takes about 2 kB of the page, so that 100 plates stay well below 25 MB. Default: 3000."""
+
+    sample_groups: int
+    """Most treatments (controls, mechanisms, compounds without one) that sample pictures are shown of. Default: 24."""
+
+    sample_cells: int
+    """Sample pictures a treatment. A 96 px cell takes about 6 kB of the page. Default: 6."""
+
+    overlays: int
+    """Most pictures of segmented fields, a negative control and a treated well a plate. One takes about 60 kB of the
+    page, so that of more than 24 plates some, evenly spread, have them; the flags of all are counted. Default: 48."""
+
+    montages: int
+    """Most pictures of whole plates, one a plate and channel. One takes 75 to 105 kB of the page, so that of more than
+    8 plates of five channels some have them: those that were left out first, then those with the most images left out.
+    Default: 40."""
+
+    bad_images: int
+    """Most pictures of left-out images, spread over reasons and plates; all are counted. One takes about 4 kB of the
+    page. Default: 60."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Results in the forms that other tools read, made by `snakemake export` and by nothing else."""
+
+    formats: tuple[Literal["anndata", "gallery"], ...]
+    """`anndata`: a file `.h5ad` an encoder, aligned profiles with their metadata (needs the package anndata).
+    `gallery`: the folders of the Cell Painting Gallery: profiles, platemaps, flat fields. Default: ["anndata",
+    "gallery"]."""
+
+    project: str
+    """The gallery's name of the project, its first folder; published ones are of the form `cpg0016-jump`. Default:
+    "wellspring"."""
+
+    source: str
+    """The gallery's name of who imaged, its second folder, and `Metadata_Source`. Default: "source_1"."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole config, complete."""
+
+    plates: str
+    """The plate sheet, relative to the working directory. Default: "config/plates.tsv"."""
+
+    channels: tuple[str, ...]
+    """Names of the channels, in the order in which the store and the networks have them; none where all encoders are
+    tables. Default: []."""
+
+    seed: int
+    """The seed of all that is drawn at random; the same seed and input give the same bytes. Default: 1."""
+
+    track_code: bool
+    """Rerun a stage when the library code behind it changes. With false, set before the first run, finished results
+    stay as they are while the library is updated; set later, it reruns everything once. Default: true."""
+
+    encoders: Mapping[str, Encoder]
+    """Encoders by name. All of them run over the same pixels and are compared in the report. `like: NAME` inherits what
+    an entry does not state, from another entry or from a preset (resources/encoders); a key that neither states has its
+    default. The entries of `demo` are small, so that the demo trains on two CPU cores in minutes: for a real screen
+    start from `one_gpu.sslprofiler` or `one_gpu.simclr`. For classical features beside them add `classical: {kind:
+    classical}`."""
+
+    index: Index
+    """How the images of a plate are found and joined with its platemap."""
+
+    survey: Survey
+    """What one read of every raw image measures, and from where on an image or a plate is left out."""
+
+    illumination: Illumination
+    """How flat and dark field of a light path are estimated."""
+
+    images: Images
+    """How corrected pixels are stored, and the intensity scale of a plate's channels. The store is OME-Zarr (NGFF 0.5):
+    a field is one array of 16 bit in one shard, its chunks 360 px wide, compressed by Blosc (Zstandard at level 1 after
+    bitshuffle); with the metadata 3 files a field. No way that was tried is as small and as fast
+    (benchmarks/compression.py)."""
+
+    cells: Cells
+    """Nuclei and cells of each field. Lengths without a unit are in nucleus diameters, so that they hold at every
+    magnification."""
+
+    crops: Crops
+    """The packed sample of single-cell crops that cell encoders train on."""
+
+    train: Train
+    """How encoders are trained, whatever they are. What an encoder is stands in `encoders`."""
+
+    embed: Embed
+    """How views are encoded."""
+
+    measure: Measure
+    """The classical features of an encoder of kind classical. They describe nuclei, cells and cytoplasm (the cell
+    without its nucleus) in every channel. cp_measure (Munoz et al. 2025) computes them on the CPU, under CellProfiler's
+    names. `embed.leave_out` chooses the cells."""
+
+    profile: Profile
+    """From views to profiles of wells, each plate normalised, and the consensus of replicates."""
+
+    fit: Fit
+    """Feature selection and alignment. The steps are fitted on all plates whose role is fit, by default on their
+    negative controls."""
+
+    evaluate: Evaluate
+    """Scores of the well profiles at each level of processing, each with interval, chance and baselines."""
+
+    report: Report
+    """The page that a person opens, `report/index.html` among the results."""
+
+    export: Export
+    """Results in the forms that other tools read, made by `snakemake export` and by nothing else."""
