@@ -50,7 +50,7 @@ def test_what_is_wrong_is_told_apart(tmp_path, image):
     (tmp_path / "empty.tif").touch()
     assert raw_image.status(tmp_path, "empty.tif").status == "truncated"
     tifffile.imwrite(tmp_path / "blank.tif", np.full_like(image, 7))
-    assert raw_image.status(tmp_path, "blank.tif").reason == "blank: every pixel is 7"
+    assert raw_image.status(tmp_path, "blank.tif").reason == "blank(value=7)"
     tifffile.imwrite(tmp_path / "float.tif", image.astype(np.float32))
     assert raw_image.status(tmp_path, "float.tif").status == "dtype"
     tifffile.imwrite(tmp_path / "colour.tif", np.dstack([image, image + 1, image]).astype(np.uint8), photometric="rgb")
@@ -160,7 +160,7 @@ def test_directories_of_pages_in_a_circle_end(tmp_path, image):
     np.testing.assert_array_equal(raw_image.read(tmp_path, "x.tif"), image)
     assert (
         raw_image.status(tmp_path, "x.tif", 5).reason
-        == "unreadable: x.tif: expected page 5, found directories in a circle"
+        == 'unreadable(detail="x.tif: expected page 5, found directories in a circle")'
     )
 
 
@@ -182,7 +182,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path, image):
         assert raw_image.status(tmp_path, name).status == status, name
     assert (
         raw_image.status(tmp_path, "/dev/zero").reason
-        == "unreadable: zero: expected a regular file, found another kind"
+        == 'unreadable(detail="zero: expected a regular file, found another kind")'
     )
 
 
@@ -198,7 +198,7 @@ def test_a_file_that_may_not_be_read(tmp_path, image, monkeypatch):
     assert (found.status, "Permission denied" in found.reason) == ("unreadable", True)
     stat = raw_image.Path.stat
     monkeypatch.setattr(raw_image.Path, "stat", lambda path, **_: refuse() if path.suffix else stat(path))
-    assert raw_image.status(tmp_path, "x.tif").reason == "unreadable: x.tif: Permission denied"
+    assert raw_image.status(tmp_path, "x.tif").reason == 'unreadable(detail="x.tif: Permission denied")'
 
 
 @pytest.mark.parametrize("mode", ["L", "I;16", "P", "RGB", "1"])

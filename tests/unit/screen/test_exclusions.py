@@ -7,6 +7,7 @@ import tifffile
 
 from wellspring.io import tables
 from wellspring.io.keys import SITE_KEY
+from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
 from wellspring.screen import exclusions
 from wellspring.survey import run as survey
@@ -69,7 +70,7 @@ def test_a_survey_says_which_sites_it_excluded_and_reads_that_back(tmp_path):
         listed = exclusions.read(tmp_path / "again.tsv")
         assert _lost(lifted)["A02/1"] == _lost(first)["A02/1"]
     planes = lifted.table[(lifted.table["Metadata_Well"] == "A02") & (lifted.table["Metadata_Site"] == "1")]
-    assert planes["Metadata_Reason"].tolist() == [f"listed: {SATURATED} (DNA)"] * 2
+    assert planes["Metadata_Reason"].tolist() == [str(Note("listed", {"reason": f"{SATURATED} (DNA)"}))] * 2
 
 
 def test_files_of_several_plates_are_joined_and_edited(tmp_path):
@@ -94,10 +95,10 @@ def test_keep_overrides_a_limit_but_not_a_missing_image(tmp_path):
     table = found.table.set_index(["Metadata_Well", "Metadata_Site", "Metadata_Channel"])
     spared, missing = table.loc[("A02", "1", "DNA")], table.loc[("B01", "2", "ER")]
     assert spared["Metadata_Verdict"] == "keep"
-    assert spared["Metadata_Reason"] == f"kept as listed: mitotic cells, although {SATURATED}"
+    assert spared["Metadata_Reason"] == f'kept_as_listed(reason="mitotic cells"); {SATURATED}'
     assert missing["Metadata_Verdict"] == "exclude"
-    assert missing["Metadata_Reason"].startswith("missing: ")
-    assert missing["Metadata_Reason"].endswith("; listed as keep, which takes an image of status ok")
+    assert missing["Metadata_Reason"].startswith("missing(detail=")
+    assert missing["Metadata_Reason"].endswith("; keep_refused")
     assert set(_lost(found)) == {"B01/2"}
     assert (table["Metadata_Reason"] != "").sum() == 3, "sites without a fault are kept without a word"
     assert found.verdict == Verdict(), "1 of 6 sites is excluded, by the final verdicts"

@@ -15,6 +15,7 @@ import numpy as np
 import tifffile
 
 from wellspring.io import object_store, zarr_plane
+from wellspring.io.notes import Note
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 # Pixels of a plane above which a header is not believed: 1 GB of 16 bit. A stitched well of a 96-well plate at 0.65
@@ -26,7 +27,8 @@ PIXELS = 2**29
 class Plane:
     """A plane as it was found.
 
-    ``status`` is ok, missing, unreadable, truncated, dtype or blank; ``reason`` says why in words; ``pixels`` (H, W) of
+    ``status`` is ok, missing, unreadable, truncated, dtype or blank; ``reason`` is the
+    note of it as text (:mod:`wellspring.io.notes`), empty for ok; ``pixels`` (H, W) of
     uint8 or uint16 are there when the file holds them all; ``pixel_size`` in micrometres where the OME-XML says it;
     ``pages`` is how many the file has.
     """
@@ -60,13 +62,13 @@ def read(folder: Path | str, path: str, page: int = 0) -> np.ndarray:
 def status(folder: Path | str, path: str | None, page: int = 0) -> Plane:
     """Read one plane and say what is wrong with it in place of raising; ``path`` None is a missing file."""
     if path is None:
-        return Plane("missing", "missing: no file")
+        return Plane("missing", str(Note("missing")))
     try:
         pixels, *known = _found(folder, path, page)
     except PlaneError as error:
-        return Plane(error.status, f"{error.status}: {error}")
+        return Plane(error.status, str(Note(error.status, {"detail": str(error)})))
     if pixels.min() == pixels.max():
-        return Plane("blank", f"blank: every pixel is {pixels.flat[0]}", pixels, *known)
+        return Plane("blank", str(Note("blank", {"value": int(pixels.flat[0])})), pixels, *known)
     return Plane("ok", "", pixels, *known)
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from wellspring.io.notes import Note, loads
 from wellspring.io.shipped import TABLE_SCHEMAS
 
 TYPES = {
@@ -34,14 +35,23 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a plate may join the others, and why not; travels with each of the plate's tables."""
+    """Whether a plate may join the others, and why not; each of the plate's tables carries it.
+
+    ``reasons`` are notes as text (:mod:`wellspring.io.notes`).
+    """
 
     keep: bool = True
     reasons: tuple[str, ...] = ()
 
-    def because(self, reason: str) -> "Verdict":
+    def because(self, reason: Note | str) -> "Verdict":
         """Return the verdict that leaves the plate out, with one more reason (each is kept once)."""
-        return Verdict(False, self.reasons if reason in self.reasons else (*self.reasons, reason))
+        text = str(reason)
+        return Verdict(False, self.reasons if text in self.reasons else (*self.reasons, text))
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """The reasons as notes; `ValueError` for a reason that is not the text of one."""
+        return tuple(note for reason in self.reasons for note in loads(reason))
 
 
 @cache

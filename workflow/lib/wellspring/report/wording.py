@@ -9,10 +9,26 @@ from wellspring.io.notes import Note
 
 Sentence = str | Callable[[Mapping], str]
 
-SENTENCES: dict[str, Sentence] = {}
+SENTENCES: dict[str, Sentence] = {
+    # io.raw_image
+    "missing": lambda values: f"missing: {values.get('detail', 'no file')}",
+    "unreadable": "unreadable: {detail}",
+    "truncated": "truncated: {detail}",
+    "dtype": "dtype: {detail}",
+    "blank": "blank: every pixel is {value}",
+    # screen.exclusions
+    "listed": lambda values: _with_reason("excluded as listed", values),
+    "kept_as_listed": lambda values: _with_reason("kept as listed", values),
+    "keep_refused": "listed as keep, but only readable images can be kept",
+}
 
 
 def words(note: Note) -> str:
     """Return the sentence of a note, without a full stop; `KeyError` names a code that has none."""
     sentence = SENTENCES[note.code]
     return sentence.format(**note.values) if isinstance(sentence, str) else sentence(note.values)
+
+
+def _with_reason(what: str, values: Mapping) -> str:
+    """Return words and the reason that a person gave, where there is one."""
+    return f"{what}: {values['reason']}" if values.get("reason") else what

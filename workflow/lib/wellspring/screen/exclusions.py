@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from wellspring.io.keys import SITE_KEY
+from wellspring.io.notes import Note, loads
 from wellspring.screen import well_names
 
 COLUMNS = ["plate", "well", "site", "verdict", "reason"]
 VERDICTS = ("exclude", "keep")
-LISTED = "listed"  # what reasons that come from such a file begin with in a survey
+LISTED = "listed"  # code of the note of an image that such a file excludes
 
 
 def read(path: Path | str | None) -> pd.DataFrame:
@@ -124,14 +125,14 @@ def apply(table: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
     lost = excluded.groupby([table[column] for column in SITE_KEY]).transform("any")
     new = (said["verdict"] == "exclude") & ~lost
     table.loc[new, "Metadata_Verdict"] = "exclude"
-    table.loc[new, "Metadata_Reason"] = [_and(LISTED, reason) for reason in said.loc[new, "reason"]]
+    table.loc[new, "Metadata_Reason"] = [str(_note(LISTED, reason)) for reason in said.loc[new, "reason"]]
     against = (said["verdict"] == "keep") & excluded
     spared = against & (table["Metadata_Status"] == "ok")
     pairs = zip(said.loc[spared, "reason"], table.loc[spared, "Metadata_Reason"], strict=True)
-    table.loc[spared, "Metadata_Reason"] = [f"{_and('kept as listed', why)}, although {found}" for why, found in pairs]
+    table.loc[spared, "Metadata_Reason"] = [f"{_note('kept_as_listed', why)}; {found}" for why, found in pairs]
     table.loc[spared, "Metadata_Verdict"] = "keep"
     beyond = against & ~spared
-    table.loc[beyond, "Metadata_Reason"] += "; listed as keep, which takes an image of status ok"
+    table.loc[beyond, "Metadata_Reason"] += f"; {Note('keep_refused')}"
     return table
 
 
@@ -143,8 +144,8 @@ def excluded(table: pd.DataFrame) -> pd.DataFrame:
         reasons = []
         for reason, some in planes.groupby("Metadata_Reason", sort=False):
             channels = ", ".join(dict.fromkeys(some["Metadata_Channel"]))
-            by_hand = reason == LISTED or reason.startswith(f"{LISTED}: ")
-            reasons.append(reason.removeprefix(LISTED).removeprefix(": ") if by_hand else f"{reason} ({channels})")
+            by_hand = reason.partition("(")[0] == LISTED
+            reasons.append(str(loads(reason)[0].values.get("reason", "")) if by_hand else f"{reason} ({channels})")
         rows.append((plate, well, site, "exclude", "; ".join(filter(None, reasons))))
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
@@ -177,5 +178,5 @@ def _row(head: list[str], cells: list[str], where: str) -> dict[str, str]:
     return row | {"where": where}
 
 
-def _and(what: str, why: str) -> str:
-    return f"{what}: {why}" if why else what
+def _note(code: str, reason: str) -> Note:
+    return Note(code, {"reason": reason} if reason else {})
