@@ -49,7 +49,7 @@ def test_a_change_in_one_encoder_reruns_that_encoder(screen):
 
 
 @pytest.mark.parametrize(
-    ("module", "stage"), [("embed.py", "embed"), ("evaluate/score.py", "evaluate"), ("report/page.py", "report")]
+    ("module", "stage"), [("embed/run.py", "embed"), ("evaluate/score.py", "evaluate"), ("report/page.py", "report")]
 )
 def test_a_change_in_one_module_reruns_the_stages_that_use_it(screen, clone, module, stage):
     path = clone / "workflow" / "lib" / "wellspring" / module

@@ -42,6 +42,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from wellspring.cells.model_files import named
+from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
 from wellspring.io import object_store
 from wellspring.screen import exclusions, sheet
@@ -238,6 +239,11 @@ def gpus_of_node(wildcards):
 def encoder_of(wildcards):
     """Return the config entry of the job's encoder."""
     return config["encoders"][wildcards.encoder]
+
+
+def source_of_network(wildcards):
+    """Return the digest of the source of the job's encoder where it is a network of one's own, None otherwise."""
+    return source_of(config["encoders"][wildcards.encoder], name=wildcards.encoder)
 
 
 def claim_results():

@@ -31,6 +31,7 @@ rule embed:
         gpu=1,
     params:
         options=lookup("embed", within=config),
+        source=source_of_network,
         code=code("embed"),
     script:
         "../scripts/embed.py"

@@ -40,6 +40,7 @@ rule train:
     params:
         name="{encoder}",
         encoder=encoder_of,
+        source=source_of_network,
         channels=lookup("channels", within=config),
         options=lookup("train", within=config),
         seed=lookup("seed", within=config),

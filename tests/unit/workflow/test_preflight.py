@@ -1,6 +1,7 @@
 """The check finds all that is wrong in one go, without writing anything, and passes what can run."""
 
 import hashlib
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tifffile
 import yaml
 
+import own_networks
 from wellspring.io import raw_image
 from wellspring.screen import config
 from wellspring.workflow import disk_space, preflight
@@ -118,6 +120,18 @@ def test_tables_of_other_tools_are_looked_for(complete, tmp_path):
     assert [one.grade for one in preflight.foreign(chosen, ["P1"])] == ["ok"]
     (lost,) = preflight.foreign(chosen, ["P1", "P2"])
     assert lost.grade == "problem" and f"P2: expected a table at {tmp_path / 'P2.csv'}" in lost.words
+
+
+def test_networks_of_ones_own_are_built(complete, tmp_path, monkeypatch):
+    file = own_networks.write(tmp_path)
+    entry = complete["encoders"]["ones"] | {"kind": "module", "factory": f"{file}:small", "objective": "frozen"}
+    (found,) = preflight.own_networks(complete | {"encoders": {"own": entry}})
+    assert found == preflight.Finding("ok", "encoder own", f"{file}:small: built, with 408 weights")
+    (found,) = preflight.own_networks(complete | {"encoders": {"own": entry | {"objective": "sslprofiler"}}})
+    assert found.grade == "problem" and "needs patch tokens" in found.words
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (found,) = preflight.own_networks(complete | {"encoders": {"own": entry}})
+    assert found.grade == "warning" and "not built: PyTorch is not installed here" in found.words
 
 
 def test_simulated_plates_are_not_looked_for(screen, complete, tmp_path):

@@ -108,7 +108,7 @@ def stream(
     if view["kind"] == "cell" and field == "joined":
         raise ValueError("embed.field: expected none for an encoder of cells, which has no second scale, found joined")
     if tokens == "auto":
-        tokens = "class_and_patches" if encoder.card["kind"] in BY_TOKENS else "pooled"
+        tokens = "class_and_patches" if encoder.card.get("objective", encoder.card["kind"]) in BY_TOKENS else "pooled"
     network = encoder.network.to(device).eval()
     window = None
     if view["window"] is not None:

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from wellspring.encoders import module
 from wellspring.encoders.pretrained import start_from
 from wellspring.io.tables import atomic
 
@@ -142,7 +143,9 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
     if isinstance(network, Channelwise):
         each = [features(network.network, channel, tokens=tokens, layers=layers) for channel in images.split(1, dim=1)]
         return torch.cat(each, dim=1)
-    if getattr(network, "num_prefix_tokens", 0):
+    if not hasattr(network, "forward_intermediates"):
+        blocks = _own_tokens(network, images, layers=layers)
+    elif getattr(network, "num_prefix_tokens", 0):
         states = network.forward_intermediates(
             images, indices=layers, return_prefix_tokens=True, norm=True, output_fmt="NLC", intermediates_only=True
         )
@@ -151,6 +154,20 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
         maps = network.forward_intermediates(images, indices=layers, intermediates_only=True)
         blocks = [state.mean(dim=(2, 3)) for state in maps]
     return torch.cat([nn.functional.normalize(block.float(), dim=1) for block in blocks], dim=1)
+
+
+def _own_tokens(network: nn.Module, images: Tensor, *, layers: int) -> list[Tensor]:
+    """Return class token (where there is one) and mean patch token, each (B, D), of a network with `PatchTokens`."""
+    lacking = module.lacking(network)
+    if lacking:
+        raise ValueError(
+            f"embed.tokens: expected pooled for a network without patch tokens ({type(network).__name__} lacks "
+            f"{', '.join(lacking)}), found class_and_patches"
+        )
+    if layers != 1:
+        raise ValueError(f"embed.layers: expected 1 for a network without forward_intermediates, found {layers}")
+    tokens, before = network.forward_features(images), network.num_prefix_tokens
+    return [*([tokens[:, 0]] if before else []), tokens[:, before:].mean(dim=1)]
 
 
 def precise(device: torch.device, precision: str) -> torch.autocast | nullcontext:
@@ -185,12 +202,11 @@ def save(network: nn.Module, card: Mapping[str, object], weights: str | Path, ca
 def load(weights: str | Path, card_path: str | Path) -> Encoder:
     """Build the network that the card describes and fill in the weights; in evaluation mode, on the CPU."""
     card = json.loads(Path(card_path).read_text())
-    network = build(
-        card["backbone"],
-        channels=len(card["channels"]),
-        size=card["input_size"],
-        options=card["backbone_options"],
-        stem=card.get("stem", "widened"),
-    )
+    shape = {"channels": len(card["channels"]), "size": card["input_size"]}
+    if card.get("module") is not None:
+        network = module.rebuild(card["module"], **shape, key=f"{card_path}: module.factory")
+    else:
+        stem = card.get("stem", "widened")
+        network = build(card["backbone"], options=card["backbone_options"], stem=stem, **shape)
     network.load_state_dict(load_file(weights))
     return Encoder(network.eval().requires_grad_(False), card)

@@ -167,13 +167,14 @@ def _fold_class_position(found: dict[str, Tensor], network: nn.Module) -> None:
 
 def _fit(name: str, source: Tensor, target: Tensor, network: nn.Module) -> Tensor:
     """Adapt one weight whose shape differs: a stem to the channels, a position embedding to the grid."""
-    if name == "pos_embed" and source.ndim == 3 and source.shape[-1] == target.shape[-1]:
+    places = name == "pos_embed" and hasattr(getattr(network, "patch_embed", None), "grid_size")
+    if places and source.ndim == 3 and source.shape[-1] == target.shape[-1]:
         before = 0 if getattr(network, "no_embed_class", False) else network.num_prefix_tokens
         side = math.isqrt(max(source.shape[1] - before, 0))
         if side**2 + before != source.shape[1]:
             return source
         return resample_abs_pos_embed(source, new_size=list(network.patch_embed.grid_size), num_prefix_tokens=before)
-    stems = network.default_cfg.get("first_conv") or ()
+    stems = getattr(network, "default_cfg", {}).get("first_conv") or ()
     stems = (stems,) if isinstance(stems, str) else stems
     same_kernel = source.ndim == 4 and (source.shape[0], *source.shape[2:]) == (target.shape[0], *target.shape[2:])
     if same_kernel and name in [f"{stem}.weight" for stem in stems]:
@@ -182,4 +183,4 @@ def _fit(name: str, source: Tensor, target: Tensor, network: nn.Module) -> Tenso
 
 
 def _called(network: nn.Module) -> str:
-    return str(network.default_cfg.get("architecture") or type(network).__name__)
+    return str(getattr(network, "default_cfg", {}).get("architecture") or type(network).__name__)

@@ -181,6 +181,8 @@ def _sentence(error: ValidationError) -> str:
 
 def trains(entry: dict) -> bool:
     """Whether an entry of `encoders` is trained: a network that is not frozen, with steps."""
+    if entry["kind"] == "module" and entry.get("objective") in (None, "frozen"):
+        return False
     return entry["kind"] not in FROZEN and entry.get("steps") != 0
 
 
@@ -241,10 +243,25 @@ def _check_projection(images: dict, source: str) -> None:
         raise ValueError(f"{source}: images.plane: expected {expected}, found {images['plane']!r}")
 
 
+def _check_module(entry: dict, where: str) -> None:
+    """Refuse a kind module without a factory, and keys of a module beside another kind."""
+    own = entry["kind"] == "module"
+    if own != (entry["factory"] is not None):
+        expected = "PACKAGE.MODULE:FUNCTION or FILE.py:FUNCTION for the kind module" if own else "null but for module"
+        raise ValueError(f"{where}.factory: expected {expected}, found {entry['factory']!r}")
+    if not own and (entry["arguments"] or entry["objective"] is not None):
+        raise ValueError(
+            f"{where}: expected arguments and objective for the kind module only, found kind {entry['kind']}"
+        )
+    if own and entry["stem"] != "widened":
+        raise ValueError(f"{where}.stem: expected widened for the kind module, found {entry['stem']}")
+
+
 def _check_encoders(config: dict, source: str) -> None:
     for name, entry in config["encoders"].items():
         if entry["kind"] == "table":
             continue
+        _check_module(entry, f"{source}: encoders.{name}")
         parts = math.prod(config["train"][key] for key in ("gpus", "nodes", "accumulate"))
         if trains(entry) and entry["batch"] % parts:
             message = f"a multiple of train.gpus x train.nodes x train.accumulate = {parts}, found {entry['batch']}"

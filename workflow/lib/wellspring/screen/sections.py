@@ -226,15 +226,15 @@ class Encoder:
     untrained twin is `{like: NAME, steps: 0}`.
     """
 
-    kind: Literal["sslprofiler", "dino", "simclr", "timm", "classical", "table"]
+    kind: Literal["sslprofiler", "dino", "simclr", "timm", "module", "classical", "table"]
     """`sslprofiler`: a student follows a teacher across crops of a site, on masked patches, and across the sites of a
     well (reconstruction of Dai et al. 2025, arXiv 2506.14265). `dino`: the same without masked patches, KoLeo and local
     aggregation (Caron et al. 2021). `simclr`: two views of a cell are told from other cells (Perakis et al. 2021, arXiv
     2103.16670). `timm`: a frozen model, from a local file of `weights`; it is fed as all others are, with pixels of
-    mean 0 and deviation 1 by plate and channel, whatever its own training had. `classical`: hand-made features of cells
-    (cp_measure), without a network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer,
-    DeepProfiler), from `files`, without images. Any trained kind with `steps: 0` is untrained. Default:
-    "sslprofiler"."""
+    mean 0 and deviation 1 by plate and channel, whatever its own training had. `module`: a network of your own, from
+    `factory`, trained by `objective` or frozen. `classical`: hand-made features of cells (cp_measure), without a
+    network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer, DeepProfiler), from `files`,
+    without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
 
     files: str | None
     """For table: a Parquet or CSV file (also .gz), relative to the working directory; {plate} is replaced, without it
@@ -249,6 +249,21 @@ class Encoder:
     """For table, its features: regular expressions that match from the start of the name, so that a prefix is one, as
     `[Cells_, Nuclei_]`; none is every column but `Metadata_*` and CellProfiler's ImageNumber, ObjectNumber and
     TableNumber. Default: []."""
+
+    factory: str | None
+    """For module, the function that builds the network: `PACKAGE.MODULE:FUNCTION`, importable where Snakemake runs and
+    in its jobs (by `PYTHONPATH`, for example), or `FILE.py:FUNCTION`, relative to the working directory. It is called
+    with `channels` (number) and `size` (edge of the input, px) as keywords and returns a `torch.nn.Module` that maps
+    images (B, channels, size, size) to features (B, D). An edit of the file, or of any `.py` file of the package,
+    reruns training and embedding. Default: null."""
+
+    arguments: Mapping[str, object]
+    """For module, further keyword arguments of `factory`. Default: {}."""
+
+    objective: Literal["frozen", "sslprofiler", "dino", "simclr"] | None
+    """For module, how the network is trained; null is frozen, which embeds with the weights that the factory or
+    `weights` gives. sslprofiler and dino need patch tokens (the protocol `wellspring.encoders.module.PatchTokens`).
+    Settings that are null follow the objective. Default: null."""
 
     seed: int | None
     """Of first weights, batches and augmentation; null is the run's seed. Default: null."""

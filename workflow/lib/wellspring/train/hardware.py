@@ -27,13 +27,15 @@ def fit(method: nn.Module, *, device: torch.device, compile: bool) -> nn.Module:
     if compile:
         for backbone in _backbones(method):
             # Crops of two sizes are two graphs: one graph for any size would be a slower one.
-            backbone.forward_features = torch.compile(backbone.forward_features, dynamic=False)
+            name = "forward_features" if hasattr(backbone, "forward_features") else "forward"
+            setattr(backbone, name, torch.compile(getattr(backbone, name), dynamic=False))
     return method
 
 
 def plain(network: nn.Module) -> nn.Module:
     """Return a backbone without what `fit` compiled of it."""
-    network.__dict__.pop("forward_features", None)
+    for name in ("forward_features", "forward"):
+        network.__dict__.pop(name, None)
     return network
 
 

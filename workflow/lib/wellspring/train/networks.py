@@ -6,6 +6,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
+from wellspring.encoders.module import lacking
+
 
 class Projector(nn.Sequential):
     """SimCLR's projection: linear, batch normalisation or none, ReLU, linear; (B, features) -> (B, out)."""
@@ -115,12 +117,13 @@ class MaskToken(nn.Module):
 
 def demand_tokens(backbone: nn.Module) -> None:
     """Raise a ValueError unless a backbone has patch tokens, all of them while training, that can be masked."""
-    if not isinstance(backbone, VisionTransformer | Eva):
+    of_timm = type(backbone).__module__.startswith("timm.")
+    if not isinstance(backbone, VisionTransformer | Eva) and (of_timm or lacking(backbone)):
         raise ValueError(
             "distillation.ibot.weight: expected 0 for a backbone without patch tokens (masked patches need a vision "
             f"transformer), found a {type(backbone).__name__}"
         )
-    if not isinstance(backbone.patch_drop, nn.Identity | None):
+    if not isinstance(getattr(backbone, "patch_drop", None), nn.Identity | None):
         raise ValueError("backbone_options.patch_drop_rate: expected 0 with masked patches, found more")
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from wellspring.encoders import cards, encoder
+from wellspring.encoders import cards, encoder, module
+from wellspring.encoders.factory import Factory
 from wellspring.io.provenance import file_digest
 from wellspring.train import distributed, hardware
 from wellspring.train.checkpoint import Checkpoint
@@ -81,6 +82,7 @@ def run(
     network = build(settings, channels=len(channels))
     features = width(network, channels=len(channels), size=settings.input_size)
     start = file_digest(settings.weights) if settings.weights else None
+    source_code = None if settings.factory is None else module.describe(settings.factory, settings.arguments)
     rows: list[dict] = []
     file = Checkpoint(
         checkpoint,
@@ -92,6 +94,7 @@ def run(
             processes=distributed.world(),
             manifest=seen,
             start=start,
+            source=None if source_code is None else source_code["sha256"],
             code=code,
         ),
         minutes=options["checkpoint_minutes"],
@@ -127,9 +130,11 @@ def run(
         logger.info("%s: not trained; %d features of %s", name, features, settings.weights or "first weights")
     card = {
         "name": name,
-        "kind": settings.kind,
-        "backbone": settings.backbone,
-        "backbone_options": settings.backbone_options,
+        "kind": entry["kind"],
+        "objective": settings.kind,
+        "module": source_code,
+        "backbone": settings.backbone if source_code is None else None,
+        "backbone_options": settings.backbone_options if source_code is None else {},
         "stem": settings.stem,
         "channels": list(channels),
         "input_size": settings.input_size,
@@ -153,6 +158,20 @@ def run(
 
 def build(settings: Settings, *, channels: int) -> nn.Module:
     """Build the backbone of an encoder at its seed."""
+    if settings.factory is not None:
+        sizes = [settings.input_size]
+        if settings.distilled and settings.distillation["local_count"]:
+            sizes.append(settings.distillation["local_size"])
+        own = module.build(
+            Factory.read(settings.factory),
+            channels=channels,
+            size=settings.input_size,
+            arguments=settings.arguments,
+            seed=settings.seed,
+            weights=settings.weights,
+        )
+        module.check(own, channels=channels, sizes=sizes, objective=settings.kind, key="encoders.factory")
+        return own.to(memory_format=torch.channels_last)
     drop_path = settings.distillation["drop_path"] if settings.distilled else 0.0
     network = encoder.build(
         settings.backbone,

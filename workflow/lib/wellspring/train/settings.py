@@ -11,7 +11,16 @@ from wellspring.train.augment import Recipe, recipe, scaled
 
 # DINO's schedule (Caron et al. 2021): lr 5e-4 x batch / 256, decay .04 to .4, EMA .996 to 1, a tenth of warm-up.
 DINO = {"steps": 20_000, "lr": 5e-4, "weight_decay": (0.04, 0.4), "warmup": 0.1}
-# What an entry's null is by kind; a dot stands between a section and its key.
+FROZEN = {
+    "steps": 0,
+    "lr": 1e-3,
+    "weight_decay": (0.05, 0.05),
+    "warmup": 0.0,
+    "distillation.ibot.weight": 0.0,
+    "distillation.koleo": 0.0,
+    "local_aggregation.kind": "none",
+}
+# What an entry's null is by kind, of a module by objective; a dot stands between a section and its key.
 KINDS: dict[str, dict[str, object]] = {
     # Masked patches and KoLeo weighted as in DINOv2 (Oquab et al. 2023), and the local aggregation of the paper.
     "sslprofiler": DINO
@@ -29,15 +38,8 @@ KINDS: dict[str, dict[str, object]] = {
         "local_aggregation.kind": "pair",
     },
     # Frozen: nothing but the network and its view is used.
-    "timm": {
-        "steps": 0,
-        "lr": 1e-3,
-        "weight_decay": (0.05, 0.05),
-        "warmup": 0.0,
-        "distillation.ibot.weight": 0.0,
-        "distillation.koleo": 0.0,
-        "local_aggregation.kind": "none",
-    },
+    "timm": FROZEN,
+    "frozen": FROZEN,
 }
 DISTILLED = ("sslprofiler", "dino")
 AGGREGATIONS = {
@@ -45,12 +47,16 @@ AGGREGATIONS = {
     "dino": ("none", "pair", "aggregate"),
     "simclr": ("none", "pair"),
     "timm": ("none",),
+    "frozen": ("none",),
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How one encoder is trained; `lr` is the peak, already scaled by the batch where the kind does so."""
+    """How one encoder is trained; `lr` is the peak, already scaled by the batch where the kind does so.
+
+    `kind` is the objective: of an entry of kind module, its `objective`. `factory` is None for a timm backbone.
+    """
 
     kind: str
     view: dict
@@ -58,6 +64,8 @@ class Settings:
     backbone_options: dict
     weights: str | None
     stem: str
+    factory: str | None
+    arguments: dict
     steps: int
     batch: int
     optimiser: str
@@ -110,8 +118,10 @@ def resolve(entry: Mapping[str, object], *, seed: int) -> Settings:
         Names a key that is not as expected.
     """
     kind = entry["kind"]
-    if kind not in KINDS:
-        raise ValueError(f"encoders.kind: expected one of {sorted(KINDS)} for a network, found {kind!r}")
+    if kind == "module":
+        kind = entry["objective"] or "frozen"
+    elif kind not in KINDS:
+        raise ValueError(f"encoders.kind: expected one of {[*sorted(KINDS), 'module']} for a network, found {kind!r}")
     entry = _filled(entry, KINDS[kind])
     augmentation, decay = entry["augmentation"], entry["weight_decay"]
     default = "cells" if entry["view"]["kind"] == "cell" else "sslprofiler"
@@ -123,6 +133,8 @@ def resolve(entry: Mapping[str, object], *, seed: int) -> Settings:
         backbone_options=dict(entry["backbone_options"]),
         weights=entry["weights"],
         stem=entry["stem"],
+        factory=entry["factory"],
+        arguments=dict(entry["arguments"]),
         steps=steps,
         batch=batch,
         optimiser=entry["optimiser"],
@@ -159,8 +171,8 @@ def _filled(entry: Mapping[str, object], values: Mapping[str, object]) -> dict:
 def _check(settings: Settings) -> None:
     """Refuse by name what does not go together."""
     kind, view, aggregation = settings.kind, settings.view, settings.aggregation
-    if kind == "timm" and settings.steps:
-        raise ValueError(f"encoders.steps: expected 0 for timm, which is frozen, found {settings.steps}")
+    if kind in ("timm", "frozen") and settings.steps:
+        raise ValueError(f"encoders.steps: expected 0 for {kind}, which is not trained, found {settings.steps}")
     if kind == "timm" and settings.weights is None:
         raise ValueError(
             "encoders.weights: expected a local file for timm, which is frozen, found none; an untrained network is an "

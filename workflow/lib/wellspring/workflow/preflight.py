@@ -4,6 +4,8 @@ Every plate is listed and joined with its platemap just as `index` will do it, a
 opened. Nothing is written, and all that is wrong is found in one go.
 """
 
+import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.cells import model_files
+from wellspring.encoders.factory import Factory
 from wellspring.index import run as index
 from wellspring.io import raw_image
 from wellspring.screen.config import trains
@@ -76,7 +79,7 @@ def run(
         plates = [look(row) for row in rows]
     found = [Finding("ok", f"plate {name}", "made by this workflow") for name in simulated]
     found += [finding for one in plates for finding in one.findings]
-    found += trained(config) + foreign(config, [str(row["plate"]) for row in sheet])
+    found += trained(config) + own_networks(config) + foreign(config, [str(row["plate"]) for row in sheet])
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
 
 
@@ -108,6 +111,28 @@ def trained(config: Mapping) -> list[Finding]:
                     found.append(Finding("ok", "cells", f"{each['path']}: there, with the sha256 that is stated"))
         except (ValueError, OSError) as error:
             found.append(Finding("problem", "cells", _said(error)))
+    return found
+
+
+def own_networks(config: Mapping) -> list[Finding]:
+    """Build each network of kind module on the CPU, and check its output; without PyTorch, only find its source."""
+    entries = {name: entry for name, entry in config["encoders"].items() if entry["kind"] == "module"}
+    found = []
+    for name, entry in entries.items():
+        what, factory = f"encoder {name}", Factory.read(entry["factory"], key=f"encoders.{name}.factory")
+        try:
+            files = len(factory.sources())
+            if importlib.util.find_spec("torch") is None:
+                words = f"{factory}: found ({files} source files), not built: PyTorch is not installed here"
+                found.append(Finding("warning", what, words))
+                continue
+            # By name, since the conda environment of the check has no PyTorch, which these modules import.
+            training, settings = map(importlib.import_module, ("wellspring.train.run", "wellspring.train.settings"))
+            network = training.build(settings.resolve(entry, seed=config["seed"]), channels=len(config["channels"]))
+            weights = sum(each.numel() for each in network.parameters())
+            found.append(Finding("ok", what, f"{factory}: built, with {weights:,} weights"))
+        except (ValueError, OSError) as error:
+            found.append(Finding("problem", what, _said(error)))
     return found
 
 
