@@ -1,0 +1,73 @@
+"""A person's tables: separators, encodings, comments and words are read as they were written."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wellspring.screen.text_table import read
+
+cells = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from("\t,;"),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.lists(st.tuples(cells, cells, cells).filter(any), min_size=1, max_size=5),
+)
+def test_what_was_written_is_read(tmp_path_factory, separator, encoding, rows):
+    rows = [row for row in rows if not row[0].startswith("#")]
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator="\n").writerows([("plate", "well", "name"), *rows])
+    path = tmp_path_factory.mktemp("tables") / "sheet.txt"
+    path.write_bytes(out.getvalue().encode(encoding))
+    assert [tuple(row) for row in read(path).to_numpy()] == rows
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "null", "nan", "", "iPSC #3", "/data/Run #2/images", "1e5", "007"])
+def test_words_stay_words(tmp_path, word):
+    path = tmp_path / "sheet.tsv"
+    path.write_text(f"plate\tname\trole\nP1\t{word}\theldout\n")
+    assert read(path).loc[2].tolist() == ["P1", word, "heldout"]
+
+
+def test_comments_are_whole_lines_and_lines_keep_their_numbers(tmp_path):
+    path = tmp_path / "sheet.csv"
+    path.write_text('# head\nplate,name\n\n# P0,out\nP1,"two\nlines"\nP2,x,\n')
+    found = read(path)
+    assert found["name"].to_dict() == {5: "two\nlines", 7: "x"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "found no text"),
+        (b"plate,plate\nP1,x\n", "each column once, found \\['plate'\\]"),
+        (b"plate,,name\nP1,x,y\n", "none for column 2"),
+        (b"plate,name\nP1,x,y\n", "line 2: expected 2 cells"),
+        ("plate,name\nP1,5 µm\n".encode("latin-1"), "line 2: expected UTF-8, found byte 0xb5.*Latin-1"),
+        ("plate,name\nP1,x\n".encode("utf-16-le"), "zero bytes"),
+        (b"PK\x03\x04", "ending .xlsx"),
+    ],
+)
+def test_what_is_no_table_is_named(tmp_path, content, message):
+    path = tmp_path / "sheet.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read(path)
+
+
+def test_a_workbook_of_one_sheet(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("plate", "dose", "name"), ("# note",), ("P1", 3.0, "NA"), ("P2", 0.5, None)]:
+        book.active.append(row)
+    book.save(tmp_path / "sheet.xlsx")
+    assert read(tmp_path / "sheet.xlsx").to_numpy().tolist() == [["P1", "3", "NA"], ["P2", "0.5", ""]]
+    book.create_sheet("more")
+    book.save(tmp_path / "sheet.xlsx")
+    with pytest.raises(ValueError, match=r"the sheets \['Sheet', 'more'\]"):
+        read(tmp_path / "sheet.xlsx")

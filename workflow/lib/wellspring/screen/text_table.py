@@ -1,0 +1,153 @@
+"""Tables as people keep them: plate sheets, platemaps and exclusion lists, read as text by one set of rules.
+
+The separator (tab, comma or semicolon) is found in the header, not in the file's name. The text is UTF-8, or UTF-16
+with a byte order mark. A line that begins with `#` is a comment; a `#` elsewhere is text. Cells are text: `NA` and
+`null` are words, and an empty cell is the empty string.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+
+LARGEST = 2**28  # bytes of a table that a person keeps; a platemap of 1,000 plates has some 50 MB
+SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
+    r"""Read a table of text.
+
+    Parameters
+    ----------
+    path
+        A text file, or an Excel workbook (`.xlsx`) with one sheet.
+    what
+        What the table is, for messages.
+
+    Returns
+    -------
+    DataFrame of str
+        White space around names and cells is removed. The index `line` is each row's line (or row of the workbook).
+
+    Raises
+    ------
+    ValueError
+        Names the file and line, what was expected and what was found: no file, bytes that are not text, no header, a
+        doubled or empty column name, a row of more cells than the header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "plates.csv"
+    >>> _ = path.write_text("# made by hand\nplate;cell_line\nP1;iPSC #3\n")
+    >>> read(path).to_dict("index")
+    {3: {'plate': 'P1', 'cell_line': 'iPSC #3'}}
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: expected the {what} here, found no such file")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path}: expected a {what} of at most {LARGEST} bytes, found {path.stat().st_size}")
+    rows = _workbook(path, what) if path.suffix.lower() in (".xlsx", ".xlsm") else _lines(path, what)
+    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows if any(cell.strip() for cell in cells)]
+    if not rows:
+        raise ValueError(f"{path}: expected a {what} with a header and rows, found no text")
+    (_, head), *body = rows
+    _check_head(head, path)
+    return pd.DataFrame(
+        [_row(cells, head, f"{path}: line {line}") for line, cells in body],
+        columns=head,
+        index=pd.Index([line for line, _ in body], name="line", dtype=int),
+        dtype=str,
+    )
+
+
+def _lines(path: Path, what: str) -> list[tuple[int, list[str]]]:
+    text = _decoded(path, what)
+    kept = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not line.lstrip().startswith("#")]
+    head = next((line for _, line in kept if line.strip()), "")
+    separator = max(SEPARATORS, key=head.count)
+    # A quoted cell may span lines: the number of a row is that of its first line.
+    reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator)
+    rows, start = [], 0
+    try:
+        for cells in reader:
+            rows.append((kept[start][0], cells))
+            start = reader.line_num
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}: line {kept[start][0]}: expected cells between {SEPARATORS[separator]}: {error}"
+        ) from error
+    return rows
+
+
+def _decoded(path: Path, what: str) -> str:
+    data = path.read_bytes()
+    if data[:2] == b"PK":
+        raise ValueError(
+            f"{path}: expected a {what} as text, found a workbook or archive; give Excel files the ending .xlsx"
+        )
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}: line {line}: expected UTF-8, found byte 0x{data[error.start]:02x}, which is no UTF-8 (Latin-1 or "
+            "Windows-1252?); save the file as UTF-8"
+        ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"{path}: expected a {what} as text, found zero bytes (UTF-16 without a mark?); save it as UTF-8"
+        )
+    return text
+
+
+def _workbook(path: Path, what: str) -> list[tuple[int, list[str]]]:
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: expected the package openpyxl for Excel files: pip install openpyxl, or save as CSV"
+        ) from error
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # a damaged workbook raises what its parts raise
+        raise ValueError(f"{path}: expected an Excel workbook, found {type(error).__name__}: {error}"[:300]) from error
+    if len(book.sheetnames) != 1:
+        raise ValueError(
+            f"{path}: expected a {what} in the only sheet of the workbook, found the sheets {book.sheetnames}"
+        )
+    rows = book.active.iter_rows(values_only=True)
+    return [(number, [_cell(value) for value in cells]) for number, cells in enumerate(rows, 1) if not _comment(cells)]
+
+
+def _comment(cells: tuple[object, ...]) -> bool:
+    return bool(cells) and isinstance(cells[0], str) and cells[0].lstrip().startswith("#")
+
+
+def _cell(value: object) -> str:
+    """Return a cell of a workbook as a person sees it: 3.0 is 3."""
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _check_head(head: list[str], path: Path) -> None:
+    doubled = sorted({name for name in head if name and head.count(name) > 1})
+    if doubled:
+        raise ValueError(f"{path}: expected each column once, found {doubled} more than once")
+    while head and not head[-1]:  # a separator at the end of the line, as spreadsheets leave them
+        head.pop()
+    if "" in head:
+        raise ValueError(f"{path}: expected a name for each column, found none for column {head.index('') + 1}")
+
+
+def _row(cells: list[str], head: list[str], where: str) -> list[str]:
+    if any(cells[len(head) :]):
+        raise ValueError(
+            f"{where}: expected {len(head)} cells as in the header, found {len(cells)}: {cells[len(head) :]}"
+        )
+    return [*cells, *[""] * (len(head) - len(cells))][: len(head)]
