@@ -5,22 +5,22 @@ zarr, other formats through Pillow. A URL is read from a copy on the node's own 
 """
 
 import os
-import re
 import stat
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
-from wellspring.io import object_store, zarr_plane
+from wellspring.io import object_store, plane_file, tiff_plane, zarr_plane
 from wellspring.io.notes import Note
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 # Pixels of a plane above which a header is not believed: 1 GB of 16 bit. A stitched well of a 96-well plate at 0.65
 # micrometres has a fifth of it, a camera of 25 megapixels a twentieth.
 PIXELS = 2**29
+# What microscopes write beside TIFF. Pillow would also open formats whose plugins start programs (EPS) or believe any
+# size that a header states (FITS).
+FORMATS = ("PNG", "BMP", "JPEG", "JPEG2000", "GIF", "PPM")
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,15 @@ def _load(path: Path, page: int) -> tuple[np.ndarray, float | None, int]:
         if stat.S_ISDIR(found.st_mode):
             pixels = zarr_plane.read(path, page, largest=PIXELS)
         elif path.suffix.lower() in (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8"):
-            pixels, pixel_size, pages = _tiff(path, page, found.st_size)
+            pixels, pixel_size, pages = tiff_plane.read(path, page, largest=PIXELS)
         else:
             pixels = _other(path, page)
     except PlaneError:
         raise
-    except zarr_plane.ChunkError as error:
+    except plane_file.PlaneFileError as error:
         raise PlaneError(error.status, f"{path.name}: {error}") from error
     except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
-        if _ends_early(path):
+        if plane_file.ends_early(path):
             raise PlaneError("truncated", f"{path.name} ends after {path.stat().st_size} bytes") from error
         raise PlaneError("unreadable", f"{path.name}: {type(error).__name__}: {error}"[:200]) from error
     if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
@@ -138,73 +138,11 @@ def _check_size(name: str, pixels: int) -> None:
         raise PlaneError("unreadable", f"{name}: expected at most {PIXELS} pixels, found {pixels} by its header")
 
 
-def _tiff(path: Path, page: int, size: int) -> tuple[np.ndarray, float | None, int]:
-    with tifffile.TiffFile(path) as tiff:
-        try:
-            plane = tiff.pages[page]
-        except IndexError:
-            status = "truncated" if _ends_early(path) else "missing"
-            raise PlaneError(status, f"{path.name} has no page {page}") from None
-        if page and plane.offset in (tiff.pages.first.offset, tiff.pages[page - 1].offset):
-            raise PlaneError("unreadable", f"{path.name}: expected page {page}, found directories in a circle")
-        ends = [start + count for start, count in zip(plane.dataoffsets, plane.databytecounts, strict=True)]
-        if ends and max(ends) > size:
-            raise PlaneError("truncated", f"{path.name} ends after {size} bytes of {max(ends)}")
-        _check_size(path.name, plane.size)
-        if plane.compression == 1 and sum(plane.databytecounts) < plane.nbytes:
-            found = f"expected {plane.nbytes} bytes of pixels by its header, found {sum(plane.databytecounts)}"
-            raise PlaneError("truncated", f"{path.name}: {found}")
-        pixels = np.squeeze(plane.asarray())
-        if plane.colormap is not None:
-            pixels = _grey(pixels, plane.colormap, path)
-        return pixels, _pixel_size(tiff), len(tiff.pages)
-
-
-def _grey(pixels: np.ndarray, colours: np.ndarray, path: Path) -> np.ndarray:
-    """Return the grey values of palette indices; a map that rises from black to white is no map at all."""
-    if not (colours[0] == colours[1]).all() or not (colours[0] == colours[2]).all():
-        raise PlaneError("dtype", f"{path.name}: expected grey values, found a palette of colours")
-    grey = (colours[0] >> 8).astype(np.uint8)
-    return pixels if (grey == np.arange(len(grey))).all() else grey[pixels]
-
-
-def _pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    """Return micrometres a pixel by the OME-XML; the resolution tags of other TIFFs are of the camera or the screen.
-
-    The first ``Pixels`` is found as text: XML that lists a whole plate would be parsed for each of its images.
-    """
-    if not tiff.is_ome:
-        return None
-    pixels = re.search(r"<(?:\w+:)?Pixels\s([^>]*)>", tiff.pages.first.description)
-    said = dict(re.findall(r"""(\w+)\s*=\s*["']([^"']*)["']""", pixels[1])) if pixels else {}
-    factor = {"µm": 1.0, "μm": 1.0, "&#181;m": 1.0, "nm": 1e-3, "mm": 1e3}.get(said.get("PhysicalSizeXUnit", "µm"))
-    try:
-        return float(said["PhysicalSizeX"]) * factor
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
 def _other(path: Path, page: int) -> np.ndarray:
     from PIL import Image
 
     if page:
         raise PlaneError("missing", f"{path.name} has no page {page}")
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         _check_size(path.name, image.width * image.height)
         return np.squeeze(np.asarray(image.convert("RGB") if image.mode == "P" else image))
-
-
-def _ends_early(path: Path) -> bool:
-    """Tell whether a file is empty, or a TIFF whose directory, or a PNG whose end, lies beyond its last byte."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            head = stream.read(8)
-            stream.seek(max(size - 12, 0))
-            tail = stream.read()
-    except OSError:  # a folder, or a file that may not be read
-        return False
-    if head[:4] in (b"II*\0", b"MM\0*"):
-        offset = struct.unpack("<I" if head[:1] == b"I" else ">I", head[4:].ljust(4, b"\0"))[0]
-        return offset + 2 > size
-    return size == 0 or (head[:4] == b"\x89PNG" and b"IEND" not in tail)

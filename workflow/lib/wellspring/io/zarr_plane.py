@@ -14,15 +14,9 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from wellspring.io.plane_file import PlaneFileError
+
 OPEN = 32  # arrays kept open: those that the threads of a job read in turn; metadata only
-
-
-class ChunkError(ValueError):
-    """A plane that can not be read; ``status`` is missing, truncated or unreadable."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
@@ -39,21 +33,25 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
 
     Raises
     ------
-    ChunkError
+    PlaneFileError
         No such plane; a chunk is not there; the metadata promise more than ``largest``.
     """
     metadata = next((path for name in ("zarr.json", ".zarray") if (path := folder / name).is_file()), None)
     if metadata is None:
-        raise ChunkError("unreadable", "expected a file or a zarr array, found a folder")
+        raise PlaneFileError("unreadable", "expected a file or a zarr array, found a folder")
     array = _open(folder, metadata.stat().st_mtime_ns, threading.get_ident())
     if array.ndim < 2:
-        raise ChunkError("unreadable", f"expected axes of which y and x are the last, found the shape {array.shape}")
+        raise PlaneFileError(
+            "unreadable", f"expected axes of which y and x are the last, found the shape {array.shape}"
+        )
     *steps, height, width = array.shape
     pieces = array.shards or array.chunks
     if max(height * width, math.prod(pieces)) > largest:
-        raise ChunkError("unreadable", f"expected at most {largest} pixels, found {array.shape} in pieces of {pieces}")
+        raise PlaneFileError(
+            "unreadable", f"expected at most {largest} pixels, found {array.shape} in pieces of {pieces}"
+        )
     if page >= math.prod(steps):
-        raise ChunkError("missing", f"no plane {page} in the shape {array.shape}")
+        raise PlaneFileError("missing", f"no plane {page} in the shape {array.shape}")
     index = tuple(int(number) for number in np.unravel_index(page, steps)) if steps else ()
     before = tuple(number // size for number, size in zip(index, pieces, strict=False))
     grid = [range(math.ceil(size / piece)) for size, piece in zip((height, width), pieces[-2:], strict=True)]
@@ -61,7 +59,7 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
     lost = [key for key in keys if not (folder / key).is_file()]
     if lost:
         status = "missing" if len(lost) == len(keys) else "truncated"
-        raise ChunkError(status, f"{len(lost)} of {len(keys)} chunks are not there, as {lost[0]}")
+        raise PlaneFileError(status, f"{len(lost)} of {len(keys)} chunks are not there, as {lost[0]}")
     return np.asarray(array[index])
 
 

@@ -1,0 +1,86 @@
+"""Every strip and tile of a plane is accounted for: what is not in the file is truncated, never black."""
+
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+
+from wellspring.io import raw_image
+
+KINDS = {
+    "strips": {"rowsperstrip": 8},
+    "one strip": {"rowsperstrip": 64},
+    "zlib strips": {"rowsperstrip": 8, "compression": "zlib"},
+    "lzw strips": {"rowsperstrip": 8, "compression": "lzw"},
+    "tiles": {"tile": (16, 32)},
+    "zstd tiles": {"tile": (16, 32), "compression": "zstd"},
+    "big-endian": {"rowsperstrip": 8, "byteorder": ">"},
+    "bigtiff": {"rowsperstrip": 8, "bigtiff": True, "compression": "zlib"},
+}
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(90, 4000, (64, 80)).astype(np.uint16)
+
+
+def entries(path, code):
+    """Return (offset in the file, format) of each value of a tag of the first page."""
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages.first.tags[code]
+        size = {3: "H", 4: "I", 16: "Q"}[int(tag.dtype)]
+        form = tiff.byteorder + size
+        return [(tag.valueoffset + number * struct.calcsize(form), form) for number in range(tag.count)]
+
+
+def patch(path, place, form, value):
+    with path.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(struct.pack(form, value))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tag", ["offset", "count"])
+@pytest.mark.parametrize("which", ["first", "middle", "last", "all"])
+def test_a_part_without_pixels_is_truncated(tmp_path, image, kind, tag, which):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, image, **KINDS[kind])
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "x.tif"), image)
+    code = {("offset", False): 273, ("count", False): 279, ("offset", True): 324, ("count", True): 325}
+    found = entries(path, code[tag, "tile" in kind])
+    chosen = {"first": [0], "middle": [len(found) // 2], "last": [-1], "all": range(len(found))}[which]
+    for number in chosen:
+        patch(path, *found[number], 0)
+    read = raw_image.status(tmp_path, "x.tif")
+    assert read.status == "truncated", read
+    assert "x.tif" in read.reason
+
+
+@pytest.mark.parametrize("kind", ["strips", "zlib strips", "tiles"])
+def test_a_part_that_is_another_ones_is_refused(tmp_path, image, kind):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, image, **KINDS[kind])
+    offsets = entries(path, 324 if "tile" in kind else 273)
+    place, form = offsets[1]
+    with path.open("rb") as stream:
+        stream.seek(place)
+        (second,) = struct.unpack(form, stream.read(struct.calcsize(form)))
+    patch(path, *offsets[0], second)
+    assert raw_image.status(tmp_path, "x.tif").status == "unreadable"
+
+
+def test_fewer_parts_than_the_header_needs(tmp_path, image):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, image, rowsperstrip=8, compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        length = tiff.pages.first.tags["ImageLength"]
+    patch(path, length.valueoffset, "<I" if int(length.dtype) == 4 else "<H", 128)
+    assert raw_image.status(tmp_path, "x.tif").status == "truncated"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_zero_is_black_whatever_the_file_calls_white(tmp_path, image, dtype):
+    stored = image.astype(dtype)
+    tifffile.imwrite(tmp_path / "x.tif", np.iinfo(dtype).max - stored, photometric="miniswhite")
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "x.tif"), stored)

@@ -1,0 +1,115 @@
+"""One plane of a TIFF file, every part of it accounted for.
+
+tifffile fills strips and tiles that are absent from a file with zeros, which look like a dark image. Here each strip or
+tile that the header promises must have bytes within the file, and no two may share bytes.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from wellspring.io.plane_file import PlaneFileError, ends_early
+
+MINISWHITE = 0  # photometric interpretation: 0 is white, as some scanners and fax formats write
+
+
+def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | None, int]:
+    """Read one page of a TIFF file.
+
+    Parameters
+    ----------
+    path
+        A TIFF file (also BigTIFF, OME-TIFF, STK, FLEX).
+    page
+        Number of the image directory, from 0.
+    largest
+        Pixels of a plane above which a header is not believed.
+
+    Returns
+    -------
+    tuple
+        Grey values as stored (0 is black), squeezed; the pixel size in micrometres where the OME-XML states it; the
+        number of pages in the file.
+
+    Raises
+    ------
+    PlaneFileError
+        The page is missing; strips or tiles lie outside of the file, share bytes, are absent or shorter than the header
+        says; the header promises more than `largest`; the pixels are a palette of colours.
+    """
+    size = path.stat().st_size
+    with tifffile.TiffFile(path) as tiff:
+        try:
+            plane = tiff.pages[page].aspage()
+        except IndexError:
+            status = "truncated" if ends_early(path) else "missing"
+            raise PlaneFileError(status, f"no page {page}") from None
+        first = tiff.pages.first
+        if page and plane.offset in (first.offset, tiff.pages[page - 1].offset):
+            raise PlaneFileError("unreadable", f"expected page {page}, found directories in a circle")
+        if plane.size > largest:
+            raise PlaneFileError("unreadable", f"expected at most {largest} pixels, found {plane.size} by its header")
+        _check_parts(plane, size)
+        pixels = np.squeeze(plane.asarray())
+        if plane.colormap is not None:
+            pixels = _grey(pixels, plane.colormap)
+        elif plane.photometric == MINISWHITE and pixels.dtype.kind in "ub":
+            pixels = _inverted(pixels, plane.bitspersample)
+        return pixels, _pixel_size(tiff), len(tiff.pages)
+
+
+def _check_parts(plane: tifffile.TiffPage, size: int) -> None:
+    """Refuse a plane of which a strip or tile is not in the file."""
+    starts, counts = np.asarray(plane.dataoffsets, dtype=np.int64), np.asarray(plane.databytecounts, dtype=np.int64)
+    ends = starts[: len(counts)] + counts[: len(starts)]
+    if len(ends) and ends.max() > size:
+        raise PlaneFileError("truncated", f"the file ends after {size} bytes of {ends.max()}")
+    expected = int(np.prod(plane.chunked))
+    stored = (starts[: len(counts)] > 0) & (counts[: len(starts)] > 0)
+    if len(stored) < expected or not stored.all():
+        lost = expected - int(stored[:expected].sum())
+        raise PlaneFileError("truncated", f"{lost} of {expected} strips or tiles have no pixels")
+    order = np.argsort(starts, kind="stable")
+    if (ends[order][:-1] > starts[order][1:]).any():
+        raise PlaneFileError(
+            "unreadable", "expected strips or tiles apart from each other, found some that share bytes"
+        )
+    if plane.compression == 1 and counts.sum() < plane.nbytes:
+        raise PlaneFileError(
+            "truncated", f"expected {plane.nbytes} bytes of pixels by its header, found {counts.sum()}"
+        )
+
+
+def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Return pixels with 0 for black, from an image in which 0 is white."""
+    if pixels.dtype == bool:
+        return ~pixels
+    return (pixels.dtype.type(2**bits - 1) - pixels).astype(pixels.dtype)
+
+
+def _grey(pixels: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
+    """Return the grey values of palette indices; a map that rises from black to white changes nothing."""
+    if not (colours[0] == colours[1]).all() or not (colours[0] == colours[2]).all():
+        raise PlaneFileError("dtype", "expected grey values, found a palette of colours")
+    grey = (colours[0] >> 8).astype(np.uint8)
+    return pixels if (grey == np.arange(len(grey))).all() else grey[pixels]
+
+
+def _pixel_size(tiff: tifffile.TiffFile) -> float | None:
+    """Return micrometres per pixel by the OME-XML; the resolution tags of other TIFFs describe the camera or the screen.
+
+    The first ``Pixels`` is found as text: XML that lists a whole plate would be parsed for each of its images.
+    """
+    if not tiff.is_ome:
+        return None
+    pixels = re.search(r"<(?:\w+:)?Pixels\s([^>]*)>", tiff.pages.first.description)
+    stated = dict(re.findall(r"""(\w+)\s*=\s*["']([^"']*)["']""", pixels[1])) if pixels else {}
+    factor = {"µm": 1.0, "μm": 1.0, "&#181;m": 1.0, "nm": 1e-3, "mm": 1e3}.get(stated.get("PhysicalSizeXUnit", "µm"))
+    try:
+        return float(stated["PhysicalSizeX"]) * factor if factor is not None else None
+    except (KeyError, ValueError):
+        return None
