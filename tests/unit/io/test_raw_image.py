@@ -218,6 +218,29 @@ def test_other_formats(tmp_path, mode):
         np.testing.assert_array_equal(found.pixels, grey)
 
 
+@pytest.mark.parametrize("name", ["x.png", "x.eps", "x.ps", "x.fits"])
+def test_no_image_file_starts_a_program_or_takes_the_size_that_it_states(tmp_path, name, monkeypatch):
+    """Pillow would run Ghostscript on an EPS whatever its ending, and reserve what a FITS header states."""
+    import subprocess
+    import tracemalloc
+
+    def refuse(*command, **_):
+        pytest.fail(f"started {command}")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    cards = ["SIMPLE  =                    T", "BITPIX  =                   16", "NAXIS   =                    2"]
+    cards += ["NAXIS1  =                40000", "NAXIS2  =                40000", "END"]
+    fits = "".join(card.ljust(80) for card in cards).ljust(2880).encode() + b"\0" * 2880
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(%pipe%id) (w) file\nshowpage\n%%EOF\n"
+    for content in (eps, fits):
+        (tmp_path / name).write_bytes(content)
+        tracemalloc.start()
+        assert raw_image.status(tmp_path, name).status == "unreadable"
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**24
+
+
 def test_absolute_paths_are_read_where_they_are(tmp_path, image):
     tifffile.imwrite(tmp_path / "x.tif", image)
     np.testing.assert_array_equal(raw_image.read(tmp_path / "elsewhere", str(tmp_path / "x.tif")), image)

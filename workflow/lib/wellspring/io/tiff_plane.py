@@ -100,7 +100,7 @@ def _grey(pixels: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
 
 
 def _pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    """Return micrometres per pixel by the OME-XML; the resolution tags of other TIFFs describe the camera or the screen.
+    """Return micrometres per pixel by the OME-XML; resolution tags of other TIFFs describe the camera or the screen.
 
     The first ``Pixels`` is found as text: XML that lists a whole plate would be parsed for each of its images.
     """
