@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.cells import run
 from wellspring.io import ngff, provenance, tables
+from wellspring.io.lease import Lease
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -12,12 +13,14 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    frame = run.segment_plate(
-        ngff.open_plate(Path(snakemake.input.zarr).parent),
-        tables.read(snakemake.input.intensity),
-        Path(snakemake.output.zarr).parent,
-        options=snakemake.params.options,
-        threads=snakemake.threads,
-    )
-    verdict = tables.verdict(snakemake.input.intensity)
-    tables.write(frame, snakemake.output.table, table="cells", provenance=provenance.of(snakemake), verdict=verdict)
+    with Lease(snakemake.output.table) as lease:
+        frame = run.segment_plate(
+            ngff.open_plate(Path(snakemake.input.zarr).parent),
+            tables.read(snakemake.input.intensity),
+            Path(snakemake.output.zarr).parent,
+            options=snakemake.params.options,
+            threads=snakemake.threads,
+        )
+        lease.demand()
+        verdict = tables.verdict(snakemake.input.intensity)
+        tables.write(frame, snakemake.output.table, table="cells", provenance=provenance.of(snakemake), verdict=verdict)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from wellspring.illumination import lightpath
 from wellspring.images import run as images
 from wellspring.io import provenance, tables
+from wellspring.io.lease import Lease
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -13,21 +14,23 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    scale = images.write(
-        Path(snakemake.output.zarr).parent,
-        index=tables.read(snakemake.input.index),
-        surveyed=tables.read(snakemake.input.survey),
-        light=lightpath.load(snakemake.input.illumination),
-        folder=snakemake.params.root,
-        plate=snakemake.wildcards.plate,
-        channels=snakemake.params.channels,
-        options=snakemake.params.options,
-        threads=snakemake.threads,
-    )
-    tables.write(
-        scale,
-        snakemake.output.intensity,
-        table="intensity",
-        provenance=provenance.of(snakemake),
-        verdict=tables.verdict(snakemake.input.survey),
-    )
+    with Lease(snakemake.output.intensity) as lease:
+        scale = images.write(
+            Path(snakemake.output.zarr).parent,
+            index=tables.read(snakemake.input.index),
+            surveyed=tables.read(snakemake.input.survey),
+            light=lightpath.load(snakemake.input.illumination),
+            folder=snakemake.params.root,
+            plate=snakemake.wildcards.plate,
+            channels=snakemake.params.channels,
+            options=snakemake.params.options,
+            threads=snakemake.threads,
+        )
+        lease.demand()
+        tables.write(
+            scale,
+            snakemake.output.intensity,
+            table="intensity",
+            provenance=provenance.of(snakemake),
+            verdict=tables.verdict(snakemake.input.survey),
+        )

@@ -35,7 +35,7 @@ def test_a_damaged_or_lost_lease_is_nobodys(tmp_path, damage):
     lease.take()
     (tmp_path / ".P1.zarr.owner").write_text(damage)
     assert not lease.held
-    with pytest.raises(Superseded, match="removed the lease"):
+    with pytest.raises(Superseded, match="a job that has ended"):
         lease.demand()
 
 

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from wellspring.io.tables import atomic
 
@@ -23,6 +24,8 @@ class Superseded(RuntimeError):
 
 class Lease:
     """The right to write `path`, held by the job that took it last.
+
+    A context manager takes the lease and removes it when the job ends, unless another job has taken it since.
 
     Parameters
     ----------
@@ -45,6 +48,16 @@ class Lease:
         self.token = uuid.uuid4().hex
         self._file = self.path.with_name(f".{self.path.name}.owner")
 
+    def __enter__(self) -> Self:
+        """Take the lease."""
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the lease, if this job still holds it."""
+        if self.held:
+            self._file.unlink(missing_ok=True)
+
     @property
     def held(self) -> bool:
         """Whether this job is the last that took the lease."""
@@ -56,14 +69,14 @@ class Lease:
         job = os.environ.get("SLURM_JOB_ID", "")
         owner = {"token": self.token, "host": socket.gethostname(), "process": os.getpid(), "slurm_job": job}
         with atomic(self._file) as temporary:
-            temporary.write_text(json.dumps(owner))
+            temporary.write_bytes(json.dumps(owner).encode())
 
     def demand(self) -> None:
         """Raise `Superseded` when another job has taken the lease; the message names that job."""
         owner = self._owner()
         if owner.get("token") != self.token:
             slurm = f", SLURM job {owner['slurm_job']}" if owner.get("slurm_job") else ""
-            other = f"process {owner['process']} on {owner['host']}{slurm}" if owner else "a job that removed the lease"
+            other = f"process {owner['process']} on {owner['host']}{slurm}" if owner else "a job that has ended"
             raise Superseded(
                 f"{self.path}: {other} began to write this output after this job; this job stops and leaves that output"
             )
@@ -71,11 +84,14 @@ class Lease:
     @contextmanager
     def publishing(self) -> Iterator[None]:
         """Hold other publishers off while the output gets its final name; `Superseded` where the lease is lost."""
-        with self._file.with_name(f"{self._file.name}.lock").open("w") as lock:
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
             with suppress(OSError):  # a file system without locks: what is left unguarded is the time of one rename
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                fcntl.flock(folder, fcntl.LOCK_EX)
             self.demand()
             yield
+        finally:
+            os.close(folder)
 
     def _owner(self) -> dict[str, str]:
         try:

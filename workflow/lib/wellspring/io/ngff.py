@@ -5,6 +5,7 @@ one shard. Corrected pixels (uint16) and label images (uint32, one channel a kin
 is written beside its final name and renamed when whole; what the reader needs stands in the root's ``zarr.json``.
 """
 
+import glob
 import json
 import logging
 import math
@@ -20,6 +21,7 @@ import numpy as np
 import zarr
 
 from wellspring.io import zarr_shard
+from wellspring.io.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +116,8 @@ class PlateWriter:
 
     ``windows`` may be set until the end: channel -> (low, high) counts, the display limits of the metadata.
     Threads may write different fields at the same time. Leaving by an exception removes what was written; a full disk
-    is an ``OSError`` that names the field.
+    is an ``OSError`` that names the field. The plate is written in a folder of this writer's own; a writer that another
+    one overtook raises `lease.Superseded` in place of publishing its plate.
     """
 
     dtype = np.dtype(np.uint16)
@@ -132,14 +135,19 @@ class PlateWriter:
         self.path = Path(path)
         self.plate, self.channels, self.pixel_size, self.source = plate, list(channels), pixel_size, source
         self.windows: dict[str, tuple[float, float]] = dict(windows or {})
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._lease = Lease(self.path)
+        self._partial = self.path.with_name(f".{self.path.name}.{self._lease.token}.partial")
         self._fields: set[tuple[str, str]] = set()
         self._shape: tuple[int, int, int] | None = None
 
     def __enter__(self) -> Self:
-        if self._partial.exists():
-            shutil.rmtree(self._partial)
-        self._partial.mkdir(parents=True)
+        try:
+            self._lease.take()
+        except OSError as error:
+            raise self._unwritten(error, "lease") from error
+        for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.partial"):
+            shutil.rmtree(left, ignore_errors=True)  # of a job that was killed, or that this one overtakes
+        self._partial.mkdir()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -147,6 +155,7 @@ class PlateWriter:
             if kind is None:
                 self._finish()
         finally:
+            self._lease.__exit__()
             shutil.rmtree(self._partial, ignore_errors=True)
 
     def write(self, well: str, site: str, pixels: np.ndarray) -> None:
@@ -171,10 +180,12 @@ class PlateWriter:
     def _finish(self) -> None:
         """Write the metadata, and give the plate its name."""
         try:
+            self._lease.demand()
             self._describe()
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self._partial.replace(self.path)
+            with self._lease.publishing():
+                if self.path.exists():
+                    shutil.rmtree(self.path)
+                self._partial.replace(self.path)
         except OSError as error:
             raise self._unwritten(error, "metadata") from error
 
