@@ -76,7 +76,7 @@ def stage(
     network: encoder.Encoder, paths: Mapping[str, list[Path]], cells: pd.DataFrame | None, out: Path, **options
 ) -> int:
     """Do what the script of rule `embed` does; return the number of views."""
-    scales = scaling.pixels(tables.read(paths["intensity"][0]), network.channels)
+    scales = scaling.intensity_scale(tables.read(paths["intensity"][0]), network.channels)
     plate = ngff.open_plate(paths["images"][0])
     parts = embed.stream(network, plate, scales, cells=cells, **options)
     return embeddings.write_parts(parts, out, table="embed", provenance={})
@@ -133,7 +133,7 @@ def memory(paths: Mapping[str, list[Path]], fields: int, *, threads: int, seed: 
 def _peak(paths: dict[str, list[Path]], fields: int, threads: int, seed: int) -> tuple[int, float]:
     torch.set_num_threads(threads)
     network = known(*SETTINGS["demo_tiny.cells"][:4])
-    scales = scaling.pixels(tables.read(paths["intensity"][0]), network.channels)
+    scales = scaling.intensity_scale(tables.read(paths["intensity"][0]), network.channels)
     plate = ngff.open_plate(paths["images"][0])
     plate = replace(plate, fields=plate.fields[:fields])
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,9 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     options = snakemake.params.options
     images = ngff.open_plate(Path(snakemake.input.zarr).parent)
-    size = round(cutting.pixels(options["size"], unit=options["unit"], pixel_size=images.pixel_size, what="crops.size"))
+    size = round(
+        cutting.length_in_pixels(options["size"], unit=options["unit"], pixel_size=images.pixel_size, key="crops.size")
+    )
     rows = crops.sample(
         tables.read(snakemake.input.cells),
         seed=snakemake.params.seed,

@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
     torch.set_num_threads(snakemake.threads)
     known = encoder.load(snakemake.input.weights, snakemake.input.card)
-    scales = scaling.pixels(tables.read(snakemake.input.intensity), known.channels)
+    scales = scaling.intensity_scale(tables.read(snakemake.input.intensity), known.channels)
     cells, labels = (snakemake.input.get(name, None) for name in ("cells", "labels"))
     parts = embed.stream(
         known,

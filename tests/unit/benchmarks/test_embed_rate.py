@@ -37,7 +37,7 @@ def test_the_stage_writes_what_is_embedded(tmp_path, benchmark, paths, kind):
     cells = benchmark.cells_of(plate, seed=1) if kind == "cell" else None
     how = {"device": CPU, "precision": "float32", "batch": 8}
     views = benchmark.stage(known(benchmark, kind), paths, cells, tmp_path / "e.parquet", **how)
-    scales = scaling.pixels(tables.read(paths["intensity"][0]), list(benchmark.CHANNELS))
+    scales = scaling.intensity_scale(tables.read(paths["intensity"][0]), list(benchmark.CHANNELS))
     frame, matrix = embed.embed(known(benchmark, kind), plate, scales, cells=cells, **how)
     assert views == len(frame) > 2
     np.testing.assert_array_equal(tables.read_embedding(tmp_path / "e.parquet")[1], matrix)

@@ -18,7 +18,7 @@ from wellspring.train.run import build
 from wellspring.train.settings import resolve
 from wellspring.views import cutting, fields
 from wellspring.views.intensity import scale
-from wellspring.views.scaling import pixels, prepare, standardise
+from wellspring.views.scaling import intensity_scale, prepare, standardise
 
 CPU = torch.device("cpu")
 KEY = list(embed.COLUMNS)[:4]
@@ -31,7 +31,7 @@ def encoder_of(channels: list[str], **over) -> encoder.Encoder:
 
 
 def inputs(known: encoder.Encoder, paths: dict) -> tuple:
-    scales = pixels(tables.read(paths["intensity"]), known.channels)
+    scales = intensity_scale(tables.read(paths["intensity"]), known.channels)
     return known, ngff.open_plate(paths["images"]), scales
 
 
@@ -92,7 +92,7 @@ def test_a_cell_is_what_stands_in_its_row(paths):
     row = frame.iloc[13]
     field = ngff.open_plate(paths["images"]).read(row["Metadata_Well"], row["Metadata_Site"])
     crop = cutting.cut(field, np.array([[row["Metadata_Center_Y"], row["Metadata_Center_X"]]]), 24)
-    scales = pixels(tables.read(paths["intensity"]), known.channels)
+    scales = intensity_scale(tables.read(paths["intensity"]), known.channels)
     scaled = np.clip((crop[0] - scales.low[:, None, None]) / (scales.high - scales.low)[:, None, None], 0, 1)
     image = (scaled - scales.mean[:, None, None]) / scales.std[:, None, None]
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_tiles_without_foreground_are_left_out(tmp_path):
         writer.write("B02", "1", images)
         writer.write("B03", "1", np.full_like(images, 100))
     known = encoder_of(["DNA"], **TILES)
-    scales = pixels(
+    scales = intensity_scale(
         pd.DataFrame({"Metadata_Channel": ["DNA"], "low": 100, "high": 2000, "mean": 0.1, "std": 0.2}), ["DNA"]
     )
     frame, _ = embed.embed(known, ngff.open_plate(tmp_path / "P1.zarr"), scales, device=CPU)
@@ -193,7 +193,7 @@ def test_the_field_is_joined_to_each_of_its_tiles(paths, tokens, batch):
     assert joined.shape[1] == 2 * width
     tile = normalize(torch.from_numpy(alone), dim=1) if tokens == "pooled" else torch.from_numpy(alone)
     np.testing.assert_allclose(joined[:, :width], tile, atol=2e-5)
-    plate, scales = ngff.open_plate(paths["images"]), pixels(tables.read(paths["intensity"]), known.channels)
+    plate, scales = ngff.open_plate(paths["images"]), intensity_scale(tables.read(paths["intensity"]), known.channels)
     for (well, site), rows in frame.groupby(["Metadata_Well", "Metadata_Site"]).indices.items():
         image = torch.from_numpy(scale(plate.read(well, site), scales.low, scales.high))
         image = standardise(image[None], *(torch.from_numpy(each)[None] for each in (scales.mean, scales.std)))
@@ -247,7 +247,7 @@ def test_options_are_those_of_the_schema():
 
 
 def test_pixels_are_prepared_as_in_training(paths):
-    scales = pixels(tables.read(paths["intensity"]), ["RNA", "DNA"])
+    scales = intensity_scale(tables.read(paths["intensity"]), ["RNA", "DNA"])
     flat = dataclasses.replace(scales, high=np.array([scales.high[0], scales.low[1]]), std=np.array([0.1, 0.0]))
     raw = np.random.default_rng(0).integers(0, 2**16, (3, 2, 9, 7)).astype(np.uint16)
     for each in (scales, flat):

@@ -18,7 +18,7 @@ from wellspring.screen import config
 from wellspring.train import run
 from wellspring.train.settings import resolve
 from wellspring.train.worker import work
-from wellspring.views.scaling import pixels
+from wellspring.views.scaling import intensity_scale
 
 CHANNELS = ["DNA", "RNA"]
 
@@ -67,7 +67,7 @@ def test_it_is_trained_or_frozen_and_comes_back_from_its_files(screen, tmp_path,
     moved = [not torch.equal(value, start[name]) for name, value in known.network.state_dict().items()]
     assert any(moved) == bool(steps)
     assert not known.network.training and not any(each.requires_grad for each in known.network.parameters())
-    plate, scales = ngff.open_plate(screen["images"][0]), pixels(tables.read(screen["intensity"][0]), CHANNELS)
+    plate, scales = ngff.open_plate(screen["images"][0]), intensity_scale(tables.read(screen["intensity"][0]), CHANNELS)
     frame, matrix = embed.embed(
         known, plate, scales, cells=tables.read(screen["cells"][0]), device=torch.device("cpu"), batch=5
     )

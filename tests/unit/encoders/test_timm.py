@@ -15,7 +15,7 @@ from wellspring.screen import config
 from wellspring.train import run
 from wellspring.train.settings import resolve
 from wellspring.train.worker import work
-from wellspring.views.scaling import pixels
+from wellspring.views.scaling import intensity_scale
 
 CHANNELS = ["DNA", "RNA"]
 SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8}
@@ -51,7 +51,7 @@ def test_a_frozen_network_is_built_without_images_and_embeds(tmp_path, weights, 
     }
     assert known.card["weights"]["name"] == "start.pth"
     paths = blobs.plate(tmp_path / "plate", channels=CHANNELS)
-    scales = pixels(tables.read(paths["intensity"]), CHANNELS)
+    scales = intensity_scale(tables.read(paths["intensity"]), CHANNELS)
     plate = ngff.open_plate(paths["images"])
     frame, matrix = embed.embed(known, plate, scales, device=torch.device("cpu"), tokens="auto")
     assert matrix.shape == (len(frame), width) and np.isfinite(matrix).all()

@@ -22,7 +22,7 @@ from wellspring.train import run
 from wellspring.train.checkpoint import Interrupted
 from wellspring.train.hardware import TooLarge
 from wellspring.train.settings import resolve
-from wellspring.views.scaling import Pixels, pixels, prepare
+from wellspring.views.scaling import IntensityScale, intensity_scale, prepare
 
 CHANNELS = ["DNA", "RNA"]
 pytestmark = [
@@ -54,7 +54,7 @@ def test_training_and_embedding_on_a_gpu(tmp_path, over):
     vectors = {}
     for device in ("cpu", "cuda"):
         known = encoder.load(tmp_path / "encoder.safetensors", tmp_path / "encoder.json")
-        scales = pixels(tables.read(paths["intensity"]), known.channels)
+        scales = intensity_scale(tables.read(paths["intensity"]), known.channels)
         cells = pd.read_parquet(paths["cells"])
         _, vectors[device] = embed.embed(
             known, ngff.open_plate(paths["images"]), scales, cells=cells, device=torch.device(device), dtype="float32"
@@ -130,7 +130,7 @@ def test_two_gpus_train_together(tmp_path, compiled):
 def embedded(network: torch.nn.Module, paths: dict, *, kind: str = "tile", device: str, **over) -> np.ndarray:
     card = {"kind": "timm", "channels": CHANNELS, "input_size": 24}
     card["view"] = {"kind": kind, "size": 24, "window": None}
-    scales = pixels(tables.read(paths["intensity"]), CHANNELS)
+    scales = intensity_scale(tables.read(paths["intensity"]), CHANNELS)
     options = {"cells": pd.read_parquet(paths["cells"]), "device": torch.device(device), "dtype": "float32"} | over
     return embed.embed(encoder.Encoder(network, card), ngff.open_plate(paths["images"]), scales, **options)[1]
 
@@ -171,7 +171,9 @@ def test_vectors_in_bfloat16_point_where_those_of_float32_do(tmp_path):
 def test_pixels_are_prepared_on_a_gpu_as_on_the_cpu():
     rng = np.random.default_rng(0)
     raw = torch.from_numpy(rng.integers(0, 2**16, (3, 2, 9, 7)).astype(np.uint16))
-    scales = Pixels(*(np.array(pair, dtype=np.float32) for pair in ((100, 7), (40000, 7), (0.2, 0.1), (0.1, 0.0))))
+    scales = IntensityScale(
+        *(np.array(pair, dtype=np.float32) for pair in ((100, 7), (40000, 7), (0.2, 0.1), (0.1, 0.0)))
+    )
     torch.testing.assert_close(
         prepare(raw.to("cuda").float(), scales).cpu(), prepare(raw.float(), scales), atol=1e-4, rtol=1e-5
     )

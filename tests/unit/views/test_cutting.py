@@ -52,6 +52,35 @@ def test_cut_equals_slicing_inside(size):
         np.testing.assert_array_equal(crop[:, size // 2, size // 2], field[:, y, x])
 
 
+def test_centres_are_rounded_half_up_not_to_even():
+    """Banker's rounding would move 2.5 to 2 and 4.5 to 4."""
+    field = np.arange(12 * 17, dtype=np.uint16).reshape(1, 12, 17)
+    centres = np.array([[2.5, 3.5], [4.5, 6.5], [3.5, 2.5], [0.5, 0.49], [-0.5, -0.4]])
+    middles = cutting.cut(field, centres, 1)[:, 0, 0, 0]
+    np.testing.assert_array_equal(middles, [field[0, y, x] for y, x in [(3, 4), (5, 7), (4, 3), (1, 0), (0, 0)]])
+
+
+def test_cut_at_the_edges_of_a_field_that_is_not_square():
+    field = np.arange(2 * 9 * 14, dtype=np.uint16).reshape(2, 9, 14)
+    np.testing.assert_array_equal(cutting.cut(field, np.array([[8, 13]]), 1)[0, :, 0, 0], field[:, 8, 13])
+    for centre in ([9.0, 5.0], [8.5, 5.0], [5.0, 13.5], [13.0, 8.0]):
+        with pytest.raises(ValueError, match=r"inside the field \(9, 14\)"):
+            cutting.cut(field, np.array([centre]), 3)
+
+
+def test_masked_squares_keep_the_cell_in_any_label_image():
+    squares = np.arange(1, 2 * 2 * 3 * 3 + 1, dtype=np.uint16).reshape(2, 2, 3, 3)
+    labels = np.zeros((2, 2, 3, 3), np.uint32)
+    labels[0, 0, 0, 0], labels[0, 1, 2, 2], labels[0, 0, 1, 1] = 7, 7, 5
+    labels[1, 0, 1, 2] = 5
+    masked = squares.copy()
+    cutting.mask(masked, labels, np.array([7, 5]), np.array([100, 200]))
+    kept = np.zeros((2, 3, 3), bool)
+    kept[0, 0, 0] = kept[0, 2, 2] = kept[1, 1, 2] = True
+    for channel, background in ((0, 100), (1, 200)):
+        np.testing.assert_array_equal(masked[:, channel], np.where(kept, squares[:, channel], background))
+
+
 def test_cut_reflects_at_the_border_even_beyond_the_field():
     field = np.arange(2 * 12 * 10, dtype=np.uint16).reshape(2, 12, 10)
     for size in (6, 7, 40):
@@ -95,14 +124,6 @@ def test_foreground_fraction_counts_pixels_at_both_resolutions():
     )
 
 
-def test_tiles_without_foreground_are_left_out():
-    binary = np.zeros((64, 64), bool)
-    origins = cutting.tile_grid(64, 64, 32)
-    assert len(cutting.tiles_with_foreground(binary, origins, 32, least=0.0)) == 0
-    binary[40:60, 5:25] = True
-    np.testing.assert_array_equal(cutting.tiles_with_foreground(binary, origins, 32), [[32, 0]])
-
-
 def test_foreground_threshold_of_a_plate_separates_cells_and_leaves_empty_fields_empty():
     generator = np.random.default_rng(3)
     plate = generator.normal(100, 5, (6, 40, 40)).astype(np.float32)
@@ -110,12 +131,14 @@ def test_foreground_threshold_of_a_plate_separates_cells_and_leaves_empty_fields
     plate[5] = np.nan
     threshold = cutting.foreground_threshold(plate)
     assert 120 < threshold < 480
-    found = [cutting.foreground_map(view[None], thresholds=[threshold]).sum() for view in plate]
+    found = [(view > threshold).sum() for view in plate]
     assert found == [100, 100, 100, 100, 0, 0]
     assert cutting.foreground_threshold(np.full((2, 4, 4), 7.0)) == np.inf
 
 
 def test_soft_window_is_symmetric_and_gaussian():
+    with pytest.raises(ValueError, match="expected a sigma above 0 px, found 0"):
+        cutting.soft_window(40, 0)
     window = cutting.soft_window(40, 19)
     assert window.dtype == np.float32 and window.max() == 1
     np.testing.assert_allclose(window, window[::-1])
@@ -124,12 +147,12 @@ def test_soft_window_is_symmetric_and_gaussian():
 
 
 def test_pixels_converts_micrometres_and_refuses_them_without_a_pixel_size():
-    assert cutting.pixels(30, unit="um", pixel_size=0.5) == 60
-    assert cutting.pixels(30) == 30
-    with pytest.raises(ValueError, match="needs a pixel size"):
-        cutting.pixels(30, unit="um", what="crops.size")
+    assert cutting.length_in_pixels(30, unit="um", pixel_size=0.5) == 60
+    assert cutting.length_in_pixels(30) == 30
+    with pytest.raises(ValueError, match="crops.size: cannot convert 30 um to pixels"):
+        cutting.length_in_pixels(30, unit="um", key="crops.size")
     with pytest.raises(ValueError, match="px or um"):
-        cutting.pixels(30, unit="mm")
+        cutting.length_in_pixels(30, unit="mm")
 
 
 def test_well_sites_are_sorted():

@@ -19,7 +19,7 @@ from scipy import ndimage
 from wellspring.cells import segment
 from wellspring.cells.flags import flag, measure
 from wellspring.io.ngff import LabelWriter, PlateImages
-from wellspring.views.cutting import pixels
+from wellspring.views.cutting import length_in_pixels
 from wellspring.views.intensity import scale
 
 logger = logging.getLogger(__name__)
@@ -87,11 +87,11 @@ def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Mapping[str
         diameter = segment.estimate_diameter(dna)
         logger.info("%s: nucleus diameter estimated at %.1f px on %d fields", images.plate, diameter, len(dna))
     else:
-        diameter = pixels(
+        diameter = length_in_pixels(
             options["nucleus_diameter"],
             unit=options["unit"],
             pixel_size=images.pixel_size,
-            what=f"{images.plate}: cells.nucleus_diameter",
+            key=f"{images.plate}: cells.nucleus_diameter",
         )
     share = options["floor"]
     floors = {"floor": segment.plate_floor(dna, diameter=diameter, share=share)}
@@ -149,7 +149,7 @@ def _networks(
 
     step, unit = images.pixel_size, options["unit"]
     diameters = {
-        kind: given and pixels(given, unit=unit, pixel_size=step, what=f"cells.cellpose.diameters.{kind}")
+        kind: given and length_in_pixels(given, unit=unit, pixel_size=step, key=f"cells.cellpose.diameters.{kind}")
         for kind, given in options["cellpose"]["diameters"].items()
     }
     segmenter = Cellpose(

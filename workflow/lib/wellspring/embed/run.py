@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate, normalize
 from wellspring.encoders.encoder import Encoder, features, precise
 from wellspring.io.ngff import PlateImages
 from wellspring.views import cutting, fields
-from wellspring.views.scaling import Pixels, foreground_level, prepare
+from wellspring.views.scaling import IntensityScale, foreground_level, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ READERS = 16  # threads that read fields, at most
 def stream(
     encoder: Encoder,
     plate: PlateImages,
-    pixels: Pixels,
+    pixels: IntensityScale,
     *,
     cells: pd.DataFrame | None = None,
     device: torch.device,
@@ -162,7 +162,9 @@ def stream(
     logger.info("%s: %d views of %d fields", plate.plate, count, len(plate.fields))
 
 
-def embed(encoder: Encoder, plate: PlateImages, pixels: Pixels, **options: object) -> tuple[pd.DataFrame, np.ndarray]:
+def embed(
+    encoder: Encoder, plate: PlateImages, pixels: IntensityScale, **options: object
+) -> tuple[pd.DataFrame, np.ndarray]:
     """Return all that `stream` yields at once: the rows, and their vectors (rows, D)."""
     frames, matrices = zip(*stream(encoder, plate, pixels, **options), strict=True)
     return pd.concat(frames, ignore_index=True), np.concatenate(matrices)

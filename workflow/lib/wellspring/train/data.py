@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wellspring.io import ngff, tables
 from wellspring.train.sources import Cells, Fields, Source
-from wellspring.views.scaling import pixels
+from wellspring.views.scaling import intensity_scale
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def open_source(
         if not len(crops) == len(crop_tables) == len(intensity):
             raise ValueError(f"training set: expected crops of {len(intensity)} plates, found those of {len(crops)}")
         usable = [usable[number] for number in kept([crop_tables[number] for number in usable])]
-    scales = [pixels(tables.read(intensity[number]), channels) for number in usable]
+    scales = [intensity_scale(tables.read(intensity[number]), channels) for number in usable]
     if entry["view"]["kind"] == "cell":
         cells = [tables.read(crop_tables[number]) for number in usable]
         return Cells([crops[number] for number in usable], cells, scales, least=entry["view"]["size"])

@@ -17,7 +17,7 @@ from pandas.api.types import union_categoricals
 from wellspring.io import ngff
 from wellspring.io.keys import SITE_KEY, WELL_KEY
 from wellspring.views.intensity import scale
-from wellspring.views.scaling import Pixels, foreground_level
+from wellspring.views.scaling import IntensityScale, foreground_level
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Source(Protocol):
     """Items of a training set: codes of their plate, well and site (N,), and their pixels."""
 
     frame: pd.DataFrame
-    pixels: list[Pixels]
+    pixels: list[IntensityScale]
     plate: np.ndarray
     well: np.ndarray
     site: np.ndarray
@@ -51,7 +51,7 @@ class Cells:
     """
 
     def __init__(
-        self, crops: Sequence[str | Path], rows: Sequence[pd.DataFrame], pixels: list[Pixels], *, least: int = 1
+        self, crops: Sequence[str | Path], rows: Sequence[pd.DataFrame], pixels: list[IntensityScale], *, least: int = 1
     ) -> None:
         self.arrays = [Packed(path) for path in crops]
         self.pixels = pixels
@@ -129,7 +129,7 @@ class Fields:
     def __init__(
         self,
         plates: Sequence[ngff.PlateImages],
-        pixels: list[Pixels],
+        pixels: list[IntensityScale],
         *,
         channels: list[str],
         size: int,
@@ -174,7 +174,7 @@ class Fields:
         return out
 
     def _block(self, item: int, rng: np.random.Generator, *, strip: tuple[int, int]) -> np.ndarray:
-        """Pixels (C, size, size) of the first place that holds enough foreground, or of the best one."""
+        """IntensityScale (C, size, size) of the first place that holds enough foreground, or of the best one."""
         code = self.plate[item]
         height, width = self.plates[code].shape[1:]
         number, count = strip

@@ -1,1 +1,1 @@
-"""What an encoder looks at: tiles and cells of a field, scaled to floats, binned fields, packed crops."""
+"""What an encoder sees: tiles and cells of a field, scaling to floats, binned fields, packed crops."""

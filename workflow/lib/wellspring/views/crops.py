@@ -1,7 +1,7 @@
-"""A plate and its table of cells in, a seeded sample of cells as one packed array and its table out.
+"""Training crops: a seeded sample of a plate's cells, packed into one array, and its table.
 
-The sample trains encoders: a fixed number of cells a well, so that no well outweighs another. A well's sample hangs on
-the seed, the plate, the well and its own cells alone, never on other wells, the order of rows, or the workers.
+The sample has the same number of cells per well, so that wells have equal weight in training. The sample of a well
+depends on the seed, the plate, the well and its own cells; it does not depend on other wells, row order or threads.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ logger = logging.getLogger(__name__)
 
 
 def well_generator(seed: int, plate: str, well: str) -> np.random.Generator:
-    """Return the random state of one well: a hash of (seed, plate, well), the same on every machine."""
+    """Return the random generator of one well, seeded by a hash of (seed, plate, well); equal on every machine."""
     digest = hashlib.sha256(f"{seed}\0{plate}\0{well}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
 def usable(cells: pd.DataFrame, *, border_cells: bool = True, ignore: Iterable[str] = ()) -> pd.Series:
-    """Return which cells may be cut: bool, those without a flag.
+    """Return which cells may be cropped: a bool per cell, true without flags.
 
-    The flag ``border`` is let pass with `border_cells` (their crops are completed by reflection), those named in
-    `ignore` always.
+    The flag ``border`` is allowed with `border_cells` (the crop is completed by reflection); flags in `ignore` are
+    always allowed.
     """
     passed = {"", *ignore, *(["border"] if border_cells else [])}
     return cells["Metadata_Flags"].fillna("").map(lambda flags: set(flags.split(";")) <= passed).astype(bool)
@@ -41,19 +41,30 @@ def usable(cells: pd.DataFrame, *, border_cells: bool = True, ignore: Iterable[s
 def sample(
     cells: pd.DataFrame, *, seed: int, cells_per_well: int, border_cells: bool = True, batch: str = ""
 ) -> pd.DataFrame:
-    """Draw up to `cells_per_well` usable cells of each well, without putting back.
+    """Draw up to `cells_per_well` usable cells per well, without replacement.
 
     Parameters
     ----------
     cells
-        Rows of the table cells; wells without a usable cell give no rows.
-    seed, batch
-        The run's seed; the plate's batch, which the rows carry.
+        Table `cells` of a plate. Wells without usable cells give no rows.
+    seed
+        Seed of the run.
+    cells_per_well
+        Cells to draw per well.
+    border_cells
+        Whether cells at the border of their field may be drawn.
+    batch
+        Batch of the plate, copied to each row.
 
     Returns
     -------
     pandas.DataFrame
-        The drawn cells, sorted by the key: the key, the centre, ``Metadata_Batch``, and ``Metadata_Row`` 0, 1, ...
+        The drawn cells in key order: the key, the centre, ``Metadata_Batch``, and ``Metadata_Row`` (0, 1, ...).
+
+    Raises
+    ------
+    ValueError
+        `cells_per_well` is below 1.
     """
     if cells_per_well < 1:
         raise ValueError(f"crops.cells_per_well: expected 1 or more, found {cells_per_well}")
@@ -79,9 +90,23 @@ def pack(
 ) -> None:
     """Cut the crops of `rows` (from `sample`) and write them as one array (N, C, size, size) uint16 at `path`.
 
-    Each field is read once and its crops go to their rows, so the bytes do not depend on `threads`; the array is mapped
-    from disk, so memory holds a field a thread. The file appears when it is whole. With `labels` what is not the cell
-    becomes `background` (C,) counts.
+    Each field is read once and its crops are written to their rows, so the bytes do not depend on `threads`. The array
+    is memory-mapped, so that one field per thread is in memory. The file appears only when it is complete.
+
+    Parameters
+    ----------
+    images
+        Corrected pixels of the plate.
+    rows
+        See `sample`.
+    path
+        The NumPy file to write.
+    size
+        Edge of a crop, px.
+    threads
+        Fields that are cut at the same time.
+    labels, background
+        With the plate's label images, pixels outside the cell become `background` (C,), counts.
     """
     shape = (len(rows), len(images.channels), size, size)
     with atomic(path) as temporary:
@@ -91,7 +116,7 @@ def pack(
             (well, site), group = field
             centres = group[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy()
             squares = cut(images.read(well, site), centres, size)
-            if labels is not None:
+            if labels is not None and background is not None:
                 own = cut(labels.read(well, site), centres, size)
                 mask(squares, own, group["Metadata_Cell"].to_numpy(), background)
             array[group["Metadata_Row"].to_numpy()] = squares

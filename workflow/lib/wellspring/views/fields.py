@@ -1,12 +1,12 @@
-"""The views of a plate, field by field: a stored plate flows in, what an encoder looks at flows out, read ahead.
+"""The views of a plate, field by field: tiles of a grid over the field, or squares around its cells.
 
-A view is a tile of a grid over the field, or a square around a cell. Each field is read once, in its order, by threads
-that are some fields ahead of the network and no more, so that memory does not grow with the plate.
+Each field is read once, in order, by threads that read a limited number of fields ahead, so that memory does not grow
+with the plate.
 """
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from wellspring.io.ngff import PlateImages
 from wellspring.views import cutting
 
-AHEAD = 2  # fields a reader is ahead
+AHEAD = 2  # fields that each thread reads ahead
 CELLS = [f"Metadata_{name}" for name in ("Well", "Site", "Cell", "Center_Y", "Center_X", "Flags")]
 
 
@@ -23,8 +23,18 @@ CELLS = [f"Metadata_{name}" for name in ("Well", "Site", "Cell", "Center_Y", "Ce
 class Part:
     """The views of one field.
 
-    Numbers (n,) of the tiles or cells, centres (n, 2) in pixels, pixels (n, C, size, size) uint16, and the whole field
-    (C, H, W), from which they are.
+    Attributes
+    ----------
+    well, site
+        Of the field.
+    numbers
+        (n,) of the tiles (from 1, row by row) or cells.
+    centres
+        (n, 2), (y, x) in pixels.
+    pixels
+        (n, C, size, size) uint16.
+    field
+        (C, H, W) uint16, the whole field.
     """
 
     well: str
@@ -46,7 +56,7 @@ def tiles(
     least: float,
     readers: int = 1,
 ) -> Iterator[Part]:
-    """Yield the tiles of each field that hold foreground; fields without one are left out.
+    """Yield the tiles with foreground of each field; fields without such tiles are left out.
 
     Parameters
     ----------
@@ -55,16 +65,18 @@ def tiles(
     channels
         In the order of the encoder.
     size, stride
-        Edge of a tile and step of the grid, pixels. Tiles are numbered from 1, row by row.
+        Edge of a tile and step of the grid, px. Tiles are numbered from 1, row by row.
     stain, above, least
-        A tile is taken when the share `least` of its pixels is above `above` counts in the channel `stain`.
+        A tile is taken when the share of its pixels above `above` counts in the channel `stain` is at least `least`,
+        and not 0.
     readers
-        Threads.
+        Number of threads.
     """
 
     def read(well: str, site: str) -> Part | None:
         field = plate.read(well, site, channels)
-        origins = cutting.tile_grid(*field.shape[1:], size, stride)
+        height, width = field.shape[1:]
+        origins = cutting.tile_grid(height, width, size, stride)
         share = cutting.foreground_fraction(field[channels.index(stain)] > above, origins, size)
         filled = np.flatnonzero((share >= least) & (share > 0))
         if not len(filled):
@@ -93,17 +105,17 @@ def cells(
     plate
         Corrected pixels.
     table
-        The plate's table `cells`, of which the columns CELLS are needed.
+        Table `cells` of the plate, with the columns CELLS.
     channels
         In the order of the encoder.
     size
-        Edge of a square in pixels.
+        Edge of a square, px.
     leave_out
-        Cells with one of these flags are left out.
+        Cells with any of these flags are left out.
     labels, background
-        With the plate's label images what is not the cell becomes `background` (C,) counts.
+        With the plate's label images, pixels outside the cell become `background` (C,), counts.
     readers
-        Threads.
+        Number of threads.
     """
     chosen = without_flags(table[CELLS], leave_out)
     numbers = chosen["Metadata_Cell"].to_numpy()
@@ -113,7 +125,7 @@ def cells(
     def read(well: str, site: str) -> Part:
         here, field = rows[well, site], plate.read(well, site, channels)
         squares = cutting.cut(field, centres[here], size)
-        if labels is not None:
+        if labels is not None and background is not None:
             cutting.mask(squares, cutting.cut(labels.read(well, site), centres[here], size), numbers[here], background)
         return Part(well, site, numbers[here], centres[here], squares, field)
 
@@ -121,14 +133,14 @@ def cells(
 
 
 def without_flags(table: pd.DataFrame, flags: Collection[str]) -> pd.DataFrame:
-    """Return the rows of a table `cells` that bear none of `flags`, in the order of `Metadata_Cell`."""
+    """Return the rows of a table `cells` without any of `flags`, ordered by `Metadata_Cell`."""
     own = table["Metadata_Flags"].fillna("")
     refused = [each for each in own.unique() if not set(flags).isdisjoint(each.split(";"))]
     return table[~own.isin(refused)].sort_values("Metadata_Cell")
 
 
 def batches(parts: Iterator[Part], size: int) -> Iterator[list[Part]]:
-    """Regroup the views of fields into lists of `size` views in all, the last one smaller; a field may be split."""
+    """Regroup the views of fields into lists with `size` views in total (the last may have fewer); splits fields."""
     waiting: list[Part] = []
     missing = size
     for part in parts:
@@ -155,8 +167,8 @@ def _slice(part: Part, start: int, stop: int) -> Part:
 
 
 def _ahead(read: Callable[[str, str], Part | None], fields: list[tuple[str, str]], *, readers: int) -> Iterator[Part]:
-    """Yield what `read` makes of each field, in their order, while threads read the next ones."""
-    waiting: deque = deque()
+    """Yield the result of `read` per field, in order, while threads read the next fields; None is left out."""
+    waiting: deque[Future[Part | None]] = deque()
     with ThreadPoolExecutor(readers) as pool:
         try:
             for field in fields:

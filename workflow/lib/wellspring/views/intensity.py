@@ -1,21 +1,21 @@
-"""From corrected pixels to the robust intensity scale of a plate's channels.
+"""The robust intensity scale of a plate's channels, from histograms of its corrected pixels.
 
-In: fields (C, H, W) uint16, one at a time. Out: counts of grey values, and from them one row a channel: the limits
-that become 0 and 1, and mean and standard deviation of the scaled pixels. The scale belongs to plate and channel,
-never to a field or a crop, because absolute intensity within a plate is signal.
+The table `intensity` has one row per channel: the limits (counts) that are scaled to 0 and 1, and mean and standard
+deviation of the scaled pixels. The scale is per plate and channel, not per field or crop, because absolute intensity
+within a plate is signal.
 """
 
 import numpy as np
 import pandas as pd
 
 LEVELS = 2**16
-# Of a plate every fourth row of pixels is counted, since neighbouring rows are alike: the limits of single fields of
-# 1080 px, real ones and the demo's, move by less than 1 %, and counting all rows takes a sixth of the stage's time.
+# Every 4th row of pixels is counted, since neighbouring rows are similar: the limits of single fields of 1080 px (real
+# and demo) change by less than 1 %, and counting all rows takes 1/6 of the time of the stage.
 STEP = 4
 
 
 def scale(pixels: np.ndarray, low: np.ndarray, high: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Scale corrected pixels to [0, 1] by the limits of their channel, clipped.
+    """Scale corrected pixels linearly to [0, 1] by the limits of their channel, and clip.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def scale(pixels: np.ndarray, low: np.ndarray, high: np.ndarray, *, out: np.ndar
     low, high
         (C,) counts that become 0 and 1. A channel with ``high <= low`` becomes 0 everywhere.
     out
-        Where the result goes, of the same shape and float32; a new array without.
+        Array for the result, same shape, float32; None allocates one.
 
     Returns
     -------
@@ -38,16 +38,17 @@ def scale(pixels: np.ndarray, low: np.ndarray, high: np.ndarray, *, out: np.ndar
             f"pixels of shape {pixels.shape}: expected (..., C, H, W) with {low.size} channels, the limits' number"
         )
     factor = np.where(span > 0, 1 / np.where(span > 0, span, 1), 0).astype(np.float32)
-    # In place: memory that is touched for the first time costs several times what the arithmetic does.
-    scaled = np.empty(pixels.shape, dtype=np.float32) if out is None else out
+    # In place: touching new memory takes several times as long as the arithmetic.
+    scaled: np.ndarray = np.empty(pixels.shape, dtype=np.float32) if out is None else out
     scaled[...] = pixels
     scaled -= low[:, None, None]
     scaled *= factor[:, None, None]
-    return np.clip(scaled, 0, 1, out=scaled)
+    np.clip(scaled, 0, 1, out=scaled)
+    return scaled
 
 
 def counts(pixels: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Count the grey values of a field (C, H, W) uint16; returns (C, 65536) int64, ``out`` with them added."""
+    """Return the histograms of a field (C, H, W) uint16, (C, 65536) int64; added to ``out`` where it is given."""
     if pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise ValueError(f"expected a field (C, H, W) of uint16, found {pixels.shape} of {pixels.dtype}")
     out = np.zeros((len(pixels), LEVELS), dtype=np.int64) if out is None else out
@@ -58,7 +59,10 @@ def counts(pixels: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
 
 
 def quantile(histogram: np.ndarray, share: float) -> float:
-    """Return the smallest grey value that at least ``share`` of the pixels of a histogram (65536,) do not exceed."""
+    """Return a quantile of a histogram (65536,): the smallest grey value with at least ``share`` of pixels <= it.
+
+    NaN for an empty histogram.
+    """
     total = histogram.sum()
     if total == 0:
         return float("nan")
@@ -68,10 +72,10 @@ def quantile(histogram: np.ndarray, share: float) -> float:
 def summarise(
     histograms: np.ndarray, *, plate: str, channels: list[str], fields: int, low: float = 0.001, high: float = 0.999
 ) -> pd.DataFrame:
-    """Turn a plate's grey-value counts (C, 65536) into the table ``intensity``, one row a channel.
+    """Turn the histograms of a plate (C, 65536) into the table ``intensity``, one row per channel.
 
-    ``low`` and ``high`` are shares of the pixels. A plate without pixels has rows with ``fields`` 0 and limits 0 and 1,
-    so that whoever scales with them finds numbers.
+    ``low`` and ``high`` are quantiles, 0 to 1. A plate without pixels gets ``fields`` 0 and the limits 0 and 1, so that
+    scaling still works.
     """
     rows = []
     values = np.arange(LEVELS, dtype=np.float64)
