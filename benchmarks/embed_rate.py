@@ -35,12 +35,16 @@ import plates  # noqa: E402
 from wellspring.embed import run as embed  # noqa: E402
 from wellspring.encoders import encoder  # noqa: E402
 from wellspring.io import embeddings, ngff, tables  # noqa: E402
+from wellspring.screen import config, sections  # noqa: E402
+from wellspring.screen.sections import Embed  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
 from wellspring.views import scaling  # noqa: E402
 
 TINY = {"embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 8}
 DENSITY = 40 / 400**2  # cells a pixel, as on the demo screen
 GPU_BATCH = 256
+# Of the config section `embed`, beside batch and precision of a run.
+OPTIONS = {"leave_out": [], "least_foreground": 0.02}
 # Views of a card (edge in px), its network, the fields' edge; how many fields on a CPU, in a quick run, on a GPU; and
 # the batch on a CPU, by which a plate of so few views is several batches as a real one is.
 SETTINGS = {
@@ -72,13 +76,24 @@ def cells_of(plate: ngff.PlateImages, *, seed: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).assign(Metadata_Flags="")
 
 
+def section(**over: object) -> Embed:
+    """Return the config section `embed` with the options of this benchmark and of one of its runs."""
+    return sections.read(Embed, config.fill({"encoders": {}, "embed": {**OPTIONS, **over}})["embed"])
+
+
 def stage(
-    network: encoder.Encoder, paths: Mapping[str, list[Path]], cells: pd.DataFrame | None, out: Path, **options
+    network: encoder.Encoder,
+    paths: Mapping[str, list[Path]],
+    cells: pd.DataFrame | None,
+    out: Path,
+    *,
+    device: torch.device,
+    **options,
 ) -> int:
     """Do what the script of rule `embed` does; return the number of views."""
-    scales = scaling.intensity_scale(tables.read(paths["intensity"][0]), network.channels)
-    plate = ngff.open_plate(paths["images"][0])
-    parts = embed.stream(network, plate, scales, cells=cells, **options)
+    scale = scaling.intensity_scale(tables.read(paths["intensity"][0]), network.channels)
+    plate = embed.PlateInputs(ngff.open_plate(paths["images"][0]), scale, cells)
+    parts = embed.stream(network, plate, section(**options), device=device)
     return embeddings.write_parts(parts, out, table="embed", provenance={})
 
 
@@ -137,10 +152,10 @@ def _peak(paths: dict[str, list[Path]], fields: int, threads: int, seed: int) ->
     plate = ngff.open_plate(paths["images"][0])
     plate = replace(plate, fields=plate.fields[:fields])
     with tempfile.TemporaryDirectory() as folder:
-        options = {"cells": cells_of(plate, seed=seed), "device": torch.device("cpu")}
         # Wide vectors, so that a few thousand views are several row groups.
-        options |= {"dtype": "float32", "tokens": "class_and_patches", "layers": 4}
-        parts = embed.stream(network, plate, scales, **options)
+        options = section(dtype="float32", tokens="class_and_patches", layers=4, batch=256)
+        inputs = embed.PlateInputs(plate, scales, cells_of(plate, seed=seed))
+        parts = embed.stream(network, inputs, options, device=torch.device("cpu"))
         views = embeddings.write_parts(parts, Path(folder) / "embed.parquet", table="embed", provenance={})
     return views, plates.memory()
 

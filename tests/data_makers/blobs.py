@@ -51,12 +51,16 @@ def plate(
     wells: tuple[str, ...] = ("B02", "B03", "C02"),
     sites: tuple[str, ...] = ("1", "2"),
     side: int = 96,
+    width: int | None = None,
     cells: int = 8,
     crop: int = 32,
     seed: int = 0,
     verdict: tables.Verdict | None = None,
 ) -> dict[str, Path]:
-    """Write a plate's store, intensity table, cells, packed crops and their table; returns the paths."""
+    """Write a plate's store, intensity table, cells, packed crops and their table; returns the paths.
+
+    Fields are `side` x `width` px, square without `width`.
+    """
     rng = np.random.default_rng([seed, sum(map(ord, name))])
     folder.mkdir(parents=True, exist_ok=True)
     paths = {
@@ -68,15 +72,16 @@ def plate(
     }
     rows, packed = [], []
     counts = np.zeros((len(channels), intensity.LEVELS), dtype=np.int64)
-    grid = np.arange(side)
+    shape = side, width or side
+    rows_of_pixels, columns_of_pixels = np.ogrid[: shape[0], : shape[1]]
     with ngff.PlateWriter(paths["images"], plate=name, channels=channels) as writer:
         for number, well in enumerate(wells):
             for site in sites:
-                field = rng.normal(120, 5, (len(channels), side, side))
-                centres = rng.uniform(8, side - 8, (cells, 2))
+                field = rng.normal(120, 5, (len(channels), *shape))
+                centres = rng.uniform(8, np.array(shape) - 8, (cells, 2))
                 for label, (y, x) in enumerate(centres, start=1):
-                    width = rng.uniform(3, 5) * (1 + 0.1 * number)
-                    blob = np.exp(-((grid[:, None] - y) ** 2 + (grid[None, :] - x) ** 2) / (2 * width**2))
+                    sigma = rng.uniform(3, 5) * (1 + 0.1 * number)
+                    blob = np.exp(-((rows_of_pixels - y) ** 2 + (columns_of_pixels - x) ** 2) / (2 * sigma**2))
                     field += blob * rng.uniform(300, 900, (len(channels), 1, 1))
                     rows.append((name, well, site, label, y, x, "border" if min(y, x) < 12 else ""))
                 field = np.clip(np.rint(field), 0, 65535).astype(np.uint16)

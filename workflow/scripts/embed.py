@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.encoders import encoder
 from wellspring.io import embeddings, ngff, provenance, tables
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -19,17 +20,15 @@ if __name__ == "__main__":
 
     torch.set_num_threads(snakemake.threads)
     known = encoder.load(snakemake.input.weights, snakemake.input.card)
-    scales = scaling.intensity_scale(tables.read(snakemake.input.intensity), known.channels)
     cells, labels = (snakemake.input.get(name, None) for name in ("cells", "labels"))
-    parts = embed.stream(
-        known,
+    plate = embed.PlateInputs(
         ngff.open_plate(Path(str(snakemake.input.images)).parent),
-        scales,
+        scaling.intensity_scale(tables.read(snakemake.input.intensity), known.channels),
         cells=tables.read(cells, fields.CELLS) if cells else None,
         labels=ngff.open_plate(Path(str(labels)).parent) if labels else None,
-        device=encoder.device(),
-        **embed.options(snakemake.params.options),
     )
+    options = sections.read(sections.Embed, snakemake.params.options)
+    parts = embed.stream(known, plate, options, device=encoder.device())
     origin = provenance.of(snakemake)
     verdict = tables.verdict(snakemake.input.intensity)
     embeddings.write_parts(parts, snakemake.output[0], table="embed", provenance=origin, verdict=verdict)

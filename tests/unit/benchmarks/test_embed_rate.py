@@ -6,6 +6,7 @@ import torch
 
 import benchmarks_of
 import blobs
+from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import ngff, tables
@@ -38,7 +39,8 @@ def test_the_stage_writes_what_is_embedded(tmp_path, benchmark, paths, kind):
     how = {"device": CPU, "precision": "float32", "batch": 8}
     views = benchmark.stage(known(benchmark, kind), paths, cells, tmp_path / "e.parquet", **how)
     scales = scaling.intensity_scale(tables.read(paths["intensity"][0]), list(benchmark.CHANNELS))
-    frame, matrix = embed.embed(known(benchmark, kind), plate, scales, cells=cells, **how)
+    section = options("embed", **benchmark.OPTIONS, precision="float32", batch=8)
+    frame, matrix = embed.embed(known(benchmark, kind), embed.PlateInputs(plate, scales, cells), section, device=CPU)
     assert views == len(frame) > 2
     np.testing.assert_array_equal(tables.read_embedding(tmp_path / "e.parquet")[1], matrix)
 

@@ -11,9 +11,11 @@ import torch
 from torch.nn.functional import interpolate, normalize
 
 import blobs
+from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import embeddings, ngff, tables
+from wellspring.screen.sections import Embed
 from wellspring.train.run import build
 from wellspring.train.settings import resolve
 from wellspring.views import cutting, fields
@@ -30,26 +32,28 @@ def encoder_of(channels: list[str], **over) -> encoder.Encoder:
     return encoder.Encoder(build(settings, channels=len(channels)).eval(), card)
 
 
-def inputs(known: encoder.Encoder, paths: dict) -> tuple:
-    scales = intensity_scale(tables.read(paths["intensity"]), known.channels)
-    return known, ngff.open_plate(paths["images"]), scales
+def inputs(known: encoder.Encoder, paths: dict, **over) -> embed.PlateInputs:
+    scale = intensity_scale(tables.read(paths["intensity"]), known.channels)
+    cells = pd.read_parquet(paths["cells"])
+    return dataclasses.replace(embed.PlateInputs(ngff.open_plate(paths["images"]), scale, cells), **over)
 
 
-def run(known: encoder.Encoder, paths: dict, **over) -> tuple[pd.DataFrame, np.ndarray]:
-    return embed.embed(*inputs(known, paths), **options(paths, **over))
+def section(**over) -> Embed:
+    return options("embed", **{"dtype": "float32", "leave_out": [], "least_foreground": 0.02} | over)
+
+
+def run(known: encoder.Encoder, paths: dict, *, plate: dict | None = None, **over) -> tuple[pd.DataFrame, np.ndarray]:
+    """Embed a plate, with other inputs by `plate` and other options by keyword."""
+    return embed.embed(known, inputs(known, paths, **(plate or {})), section(**over), device=CPU)
 
 
 def stream(known: encoder.Encoder, paths: dict, **over) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-    return embed.stream(*inputs(known, paths), **options(paths, **over))
-
-
-def options(paths: dict, **over) -> dict:
-    return {"cells": pd.read_parquet(paths["cells"]), "device": CPU, "dtype": "float32"} | over
+    return embed.stream(known, inputs(known, paths), section(**over), device=CPU)
 
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    return blobs.plate(tmp_path_factory.mktemp("plate"), channels=["DNA", "RNA"])
+    return blobs.plate(tmp_path_factory.mktemp("plate"), channels=["DNA", "RNA"], width=112)
 
 
 TILES = {"kind": "sslprofiler", "view": {"kind": "tile", "size": 32}}
@@ -68,7 +72,8 @@ def test_vectors_do_not_depend_on_the_batch(paths, over):
 def test_vectors_do_not_depend_on_the_order_of_cells(paths):
     known = encoder_of(["DNA", "RNA"])
     frame, matrix = run(known, paths)
-    shuffled, found = run(known, paths, cells=pd.read_parquet(paths["cells"]).sample(frac=1, random_state=0))
+    cells = pd.read_parquet(paths["cells"]).sample(frac=1, random_state=0)
+    shuffled, found = run(known, paths, plate={"cells": cells})
     pd.testing.assert_frame_equal(frame, shuffled)
     np.testing.assert_array_equal(found, matrix)
 
@@ -102,21 +107,21 @@ def test_a_cell_is_what_stands_in_its_row(paths):
 
 def test_flagged_cells_are_left_out_when_asked(paths):
     known, cells = encoder_of(["DNA", "RNA"]), pd.read_parquet(paths["cells"])
-    frame, _ = run(known, paths, leave_out=("border",))
+    frame, _ = run(known, paths, leave_out=["border"])
     assert len(frame) == (cells["Metadata_Flags"] == "").sum() < len(cells)
 
 
 @pytest.mark.parametrize("channels", [["DNA"], ["DNA", "ER", "RNA", "AGP", "Mito", "BF"]], ids=["one", "six"])
 @pytest.mark.parametrize("over", [{}, TILES], ids=["cells", "tiles"])
 def test_any_number_of_channels(tmp_path, channels, over):
-    paths = blobs.plate(tmp_path, channels=channels, wells=("B02",))
+    paths = blobs.plate(tmp_path, channels=channels, wells=("B02",), width=120)
     frame, matrix = run(encoder_of(channels, **over), paths)
     assert len(frame) == len(matrix) > 0
     assert np.isfinite(matrix).all()
 
 
 def test_tiles_without_foreground_are_left_out(tmp_path):
-    images = np.full((1, 96, 96), 100, dtype=np.uint16)
+    images = np.full((1, 96, 128), 100, dtype=np.uint16)
     images[:, 5:25, 40:60] = 2000
     with ngff.PlateWriter(tmp_path / "P1.zarr", plate="P1", channels=["DNA"]) as writer:
         writer.write("B02", "1", images)
@@ -125,7 +130,8 @@ def test_tiles_without_foreground_are_left_out(tmp_path):
     scales = intensity_scale(
         pd.DataFrame({"Metadata_Channel": ["DNA"], "low": 100, "high": 2000, "mean": 0.1, "std": 0.2}), ["DNA"]
     )
-    frame, _ = embed.embed(known, ngff.open_plate(tmp_path / "P1.zarr"), scales, device=CPU)
+    plate = embed.PlateInputs(ngff.open_plate(tmp_path / "P1.zarr"), scales)
+    frame, _ = embed.embed(known, plate, section(), device=CPU)
     assert frame[["Metadata_Well", "Metadata_View"]].to_numpy().tolist() == [["B02", 2]]
     assert frame[["Metadata_Center_Y", "Metadata_Center_X"]].to_numpy().tolist() == [[15.5, 47.5]]
 
@@ -238,12 +244,7 @@ def test_a_channelwise_encoder_is_embedded_channel_by_channel(paths, over, token
 
 def test_cells_are_needed_for_an_encoder_of_cells(paths):
     with pytest.raises(ValueError, match="table of cells"):
-        run(encoder_of(["DNA", "RNA"]), paths, cells=None)
-
-
-def test_options_are_those_of_the_schema():
-    known = embed.options(blobs.options("embed"))
-    assert known["leave_out"] == ("small", "large")
+        run(encoder_of(["DNA", "RNA"]), paths, plate={"cells": None})
 
 
 def test_pixels_are_prepared_as_in_training(paths):
@@ -263,6 +264,7 @@ def test_an_encoder_does_not_see_what_is_masked(paths, tmp_path):
         for well, site in images.fields:
             nothing = np.zeros(images.shape[1:], np.uint32)
             writer.write(well, site, {"nuclei": nothing, "cells": nothing})
-    seen, masked = (run(known, paths, labels=labels)[1] for labels in (None, ngff.open_plate(tmp_path / "labels.zarr")))
+    both = (None, ngff.open_plate(tmp_path / "labels.zarr"))
+    seen, masked = (run(known, paths, plate={"labels": labels})[1] for labels in both)
     assert seen.shape == masked.shape
     assert np.ptp(masked, axis=0).max() < 1e-4 < np.ptp(seen, axis=0).max(), "background is all that is left"

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 import blobs
 import own_networks
 from jobs import job
+from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder, module
 from wellspring.encoders.factory import Factory, source_of
@@ -30,7 +31,7 @@ def file(tmp_path):
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
-    return blobs.screen(tmp_path_factory.mktemp("screen"), channels=CHANNELS)
+    return blobs.screen(tmp_path_factory.mktemp("screen"), channels=CHANNELS, width=110)
 
 
 def entry(file, function: str, **over) -> dict:
@@ -67,10 +68,9 @@ def test_it_is_trained_or_frozen_and_comes_back_from_its_files(screen, tmp_path,
     moved = [not torch.equal(value, start[name]) for name, value in known.network.state_dict().items()]
     assert any(moved) == bool(steps)
     assert not known.network.training and not any(each.requires_grad for each in known.network.parameters())
-    plate, scales = ngff.open_plate(screen["images"][0]), intensity_scale(tables.read(screen["intensity"][0]), CHANNELS)
-    frame, matrix = embed.embed(
-        known, plate, scales, cells=tables.read(screen["cells"][0]), device=torch.device("cpu"), batch=5
-    )
+    scale = intensity_scale(tables.read(screen["intensity"][0]), CHANNELS)
+    plate = embed.PlateInputs(ngff.open_plate(screen["images"][0]), scale, tables.read(screen["cells"][0]))
+    frame, matrix = embed.embed(known, plate, options("embed", batch=5), device=torch.device("cpu"))
     assert matrix.shape == (len(frame), embedded) and len(frame) and np.isfinite(matrix).all()
 
 

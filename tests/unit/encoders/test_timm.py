@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import blobs
+from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import ngff, tables
@@ -38,8 +39,8 @@ def test_a_frozen_network_is_built_without_images_and_embeds(tmp_path, weights, 
     files = {name: str(tmp_path / f"encoder.{name}") for name in ("weights", "card", "history", "checkpoint")}
     described = {"name": "frozen", "encoder": entry(weights, stem=stem), "channels": CHANNELS, "seed": 1, "code": ""}
     nothing = {kind: [] for kind in ("images", "intensity", "crops", "crop_tables")}
-    options = {"options": blobs.options("train"), "threads": 1, "provenance": {}}
-    work(described | nothing | options | files)
+    further = {"options": blobs.options("train"), "threads": 1, "provenance": {}}
+    work(described | nothing | further | files)
     assert len(tables.read(files["history"])) == 0
     known = encoder.load(files["weights"], files["card"])
     assert {key: known.card[key] for key in ("kind", "stem", "steps", "features", "trained_on")} == {
@@ -50,10 +51,10 @@ def test_a_frozen_network_is_built_without_images_and_embeds(tmp_path, weights, 
         "trained_on": None,
     }
     assert known.card["weights"]["name"] == "start.pth"
-    paths = blobs.plate(tmp_path / "plate", channels=CHANNELS)
+    paths = blobs.plate(tmp_path / "plate", channels=CHANNELS, width=130)
     scales = intensity_scale(tables.read(paths["intensity"]), CHANNELS)
-    plate = ngff.open_plate(paths["images"])
-    frame, matrix = embed.embed(known, plate, scales, device=torch.device("cpu"), tokens="auto")
+    plate = embed.PlateInputs(ngff.open_plate(paths["images"]), scales)
+    frame, matrix = embed.embed(known, plate, options("embed"), device=torch.device("cpu"))
     assert matrix.shape == (len(frame), width) and np.isfinite(matrix).all()
 
 

@@ -15,6 +15,7 @@ import torch
 
 import blobs
 import jobs
+from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import ngff, tables
@@ -56,9 +57,9 @@ def test_training_and_embedding_on_a_gpu(tmp_path, over):
         known = encoder.load(tmp_path / "encoder.safetensors", tmp_path / "encoder.json")
         scales = intensity_scale(tables.read(paths["intensity"]), known.channels)
         cells = pd.read_parquet(paths["cells"])
-        _, vectors[device] = embed.embed(
-            known, ngff.open_plate(paths["images"]), scales, cells=cells, device=torch.device(device), dtype="float32"
-        )
+        plate = embed.PlateInputs(ngff.open_plate(paths["images"]), scales, cells)
+        section = options("embed", dtype="float32", leave_out=[])
+        _, vectors[device] = embed.embed(known, plate, section, device=torch.device(device))
     np.testing.assert_allclose(vectors["cpu"], vectors["cuda"], atol=1e-2, rtol=1e-2)
 
 
@@ -131,8 +132,9 @@ def embedded(network: torch.nn.Module, paths: dict, *, kind: str = "tile", devic
     card = {"kind": "timm", "channels": CHANNELS, "input_size": 24}
     card["view"] = {"kind": kind, "size": 24, "window": None}
     scales = intensity_scale(tables.read(paths["intensity"]), CHANNELS)
-    options = {"cells": pd.read_parquet(paths["cells"]), "device": torch.device(device), "dtype": "float32"} | over
-    return embed.embed(encoder.Encoder(network, card), ngff.open_plate(paths["images"]), scales, **options)[1]
+    plate = embed.PlateInputs(ngff.open_plate(paths["images"]), scales, pd.read_parquet(paths["cells"]))
+    section = options("embed", **{"dtype": "float32", "leave_out": []} | over)
+    return embed.embed(encoder.Encoder(network, card), plate, section, device=torch.device(device))[1]
 
 
 NETWORKS = {

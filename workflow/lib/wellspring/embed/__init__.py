@@ -1,1 +1,1 @@
-"""One vector per view of a plate."""
+"""Embedding: one vector per view (tile or cell) of a plate, by a network."""
