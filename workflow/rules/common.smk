@@ -1,6 +1,7 @@
-"""Common: the library's path, the config and the sheet, checked, and the few functions that rules ask for their inputs.
+"""Common: put the library on the path, check the config and the sheet, and define the input functions of the rules.
 
-No other rule file knows the config or the sheet, and no rule file holds a function.
+Other rule files neither read the config and the sheet themselves nor define functions. `config` is the complete config
+as a dict, from which rules take their parameters; `settings` is the same as dataclasses.
 """
 
 import os
@@ -13,10 +14,10 @@ import yaml
 
 
 def folder_of(source):
-    """Return the folder `workflow` of the clone that a rule file is of.
+    """Return the folder `workflow` of the clone that a rule file belongs to.
 
-    Where a module names a tag of a repository, as snakedeploy does, Snakemake fetches rules and scripts one by one out of
-    its copy of the repository; the library and what it reads are put into `.snakemake` of the working directory.
+    If a module names a tag of a repository, as snakedeploy does, Snakemake fetches rules and scripts one by one from its
+    copy of the repository; the library and its data files are then extracted into `.snakemake` of the working directory.
     """
     repository = getattr(source, "repo_path", None) or getattr(source, "hosted_repo", None)
     if repository is None:
@@ -35,10 +36,10 @@ def folder_of(source):
 
 here = folder_of(workflow.current_basedir)
 sys.path.insert(0, str(here / "lib"))
-# For the scripts, which are processes of their own: this library, not one of another clone that is installed.
+# Scripts run in processes of their own: they must import this library, not an installed one of another clone.
 os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
-# Threads that wait by spinning starve the jobs beside them: training slowed down tenfold next to other jobs.
+# Threads that spin while waiting slow down other jobs on the node: training was ten times slower beside other jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from wellspring.cells.model_files import named
@@ -46,7 +47,9 @@ from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
 from wellspring.io import object_store
 from wellspring.screen import exclusions, sheet
-from wellspring.screen.config import check_roles, needs_images, resolve, steps_of, trains
+from wellspring.screen.config import resolve, typed
+from wellspring.screen.config_checks import check_roles, steps_of
+from wellspring.screen.encoder_kinds import needs_images, trains
 from wellspring.simulate.screen import screen_of
 from wellspring.workflow import failures, ownership
 from wellspring.workflow.code_digest import age
@@ -56,21 +59,23 @@ from wellspring.workflow.wildcards import one_of
 age(here / "scripts")
 
 config.update(resolve({key: value for key, value in config.items() if key != "pathvars"}))
-os.environ.update(object_store.environment(config["index"]["object_store"]))
+settings = typed(config)
+store = settings.index.object_store
+os.environ.update(object_store.environment(anonymous=store.anonymous, endpoint=store.endpoint))
 demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
-imaged = needs_images(config)
-plates = sheet.read(config["plates"], demo=demo_folder, simulated=demo, images=imaged)
-check_roles(config, plates["role"].to_dict())
-listed = exclusions.read(config["survey"]["exclusions"])
-exclusions.check(listed, sheet.names(config["plates"]))
-encoders = list(config["encoders"])
-classical = [name for name in encoders if config["encoders"][name]["kind"] == "classical"]
-foreign = [name for name in encoders if config["encoders"][name]["kind"] == "table"]
+imaged = needs_images(settings.encoders)
+plates = sheet.read(settings.plates, demo=demo_folder, simulated=demo, images=imaged)
+check_roles(settings.fit, plates["role"].to_dict())
+listed = exclusions.read(settings.survey.exclusions)
+exclusions.check(listed, sheet.names(settings.plates))
+encoders = list(settings.encoders)
+classical = [name for name, entry in settings.encoders.items() if entry.kind == "classical"]
+foreign = [name for name, entry in settings.encoders.items() if entry.kind == "table"]
 learned = [name for name in encoders if name not in (*classical, *foreign)]
-segmented = imaged and config["cells"]["activate"]
-networked = segmented and config["cells"]["method"] == "cellpose"
+segmented = imaged and settings.cells.activate
+networked = segmented and settings.cells.method == "cellpose"
 fitted = plates.index[plates["role"] == "fit"].tolist()
 simulated = [
     name
@@ -86,26 +91,24 @@ wildcard_constraints:
 
 
 def code(script, *also):
-    """Return the digest of a script, the library code behind it and files beside it; None when it is not tracked."""
-    return (
-        digest_of_code(here / "scripts" / f"{script}.py", *(here / file for file in also))
-        if config["track_code"]
-        else None
-    )
+    """Return the digest of a script, the library code that it imports and further files; None without `track_code`."""
+    if not settings.track_code:
+        return None
+    return digest_of_code(here / "scripts" / f"{script}.py", *(here / file for file in also))
 
 
 def fitting(environment):
-    """Return the conda environment of a stage that fits the alignment: another where a step needs Harmony's package."""
-    return "../../envs/harmony.yaml" if "harmony" in steps_of(config) else environment
+    """Return the conda environment of a stage that fits the alignment; a step of Harmony needs its own."""
+    return "../../envs/harmony.yaml" if "harmony" in steps_of(settings.fit) else environment
 
 
 def scaled(amount):
-    """Return a resource that grows with each retry: `amount` (or what it gives for the job), twice and three times of it."""
+    """Return a resource that grows with each attempt: once, twice, three times `amount`, a number or function of the job."""
     return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
 
 
 def raw_images(wildcards):
-    """Return the folder of a plate's raw images, none where a store has them; only the demo's are made and remade."""
+    """Return the folder of a plate's raw images, none if they are in an object store; only the demo's have a time."""
     folder = plates.loc[wildcards.plate, "images"]
     if not imaged or object_store.is_url(folder):
         return []
@@ -113,37 +116,37 @@ def raw_images(wildcards):
 
 
 def survey_options(wildcards):
-    """Return how a plate is surveyed; what a person said of images counts by its lines about the plate alone."""
+    """Return the section survey without the exclusion file, of which only the lines about the plate count."""
     return {**config["survey"], "exclusions": None}
 
 
-def listed_verdicts(wildcards):
-    """Return the file in which a person said something of the plate, if any; its time does not count, its lines do."""
-    return ancient(config["survey"]["exclusions"]) if digest_of_verdicts(wildcards) else []
+def listed_exclusions(wildcards):
+    """Return the exclusion file if it names the plate; its lines count (`digest_of_exclusions`), its time does not."""
+    return ancient(settings.survey.exclusions) if digest_of_exclusions(wildcards) else []
 
 
-def digest_of_verdicts(wildcards):
-    """Return the digest of what a person said of the plate's images, None where nothing was said."""
+def digest_of_exclusions(wildcards):
+    """Return the digest of the lines of the exclusion file about the plate, None if there are none."""
     return exclusions.digest(listed, wildcards.plate)
 
 
 def plate_map(wildcards):
-    """Return the plate's platemap; that of a simulated plate lies in its folder and comes with it."""
+    """Return the plate's platemap; a simulated plate has it in its folder of images."""
     return [] if wildcards.plate in simulated else plates.loc[wildcards.plate, "platemap"]
 
 
 def of_sheet(column):
-    """Return a function of the job: what the sheet says of its plate in `column`."""
+    """Return a function of the job: the value of its plate in a column of the sheet."""
     return lambda wildcards: plates.loc[wildcards.plate, column]
 
 
 def sheet_row(wildcards):
-    """Return what the sheet says of the plate."""
+    """Return the plate's row of the sheet."""
     return plates.loc[wildcards.plate].to_dict()
 
 
 def of_plates(pattern, names=None):
-    """Return an input function: `pattern` for each plate of `names` (default: all), other wildcards as in the job."""
+    """Return an input function: `pattern` for each plate of `names` (default: all), with the job's other wildcards."""
     return lambda wildcards: [pattern.format(plate=name, **wildcards) for name in (names or plates.index)]
 
 
@@ -153,9 +156,11 @@ def of_light_path(pattern):
 
 
 def given_flat_fields(wildcards):
-    """Return the files of flat fields that the config gives, which must be there; none where they are estimated."""
-    options, names = config["illumination"], {"optics": wildcards.optics, "channels": config["channels"]}
-    return [str(path) for path in given.files(options["given"], **names)] if options["method"] == "given" else []
+    """Return the flat-field files of the config, which must exist; none if flat fields are estimated."""
+    if settings.illumination.method != "given":
+        return []
+    files = given.files(settings.illumination.given, optics=wildcards.optics, channels=settings.channels)
+    return [str(path) for path in files]
 
 
 def illumination_of(wildcards):
@@ -164,75 +169,77 @@ def illumination_of(wildcards):
 
 
 def if_view(kind, pattern, names=None):
-    """Return an input function: as `of_plates` when the job's encoder looks at `kind` (tile or cell), nothing otherwise."""
+    """Return an input function: as `of_plates` if the job's encoder takes views of `kind` (tile or cell), else nothing."""
     wanted = of_plates(pattern, names)
     return lambda wildcards: wanted(wildcards) if view(wildcards) == kind else []
 
 
 def cell_weights(wildcards):
-    """Return the files of weights that segment cells, which must be there; none without networks."""
+    """Return Cellpose's weights files, which must exist; none if cells are segmented without networks."""
+    if not networked:
+        return []
     weights = config["cells"]["cellpose"]["weights"]
-    return [ancient(str(path)) for path in named(weights, key="cells.cellpose.weights")] if networked else []
+    return [ancient(str(path)) for path in named(weights, key="cells.cellpose.weights")]
 
 
 def if_imaged(wanted):
-    """Return `wanted`, an input or a function of the job, in a screen with images, nothing in one of tables only."""
+    """Return `wanted` (an input or input function) in a screen with images, nothing in a screen of tables only."""
     return wanted if imaged else []
 
 
 def if_masked(wanted):
-    """Return `wanted`, an input, when what is around a cell is masked in its squares, nothing otherwise."""
-    return wanted if config["crops"]["neighbours"] == "masked" else []
+    """Return `wanted` (an input) if the surroundings of a cell are masked in its crops, else nothing."""
+    return wanted if settings.crops.neighbours == "masked" else []
 
 
 def if_exported(format, wanted):
-    """Return `wanted`, an output, when it is of a format that is exported, nothing otherwise."""
-    return wanted if format in config["export"]["formats"] else []
+    """Return `wanted` (an output) if its format is exported, else nothing."""
+    return wanted if format in settings.export.formats else []
 
 
 def seen(wildcards):
-    """Return whether the job's encoder looks at the plate's images, which a foreign table does not."""
+    """Return whether the job's encoder reads the plate's images; a foreign table does not."""
     return wildcards.encoder not in foreign
 
 
 def foreign_table(wildcards):
-    """Return the file of a foreign table that holds the job's plate."""
-    return config["encoders"][wildcards.encoder]["files"].replace("{plate}", wildcards.plate)
+    """Return the file of a foreign table that has the job's plate."""
+    return settings.encoders[wildcards.encoder].files.replace("{plate}", wildcards.plate)
 
 
 def if_trained(wanted):
-    """Return an input function: as the input function `wanted` when the job's encoder is trained, nothing otherwise."""
-    return lambda wildcards: wanted(wildcards) if trains(config["encoders"][wildcards.encoder]) else []
+    """Return an input function: as the input function `wanted` if the job's encoder is trained, else nothing."""
+    return lambda wildcards: wanted(wildcards) if trains(settings.encoders[wildcards.encoder]) else []
 
 
 def view(wildcards):
-    """Return what the job's encoder looks at: `tile` or `cell`; of a foreign table, also `well`."""
-    return config["encoders"][wildcards.encoder]["view"]["kind"]
+    """Return the views of the job's encoder: `tile` or `cell`; of a foreign table also `well`."""
+    return settings.encoders[wildcards.encoder].view.kind
 
 
 def gpus(wildcards):
-    """Return the GPUs of a node that train the job's encoder; one that is not trained needs no more than one."""
-    return config["train"]["gpus"] if trains(config["encoders"][wildcards.encoder]) else 1
+    """Return the GPUs per node that train the job's encoder; an encoder that is not trained needs one."""
+    return settings.train.gpus if trains(settings.encoders[wildcards.encoder]) else 1
 
 
 def per_gpu(amount, beside=0):
-    """Return a function of the job: `amount` for each GPU of a node that trains its encoder, and `beside` once."""
+    """Return a function of the job: `amount` per GPU of a node that trains its encoder, plus `beside`."""
     return lambda wildcards: beside + amount * gpus(wildcards)
 
 
 def nodes(wildcards):
-    """Return the nodes that train the job's encoder, None where it is one, so that nothing is asked for."""
-    count = config["train"]["nodes"] if trains(config["encoders"][wildcards.encoder]) else 1
+    """Return the nodes that train the job's encoder; None for one node, so that the resource is not requested."""
+    count = settings.train.nodes if trains(settings.encoders[wildcards.encoder]) else 1
     return count if count > 1 else None
 
 
 def gpus_of_job(wildcards):
-    """Return the GPUs of a job on one node. On several 0: SLURM then takes those of a node from `gres`."""
+    """Return the GPUs of a job on one node; 0 on several nodes, for which SLURM reads the GPUs per node from `gres`."""
     return 0 if nodes(wildcards) else gpus(wildcards)
 
 
 def gpus_of_node(wildcards):
-    """Return the GPUs of each of several nodes as SLURM's `gres`, None for one node."""
+    """Return the GPUs per node as SLURM's `gres` on several nodes, None on one node."""
     return f"gpu:{gpus(wildcards)}" if nodes(wildcards) else None
 
 
@@ -242,18 +249,18 @@ def encoder_of(wildcards):
 
 
 def source_of_network(wildcards):
-    """Return the digest of the source of the job's encoder where it is a network of one's own, None otherwise."""
+    """Return the digest of the source of the job's encoder if it is of kind module, else None."""
     return source_of(config["encoders"][wildcards.encoder], name=wildcards.encoder)
 
 
 def claim_results():
-    """Refuse the results of another screen, before the first job of a run that makes any."""
+    """Refuse to write into the results of another screen, before the first job of a run that has outputs."""
     if any(job.output for job in workflow.dag.needrun_jobs()):
         ownership.claim(workflow.pathvars.apply("<results>"), Path.cwd())
 
 
 def failed_jobs():
-    """Return the jobs of this run that failed in their last attempt, as the ledger takes them."""
+    """Return the jobs of this run that failed in their last attempt."""
     return [
         failures.Failure(
             job.rule.name, job.wildcards_dict, [str(log) for log in job.log], next(map(str, job.output), "")
@@ -263,9 +270,9 @@ def failed_jobs():
 
 
 def note_failures():
-    """Bring the ledger up to date after a run, and print what failed in it."""
+    """Update the list of failed jobs after a run, and print the jobs that failed in it."""
     path = workflow.pathvars.apply("<results>/failures.tsv")
     names = [*plates.index, *plates["optics"], *encoders]
     found = failures.update(path, failed_jobs(), names=names, slurm=".snakemake/slurm_logs")
     if len(found):
-        print(f"{len(found)} jobs failed, as {path} says:\n{failures.words(found)}", file=sys.stderr)
+        print(f"{len(found)} jobs failed (listed in {path}):\n{failures.words(found)}", file=sys.stderr)

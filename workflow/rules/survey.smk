@@ -1,16 +1,16 @@
 """Survey: one read of every raw image.
 
-input    results/index/{plate}.parquet, the plate's raw images, and what a person said of them (survey.exclusions)
-output   results/survey/{plate}.parquet        one row a plane: status, quality, verdict and reason
-         results/survey/{plate}.npy            one binned view a plane, in the table's order
-         results/survey/{plate}.excluded.tsv   one row an excluded site, in the form of survey.exclusions
+input    results/index/{plate}.parquet, the plate's raw images, and the person's list of exclusions (survey.exclusions)
+output   results/survey/{plate}.parquet        one row per plane: status, quality, verdict and reason
+         results/survey/{plate}.npy            one binned view per plane, in the table's order
+         results/survey/{plate}.excluded.tsv   one row per excluded site, in the form of survey.exclusions
 """
 
 
 rule survey:
     input:
         index="<results>/index/{plate}.parquet",
-        verdicts=listed_verdicts,
+        exclusions=listed_exclusions,
     output:
         table="<results>/survey/{plate}.parquet",
         views="<results>/survey/{plate}.npy",
@@ -28,7 +28,7 @@ rule survey:
     params:
         root=of_sheet("images"),
         options=survey_options,
-        verdicts=digest_of_verdicts,
+        exclusions=digest_of_exclusions,
         code=code("survey"),
     script:
         "../scripts/survey.py"

@@ -1,8 +1,9 @@
-"""Bind rule check to wellspring.workflow.preflight: print what was found, and fail where something can not run."""
+"""Rule check: print the findings of wellspring.workflow.preflight, and fail if the screen cannot run."""
 
 import sys
 from typing import TYPE_CHECKING
 
+from wellspring.screen.config import typed
 from wellspring.workflow import preflight
 from wellspring.workflow.log import log_to
 
@@ -15,7 +16,7 @@ if __name__ == "__main__":
     params = snakemake.params
     found = preflight.run(
         params.sheet,
-        config=params.options,
+        config=typed(params.options),
         results=params.results,
         simulated=params.simulated,
         processes=snakemake.threads,

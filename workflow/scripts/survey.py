@@ -19,7 +19,7 @@ if __name__ == "__main__":
         snakemake.params.root,
         options=snakemake.params.options,
         verdict=tables.verdict(snakemake.input.index),
-        listed=exclusions.read(snakemake.input.get("verdicts")),
+        listed=exclusions.read(snakemake.input.get("exclusions")),
         threads=snakemake.threads,
     )
     with tables.atomic(snakemake.output.views) as path:

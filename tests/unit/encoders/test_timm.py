@@ -12,7 +12,7 @@ from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import ngff, tables
-from wellspring.screen import config
+from wellspring.screen import config, encoder_kinds
 from wellspring.train import run
 from wellspring.train.settings import resolve
 from wellspring.train.worker import work
@@ -114,4 +114,4 @@ def test_mistakes_are_named_before_any_job(changes, message):
 def test_a_good_entry_passes(weights):
     frozen = {"frozen": {"kind": "timm", "weights": weights, "stem": "channelwise"}}
     complete = config.resolve({"channels": CHANNELS, "encoders": frozen, "embed": {"field": "joined"}})
-    assert not config.trains(complete["encoders"]["frozen"])
+    assert not encoder_kinds.trains(config.typed(complete).encoders["frozen"])

@@ -289,7 +289,7 @@ def test_a_folder_is_that_of_the_table(tmp_path):
 
 def test_the_config_reaches_fsspec_and_the_users_own_stays(monkeypatch):
     monkeypatch.setenv("FSSPEC_S3", '{"requester_pays": true, "anon": true}')
-    stated = object_store.environment({"anonymous": False, "endpoint": "http://127.0.0.1:1"})
+    stated = object_store.environment(anonymous=False, endpoint="http://127.0.0.1:1")
     read = {}
     fsspec.config.set_conf_env(read, stated)
     assert read["s3"] == {"requester_pays": True, "anon": False, "endpoint_url": "http://127.0.0.1:1"}

@@ -6,8 +6,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from wellspring.screen import config
+from options import options
+from wellspring.screen import config, config_checks, encoder_kinds
 from wellspring.screen.config_readme import keys
+from wellspring.screen.stages import SECTIONS
 
 SMALL = {"channels": ["DNA", "Actin"], "cells": {"activate": True}, "encoders": {"simclr": {"kind": "simclr"}}}
 
@@ -24,7 +26,7 @@ def shipped(root):
 def test_schema_is_valid_and_says_everything():
     schema = config.schema()
     Draft202012Validator.check_schema(schema)
-    for section in config.SECTIONS:
+    for section in SECTIONS:
         spec = schema["properties"][section]
         part = spec["additionalProperties"] if section == "encoders" else spec
         assert part["additionalProperties"] is False, section
@@ -39,7 +41,7 @@ def test_schema_is_valid_and_says_everything():
 
 def test_defaults_are_filled_in_however_deep_and_are_valid():
     complete = config.resolve(small())
-    for section in config.SECTIONS:
+    for section in SECTIONS:
         assert section in complete
     for name, part in keys(config.schema()["properties"]["survey"]):
         if "default" in part:
@@ -57,10 +59,10 @@ def test_what_is_written_is_left_alone():
 
 def test_a_screen_of_tables_needs_neither_channels_nor_cells():
     complete = config.resolve({"encoders": {"jump": {"kind": "table", "files": "{plate}.parquet"}}})
-    assert not config.needs_images(complete)
+    assert not encoder_kinds.needs_images(config.typed(complete).encoders)
     assert complete["encoders"]["jump"]["view"]["kind"] == "well"
-    assert not config.trains(complete["encoders"]["jump"])
-    assert config.needs_images(config.resolve(small()))
+    assert not encoder_kinds.trains(config.typed(complete).encoders["jump"])
+    assert encoder_kinds.needs_images(config.typed(config.resolve(small())).encoders)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +75,20 @@ def test_a_screen_of_tables_needs_neither_channels_nor_cells():
         ),
         ({"encoders": {"simclr": {"stepz": 3}}}, r"encoders.simclr: unknown key 'stepz' \(did you mean 'steps'\?\)"),
         ({"seed": -1}, "config: seed: -1 is less than the minimum of 0"),
-        ({"channels": []}, "config: channels: expected their names for encoders that look at images, found none"),
+        (
+            {"channels": []},
+            "config: channels: expected the names of the channels for encoders that read images, found none",
+        ),
         ({"encoders": {"jump": {"kind": "table"}}}, "jump.files: expected a file for the kind table, found None"),
-        ({"encoders": {"simclr": {"files": "a.csv"}}}, "simclr.files: expected null but for the kind table, found 'a"),
-        ({"encoders": {"simclr": {"view": {"kind": "well"}}}}, "view.kind: expected tile or cell but for the kind"),
-        ({"encoders": {"simclr": {"features": ["X_"]}}}, "simclr: expected no columns and features but for the kind"),
+        (
+            {"encoders": {"simclr": {"files": "a.csv"}}},
+            "simclr.files: expected null except for the kind table, found 'a",
+        ),
+        ({"encoders": {"simclr": {"view": {"kind": "well"}}}}, "view.kind: expected tile or cell except for the kind"),
+        (
+            {"encoders": {"simclr": {"features": ["X_"]}}},
+            "simclr: expected no columns and features except for the kind",
+        ),
         (
             {"encoders": {"jump": {"kind": "table", "files": "a.csv", "features": ["X_("]}}},
             r"jump.features: expected regular expressions, found 'X_\('",
@@ -104,7 +115,7 @@ def test_a_screen_of_tables_needs_neither_channels_nor_cells():
         ),
         ({"images": {"projection": "first"}}, "config: images.projection: 'first' is not one of"),
         ({"images": {"projection": "plane"}}, "config: images.plane: expected the name of a plane, found None"),
-        ({"images": {"plane": 3}}, "config: images.plane: expected null but for the projection plane, found 3"),
+        ({"images": {"plane": 3}}, "config: images.plane: expected null except for the projection plane, found 3"),
         ({"measure": {"families": ["shapes"]}}, "config: measure.families.0: 'shapes' is not one of"),
         ({"fit": {"max_correlation": "often"}}, "config: fit.max_correlation: 'often' is not valid"),
         ({"fit": {"steps": ["select", "sphre"]}}, r"config: fit.steps.1: 'sphre' is not one of \['select', 'sphere', "),
@@ -144,13 +155,13 @@ def test_old_keys_are_refused_with_the_new_name(change, message):
 
 
 def test_steps_are_named_and_harmony_wants_all_plates_to_fit():
-    complete = config.resolve(small(fit={"steps": ["select", {"harmony": {"batches": "Metadata_Plate"}}]}))
-    assert config.steps_of(complete) == ["select", "harmony"]
-    config.check_roles(complete, {"P1": "fit", "P2": "fit"})
-    words = r"fit.steps: expected all plates in the role fit with harmony, .*, found \['P2', 'P3'\]"
+    fit = options("fit", steps=["select", {"harmony": {"batches": "Metadata_Plate"}}])
+    assert config_checks.steps_of(fit) == ["select", "harmony"]
+    config_checks.check_roles(fit, {"P1": "fit", "P2": "fit"})
+    words = r"fit.steps: expected the role fit for all plates, .* harmony .*, found other roles for \['P2', 'P3'\]"
     with pytest.raises(ValueError, match=words):
-        config.check_roles(complete, {"P1": "fit", "P2": "project", "P3": "heldout"})
-    config.check_roles(config.resolve(small()), {"P1": "project"})
+        config_checks.check_roles(fit, {"P1": "fit", "P2": "project", "P3": "heldout"})
+    config_checks.check_roles(options("fit"), {"P1": "project"})
 
 
 def test_all_mistakes_are_told_at_once():
@@ -181,7 +192,7 @@ def test_shipped_config_is_valid_and_states_every_key(shipped):
     config.resolve(shipped)
     schema = config.schema()["properties"]
     lacking = [key for key in schema if key not in shipped]
-    for section in set(config.SECTIONS) - {"encoders"}:
+    for section in set(SECTIONS) - {"encoders"}:
         for name, part in keys(schema[section]):
             if "default" not in part:
                 continue

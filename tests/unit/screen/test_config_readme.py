@@ -1,8 +1,9 @@
 """The page config/README.md: every key and column, and well-formed tables. Drift: see test_config_sections."""
 
 from wellspring.screen import sheet
-from wellspring.screen.config import SECTIONS, schema
+from wellspring.screen.config import schema
 from wellspring.screen.config_readme import describe, keys
+from wellspring.screen.stages import SECTIONS
 
 
 def test_every_key_and_column_is_there():

@@ -48,7 +48,7 @@ def screen(tmp_path):
 
 
 def found(rows, complete, tmp_path, **more):
-    return preflight.run(rows, config=complete, results=tmp_path / "results", **more)
+    return preflight.run(rows, config=config.typed(complete), results=tmp_path / "results", **more)
 
 
 def of(findings, what):
@@ -78,7 +78,7 @@ def test_all_that_is_wrong_is_listed_at_once(screen, complete, tmp_path):
     assert problems == {"plate P0", "plate P1", "plate P2", "plate P3"}
     assert "the first image of ER" in of(findings, "plate P1")[0][1]
     assert "12 x 24, 24 x 24" in of(findings, "plate P3")[0][1]
-    with pytest.raises(ValueError, match="found 4 problems") as error:
+    with pytest.raises(ValueError, match="^Cannot run: 4 problems\n") as error:
         preflight.require(findings)
     assert all(f"plate P{number}" in str(error.value) for number in range(4))
 
@@ -117,26 +117,28 @@ def test_tables_of_other_tools_are_looked_for(complete, tmp_path):
     (tmp_path / "P1.csv").touch()
     entry = complete["encoders"]["ones"] | {"kind": "table", "files": str(tmp_path / "{plate}.csv")}
     chosen = complete | {"encoders": {"cp": entry}}
-    assert [one.grade for one in preflight.foreign(chosen, ["P1"])] == ["ok"]
-    (lost,) = preflight.foreign(chosen, ["P1", "P2"])
+    assert [one.grade for one in preflight.foreign(config.typed(chosen), ["P1"])] == ["ok"]
+    (lost,) = preflight.foreign(config.typed(chosen), ["P1", "P2"])
     assert lost.grade == "problem" and f"P2: expected a table at {tmp_path / 'P2.csv'}" in lost.words
 
 
 def test_networks_of_ones_own_are_built(complete, tmp_path, monkeypatch):
     file = own_networks.write(tmp_path)
     entry = complete["encoders"]["ones"] | {"kind": "module", "factory": f"{file}:small", "objective": "frozen"}
-    (found,) = preflight.own_networks(complete | {"encoders": {"own": entry}})
+    (found,) = preflight.own_networks(config.typed(complete | {"encoders": {"own": entry}}))
     assert found == preflight.Finding("ok", "encoder own", f"{file}:small: built, with 408 weights")
-    (found,) = preflight.own_networks(complete | {"encoders": {"own": entry | {"objective": "sslprofiler"}}})
+    (found,) = preflight.own_networks(
+        config.typed(complete | {"encoders": {"own": entry | {"objective": "sslprofiler"}}})
+    )
     assert found.grade == "problem" and "needs patch tokens" in found.words
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    (found,) = preflight.own_networks(complete | {"encoders": {"own": entry}})
+    (found,) = preflight.own_networks(config.typed(complete | {"encoders": {"own": entry}}))
     assert found.grade == "warning" and "not built: PyTorch is not installed here" in found.words
 
 
 def test_simulated_plates_are_not_looked_for(screen, complete, tmp_path):
     findings = found([screen() | {"images": "nowhere"}], complete, tmp_path, simulated=["P1"])
-    assert of(findings, "plate P1") == [("ok", "made by this workflow")]
+    assert of(findings, "plate P1") == [("ok", "simulated by this workflow")]
 
 
 def test_weights_are_checked_by_their_digest(screen, complete, tmp_path):
@@ -146,47 +148,51 @@ def test_weights_are_checked_by_their_digest(screen, complete, tmp_path):
     for digest, grade in ((hashlib.sha256(b"weights").hexdigest(), "ok"), ("0" * 64, "problem")):
         named = {"nuclei": {"path": str(file), "sha256": digest}, "cells": {"path": None, "sha256": None}}
         chosen = complete | {"cells": cells | {"cellpose": cells["cellpose"] | {"weights": named}}}
-        assert [one.grade for one in preflight.trained(chosen)] == [grade]
-    absent = {"nuclei": {"path": None, "sha256": None}}
+        assert [one.grade for one in preflight.trained(config.typed(chosen))] == [grade]
+    absent = dict.fromkeys(("nuclei", "cells"), {"path": None, "sha256": None})
     chosen = complete | {"cells": cells | {"cellpose": cells["cellpose"] | {"weights": absent}}}
-    assert "snakemake weights" in preflight.trained(chosen)[0].words
+    assert "snakemake weights" in preflight.trained(config.typed(chosen))[0].words
 
 
 def test_too_little_room_is_a_problem_and_what_is_stored_needs_none(complete, tmp_path, monkeypatch):
     plates = [preflight.Plate("P1", (), Size(384, 3456, 17280, 5, 1080, 1080))]
     monkeypatch.setattr(disk_space, "free", lambda folder: (10**9, None))
-    (short,) = preflight.room(plates, config=complete, results=tmp_path)
+    (short,) = preflight.room(plates, config=config.typed(complete), results=tmp_path)
     assert short.grade == "problem" and "images 27 GB" in short.words
     monkeypatch.setattr(disk_space, "free", lambda folder: (10**12, 1000))
-    assert [one.grade for one in preflight.room(plates, config=complete, results=tmp_path)] == ["ok", "problem"]
+    assert [one.grade for one in preflight.room(plates, config=config.typed(complete), results=tmp_path)] == [
+        "ok",
+        "problem",
+    ]
     store = tmp_path / "images" / "P1.zarr"
     store.mkdir(parents=True)
     (store / "zarr.json").touch()
-    (enough,) = preflight.room(plates, config=complete, results=tmp_path)
-    assert enough.grade == "ok" and "0 B more to come" in enough.words
+    (enough,) = preflight.room(plates, config=config.typed(complete), results=tmp_path)
+    assert enough.grade == "ok" and "no further space needed" in enough.words
 
 
 def test_room_of_a_jump_plate_is_that_of_the_storage_table(complete):
     """What the README states: images 23 to 27 GB, crops 3.5 GB at 100 cells a well, views 280 MB, embeddings .4 GB."""
     with_cells = complete | {"cells": complete["cells"] | {"activate": True}}
-    room = disk_space.expected(Size(384, 3456, 17280, 5, 1080, 1080), with_cells | {"survey": {"view_edge": 64}})
+    size = Size(384, 3456, 17280, 5, 1080, 1080)
+    room = disk_space.expected(size, config.typed(with_cells | {"survey": complete["survey"] | {"view_edge": 64}}))
     assert room["images"] == pytest.approx(27e9, rel=0.03)
     assert room["survey"] == pytest.approx(2.8e8, rel=0.02)
     assert room["embed"] == pytest.approx(4e8)
-    crops = with_cells | {"crops": {"cells_per_well": 100, "size": 96, "unit": "px"}}
-    assert disk_space.expected(Size(384, 3456, 17280, 5, 1080, 1080), crops)["crops"] == pytest.approx(3.5e9, rel=0.02)
+    crops = with_cells | {"crops": complete["crops"] | {"cells_per_well": 100, "size": 96, "unit": "px"}}
+    assert disk_space.expected(size, config.typed(crops))["crops"] == pytest.approx(3.5e9, rel=0.02)
 
 
 def test_only_networks_ask_for_a_gpu(complete, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    (warned,) = preflight.gpu(complete)
+    (warned,) = preflight.gpu(config.typed(complete))
     assert warned.grade == "warning" and "ones" in warned.words
     tables = complete | {"encoders": {"ones": complete["encoders"]["ones"] | {"kind": "table"}}}
-    assert preflight.gpu(tables) == []
+    assert preflight.gpu(config.typed(tables)) == []
     command = tmp_path / "nvidia-smi"
     command.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H200 (UUID: GPU-1)'\n")
     command.chmod(0o755)
-    assert preflight.gpu(complete) == [preflight.Finding("ok", "GPU", "GPU 0: NVIDIA H200")]
+    assert preflight.gpu(config.typed(complete)) == [preflight.Finding("ok", "GPU", "GPU 0: NVIDIA H200")]
 
 
 def test_the_table_has_a_line_a_finding(complete):

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -59,11 +59,11 @@ def climbs(url: str) -> bool:
     return ".." in unquote(url).replace("\\", "/").split("/")
 
 
-def environment(storage: Mapping[str, object]) -> dict[str, str]:
+def environment(*, anonymous: bool, endpoint: str | None) -> dict[str, str]:
     """Return the environment variables that pass ``index.object_store`` to fsspec; the user's own are kept."""
     own = json.loads(os.environ.get("FSSPEC_S3", "{}"))
-    endpoint = {"endpoint_url": storage["endpoint"]} if storage["endpoint"] else {}
-    return {"FSSPEC_S3": json.dumps({**own, "anon": storage["anonymous"], **endpoint})}
+    address = {"endpoint_url": endpoint} if endpoint else {}
+    return {"FSSPEC_S3": json.dumps({**own, "anon": anonymous, **address})}
 
 
 def listing(url: str) -> dict[str, int]:

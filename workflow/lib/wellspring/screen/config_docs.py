@@ -78,7 +78,8 @@ def _spec(path: list[str]) -> Mapping[str, Any]:
 
 def _flow(value: object) -> str:
     """Return a value as one line of YAML."""
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def made() -> dict[Path, str]:

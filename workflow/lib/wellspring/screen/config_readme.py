@@ -4,10 +4,14 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from wellspring.screen import sheet
-from wellspring.screen.config import SECTIONS, presets, schema
+from wellspring.screen.config import presets, schema
+from wellspring.screen.stages import SECTIONS
+
+Spec = Mapping[str, Any]  # a JSON schema, as YAML holds it
 
 BOUNDS = {
     "minimum": "≥ {}",
@@ -21,20 +25,20 @@ INTRODUCTION = """\
 
 Generated from `workflow/schemas` by `python -m wellspring.screen.config_docs`; edit there.
 
-`config.yaml` states the keys, `plates.tsv` the plates. A key that is left out has its default; an unknown one is an
+`config.yaml` holds the keys, `plates.tsv` the plates. A key that is left out takes its default; an unknown key is an
 error before any job starts. On the command line: `snakemake --config seed=2 'survey={max_excluded: 0.3}'`. A change in
-one section reruns the stages that read it and what follows.
+a section reruns the stages that read it and the stages after them.
 """
 
 
 PRESETS = """\
-Presets, entries that `like` may name as it names those of the config. Their files, `resources/encoders/FILE.yaml`, give
-the reason or source of each number, and what of the other sections goes with them (`train`, `crops`).
+Presets: entries that `like` can name. Their files, `resources/encoders/FILE.yaml`, give the reason or source of each
+number, and the settings of other sections that go with them (`train`, `crops`).
 """
 
 
 def describe() -> str:
-    """Return `config/README.md`: every key of the config and every column of the sheet, with default and reason."""
+    """Return `config/README.md`: every key of the config and every column of the sheet, with default and meaning."""
     whole = schema()
     top = {key: part for key, part in whole["properties"].items() if key not in SECTIONS}
     parts = [INTRODUCTION, "## Top level\n", _table(_rows({"properties": top}))]
@@ -49,12 +53,12 @@ def describe() -> str:
             parts += [PRESETS, _table(_presets(), head=("preset", "kind", "view", "backbone", "steps", "batch"))]
     parts += [
         "## The plate sheet\n",
-        "Tab-separated (`.csv`: commas), one row a plate; lines that begin with `#` are skipped.\n",
+        "Tab-separated (`.csv`: commas), one row per plate; lines that begin with `#` are comments.\n",
     ]
     return "\n".join([*parts, _sheet()])
 
 
-def keys(spec: dict, *, prefix: str = "") -> Iterator[tuple[str, dict]]:
+def keys(spec: Spec, *, prefix: str = "") -> Iterator[tuple[str, Spec]]:
     """Yield each key of an object's schema and the schema of its value, in order; nested keys joined by dots."""
     for name, part in spec.get("properties", {}).items():
         if "properties" in part:
@@ -63,7 +67,7 @@ def keys(spec: dict, *, prefix: str = "") -> Iterator[tuple[str, dict]]:
             yield f"{prefix}{name}", part
 
 
-def _rows(spec: dict) -> Iterator[tuple[str, ...]]:
+def _rows(spec: Spec) -> Iterator[tuple[str, ...]]:
     for name, part in keys(spec):
         default = f"`{json.dumps(part['default'], ensure_ascii=False)}`" if "default" in part else "–"
         yield f"`{name}`", default, _allowed(part), part.get("description", "")
@@ -76,8 +80,8 @@ def _presets() -> Iterator[tuple[str, ...]]:
         yield f"`{name}`", f"`{entry['kind']}`", look, f"`{entry['backbone']}`", steps, batch
 
 
-def _allowed(part: dict) -> str:
-    """Return what a value may be: its choices, or its types and bounds."""
+def _allowed(part: Spec) -> str:
+    """Return the values that a key allows: its choices, or its types and bounds."""
     if "enum" in part:
         return ", ".join(f"`{json.dumps(choice).strip(chr(34))}`" for choice in part["enum"])
     kinds = part.get("type", [])
@@ -94,16 +98,10 @@ def _sheet() -> str:
     for name, column in sheet.columns().items():
         default = "required" if column["required"] else f"`{column['default']}`"
         rows.append((f"`{name}`", default, column["doc"]))
-    return _table(rows, head=("column", "default", "what"))
+    return _table(rows, head=("column", "default", "meaning"))
 
 
-def _table(
-    rows: Iterator[tuple[str, ...]] | list, *, head: tuple[str, ...] = ("key", "default", "allowed", "what")
-) -> str:
+def _table(rows: Iterable[tuple[str, ...]], *, head: tuple[str, ...] = ("key", "default", "allowed", "meaning")) -> str:
     lines = [head, ["---"] * len(head), *rows]
     cells = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
-
-
-if __name__ == "__main__":
-    print(describe(), end="")

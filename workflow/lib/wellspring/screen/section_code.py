@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wellspring.screen.config import SECTIONS, schema
+from wellspring.screen.config import schema
+from wellspring.screen.stages import SECTIONS
 
 Spec = Mapping[str, Any]  # a JSON schema, as YAML holds it
 
@@ -87,9 +88,8 @@ class _Module:
     def _of(self, key: str, kind: str, spec: Spec) -> str:
         if kind == "array":
             item = self.type(key, spec["items"])
-            length = spec.get("maxItems")
-            fixed = length is not None and length == spec.get("minItems")
-            return f"tuple[{', '.join([item] * length)}]" if fixed else f"tuple[{item}, ...]"
+            least, most = spec.get("minItems"), spec.get("maxItems", 0)
+            return f"tuple[{', '.join([item] * most)}]" if least == most else f"tuple[{item}, ...]"
         if kind != "object":
             return SCALARS[kind]
         if _nested(spec):

@@ -1,12 +1,12 @@
-"""The plate sheet: one row a plate, checked before any job starts.
+"""The plate sheet: one row per plate, read and checked before any job starts.
 
-In flows `config/plates.tsv`, out flows a frame of strings, one row a plate, with the optional columns filled in.
-Columns that are not known pass through and end as `Metadata_` columns of the profiles.
+Its columns are described in `workflow/schemas/plates.yaml`. Further columns become `Metadata_` columns of the profiles.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import pandas as pd
 import yaml
@@ -19,9 +19,18 @@ ENDINGS = (".audit", ".aggregated", ".normalised", ".consensus", ".features")
 ROLES = ("fit", "project", "heldout", "no")
 
 
-def columns() -> dict[str, dict]:
-    """Return the sheet's columns: name to description, whether it is required, and its default."""
-    return yaml.safe_load(SHEET_SCHEMA.read_text())["columns"]
+class Column(TypedDict, total=False):
+    """A column of the sheet: whether it is required, its default (of an optional one) and its description."""
+
+    required: bool
+    default: str
+    doc: str
+
+
+def columns() -> dict[str, Column]:
+    """Return the columns of the sheet by name."""
+    found: dict[str, Column] = yaml.safe_load(SHEET_SCHEMA.read_text())["columns"]
+    return found
 
 
 def read(
@@ -32,13 +41,13 @@ def read(
     Parameters
     ----------
     path
-        Tab-separated, `.csv` for commas; one row a plate.
+        Tab-separated, or comma-separated (`.csv`); one row per plate.
     demo
-        The folder that the rule `simulate` owns; nothing but its own plates may lie there.
+        The folder of the rule `simulate`; only simulated plates may be in it.
     simulated
         The plates that `simulate` makes.
     images
-        Whether the plates have images; the column is empty where they have none.
+        Whether the plates have images; if not, the column is empty.
 
     Returns
     -------
@@ -47,7 +56,7 @@ def read(
     Raises
     ------
     ValueError
-        Names the file, the row or column, what was expected and what was found; of missing folders all.
+        Names the file, the row or column, what was expected and what was found; lists all missing folders.
     """
     path = Path(path)
     sheet = _table(path)
@@ -70,8 +79,9 @@ def read(
 
 
 def names(path: str | Path) -> list[str]:
-    """Return the names of all plates of a sheet that :func:`read` takes, those of role `no` too."""
-    return _table(Path(path))["plate"].str.strip().tolist()
+    """Return the names of all plates of a sheet, those of role `no` too."""
+    found: list[str] = _table(Path(path))["plate"].str.strip().tolist()
+    return found
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -114,12 +124,12 @@ def _check_names(sheet: pd.DataFrame, path: Path) -> None:
         raise ValueError(f"{path}: plate {row['plate']}: expected a role of {ROLES}, found {row['role']!r}")
 
 
-def _misplaced(row: dict, path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> Iterator[str]:
-    """Say what is wrong with where a plate's images and platemap are to be."""
+def _misplaced(row: dict[str, str], path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> Iterator[str]:
+    """Yield what is wrong with the places of a plate's images and platemap."""
     plate, images, where = row["plate"], Path(row["images"]), f"{path}: plate {row['plate']}"
     if row["images"] and demo is not None and _inside(images, Path(demo)):
         if plate not in simulated or images.resolve() != (Path(demo) / plate).resolve():
-            owner = f"{demo} belongs to the demo, whose folders are deleted and made again"
+            owner = f"{demo} belongs to the demo, whose folders are deleted and written anew"
             yield f"{where}: expected images outside of the demo's folder ({owner}), found {row['images']!r}"
         return
     for column in ("images", "platemap"):
@@ -130,11 +140,11 @@ def _misplaced(row: dict, path: Path, demo: str | Path | None, simulated: tuple[
 
 
 def _unusable(url: str, where: str) -> Iterator[str]:
-    """Say what a job could not open, or what would write a password into every table."""
+    """Yield why a job could not open a URL, or would write its password into every table."""
     if climbs(url):
         yield f"{where}: expected a URL without `..`, found {url!r}"
     if "@" in url.partition("://")[2].partition("/")[0]:
-        yield f"{where}: expected a URL without credentials, which belong into the environment, found some"
+        yield f"{where}: expected a URL without credentials, which belong in the environment, found some"
 
 
 def _inside(path: Path, folder: Path) -> bool:

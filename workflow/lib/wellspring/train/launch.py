@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from wellspring.screen.config import trains
+from wellspring.screen.encoder_kinds import trains
+from wellspring.screen.sections import Encoder, read
 from wellspring.train.checkpoint import SIGNALS, Interrupted
 
 GRACE = 300  # seconds for the steps and the checkpoint after a signal; schedulers kill before that where they give less
@@ -40,7 +41,7 @@ def launch(job: Mapping[str, object], *, threads: int) -> None:
     RuntimeError
         A process failed; in its words.
     """
-    gpus, nodes = (job["options"][name] if trains(job["encoder"]) else 1 for name in ("gpus", "nodes"))
+    gpus, nodes = (job["options"][name] if trains(read(Encoder, job["encoder"])) else 1 for name in ("gpus", "nodes"))
     job = dict(job) | {"threads": max(threads // gpus, 1)}
     if gpus * nodes == 1:
         from wellspring.train.worker import work

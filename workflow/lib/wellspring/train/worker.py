@@ -16,7 +16,8 @@ from torch import nn
 
 from wellspring.encoders import encoder
 from wellspring.io import tables
-from wellspring.screen.config import trains
+from wellspring.screen.encoder_kinds import trains
+from wellspring.screen.sections import Encoder, read
 from wellspring.train import data, distributed, run
 from wellspring.train.checkpoint import Interrupted
 
@@ -42,7 +43,7 @@ def work(job: Mapping[str, object], *, hook: Callable[[int], None] | None = None
     options = job["options"] | {"cache_mb": job["options"]["cache_mb"] / job["options"]["gpus"]}
     files = {kind: job[kind] for kind in ("images", "intensity", "crops", "crop_tables")}
     source = None
-    if trains(job["encoder"]):
+    if trains(read(Encoder, job["encoder"])):
         source = data.open_source(job["encoder"], channels=job["channels"], options=options, **files)
     run.run(
         job["encoder"],

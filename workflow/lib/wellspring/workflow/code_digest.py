@@ -1,7 +1,7 @@
-"""The digest of the code behind a stage: a sha256 over its script and all that this imports from the library.
+"""The digest of the code of a stage: a sha256 over its script and all modules of the library that it imports.
 
-In flows a script's path, out flows a hex digest. It depends on the text alone, so a touch, a checkout or a move of the
-clone changes nothing, and an edit reruns just the stages whose modules were edited.
+The digest depends on the text alone: touching, checking out or moving the clone does not change it, and an edit reruns
+only the stages that import the edited module.
 """
 
 import ast
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from wellspring.io.shipped import LIBRARY
 
-# How a table is written, logged or described does not change what a stage computes.
+# Modules that write, describe or log results do not change what a stage computes.
 PLUMBING = {
     "wellspring",
     "wellspring.io.tables",
     "wellspring.io.embeddings",
     "wellspring.io.provenance",
-    "wellspring.screen.sections",  # the options themselves are parameters of each job
+    "wellspring.screen.sections",  # options are parameters of each job
     "wellspring.screen.section_reader",
     "wellspring.workflow.log",
 }
@@ -26,9 +26,9 @@ PLUMBING = {
 
 @cache
 def code(script: str | Path, *also: str | Path) -> str:
-    """Return the digest of `script`, its import closure in this library, and the files `also` (templates).
+    """Return the digest of `script`, of the modules of this library that it imports, and of the files `also`.
 
-    `FileNotFoundError` names a file that is not there.
+    `FileNotFoundError` names a missing file.
     """
     closure: set[Path] = set()
     waiting = [Path(script)]
@@ -36,13 +36,13 @@ def code(script: str | Path, *also: str | Path) -> str:
         file = waiting.pop()
         if file not in closure:
             closure.add(file)
-            waiting.extend(source(module) for module in imports(file) - PLUMBING)
+            waiting.extend(filter(None, map(source, imports(file) - PLUMBING)))
     parts = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in [*closure, *map(Path, also)])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def imports(file: Path) -> set[str]:
-    """Return the modules of this library that `file` imports, at its top or within a function."""
+    """Return the modules of this library that `file` imports, at its top or inside functions."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -53,16 +53,16 @@ def imports(file: Path) -> set[str]:
 
 
 def source(module: str) -> Path | None:
-    """Return the file of a module or package of this library, or None."""
+    """Return the file of a module or package of this library; None for other names."""
     path = LIBRARY.joinpath(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
 
 
 def age(folder: Path) -> None:
-    """Set the modification time of the scripts in `folder` to the epoch, where this user may.
+    """Set the modification time of the scripts in `folder` to the epoch, if this user may.
 
-    Snakemake reruns a stage whose script file is newer than its results, which after a checkout is all of them. What
-    counts here is the text, by `code`.
+    Snakemake reruns a stage whose script is newer than its results; after a checkout all scripts are. The digest of
+    the text (`code`) decides instead.
     """
     for script in folder.glob("*.py"):
         if script.stat().st_mtime > 0 and os.access(script, os.W_OK):

@@ -1,7 +1,7 @@
-"""The failure ledger: jobs that failed in, one row a job out, with its reason and the last lines of its log.
+"""The list of failed jobs of a screen: one row per job, with its reason and the last lines of its log.
 
-A job that failed stands in the table until what it makes is there, or nobody wants it any more, so the table says of a
-screen at any time what is broken. A plate of bad data is no failure of a job: it has a verdict.
+A failed job stays on the list until its output exists or the screen no longer needs it, so that the list shows at any
+time what is broken. A plate of bad data is not a failed job: it has a verdict.
 """
 
 import logging
@@ -19,17 +19,17 @@ from wellspring.io.tables import atomic
 logger = logging.getLogger(__name__)
 
 COLUMNS = ["rule", "of", "time", "reason", "log", "last_lines", "output"]
-LINES = 8  # of a log that are kept
-READ = 65536  # bytes at the end of a log that are looked at
+LINES = 8  # lines of a log that are kept
+READ = 65536  # bytes at the end of a log that are read
 ERROR = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|TooLarge)\b")
-# What SLURM writes when it ends a job, which then has no words of its own.
+# What SLURM writes when it ends a job, which then logs no error itself.
 ENDED = re.compile(r"slurmstepd: error: .*|.*\boom[-_ ]kill.*|.*Out Of Memory.*|.*DUE TO .*", re.IGNORECASE)
-SILENT = "it said nothing: killed from outside, by the node's end, or for its memory or time"
+SILENT = "no error logged; probably killed (node failure, memory, time)"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed: its rule, its wildcards (plate, encoder, optics), its logs and the first file it makes."""
+    """A failed job: its rule, its wildcards (plate, encoder, optics), its logs and its first output."""
 
     rule: str
     wildcards: Mapping[str, str] = field(default_factory=dict)
@@ -40,18 +40,18 @@ class Failure:
 def update(
     path: str | Path, failures: Sequence[Failure], *, names: Sequence[str], slurm: str | Path = ""
 ) -> pd.DataFrame:
-    """Write the ledger anew after a run, and return the rows of the jobs that failed in it.
+    """Update the list after a run, and return the rows of the jobs that failed in that run.
 
     Parameters
     ----------
     path
-        The ledger, a tab-separated file with `COLUMNS`. It is removed when nothing is broken.
+        The list, a tab-separated file with `COLUMNS`. It is removed when it would be empty.
     failures
-        The jobs of this run that failed; those that make nothing are passed over.
+        The failed jobs of this run; jobs without an output are ignored.
     names
         Plates, light paths and encoders of the screen; rows of others are dropped.
     slurm
-        Folder of SLURM's own logs, where jobs ran there.
+        Folder of SLURM's own logs, if jobs ran on a cluster.
     """
     path, wanted = Path(path), set(names)
     new = pd.DataFrame([_row(one, Path(slurm)) for one in failures if one.output], columns=COLUMNS)
@@ -60,26 +60,26 @@ def update(
     rows = pd.concat([old[np.array(stays, dtype=bool)], new]).sort_values(["time", "rule", "of"])
     try:
         _write(rows, path)
-    except OSError as error:  # the disk may be what failed the jobs; what failed is told all the same
-        logger.warning("%s: the ledger could not be written: %s", path, error)
+    except OSError as error:  # jobs may have failed because the disk is full; the rows are returned nevertheless
+        logger.warning("%s: could not be written: %s", path, error)
     return new
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """Read a ledger; one that is not there is empty."""
+    """Read a list of failed jobs; without a file it is empty."""
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
     return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
 
 
 def words(rows: pd.DataFrame) -> str:
-    """Return the ledger's rows as text, two lines a job."""
+    """Return rows of the list as text, two lines per job."""
     jobs = [(" ".join(filter(None, (row["rule"], row["of"]))), row) for row in rows.to_dict("records")]
     return "\n".join(f"{job}: {row['reason']}\n    {row['log']}" for job, row in jobs)
 
 
 def tail(path: str | Path, lines: int = LINES) -> list[str]:
-    """Return the last lines of a text file that hold a letter or a number; none where there is no such file."""
+    """Return the last lines of a text file that contain a letter or digit; none if there is no such file."""
     path = Path(path)
     if not path.is_file():
         return []
@@ -90,9 +90,9 @@ def tail(path: str | Path, lines: int = LINES) -> list[str]:
 
 
 def reason(log: str | Path, slurm: str | Path = "") -> str:
-    """Return the line of a log that names the last error, else what SLURM said, else that it said nothing.
+    """Return the last error in a log, else SLURM's message, else `SILENT`.
 
-    A line that ends in a colon comes with the next one.
+    A line that ends in a colon is joined with the next one.
     """
     lines = tail(log, lines=10**6)
     errors = [number for number, line in enumerate(lines) if ERROR.match(line)]
@@ -116,12 +116,12 @@ def _write(rows: pd.DataFrame, path: Path) -> None:
 def _row(failure: Failure, slurm: Path) -> dict[str, str]:
     log = next(iter(failure.logs), "")
     of = list(failure.wildcards.values())
-    said = Path(log).stat().st_mtime if log and Path(log).exists() else time.time()
+    ended = Path(log).stat().st_mtime if log and Path(log).exists() else time.time()
     own = slurm / f"rule_{failure.rule}" / "_".join(of) if slurm.name else ""
     return {
         "rule": failure.rule,
         "of": " ".join(of),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(said)),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(ended)),
         "reason": reason(log, own),
         "log": log,
         "last_lines": " | ".join(line.replace("\t", " ") for line in tail(log)),

@@ -1,4 +1,4 @@
-"""Send all that a job says (stdout, stderr, warnings, logging, an uncaught traceback) to its log file."""
+"""Send the output of a job (stdout, stderr, warnings, logging, uncaught tracebacks) to its log file."""
 
 import logging
 import sys
@@ -8,9 +8,9 @@ from types import TracebackType
 
 
 def log_to(path: str | Path) -> None:
-    """Route this process's output to `path`; an uncaught error is written there and on the terminal.
+    """Write this process's output to `path`; an uncaught error also goes to the terminal.
 
-    Only its last line goes to the terminal, so that a screen of 40 plates shows what failed and where to read on.
+    The terminal shows its last line only, with the path of the log, so that a screen of 40 plates stays readable.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr
@@ -21,6 +21,6 @@ def log_to(path: str | Path) -> None:
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         traceback.print_exception(kind, error, trace, file=stream)
-        print(f"{kind.__name__}: {error}\n(the whole of it: {path})", file=terminal)
+        print(f"{kind.__name__}: {error}\n(full log: {path})", file=terminal)
 
     sys.excepthook = report

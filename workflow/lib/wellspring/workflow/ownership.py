@@ -1,7 +1,8 @@
-"""Whose results a folder holds: one screen's, so that two screens, or two people's runs of one, never mix their files.
+"""Ownership of a results folder: it belongs to one screen, so that two screens never mix their files.
 
-Snakemake locks a working directory. Two of them whose results are one folder (an absolute path, a link) would each take
-the other's files for its own. So a run leaves the path of its working directory in the folder, and refuses another's.
+Snakemake locks a working directory. Two working directories with the same results folder (an absolute path, a link)
+would each take the other's files for its own. A run therefore writes the path of its working directory into the results
+folder, and refuses a folder that names another one.
 """
 
 from pathlib import Path
@@ -12,14 +13,15 @@ FILE = ".screen"
 
 
 def claim(results: str | Path, working: str | Path) -> None:
-    """Note that `results` belong to the screen in the folder `working`; those of a folder that is gone are taken over.
+    """Record that `results` belong to the screen in the folder `working`.
 
-    A screen that was moved or copied with its results keeps them: they lie in its folder and not in the other one.
+    Results whose owner no longer exists are taken over. A screen that was moved or copied together with its results
+    keeps them: they are inside its folder and not inside the former one.
 
     Raises
     ------
     ValueError
-        The results belong to another screen, names both and what to do; or nothing can be written there.
+        The results belong to another screen (names both and the remedy), or the folder cannot be written.
     """
     results, working = Path(results).resolve(), Path(working).resolve()
     file = results / FILE
@@ -30,10 +32,10 @@ def claim(results: str | Path, working: str | Path) -> None:
     if owner != working and owner.is_dir() and not moved:
         raise ValueError(
             f"{results}: expected results of the screen in {working}, found those of {owner}. Two screens need two "
-            f"folders; if this one is to go on with the other's results, and that one never runs again, delete {file}"
+            f"folders. To continue here with those results, if the other screen never runs again, delete {file}"
         )
     try:
         with atomic(file) as temporary:
             temporary.write_text(f"{working}\n")
     except OSError as error:
-        raise ValueError(f"{results}: expected a folder that may be written, found {error}") from error
+        raise ValueError(f"{results}: cannot be written: {error}") from error

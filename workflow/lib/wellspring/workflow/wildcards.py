@@ -1,17 +1,26 @@
-"""The constraint of a wildcard: the names that it may take in, a regular expression of just these out.
+"""The constraint of a wildcard: a regular expression that matches a list of names and nothing else.
 
-Snakemake goes through the whole constraint for each file of each job, so names written one after the other cost
-plates x jobs. Names of plates mostly differ in a few places, and what they share is written once.
+Snakemake matches the whole constraint for each file of each job, so names that are listed one after the other cost
+plates x jobs. Names of plates mostly differ in a few places; the expression contains their common parts once.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import TypeAlias
+
+Tree: TypeAlias = dict[str, "Tree"]  # character to what may follow it; the empty string ends a name
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return a regular expression that matches each of `names` and nothing else; nothing where there are none."""
-    tree: dict = {}
+    """Return a regular expression that matches each of `names` and nothing else; without names it matches nothing.
+
+    Examples
+    --------
+    >>> one_of(["P1", "P2", "Q"])
+    '(?:P[12]|Q)'
+    """
+    tree: Tree = {}
     for name in names:
         node = tree
         for character in name:
@@ -20,8 +29,8 @@ def one_of(names: Iterable[str]) -> str:
     return _expression(tree) if tree else "(?!)"
 
 
-def _expression(node: dict) -> str:
-    """Return what may follow: characters with the same continuation are one class of characters."""
+def _expression(node: Tree) -> str:
+    """Return what may follow; characters that are followed by the same expression become one class."""
     continuations = defaultdict(list)
     for character in sorted(node.keys() - {""}):
         continuations[_expression(node[character])].append(re.escape(character))

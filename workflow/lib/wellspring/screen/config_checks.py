@@ -1,0 +1,109 @@
+"""Checks of a complete config that a JSON schema cannot state, since they compare several keys."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from wellspring.screen.encoder_kinds import needs_images, trains
+from wellspring.screen.sections import Cells, Config, Encoder, Fit, Images
+
+
+def problems(config: Config) -> Iterator[str]:
+    """Yield each contradiction between the keys of a complete config, as KEY: expected ..., found ...."""
+    if needs_images(config.encoders) and not config.channels:
+        yield "channels: expected the names of the channels for encoders that read images, found none"
+    for name, entry in config.encoders.items():
+        where = f"encoders.{name}"
+        yield from _of_table(entry, where)
+        if entry.kind != "table":
+            yield from _of_module(entry, where)
+            yield from _of_network(entry, where, config)
+            yield from _of_view(entry, where, config)
+    yield from _of_cellpose(config.cells)
+    yield from _of_projection(config.images)
+
+
+def steps_of(fit: Fit) -> list[str]:
+    """Return the names of the alignment's steps, in their order."""
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in fit.steps]
+
+
+def check_roles(fit: Fit, roles: Mapping[str, str]) -> None:
+    """Raise `ValueError` for plates (name to role) to which a step of the alignment cannot be applied."""
+    others = [name for name, role in roles.items() if role != "fit"]
+    if "harmony" in steps_of(fit) and others:
+        expected = "expected the role fit for all plates, since harmony cannot be applied to other plates"
+        raise ValueError(f"fit.steps: {expected}, found other roles for {others}")
+
+
+def _of_table(entry: Encoder, where: str) -> Iterator[str]:
+    """Keys that only a table has, and keys that it needs."""
+    table = entry.kind == "table"
+    if table != (entry.files is not None):
+        expected = "a file for the kind table" if table else "null except for the kind table"
+        yield f"{where}.files: expected {expected}, found {entry.files!r}"
+    if not table and (entry.columns or entry.features):
+        yield f"{where}: expected no columns and features except for the kind table, found some"
+    if not table and entry.view.kind == "well":
+        yield f"{where}.view.kind: expected tile or cell except for the kind table, found well"
+    for pattern in entry.features:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield f"{where}.features: expected regular expressions, found {pattern!r}: {error}"
+
+
+def _of_module(entry: Encoder, where: str) -> Iterator[str]:
+    """A network of one's own needs its factory, and no other kind has one."""
+    own = entry.kind == "module"
+    if own != (entry.factory is not None):
+        expected = "PACKAGE.MODULE:FUNCTION or FILE.py:FUNCTION for the kind module" if own else "null but for module"
+        yield f"{where}.factory: expected {expected}, found {entry.factory!r}"
+    if not own and (entry.arguments or entry.objective is not None):
+        yield f"{where}: expected arguments and objective for the kind module only, found kind {entry.kind}"
+    if own and entry.stem != "widened":
+        yield f"{where}.stem: expected widened for the kind module, found {entry.stem}"
+
+
+def _of_network(entry: Encoder, where: str, config: Config) -> Iterator[str]:
+    """The batch can be split over processes, and weights are a local file."""
+    parts = math.prod((config.train.gpus, config.train.nodes, config.train.accumulate))
+    if trains(entry) and entry.batch % parts:
+        expected = f"a multiple of train.gpus x train.nodes x train.accumulate = {parts}"
+        yield f"{where}.batch: expected {expected}, found {entry.batch}"
+    if entry.kind == "timm" and entry.weights is None:
+        expected = "a local file for the kind timm, which is frozen (untrained: another kind with steps: 0)"
+        yield f"{where}.weights: expected {expected}, found none"
+    if entry.weights is not None and not Path(entry.weights).is_file():
+        yield f"{where}.weights: expected a local file, found none at {entry.weights}"
+
+
+def _of_view(entry: Encoder, where: str, config: Config) -> Iterator[str]:
+    """Views of cells need segmentation, and have no second scale."""
+    if entry.kind == "classical" and not config.cells.activate:
+        yield f"{where}.kind: expected cells.activate true for the kind classical, found false"
+    if entry.kind == "classical" and entry.view.kind != "cell":
+        yield f"{where}.view.kind: expected cell for the kind classical, found {entry.view.kind}"
+    if entry.view.kind == "cell" and config.embed.field == "joined":
+        yield f"{where}.view.kind: expected tile with embed.field joined, since a cell has no second scale, found cell"
+    if entry.view.kind == "cell" and entry.kind != "classical" and not config.cells.activate:
+        yield f"{where}.view.kind: expected tile while cells.activate is false, found cell"
+
+
+def _of_cellpose(cells: Cells) -> Iterator[str]:
+    """Weights have a digest and an absolute path; both may be absent until `snakemake weights` has run."""
+    weights = cells.cellpose.weights
+    for kind, file in (("nuclei", weights.nuclei), ("cells", weights.cells)):
+        where = f"cells.cellpose.weights.{kind}"
+        if (file.path is None) != (file.sha256 is None):
+            yield f"{where}: expected both path and sha256 or neither, found {file.path!r} and {file.sha256!r}"
+        if file.path is not None and not Path(file.path).is_absolute():
+            yield f"{where}.path: expected an absolute path, found {file.path!r}"
+
+
+def _of_projection(images: Images) -> Iterator[str]:
+    """The name of a plane belongs to the projection `plane` alone."""
+    if (images.projection == "plane") != (images.plane is not None):
+        expected = "the name of a plane" if images.projection == "plane" else "null except for the projection plane"
+        yield f"images.plane: expected {expected}, found {images.plane!r}"

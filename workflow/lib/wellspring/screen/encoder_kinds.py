@@ -1,0 +1,20 @@
+"""Kinds of encoders: which are trained, which read images, and which views a kind takes by default."""
+
+from collections.abc import Mapping
+
+from wellspring.screen.sections import Encoder
+
+FROZEN = ("timm", "classical", "table")  # kinds that are never trained
+VIEWS = {"classical": "cell", "table": "well"}  # the view of a kind whose entry states none; `tile` for the others
+
+
+def trains(entry: Encoder) -> bool:
+    """Return whether an encoder is trained: a network that is not frozen and has steps."""
+    if entry.kind == "module" and entry.objective in (None, "frozen"):
+        return False
+    return entry.kind not in FROZEN and entry.steps != 0
+
+
+def needs_images(encoders: Mapping[str, Encoder]) -> bool:
+    """Return whether any of the encoders reads images; a table of another tool does not."""
+    return any(entry.kind != "table" for entry in encoders.values())
