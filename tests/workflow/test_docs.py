@@ -209,10 +209,12 @@ def test_what_the_page_on_extending_adds_works(root, tmp_path, title):
             call([sys.executable, "-c", RESOLVE], cwd=tmp_path, **library)
 
 
-RESOLVE = """
+# What a page's part of a config is completed with.
+REST = {"channels": ["DNA", "ER", "RNA", "AGP", "Mito"], "encoders": {"simclr": {"like": "one_gpu.simclr"}}}
+RESOLVE = f"""
 import yaml
 from wellspring.screen import config
-config.resolve({"channels": ["DNA", "RNA", "AGP"], **yaml.safe_load(open("entries.yaml"))})
+config.resolve({REST} | yaml.safe_load(open("entries.yaml")))
 """
 
 
@@ -226,6 +228,6 @@ def test_config_snippets_are_valid(root, tmp_path, monkeypatch):
             continue
         for block in blocks(page.read_text()):
             if block.language == "yaml":
-                config.resolve({"channels": ["DNA", "RNA", "AGP"], **yaml.safe_load(block.text)})
+                config.resolve(REST | yaml.safe_load(block.text))
                 count += 1
     assert count >= 6
