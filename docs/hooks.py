@@ -15,8 +15,7 @@ import yaml
 from mkdocs.structure.files import File
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
-
+LIBRARY = str(REPOSITORY / "workflow" / "lib")
 # Pages of the site whose text is a file outside docs/.
 MIRRORED = {
     "index.md": "README.md",
@@ -28,12 +27,21 @@ MIRRORED = {
     "benchmarks/index.md": "benchmarks/README.md",
     "reference/config.md": "config/README.md",
 }
+# What a metric reads: `Metric.reads` in words.
+READS = {
+    "controls": "treated wells and the negative controls of their own plate",
+    "across": "wells of different plates, negative controls among them",
+    "treated": "treated wells only",
+    "dose": "controls and doses of a plate",
+}
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"(^```.*?^```$)", re.M | re.S)
 
 
 def on_files(files, config):
     """Add the generated pages to the files of the site."""
+    if LIBRARY not in sys.path:  # MkDocs restores the path after it has loaded this file
+        sys.path.insert(0, LIBRARY)
     made = {page: (REPOSITORY / source).read_text() for page, source in MIRRORED.items()}
     made |= {
         "reference/tables.md": tables(),
@@ -113,15 +121,29 @@ def rules() -> str:
 
 def metrics() -> str:
     """Return the page of metrics, from the records in `wellspring.evaluate.metrics`."""
-    from wellspring.evaluate.metrics import METRICS
+    from wellspring.evaluate.metrics import FAMILIES, METRICS
 
     parts = [
-        "# Metrics\n\nEvery metric that the evaluation computes, in the order of the report. "
-        "[Evaluation and its intervals](../evaluation.md) explains how they are estimated; "
-        "[Extend Wellspring](../extending.md#a-metric) shows how to add one.\n"
+        "# Metrics\n\nEvery metric that the evaluation computes, by family. [Evaluation and its intervals]"
+        "(../evaluation.md) explains how values, intervals and chance levels are estimated; [Extend Wellspring]"
+        "(../extending.md#a-metric) shows how to add a metric. `evaluate.metrics` in the config chooses metrics by "
+        "name or family.\n"
     ]
-    for metric in METRICS:
-        parts.append(f"## {metric.name}\n\n{metric}\n")
+    for family in FAMILIES:
+        parts.append(f"## {family}\n")
+        for metric in METRICS:
+            if metric.family == family:
+                better = "chance" if metric.best_at_chance else "higher" if metric.direction > 0 else "lower"
+                twins = [f"`{metric.name}.permuted`"] * metric.permuted
+                twins += [f"`{metric.name}.position_only`"] * metric.position_only
+                rows = [
+                    ("reads", READS[metric.reads]),
+                    ("better", better),
+                    ("chance", metric.chance or "none"),
+                    ("baselines", ", ".join(twins) or "none"),
+                ]
+                parts.append(f"### {metric.name}\n\n**{metric.title}.** {metric.meaning}\n")
+                parts.append(_table(("property", "value"), rows))
     return "\n".join(parts)
 
 

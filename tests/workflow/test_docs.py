@@ -161,7 +161,9 @@ def test_the_tutorial_ends_in_hits(root, tutorial):
 
 def test_the_snippets_of_the_outputs_run_as_printed(root, finished, tmp_path):
     """On the small screen nothing is learned, so this only tests that they run and list every treatment."""
-    shown = [block.text for block in blocks((root / "docs/how-to/outputs.md").read_text()) if block.language == "python"]
+    shown = [
+        block.text for block in blocks((root / "docs/how-to/outputs.md").read_text()) if block.language == "python"
+    ]
     assert len(shown) == 6
     for number, text in enumerate(shown):
         script = tmp_path / f"snippet_{number}.py"

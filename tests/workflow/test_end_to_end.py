@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -199,13 +197,3 @@ def test_snakemakes_own_report(finished, tmp_path):
     done = screens.snakemake("--report", str(tmp_path / "report.html"), cwd=finished)
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "report.html").stat().st_size > 1e5
-
-
-def test_the_readme_snippet_runs_as_printed(root, finished, tmp_path):
-    """On the small screen nothing is learned, so just that it runs and tells of every treatment."""
-    snippet = re.search(r"^```python\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S)[1]
-    script = tmp_path / "snippet.py"
-    script.write_text(snippet + "\nprint(len(activity), 'treatments')\n")
-    done = subprocess.run([sys.executable, script], cwd=finished, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "12 treatments" in done.stdout
