@@ -71,7 +71,7 @@ def test_names_are_kept_and_an_empty_table_is_valid(tmp_path):
 @pytest.mark.parametrize(
     ("parts", "options", "message"),
     [
-        ([], {}, "expected a part, an empty one where there are no rows, found none"),
+        ([], {}, "expected at least one part, which may be empty, found none"),
         ([part("A01", 2), part("A02", 2, width=4)], {}, "expected vectors of 3 values, found 4"),
         ([part("A01", 2)], {"names": ["Area"]}, "expected vectors of 1 values, found 3"),
         ([part("A02", 2), part("A01", 2)], {}, r"in the order of their keys, found \('P1', 'A01', '1', 1\) after"),

@@ -1,7 +1,7 @@
-"""Vectors of many views, part by part: written as they are made, read as they are needed, their names beside them.
+"""Write and read tables `embed` part by part, with the names of their features.
 
-In flow rows and vectors of one field after the other, out flows a table `embed`; a plate of 500,000 cells with 2,000
-hand-made features each is 4 GB, which neither the writer nor whoever aggregates them should hold at once.
+A plate of 500,000 cells with 2,000 classical features each has 4 GB, which neither the writer nor the aggregation
+should have in memory at once.
 """
 
 import json
@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from wellspring.io import tables
 
-VALUES = 2**21  # numbers in a row group: 8 MB of float32, for which the writer takes some 90 MB
-AHEAD = 2  # row groups that are read ahead, each by a thread: to decode them takes longer than to reduce them
+VALUES = 2**21  # numbers per row group: 8 MB of float32, for which the writer needs about 90 MB
+AHEAD = 2  # row groups that are read ahead, each by a thread: decoding takes longer than aggregating
 
 
 def write_parts(
@@ -38,18 +38,19 @@ def write_parts(
     Parameters
     ----------
     parts
-        Rows and their (rows, d) float16 or float32, in the order of the key from part to part; a part may be empty.
+        Rows and their vectors (rows, d), float16 or float32, in the order of the key from part to part; a part may be
+        empty.
     names
-        What the d values are called; kept in the file for `names_of`. With names, no part at all gives a valid table of
-        float32 without rows; without them, the first part says the length and type of the vectors.
+        Names of the d values, stored in the file for `names_of`. With names, no parts give a valid float32 table
+        without rows; without names, the first part defines the length and type of the vectors.
     values
-        Numbers of a row group. It is filled by whole parts, so the same parts give the same bytes.
+        Numbers per row group. A group consists of whole parts, so the same parts give the same bytes.
 
     Raises
     ------
     ValueError
-        No part and no names, vectors of another length than the first or `names`, or a part whose rows belong before
-        those of the part before it.
+        There are neither parts nor names; vectors differ in length from the first or from `names`; or parts are not in
+        the order of the key.
     """
     if names is not None:
         parts = chain([_nothing(table, len(names))], parts)
@@ -67,26 +68,26 @@ def write_parts(
                 writer.write_table(group, row_group_size=len(group))
             rows += len(group)
         if writer is None:
-            raise ValueError(f"{table}: expected a part, an empty one where there are no rows, found none")
+            raise ValueError(f"{table}: expected at least one part, which may be empty, found none")
     return rows
 
 
 def names_of(path: str | Path) -> list[str] | None:
-    """Return what the values of a table `embed` are called, or None where they have a number only."""
+    """Return the names of the values of a table `embed`, or None if they are only numbered."""
     found = tables.metadata(path).get("features")
-    return None if found is None else json.loads(found)
+    return None if found is None else list(json.loads(found))
 
 
 def open_embedding(path: str | Path) -> tuple[pd.DataFrame, "Vectors"]:
-    """Read the rows of a table `embed`, and open their vectors, which are read when they are asked for."""
+    """Read the rows of a table `embed`, and open their vectors, which are read when they are indexed."""
     return tables.read(path), Vectors(path)
 
 
 class Vectors:
-    """The vectors (rows, d) of a table `embed`: `vectors[rows]` reads those of the rows, in that order.
+    """The vectors (rows, d) of a table `embed`: `vectors[rows]` reads those rows, in that order.
 
-    One row group is held, and two more are read ahead. Whoever goes through the rows in the file's order reads each
-    group once, and gets rows that follow each other in one group without a copy: they are not to be written to.
+    One row group is in memory, and two more are read ahead. Reading rows in the file's order reads each group once;
+    consecutive rows of one group are a view of it, which must not be written to.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -94,7 +95,7 @@ class Vectors:
         sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
         self._held: tuple[int, np.ndarray] | None = None
-        self._ahead: dict[int, Future] = {}
+        self._ahead: dict[int, Future[np.ndarray]] = {}
         self._readers, self._own = ThreadPoolExecutor(AHEAD), threading.local()
         kind = self._file.schema_arrow.field("embedding").type
         self.shape = (int(self._starts[-1]), kind.list_size)
@@ -115,12 +116,12 @@ class Vectors:
         return found
 
     def _run(self, group: int, start: int, stop: int) -> np.ndarray:
-        """Return those of the rows `start` to `stop` that are in a row group."""
+        """Return the part of the rows `start` to `stop` that is in a row group."""
         first, last = self._starts[group : group + 2]
         return self._group(group)[max(start, first) - first : min(stop, last) - first]
 
     def _group(self, number: int) -> np.ndarray:
-        """Return the vectors of a row group; while groups follow each other, the next ones are being read."""
+        """Return the vectors of a row group; while groups are read in order, the next ones are read ahead."""
         if self._held is None or self._held[0] != number:
             on = self._held is None or number == self._held[0] + 1
             wanted = range(number, min(number + (AHEAD if on else 0) + 1, self._file.num_row_groups))
@@ -133,15 +134,16 @@ class Vectors:
             self._own.file = pq.ParquetFile(self._path)
         column = self._own.file.read_row_group(number, columns=["embedding"]).column("embedding")
         values = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
-        return values.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1])
+        vectors: np.ndarray = values.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1])
+        return vectors
 
 
 def _groups(
     parts: Iterable[tuple[pd.DataFrame, np.ndarray]], *, table: str, values: int
 ) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-    """Join parts, which have one width and the order of the key, until they hold `values` numbers; the first is empty.
+    """Join parts of one width, in the order of the key, until they have `values` numbers; the first group is empty.
 
-    The schema is checked a group at a time, since checking takes longer than a small network does for a small part.
+    Joining also saves time: checking the schema of a small part takes longer than a small network does.
     """
     kinds = {name: tables.schema(table)["columns"][name]["type"] for name in tables.schema(table)["key"]}
     waiting, width, last = [], None, None

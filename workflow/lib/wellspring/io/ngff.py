@@ -1,8 +1,8 @@
-"""Fields in, an OME-Zarr plate out, and back: the only module that knows the folders of a stored plate.
+"""Write and read plates as OME-Zarr; no other module knows the folders of a stored plate.
 
-NGFF 0.5 high-content-screening layout on zarr 3: ``<row>/<column>/<site>/0``, e.g. ``B/03/1/0``, an array (C, Y, X) in
-one shard. Corrected pixels (uint16) and label images (uint32, one channel a kind of object) are stored alike. A plate
-is written beside its final name and renamed when whole; what the reader needs stands in the root's ``zarr.json``.
+NGFF 0.5 high-content-screening layout on zarr 3: ``<row>/<column>/<site>/0``, e.g. ``B/03/1/0``, is an array (C, Y, X)
+in one shard. Corrected pixels (uint16) and label images (uint32, one channel per kind of object) have the same layout.
+A plate is written under a temporary name and renamed when it is complete; the reader needs the root's ``zarr.json``.
 """
 
 import glob
@@ -15,57 +15,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import zarr
 
 from wellspring.io import zarr_shard
 from wellspring.io.lease import Lease
+from wellspring.io.ngff_metadata import NGFF, display, image, path_of, write_group, write_wells
 
 logger = logging.getLogger(__name__)
 
-NGFF = "0.5"
-# Target edge of a chunk: a view reads a part of a field, a viewer a screenful; 1080 -> 3 x 360. In fields of 1080 px
-# views of 224 and 64 px cost .75 and .55 of what they do in chunks of 540, whole fields 1.04; files are as large
-# (measured).
+# Target edge of a chunk, px: views and viewers read parts of a field; 1080 px are 3 x 360. Compared with chunks of
+# 540 px, views of 224 and 64 px take 0.75 and 0.55 of the time, whole fields 1.04, and files are as large (measured).
 TILE = 360
-COLOURS = {
-    "DNA": "0000FF", "DAPI": "0000FF", "ER": "00FF00", "RNA": "FFFF00", "AGP": "FF8000", "Mito": "FF0000",
-    "GFP": "00FF00", "Actin": "FF0000", "Tubulin": "00FF00",
-}  # fmt: skip
-FALLBACK = ("FFFFFF", "00FFFF", "FF00FF", "FFFF00", "00FF00", "FF0000", "0000FF", "FF8000")
-
-
-def path_of(well: str, site: str) -> str:
-    """Return the path of a field in the plate: well ``B03``, site ``1`` -> ``B/03/1``."""
-    row = well.rstrip("0123456789")
-    if not row or row == well or not site.isalnum():
-        raise ValueError(f"well {well!r}, site {site!r}: expected a well like B03 and an alphanumeric site")
-    return f"{row}/{well[len(row) :]}/{site}"
 
 
 def tile_of(shape: Sequence[int], *, edge: int | None = None) -> tuple[int, int]:
-    """Return height and width of the chunks of a field: near ``edge`` px (None: TILE), so that they fill it evenly."""
+    """Return height and width of a field's chunks: near ``edge`` px (None: TILE), so that they divide it evenly."""
     height, width = (math.ceil(full / max(1, round(full / (edge or TILE)))) for full in shape)
     return height, width
 
 
 @dataclass(frozen=True)
 class PlateImages:
-    """A stored plate, opened for reading; cheap to copy and to pickle, since pixels are opened at each read.
-
-    ``fields`` are (well, site) in sorted order; ``shape`` is (C, H, W), or (C, 0, 0) for a plate without fields.
-    ``source``, of labels, is the way to the plate of pixels from this one.
-    """
+    """A stored plate, opened for reading; small when pickled, since each read opens the pixels anew."""
 
     path: Path
     plate: str
     channels: list[str]
     pixel_size: float | None
+    """Micrometres per pixel, if known."""
+
     fields: list[tuple[str, str]]
+    """(well, site), sorted."""
+
     shape: tuple[int, int, int]
+    """(C, H, W) of every field; (C, 0, 0) for a plate without fields."""
+
     source: str | None = None
+    """Of labels: path of the plate of pixels, relative to this plate."""
 
     def read(
         self,
@@ -76,14 +65,29 @@ class PlateImages:
         rows: slice = slice(None),
         columns: slice = slice(None),
     ) -> np.ndarray:
-        """Read a field, or the part ``rows`` x ``columns`` of it: (C, H, W), channels in the order asked for."""
+        """Read a field or a part of it.
+
+        Parameters
+        ----------
+        well, site
+            The field; `KeyError` if the plate does not have it.
+        channels
+            Names, in the order of the result (None: all); `ValueError` for unknown ones.
+        rows, columns
+            The part of the field, px.
+
+        Returns
+        -------
+        numpy.ndarray
+            (C, H, W) in the stored dtype.
+        """
         folder = self.path / path_of(well, site) / "0"
         if not folder.is_dir():
             raise KeyError(f"{self.plate}: no field {well} site {site} in {self.path}")
         names = self.channels if channels is None else list(channels)
         unknown = [name for name in names if name not in self.channels]
         if unknown:
-            raise ValueError(f"{self.plate}: no channel {unknown} in {self.path}, which holds {self.channels}")
+            raise ValueError(f"{self.plate}: expected channels of {self.channels} in {self.path}, found {unknown}")
         numbers = [self.channels.index(name) for name in names]
         direct = zarr_shard.read(folder, numbers, rows, columns)
         if direct is not None:
@@ -94,11 +98,12 @@ class PlateImages:
 
 @dataclass(frozen=True)
 class PlateLabels(PlateImages):
-    """Label images of a plate; a kind of object (nuclei, cells) is a channel."""
+    """Label images of a plate; each kind of object (nuclei, cells) is a channel."""
 
-    def read(self, well: str, site: str, name: str) -> np.ndarray:  # type: ignore[override]
+    def read(self, well: str, site: str, name: str) -> np.ndarray:  # type: ignore[override]  # one image, by its name
         """Read one label image (H, W) uint32; 0 is background."""
-        return super().read(well, site, [name])[0]
+        field: np.ndarray = super().read(well, site, [name])[0]
+        return field
 
 
 def open_plate(path: Path | str) -> PlateImages:
@@ -112,15 +117,15 @@ def open_labels(path: Path | str) -> PlateLabels:
 
 
 class PlateWriter:
-    """Write fields of one shape as a plate; a context manager that leaves a whole plate or none.
+    """Write fields of one shape as a plate; a context manager that leaves a complete plate or none.
 
-    ``windows`` may be set until the end: channel -> (low, high) counts, the display limits of the metadata.
-    Threads may write different fields at the same time. Leaving by an exception removes what was written; a full disk
-    is an ``OSError`` that names the field. The plate is written in a folder of this writer's own; a writer that another
-    one overtook raises `lease.Superseded` in place of publishing its plate.
+    ``windows`` (channel to display limits (low, high), in counts) may be set until the end. Threads may write different
+    fields at the same time. An exception removes the incomplete plate; a full disk is an ``OSError`` that names the
+    field. Each writer has a folder of its own; if another one began later, this one raises `lease.Superseded` and does
+    not publish its plate.
     """
 
-    dtype = np.dtype(np.uint16)
+    dtype: np.dtype[Any] = np.dtype(np.uint16)
 
     def __init__(
         self,
@@ -146,7 +151,7 @@ class PlateWriter:
         except OSError as error:
             raise self._unwritten(error, "lease") from error
         for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.partial"):
-            shutil.rmtree(left, ignore_errors=True)  # of a job that was killed, or that this one overtakes
+            shutil.rmtree(left, ignore_errors=True)  # left by a killed job, or by a job that this one supersedes
         self._partial.mkdir()
         return self
 
@@ -178,7 +183,7 @@ class PlateWriter:
             raise self._unwritten(error, f"{well} site {site}") from error
 
     def _finish(self) -> None:
-        """Write the metadata, and give the plate its name."""
+        """Write the metadata, and rename the plate to its final name."""
         try:
             self._lease.demand()
             self._describe()
@@ -190,36 +195,15 @@ class PlateWriter:
             raise self._unwritten(error, "metadata") from error
 
     def _unwritten(self, error: OSError, what: str) -> OSError:
-        """Return the error of a full or failing disk with what was to be written; nothing of the plate stays."""
-        found = f"expected room for it in {self.path.parent}, found: {error.strerror}"
+        """Return the error of a full or failing disk with what was being written."""
+        found = f"could not be written to {self.path.parent}: {error.strerror}"
         return OSError(error.errno, f"{self.plate} {what}: {found}")
 
     def _describe(self) -> None:
-        """Write the metadata of every group, the root last."""
+        """Write the metadata of every group, those of the root last."""
         fields = sorted(self._fields)
-        wells: dict[str, list[str]] = {}
         for well, site in fields:
-            wells.setdefault(path_of(well, site).rsplit("/", 1)[0], []).append(site)
-            _group(self._partial / path_of(well, site), {"ome": self._image(well, site)})
-        rows = sorted({path.split("/")[0] for path in wells}, key=lambda row: (len(row), row))
-        columns = sorted({path.split("/")[1] for path in wells})
-        for row in rows:
-            _group(self._partial / row, {})
-        for path, sites in wells.items():
-            described = {"version": NGFF, "images": [{"path": site} for site in sites]}
-            _group(self._partial / path, {"ome": {"version": NGFF, "well": described}})
-        plate: dict[str, object] = {
-            "version": NGFF,
-            "name": self.plate,
-            "rows": [{"name": row} for row in rows],
-            "columns": [{"name": column} for column in columns],
-            "wells": [
-                {"path": path, "rowIndex": rows.index(row), "columnIndex": columns.index(column)}
-                for path, (row, column) in ((path, path.split("/")) for path in wells)
-            ],
-        }
-        if fields:  # the standard has no plate of 0 fields
-            plate["field_count"] = max(len(sites) for sites in wells.values())
+            write_group(self._partial / path_of(well, site), {"ome": self._image(well, site)})
         ours = {
             "plate": self.plate,
             "channels": self.channels,
@@ -228,43 +212,20 @@ class PlateWriter:
             "shape": self._shape or (len(self.channels), 0, 0),
             "source": self.source,
         }
-        _group(self._partial, {"ome": {"version": NGFF, "plate": plate}, "wellspring": ours})
+        ome = write_wells(self._partial, fields, name=self.plate)
+        write_group(self._partial, {"ome": ome, "wellspring": ours})
 
     def _image(self, well: str, site: str) -> dict[str, object]:
         """Return the NGFF metadata of one field."""
-        unit = {} if self.pixel_size is None else {"unit": "micrometer"}
-        step = self.pixel_size or 1.0
-        return {
-            "version": NGFF,
-            "multiscales": [
-                {
-                    "name": f"{self.plate} {well} {site}",
-                    "axes": [{"name": "c", "type": "channel"}]
-                    + [{"name": axis, "type": "space", **unit} for axis in ("y", "x")],
-                    "datasets": [
-                        {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1.0, step, step]}]}
-                    ],
-                }
-            ],
-            **self._display(),
-        }
-
-    def _display(self) -> dict[str, object]:
-        top = float(np.iinfo(self.dtype).max)
-        channels = []
-        for number, name in enumerate(self.channels):
-            low, high = self.windows.get(name, (0.0, top))
-            colour = COLOURS.get(name, FALLBACK[number % len(FALLBACK)])
-            window = {"min": 0.0, "max": top, "start": float(low), "end": float(high)}
-            channels.append({"label": name, "color": colour, "active": True, "window": window})
-        return {"omero": {"name": self.plate, "channels": channels, "rdefs": {"model": "color"}}}
+        shown = display(self.plate, self.channels, windows=self.windows, dtype=self.dtype)
+        return image(f"{self.plate} {well} {site}", pixel_size=self.pixel_size) | shown
 
 
 class LabelWriter(PlateWriter):
-    """Write label images of the fields of ``source`` as a plate of their own, each naming its image of pixels.
+    """Write label images as a plate of their own; each names the field of ``source`` that it labels.
 
-    ``source`` is the path of the plate of pixels; what is stored of it is the way there from the plate of labels, so
-    that both may be moved together.
+    ``source`` is the path of the plate of pixels. It is stored relative to the plate of labels, so that both can be
+    moved together.
     """
 
     dtype = np.dtype(np.uint32)
@@ -281,28 +242,23 @@ class LabelWriter(PlateWriter):
         there = Path(os.path.relpath(source, path)).as_posix()
         super().__init__(path, plate=plate, channels=names, source=there, pixel_size=pixel_size)
 
-    def write(self, well: str, site: str, labels: Mapping[str, np.ndarray]) -> None:  # type: ignore[override]
-        """Write one field: name -> (H, W) of unsigned labels, 0 the background."""
+    def write(self, well: str, site: str, labels: Mapping[str, np.ndarray]) -> None:  # type: ignore[override]  # by name
+        """Write one field: name to label image (H, W) of unsigned integers, 0 for background."""
         if sorted(labels) != sorted(self.channels):
             raise ValueError(f"{self.plate} {well} site {site}: expected {self.channels}, found {sorted(labels)}")
         super().write(well, site, np.stack([labels[name].astype(self.dtype) for name in self.channels]))
 
     def _image(self, well: str, site: str) -> dict[str, object]:
-        source = f"../../../{self.source}/{path_of(well, site)}"  # from the field of labels to that of pixels
+        source = f"../../../{self.source}/{path_of(well, site)}"  # relative to the field of labels
         return super()._image(well, site) | {"image-label": {"version": NGFF, "source": {"image": source}}}
 
 
-def _group(folder: Path, attributes: Mapping[str, object]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=1)
-    (folder / "zarr.json").write_text(text)
-
-
-def _described(path: Path) -> dict[str, object]:
-    """Read what the root says of a plate."""
+def _described(path: Path) -> dict[str, Any]:
+    """Return the fields of `PlateImages` from the metadata of a plate's root."""
     try:
         ours = json.loads((path / "zarr.json").read_text())["attributes"]["wellspring"]
     except KeyError as error:
         raise ValueError(f"{path}: expected a plate written by this workflow, found no {error} in zarr.json") from error
     fields = [(well, site) for well, site in ours.pop("fields")]
-    return ours | {"path": path, "fields": fields, "shape": tuple(ours.pop("shape"))}
+    known: dict[str, Any] = ours | {"path": path, "fields": fields, "shape": tuple(ours.pop("shape"))}
+    return known

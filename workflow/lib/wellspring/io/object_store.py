@@ -1,9 +1,9 @@
-"""Images in an object store: a URL in; a listing, or a copy on the node's own disk, out.
+"""Images in an object store: list a URL, or copy its files to the node's own disk.
 
-Every URL that fsspec knows; ``file://`` is a plain path. The settings of the store are in the config
+Every URL that fsspec can open is accepted; ``file://`` is a plain path. The settings of the store are in the config
 (``index.object_store``) and reach fsspec through the environment. Credentials are in the environment or in the user's
-own files, never here. A store that does not answer is asked again; one that stays away raises, since that says nothing
-of the data.
+own files, never here. A store that does not answer is asked again; if it stays unreachable, that is an error and no
+missing image.
 """
 
 import json
@@ -15,18 +15,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 logger = logging.getLogger(__name__)
 
-PAUSES = (1.0, 4.0, 16.0)  # seconds before a store is asked again; S3 asks for doubling pauses when it is busy
-CONNECT, READ = 10, 60  # seconds for a connection, and between two parts of an answer; botocore's own are 60 and 60
+PAUSES = (1.0, 4.0, 16.0)  # seconds before a request is repeated; S3 asks for growing pauses when it is busy
+CONNECT, READ = 10, 60  # seconds for a connection, and between two parts of an answer; botocore has 60 and 60
 WHOLE = 300  # seconds for one file or listing: 30 MB at 100 kB a second
 LOADDATA = (".csv", ".csv.gz", ".parquet")
-# Ends of files that only say what the planes are; a reader opens these, so they are copied, not stood in for.
+# Endings of files that describe the planes; readers open these, so they are copied and not replaced by sparse files.
 TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".companion.ome", *LOADDATA)
-LARGEST = 2**30  # bytes of such a file; the Index.xml of a 1536-well plate has some 300 MB
+LARGEST = 2**30  # bytes of such a file; the Index.xml of a 1536-well plate has about 300 MB
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 LISTLESS = ("http://", "https://")
@@ -36,26 +36,26 @@ Result = TypeVar("Result")
 
 
 def is_url(path: object) -> bool:
-    """Tell whether a path is a URL of another place than this machine's disks."""
+    """Return whether a path is a URL, other than one of this machine's disks."""
     match = SCHEME.match(str(path))
     return match is not None and match[1] not in LOCAL
 
 
 def plain(path: str) -> str:
-    """Return the path of a ``file://`` URL; any other path as it is."""
+    """Return the path of a ``file://`` URL; any other path unchanged."""
     match = SCHEME.match(path)
     return path if match is None or match[1] not in LOCAL else "/" + unquote(path[match.end() :]).lstrip("/")
 
 
 def home(images: object) -> str:
-    """Return the folder or URL that a plate's paths are relative to: that of the LoadData table, where one is named."""
+    """Return the folder or URL that a plate's paths are relative to; of a LoadData table, the folder that it is in."""
     path = plain(str(images))
     named = path.lower().endswith(LOADDATA) if is_url(path) else Path(path).is_file()
     return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".") if named else path
 
 
 def climbs(url: str) -> bool:
-    """Tell whether a URL has a part ``..``, by which some stores leave the prefix that it begins with."""
+    """Return whether a URL has a part ``..``, by which some stores would leave its prefix."""
     return ".." in unquote(url).replace("\\", "/").split("/")
 
 
@@ -67,12 +67,12 @@ def environment(*, anonymous: bool, endpoint: str | None) -> dict[str, str]:
 
 
 def listing(url: str) -> dict[str, int]:
-    """Return path (relative to ``url``) and size of every object below a prefix, hidden ones left out, sorted.
+    """Return path (relative to ``url``) and size in bytes of every object below a prefix, sorted, without hidden ones.
 
     Raises
     ------
     ValueError
-        The prefix is not there, or may not be listed.
+        The prefix does not exist, or listing it is not permitted.
     """
     try:
         return _listing(url)
@@ -83,10 +83,10 @@ def listing(url: str) -> dict[str, int]:
 
 @contextmanager
 def stand_in(url: str) -> Iterator[Path]:
-    """Yield a temporary folder that lists like the prefix ``url``: tables are copies, images are empty of pixels.
+    """Yield a temporary folder with the files of the prefix ``url``: copies of tables, and sparse files for images.
 
-    Files of the images' names and sizes take no room (they are sparse), so that every reader that opens no image
-    finds what it would find on disk.
+    The sparse files have the images' names and sizes and take no space, so that every reader that opens no image works
+    as on disk.
     """
     with tempfile.TemporaryDirectory(prefix="wellspring-") as name:
         folder = Path(name)
@@ -96,7 +96,7 @@ def stand_in(url: str) -> Iterator[Path]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.touch(exist_ok=False)
             except OSError as error:  # a key that is a prefix of another, or longer than a disk's names
-                logger.warning("%s/%s is left: %s", url.rstrip("/"), path, error.strerror)
+                logger.warning("%s/%s is left out: %s", url.rstrip("/"), path, error.strerror)
                 continue
             if path.lower().endswith(TABLES) and size <= LARGEST:
                 fetch(f"{url.rstrip('/')}/{path}", target)
@@ -106,9 +106,9 @@ def stand_in(url: str) -> Iterator[Path]:
 
 
 def sizes(urls: Sequence[str]) -> dict[str, int]:
-    """Return the size of each of the URLs that is there, by one listing of each folder that they lie in.
+    """Return the size in bytes of those URLs that exist, with one listing per folder.
 
-    Where a store does not allow listings, or has none, the size is 0; a file is found to be missing when it is read.
+    If a store cannot be listed, every size is 0, and a missing file is noticed when it is read.
     """
     there: dict[str, int] = {}
     for parent in sorted({url.rpartition("/")[0] for url in urls}):
@@ -120,7 +120,7 @@ def sizes(urls: Sequence[str]) -> dict[str, int]:
         except FileNotFoundError:
             logger.warning("%s: no such folder", parent)
         except PermissionError:
-            logger.warning("%s: may not be listed, so its files are taken to be there", parent)
+            logger.warning("%s: listing is not permitted; its files are assumed to exist", parent)
             there |= {url: 0 for url in urls if url.rpartition("/")[0] == parent}
         else:
             there |= {url: found[url] for url in urls if url in found}
@@ -134,7 +134,7 @@ def staged(url: str) -> Iterator[Path]:
     Raises
     ------
     FileNotFoundError, PermissionError, OSError
-        As the store says; a store that can not be reached is a ``ConnectionError``.
+        As the store answers; ``ConnectionError`` if it cannot be reached.
     """
     with tempfile.TemporaryDirectory(prefix="wellspring-") as folder:
         name = url.partition("?")[0].rpartition("/")[2][-100:]  # disks take names of 255 bytes
@@ -144,7 +144,7 @@ def staged(url: str) -> Iterator[Path]:
 
 
 def fetch(url: str, path: Path) -> None:
-    """Copy one file; errors as of ``staged``."""
+    """Copy one file; raises as ``staged`` does."""
     system, source = _system(url)
 
     def get() -> None:
@@ -168,10 +168,10 @@ def _listing(url: str, *, depth: int | None = None) -> dict[str, int]:
     return dict(sorted(sizes.items()))
 
 
-def _system(url: str) -> tuple[object, str]:
-    """Return the file system of a URL and the path in it; what is not said here is the user's and the config's.
+def _system(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL and the path in it; options that are not set here come from user and config.
 
-    Chains of URLs (``::``), which fsspec would follow to a second file system, are none here.
+    ``::`` is a part of a key here, although fsspec would follow it to a second file system.
     """
     from fsspec import get_filesystem_class
 
@@ -179,15 +179,16 @@ def _system(url: str) -> tuple[object, str]:
     if url.startswith(("s3://", "s3a://")):
         limits = {"connect_timeout": CONNECT, "read_timeout": READ, "retries": {"mode": "standard", "max_attempts": 2}}
         options = {"config_kwargs": limits}
+    scheme = SCHEME.match(url)
     try:
-        kind = get_filesystem_class(SCHEME.match(url)[1])
+        kind = get_filesystem_class(scheme[1] if scheme else "file")
         return kind(**kind._get_kwargs_from_urls(url), **options), kind._strip_protocol(url)
     except (ImportError, ValueError) as error:
         raise ValueError(f"{url}: expected a URL that fsspec can open, found {error}") from error
 
 
-def _call(system: object, method: str, *arguments: object, **options: object) -> object:
-    """Call a method of a file system, within ``WHOLE`` seconds where it can be interrupted."""
+def _call(system: Any, method: str, *arguments: object, **options: object) -> Any:
+    """Call a method of a file system, within ``WHOLE`` seconds if it can be interrupted."""
     from fsspec.asyn import AsyncFileSystem, sync
 
     if isinstance(system, AsyncFileSystem):
@@ -196,14 +197,14 @@ def _call(system: object, method: str, *arguments: object, **options: object) ->
 
 
 def _persist(ask: Callable[[], Result], url: str) -> Result:
-    """Return what a store answers; what it says of the file is raised at once, all else after the last pause."""
+    """Return the answer of a store; errors of the file are raised at once, other errors after the last pause."""
     pauses = iter(PAUSES)
     while True:
         try:
             return ask()
         except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
             raise
-        except Exception as error:  # libraries of stores raise errors of their own, of networks above all
+        except Exception as error:  # the libraries of object stores raise errors of their own
             pause = next(pauses, None)
             if pause is None:
                 raise ConnectionError(f"{url}: {type(error).__name__}: {error}"[:500]) from error

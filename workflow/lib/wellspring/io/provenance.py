@@ -1,20 +1,22 @@
-"""What a table says of its making: workflow version and commit, rule, options, code, inputs, packages, seed.
+"""Provenance of a table: version and commit of the workflow, rule, options, code, inputs, packages and seed.
 
-In flows the running job (anything with Snakemake's attributes), out flows a dict for `tables.write`. No times and no
-absolute paths: the same input gives the same bytes.
+It contains no times and no absolute paths: the same input gives the same bytes.
 """
 
 import hashlib
 import json
 import re
 import subprocess
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, Protocol
 
 from wellspring import __version__
 from wellspring.io.shipped import CLONE
 
+# Packages whose version is recorded, by rule; the others record numpy and pandas.
 PACKAGES = {
     "index": ("pandas", "tifffile"),
     "survey": ("numpy", "tifffile", "scikit-image"),
@@ -32,14 +34,27 @@ PACKAGES = {
 }
 
 
-def of(job: object) -> dict:
+class Job(Protocol):
+    """A running job, as Snakemake gives it to a script."""
+
+    @property
+    def rule(self) -> str:
+        """Name of the rule."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Parameters: `code` is the digest of the code, `seed` the seed, every other one an option."""
+
+    @property
+    def input(self) -> Iterable[str]:
+        """Paths of the input files."""
+
+
+def of(job: Job) -> dict[str, object]:
     """Return the provenance of the running job.
 
-    Parameters
-    ----------
-    job
-        Has `rule`, `params` and `input` as Snakemake gives them; `params.code` is the digest of the code,
-        every other parameter counts as an option, `params.seed` is the seed where there is one.
+    The code is recorded by its digest (`params.code`), the other parameters together by theirs, and each input table by
+    the sha256 of its file.
     """
     params = {name: value for name, value in job.params.items() if name != "code"}
     packages = ("pyarrow", *PACKAGES.get(job.rule, ("numpy", "pandas")))
@@ -56,7 +71,7 @@ def of(job: object) -> dict:
 
 
 def digest(value: object) -> str:
-    """Return the sha256 of a JSON-like value; the order of keys does not count."""
+    """Return the sha256 of a JSON-like value; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -68,9 +83,9 @@ def file_digest(path: str | Path) -> str:
 
 @cache
 def commit(clone: Path = CLONE) -> str:
-    """Return the commit of the workflow's clone, or `unknown`; a screen's own repository around it does not count.
+    """Return the commit of the workflow's clone, or `unknown`; a screen's own repository around it is ignored.
 
-    A tree that was taken out of a repository is a folder of the commit's name.
+    A tree that was extracted from a repository is in a folder of the commit's name.
     """
     try:
         call = ["git", "-C", str(clone), "rev-parse", "--show-toplevel", "HEAD"]

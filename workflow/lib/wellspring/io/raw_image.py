@@ -1,7 +1,7 @@
-"""One plane of a raw image: a path and page in; grey values out, or the word for what is wrong with the file.
+"""Read one plane of a raw image, or find out why it cannot be read.
 
-TIFF (grey of 8 or 16 bit, palette images with a grey map, OME-TIFF) through tifffile, arrays of OME-Zarr plates through
-zarr, other formats through Pillow. A URL is read from a copy on the node's own disk.
+TIFF (grey values of 8 or 16 bit, palettes of grey values, OME-TIFF) is read by tifffile, arrays of OME-Zarr plates by
+zarr, other formats by Pillow. A URL is read from a copy on the node's own disk.
 """
 
 import os
@@ -15,33 +15,36 @@ from wellspring.io import object_store, plane_file, tiff_plane, zarr_plane
 from wellspring.io.notes import Note
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
-# Pixels of a plane above which a header is not believed: 1 GB of 16 bit. A stitched well of a 96-well plate at 0.65
-# micrometres has a fifth of it, a camera of 25 megapixels a twentieth.
+# A header that promises more pixels per plane is refused: 1 GB of 16 bit. A stitched well of a 96-well plate at 0.65
+# micrometres has a fifth of that, a camera of 25 megapixels a twentieth.
 PIXELS = 2**29
-# What microscopes write beside TIFF. Pillow would also open formats whose plugins start programs (EPS) or believe any
-# size that a header states (FITS).
+# Formats that microscopes write, besides TIFF. Pillow also opens formats whose plugins start programs (EPS) or trust
+# any size in a header (FITS).
 FORMATS = ("PNG", "BMP", "JPEG", "JPEG2000", "GIF", "PPM")
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane as it was found.
-
-    ``status`` is ok, missing, unreadable, truncated, dtype or blank; ``reason`` is the
-    note of it as text (:mod:`wellspring.io.notes`), empty for ok; ``pixels`` (H, W) of
-    uint8 or uint16 are there when the file holds them all; ``pixel_size`` in micrometres where the OME-XML says it;
-    ``pages`` is how many the file has.
-    """
+    """The result of reading a plane."""
 
     status: str
+    """ok, missing, unreadable, truncated, dtype, shape or blank."""
+
     reason: str = ""
+    """The status as the text of a note (:mod:`wellspring.io.notes`), with the detail; empty for ok."""
+
     pixels: np.ndarray | None = None
+    """(H, W) uint8 or uint16, if the file has all of them."""
+
     pixel_size: float | None = None
+    """Micrometres per pixel, if the OME-XML has it."""
+
     pages: int = 1
+    """Number of pages of the file."""
 
 
 class PlaneError(ValueError):
-    """A file that is no plane of grey values; ``status`` is the word for it."""
+    """A plane that cannot be read as grey values; ``status`` is as in `Plane`."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
@@ -54,28 +57,28 @@ def read(folder: Path | str, path: str, page: int = 0) -> np.ndarray:
     Raises
     ------
     PlaneError
-        The file is missing, unreadable, truncated or holds something else than grey values of 8 or 16 bit.
+        The file is missing, unreadable, truncated or has other pixels than grey values of 8 or 16 bit.
     """
     return _found(folder, path, page)[0]
 
 
 def status(folder: Path | str, path: str | None, page: int = 0) -> Plane:
-    """Read one plane and say what is wrong with it in place of raising; ``path`` None is a missing file."""
+    """Read one plane and return its status, without raising; ``path`` None is a missing file."""
     if path is None:
         return Plane("missing", str(Note("missing")))
     try:
-        pixels, *known = _found(folder, path, page)
+        pixels, pixel_size, pages = _found(folder, path, page)
     except PlaneError as error:
         return Plane(error.status, str(Note(error.status, {"detail": str(error)})))
     if pixels.min() == pixels.max():
-        return Plane("blank", str(Note("blank", {"value": int(pixels.flat[0])})), pixels, *known)
-    return Plane("ok", "", pixels, *known)
+        return Plane("blank", str(Note("blank", {"value": int(pixels.flat[0])})), pixels, pixel_size, pages)
+    return Plane("ok", "", pixels, pixel_size, pages)
 
 
 def _found(folder: Path | str, path: str, page: int) -> tuple[np.ndarray, float | None, int]:
-    """Return a plane from where it is, its pixel size, and the pages of its file.
+    """Return a plane from disk or store, its pixel size, and the number of pages of its file.
 
-    A store that can not be reached raises, since that says nothing of the file.
+    A store that cannot be reached raises, since the file may be intact.
     """
     home = object_store.home(folder)
     url = path if object_store.is_url(path) else f"{home.rstrip('/')}/{path}" if object_store.is_url(home) else None
@@ -104,7 +107,7 @@ def _load(path: Path, page: int) -> tuple[np.ndarray, float | None, int]:
         raise
     except plane_file.PlaneFileError as error:
         raise PlaneError(error.status, f"{path.name}: {error}") from error
-    except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
+    except Exception as error:  # decoders raise any kind of error for a damaged file
         if plane_file.ends_early(path):
             raise PlaneError("truncated", f"{path.name} ends after {path.stat().st_size} bytes") from error
         raise PlaneError("unreadable", f"{path.name}: {type(error).__name__}: {error}"[:200]) from error
@@ -121,7 +124,7 @@ def _load(path: Path, page: int) -> tuple[np.ndarray, float | None, int]:
 
 
 def _stat(path: Path) -> os.stat_result:
-    """Return what the disk says of a file or folder; all else is refused unopened, since a pipe would never end."""
+    """Return the file status of a file or folder; other kinds are refused unopened, since a pipe would never end."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -1,8 +1,8 @@
-"""Read and write the tables that pass between stages: Parquet with a schema, a provenance and the plate's verdict.
+"""Read and write the tables that stages exchange: Parquet with a schema, the provenance and the plate's verdict.
 
-In flow data frames, out flow files that are whole or absent. A table's columns, key and types stand in
-`workflow/schemas/tables/<table>.yaml`; a frame that does not meet them is refused by the name of the column.
-The same frame gives the same bytes: rows are sorted by the key, columns have a fixed order, nothing is dated.
+A file is complete or absent. Columns, key and types of a table are in `workflow/schemas/tables/<table>.yaml`; a frame
+that violates them is refused with the name of the column. The same frame gives the same bytes: rows are sorted by the
+key, columns have a fixed order, and no time is written.
 """
 
 import json
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,19 +56,20 @@ class Verdict:
 
 
 @cache
-def schema(table: str) -> dict:
-    """Return the schema of `table` as a dict; `ValueError` names a table that has none."""
+def schema(table: str) -> dict[str, Any]:
+    """Return the schema of `table` as a dict; `ValueError` names a table without one."""
     path = TABLE_SCHEMAS / f"{table}.yaml"
     if not path.exists():
         raise ValueError(f"{table}: expected a schema at {path}, found none")
-    return yaml.safe_load(path.read_text())
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` (same suffix) that becomes `path` when the block ends well.
+    """Yield a temporary path beside `path` (same suffix) that is renamed to `path` if the block raises nothing.
 
-    What a killed process left of the same file is removed first; were it still alive, its rename would fail.
+    Temporary files that a killed process left of the same file are removed first.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,13 +128,13 @@ def write(
 
 
 def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a table; an `embedding` column is left out unless it is asked for (see `read_embedding`)."""
+    """Read a table, or some of its columns; `embedding` is left out unless it is named (see `read_embedding`)."""
     names = columns or [name for name in pq.read_schema(path).names if name != "embedding"]
     return pq.read_table(path, columns=names).to_pandas()
 
 
 def read_embedding(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read metadata rows and their vectors (rows, d) in the dtype they were written in."""
+    """Read the metadata rows and their vectors (rows, d) in the stored dtype."""
     arrow = pq.read_table(path)
     vectors = arrow.column("embedding").combine_chunks()
     if isinstance(vectors, pa.ChunkedArray):
@@ -149,7 +151,7 @@ def with_vectors(frame: pd.DataFrame, matrix: np.ndarray, *, table: str) -> pa.T
     order = frame.reset_index(drop=True).sort_values(schema(table)["key"], kind="stable").index.to_numpy()
     arrow = conform(frame, table=table)
     values = pa.array(np.ascontiguousarray(matrix[order]).reshape(-1))
-    # Without nulls by their type, numbers are read in two thirds of the time.
+    # A type without nulls is read in two thirds of the time.
     kind = pa.list_(pa.field("element", values.type, nullable=False), matrix.shape[1])
     vectors = pa.FixedSizeListArray.from_arrays(values, type=kind)
     return arrow.append_column(pa.field("embedding", kind, nullable=False), vectors)
@@ -166,9 +168,9 @@ def stored(table: str, provenance: Mapping[str, object], verdict: Verdict | None
 
 
 def parquet_options(form: pa.Schema) -> dict[str, object]:
-    """Return how a table is compressed and coded."""
-    # Dictionary coding on float columns makes files larger and slower, so it is for metadata only. Compression saves a
-    # tenth of a network's vectors and doubles the time of reading them.
+    """Return the compression and the encoding of each column, for pyarrow's writer."""
+    # Dictionary encoding makes float columns larger and slower, so only strings have it. Compressing a network's
+    # vectors would save a tenth of their size and double their reading time.
     coded = [field.name for field in form if pa.types.is_string(field.type)]
     paths = {field.name: "zstd" for field in form if field.name != "embedding"}
     compression = paths | {"embedding.list.element": "none"} if "embedding" in form.names else "zstd"
@@ -176,7 +178,7 @@ def parquet_options(form: pa.Schema) -> dict[str, object]:
 
 
 def metadata(path: str | Path) -> dict[str, str]:
-    """Return the key-value metadata that this workflow wrote with a file, without the prefix of the names."""
+    """Return the key-value metadata that this workflow wrote into a file, without the prefix of the names."""
     found = {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}
     found = {key.removeprefix("wellspring."): value for key, value in found.items()}
     if "provenance" not in found:
@@ -184,23 +186,26 @@ def metadata(path: str | Path) -> dict[str, str]:
     return found
 
 
-def provenance(path: str | Path) -> dict:
+def provenance(path: str | Path) -> dict[str, Any]:
     """Return the provenance that was written with the table."""
-    return json.loads(metadata(path)["provenance"])
+    found: dict[str, Any] = json.loads(metadata(path)["provenance"])
+    return found
 
 
 def verdict(path: str | Path) -> Verdict:
-    """Return the plate's verdict as the table carries it."""
+    """Return the plate's verdict that was written with the table."""
     found = json.loads(metadata(path)["verdict"])
     return Verdict(found["keep"], tuple(found["reasons"]))
 
 
 def features(frame: pd.DataFrame) -> list[str]:
-    """Return the names of the feature columns: all that do not begin with `Metadata_`, in their order."""
+    """Return the names of the feature columns, those that do not begin with `Metadata_`, in their order."""
     return [name for name in frame.columns if not name.startswith("Metadata_")]
 
 
-def _write(arrow: pa.Table, path: str | Path, *, table: str, provenance: Mapping, verdict: Verdict | None) -> None:
+def _write(
+    arrow: pa.Table, path: str | Path, *, table: str, provenance: Mapping[str, object], verdict: Verdict | None
+) -> None:
     arrow = arrow.replace_schema_metadata(stored(table, provenance, verdict))
     with atomic(path) as temporary:
         pq.write_table(arrow, temporary, row_group_size=65536, **parquet_options(arrow.schema))
@@ -224,7 +229,7 @@ def _refuse_doubled(frame: pd.DataFrame, key: list[str], table: str) -> None:
 
 
 def _kind(column: pd.Series, name: str) -> pa.DataType:
-    """Return the type of a column that the schema does not name: metadata by its dtype, features float32."""
+    """Return the type of a column that is not in the schema: of metadata by its dtype, of features float32."""
     if not name.startswith("Metadata_"):
         return pa.float32()
     if pd.api.types.is_bool_dtype(column):

@@ -88,7 +88,8 @@ def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
     """Return pixels with 0 for black, from an image in which 0 is white."""
     if pixels.dtype == bool:
         return ~pixels
-    return (pixels.dtype.type(2**bits - 1) - pixels).astype(pixels.dtype)
+    white: NDArray[Any] = np.subtract(2**bits - 1, pixels, dtype=pixels.dtype)
+    return white
 
 
 def _grey(pixels: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:

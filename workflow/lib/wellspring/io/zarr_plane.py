@@ -1,8 +1,8 @@
-"""One plane of an array of an OME-Zarr plate: the array's folder and a flat number in; grey values out.
+"""Read one plane of an array of an OME-Zarr plate, and refuse it if a chunk is missing.
 
-Zarr reads a chunk that is not there as its fill value, so a lost file would be zeros: here every chunk, or shard, that
-a plane needs must be a file. A writer that leaves out chunks of nothing but the fill value loses such a plane to the
-word ``truncated``; a camera's offset makes those rare.
+Zarr reads a missing chunk as the fill value, so a lost file would become zeros. Here every chunk or shard of a plane
+must be a file. If a writer leaves out chunks that have the fill value only, such a plane counts as ``truncated``; a
+camera's offset makes these rare.
 """
 
 import itertools
@@ -10,13 +10,14 @@ import math
 import threading
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 
 from wellspring.io.plane_file import PlaneFileError
 
-OPEN = 32  # arrays kept open: those that the threads of a job read in turn; metadata only
+OPEN = 32  # arrays whose metadata stay in memory: those that the threads of a job read in turn
 
 
 def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
@@ -25,16 +26,16 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
     Parameters
     ----------
     folder
-        Of the array, with its ``zarr.json`` or ``.zarray``.
+        Folder of the array, with its ``zarr.json`` or ``.zarray``.
     page
         Flat number over the axes before the last two.
     largest
-        Pixels of a plane, and of a chunk or shard, above which the metadata are not believed.
+        Most pixels of a plane, and of a chunk or shard; larger ones are refused.
 
     Raises
     ------
     PlaneFileError
-        No such plane; a chunk is not there; the metadata promise more than ``largest``.
+        There is no such plane, a chunk is missing, or the metadata promise more than ``largest``.
     """
     metadata = next((path for name in ("zarr.json", ".zarray") if (path := folder / name).is_file()), None)
     if metadata is None:
@@ -59,11 +60,11 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
     lost = [key for key in keys if not (folder / key).is_file()]
     if lost:
         status = "missing" if len(lost) == len(keys) else "truncated"
-        raise PlaneFileError(status, f"{len(lost)} of {len(keys)} chunks are not there, as {lost[0]}")
+        raise PlaneFileError(status, f"{len(lost)} of {len(keys)} chunks are missing, as {lost[0]}")
     return np.asarray(array[index])
 
 
 @lru_cache(maxsize=OPEN)
-def _open(folder: Path, changed: int, thread: int) -> zarr.Array:
-    """Open an array; one for each thread, anew when its metadata file has changed."""
+def _open(folder: Path, changed: int, thread: int) -> zarr.Array[Any]:
+    """Open an array, one per thread; again when its metadata file has changed."""
     return zarr.open_array(folder, mode="r")
