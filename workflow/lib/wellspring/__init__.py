@@ -1,3 +1,3 @@
 """Wellspring: raw high-content-screening plates to evaluated per-well morphological profiles."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,0 +1,111 @@
+"""Make the conda environments from what the scripts of each one import, and from the versions of requirements.lock.
+
+python envs/make.py            write envs/*.yaml
+python envs/make.py --check    fail where a file differs from what would be written
+"""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CLONE / "workflow" / "lib"))
+
+from wellspring.workflow import code_digest  # noqa: E402
+
+# What is imported under another name than it is installed.
+INSTALLED_AS = {
+    "PIL": "pillow",
+    "cp_measure": "cp-measure",
+    "google_crc32c": "google-crc32c",
+    "ome_zarr": "ome-zarr",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+TITLES = {
+    "core": "Tables, pixels, profiles, evaluation and report: every stage without a network.",
+    "cells": "Segmentation and classical features: Cellpose with torch, and cp_measure.",
+    "torch": "Training and embedding: torch with timm.",
+    "export": "Export: AnnData.",
+    "harmony": "Stages that fit an alignment with Harmony: core, and harmonypy, which is GPL-3.0-or-later.",
+}
+# What other packages load by name: object stores of fsspec, torch's companion, the board of training.
+BY_NAME = {"core": {"s3fs"}, "cells": {"torchvision"}, "torch": {"torchvision", "tensorboard"}, "export": set()}
+HARMONY = "harmonypy==2.1.0"
+
+
+def distribution(name: str) -> str:
+    """Return the package that installs the module `name`."""
+    return "google-crc32c" if name == "google" else INSTALLED_AS.get(name, name)
+
+
+def imported(script: Path) -> set[str]:
+    """Return the packages, other than the library, that a script and all library modules behind it import."""
+    waiting, seen, found = [script], set(), set()
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        waiting.extend(source for name in code_digest.imports(file) if (source := code_digest.source(name)))
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.split(".")[0])
+    return {distribution(name) for name in found - sys.stdlib_module_names - {"snakemake", "wellspring"}}
+
+
+def packages() -> dict[str, set[str]]:
+    """Return the packages of each environment that a rule names."""
+    found: dict[str, set[str]] = {}
+    for file in sorted((CLONE / "workflow" / "rules").glob("*.smk")):
+        pattern = r'conda:\s+(?:fitting\()?"../../envs/(\w+).yaml".*?script:\s+"../scripts/(\w+).py"'
+        for name, script in re.findall(pattern, file.read_text(), re.S):
+            found.setdefault(name, set()).update(imported(CLONE / "workflow" / "scripts" / f"{script}.py"))
+    return {name: own | BY_NAME[name] for name, own in found.items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the version of each locked package, and of torch and torchvision."""
+    text = (CLONE / "requirements.lock").read_text() + (CLONE / "envs" / "torch.txt").read_text()
+    return dict(re.findall(r"^([\w.-]+)==([^\s\\]+)", text, re.M))
+
+
+def environments() -> dict[str, str]:
+    """Return the text of each environment file by its name."""
+    locked, wanted = versions(), packages()
+    lines = {name: [f"{package}=={locked[package]}" for package in sorted(own)] for name, own in wanted.items()}
+    lines["harmony"] = sorted([*lines["core"], HARMONY])
+    return {name: _text(name, own) for name, own in lines.items()}
+
+
+def _text(name: str, pinned: list[str]) -> str:
+    head = [
+        f"# {TITLES[name]}",
+        "# For `--software-deployment-method conda`. Made by envs/make.py from the imports of the scripts, with the",
+        "# versions of requirements.lock and envs/torch.txt from the same registry: both ways of installing agree.",
+    ]
+    start = ["channels:", "  - conda-forge", "  - nodefaults", "dependencies:", "  - python=3.11"]
+    return "\n".join([*head, *start, "  - pip", "  - pip:", *(f"      - {line}" for line in pinned)]) + "\n"
+
+
+def main() -> int:
+    """Write the files, or with `--check` name those that differ."""
+    differing = []
+    for name, text in environments().items():
+        path = CLONE / "envs" / f"{name}.yaml"
+        if not path.exists() or path.read_text() != text:
+            differing.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(text)
+    if "--check" in sys.argv and differing:
+        print(f"{differing} differ from the scripts' imports and the lock; run: python envs/make.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

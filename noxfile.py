@@ -1,0 +1,60 @@
+"""The project's commands: `nox -s tests`, `nox -l` for all of them. They run in the environment that `nox` is in."""
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "doctests", "docs", "tests"]
+QUICK = "not slow and not gpu and not slurm"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style of Python, Snakemake and the generated files."""
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("snakefmt", "--check", "Snakefile", "workflow/Snakefile", "workflow/rules")
+    session.run("snakemake", "--lint")
+    session.run("python", "envs/make.py", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the library."""
+    session.run("mypy")
+
+
+@nox.session
+def doctests(session: nox.Session) -> None:
+    """Run the examples of the docstrings."""
+    session.run("pytest", "--doctest-modules", "workflow/lib/wellspring", "-q", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into `site/`."""
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests that need neither a GPU nor SLURM nor much time."""
+    session.run("pytest", "-m", QUICK, "-n", "auto", "--dist", "loadgroup", *session.posargs)
+
+
+@nox.session
+def slurm(session: nox.Session) -> None:
+    """Run the quick tests on a SLURM cluster that they start."""
+    session.run("pytest", "-m", "slurm and not slow", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Print the lines of the library that the unit tests do not reach."""
+    measured = ("--cov=wellspring", "--cov-report=term-missing:skip-covered")
+    session.run("pytest", "tests/unit", "-m", QUICK, "-n", "auto", *measured)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the library in small ways and report which changes no test notices."""
+    session.run("python", "tests/mutation.py", *session.posargs)
