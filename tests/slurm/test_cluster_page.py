@@ -38,7 +38,7 @@ def test_cores_memory_and_time_of_each_stage(root, page, profile):
         for place, stage in enumerate(stages.split(", ")):
             found[stage] = tuple(each.split(", ")[min(place, each.count(", "))] for each in said)
     found.pop("stage")
-    assert found.pop("train") == ("8 a GPU", "16", "1440")
+    assert found.pop("train") == ("8 per GPU", "16", "1440")
     assert found == {stage: asked(root, profile, stage) for stage in found}
     rules = {
         name
