@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from wellspring.cells import run
 from wellspring.io import ngff, provenance, tables
 from wellspring.io.lease import Lease
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if __name__ == "__main__":
             ngff.open_plate(Path(snakemake.input.zarr).parent),
             tables.read(snakemake.input.intensity),
             Path(snakemake.output.zarr).parent,
-            options=snakemake.params.options,
+            options=sections.read(sections.Cells, snakemake.params.options),
             threads=snakemake.threads,
         )
         lease.demand()

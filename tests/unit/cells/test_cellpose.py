@@ -15,6 +15,7 @@ import tiny_cellpose
 from wellspring.cells import cellpose, run
 from wellspring.io import ngff, tables
 from wellspring.io.provenance import file_digest
+from wellspring.screen.sections import WeightsFile
 
 KEY = "cells.cellpose.weights.nuclei"
 
@@ -128,7 +129,7 @@ def test_fields_share_batches_and_order_and_workers_do_not_count(plate, oracle, 
 
 def test_without_cytoplasm_cells_are_grown(plate, oracle, tmp_path):
     images, limits = plate
-    frame = run.segment_plate(images, limits, tmp_path / "labels.zarr", options={**networks(), "cytoplasm": []})
+    frame = run.segment_plate(images, limits, tmp_path / "labels.zarr", options=replace(networks(), cytoplasm=()))
     assert oracle.channels == {1}
     assert (frame["Metadata_Cell_Area"] > frame["Metadata_Nucleus_Area"]).all()
 
@@ -140,7 +141,7 @@ def test_too_little_memory_halves_the_batch_and_says_so(plate, oracle, tmp_path,
     frame = run.segment_plate(images, limits, tmp_path / "halved", options=networks(batch=16))
     pd.testing.assert_frame_equal(frame, whole)
     assert [batch for _, batch in oracle.calls] == [16, 8, 4, 2, 2]
-    assert "going on with cells.cellpose.batch 2" in caplog.text
+    assert "continuing with cells.cellpose.batch 2" in caplog.text
     oracle.most = 0
     with pytest.raises(MemoryError, match="a single tile .* does not fit .* cells.cellpose.precision"):
         run.segment_plate(images, limits, tmp_path / "none", options=networks(batch=16))
@@ -158,7 +159,7 @@ def test_a_network_of_the_library_runs_from_a_file(plate, weights, tmp_path):
 
 def test_uniform_fields_have_no_cells(weights, tmp_path):
     segmenter = cellpose.Cellpose(
-        networks(weights, cellprob_threshold=-1e9, flow_threshold=0)["cellpose"],
+        networks(weights, cellprob_threshold=-1e9, flow_threshold=0).cellpose,
         scale={"nuclei": None, "cells": None},
         least=1,
         spans=(100.0, 1.0),
@@ -174,14 +175,16 @@ def test_uniform_fields_have_no_cells(weights, tmp_path):
 
 def test_a_missing_file_is_named_and_not_fetched(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"{KEY}: .* none at .*/cpsam_v2. `snakemake weights`"):
-        cellpose.load(str(tmp_path / "cpsam_v2"), "0" * 64, key=KEY)
+        cellpose.load(WeightsFile(str(tmp_path / "cpsam_v2"), "0" * 64), key=KEY)
     with pytest.raises(ValueError, match=f"{KEY}: expected an absolute path, found cpsam_v2"):
-        cellpose.load("cpsam_v2", "0" * 64, key=KEY)
+        cellpose.load(WeightsFile("cpsam_v2", "0" * 64), key=KEY)
+    with pytest.raises(ValueError, match=f"{KEY}: expected path and sha256, found .*None"):
+        cellpose.load(WeightsFile("/cpsam_v2", None), key=KEY)
 
 
 def test_another_file_than_stated(weights):
-    with pytest.raises(ValueError, match="tiny: expected the sha256 0000.* that .*nuclei states, found .* cut off"):
-        cellpose.load(weights["path"], "0" * 64, key=KEY)
+    with pytest.raises(ValueError, match=r"tiny: expected sha256 0000.* \(.*nuclei\), found .* truncated"):
+        cellpose.load(WeightsFile(weights["path"], "0" * 64), key=KEY)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +193,7 @@ def test_another_file_than_stated(weights):
         ({"downsample.res_down_0.conv_0.0.weight": torch.zeros(2)}, "Cellpose 4, found one of Cellpose 3 or older"),
         ({"patch_embed.weight": torch.zeros(2)}, r"found weights of something else: \['patch_embed.weight'\]"),
         ([torch.zeros(2)], "weights of something else"),
-        ({"W2": torch.zeros(2), "encoder.cls_token": torch.zeros(1)}, "family cpdino, for which the package dinov3"),
+        ({"W2": torch.zeros(2), "encoder.cls_token": torch.zeros(1)}, "family cpdino, which needs the package dinov3"),
         (b"<html>404</html>", "expected a file of PyTorch weights"),
         (b"", "expected a file of PyTorch weights"),
     ],
@@ -202,7 +205,7 @@ def test_a_file_that_cannot_serve_says_what_it_is(tmp_path, content, message):
     else:
         torch.save(content, path)
     with pytest.raises(ValueError, match=message):
-        cellpose.load(str(path), file_digest(path), key=KEY)
+        cellpose.load(WeightsFile(str(path), file_digest(path)), key=KEY)
 
 
 def test_weights_that_lack_some_or_have_other_shapes_are_no_weights(tiny, tmp_path):
@@ -210,17 +213,17 @@ def test_weights_that_lack_some_or_have_other_shapes_are_no_weights(tiny, tmp_pa
     path = tmp_path / "partial"
     torch.save({name: value for name, value in state.items() if "blocks.1" not in name}, path)
     with pytest.raises(ValueError, match=r"found none for \d+ of them: \['encoder.blocks.1"):
-        cellpose.load(str(path), file_digest(path), key=KEY)
+        cellpose.load(WeightsFile(str(path), file_digest(path)), key=KEY)
     torch.save(state | {"out.bias": torch.zeros(7)}, path)
     with pytest.raises(ValueError, match="expected the shapes of Cellpose-SAM: .*out.bias"):
-        cellpose.load(str(path), file_digest(path), key=KEY)
+        cellpose.load(WeightsFile(str(path), file_digest(path)), key=KEY)
 
 
 def test_the_library_cannot_download(weights):
     from cellpose import models
 
-    cellpose.load(**weights, key=KEY)
-    with pytest.raises(RuntimeError, match="asked for a download, which this workflow never lets it do"):
+    cellpose.load(WeightsFile(**weights), key=KEY)
+    with pytest.raises(RuntimeError, match=r"Cellpose tried to download .*; downloads in jobs are blocked"):
         models.CellposeModel(pretrained_model="/nowhere/cpsam_v2")
 
 
@@ -269,7 +272,8 @@ def test_a_network_trained_here_finds_planted_nuclei(tiny, tmp_path):
         for number in range(6):
             writer.write("A01", str(number), field(100 + number)[0][None])
     limits = pd.DataFrame({"Metadata_Channel": ["DNA"], "low": 80.0, "high": 700.0})
-    chosen = networks({"path": str(found[0]), "sha256": file_digest(found[0])}) | {"cytoplasm": []}
+    chosen = networks({"path": str(found[0]), "sha256": file_digest(found[0])})
+    chosen = replace(chosen, cytoplasm=())
     run.segment_plate(ngff.open_plate(tmp_path / "P1.zarr"), limits, tmp_path / "labels", options=chosen)
     score = load("segmentation").score
     written = ngff.open_labels(tmp_path / "labels")

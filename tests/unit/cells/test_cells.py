@@ -3,22 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from skimage.measure import regionprops_table
 from test_segment import GRID, discs
 
+from options import options as section
 from wellspring.cells import run
 from wellspring.io import ngff, tables
-from wellspring.io.shipped import TABLE_SCHEMAS
 
 CHANNELS = ["DNA", "RNA", "AGP"]
 
 
 def options(**changes):
-    """Return the config section's defaults, with changes."""
-    text = (TABLE_SCHEMAS.parent / "config" / "cells.yaml").read_text()
-    defaults = {name: entry["default"] for name, entry in yaml.safe_load(text)["properties"].items()}
-    return {**defaults, "nucleus_diameter": 18, **changes}
+    """Return the config section with its defaults and changes."""
+    return section("cells", **{"nucleus_diameter": 18} | changes)
 
 
 @pytest.fixture
@@ -91,8 +88,8 @@ def test_table_agrees_with_scikit_image():
 
 
 def test_flags_name_what_is_out_of_range_and_drop_nothing():
-    nuclei = np.zeros((100, 100), np.uint32)
-    grown = np.zeros((100, 100), np.uint32)
+    nuclei = np.zeros((100, 130), np.uint32)
+    grown = np.zeros((100, 130), np.uint32)
     for number, (top, left, edge) in enumerate([(10, 10, 10), (0, 30, 10), (60, 10, 3), (50, 50, 40)], start=1):
         nuclei[top : top + edge, left : left + edge] = number
         grown[max(top - 2, 0) : top + edge + 2, left - 2 : left + edge + 2] = number
@@ -106,8 +103,26 @@ def test_flags_name_what_is_out_of_range_and_drop_nothing():
     assert frame.loc[5, ["Metadata_Box_Y0", "Metadata_Box_Y1"]].tolist() == [90, 100]
 
 
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
+def test_a_cell_is_at_the_border_of_its_field_whatever_its_shape(shape):
+    """Boxes that end at row `width` or column `height` of a field that is not square are inside it."""
+    height, width = shape
+    least = min(shape)
+    corners = {1: (0, 10), 2: (20, 0), 3: (height - 5, 20), 4: (20, width - 5), 5: (10, 20)}
+    if height > width:
+        corners[6] = (least - 5, 5)
+    else:
+        corners[6] = (5, least - 5)
+    labels = np.zeros(shape, np.uint32)
+    for number, (y, x) in corners.items():
+        labels[y : y + 5, x : x + 5] = number
+    frame = run.table(labels, labels, dna=labels, diameter=6)
+    assert frame["Metadata_Border"].tolist() == [True, True, True, True, False, False]
+    assert frame["Metadata_Flags"].tolist() == ["border"] * 4 + ["", ""]
+
+
 def test_table_of_an_empty_field_has_its_columns():
-    empty = np.zeros((20, 20), np.uint32)
+    empty = np.zeros((20, 30), np.uint32)
     frame = run.table(empty, empty, dna=empty, diameter=10)
     assert len(frame) == 0 and "Metadata_Flags" in frame
 

@@ -1,1 +1,1 @@
-"""Nuclei and cells: corrected fields in, label images and one row a cell out; by thresholds or by networks."""
+"""Cells: segmentation by thresholds or Cellpose, the table of cells, and flags of unusual ones."""

@@ -1,7 +1,7 @@
-"""Nuclei and their pixels in, how bright and how sharp each is out; and from a plate's, flags of the unlike ones.
+"""Brightness and sharpness of nuclei, and flags for nuclei that are unusual on their plate.
 
-A flag is a reason to look, or to leave a cell out (`embed.leave_out`), never a drop. It compares a nucleus with those
-of its plate, since what is bright or sharp hangs on stain and optics.
+A flagged cell stays in the table; `embed.leave_out` can leave it out. A nucleus is compared with the others of its
+plate, since brightness and sharpness depend on stain and optics.
 """
 
 import numpy as np
@@ -12,22 +12,23 @@ from scipy import ndimage
 def measure(
     nuclei: np.ndarray, dna: np.ndarray, *, outside: np.ndarray, diameter: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return brightness and sharpness of the nuclei 0 ... n of a field, (n + 1,) float32; 0 for one that is absent.
+    """Return brightness and sharpness of the nuclei 0 to n of a field, each (n + 1,) float32; 0 for an absent number.
 
     Parameters
     ----------
     nuclei, dna
         (H, W) labels and counts.
     outside
-        (H, W) bool, where no cell is; its median is the background (of the whole field where it is nowhere).
+        (H, W) bool, true outside all cells. The median there is the background (of the whole field, where no pixel is
+        outside).
     diameter
         Typical nucleus diameter, px.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Brightness: the mean over the background, counts. Sharpness: the steepest slope of a nucleus, in brightnesses a
-        diameter, so that neither dim nor small nuclei count as blurred; an edge that is twice as wide has half of it.
+        Brightness: mean minus background, counts. Sharpness: the steepest gradient of a nucleus, in units of brightness
+        per diameter, so that neither dim nor small nuclei count as blurred; an edge twice as wide halves it.
     """
     count = int(nuclei.max(initial=0)) + 1
     flat, image = nuclei.ravel(), dna.astype(np.float32)
@@ -44,14 +45,15 @@ def measure(
 
 
 def flag(frame: pd.DataFrame, *, dim: float = 0.2, bright: float = 5.0, blurred: float = 0.45) -> pd.DataFrame:
-    """Return a plate's rows with the flags dim, bright and blurred, which a nucleus has beside the plate's others.
+    """Add the flags dim, bright and blurred to the rows of a plate.
 
     Parameters
     ----------
     frame
-        Of `table`, all fields of a plate.
+        Rows of `run.table`, all fields of a plate.
     dim, bright, blurred
-        Multiples of the plate's medians of brightness and sharpness, over all cells with a nucleus.
+        Limits, as multiples of the plate's median brightness (dim, bright) and sharpness (blurred) over all cells with
+        a nucleus.
     """
     nucleus = frame["Metadata_Nucleus_Area"] > 0
     brightness, sharpness = (frame[f"Metadata_Nucleus_{name}"] for name in ("Brightness", "Sharpness"))

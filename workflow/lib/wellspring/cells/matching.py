@@ -1,8 +1,8 @@
-"""Label images of nuclei and of cells that know nothing of each other in, the same with one number a pair out.
+"""Matching independently segmented labels of nuclei and cells: a matched pair gets one number.
 
-A nucleus belongs to the cell that holds more than half of it, so to one at most; of several nuclei in a cell the one
-with the largest part in it. What finds no partner keeps a number of its own and is not dropped: a cell's second
-nucleus, a nucleus whose cell was not found, a cell without one.
+A nucleus is matched with the cell that holds more than half of its area. Of several nuclei in a cell, the one with the
+largest overlap is matched. Unmatched objects keep a number of their own: a second nucleus of a cell, a nucleus without
+a cell, a cell without a nucleus.
 """
 
 import numpy as np
@@ -11,15 +11,20 @@ from wellspring.cells.segment import relabel
 
 
 def match(nuclei: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return nuclei and cells (H, W) uint32 in which a pair bears one number, and a cell holds its whole nucleus.
+    """Return nuclei and cells (H, W) uint32 where a matched pair has one number and a cell contains its nucleus.
 
-    Numbers follow the first pixels, row by row: nuclei 1, 2, ..., then the cells without one. How the labels that come
-    in are numbered does not count.
+    Objects are numbered by their first pixel, row by row: nuclei 1, 2, ..., then cells without a nucleus. The numbers
+    of the input do not matter.
 
     Parameters
     ----------
     nuclei, cells
-        (H, W) labels of any integer type, 0 the background.
+        (H, W) labels of any integer type, 0 is background.
+
+    Raises
+    ------
+    ValueError
+        The images differ in shape.
     """
     if nuclei.shape != cells.shape:
         raise ValueError(f"label images: expected one shape, found {nuclei.shape} and {cells.shape}")
@@ -30,7 +35,7 @@ def match(nuclei: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray
     owner, mine = pairs.astype(np.int64)
     inside = 2 * overlap > np.bincount(nuclei.ravel(), minlength=count + 1)[owner]
     owner, mine, overlap = owner[inside], mine[inside], overlap[inside]
-    # Of each cell's nuclei the largest part, of equal ones the first: written last, so it stays.
+    # The largest overlap per cell is written last and wins; of equal overlaps, the first nucleus.
     order = np.lexsort((-owner, overlap))
     number = np.arange(cell_count + 1) + count
     number[0] = 0
@@ -43,7 +48,7 @@ def match(nuclei: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def in_order(labels: np.ndarray) -> np.ndarray:
-    """Return the labels numbered 1, 2, ... by their first pixels, row by row: int64."""
+    """Renumber labels 1, 2, ... by their first pixel, row by row: int64."""
     present, first, place = np.unique(labels, return_index=True, return_inverse=True)
     number = np.zeros(len(present), dtype=np.int64)
     objects = np.flatnonzero(present)

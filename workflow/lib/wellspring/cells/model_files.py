@@ -1,7 +1,7 @@
-"""Files of trained weights: fetched once where there is a network, and checked before anything loads them.
+"""Files of trained weights: downloaded once on a machine with network access, and verified before they are loaded.
 
-In flows a URL, out flows a file, its sha256 and the lines of the config that name it; or in flow the path and the
-digest that the config states, and out flows the path of a file that is there and is the one that is meant.
+`fetch` downloads a URL and returns its sha256; `lines` returns the lines of the config for it. `check` compares a file
+with the sha256 that the config states.
 """
 
 import logging
@@ -9,7 +9,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from email.message import Message
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO
 
@@ -32,56 +32,73 @@ cells:
 
 
 def check(path: str | Path, sha256: str, *, key: str) -> Path:
-    """Return the path of weights that the config names under `key`, when they are there and the ones that are meant.
+    """Return the path of the weights that the config names under `key`, after comparing their sha256.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        No file, or one of another content; both say what to do.
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The sha256 differs, or the path is relative.
     """
     path = present(path, key=key)
     found = file_digest(path)
     if found != sha256.lower():
         raise ValueError(
-            f"{path}: expected the sha256 {sha256} that {key} states, found {found}: the file was cut off or is "
-            "another one. Fetch it anew, or state the digest of the file that you mean"
+            f"{path}: expected sha256 {sha256} ({key}), found {found}: the file is truncated or another one. Download "
+            "it again, or correct the sha256 in the config"
         )
     return path
 
 
 def named(weights: Mapping[str, Mapping[str, str | None]], *, key: str) -> list[Path]:
-    """Return the files that the config names: kind to path and sha256, at least those of nuclei."""
+    """Return the files that the config names (kind to path and sha256); the nuclei need one.
+
+    Raises
+    ------
+    ValueError
+        No file is named for nuclei, or a path is relative.
+    FileNotFoundError
+        A file is missing.
+    """
     if weights["nuclei"]["path"] is None:
-        advice = "`snakemake weights`, on a machine with a network, fetches Cellpose-SAM and prints these lines"
+        advice = "`snakemake weights`, on a machine with network access, downloads Cellpose-SAM and prints these lines"
         raise ValueError(f"{key}.nuclei: expected path and sha256 for cells.method cellpose, found none; {advice}")
     return [present(each["path"], key=f"{key}.{kind}") for kind, each in weights.items() if each["path"] is not None]
 
 
 def present(path: str | Path, *, key: str) -> Path:
-    """Return the path when it is absolute and there is a file."""
+    """Return the path, if it is absolute and the file exists."""
     path = Path(path)
     if not path.is_absolute():
         raise ValueError(f"{key}: expected an absolute path, found {path}")
     if not path.is_file():
         raise FileNotFoundError(
-            f"{key}: expected a file of weights, found none at {path}. `snakemake weights`, on a machine with a "
-            "network, fetches them and prints the lines that name them"
+            f"{key}: expected a file of weights, found none at {path}. `snakemake weights`, on a machine with network "
+            "access, downloads them and prints the lines of the config"
         )
     return path
 
 
 def fetch(url: str, path: str | Path, *, wait: float = 60) -> str:
-    """Download `url` to `path` and return its sha256; the file appears when it is whole.
+    """Download `url` to `path` and return its sha256; the file appears only when it is complete.
 
-    It is checked against the length and, where the server states one, the sha256 (the `X-Linked-ETag` of the Hugging
-    Face hub, which comes with the redirection).
+    The length is verified and, where the server states it, the sha256 (header `X-Linked-ETag` of the Hugging Face Hub,
+    sent with the redirection).
+
+    Parameters
+    ----------
+    url, path
+        Source and target.
+    wait
+        Seconds to wait for an answer.
 
     Raises
     ------
     ConnectionError
-        Nobody answers, a status that is an error, or a file cut off.
+        No answer, an error status, or a truncated file.
     ValueError
-        Another sha256 than the server states.
+        The sha256 differs from the server's.
     """
     stated = _Stated()
     opener = urllib.request.build_opener(stated)
@@ -92,35 +109,39 @@ def fetch(url: str, path: str | Path, *, wait: float = 60) -> str:
                 shutil.copyfileobj(answer, stream, 2**20)
                 length = answer.headers.get("Content-Length")
         except (urllib.error.URLError, TimeoutError) as error:
-            raise ConnectionError(f"{url}: no weights came: {error}. Compute nodes often have no network") from error
+            raise ConnectionError(
+                f"{url}: the download failed: {error}. Run it on a machine with network access, often a login node"
+            ) from error
         found = temporary.stat().st_size
         if length is not None and found != int(length):
-            raise ConnectionError(f"{url}: expected {length} bytes, found {found}: cut off, try again")
+            raise ConnectionError(
+                f"{url}: expected {length} bytes, found {found}: the download is truncated, try again"
+            )
         digest = file_digest(temporary)
         if stated.digest not in (None, digest):
-            raise ValueError(f"{url}: expected the sha256 {stated.digest} that the server states, found {digest}")
-    source = "the server states the same" if stated.digest else "the server states none to compare with"
+            raise ValueError(f"{url}: expected the server's sha256 {stated.digest}, found {digest}")
+    source = "equal to the server's" if stated.digest else "the server does not state one"
     logger.info("%s: %d bytes, sha256 %s (%s)", url, found, digest, source)
     return digest
 
 
 def lines(path: str | Path, digest: str) -> str:
-    """Return the lines of the config that name the weights at `path` for nuclei and cells."""
+    """Return the lines of the config for the weights at `path`, for nuclei and cells."""
     return f"# {LICENCE}.\n" + LINES.format(path=Path(path).resolve(), digest=digest)
 
 
 class _Stated(urllib.request.HTTPRedirectHandler):
-    """Follow redirections, and keep the sha256 that any answer on the way states."""
+    """Follows redirections and keeps the sha256 that any response on the way states."""
 
     digest: str | None = None
 
-    def note(self, headers: Message) -> None:
+    def note(self, headers: HTTPMessage) -> None:
         value = (headers.get("X-Linked-ETag") or "").strip('"').lower()
         if len(value) == 64:
             self.digest = value
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         self.note(headers)
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -1,14 +1,13 @@
-"""A plate of pixels in, label images of its nuclei and cells and one row a cell out.
+"""Segmentation of a plate: label images of nuclei and cells, and a table with one row per cell.
 
-Whatever makes the label images, thresholds or Cellpose, the table is the same: nucleus and cell that bear one number
-are one cell; cells at the border, of unlikely size or brightness, or out of focus are flagged, never dropped. What is
-fitted on the plate before the first field (the nucleus diameter, the floors of the thresholds) comes from a spread of
-its fields, so that an empty field stays empty.
+The table is the same for both methods, thresholds and Cellpose: a nucleus and a cell with the same number are one cell.
+Cells at the border, of unusual size or brightness, or out of focus are flagged and kept. Nucleus diameter and threshold
+floors are estimated once per plate on a sample of its fields, so that an empty field stays empty.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,20 +18,32 @@ from scipy import ndimage
 from wellspring.cells import segment
 from wellspring.cells.flags import flag, measure
 from wellspring.io.ngff import LabelWriter, PlateImages
+from wellspring.screen.sections import Cells
 from wellspring.views.cutting import length_in_pixels
 from wellspring.views.intensity import scale
 
 logger = logging.getLogger(__name__)
 
-SAMPLE = 24  # fields that diameter and floors are estimated on; more change neither on the plates looked at
+SAMPLE = 24  # fields for estimates of diameter and floors; more changed neither on the plates tried
 PLAIN = ("otsu_factor", "smoothing", "window", "edge", "split", "reach", "ring", "hole", "growth", "smallest")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How one plate is segmented: its channels, the limits of the cytoplasm channels (c,), and the options in px.
+    """How one plate is segmented.
 
-    ``span`` is the high less the low limit of the nuclei's channel, counts.
+    Attributes
+    ----------
+    nuclei, cytoplasm
+        Names of the channels.
+    span
+        High minus low limit of the channel of nuclei, counts.
+    low, high
+        (c,) limits of the cytoplasm channels, counts.
+    options
+        Of the segmentation, with the plate's diameter and floors.
+    small, large
+        Nuclei below or above these multiples of the typical area are flagged.
     """
 
     nuclei: str
@@ -45,68 +56,83 @@ class Setting:
     large: float
 
     def read(self, images: PlateImages, well: str, site: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Read DNA (H, W) uint16 and cytoplasm (H, W) float32, the mean of its scaled channels, or None."""
+        """Read DNA (H, W) uint16, and cytoplasm (H, W) float32 (mean of its scaled channels) or None."""
         field = images.read(well, site, [self.nuclei, *self.cytoplasm])
         if not self.cytoplasm:
             return field[0], None
         return field[0], scale(field[1:], self.low, self.high).mean(axis=0)
 
 
-def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Mapping[str, object]) -> Setting:
-    """Return the setting of a plate from config section ``cells``, its intensity table and a spread of its fields.
+def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Cells) -> Setting:
+    """Return the setting of a plate, estimated on a sample of its fields.
+
+    Parameters
+    ----------
+    images
+        Corrected pixels.
+    intensity
+        Table `intensity` of the plate.
+    options
+        Config section `cells`.
 
     Raises
     ------
     ValueError
-        A channel that the plate does not have, an unknown method, or micrometres without a pixel size.
+        The plate lacks a channel, the method is unknown, or a length in micrometres has no pixel size.
     """
-    if options["method"] not in ("threshold", "cellpose"):
-        raise ValueError(f"cells.method: expected threshold or cellpose, found {options['method']!r}")
-    chosen = options["cytoplasm"] or []
+    if options.method not in ("threshold", "cellpose"):
+        raise ValueError(f"cells.method: expected threshold or cellpose, found {options.method!r}")
+    chosen = options.cytoplasm or ()
     cytoplasm = (chosen,) if isinstance(chosen, str) else tuple(chosen)
-    for key, names in (("nuclei", (options["nuclei"],)), ("cytoplasm", cytoplasm)):
+    for key, names in (("nuclei", (options.nuclei,)), ("cytoplasm", cytoplasm)):
         for name in names:
             if name not in images.channels:
                 raise ValueError(f"{images.plate}: cells.{key}: no channel {name!r}; there are {images.channels}")
-    limits = intensity.set_index("Metadata_Channel").loc[[options["nuclei"], *cytoplasm], ["low", "high"]].to_numpy()
-    plain = {name: options[name] for name in PLAIN}
+    limits = intensity.set_index("Metadata_Channel").loc[[options.nuclei, *cytoplasm], ["low", "high"]].to_numpy()
+    plain: dict[str, float] = {name: getattr(options, name) for name in PLAIN}
     setting = Setting(
-        nuclei=options["nuclei"],
+        nuclei=options.nuclei,
         cytoplasm=cytoplasm,
         span=float(limits[0, 1] - limits[0, 0]),
         low=limits[1:, 0],
         high=limits[1:, 1],
         options=segment.Options(diameter=1.0, **plain),
-        small=options["small"],
-        large=options["large"],
+        small=options.small,
+        large=options.large,
     )
-    spread = np.unique(np.linspace(0, len(images.fields) - 1, SAMPLE).round().astype(int)) if images.fields else []
-    fields = [setting.read(images, *images.fields[number]) for number in spread]
+    spread = np.unique(np.linspace(0, len(images.fields) - 1, SAMPLE).round().astype(int)).tolist()
+    fields = [setting.read(images, *images.fields[number]) for number in spread if images.fields]
     dna = [field[0] for field in fields]
-    if options["nucleus_diameter"] is None:
+    if options.nucleus_diameter is None:
         diameter = segment.estimate_diameter(dna)
         logger.info("%s: nucleus diameter estimated at %.1f px on %d fields", images.plate, diameter, len(dna))
     else:
         diameter = length_in_pixels(
-            options["nucleus_diameter"],
-            unit=options["unit"],
+            options.nucleus_diameter,
+            unit=options.unit,
             pixel_size=images.pixel_size,
             key=f"{images.plate}: cells.nucleus_diameter",
         )
-    share = options["floor"]
-    floors = {"floor": segment.plate_floor(dna, diameter=diameter, share=share)}
+    floors = {"floor": segment.plate_floor(dna, diameter=diameter, share=options.floor)}
     if cytoplasm:
-        stains = [field[1] for field in fields]
-        floors["cytoplasm_floor"] = segment.plate_floor(stains, diameter=diameter, share=share)
+        stains = [stain for _, stain in fields if stain is not None]
+        floors["cytoplasm_floor"] = segment.plate_floor(stains, diameter=diameter, share=options.floor)
     return replace(setting, options=segment.Options(diameter=diameter, **floors, **plain))
 
 
 def segment_plate(
-    images: PlateImages, intensity: pd.DataFrame, path: str | Path, *, options: Mapping[str, object], threads: int = 1
+    images: PlateImages, intensity: pd.DataFrame, path: str | Path, *, options: Cells, threads: int = 1
 ) -> pd.DataFrame:
-    """Segment all fields of a plate, write its labels to `path` (an HCS plate), and return the table ``cells``.
+    """Segment all fields of a plate, write the label images to `path`, and return the table ``cells``.
 
-    Fields are worked on by `threads` threads; neither labels nor rows depend on their number.
+    Parameters
+    ----------
+    images, intensity, options
+        See `settle`.
+    path
+        The OME-Zarr plate (HCS) of labels to write.
+    threads
+        Fields that are processed at the same time; neither labels nor rows depend on it.
     """
     setting = settle(images, intensity, options=options)
     with (
@@ -125,44 +151,44 @@ def segment_plate(
             dna, cytoplasm = setting.read(images, *field)
             return finish(field, dna, *segment.threshold(dna, cytoplasm, options=setting.options))
 
-        if options["method"] == "threshold":
+        if options.method == "threshold":
             frames = list(pool.map(work, images.fields))
         else:
             labelled = _networks(images, setting, options=options, pool=pool)
             frames = [frame for group in labelled for frame in pool.map(finish, *zip(*group, strict=True))]
     empty = np.zeros((1, 1), dtype=np.uint32)
     key = {"Metadata_Plate": images.plate, "Metadata_Well": "", "Metadata_Site": ""}
-    # no rows, but the columns, for a plate without fields
+    # A plate without fields has an empty table with the same columns.
     nothing = table(empty, empty, dna=empty, diameter=1.0).assign(**key)
     frame = pd.concat(frames or [nothing], ignore_index=True)
-    frame = flag(frame, dim=options["dim"], bright=options["bright"], blurred=options["blurred"])
+    frame = flag(frame, dim=options.dim, bright=options.bright, blurred=options.blurred)
     counts = frame["Metadata_Flags"].str.split(";").explode().value_counts().drop("", errors="ignore")
     logger.info("%s: %d cells in %d fields; flags: %s", images.plate, len(frame), len(images.fields), counts.to_dict())
     return frame
 
 
 def _networks(
-    images: PlateImages, setting: Setting, *, options: Mapping[str, object], pool: ThreadPoolExecutor
+    images: PlateImages, setting: Setting, *, options: Cells, pool: ThreadPoolExecutor
 ) -> Iterator[list[tuple[tuple[str, str], np.ndarray, np.ndarray, np.ndarray]]]:
-    """Yield groups of (field, DNA, nuclei, cells) by Cellpose; the next one is read while the networks look at one."""
+    """Yield groups of (field, DNA, nuclei, cells) by Cellpose; the next group is read while the networks run."""
     from wellspring.cells.cellpose import Cellpose
 
-    step, unit = images.pixel_size, options["unit"]
+    step, unit, own = images.pixel_size, options.unit, options.cellpose
     diameters = {
         kind: given and length_in_pixels(given, unit=unit, pixel_size=step, key=f"cells.cellpose.diameters.{kind}")
-        for kind, given in options["cellpose"]["diameters"].items()
+        for kind, given in {"nuclei": own.diameters.nuclei, "cells": own.diameters.cells}.items()
     }
     segmenter = Cellpose(
-        options["cellpose"],
+        own,
         scale=diameters,
-        least=round(options["smallest"] * np.pi / 4 * setting.options.diameter**2),
+        least=round(options.smallest * np.pi / 4 * setting.options.diameter**2),
         spans=(setting.span, 1.0),
-        floor=options["floor"],
+        floor=options.floor,
         growth=setting.options,
         cytoplasm=bool(setting.cytoplasm),
     )
 
-    def start(fields: list[tuple[str, str]]) -> list:
+    def start(fields: list[tuple[str, str]]) -> list[Future[tuple[np.ndarray, np.ndarray | None]]]:
         return [pool.submit(setting.read, images, *field) for field in fields]
 
     together = segmenter.together(images.shape[1:])
@@ -184,24 +210,31 @@ def table(
     small: float = 0.25,
     large: float = 4.0,
 ) -> pd.DataFrame:
-    """Return one row a cell of a field's label images.
+    """Return one row per cell of the label images of a field.
 
     Parameters
     ----------
     nuclei, cells
-        (H, W) unsigned labels, 0 the background; the same number is the same cell. A number in one image only is a
-        row too, not matched.
+        (H, W) unsigned labels, 0 is background. The same number is the same cell; a number in one image only is an
+        unmatched row.
     dna
-        (H, W) counts, of which the nuclei's brightness and focus are measured.
-    diameter, small, large
-        Typical nucleus diameter (px); a nucleus below `small` or above `large` times its disc is flagged.
+        (H, W) counts, for brightness and sharpness of the nuclei.
+    diameter
+        Typical nucleus diameter, px.
+    small, large
+        A nucleus below `small` or above `large` times the area of the typical disc is flagged.
 
     Returns
     -------
     pandas.DataFrame
         Columns of the table ``cells`` without plate, well and site; sorted by ``Metadata_Cell``. The centre is the
-        nucleus' centroid, or the cell's where there is no nucleus; the box is that of cell and nucleus, half open.
-        Flags that need the plate's other cells are not yet among them (see `flag`).
+        centroid of the nucleus, or of the cell without a nucleus; the bounding box contains cell and nucleus, half
+        open. Flags that compare with other cells of the plate are added by `flags.flag`.
+
+    Raises
+    ------
+    ValueError
+        The images differ in shape.
     """
     if nuclei.shape != cells.shape:
         raise ValueError(f"label images: expected one shape, found {nuclei.shape} and {cells.shape}")
@@ -244,7 +277,7 @@ def table(
 
 
 def _centroids(labels: np.ndarray, count: int) -> np.ndarray:
-    """Return the centroid (y, x) of each label 0 ... count - 1, (count, 2); 0 for one that is absent."""
+    """Return the centroids (y, x) of the labels 0 to count - 1, (count, 2); 0 for absent labels."""
     flat = labels.ravel()
     total = np.maximum(np.bincount(flat, minlength=count), 1)
     axes = (np.repeat(np.arange(labels.shape[0]), labels.shape[1]), np.tile(np.arange(labels.shape[1]), len(labels)))
@@ -252,7 +285,7 @@ def _centroids(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def _boxes(images: Sequence[np.ndarray], numbers: np.ndarray) -> np.ndarray:
-    """Return the half-open boxes (y0, x0, y1, x1) of the labels `numbers` in all `images` together, (n, 4) int32."""
+    """Return the half-open bounding boxes (y0, x0, y1, x1) of `numbers` over all `images`, (n, 4) int32."""
     boxes = np.tile(np.array([2**30, 2**30, 0, 0], dtype=np.int32), (int(numbers.max(initial=0)) + 1, 1))
     for labels in images:
         for number, found in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
@@ -260,4 +293,5 @@ def _boxes(images: Sequence[np.ndarray], numbers: np.ndarray) -> np.ndarray:
                 y, x = found
                 low, high = np.minimum(boxes[number, :2], (y.start, x.start)), (y.stop, x.stop)
                 boxes[number] = *low, *np.maximum(boxes[number, 2:], high)
-    return boxes[numbers]
+    chosen: np.ndarray = boxes[numbers]
+    return chosen

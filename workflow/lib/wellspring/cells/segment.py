@@ -1,9 +1,9 @@
-"""Pixels of one field in, label images of nuclei and cells out, without any trained weights.
+"""Segmentation of one field into nuclei and cells by thresholds and watersheds, without trained weights.
 
-Nuclei: smoothed DNA above a local threshold that is kept near the field's Otsu threshold and never below a floor (of
-the plate, and of the noise), split by a watershed on distance and intensity together, each cut back to a share of its
-own height. Cells: a watershed from the nuclei over the cytoplasm stain. A nucleus and its cell bear the same number.
-All lengths are relative to one nucleus diameter.
+Nuclei: smoothed DNA above a local threshold, which is bounded by the Otsu threshold of the field and by floors (of the
+plate, and of the noise); split by a watershed on distance and intensity; each nucleus is trimmed to a share of its own
+height. Cells: a watershed from the nuclei over the cytoplasm stain. A nucleus and its cell have the same number. All
+lengths are relative to the nucleus diameter.
 """
 
 from collections.abc import Sequence
@@ -17,44 +17,45 @@ from skimage.measure import label
 from skimage.segmentation import expand_labels, watershed
 
 BINS = 512
-# Chosen on the tuning half of benchmarks/segmentation.py, flat around: sigma (diameters) of the distance map, which
-# keeps a ragged outline from splitting its nucleus, and the weight of intensity beside distance.
+# Chosen on the tuning half of benchmarks/segmentation.py, where results change little around them: sigma (diameters) of
+# the smoothed distance map, so that a ragged outline does not split its nucleus, and the weight of intensity.
 DISTANCE = 0.12
 INTENSITY = 0.5
-# An object above this share of its field is no nucleus; chosen on the same half, where it changes 8 of 270 images.
+# An object above this share of its field is not a nucleus; chosen on the same half, where it changes 8 of 270 images.
 VAST = 0.15
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to segment; lengths in nucleus diameters, so that one set serves every magnification.
+    """Options of the segmentation; lengths are in nucleus diameters, so that they hold for every magnification.
 
     Attributes
     ----------
     diameter
-        A typical nucleus' diameter, px.
+        Typical diameter of a nucleus, px.
     smoothing
         Sigma of the Gaussian before thresholding, in diameters.
     otsu_factor
-        The field's threshold lies at this share of the way from background to Otsu's threshold.
+        Threshold of the field, as a share of the way from background to Otsu's threshold.
     window
-        Edge of the local mean's window, in diameters.
+        Edge of the window of the local mean, in diameters.
     edge
-        A nucleus ends at this share of its height over its surroundings.
+        A nucleus ends at this share of its height above its surroundings.
     split
-        Least distance of two nuclei's centres, in diameters.
+        Minimum distance between the centres of two nuclei, in diameters.
     reach
-        How far a cell may reach from its nucleus, in diameters.
+        Maximum distance of a cell from its nucleus, in diameters.
     ring
-        How far a cell reaches at least, whatever the stain, in diameters: a dim cell still has a cytoplasm to measure.
+        Minimum extent of a cell around its nucleus, whatever the stain, in diameters, so that a dim cell has a
+        cytoplasm to measure.
     hole
         Holes in the cytoplasm up to this many nucleus discs are filled.
     growth
-        How far a cell reaches where no cytoplasm channel is given, in diameters.
+        Extent of a cell around its nucleus without a cytoplasm channel, in diameters.
     smallest
-        Objects below this share of a nucleus' disc are noise and left out.
+        Objects below this share of the disc of a nucleus are left out as noise.
     floor, cytoplasm_floor
-        Least threshold, counts: the plate's (see `plate_floor`); 0 for none.
+        Minimum thresholds, counts, of the plate (see `plate_floor`); 0 for none.
     """
 
     diameter: float
@@ -75,17 +76,32 @@ class Options:
 def threshold(
     dna: np.ndarray, cytoplasm: np.ndarray | None = None, *, options: Options
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Segment a field without weights.
+    """Segment a field without trained weights.
 
     Parameters
     ----------
     dna, cytoplasm
-        (H, W) counts of any real dtype; without `cytoplasm` a cell is its nucleus grown by a fixed distance.
+        (H, W) counts of any real dtype. Without `cytoplasm`, a cell is its nucleus grown by `options.growth`.
+    options
+        See `Options`.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Nuclei and cells, (H, W) uint32, numbered 1, 2, ... from the top; a cell holds its nucleus.
+        Nuclei and cells, (H, W) uint32, numbered 1, 2, ... from the top; a cell contains its nucleus.
+
+    Raises
+    ------
+    ValueError
+        The images differ in shape.
+
+    Examples
+    --------
+    >>> dna = np.full((60, 80), 100.0)
+    >>> dna[20:32, 30:42] = 900.0
+    >>> nuclei, cells = threshold(dna, options=Options(diameter=12))
+    >>> int(nuclei.max()), bool((cells > 0).sum() > (nuclei > 0).sum())
+    (1, True)
     """
     if cytoplasm is not None and cytoplasm.shape != dna.shape:
         raise ValueError(f"cytoplasm: expected the shape of the DNA image {dna.shape}, found {cytoplasm.shape}")
@@ -94,7 +110,7 @@ def threshold(
 
 
 def find_nuclei(dna: np.ndarray, *, options: Options) -> np.ndarray:
-    """Return the nuclei of a field (H, W) as labels uint32."""
+    """Return the nuclei of a field (H, W) as labels uint32; see `threshold`."""
     diameter = options.diameter
     smooth = _smooth(dna, options.smoothing * diameter)
     mask = _foreground(smooth, noise=_noise(dna, options.smoothing * diameter), floor=options.floor, options=options)
@@ -114,9 +130,10 @@ def find_nuclei(dna: np.ndarray, *, options: Options) -> np.ndarray:
 
 
 def grow_cells(nuclei: np.ndarray, cytoplasm: np.ndarray | None, *, options: Options) -> np.ndarray:
-    """Return the cells around `nuclei` (H, W) as labels uint32 of the same numbers."""
+    """Return the cells around `nuclei` (H, W) as labels uint32 with the same numbers; see `threshold`."""
     if cytoplasm is None:
-        return expand_labels(nuclei, options.growth * options.diameter).astype(np.uint32)
+        grown: np.ndarray = expand_labels(nuclei, options.growth * options.diameter)
+        return grown.astype(np.uint32)
     if not nuclei.any():
         return np.zeros(nuclei.shape, dtype=np.uint32)
     sigma = options.smoothing * options.diameter
@@ -129,18 +146,18 @@ def grow_cells(nuclei: np.ndarray, cytoplasm: np.ndarray | None, *, options: Opt
     filled = ~_drop_small(~(bright | (nuclei > 0)), options.hole * disc)
     mask = (filled & (near <= options.reach * options.diameter)) | (near <= options.ring * options.diameter)
     low, high = np.percentile(smooth, (1, 99))
-    # The distance keeps two nuclei in one flat patch of stain from dividing it by noise alone.
+    # Without the distance, two nuclei in one flat patch of stain would be divided by noise.
     relief = near / options.diameter - (smooth - low) / max(high - low, 1e-6)
-    cells = watershed(relief, nuclei.astype(np.int32), mask=mask)
+    cells: np.ndarray = watershed(relief, nuclei.astype(np.int32), mask=mask)
     return cells.astype(np.uint32)
 
 
 def estimate_diameter(fields: Sequence[np.ndarray], *, fallback: float = 30.0) -> float:
     """Estimate the typical nucleus diameter (px) of DNA images (H, W): twice the median radius of compact objects.
 
-    Objects are connected components above Otsu's threshold; each counts by its area, so that debris weighs little, and
-    its radius is the largest distance to the background, which holds where nuclei touch. Where one object is a seventh
-    of its field it is haze or tissue, and what rises over the wide mean is taken. `fallback` if there is none.
+    Objects are connected components above Otsu's threshold, weighted by area, so that debris counts little. The radius
+    is the largest distance to the background, which also holds for touching nuclei. An object above 15 % of its field
+    is haze or tissue: then a wide local mean is subtracted first. Returns `fallback` without objects.
     """
     radii, weights = [], []
     for field in fields:
@@ -168,10 +185,10 @@ def estimate_diameter(fields: Sequence[np.ndarray], *, fallback: float = 30.0) -
 
 
 def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float = 0.3) -> float:
-    """Return the least threshold (counts) of one channel from a sample of a plate's fields (H, W).
+    """Return the minimum threshold (counts) of one channel from a sample of a plate's fields (H, W).
 
-    Otsu (1979) on the pixels of all fields together finds the cells where a single empty field would split its noise;
-    the floor lies at `share` of the way from the background to it, low enough for the plate's dim cells.
+    Otsu (1979) on the pixels of all fields separates cells from background; on a single empty field, it would separate
+    noise from noise. The floor is at `share` of the way from background to that threshold, which keeps dim cells.
     """
     if not len(fields):
         return 0.0
@@ -184,38 +201,40 @@ def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float =
 
 
 def relabel(labels: np.ndarray) -> np.ndarray:
-    """Return the labels numbered 1, 2, ... in the order of their old numbers, uint32."""
+    """Renumber labels 1, 2, ... in the order of their old numbers, uint32."""
     present = np.bincount(labels.ravel()) > 0
     present[0] = False
     numbers = np.zeros(len(present), dtype=np.uint32)
     numbers[present] = np.arange(1, present.sum() + 1)
-    return numbers[labels]
+    renumbered: np.ndarray = numbers[labels]
+    return renumbered
 
 
 def _objects(image: np.ndarray, cut: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what is above `cut`, holes filled: mask, labels and areas (n,) of its components."""
+    """Return the mask of pixels above `cut` with holes filled, and labels and areas (n,) of its components."""
     mask = ndimage.binary_fill_holes(image > cut)
     labels, count = ndimage.label(mask)
     return mask, labels, np.bincount(labels.ravel(), minlength=count + 1)[1:]
 
 
 def _smooth(image: np.ndarray, sigma: float) -> np.ndarray:
-    return ndimage.gaussian_filter(image.astype(np.float32), max(sigma, 0.5))
+    smooth: np.ndarray = ndimage.gaussian_filter(image.astype(np.float32), max(sigma, 0.5))
+    return smooth
 
 
 def _noise(image: np.ndarray, sigma: float) -> float:
-    """Return the standard deviation of the sensor's noise after smoothing by `sigma` px.
+    """Return the standard deviation of the sensor noise after smoothing by `sigma` px.
 
-    Immerkaer's (1996) mask cancels what is smooth; the median over the pixels leaves edges and cells out. White noise
-    smoothed by a Gaussian keeps 1 / (2 sqrt(pi) sigma) of its deviation.
+    The mask of Immerkaer (1996) cancels smooth signal; the median over pixels is robust to edges and cells. A Gaussian
+    filter reduces the standard deviation of white noise to 1 / (2 sqrt(pi) sigma).
     """
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
     residue = ndimage.convolve(image.astype(np.float32), mask)
-    return float(np.median(np.abs(residue))) / 0.6745 / 6 / max(1.0, 2 * np.sqrt(np.pi) * sigma)
+    return float(np.median(np.abs(residue))) / 0.6745 / 6 / max(1.0, 2 * float(np.sqrt(np.pi)) * sigma)
 
 
 def _levels(values: np.ndarray) -> tuple[float, float]:
-    """Return background and Otsu threshold, found on the roots: there shot noise is even and dim cells count more."""
+    """Return background and Otsu threshold of square roots, where shot noise is uniform and dim cells count more."""
     low = float(values.min())
     roots = np.sqrt(values - low)
     cut = float(threshold_otsu(roots.ravel(), nbins=BINS)) ** 2 + low
@@ -224,21 +243,22 @@ def _levels(values: np.ndarray) -> tuple[float, float]:
 
 
 def _foreground(smooth: np.ndarray, *, noise: float, floor: float, options: Options, local: bool = True) -> np.ndarray:
-    """Return where the smoothed image is above the local threshold; nowhere where nothing rises above the noise."""
+    """Return the mask of the smoothed image above the local threshold; empty where all signal is within the noise."""
     if smooth.min() == smooth.max():
         return np.zeros(smooth.shape, dtype=bool)
     background, cut = _levels(smooth)
     least = max(background + options.otsu_factor * (cut - background), background + 6 * noise, floor)
     if not local:
         return smooth > least
-    # The local mean rises between crowded nuclei and parts them, but must not part what is bright everywhere.
+    # The local mean is higher between crowded nuclei and separates them; clipped, so that bright regions stay whole.
     window = max(3, round(options.window * options.diameter))
     mean = ndimage.uniform_filter(smooth, window, mode="reflect")
-    return smooth > np.clip(mean, least, max(cut, least))
+    above: np.ndarray = smooth > np.clip(mean, least, max(cut, least))
+    return above
 
 
 def _landscape(mask: np.ndarray, smooth: np.ndarray, diameter: float) -> np.ndarray:
-    """Return distance to the background (in radii) plus half the intensity relative to the surroundings."""
+    """Return the distance to the background (in radii) plus half the intensity relative to the surroundings."""
     distance = ndimage.distance_transform_edt(mask).astype(np.float32)
     distance = ndimage.gaussian_filter(distance, DISTANCE * diameter) / (diameter / 2)
     inside = ndimage.gaussian_filter(np.where(mask, smooth, 0), diameter / 2, truncate=2.0)
@@ -248,9 +268,9 @@ def _landscape(mask: np.ndarray, smooth: np.ndarray, diameter: float) -> np.ndar
 
 
 def _trim(labels: np.ndarray, smooth: np.ndarray, *, options: Options) -> np.ndarray:
-    """Return the labels cut back to a share of each object's own height over its surroundings.
+    """Trim each object to a share of its own height above its surroundings.
 
-    One threshold for a field draws dim nuclei too small and bright ones too large.
+    With one threshold per field, dim nuclei would be too small and bright ones too large.
     """
     outside = (labels == 0).astype(np.float32)
     sigma = options.diameter
@@ -263,7 +283,7 @@ def _trim(labels: np.ndarray, smooth: np.ndarray, *, options: Options) -> np.nda
     counts = np.maximum(np.bincount(labels.ravel(), upper.ravel()), 1)
     top = np.bincount(labels.ravel(), (height * upper).ravel()) / counts
     kept = np.where(height > options.edge * top[labels], labels, 0)
-    # Of what the cut leaves of an object its largest piece stays, with its holes filled.
+    # The largest remaining piece of each object is kept, with its holes filled.
     pieces = label(kept, connectivity=1)
     areas = np.bincount(pieces.ravel())
     areas[0] = 0
@@ -277,11 +297,12 @@ def _trim(labels: np.ndarray, smooth: np.ndarray, *, options: Options) -> np.nda
 
 
 def _small(labels: np.ndarray, least: float) -> np.ndarray:
-    small = np.bincount(labels.ravel()) < least
+    small: np.ndarray = np.bincount(labels.ravel()) < least
     small[0] = False
     return small
 
 
 def _drop_small(mask: np.ndarray, least: float) -> np.ndarray:
     labels, _ = ndimage.label(mask)
-    return mask & ~_small(labels, least)[labels]
+    kept: np.ndarray = mask & ~_small(labels, least)[labels]
+    return kept
