@@ -9,24 +9,10 @@ import psutil
 import pytest
 
 import screens
+from wellspring.screen.stages import RULES
 
-STAGES = (
-    "simulate",
-    "index",
-    "survey",
-    "illumination",
-    "images",
-    "cells",
-    "crops",
-    "train",
-    "embed",
-    "profile",
-    "fit",
-    "align",
-    "consensus",
-    "evaluate",
-    "report",
-)
+# The stages of the small screen, whose encoders are networks.
+STAGES = [name for name in RULES if name not in ("measure", "ingest", "verdict", "export", "weights", "check")]
 
 
 def kill_in(stage, folder):

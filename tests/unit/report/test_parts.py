@@ -11,6 +11,7 @@ from report_screen import MADE
 from wellspring.io import tables
 from wellspring.io.tables import Verdict
 from wellspring.report import charts, files, metrics, naming, palette, plates, scatter, svg, training, verdict
+from wellspring.screen import well_names
 
 BAD = Verdict().because("too few controls: 1 of 4").because("half of the images are blank")
 
@@ -116,7 +117,7 @@ def test_metric_names():
 def test_wells_have_a_place(well: str, spot: tuple[int, int] | None):
     assert plates.position(well) == spot
     if spot:
-        assert well.startswith(plates.row_name(spot[0]))
+        assert well.startswith(well_names.row_name(spot[0]))
 
 
 def test_plate_formats():

@@ -69,7 +69,8 @@ def test_rows_of_this_plate(tmp_path):
         ("well,pert_type\nA1,banana\n", {}, r"found \['banana'\]"),
         ("well,concentration\nA1,much\n", {}, r"expected numbers as concentrations, found \['much'\]"),
         ("compound\nX\n", {}, "expected a column well or"),
-        ("well,drug\nA1,X\n", {"compound": "durg"}, r"no column \['durg'\]"),
+        ("well,drug\nA1,X\n", {"compound": "durg"}, r"map.csv has no column \['durg'\] \(set index.columns\), found"),
+        ("well,drug\nA1,X\n", {"drug": "drug"}, r"index.columns: expected keys of \['well', .*, found \['drug'\]"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, columns, message):

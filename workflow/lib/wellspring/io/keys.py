@@ -1,4 +1,4 @@
-"""Key columns of the tables that pass between stages: what one row is of. No other module lists them."""
+"""Key columns of the tables that stages exchange: what identifies a row. No other module lists them."""
 
 WELL_KEY = ["Metadata_Plate", "Metadata_Well"]
 SITE_KEY = [*WELL_KEY, "Metadata_Site"]

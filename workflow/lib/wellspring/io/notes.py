@@ -1,4 +1,4 @@
-"""Notes: why a value, plate, well or image is as it is, as a code and its values. The report puts them into words.
+"""Notes: the reason for a value, plate, well or image, as a code and its values. The report words them.
 
 Tables and cards hold notes as text, `code(key=value, key=value)` with JSON values, joined by `; `. No module reads
 another module's sentences: it compares codes. `wellspring.report.wording` has the sentence of every code.
@@ -54,7 +54,7 @@ def dumps(notes: Iterable[Note]) -> str:
 
 
 def loads(text: str) -> tuple[Note, ...]:
-    """Return the notes of a text that `dumps` wrote; `ValueError` shows the place that cannot be read."""
+    """Return the notes of a text that `dumps` wrote; `ValueError` shows the position that cannot be read."""
     return tuple(_parsed(text))
 
 

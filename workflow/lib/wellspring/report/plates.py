@@ -1,6 +1,5 @@
 """Plates as drawings: one number a well in, a heatmap a plate out, the places of wells, and all plates as a figure."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +9,7 @@ import pandas as pd
 
 from wellspring.report import palette, svg
 from wellspring.report.gather import Screen
+from wellspring.screen import well_names
 
 FORMATS = ((8, 12), (16, 24), (32, 48))  # 96, 384 and 1536 wells
 
@@ -29,18 +29,10 @@ class Measure:
 @cache
 def position(well: str) -> tuple[int, int] | None:
     """Return (row, column) from 0 of a well such as A01 or AF48; None for another name."""
-    found = re.fullmatch(r"([A-Z]{1,2})(\d{2})", str(well))
-    if not found:
+    try:
+        return well_names.position(str(well))
+    except ValueError:
         return None
-    row = 0
-    for letter in found[1]:
-        row = 26 * row + ord(letter) - 64
-    return row - 1, int(found[2]) - 1
-
-
-def row_name(row: int) -> str:
-    """Return the letters of a row: 0 is A, 31 is AF."""
-    return chr(65 + row) if row < 26 else f"{chr(64 + row // 26)}{chr(65 + row % 26)}"
 
 
 def shape(wells: pd.Series) -> tuple[int, int]:
@@ -89,7 +81,7 @@ def names(rows: Sequence[int], columns: Sequence[int], *, box: tuple[float, floa
     along = [(column, x + wide / len(columns) * (place + 0.5)) for place, column in enumerate(columns)]
     return [
         *(
-            svg.text(x - 4, place, row_name(row), anchor="end", fill=svg.MUTED, extra=size)
+            svg.text(x - 4, place, well_names.row_name(row), anchor="end", fill=svg.MUTED, extra=size)
             for row, place in down[:: max(1, len(rows) // 8)]
         ),
         *(

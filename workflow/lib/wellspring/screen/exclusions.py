@@ -1,10 +1,10 @@
-"""What a person says of images: a file of plates, wells and sites in; what it says of each site of a plate out.
+"""A person's list of plates, wells and sites to exclude or keep.
 
-The file is tab-separated with the columns :data:`COLUMNS`; an empty site is every site of the well, an empty well
-every well of the plate, and ``#`` begins a comment line. ``exclude`` leaves sites out, ``keep`` overrides the survey's
-limits. Where several lines speak of a site, the one that names more (well, site) holds, and of equals the last. A
-survey writes its exclusions in the same form, so that files can be joined by ``cat`` (repeated heads are known), edited
-and fed back.
+The file is tab-separated with the columns :data:`COLUMNS`. An empty site means every site of the well, an empty well
+every well of the plate; ``#`` begins a comment line. ``exclude`` leaves sites out, ``keep`` overrides the survey's
+limits. If several lines match a site, the most specific one counts (site, then well, then plate), and of equals the
+last. A survey writes its exclusions in the same form: such files can be concatenated (repeated headers are skipped),
+edited and used as the list.
 """
 
 import csv
@@ -21,16 +21,16 @@ from wellspring.screen import well_names
 
 COLUMNS = ["plate", "well", "site", "verdict", "reason"]
 VERDICTS = ("exclude", "keep")
-LISTED = "listed"  # code of the note of an image that such a file excludes
+LISTED = "listed"  # code of the note of an image that the list excludes
 
 
 def read(path: Path | str | None) -> pd.DataFrame:
-    """Read a file of verdicts; without a path there are none.
+    """Read an exclusion list; without a path it is empty.
 
     Returns
     -------
     DataFrame
-        :data:`COLUMNS` as strings, empty where nothing was said, wells as ``A01``; ``where``: the file and the line.
+        :data:`COLUMNS` as strings, empty ones for empty cells, wells as ``A01``; ``where``: the file and the line.
 
     Raises
     ------
@@ -42,7 +42,8 @@ def read(path: Path | str | None) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: expected the file of survey.exclusions here, found none")
-    head, rows = None, []
+    head: list[str] | None = None
+    rows: list[dict[str, str]] = []
     with path.open(newline="", encoding="utf-8-sig") as stream:
         lines = csv.reader(stream, delimiter="\t", strict=True)
         try:
@@ -66,18 +67,18 @@ def check(listed: pd.DataFrame, plates: Collection[str]) -> None:
 
 
 def digest(listed: pd.DataFrame, plate: str) -> str | None:
-    """Return a digest of what is said of a plate, None for nothing; comments and lines of others do not change it."""
+    """Return a digest of the lines about a plate, None if there are none; comments do not change it."""
     mine = listed.loc[listed["plate"] == plate, COLUMNS]
     return hashlib.sha256(mine.to_csv(index=False).encode()).hexdigest() if len(mine) else None
 
 
 def decide(listed: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFrame:
-    """Return what a file says of each site of a plate.
+    """Return the listed verdict of each site of a plate.
 
     Parameters
     ----------
     listed
-        As :func:`read`; lines about other plates are passed over.
+        As :func:`read` returns it; lines about other plates are ignored.
     sites
         Rows with :data:`SITE_KEY`, of one plate, in any order and number.
 
@@ -85,7 +86,7 @@ def decide(listed: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         In the order and with the index of `sites`: ``verdict`` (``exclude``, ``keep``, or empty), ``reason``, and
-        ``whole``, whether a line about the whole plate said it.
+        ``whole``, whether the line was about the whole plate.
 
     Raises
     ------
@@ -115,10 +116,17 @@ def decide(listed: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFrame:
 
 
 def apply(table: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
-    """Return a survey's table with verdict and reason after what a person said of each row's site (see :func:`decide`).
+    """Return a survey's table with the listed verdicts applied.
 
-    A site that is excluded already keeps its own reasons. An image that was read well is kept if a person says so; one
-    that is missing, damaged, blank or unlike the others can not be, and its reason says that.
+    A site that the survey excluded keeps its own reasons. A listed ``keep`` applies to readable images only: an image
+    that is missing, damaged, blank or of another shape stays excluded, with the note ``keep_refused``.
+
+    Parameters
+    ----------
+    table
+        The survey, one row per plane.
+    said
+        The listed verdict of each row's site, as :func:`decide` returns it.
     """
     table = table.copy()
     excluded = table["Metadata_Verdict"] == "exclude"
@@ -137,7 +145,7 @@ def apply(table: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
 
 
 def excluded(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the excluded sites of a survey in the form of the file: one row a site, reasons with their channels."""
+    """Return the excluded sites of a survey in the form of the file: one row per site, reasons with their channels."""
     out = table[table["Metadata_Verdict"] == "exclude"]
     rows = []
     for (plate, well, site), planes in out.groupby(SITE_KEY, sort=True):
@@ -151,7 +159,7 @@ def excluded(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(rows: pd.DataFrame, path: Path | str) -> None:
-    """Write rows with :data:`COLUMNS` to a file that :func:`read` reads."""
+    """Write rows with :data:`COLUMNS` to a file that :func:`read` can read."""
     flat = rows[COLUMNS].replace(r"[\t\r\n]+", " ", regex=True)
     flat.to_csv(path, sep="\t", index=False, lineterminator="\n", encoding="utf-8")
 

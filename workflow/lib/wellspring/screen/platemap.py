@@ -1,7 +1,7 @@
-"""What was in which well: platemap files in, one row a well in the workflow's columns out.
+"""Read platemaps: the content of each well, in the workflow's columns.
 
-Either one CSV or TSV (optionally of several plates, with a column of their names), or a folder in the layout of the
-Cell Painting Gallery: ``barcode_platemap.csv`` names the platemap of each plate, ``platemap/<name>.txt`` holds it.
+A platemap is one CSV or TSV file (of one plate, or of several with a column of plate names), or a folder in the layout
+of the Cell Painting Gallery: ``barcode_platemap.csv`` names the platemap of each plate, in ``platemap/<name>.txt``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from wellspring.screen import well_names
 
 PERT_TYPES = ("trt", "negcon", "poscon", "empty")
-# columns of ours, and what they are called in the platemaps of the Cell Painting Gallery, JUMP and pycytominer
+# The workflow's columns, and their names in the platemaps of the Cell Painting Gallery, JUMP and pycytominer.
 NAMES = {
     "well": ("well", "Well", "well_position", "Metadata_well_position"),
     "plate": ("plate", "Plate", "Assay_Plate_Barcode"),
@@ -61,13 +61,13 @@ def read(
     path
         A CSV (``.csv``), a TSV (any other suffix), or a folder with ``barcode_platemap.csv``.
     plate
-        The plate; in a file with a column of plates, rows of others are left.
+        The plate; in a file with a column of plates, other rows are ignored.
     columns
-        Our name (a key of ``OURS``, or plate) -> the platemap's column, before the usual names are tried.
+        Our name (a key of ``OURS``, or plate) to the platemap's column; the usual names are tried for the others.
     pert_types
-        Value in the platemap -> trt, negcon, poscon or empty.
+        Value in the platemap to trt, negcon, poscon or empty.
     negcon, poscon
-        Compounds that are controls in a platemap without a column of types.
+        Compounds that are controls, for wells without a type.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def read(
     Raises
     ------
     ValueError
-        A file, a column or the plate is not there; a well is named twice; a type or concentration is no such thing.
+        A file, a column or the plate is missing; a well occurs twice; a type or concentration is not valid.
     """
     path = Path(path)
     if path.is_dir():
@@ -137,12 +137,13 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _named(table: pd.DataFrame, columns: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Return our name -> the platemap's column, for those that are there."""
+    """Return our name to the platemap's column, for the columns that exist."""
     unknown = sorted(set(columns) - {*OURS, "plate"})
+    if unknown:
+        raise ValueError(f"index.columns: expected keys of {[*OURS, 'plate']}, found {unknown}")
     absent = sorted(column for column in columns.values() if column not in table.columns)
-    if unknown or absent:
-        has = list(table.columns)
-        raise ValueError(f"index.columns: no key {unknown}, no column {absent} in {path}, which has {has}")
+    if absent:
+        raise ValueError(f"{path} has no column {absent} (set index.columns), found {list(table.columns)}")
     found = dict(columns)
     for key, names in NAMES.items():
         for name in (*names, f"Metadata_{key}", OURS.get(key, "Metadata_Plate")):
@@ -159,7 +160,7 @@ def _numbers(column: pd.Series, path: Path) -> pd.Series:
 
 
 def _types(table: pd.DataFrame, found: Mapping[str, str], given: Mapping[str, str], path: Path) -> pd.Series:
-    """Return the type of each well, null where the platemap is silent; JUMP's "control" stands for its control_type."""
+    """Return the type of each well, null without one; JUMP's "control" is replaced by its control_type."""
     if "pert_type" not in found:
         return pd.Series(None, index=table.index, dtype=object)
     kinds = table[found["pert_type"]]
@@ -174,7 +175,7 @@ def _types(table: pd.DataFrame, found: Mapping[str, str], given: Mapping[str, st
 
 
 def _filled(kinds: pd.Series, compound: pd.Series, negcon: Sequence[str], poscon: Sequence[str]) -> np.ndarray:
-    """Give a type to wells without one: a control by its compound, a treatment, or empty where no compound is."""
+    """Give a type to wells without one: a control by its compound, else a treatment, or empty without a compound."""
     guess = np.select(
         [compound.isna(), compound.isin(list(negcon)), compound.isin(list(poscon))],
         ["empty", "negcon", "poscon"],
@@ -184,7 +185,7 @@ def _filled(kinds: pd.Series, compound: pd.Series, negcon: Sequence[str], poscon
 
 
 def _perturbation(frame: pd.DataFrame) -> pd.Series:
-    """Return compound@concentration; the compound where there is no concentration, the type where no compound."""
+    """Return compound@concentration, the compound without a concentration, or the type without a compound."""
     compound = frame["Metadata_Compound"].fillna(frame["Metadata_pert_type"])
     dose = [
         "" if pd.isna(value) else "@" + np.format_float_positional(value, trim="-")
@@ -194,4 +195,5 @@ def _perturbation(frame: pd.DataFrame) -> pd.Series:
 
 
 def _values(column: pd.Series) -> list[str]:
+    """Return the first ten values, for messages."""
     return sorted(column.dropna().unique())[:10]

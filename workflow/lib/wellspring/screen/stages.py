@@ -1,15 +1,18 @@
-"""The stages, in the order of the flow. Every other list of stages or rules is made from this one."""
+"""The stages of the workflow, in their order. Other lists of stages are made from this one or checked against it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: `name` of its rule, script, log and results folder; whether it has a config section of that name."""
+    """A stage: the name of its rule, script, log and results folder."""
 
     name: str
     configured: bool = True
-    on_demand: bool = False  # made only when a person asks for it
+    """Whether the config has a section of that name."""
+
+    on_demand: bool = False
+    """Whether it runs only when a person asks for it."""
 
 
 STAGES = (
@@ -36,7 +39,7 @@ STAGES = (
     Stage("check", configured=False, on_demand=True),
 )
 RULES = tuple(stage.name for stage in STAGES)
-# Sections of the config, in the order in which they are described: `encoders` stands between training and embedding.
+# Sections of the config, in the order of their description: `encoders` is between training and embedding.
 SECTIONS = tuple(
     section
     for stage in STAGES

@@ -1,19 +1,25 @@
-"""Names of wells: whatever a file or platemap calls them in, one form out (``A01`` ... ``AF48``)."""
+"""Names of wells: the forms of files and platemaps are brought to one form (``A01`` ... ``AF48``)."""
 
 import re
 
 ROWS = 32  # a 1536-well plate has the rows A to Z, AA to AF
 COLUMNS = 48
 _WELL = re.compile(r"([A-Za-z]{1,2})[-_ ]?([0-9]{1,3})")
+_NORMALISED = re.compile(r"([A-Z]{1,2})([0-9]{2})")
 
 
 def normalise(value: str) -> str:
-    """Return a well in the form ``A01``: ``a1``, ``A1``, ``A01``, ``A-1`` and ``A001`` are the same well.
+    """Return a well in the form ``A01``; ``a1``, ``A1``, ``A01``, ``A-1`` and ``A001`` are the same well.
 
     Raises
     ------
     ValueError
-        The value is no well of a 6- to 1536-well plate; the value is named.
+        The value is not a well of a 6- to 1536-well plate; it is in the message.
+
+    Examples
+    --------
+    >>> normalise("b-3")
+    'B03'
     """
     match = _WELL.fullmatch(str(value).strip())
     if match is None:
@@ -22,23 +28,35 @@ def normalise(value: str) -> str:
 
 
 def join(row: str, column: str) -> str:
-    """Return the well of a row, given as letters or as a number from 1, and a column number from 1."""
+    """Return the well of a row (letters, or a number from 1) and a column (a number from 1)."""
     number = int(row) - 1 if str(row).isdigit() else _row(str(row))
     return name(number, int(column) - 1, value=f"{row},{column}")
 
 
 def name(row: int, column: int, *, value: object = None) -> str:
-    """Return the well at a row and column counted from 0; ``value`` is what an error names."""
+    """Return the well at a row and column, counted from 0; ``value`` is the text that an error shows."""
     if not (0 <= row < ROWS and 0 <= column < COLUMNS):
         raise ValueError(f"well {value or (row, column)!r}: expected rows A to AF and columns 1 to {COLUMNS}")
-    letters = chr(ord("A") + row) if row < 26 else "A" + chr(ord("A") + row - 26)
-    return f"{letters}{column + 1:02d}"
+    return f"{row_name(row)}{column + 1:02d}"
+
+
+def row_name(row: int) -> str:
+    """Return the letters of a row, counted from 0: A for 0, AF for 31."""
+    return chr(ord("A") + row) if row < 26 else f"{chr(ord('A') + row // 26 - 1)}{chr(ord('A') + row % 26)}"
 
 
 def position(well: str) -> tuple[int, int]:
-    """Return row and column, counted from 0, of a normalised well."""
-    letters = well.rstrip("0123456789")
-    return _row(letters), int(well[len(letters) :]) - 1
+    """Return row and column, counted from 0, of a well in the form ``A01``; `ValueError` for another name.
+
+    Examples
+    --------
+    >>> position("B03")
+    (1, 2)
+    """
+    match = _NORMALISED.fullmatch(well)
+    if match is None:
+        raise ValueError(f"well {well[:40]!r}: expected a row of letters and two digits, as A01 or AF48")
+    return _row(match[1]), int(match[2]) - 1
 
 
 def _row(letters: str) -> int:
