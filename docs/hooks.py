@@ -127,23 +127,21 @@ def metrics() -> str:
         "# Metrics\n\nEvery metric that the evaluation computes, by family. [Evaluation and its intervals]"
         "(../evaluation.md) explains how values, intervals and chance levels are estimated; [Extend Wellspring]"
         "(../extending.md#a-metric) shows how to add a metric. `evaluate.metrics` in the config chooses metrics by "
-        "name or family.\n"
+        "name or family.\n",
+        "What a metric reads:\n",
+        "\n".join(f"- `{name}`: {what}" for name, what in READS.items()) + "\n",
     ]
     for family in FAMILIES:
-        parts.append(f"## {family}\n")
+        rows = []
         for metric in METRICS:
             if metric.family == family:
                 better = "chance" if metric.best_at_chance else "higher" if metric.direction > 0 else "lower"
-                twins = [f"`{metric.name}.permuted`"] * metric.permuted
-                twins += [f"`{metric.name}.position_only`"] * metric.position_only
-                rows = [
-                    ("reads", READS[metric.reads]),
-                    ("better", better),
-                    ("chance", metric.chance or "none"),
-                    ("baselines", ", ".join(twins) or "none"),
-                ]
-                parts.append(f"### {metric.name}\n\n**{metric.title}.** {metric.meaning}\n")
-                parts.append(_table(("property", "value"), rows))
+                twins = [".permuted"] * metric.permuted + [".position_only"] * metric.position_only
+                meaning = f"**{metric.title}.** {metric.meaning}"
+                baselines = ", ".join(f"`{twin}`" for twin in twins)
+                rows.append((f"`{metric.name}`", metric.reads, better, baselines, metric.chance, meaning))
+        parts.append(f"## {family[0].upper()}{family[1:]}\n")
+        parts.append(_table(("metric", "reads", "better", "baselines", "without signal", "meaning"), rows))
     return "\n".join(parts)
 
 
