@@ -115,8 +115,23 @@ def rules() -> str:
         text = re.match(r'"""(.*?)"""', file.read_text(), re.S)[1]
         summary, _, contract = text.partition("\n\n")
         summary = " ".join(summary.split()).split(": ", 1)[-1]
-        parts.append(f"## {file.stem}\n\n{summary[0].upper()}{summary[1:]}\n\n```text\n{contract.strip()}\n```\n")
+        parts.append(f"## {file.stem}\n\n{summary[0].upper()}{summary[1:]}\n")
+        contract, _, remark = contract.strip().partition("\n\n")
+        parts += [_table(("", "file", "content"), _contract(contract)), f"{' '.join(remark.split())}\n" * bool(remark)]
     return "\n".join(parts)
+
+
+def _contract(text: str) -> list[tuple[str, str, str]]:
+    """Return the rows of a contract, whose lines are `input    FILES`, `output   FILE    content` or a further line."""
+    rows: list[list[str]] = []
+    for line in text.splitlines():
+        kind, *parts = re.split(r" {2,}", line.rstrip()) if line[0] != " " else ["", *re.split(r" {2,}", line.strip())]
+        if kind or len(parts) > 1 or parts[0].startswith("results/"):
+            rows.append([kind, *parts, ""][:3])
+        else:
+            place = 2 if rows[-1][2] else 1
+            rows[-1][place] += " " + " ".join(parts)
+    return [(kind, re.sub(r"(results/\S*[^\s,;:])", r"`\1`", file), content) for kind, file, content in rows]
 
 
 def metrics() -> str:
