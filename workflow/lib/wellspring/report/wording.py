@@ -5,7 +5,7 @@ A sentence is a format string over the note's values, or a function of them wher
 
 from collections.abc import Callable, Mapping
 
-from wellspring.io.notes import Note
+from wellspring.io.notes import Note, loads
 
 Sentence = str | Callable[[Mapping], str]
 
@@ -27,6 +27,14 @@ def words(note: Note) -> str:
     """Return the sentence of a note, without a full stop; `KeyError` names a code that has none."""
     sentence = SENTENCES[note.code]
     return sentence.format(**note.values) if isinstance(sentence, str) else sentence(note.values)
+
+
+def worded(text: str) -> str:
+    """Return the sentences of the notes of a text; a text that has none, as of an earlier version, unchanged."""
+    try:
+        return "; ".join(map(words, loads(text)))
+    except (KeyError, ValueError):
+        return text
 
 
 def _with_reason(what: str, values: Mapping) -> str:
