@@ -1,22 +1,16 @@
-"""Profile tables for the tests of evaluation, and the options that its schema states."""
+"""Profile tables for the tests of the evaluation, and options that keep it quick."""
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from wellspring.io.shipped import CONFIG_SCHEMAS
+from options import options
 
-
-def defaults(section):
-    text = yaml.safe_load((CONFIG_SCHEMAS / f"{section}.yaml").read_text())
-    return {name: entry["default"] for name, entry in text["properties"].items()}
-
-
-OPTIONS = defaults("evaluate") | {"null_size": 1000, "bootstrap": 20, "permutations": 5}
+OPTIONS = options("evaluate", null_size=1000, bootstrap=20, permutations=5)
+FIT = options("fit")
 
 
 def screen(*, seed, plates=4, controls=6, treatments=6, features=32, effect=0.0, per_plate=1):
-    """Two compounds a mechanism, every treatment `per_plate` times a plate."""
+    """Two compounds per mechanism, each treatment `per_plate` times on each plate."""
     rng = np.random.default_rng(seed)
     shifts = effect * rng.standard_normal((treatments // 2, features))
     rows, values = [], []

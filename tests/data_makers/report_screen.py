@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from options import options
 from wellspring.align.alignment import fit_alignment
 from wellspring.io import ngff, tables
-from wellspring.io.shipped import CONFIG_SCHEMAS
+from wellspring.io.notes import Note, dumps
 from wellspring.io.tables import Verdict
 
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
@@ -114,10 +114,7 @@ def _write(frame: pd.DataFrame, path: Path, table: str, rule: str, verdict: Verd
 def _fit(path: Path, normalised: list[str]) -> str:
     """Fit an alignment of one step, which finds too few controls."""
     frame = pd.concat([tables.read(one) for one in normalised], ignore_index=True)
-    spec = yaml.safe_load((CONFIG_SCHEMAS / "fit.yaml").read_text())
-    options = {name: part.get("default") for name, part in spec["properties"].items()}
-    options |= {"steps": ["sphere"], "min_controls": 100_000}
-    fit_alignment(frame, options=options).save(path)
+    fit_alignment(frame, options=options("fit", steps=["sphere"], min_controls=100_000)).save(path)
     return str(path)
 
 
@@ -373,7 +370,7 @@ def _encoder(
         _profiles(encoder, wells, rng, strength), folder / "align" / f"{encoder}.parquet", "profile", "align"
     )
     kept = np.arange(16) % 5 > 0
-    reasons = np.where(kept, "", f"no spread in the controls, {HOSTILE}")
+    reasons = np.where(kept, "", str(Note("correlated", {"with": HOSTILE, "r": 0.95, "allowed": 0.9})))
     features = pd.DataFrame(
         {
             "Metadata_Feature": [f"{encoder}_{number:02d}" for number in range(16)],
@@ -404,7 +401,7 @@ def _profiles(encoder: str, wells: pd.DataFrame, rng: np.random.Generator, stren
         Metadata_Reason="",
     )
     if len(frame) > 30:
-        frame.loc[30, ["Metadata_Verdict", "Metadata_Reason"]] = ["undefined", "no cells"]
+        frame.loc[30, ["Metadata_Verdict", "Metadata_Reason"]] = ["undefined", "no_cells"]
         frame.loc[30, features.columns] = np.nan
     return frame
 
@@ -454,10 +451,7 @@ def _scores(
             items.append(
                 ("transfer.cell_line.mechanism.k1", level, pair, float(rng.uniform(0.3, 0.9)), None, None, 40, 0, None)
             )
-        confounded = (
-            "perturbation and position coincide: each treatment has the same wells on all plates; "
-            "p is the larger of the two"
-        )
+        confounded = dumps([Note("treatment_fixed_to_wells", {"fixed": 6, "total": 6}), Note("two_halves")])
         for metric, value, chance, guard, note in (
             ("activity", 0.3 + 0.3 * power, 0.21, "random ranking", confounded),
             ("activity.position_only", 0.34, 0.21, "random ranking", ""),
@@ -466,11 +460,11 @@ def _scores(
             ("consistency.permuted", 0.18, None, "", ""),
             ("nsc", 0.3 + 0.3 * power, 0.22, "frequency of mechanisms", ""),
             ("nsc.drop", 0.1, None, "", ""),
-            ("nscb", None, None, "", "no mechanism has two batches"),
+            ("nscb", None, None, "", "no_labelled_treatments_in_batches"),
             ("transfer.cell_line.mechanism.k1", 0.6, 0.2, "frequency of the label among the references allowed", ""),
-            ("nuisance.batch", 0.9 - 0.2 * step, 0.5, "one over the number of classes", "lower is better"),
+            ("nuisance.batch", 0.9 - 0.2 * step, 0.5, "one over the number of classes", ""),
             ("dose.z_prime", -0.4, None, "", ""),
-            ("something_new", 3.2, None, HOSTILE, HOSTILE),
+            ("something_new", 3.2, None, HOSTILE, str(Note("needs_metrics", {"metrics": HOSTILE}))),
             ("mixing.kbet.batch", 0.2 + 0.1 * step, 0.9, "full mixing", ""),
             *((f"nuisance.kind {number}", 0.5, 0.5, "one over the number of classes", "") for number in range(further)),
         ):

@@ -1,24 +1,25 @@
-"""Screens of noise for the tests of the steps, and the way through them."""
+"""Screens of noise for the tests of the steps, and a function that applies steps to them."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from options import options
 from wellspring.align.alignment import STEPS, apply_alignment, fit_alignment
 from wellspring.io import tables
-from wellspring.screen.config import schema
 
-SECTION = schema()["properties"]["fit"]["properties"]
-OPTIONS = {name: part["default"] for name, part in SECTION.items()} | {"max_correlation": None}
+OPTIONS = options("fit", max_correlation=None)
 SIZE = 6
 NAMES = [f"e_{number}" for number in range(SIZE)]
-# Harmony's package is in no environment of the tests; all others can be fitted here.
+# Harmony's package is in no environment of the tests; all other steps can be fitted here.
 ALONE = [name for name in STEPS if name != "harmony"]
 
 
 def screen(rng, *, plates=6, controls=16, treated=24, shuffled=True):
-    """Return plates of one line and two batches, pure noise, each treatment once a plate.
+    """Return plates of one line and two batches, pure noise, each treatment once per plate.
 
-    Positions are dealt anew on each plate, or else the controls hold the first ones and each treatment its own.
+    Positions are shuffled on each plate; without `shuffled`, controls have the first ones and each treatment its own.
     """
     wells = controls + treated
     parts = []
@@ -43,8 +44,8 @@ def controls_of(frame):
 
 
 def through(frame, *names, controls=None, **changed):
-    """Return the frame through the steps, fitted on itself, and the alignment."""
-    alignment = fit_alignment(frame, options=OPTIONS | {"steps": list(names)} | changed, controls=controls)
+    """Return the frame after the steps, which are fitted on it, and the alignment."""
+    alignment = fit_alignment(frame, options=replace(OPTIONS, steps=names, **changed), controls=controls)
     return apply_alignment(frame, alignment), alignment
 
 

@@ -1,16 +1,18 @@
 """Normalisation and feature selection equal pycytominer's, on real plates and against tables that others published."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from options import options
 from wellspring.align.alignment import apply_alignment, fit_alignment
 from wellspring.io.tables import features
 from wellspring.profile.normalise import apply_normaliser, fit_normaliser
-from wellspring.screen.config import schema
 
 PLATES = ("BR00147001", "BR00147002", "BR00147003")
-OPTIONS = {name: part["default"] for name, part in schema()["properties"]["fit"]["properties"].items()}
+OPTIONS = options("fit")
 NOTHING = {"blocklist": None, "max_missing": 1, "max_equal": 1, "max_correlation": None}
 FREQUENCY = {"select": NOTHING | {"freq_cut": 0.05, "unique_cut": 0.01}}
 CORRELATION = {"select": NOTHING | {"max_correlation": 0.9}}
@@ -93,7 +95,7 @@ def test_selection_equals_the_published_one(shared_data, plate):
     frame = marked(pd.read_parquet(folder / f"R3_{plate}_bulk_normalized.parquet"))
     published = features(pd.read_parquet(folder / f"R3_{plate}_bulk_feature_selected.parquet"))
     steps = [FREQUENCY, CORRELATION, BLOCKLIST, missing(0)]
-    alignment = fit_alignment(frame, options=OPTIONS | {"steps": steps})
+    alignment = fit_alignment(frame, options=replace(OPTIONS, steps=steps))
     equal_but_for_twins(alignment.features, published, frame)
     reasons = alignment.selection.set_index("Metadata_Feature")["Metadata_Reason"]
     assert (reasons[[name for name in reasons.index if name not in alignment.features]] != "").all()
@@ -110,10 +112,10 @@ def test_reproduces_the_table_of_bbbc021_that_others_made(shared_data, step):
     assert len(names) == 189
     if step:
         alone = {"standardize": {"fit_on": "all", "by": None}}
-        ours = apply_alignment(frame, fit_alignment(frame, options=OPTIONS | {"steps": [alone]}))
+        ours = apply_alignment(frame, fit_alignment(frame, options=replace(OPTIONS, steps=[alone])))
     else:
         ours = apply_normaliser(frame, fit_normaliser(frame, on="all", spread_floor=0, epsilon=0))
     placed = ours.set_index(key).loc[pd.MultiIndex.from_frame(theirs[key])]
     equal(matrix(placed, names), matrix(theirs, names))
     steps = [FREQUENCY, CORRELATION, BLOCKLIST, missing(0.05)]
-    equal_but_for_twins(fit_alignment(ours, options=OPTIONS | {"steps": steps}).features, names, ours)
+    equal_but_for_twins(fit_alignment(ours, options=replace(OPTIONS, steps=steps)).features, names, ours)

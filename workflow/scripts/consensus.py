@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.io import provenance, tables
 from wellspring.profile.consensus import consensus, join_plates
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -18,6 +19,6 @@ if __name__ == "__main__":
     joined, verdict = join_plates(plates, names=names, verdicts=[tables.verdict(path) for path in paths])
     of = provenance.of(snakemake)
     tables.write(joined, snakemake.output.joined, table="profile", provenance=of, verdict=verdict)
-    options = snakemake.params.options
-    result = consensus(joined, operation=options["consensus"], group_by=options["group_by"])
+    options = sections.read(sections.Profile, snakemake.params.options)
+    result = consensus(joined, operation=options.consensus, group_by=options.group_by)
     tables.write(result, snakemake.output.consensus, table="consensus", provenance=of, verdict=verdict)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.evaluate.run import evaluate
 from wellspring.io import provenance, tables
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if __name__ == "__main__":
         [tables.read(first) for first, _ in kept],
         [tables.read(second) for _, second in kept],
         tables.read(snakemake.input.aligned),
-        options=snakemake.params.options,
-        fit=snakemake.params.fit,
+        options=sections.read(sections.Evaluate, snakemake.params.options),
+        fit=sections.read(sections.Fit, snakemake.params.fit),
         seed=snakemake.params.seed,
     )
     of = provenance.of(snakemake)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from wellspring.align.alignment import fit_alignment
 from wellspring.io import provenance, tables
 from wellspring.profile.consensus import join_plates
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if __name__ == "__main__":
     plates = [tables.read(path) for path in paths]
     names = [Path(path).name.removesuffix(".normalised.parquet") for path in paths]
     frame, verdict = join_plates(plates, names=names, verdicts=[tables.verdict(path) for path in paths])
-    alignment = fit_alignment(frame, options=snakemake.params.options)
+    alignment = fit_alignment(frame, options=sections.read(sections.Fit, snakemake.params.options))
     alignment.save(snakemake.output.state)
-    verdict = tables.Verdict(verdict.keep, verdict.reasons + alignment.notes)
+    verdict = tables.Verdict(verdict.keep, (*verdict.reasons, *map(str, alignment.notes)))
     of = provenance.of(snakemake)
     tables.write(alignment.selection, snakemake.output.features, table="features", provenance=of, verdict=verdict)

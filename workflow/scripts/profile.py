@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from wellspring.io import embeddings, provenance, tables
 from wellspring.profile.aggregate import aggregate, wells_of
 from wellspring.profile.normalise import normalise
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
+    options = sections.read(sections.Profile, snakemake.params.options)
     survey, cells = (snakemake.input.get(name) for name in ("survey", "cells"))
     views, matrix = embeddings.open_embedding(snakemake.input.embed)
     aggregated = aggregate(
@@ -21,13 +23,13 @@ if __name__ == "__main__":
         prefix=snakemake.params.encoder,
         names=embeddings.names_of(snakemake.input.embed),
         kind=snakemake.params.views,
-        operation=snakemake.params.options["operation"],
+        operation=options.operation,
         survey=tables.read(survey) if survey else None,
         cells=tables.read(cells) if cells else None,
     )
     verdict = tables.verdict(snakemake.input.embed)
     of = provenance.of(snakemake)
     tables.write(aggregated, snakemake.output.aggregated, table="profile", provenance=of, verdict=verdict)
-    normalised, normaliser, verdict = normalise(aggregated, options=snakemake.params.options, verdict=verdict)
+    normalised, normaliser, verdict = normalise(aggregated, options=options, verdict=verdict)
     tables.write(normalised, snakemake.output.normalised, table="profile", provenance=of, verdict=verdict)
     normaliser.save(snakemake.output.normaliser)

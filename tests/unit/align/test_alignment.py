@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from step_screens import OPTIONS
 from wellspring.align.alignment import Alignment, apply_alignment, fit_alignment
 from wellspring.io import tables
+from wellspring.io.notes import Note
 
 SIZE = 8
 TVN = ["select", "sphere", "coral"]
@@ -38,7 +41,7 @@ def values_of(frame, rows=slice(None)):
 
 def test_controls_of_each_line_are_white():
     frame = screen(np.random.default_rng(0), controls=60)
-    alignment = fit_alignment(frame, options=OPTIONS | {"sphering": "ridge", "ridge": 0.0})
+    alignment = fit_alignment(frame, options=replace(OPTIONS, sphering="ridge", ridge=0.0))
     aligned = apply_alignment(frame, alignment)
     assert spheres_of(alignment).groups == ("*", "A549", "U2OS")
     for line in ("A549", "U2OS"):
@@ -83,7 +86,7 @@ def test_order_of_rows_does_not_count():
 def test_round_trip(tmp_path, changed):
     frame = screen(np.random.default_rng(4))
     frame["e_2"] = 0.0
-    alignment = fit_alignment(frame, options=OPTIONS | changed)
+    alignment = fit_alignment(frame, options=replace(OPTIONS, **changed))
     alignment.save(tmp_path / "a.npz")
     again = Alignment.load(tmp_path / "a.npz")
     again.save(tmp_path / "b.npz")
@@ -98,20 +101,20 @@ def test_every_feature_is_kept_or_has_a_reason(tmp_path):
     frame.loc[:80, "e_1"] = np.nan
     frame.loc[frame["Metadata_pert_type"] == "negcon", "e_3"] = 0.0
     frame["e_5"] = frame["e_4"] + 1e-3 * frame["e_0"]
-    alignment = fit_alignment(frame, options=OPTIONS | {"max_correlation": 0.9})
+    alignment = fit_alignment(frame, options=replace(OPTIONS, max_correlation=0.9))
     table = alignment.selection.set_index("Metadata_Feature")
     assert sorted(table.index) == sorted(tables.features(frame))
     assert (table["Metadata_Kept"] == (table["Metadata_Reason"] == "")).all()
-    assert table.loc["e_1", "Metadata_Reason"] == "not finite in 81 of 160 wells"
-    assert table.loc["e_3", "Metadata_Reason"] == "no spread in the controls"
-    assert sum("correlated with" in reason for reason in table.loc[["e_4", "e_5"], "Metadata_Reason"]) == 1
+    assert table.loc["e_1", "Metadata_Reason"] == "not_finite(wells=81, total=160)"
+    assert table.loc["e_3", "Metadata_Reason"] == "no_spread_in_controls"
+    assert sum("correlated(" in reason for reason in table.loc[["e_4", "e_5"], "Metadata_Reason"]) == 1
     assert tables.features(apply_alignment(frame, alignment)) == alignment.features
 
 
 def test_learned_features_are_not_asked_for_correlation_by_default():
     frame = screen(np.random.default_rng(8))
     frame["e_5"] = frame["e_4"]
-    assert fit_alignment(frame, options=OPTIONS | {"max_correlation": "auto"}).selection["Metadata_Kept"].all()
+    assert fit_alignment(frame, options=replace(OPTIONS, max_correlation="auto")).selection["Metadata_Kept"].all()
 
 
 def test_near_constant_features_are_dropped():
@@ -119,8 +122,8 @@ def test_near_constant_features_are_dropped():
     frame["e_2"] = np.where(np.arange(len(frame)) % 20 < 1, frame["e_2"], 1.0)
     frame["e_3"] = np.where(np.arange(len(frame)) % 20 < 2, frame["e_3"], 1.0)
     frame.loc[3, "e_2"] = np.nan
-    table = fit_alignment(frame, options=OPTIONS | {"max_equal": 0.94}).selection.set_index("Metadata_Feature")
-    assert table.loc["e_2", "Metadata_Reason"] == "near constant: one value in 151 of 160 wells"
+    table = fit_alignment(frame, options=replace(OPTIONS, max_equal=0.94)).selection.set_index("Metadata_Feature")
+    assert table.loc["e_2", "Metadata_Reason"] == "near_constant(wells=151, total=160)"
     assert table["Metadata_Kept"].sum() == SIZE - 1
 
 
@@ -140,19 +143,23 @@ def test_undefined_wells_stay_and_gaps_are_filled():
 def test_fallback_is_named():
     frame = screen(np.random.default_rng(7), controls=5)
     alignment = fit_alignment(frame, options=OPTIONS)
-    assert "sphere U2OS: 10 controls, 12 needed for shrinkage: standardised" in alignment.notes
-    assert alignment.notes[1].startswith("sphere *: shrinkage, 20 controls")
+    few = {"found": 10, "needed": 12, "unit": "controls", "method": "shrinkage", "instead": "standardised"}
+    assert Note("too_few_for_step", {"step": "sphere", "group": "U2OS", **few}) in alignment.notes
+    pooled = alignment.notes[1]
+    assert (pooled.code, pooled.values["group"], pooled.values["method"]) == ("sphere_fitted", "*", "shrinkage")
+    assert pooled.values["controls"] == 20
 
 
 def test_without_controls_nothing_changes():
     frame = screen(np.random.default_rng(8))
     none = np.zeros(len(frame), dtype=bool)
-    alignment = fit_alignment(frame, options=OPTIONS | {"steps": TVN}, controls=none)
+    alignment = fit_alignment(frame, options=replace(OPTIONS, steps=TVN), controls=none)
     pd.testing.assert_frame_equal(apply_alignment(frame, alignment), frame)
+    few = {"needed": 12, "unit": "controls", "method": "shrinkage", "instead": "standardised"}
     assert alignment.notes == (
-        "select 8 of 8 features kept",
-        "sphere *: 0 controls, 12 needed for shrinkage: standardised",
-        "coral 0 of 0 batches matched",
+        Note("features_kept", {"step": "select", "kept": 8, "total": 8}),
+        Note("too_few_for_step", {"step": "sphere", "group": "*", "found": 0, **few}),
+        Note("batches_matched", {"step": "coral", "matched": 0, "total": 0}),
     )
 
 
@@ -179,7 +186,7 @@ def test_coral_brings_batches_together():
 
     def gap(coral):
         steps = ["select", "sphere", *(["coral"] if coral else [])]
-        aligned = apply_alignment(frame, fit_alignment(frame, options=OPTIONS | {"steps": steps}))
+        aligned = apply_alignment(frame, fit_alignment(frame, options=replace(OPTIONS, steps=steps)))
         covariances = [np.cov(values_of(aligned, aligned["Metadata_Batch"] == each).T) for each in ("b1", "b2")]
         return np.linalg.norm(covariances[0] - covariances[1])
 
@@ -200,6 +207,6 @@ def test_noise_is_not_farther_from_unseen_controls_than_controls_are(method):
     frame[tables.features(frame)] = rng.normal(size=(len(frame), 64))
     control = (frame["Metadata_pert_type"] == "negcon").to_numpy()
     half = control & (rng.random(len(frame)) < 0.5)
-    alignment = fit_alignment(frame, options=OPTIONS | {"sphering": method}, controls=half)
+    alignment = fit_alignment(frame, options=replace(OPTIONS, sphering=method), controls=half)
     length = np.linalg.norm(values_of(apply_alignment(frame, alignment)), axis=1)
     assert length[~control].mean() / length[control & ~half].mean() == pytest.approx(1, abs=0.1)

@@ -1,13 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from options import options
 from step_screens import through
 from wellspring.align.steps.sphering import fit_sphere, inverse_root, ledoit_wolf
+from wellspring.io.notes import Note
 
-OPTIONS = {"sphering": "ridge", "ridge": 0.0, "rank_fraction": 1 / 3, "min_controls": 12}
+OPTIONS = options("fit", sphering="ridge", ridge=0.0)
 
 
 def controls(rng, *, count=400, size=10):
@@ -26,7 +30,7 @@ def test_sphered_controls_have_identity_covariance(seed, size, further, scale, s
     """Whatever the controls are, where there are more of them than features and nothing is regularised."""
     rng = np.random.default_rng(seed)
     values = controls(rng, count=size + further, size=size) * 10**scale + shift
-    sphered = fit_sphere(values, options=OPTIONS | {"min_controls": 2}).apply(values)
+    sphered = fit_sphere(values, options=replace(OPTIONS, min_controls=2)).apply(values)
     np.testing.assert_allclose(np.cov(sphered.T), np.eye(size) if size > 1 else 1, atol=1e-5)
     np.testing.assert_allclose(sphered.mean(axis=0), 0, atol=1e-5)
 
@@ -42,7 +46,7 @@ def foreign(values, method):
 def test_equals_pycytominer(count):
     """Also with fewer controls than features, where both give the directions that are lacking the least deviation."""
     values = controls(np.random.default_rng(1), count=count, size=40)
-    options = OPTIONS | ({} if count > 40 else {"sphering": "rank", "rank_fraction": 1.0})
+    options = OPTIONS if count > 40 else replace(OPTIONS, sphering="rank", rank_fraction=1.0)
     ours = fit_sphere(values, options=options).apply(values)
     np.testing.assert_allclose(ours, foreign(values, "ZCA"), atol=1e-6)
     rotated = foreign(values, "PCA")
@@ -69,7 +73,7 @@ def test_shrinkage_equals_sklearn(count, size):
     values = controls(np.random.default_rng(2), count=count, size=size)
     assert ledoit_wolf(values - values.mean(axis=0)) == pytest.approx(ledoit_wolf_shrinkage(values))
     expected = inverse_root(LedoitWolf().fit(values).covariance_, ridge=0, power=-0.5)
-    sphere = fit_sphere(values, options=OPTIONS | {"sphering": "shrinkage"})
+    sphere = fit_sphere(values, options=replace(OPTIONS, sphering="shrinkage"))
     np.testing.assert_allclose(sphere.apply(values), (values - values.mean(axis=0)) @ expected, atol=1e-6)
 
 
@@ -79,14 +83,14 @@ def test_ridge_equals_its_closed_form(count):
     covariance = np.cov(values.T)
     ridge = 0.01 * np.linalg.eigvalsh(covariance)[-1]
     expected = (values - values.mean(axis=0)) @ inverse_root(covariance, ridge=ridge, power=-0.5)
-    sphere = fit_sphere(values, options=OPTIONS | {"ridge": 0.01})
+    sphere = fit_sphere(values, options=replace(OPTIONS, ridge=0.01))
     np.testing.assert_allclose(sphere.apply(values), expected, atol=1e-6)
     assert sphere.regularisation == pytest.approx(ridge)
 
 
 def test_rank_whitens_a_third_of_the_controls_and_blows_up_nothing_else():
     values = controls(np.random.default_rng(4), count=30, size=50)
-    sphere = fit_sphere(values, options=OPTIONS | {"sphering": "rank"})
+    sphere = fit_sphere(values, options=replace(OPTIONS, sphering="rank"))
     sphered = sphere.apply(values)
     assert sphere.vectors.shape == (50, 10)
     np.testing.assert_allclose(np.cov((sphered @ sphere.vectors).T), np.eye(10), atol=1e-8)
@@ -98,9 +102,10 @@ def test_rank_whitens_a_third_of_the_controls_and_blows_up_nothing_else():
 @pytest.mark.parametrize("method", ["shrinkage", "rank", "ridge"])
 def test_too_few_controls_are_standardised_and_said(method):
     values = controls(np.random.default_rng(5), count=11)
-    sphere = fit_sphere(values, options=OPTIONS | {"sphering": method})
+    sphere = fit_sphere(values, options=replace(OPTIONS, sphering=method))
     assert sphere.method == "standardize"
-    assert sphere.reason == f"11 controls, 12 needed for {method}: standardised"
+    few = {"found": 11, "needed": 12, "unit": "controls", "method": method, "instead": "standardised"}
+    assert sphere.reason == str(Note("too_few_for_step", few))
     np.testing.assert_allclose(sphere.apply(values).std(axis=0), 1)
 
 
@@ -113,14 +118,14 @@ def test_without_spread_nothing_is_scaled(count):
 
 def test_constant_controls_fall_back():
     sphere = fit_sphere(np.ones((20, 4)), options=OPTIONS)
-    assert "no spread" in sphere.reason
+    assert sphere.reason == "no_spread_among_controls(found=20)"
 
 
 @pytest.mark.parametrize("method", ["shrinkage", "rank", "ridge"])
 def test_order_of_controls_does_not_count(method):
     rng = np.random.default_rng(6)
     values = controls(rng, count=40, size=25)
-    options = OPTIONS | {"sphering": method, "ridge": 0.01}
+    options = replace(OPTIONS, sphering=method, ridge=0.01)
     probe = rng.normal(size=(7, 25))
     one = fit_sphere(values, options=options).apply(probe)
     two = fit_sphere(rng.permutation(values), options=options).apply(probe)
@@ -131,7 +136,7 @@ def test_standardising_on_a_few_controls_lets_no_feature_outweigh_the_others():
     rng = np.random.default_rng(5)
     controls = rng.normal(size=(4, 30))
     controls[:, 7] = 1e-5 * rng.normal(size=4)
-    sphere = fit_sphere(controls, options={"sphering": "shrinkage", "min_controls": 12})
-    assert sphere.method == "standardize" and "4 controls" in sphere.reason
+    sphere = fit_sphere(controls, options=options("fit", sphering="shrinkage"))
+    assert sphere.method == "standardize" and "found=4, needed=12" in sphere.reason
     later = np.abs(sphere.apply(rng.normal(size=(200, 30)))).mean(axis=0)
     assert later[7] < 10 * np.median(later)

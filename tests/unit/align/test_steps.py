@@ -1,15 +1,19 @@
 """The steps of an alignment: what all of them promise, and the list that they stand in."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from step_screens import ALONE, NAMES, OPTIONS, SECTION, SIZE, controls_of, screen, through, values
+from step_screens import ALONE, NAMES, OPTIONS, SIZE, controls_of, screen, through, values
 from wellspring.align.alignment import STEPS, Alignment, apply_alignment, chain, fit_alignment
 from wellspring.align.steps import sphering
 from wellspring.io import tables
+from wellspring.screen.config import schema
+
+SECTION = schema()["properties"]["fit"]["properties"]
 
 
 def test_config_names_the_steps_that_there_are():
@@ -21,9 +25,9 @@ def test_config_names_the_steps_that_there_are():
 def test_a_step_reads_just_the_options_that_the_config_lets_it_have(name):
     """Options of an entry are those that its module names, so that none is set in vain."""
     allowed = set(SECTION["steps"]["items"]["else"]["properties"][name]["properties"])
-    read = {each for each in SECTION if f'"{each}"' in inspect.getsource(STEPS[name][0])}
+    read = {each for each in SECTION if f"options.{each}" in inspect.getsource(STEPS[name][0])}
     if name == "sphere":
-        read |= {each for each in SECTION if f'"{each}"' in inspect.getsource(sphering)}
+        read |= {each for each in SECTION if f"options.{each}" in inspect.getsource(sphering)}
     if "frames.fitted(" in inspect.getsource(STEPS[name][0]):
         read.add("fit_on")
     assert read - {"min_controls"} == allowed
@@ -40,7 +44,7 @@ def test_state_comes_back_from_its_file(name, tmp_path):
     through(frame, "select", name, by="batch")[1].save(tmp_path / "c.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes() == (tmp_path / "c.npz").read_bytes()
     assert again.notes == alignment.notes
-    assert all(note.startswith(("select ", f"{name} ")) for note in alignment.notes)
+    assert all(note.values["step"] in ("select", name) for note in alignment.notes)
     pd.testing.assert_frame_equal(apply_alignment(frame, again), aligned)
 
 
@@ -116,7 +120,7 @@ def test_only_the_chosen_controls_count(name):
     other.loc[unused, NAMES] *= 3
     other.loc[unused, "Metadata_Count_Cells"] += 500
     for fit_on in ("negcon", "all"):
-        options = OPTIONS | {"steps": [name], "fit_on": fit_on}
+        options = replace(OPTIONS, steps=[name], fit_on=fit_on)
         one, two = (fit_alignment(each, options=options, controls=half) for each in (frame, other))
         pd.testing.assert_frame_equal(apply_alignment(frame, one), apply_alignment(frame, two))
 
@@ -164,10 +168,10 @@ def test_a_step_twice_is_done_twice():
     aligned, alignment = through(frame, lax, "sphere", "select", strict)
     assert alignment.features == tables.features(aligned) == ["e_0", "e_2", "e_3", "e_4", "e_5"]
     reasons = alignment.selection.set_index("Metadata_Feature")["Metadata_Reason"]
-    assert reasons["e_1"] == "not finite in 101 of 240 wells"
+    assert reasons["e_1"] == "not_finite(wells=101, total=240)"
     aligned, alignment = through(frame, lax, strict, "sphere")
     reasons = alignment.selection.set_index("Metadata_Feature")["Metadata_Reason"]
-    assert reasons[["e_1", "e_2"]].tolist() == ["not finite in 101 of 240 wells", "not finite in 11 of 240 wells"]
+    assert reasons[["e_1", "e_2"]].tolist() == ["not_finite(wells=101, total=240)", "not_finite(wells=11, total=240)"]
     assert len(dict(alignment.steps)["sphere"].features) == SIZE - 2
 
 

@@ -1,5 +1,7 @@
 """Well position, cell count, ranks, scales: what is planted goes, and what is not stays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from scipy.stats import norm, rankdata
 
 from step_screens import NAMES, OPTIONS, SIZE, controls_of, screen, through, values
 from wellspring.align.steps import cell_count, standardize, well_position
+from wellspring.io.notes import Note
 
 
 def position_effect(frame, rng, *, size=3.0):
@@ -44,8 +47,8 @@ def test_treatments_at_other_positions_keep_their_effect():
     assert (spread < 0.1 * frame[control].groupby("Metadata_Well")[NAMES].mean().std()).all()
     moved = values(aligned, ~control) - values(frame, ~control)
     np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-5)
-    words = "24 of 24 positions of treatments hold the same one on every plate: they keep what their position adds"
-    assert f"well_position {words}" in alignment.notes
+    fixed = {"step": "well_position", "fixed": 24, "total": 24, "subtracted": False}
+    assert Note("treatment_fixed_to_position", fixed) in alignment.notes
 
 
 def test_on_all_wells_of_a_fixed_layout_treatments_go_too_and_it_is_said():
@@ -53,7 +56,8 @@ def test_on_all_wells_of_a_fixed_layout_treatments_go_too_and_it_is_said():
     frame.loc[frame["Metadata_Perturbation"] == "t3", "e_1"] += 5
     aligned, alignment = through(frame, "well_position", fit_on="all")
     assert abs(aligned.loc[frame["Metadata_Perturbation"] == "t3", "e_1"].mean()) < 0.5
-    assert any("hold the same one on every plate: their effect goes with" in note for note in alignment.notes)
+    (fixed,) = (note for note in alignment.notes if note.code == "treatment_fixed_to_position")
+    assert fixed.values["subtracted"] and fixed.values["fixed"] == fixed.values["total"]
 
 
 def test_plain_means_are_those_of_the_recipe():
@@ -66,9 +70,9 @@ def test_plain_means_are_those_of_the_recipe():
 def test_noise_without_a_position_effect_is_hardly_touched():
     """Ten plates give each position a mean of noise; shrunk, little of it is subtracted."""
     frame = screen(np.random.default_rng(19), plates=10)
-    options = OPTIONS | {"fit_on": "all"}
+    options = replace(OPTIONS, fit_on="all")
     shrunk = well_position.fit(frame, controls=controls_of(frame), options=options)
-    plain = well_position.fit(frame, controls=controls_of(frame), options=options | {"shrink_positions": False})
+    plain = well_position.fit(frame, controls=controls_of(frame), options=replace(options, shrink_positions=False))
     effect, of = (np.std(each.effects - each.elsewhere) for each in (shrunk, plain))
     assert effect < 0.35 * of
 
@@ -78,7 +82,7 @@ def test_shrinkage_is_that_of_the_variance_components():
     rng = np.random.default_rng(20)
     frame = screen(rng, plates=5)
     frame[NAMES] += position_effect(frame, rng, size=0.7)
-    state = well_position.fit(frame, controls=controls_of(frame), options=OPTIONS | {"fit_on": "all"})
+    state = well_position.fit(frame, controls=controls_of(frame), options=replace(OPTIONS, fit_on="all"))
     for place, name in enumerate(NAMES):
         table = frame.pivot(index="Metadata_Well", columns="Metadata_Plate", values=name)
         within = table.var(axis=1, ddof=1).mean()
@@ -145,7 +149,7 @@ def test_lines_by_batch():
     apart, alignment = through(frame, "cell_count", by="batch")
     together, _ = through(frame, "cell_count", by=None)
     assert np.abs(values(apart) - values(clean)).mean() < 0.3 * np.abs(values(together) - values(clean)).mean()
-    assert [note.split(":")[0] for note in alignment.notes] == ["cell_count *", "cell_count b0", "cell_count b1"]
+    assert [note.values["group"] for note in alignment.notes] == ["*", "b0", "b1"]
 
 
 def test_without_counts_nothing_changes_and_it_is_said():
@@ -156,9 +160,10 @@ def test_without_counts_nothing_changes_and_it_is_said():
     ):
         aligned, alignment = through(without, "cell_count")
         np.testing.assert_array_equal(values(aligned), values(frame).astype(np.float32))
-        assert alignment.notes == ("cell_count *: 0 wells with a count, 12 needed: left as they are",)
+        few = {"found": 0, "needed": 12, "unit": "wells_with_count", "instead": "unchanged"}
+        assert alignment.notes == (Note("too_few_for_step", {"step": "cell_count", "group": "*", **few}),)
     same = frame.assign(Metadata_Count_Cells=pd.array([9] * len(frame), dtype="Int32"))
-    assert "one count" in through(same, "cell_count")[1].notes[0]
+    assert through(same, "cell_count")[1].notes[0].code == "single_count"
 
 
 def test_a_well_without_a_count_counts_as_a_mean_one():
@@ -209,7 +214,8 @@ def test_standardised_by_group_and_the_small_group_by_all():
     for line, group in aligned[controls_of(frame)].groupby("Metadata_Cell_Line"):
         close = np.allclose(group[NAMES].std(ddof=0), 1, atol=1e-5)
         assert close == (line != "HeLa")
-    assert "standardize HeLa: 16 wells, 20 needed: taken by the scale of all" in alignment.notes
+    few = {"found": 16, "needed": 20, "unit": "wells", "instead": "pooled"}
+    assert Note("too_few_for_step", {"step": "standardize", "group": "HeLa", **few}) in alignment.notes
 
 
 def test_scales_leave_alone_what_the_fit_had_no_value_of():

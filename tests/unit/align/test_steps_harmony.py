@@ -7,6 +7,7 @@ import pytest
 from step_screens import NAMES, SIZE, screen, through, values
 from wellspring.align.alignment import Alignment, apply_alignment
 from wellspring.align.steps import harmony
+from wellspring.io.notes import Note
 
 
 class Foreign:
@@ -52,7 +53,8 @@ def test_harmony_refuses_a_plate_that_was_not_fitted(foreign):
     frame = screen(np.random.default_rng(38))
     _, alignment = through(frame, "harmony")
     with pytest.raises(
-        ValueError, match=r"harmony: expected wells of the 6 plates .*found others of \['later'\]; .*role fit"
+        ValueError,
+        match=r"harmony: expected wells of the 6 plates .* other wells of plates \['later'\]; .*role fit",
     ):
         apply_alignment(frame.assign(Metadata_Plate="later"), alignment)
 
@@ -61,7 +63,7 @@ def test_harmony_has_nothing_to_do_for_one_batch():
     frame = screen(np.random.default_rng(39)).assign(Metadata_Batch="b0")
     aligned, alignment = through(frame, "harmony")
     np.testing.assert_array_equal(values(aligned), values(frame).astype(np.float32))
-    assert alignment.notes == ("harmony one value of Metadata_Batch: left as they are",)
+    assert alignment.notes == (Note("single_batch", {"step": "harmony", "column": "Metadata_Batch"}),)
 
 
 def test_without_its_package_harmony_says_how_to_get_it(monkeypatch):

@@ -107,7 +107,7 @@ def test_wells_that_the_table_lacks_are_recorded_as_undefined(tmp_path):
     rows, matrix = embed(opened, tmp_path / "embed.parquet", tmp_path)
     found = aggregate(rows, matrix, about, prefix="cp", names=opened.features, kind="well")
     assert found["Metadata_Verdict"].tolist() == ["keep", "undefined"]
-    assert found["Metadata_Reason"].tolist() == ["", "no row in the table"]
+    assert found["Metadata_Reason"].tolist() == ["", "no_table_row"]
     assert found["Metadata_Count_Cells"].isna().all()
     np.testing.assert_array_equal(found.loc[0, NAMES].astype(np.float32), matrix[0])
 

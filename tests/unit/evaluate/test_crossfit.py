@@ -1,10 +1,12 @@
 """Plates are judged by alignments that did not see them: what is fitted on what, and that it is honest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
+from options import options
 from wellspring.align.alignment import apply_alignment, fit_alignment
 from wellspring.evaluate import wells
 from wellspring.evaluate.crossfit import SAME_PLATE, crossfitted, crowded_plates, deal, for_fold
@@ -14,25 +16,18 @@ from wellspring.evaluate.retrieval import activity, consistency
 from wellspring.evaluate.run import evaluate
 from wellspring.evaluate.score import merge
 from wellspring.io import tables
-from wellspring.io.shipped import CONFIG_SCHEMAS
 from wellspring.profile.normalise import normalise
 from wellspring.simulate.features import feature_screen
 
-
-def defaults(section):
-    text = yaml.safe_load((CONFIG_SCHEMAS / f"{section}.yaml").read_text())
-    return {name: entry["default"] for name, entry in text["properties"].items()}
-
-
 # Without the selection, whose list of names comes with a slow import.
-FIT = defaults("fit") | {"steps": ["sphere"], "by": None}
+FIT = options("fit", steps=["sphere"], by=None)
 SMALL = {"controls": 12, "active": 4, "inactive": 8, "mechanisms": 2, "features": 16}
 
 
 def screen(seed=0, **given):
     frame, _ = feature_screen(seed=seed, **(SMALL | given))
     plates = [part.reset_index(drop=True) for _, part in frame.groupby("Metadata_Plate")]
-    return join([normalise(plate, options=defaults("profile"))[0] for plate in plates])
+    return join([normalise(plate, options=options("profile"))[0] for plate in plates])
 
 
 def renamed(frame, names):
@@ -71,7 +66,7 @@ def recorded(frame, *, options=FIT, folds=8, **given):
 def test_no_plate_goes_through_a_fit_that_saw_any_of_its_wells(folds):
     frame = screen(batches=3, plates=2)
     dealt, (result,), recorder = recorded(frame, folds=folds)
-    assert len(dealt.folds) == min(folds, 6) and not dealt.halved and "cross-fitted" in dealt.note
+    assert len(dealt.folds) == min(folds, 6) and not dealt.halved and dealt.notes[0].code == "cross_fitted"
     assert sorted(len(fold) for fold in dealt.folds) == sorted([6 // len(dealt.folds)] * len(dealt.folds))
     assert keys(result) == keys(frame)
     for number, rows in recorder.applied:
@@ -110,12 +105,12 @@ def test_order_of_rows_and_names_of_plates_change_nothing():
 def test_a_single_plate_goes_by_halves_of_its_controls():
     frame = screen(batches=1, plates=1, controls=25)
     dealt, frames, recorder = recorded(frame)
-    assert dealt.halved == set(frame["Metadata_Plate"]) and not dealt.folds and "halves" in dealt.note
+    assert dealt.halved == set(frame["Metadata_Plate"]) and not dealt.folds and dealt.notes[-1].code == "two_halves"
     both = [keys(each[defined_controls(each)]) for each in frames]
     assert sorted(map(len, both)) == [12, 13] and not both[0] & both[1]
-    for result, (_, fitted, options, _), (number, rows) in zip(frames, recorder.fits, recorder.applied, strict=True):
+    for result, (_, fitted, given, _), (number, rows) in zip(frames, recorder.fits, recorder.applied, strict=True):
         assert recorder.fits[number][1] == fitted and not fitted & keys(result) and rows == keys(result)
-        assert len(fitted) == 25 - len(keys(result[defined_controls(result)])) and options["min_controls"] in (6, 7)
+        assert len(fitted) == 25 - len(keys(result[defined_controls(result)])) and given.min_controls in (6, 7)
 
 
 def test_halves_split_each_plate_evenly():
@@ -130,16 +125,16 @@ def test_halves_split_each_plate_evenly():
 def test_a_line_of_one_plate_goes_by_halves_and_the_others_by_other_plates():
     frame = screen(batches=2, plates=1, cell_lines=2)
     frame = frame[frame["Metadata_Plate"] != "B2_L2_P1"].reset_index(drop=True)
-    dealt, frames, recorder = recorded(frame, options=FIT | {"by": "cell_line"})
+    dealt, frames, recorder = recorded(frame, options=replace(FIT, by="cell_line"))
     assert dealt.halved == {"B1_L2_P1"} and len(dealt.folds) == 2 and len(frames) == 2
     shared = [each[each["Metadata_Plate"] != "B1_L2_P1"].reset_index(drop=True) for each in frames]
     pd.testing.assert_frame_equal(*shared)
     for number, rows in recorder.applied:
         assert not recorder.fits[number][1] & rows
     assert deal(frame, options=FIT, folds=8).halved == set()
-    coral = FIT | {"steps": ["sphere", {"coral": {"batches": "Metadata_Batch"}}]}
+    coral = replace(FIT, steps=["sphere", {"coral": {"batches": "Metadata_Batch"}}])
     assert deal(frame, options=coral, folds=8).halved == {"B2_L1_P1"}
-    assert deal(frame, options=FIT | {"steps": ["harmony"]}, folds=8).halved == set(frame["Metadata_Plate"])
+    assert deal(frame, options=replace(FIT, steps=["harmony"]), folds=8).halved == set(frame["Metadata_Plate"])
 
 
 def test_plates_that_did_not_fit_are_as_they_were_published():
@@ -165,14 +160,13 @@ def test_held_out_plates_are_judged_as_they_were_published():
     twice = pd.concat([frame[held], frame[held].assign(Metadata_Plate="again")])
     frame = join([frame[~held], twice])
     small = {"null_size": 1000, "bootstrap": 10, "permutations": 0, "replicating_null": 50, "transfer_between": []}
-    options = defaults("evaluate") | small
     published = apply_alignment(frame, fit_alignment(frame[frame["Metadata_Role"] == "fit"], options=FIT))
     plates = [part for _, part in frame.groupby("Metadata_Plate")]
-    _, summary = evaluate(plates, plates, published, options=options, fit=FIT)
+    _, summary = evaluate(plates, plates, published, options=options("evaluate", **small), fit=FIT)
     found = summary.set_index(["Metadata_Metric", "Metadata_Level"]).loc[("activity.heldout", "aligned")]
     alone = published[published["Metadata_Role"] == "heldout"]
     expected = activity(*wells.in_order(alone[tables.features(alone)].to_numpy(float), alone), null_size=1000)
-    assert found["value"] == pytest.approx(expected.value) and "cross-fitted" not in found["Metadata_Note"]
+    assert found["value"] == pytest.approx(expected.value) and "cross_fitted" not in found["Metadata_Note"]
     alone = published[published["Metadata_Role"] == "fit"].reset_index(drop=True)
     rows = summary.set_index(["Metadata_Metric", "Metadata_Level"])
     expected = consistency(alone[tables.features(alone)].to_numpy(float), alone)[0]
@@ -183,26 +177,27 @@ def test_held_out_plates_are_judged_as_they_were_published():
 def test_features_are_those_of_the_published_profiles_and_nothing_is_selected_again():
     frame = screen(batches=2, plates=1)
     names = tables.features(frame)
-    options = FIT | {"steps": [{"select": {"max_correlation": 0.01}}, "sphere"], "blocklist": None}
+    options = replace(FIT, steps=[{"select": {"max_correlation": 0.01}}, "sphere"], blocklist=None)
     thin = for_fold(options, share=0.5)
-    assert thin["steps"] == [{"sphere": {}}] and thin["min_controls"] == 6
-    assert [for_fold(FIT, share=share)["min_controls"] for share in (1 / 3, 7 / 8, 0.01)] == [4, 11, 2]
+    assert thin.steps == ({"sphere": {}},) and thin.min_controls == 6
+    assert [for_fold(FIT, share=share).min_controls for share in (1 / 3, 7 / 8, 0.01)] == [4, 11, 2]
     dealt = deal(frame, options=options, folds=8)
     (result,) = crossfitted(frame, dealt, options=options, seed=0, published=frame.drop(columns=names[:3]))
     assert tables.features(result) == names[3:]
 
 
-@pytest.mark.parametrize(("controls", "word"), [(6, "shrinkage, "), (5, "standardised")])
+@pytest.mark.parametrize(("controls", "word"), [(6, 'method="shrinkage", controls'), (5, "standardised")])
 def test_a_group_is_sphered_in_a_fold_where_it_was_in_the_published_fit(controls, word):
-    frame, options, said = screen(batches=2, plates=1, cell_lines=2, controls=controls), FIT | {"by": "cell_line"}, []
-    assert all(word in note for note in fit_alignment(frame, options=options).notes if "*" not in note)
+    frame, said = screen(batches=2, plates=1, cell_lines=2, controls=controls), []
+    fit = replace(FIT, by="cell_line")
+    assert all(word in str(note) for note in fit_alignment(frame, options=fit).notes if note.values["group"] != "*")
 
     def apply(rows, state):
-        said.extend(note for note in state.notes if f" {rows['Metadata_Cell_Line'][0]}: " in note)
+        said.extend(note for note in state.notes if note.values["group"] == rows["Metadata_Cell_Line"][0])
         return apply_alignment(rows, state)
 
-    crossfitted(frame, deal(frame, options=options, folds=8), options=options, seed=0, published=frame, apply=apply)
-    assert len(said) == 4 and all(word in note for note in said)
+    crossfitted(frame, deal(frame, options=fit, folds=8), options=fit, seed=0, published=frame, apply=apply)
+    assert len(said) == 4 and all(word in str(note) for note in said)
 
 
 def test_controls_of_different_plates_are_compared_in_one_transform():
@@ -256,7 +251,7 @@ NOTHING = {"active": 0, "inactive": 60, "mechanisms": 1}
 
 
 def test_nothing_looks_active_by_fits_that_did_not_see_it_and_much_by_those_that_did():
-    options = FIT | {"sphering": "ridge", "ridge": 1e-6}
+    options = replace(FIT, sphering="ridge", ridge=1e-6)
     frame = screen(seed=5, batches=2, plates=2, controls=16, features=128, **NOTHING)
     honest = crossfitted(frame, deal(frame, options=options, folds=8), options=options, seed=0)
     assert share_below(honest) <= 0.05 and share_below((frame,)) <= 0.05

@@ -4,14 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation_tables import OPTIONS, defaults, screen, table
+from evaluation_tables import FIT, OPTIONS, screen, table
 from wellspring.evaluate.dose import axis_scores, dose, redrawn_spearman, spearman, z_prime
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.nearest import nsc
 from wellspring.evaluate.nuisance import nuisance
-from wellspring.evaluate.run import evaluate, judge, most_queries
+from wellspring.evaluate.populations import Population
+from wellspring.evaluate.run import evaluate, judge
 from wellspring.evaluate.score import benjamini_hochberg, wilson
+from wellspring.evaluate.wells import most_queries
 from wellspring.io import tables
+from wellspring.io.notes import Note
 
 
 def plates(frame):
@@ -44,7 +47,7 @@ def test_batch_and_edge_are_read_where_they_are_and_not_where_they_are_not():
     edge = meta["Metadata_Well"].str.match(r"^[AD]|.(01|12)$").to_numpy()
     scores = {score.metric: score for score in nuisance(x + np.where(edge, 20.0, -20.0)[:, None], meta)}
     assert scores["nuisance.edge"].value == 1.0 and scores["nuisance.row"].value < 0.7
-    assert all(np.isnan(score.value) and score.note for score in nuisance(x[:1], meta[:1]))
+    assert all(np.isnan(score.value) and score.notes for score in nuisance(x[:1], meta[:1]))
 
 
 def test_z_prime_and_spearman_are_their_formulas():
@@ -65,7 +68,7 @@ def test_a_compound_without_a_well_that_is_read_is_undefined_not_a_crash():
     x, meta = series()
     other = meta[meta["Metadata_pert_type"] == "trt"].assign(Metadata_Compound="lost", Metadata_Plate="Q")
     both = pd.concat([meta, other], ignore_index=True)
-    (rank, _), _ = dose(np.concatenate([x, np.full((len(other), 16), np.nan)]), both, bootstrap=20)
+    rank, _ = dose(np.concatenate([x, np.full((len(other), 16), np.nan)]), both, bootstrap=20)
     items = rank.items.set_index("Metadata_Item")["value"]
     assert np.isnan(items["lost"]) and items["drug"] > 0.9 and rank.n_undefined == len(other)
 
@@ -86,17 +89,18 @@ def series(noise=0.05, seed=0):
 
 def test_a_dose_series_is_monotone_on_rows_left_out_and_the_layout_is_said():
     x, meta = series()
-    (rank, (low, high)), (quality, _) = dose(x, meta, bootstrap=200)
+    rank, quality = dose(x, meta, bootstrap=200)
+    low, high = rank.interval
     assert rank.value > 0.95 and low <= rank.value <= high and rank.n == 36 and quality.value > 0.5
-    assert "column coincide" in rank.note
+    assert Note("dose_fixed_to_column") in rank.notes
     score, first = axis_scores(x, meta), meta["Metadata_Well"].str.startswith("A").to_numpy()
     negative, positive = ((meta["Metadata_pert_type"] == kind).to_numpy() & ~first for kind in ("negcon", "poscon"))
     axis = x[positive].mean(axis=0) - x[negative].mean(axis=0)
     np.testing.assert_allclose(score[first], (x[first] - x[negative].mean(axis=0)) @ axis / (axis @ axis))
-    (rank, _), (quality, _) = dose(np.random.default_rng(1).standard_normal(x.shape), meta, bootstrap=50)
+    rank, quality = dose(np.random.default_rng(1).standard_normal(x.shape), meta, bootstrap=50)
     assert abs(rank.value) < 0.5 and quality.value < 0
-    (rank, _), _ = dose(x, meta.assign(Metadata_pert_type=meta["Metadata_pert_type"].replace("poscon", "trt")))
-    assert np.isnan(rank.value) and "positive" in rank.note
+    rank, _ = dose(x, meta.assign(Metadata_pert_type=meta["Metadata_pert_type"].replace("poscon", "trt")))
+    assert np.isnan(rank.value) and rank.notes == (Note("needs_positive_and_negative_controls"),)
 
 
 def test_the_interval_of_z_prime_covers_it_with_four_positive_controls():
@@ -105,22 +109,23 @@ def test_the_interval_of_z_prime_covers_it_with_four_positive_controls():
     hits = 0
     for seed in range(40):
         noisy = place + 0.05 * np.random.default_rng(seed).standard_normal(len(place))
-        _, (_, (low, high)) = dose(noisy[:, None], meta, bootstrap=1000, seed=seed)
+        low, high = dose(noisy[:, None], meta, bootstrap=1000, seed=seed)[1].interval
         hits += low <= 1 - 3 * (0.05 + 0.05) <= high
     assert hits >= 34
 
 
 def test_a_large_table_is_read_in_part():
-    assert most_queries(5000, {"pairs": 10_000_000}) == 2000
-    assert most_queries(5000, {"pairs": 1}) == 1000 and most_queries(0, {"pairs": 5000}) == 5000
+    assert most_queries(5000, 10_000_000) == 2000
+    assert most_queries(5000, 1) == 1000 and most_queries(0, 5000) == 5000
 
 
 def test_position_alone_is_perfect_where_it_coincides_and_words_say_so():
     frame = table(seed=2)
-    assert confounding(frame) == ""
+    assert confounding(frame) == ()
     for name, part in frame.groupby("Metadata_Plate"):
         frame.loc[frame["Metadata_Plate"] == name, "Metadata_Well"] = [f"A{n + 1:02d}" for n in range(len(part))]
-    assert "all plates" in confounding(frame)
+    (note,) = confounding(frame)
+    assert note.code == "treatment_fixed_to_wells" and note.values["fixed"] == note.values["total"] > 0
     frame["Metadata_moa"] = frame["Metadata_moa"].where(frame["Metadata_moa"] != "m1", "m2")
     x = position_features(frame)
     np.testing.assert_allclose((x**2).sum(axis=1), 2.0)
@@ -131,8 +136,8 @@ def test_a_run_writes_tables_and_planted_truth_comes_out_at_every_level(tmp_path
     frame = table(effect=2.0, controls=12)
     frame.loc[frame["Metadata_Compound"] == "c5", "Metadata_Verdict"] = "undefined"
     frame.loc[frame["Metadata_Plate"] == "P3", "Metadata_Role"] = "heldout"
-    items, summary = evaluate(plates(frame), plates(frame), frame, options=OPTIONS, fit=defaults("fit"))
-    again = evaluate(plates(frame)[::-1], plates(frame)[::-1], frame, options=OPTIONS, fit=defaults("fit"))
+    items, summary = evaluate(plates(frame), plates(frame), frame, options=OPTIONS, fit=FIT)
+    again = evaluate(plates(frame)[::-1], plates(frame)[::-1], frame, options=OPTIONS, fit=FIT)
     for name, ours, theirs in (("items", items, again[0]), ("summary", summary, again[1])):
         paths = [tmp_path / f"{name}{n}.parquet" for n in range(2)]
         for path, result in zip(paths, (ours, theirs), strict=True):
@@ -143,8 +148,11 @@ def test_a_run_writes_tables_and_planted_truth_comes_out_at_every_level(tmp_path
         assert summary.loc[("activity", level), "value"] > 0.9
         assert summary.loc[("activity", level), "n_undefined"] == 1
         assert summary.loc[("nsc", level), "n_undefined"] == 1
-        assert ("activity.heldout", level) in summary.index
-    assert "cross-fitted" in summary.loc[("activity", "aligned"), "Metadata_Note"]
+        assert ("nsc.heldout", level) in summary.index
+    lost = summary.loc["activity.heldout"]
+    assert list(lost.index) == ["aligned"], "one held-out plate has no replicates at any level"
+    assert lost["Metadata_Note"].tolist() == ["no_replicates_with_controls"]
+    assert "cross_fitted" in summary.loc[("activity", "aligned"), "Metadata_Note"]
 
 
 @pytest.mark.parametrize("loss", ["labels", "controls", "plates", "lines", "features", "treatments"])
@@ -164,22 +172,23 @@ def test_missing_things_are_notes_not_errors(loss):
     if loss == "treatments":
         frame = frame[frame["Metadata_pert_type"] == "negcon"]
     frame = frame.reset_index(drop=True)
-    _, summary = evaluate(plates(frame), plates(frame), frame, options=OPTIONS, fit=defaults("fit"))
+    _, summary = evaluate(plates(frame), plates(frame), frame, options=OPTIONS, fit=FIT)
     undefined = summary[summary["value"].isna()]
     assert len(undefined) and (undefined["Metadata_Note"] != "").all()
-    assert set(summary["Metadata_Level"]) == {"aggregated", "normalised", "aligned"}
+    levels = {"aligned"} if loss == "features" else {"aggregated", "normalised", "aligned"}
+    assert set(summary["Metadata_Level"]) == levels, "what has no value at any level has one row"
 
 
 def test_no_plates_at_all_still_give_both_tables(tmp_path):
-    items, summary = evaluate([], [], table()[:0], options=OPTIONS, fit=defaults("fit"))
+    items, summary = evaluate([], [], table()[:0], options=OPTIONS, fit=FIT)
     tables.write(items, tmp_path / "i.parquet", table="items", provenance={})
     tables.write(summary, tmp_path / "s.parquet", table="summary", provenance={})
-    assert len(summary) == 1 and summary["Metadata_Note"][0] == "no plate is kept"
+    assert len(summary) == 1 and summary["Metadata_Note"][0] == "no_plate_kept"
 
 
 def test_a_foreign_table_needs_little():
     frame = table(effect=2.0).drop(
         columns=["Metadata_Role", "Metadata_Verdict", "Metadata_Perturbation", "Metadata_Batch"]
     )
-    _, summary = judge(frame, level="foreign", options=OPTIONS)
+    _, summary = judge(Population.of(frame, level="foreign"), options=OPTIONS)
     assert summary.set_index("Metadata_Metric").loc["activity", "value"] > 0.9

@@ -14,6 +14,7 @@ from wellspring.evaluate.hits import any_hit, hits
 from wellspring.evaluate.nearest import nsc
 from wellspring.evaluate.replicates import MEMBERS, matching, null_medians, replicating
 from wellspring.evaluate.score import interval
+from wellspring.io.notes import Note
 
 
 def test_median_correlations_are_those_of_copairs():
@@ -102,7 +103,7 @@ def test_grit_of_noise_is_zero_and_controls_without_spread_are_said():
     x, meta = screen(seed=0)
     x[(meta["Metadata_pert_type"] == "negcon").to_numpy()] = 1.0 + np.arange(x.shape[1])
     score = grit(x, meta)
-    assert np.isnan(score.value) and "no spread" in score.note and score.n_undefined == 6
+    assert np.isnan(score.value) and score.notes == (Note("controls_without_spread"),) and score.n_undefined == 6
 
 
 def slow_hits(x, meta, k):
@@ -176,7 +177,7 @@ def test_what_can_not_be_told_is_there_with_a_note(loss):
     meta = meta.reset_index(drop=True)
     scores = {score.metric: score for score in (replicating(x, meta), matching(x, meta), grit(x, meta), *hits(x, meta))}
     assert len(scores) == 9
-    assert all(score.note for score in scores.values() if np.isnan(score.value))
+    assert all(score.notes for score in scores.values() if np.isnan(score.value))
     undefined = {name for name, score in scores.items() if np.isnan(score.value)}
     wanted = {
         "controls": {"grit"},

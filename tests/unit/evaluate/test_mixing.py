@@ -7,8 +7,8 @@ from scipy.stats import chi2
 
 from evaluation_tables import screen
 from wellspring.evaluate import wells
-from wellspring.evaluate.batches import mixing
-from wellspring.evaluate.mixing import connectivity, kbet, kernel, lisi, silhouettes
+from wellspring.evaluate.mixing import mixing
+from wellspring.evaluate.neighbourhood_formulas import connectivity, kbet, kernel, lisi, silhouettes
 from wellspring.evaluate.neighbours import nearest
 from wellspring.evaluate.purity import clisi, replicate_connectivity
 from wellspring.evaluate.score import interval
@@ -176,7 +176,7 @@ def test_a_part_of_the_wells_gives_nearly_what_all_give_and_says_so():
         if np.isfinite(whole.value) and np.isfinite(part.value):
             assert part.value == pytest.approx(whole.value, abs=0.12)
             # The controls are one set of replicates, of which a silhouette takes all.
-            assert "silhouette" in part.metric or (part.n <= 150 and "drawn at random" in part.note)
+            assert "silhouette" in part.metric or (part.n <= 150 and part.notes[0].code == "sampled")
 
 
 @pytest.mark.parametrize("loss", ["controls", "one plate", "nan", "two wells", "one mechanism", "nothing"])
@@ -196,7 +196,7 @@ def test_what_can_not_be_told_is_there_with_a_note(loss):
     scores = [*mixing(x, meta), clisi(x, meta), replicate_connectivity(x, meta)]
     assert len(scores) == 14 and len({score.metric for score in scores}) == 14
     undefined = [score for score in scores if np.isnan(score.value)]
-    assert undefined and all(score.note for score in undefined)
+    assert undefined and all(score.notes for score in undefined)
     if loss in ("nan", "two wells", "nothing"):
         assert len(undefined) == 14
 

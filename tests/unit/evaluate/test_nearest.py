@@ -13,6 +13,7 @@ from wellspring.evaluate.nearest import drop, nsc, nsc_permuted, nscb, treatment
 from wellspring.evaluate.retrieval import consistency
 from wellspring.evaluate.score import Score, interval
 from wellspring.evaluate.transfer import transfer, transfers
+from wellspring.io.notes import Note
 
 LJOSA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "bbbc021_ljosa_profiles"
 
@@ -85,7 +86,7 @@ def test_noise_is_at_chance_and_the_interval_covers_it():
 
 def test_shared_batches_leave_nscb_undefined_with_the_reason():
     score = nscb(*screen(seed=0, effect=5.0))
-    assert np.isnan(score.value) and "batch" in score.note and score.n_undefined == 6
+    assert np.isnan(score.value) and score.notes[0].code == "single_compound_or_shared_batch" and score.n_undefined == 6
 
 
 def test_intervals_of_many_strata_are_those_of_a_loop():
@@ -114,7 +115,7 @@ def test_no_labels_are_a_note():
     x, meta = screen(seed=0)
     meta["Metadata_moa"] = None
     scores = [nsc(x, meta), nscb(x, meta), *transfer(x, meta), *transfer(x, meta.drop(columns="Metadata_Cell_Line"))]
-    assert all(np.isnan(score.value) and score.note for score in scores)
+    assert all(np.isnan(score.value) and score.notes for score in scores)
 
 
 @pytest.mark.parametrize("label", ["mechanism", "compound"])
@@ -177,12 +178,12 @@ def test_a_part_of_the_wells_is_held_against_all_of_them():
     whole, part = ([*consistency(x, meta, queries=q), *transfers(x, meta, queries=q)] for q in (120, 60))
     everything = [*consistency(x, meta), *transfers(x, meta)]
     for all_, same, some in zip(everything, whole, part, strict=True):
-        assert same.value == all_.value and same.note == all_.note
+        assert same.value == all_.value and same.notes == all_.notes
         if not some.metric.endswith("gap"):
             assert some.value == pytest.approx(all_.value, abs=0.15) and some.chance == pytest.approx(
                 all_.chance, abs=0.05
             )
-        assert "60 of 120 wells, drawn at random" in some.note
+        assert Note("sampled", {"taken": 60, "total": 120, "unit": "wells"}) in some.notes
     assert part[0].n == 20, "the draw is even over compounds"
     own, theirs = (scores[0].items.set_index("Metadata_Item") for scores in (part, everything))
     assert (own["n"] == 3).all() and (theirs["n"] == 6).all()
@@ -194,7 +195,9 @@ def test_a_part_of_the_treatments_is_held_against_all_of_them():
         for whole, part in zip(metric(x, meta), metric(x, meta, queries=9), strict=True):
             theirs, ours = (score.items.set_index("Metadata_Item")["value"] for score in (whole, part))
             assert len(ours) <= 9 < len(theirs) and ours.equals(theirs[ours.index])
-            assert "9 of" in part.note and part.value == pytest.approx(ours.mean())
+            assert any(note.values.get("taken") == 9 for note in part.notes) and part.value == pytest.approx(
+                ours.mean()
+            )
     _, dealt = nsc_permuted(x, meta, queries=9, permutations=20)
     assert 0 <= dealt.value <= 1
 

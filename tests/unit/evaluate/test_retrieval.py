@@ -105,7 +105,7 @@ def test_what_cannot_pass_is_undefined_not_negative():
     score = activity(x, meta, null_size=2000)
     assert score.value == 1.0 and score.items["p"].isna().all()
     share = retrieved(score, meta)
-    assert np.isnan(share.value) and share.n_undefined == 6 and share.note
+    assert np.isnan(share.value) and share.n_undefined == 6 and share.notes
 
 
 def test_order_of_rows_and_lost_wells_do_not_matter_or_crash():

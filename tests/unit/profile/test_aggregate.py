@@ -165,14 +165,14 @@ def test_wells_without_views_stay_with_their_reason(tmp_path):
     assert result["Metadata_Verdict"].tolist() == ["keep", "undefined", "undefined", "undefined"]
     assert result["Metadata_Reason"].tolist() == [
         "",
-        "no finite embedding",
-        "no tile with foreground",
-        "all sites excluded: blank (1), truncated (1)",
+        "no_finite_embedding",
+        "no_foreground_tile",
+        'all_sites_excluded(planes=1, notes="blank"); all_sites_excluded(planes=1, notes="truncated")',
     ]
     assert result["Metadata_View_Count"].tolist() == [4, 2, 0, 0]
     assert result.filter(regex="^e_").iloc[1:].isna().all(axis=None)
     cells = aggregate(frame, matrix, wells("A01", "A02", "A03", "A04"), prefix="e", survey=excluded, kind="cell")
-    assert cells["Metadata_Reason"].tolist()[2] == "no cells"
+    assert cells["Metadata_Reason"].tolist()[2] == "no_cells"
     tables.write(result, tmp_path / "p.parquet", table="profile", provenance={})
     again = tables.read(tmp_path / "p.parquet")
     assert again["e_0"].dtype == np.float32

@@ -86,7 +86,7 @@ def test_joins_the_plates_that_are_kept_and_lists_the_others(tmp_path):
     plates[1] = plates[1].drop(columns="e_2")
     frame, verdict = join_plates(plates, names=["P1", "P2"], verdicts=[Verdict(), Verdict().because("no controls")])
     assert set(frame["Metadata_Plate"]) == {"P1"}
-    assert verdict == Verdict(True, ("plate P2 left out: no controls",))
+    assert verdict == Verdict(True, ('plate_left_out(plate="P2", notes="no controls")',))
     with pytest.raises(ValueError, match="P2"):
         join_plates(plates, names=["P1", "P2"], verdicts=[Verdict(), Verdict()])
 

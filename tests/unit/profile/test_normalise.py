@@ -1,19 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm, rankdata
 
+from options import options
 from wellspring.align.steps.sphering import fit_sphere
 from wellspring.io.tables import Verdict
 from wellspring.profile.normalise import Normaliser, apply_normaliser, fit_normaliser, normalise
 
-OPTIONS = {
-    "normalise": "mad_robustize",
-    "normalise_on": "negcon",
-    "min_controls": 4,
-    "spread_floor": 0.3,
-    "epsilon": 1e-18,
-}
+OPTIONS = options("profile", normalise="mad_robustize")
 METHODS = ["mad_robustize", "robustize", "standardize"]
 
 
@@ -82,7 +79,7 @@ def test_ranks_of_what_does_not_vary():
     frame["e_1"] = np.float32(0.25)
     frame.loc[:23, "e_2"] = 1.0
     frame["e_4"] = np.nan
-    result, normaliser, verdict = normalise(frame, options=OPTIONS | {"normalise": "rank_normal"})
+    result, normaliser, verdict = normalise(frame, options=replace(OPTIONS, normalise="rank_normal"))
     assert verdict.keep
     assert (result["e_1"] == 0).all()
     assert (result.loc[:23, "e_2"] == 0).all()
@@ -94,13 +91,13 @@ def test_ranks_of_what_does_not_vary():
 
 def test_on_all_wells_a_plate_needs_no_controls():
     frame = plate(np.random.default_rng(3), controls=0)
-    options = OPTIONS | {"normalise_on": "all"}
+    options = replace(OPTIONS, normalise_on="all")
     result, normaliser, verdict = normalise(frame, options=options)
     assert verdict.keep
     assert normaliser.count == 40
     assert result.filter(regex="^e_").notna().all(axis=None)
     _, _, few = normalise(frame.iloc[:3], options=options)
-    assert few == Verdict(False, ("3 wells with a profile, 4 needed to normalise",))
+    assert few == Verdict(False, ('too_few_to_normalise(found=3, needed=4, on="all")',))
 
 
 def test_refuses_other_wells_to_fit_on():
@@ -115,7 +112,7 @@ def test_a_spread_near_zero_is_floored_and_named(method, caplog):
     frame.loc[:23, "e_3"] = 0.5
     frame["e_4"] = np.float32(0.25)
     frame.loc[:23, "e_5"] = (0.5 + 1e-4 * rng.normal(size=24)).astype(np.float32)
-    result, normaliser, verdict = normalise(frame, options=OPTIONS | {"normalise": method})
+    result, normaliser, verdict = normalise(frame, options=replace(OPTIONS, normalise=method))
     assert verdict.keep
     names = np.asarray(normaliser.features)
     assert set(names[normaliser.floored]) >= {"e_3", "e_5"}
@@ -143,7 +140,7 @@ def test_too_few_controls(controls):
     frame = plate(np.random.default_rng(3), controls=controls)
     frame.loc[5, "Metadata_Verdict"], frame.loc[5, "Metadata_Reason"] = "undefined", "no cells"
     result, normaliser, verdict = normalise(frame, options=OPTIONS, verdict=Verdict())
-    assert verdict == Verdict(False, (f"{controls} negative controls with a profile, 4 needed to normalise",))
+    assert verdict == Verdict(False, (f'too_few_to_normalise(found={controls}, needed=4, on="negcon")',))
     assert result.filter(regex="^e_").isna().all(axis=None)
     assert set(result["Metadata_Verdict"]) == {"exclude", "undefined"}
     assert result.loc[5, "Metadata_Reason"] == "no cells"
@@ -154,7 +151,7 @@ def test_undefined_controls_do_not_count():
     frame = plate(np.random.default_rng(4), controls=6)
     frame.loc[:2, "Metadata_Verdict"] = "undefined"
     frame.loc[:2, [name for name in frame if name.startswith("e_")]] = np.nan
-    result, normaliser, verdict = normalise(frame, options=OPTIONS | {"min_controls": 3})
+    result, normaliser, verdict = normalise(frame, options=replace(OPTIONS, min_controls=3))
     assert verdict.keep
     assert normaliser.count == 3
     assert result.filter(regex="^e_").iloc[:3].isna().all(axis=None)
@@ -180,7 +177,7 @@ def test_order_of_rows_does_not_count(method):
 
 def test_none_changes_nothing():
     frame = plate(np.random.default_rng(7), controls=0)
-    result, _, verdict = normalise(frame, options=OPTIONS | {"normalise": "none"})
+    result, _, verdict = normalise(frame, options=replace(OPTIONS, normalise="none"))
     assert verdict.keep
     pd.testing.assert_frame_equal(result, frame)
 
@@ -202,7 +199,7 @@ def test_auto_takes_medians_of_hand_made_features_and_means_of_learned_ones():
     frame = plate(np.random.default_rng(3))
     learned = [name for name in frame if name.startswith("e_")]
     made = frame.rename(columns={name: f"Cells_{name}" for name in learned})
-    options = OPTIONS | {"normalise": "auto"}
+    options = replace(OPTIONS, normalise="auto")
     assert normalise(frame, options=options)[1].method == "standardize"
     assert normalise(made, options=options)[1].method == "mad_robustize"
 
@@ -219,9 +216,9 @@ def test_means_keep_plates_together_where_controls_vary_in_few_directions():
         frames.append(frame.assign(Metadata_Plate=name))
 
     def apart(method):
-        sides = [normalise(frame, options=OPTIONS | {"normalise": method})[0] for frame in frames]
+        sides = [normalise(frame, options=replace(OPTIONS, normalise=method))[0] for frame in frames]
         controls = [side.loc[side["Metadata_pert_type"] == "negcon"].filter(like="e_").to_numpy() for side in sides]
-        sphere = fit_sphere(np.vstack(controls), options={"sphering": "shrinkage", "min_controls": 12})
+        sphere = fit_sphere(np.vstack(controls), options=options("fit", sphering="shrinkage"))
         first, second = (sphere.apply(values) for values in controls)
         spread = (first.var(axis=0) + second.var(axis=0)).sum()
         return ((first.mean(axis=0) - second.mean(axis=0)) ** 2).sum() / spread

@@ -1,13 +1,14 @@
 """Every metric that the evaluation gives has a name, a group and a sentence in the report."""
 
 from evaluation_tables import OPTIONS, table
+from wellspring.evaluate.populations import Population
 from wellspring.evaluate.run import judge
 from wellspring.report import naming
 from wellspring.report.meanings import MEANS, meanings
 
 
 def test_every_metric_that_there_is_has_a_name_a_group_and_a_sentence():
-    _, summary = judge(table(), level="x", options=OPTIONS)
+    _, summary = judge(Population.of(table(), level="x"), options=OPTIONS)
     for metric in summary["Metadata_Metric"]:
         metric, _ = naming.baseline(metric)
         assert naming.known(metric), metric

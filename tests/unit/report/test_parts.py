@@ -172,9 +172,13 @@ def test_charts_escape_their_names():
 
 def test_reasons_of_dropped_features_are_counted_by_kind():
     """Of hand-made features thousands are dropped, each with the name of its partner in the reason."""
-    reasons = ["", "correlated with Cells_a (r 0.95, allowed 0.9)", "correlated with Nuclei_b (r 0.99, allowed 0.9)"]
-    reasons += ["near constant: one value in 23 of 24 wells", "not finite in 3 of 24 wells"]
-    reasons.append("no spread in the controls")
+    reasons = [
+        "",
+        'correlated(with="Cells_a", r=0.95, allowed=0.9)',
+        'correlated(with="Nuclei_b", r=0.99, allowed=0.9)',
+    ]
+    reasons += ["near_constant(wells=23, total=24)", "not_finite(wells=3, total=24)"]
+    reasons.append("no_spread_in_controls")
     frame = pd.DataFrame({"Metadata_Kept": [not reason for reason in reasons], "Metadata_Reason": reasons})
     (found,) = training.features(SimpleNamespace(encoders=("classical", "other"), features={"classical": frame}))
     assert (found["encoder"], found["kept"], found["total"]) == ("classical", 1, 6)

@@ -87,7 +87,7 @@ def test_mixing_below_full_mixing_is_looked_at(screen: gather.Screen):
 
 def test_steps_that_fell_back_are_looked_at(screen: gather.Screen):
     (told,) = checks.fits(screen)
-    assert told.text.startswith("Alignment fell back in ") and "100000 needed for" in told.lines[0]
+    assert told.text.startswith("Alignment fell back in ") and "100000 needed: " in told.lines[0]
 
 
 def test_metrics_that_are_not_known_stand_first_and_variants_unfold():

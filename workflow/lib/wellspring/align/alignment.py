@@ -1,16 +1,17 @@
-"""Make plates comparable: a list of steps, each fitted on the output of those before it, on the plates that fit.
+"""Make plates comparable: a list of steps, each fitted on the output of the steps before it, on the plates that fit.
 
-In flow normalised profiles, out flows an `Alignment` that is kept as a file; any plate, also one that came later, goes
-through it without a new fit (but for `harmony`). By default features are selected and sphered on the negative controls.
+The fit of normalised profiles is an `Alignment`, which is stored as a file. Any plate, including later ones, is aligned
+with it without a new fit (except for `harmony`). By default features are selected and sphered on the negative controls.
 
-An alignment must not be judged on the controls that it was fitted on: `fit_alignment` takes the controls to use, and an
+An alignment must not be judged on the controls of its fit: `fit_alignment` takes the controls to use, and the
 evaluation fits it anew (`wellspring.evaluate.crossfit`).
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -26,14 +27,17 @@ from wellspring.align.steps import (
     standardize,
     well_position,
 )
-from wellspring.align.steps.state import State
+from wellspring.align.steps.state import Array, State
 from wellspring.io import tables
+from wellspring.io.notes import Note
 from wellspring.profile.normalise import controls_of
+from wellspring.screen.section_reader import frozen
+from wellspring.screen.sections import Fit, StepEntry
 
 logger = logging.getLogger(__name__)
 
-# Each a module with `fit` and `apply`, and the class of its state.
-STEPS = {
+# The module of each step, and the class of its state.
+STEPS: dict[str, tuple[Any, type[State]]] = {
     "select": (select, select.Selection),
     "sphere": (sphere, sphere.Spheres),
     "coral": (coral, coral.Coral),
@@ -47,12 +51,12 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Alignment:
-    """All that was fitted, and what became of each feature.
+    """The fitted steps, and for each feature whether it was kept.
 
     Attributes
     ----------
     selection
-        One row a feature that was offered, table `features`.
+        One row per feature of the input, table `features`.
     steps
         Name and state of each step, in the order in which they are applied.
     """
@@ -66,12 +70,14 @@ class Alignment:
         return self.selection.loc[self.selection["Metadata_Kept"], "Metadata_Feature"].tolist()
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader must know of the fit, by step: strength by group, fallbacks with their reason."""
-        return tuple(f"{name} {note}" for name, state in self.steps for note in state.notes)
+    def notes(self) -> tuple[Note, ...]:
+        """Notes of the steps, each with the name of its step: strength by group, fallbacks with their reason."""
+        return tuple(
+            Note(note.code, {"step": name, **note.values}) for name, state in self.steps for note in state.notes
+        )
 
     def save(self, path: str | Path) -> None:
-        """Write all of it to `path`, an .npz without pickles; the same fit gives the same bytes."""
+        """Write the alignment to `path`, an .npz without pickles; the same fit gives the same bytes."""
         stored = {f"selection.{name}": _plain(self.selection[name]) for name in self.selection}
         stored["steps"] = np.asarray([name for name, _ in self.steps], dtype=str)
         for number, (_, state) in enumerate(self.steps):
@@ -81,7 +87,7 @@ class Alignment:
 
     @classmethod
     def load(cls, path: str | Path) -> "Alignment":
-        """Read what `save` wrote."""
+        """Read an alignment that `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
         steps = []
@@ -96,15 +102,15 @@ class Alignment:
         return cls(selection, tuple(steps))
 
 
-def chain(steps: Sequence[str | Mapping[str, Mapping]]) -> list[tuple[str, dict]]:
-    """Return name and own options of each entry of `fit.steps`: a name, or a mapping of one name to options.
+def chain(steps: Sequence[StepEntry]) -> list[tuple[str, dict[str, object]]]:
+    """Return the name and own options of each entry of `fit.steps`: a name, or a mapping of one name to options.
 
     Raises
     ------
     ValueError
-        Names an entry that is neither.
+        An entry is neither; the message names it.
     """
-    found = []
+    found: list[tuple[str, dict[str, object]]] = []
     for number, entry in enumerate(steps):
         named = {entry: {}} if isinstance(entry, str) else dict(entry)
         if len(named) != 1 or next(iter(named)) not in STEPS:
@@ -113,12 +119,17 @@ def chain(steps: Sequence[str | Mapping[str, Mapping]]) -> list[tuple[str, dict]
     return found
 
 
+def with_own(options: Fit, own: Mapping[str, object]) -> Fit:
+    """Return the section `fit` with an entry's own options in place of its own."""
+    return replace(options, **{key: cast(Any, frozen(value)) for key, value in own.items()})
+
+
 def fit_alignment(
     frame: pd.DataFrame,
     *,
-    options: Mapping[str, object],
+    options: Fit,
     features: list[str] | None = None,
-    controls: np.ndarray | None = None,
+    controls: Array | None = None,
 ) -> Alignment:
     """Fit the steps of the config, each on the profiles as the steps before it leave them.
 
@@ -127,16 +138,16 @@ def fit_alignment(
     frame
         Normalised profiles of the plates that fit, joined.
     options
-        The config section `fit`: `steps`, and what they read. An entry's own options stand before the section's.
+        The config section `fit`. An entry's own options override those of the section.
     features
         The features to choose from; default all of the frame.
     controls
-        (rows,) bool, the controls to use; default all. Rows that are no negative control with a profile never are.
+        (rows,) bool, the controls to use; all by default. Only negative controls with a profile are used.
 
     Returns
     -------
     Alignment
-        A step without enough controls or features changes nothing, and says so in `notes`.
+        A step without enough controls or features uses a fallback, which `notes` records.
     """
     names = tables.features(frame) if features is None else list(features)
     used = controls_of(frame) if controls is None else controls_of(frame) & np.asarray(controls, dtype=bool)
@@ -144,10 +155,10 @@ def fit_alignment(
     selection = pd.DataFrame({"Metadata_Feature": names, "Metadata_Kept": True, "Metadata_Reason": ""})
     selection["spread"] = frames.deviation_of(values[used]).astype(np.float32)
     frame, steps = frames.replaced(frame, names, values), []
-    entries = chain(options["steps"])
+    entries = chain(options.steps)
     for number, (name, own) in enumerate(entries):
         module = STEPS[name][0]
-        state = module.fit(frame, controls=used, options={**options, **own})
+        state = module.fit(frame, controls=used, options=with_own(options, own))
         steps.append((name, state))
         if isinstance(state, select.Selection):
             lost = selection["Metadata_Feature"].isin(state.dropped)
@@ -164,13 +175,13 @@ def fit_alignment(
 def apply_alignment(frame: pd.DataFrame, alignment: Alignment) -> pd.DataFrame:
     """Return `frame` with its kept features aligned, float32, under their names; nothing is fitted.
 
-    Wells without a profile stay, with NaN. What a step makes of a value that is not finite, and of a cell line or batch
-    that no plate of the fit had, stands with the step.
+    Wells without a profile stay, with NaN. Each step documents its handling of values that are not finite, and of
+    cell lines or batches that were not in the fit.
 
     Raises
     ------
     ValueError
-        Names features of the fit that `frame` lacks.
+        `frame` lacks features of the fit; the message names them.
     """
     for name, state in alignment.steps:
         frame = STEPS[name][0].apply(frame, state)
@@ -178,5 +189,5 @@ def apply_alignment(frame: pd.DataFrame, alignment: Alignment) -> pd.DataFrame:
     return frames.replaced(frame, names, frames.matrix(frame, names).astype(np.float32))
 
 
-def _plain(column: pd.Series) -> np.ndarray:
+def _plain(column: pd.Series) -> Array:
     return column.to_numpy(dtype=str) if column.dtype == object or str(column.dtype) == "str" else column.to_numpy()

@@ -1,107 +1,111 @@
-"""Align each plate by the controls of other plates, so that nothing is judged by a transform that saw it.
+"""Cross-fitting: align each plate with the controls of other plates, so that no well is judged by a fit that saw it.
 
-In flow normalised profiles and the published aligned ones, out flow the same wells, aligned anew to be judged. Sphering
-judged on the controls that it was fitted on makes noise look active. So the plates that fit are dealt into folds; for
-each fold the alignment is fitted on the plates outside of it, and then all plates are judged together, each with all of
-its controls. This is honest because a control and an inactive treatment of its plate go through one transform that saw
-neither of them, and the negatives of a well are the controls of its own plate. It keeps power because the spheres are
-symmetric (ZCA), so that an axis is the same feature in every fold, and because most of their controls are the same.
+Sphering judged on the controls that it was fitted on makes noise look active. The plates that fit are therefore dealt
+into folds. For each fold the alignment is fitted on the plates outside of it; then all plates are judged together, each
+with all of its controls. The comparison is fair: a control and an inactive treatment of its plate go through the same
+transform, which saw neither, and the negatives of a well are the controls of its own plate. Power is kept because the
+spheres are symmetric (ZCA), so that an axis is the same feature in every fold, and because the folds share most of
+their controls.
 
-Profiles of one plate are so compared with each other; those of different plates go through transforms that differ a
-little, which costs activity some power, and would let a plate be told from its transform: on plates without any effect
-of their own (4 of 16 controls, 128 features) it was read from the controls for .96, with a chance of .25. Scores that
-compare the controls of different plates therefore read all plates by halves, whose controls have one transform, and
-scores of treated wells alone read the published profiles: no fit knows one treatment from another.
+Profiles of different plates go through slightly different transforms. This costs activity some power, and it would
+identify the plates: on plates without any effect of their own (4 plates of 16 controls, 128 features) the plate was
+predicted from the controls with 0.96, with a chance of 0.25. Scores that compare the controls of different plates
+therefore judge all plates by halves, whose controls have one transform. Scores of treated wells alone use the published
+profiles, because no fit distinguishes treatments.
 
-Features are selected once, by the published alignment: selection looks at all wells alike, treated or not, and folds
-of unlike features could not be compared. Plates that do not fit are taken as they were published.
+Features are selected once, by the published alignment: selection treats all wells alike, and folds with different
+features could not be compared. Plates that do not fit are used as published.
 
-Plates are halved (aligned twice, by one half of their own controls each time, and judged with the other half) where
-there is no other plate of their group to fit on, outside of their fold: the only plate of a screen, or of a cell line
-that has a sphere of its own. And where replicates are on one plate for the most part, for what `levels` says of it.
+Plates are halved (aligned twice, with one half of their own controls each time, and judged with the other half) where
+no plate of their group is left to fit on outside of their fold: the only plate of a screen, or of a cell line with a
+sphere of its own. They are also halved where most replicates are on one plate (see `wellspring.evaluate.levels`).
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from wellspring.align.alignment import apply_alignment, chain, fit_alignment
+from wellspring.align.alignment import apply_alignment, chain, fit_alignment, with_own
 from wellspring.align.steps.frames import GROUPS
 from wellspring.evaluate import wells
 from wellspring.evaluate.levels import by_place, defined_controls, fitting, halves, kept, recentred
+from wellspring.evaluate.wells import Array
 from wellspring.io import tables
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Fit, StepEntry
 
 logger = logging.getLogger(__name__)
 
-# Steps that are fitted by cell line or batch as the option `by` says; `coral` is by the column `batches`.
+# Steps that are fitted in the groups of the option `by`; `coral` is fitted by the column `batches`.
 BY_GROUP = ("sphere", "cell_count", "standardize")
-# Share of a treatment's pairs of replicates that may lie on one plate. Of inactive treatments on 2 plates (8 controls,
-# 768 features; normalised) p < .05 reach 2 % with a third (2 wells a plate), 9 % with .4 (3), 24 % with .43 (4).
+# Largest share of a treatment's pairs of replicates on one plate. Of inactive treatments on 2 plates (8 controls, 768
+# features; normalised), 2 % reach p < 0.05 at a third (2 wells per plate), 9 % at 0.4 (3), 24 % at 0.43 (4).
 SAME_PLATE = 1 / 3
-HALVES = "mean of two halves of the negative controls; p is the larger of the two"
 
 
 @dataclass(frozen=True)
 class Deal:
-    """Which plates are judged by which fit.
+    """Assignment of plates to fits.
 
-    `folds` holds the names of the plates of each fold, `halved` those that are judged by halves of their own controls,
-    for the `reason`; `columns` are the metadata columns in whose groups the alignment is fitted.
+    Attributes
+    ----------
+    folds
+        Names of the plates of each fold.
+    halved
+        Names of the plates that are judged by halves of their own controls.
+    columns
+        Metadata columns in whose groups the alignment is fitted.
+    reasons
+        Why plates are halved.
     """
 
     folds: tuple[frozenset[str], ...]
     halved: frozenset[str]
     columns: tuple[str, ...]
-    reason: str = ""
+    reasons: tuple[Note, ...] = ()
 
     def by_halves(self) -> "Deal":
-        """Return the deal by which all of its plates are halved."""
-        return Deal((), self.halved.union(*self.folds), self.columns, self.reason)
+        """Return the deal in which all plates are halved."""
+        return Deal((), self.halved.union(*self.folds), self.columns, self.reasons)
 
     @property
-    def note(self) -> str:
-        """How the controls that are judged were kept out of the fit, in words; "" where no plate fits."""
-        parts = []
-        if self.folds:
-            parts.append(f"cross-fitted: plates aligned by the controls of others, in {len(self.folds)} folds")
-        if self.halved:
-            parts.append(f"cross-fitted by halves ({self.reason}): each half aligned by the other; {HALVES}")
-        return "; ".join(parts)
+    def notes(self) -> tuple[Note, ...]:
+        """How the controls that are judged were kept out of the fit; empty where no plate fits."""
+        folds = (Note("cross_fitted", {"folds": len(self.folds)}),) if self.folds else ()
+        return (*folds, *self.reasons, Note("two_halves")) if self.halved else folds
 
 
-def deal(
-    frame: pd.DataFrame, *, options: Mapping[str, object], folds: int, replicates_share: tuple[str, ...] = ()
-) -> Deal:
+def deal(frame: pd.DataFrame, *, options: Fit, folds: int, replicates_share: tuple[str, ...] = ()) -> Deal:
     """Deal the plates that fit into folds, spread over their batches and the groups of the alignment.
 
     Parameters
     ----------
     frame
-        Normalised profiles, joined. Dealt are the plates of role `fit` (all, where no plate has a role) that have a
-        defined negative control.
+        Normalised profiles, joined. The plates of role `fit` (all, where no plate has a role) with a defined negative
+        control are dealt.
     options
         The config section `fit`.
     folds
-        The most there may be. With as many plates or fewer each is a fold of its own.
+        Largest number of folds. With as many plates or fewer, each plate is a fold of its own.
     replicates_share
-        As of `retrieval.activity`.
+        As of `wellspring.evaluate.retrieval.activity`.
     """
     columns = grouped_by(options)
     spread = tuple(dict.fromkeys((*columns, wells.BATCH)))
     keys = pd.DataFrame({name: wells.column(frame, name) for name in (wells.PLATE, *spread)}).astype(str)
     plates = keys[fitting(frame) & defined_controls(frame)].drop_duplicates(wells.PLATE)
     rows = plates.sort_values(wells.PLATE).to_dict("records")
-    if any(name == "harmony" for name, _ in chain(options["steps"])):
-        reason = "harmony can not be applied to wells that it did not see"
-        return Deal((), frozenset(plates[wells.PLATE]), columns, reason)
-    dealt = [[] for _ in range(min(folds, len(rows)))]
+    if any(name == "harmony" for name, _ in chain(options.steps)):
+        return Deal((), frozenset(plates[wells.PLATE]), columns, (_by_halves("harmony", len(rows), len(rows)),))
+    dealt: list[list[dict[str, str]]] = [[] for _ in range(min(folds, len(rows)))]
     for plate in rows:
         mates = [sum(plate[name] == other[name] for other in fold for name in spread) for fold in dealt]
         min(zip(mates, map(len, dealt), dealt, strict=True), key=lambda each: each[:2])[2].append(plate)
-    alone = set()
+    alone = set[str]()
     for fold in dealt:
         outside = [other for each in dealt if each is not fold for other in each]
         for plate in fold:
@@ -109,14 +113,18 @@ def deal(
                 alone.add(plate[wells.PLATE])
     crowded = crowded_plates(frame, replicates_share=replicates_share)
     total = frame[wells.PLATE].nunique()
-    reasons = {"no other plate of their group": alone, "replicates on one plate": crowded - alone}
-    reason = ", ".join(f"{why}: {len(names)} of {total} plates" for why, names in reasons.items() if names)
+    halved = {"no_other_plate_of_group": alone, "replicates_on_one_plate": crowded - alone}
+    reasons = tuple(_by_halves(why, len(names), total) for why, names in halved.items() if names)
     named = (frozenset(plate[wells.PLATE] for plate in fold) - alone - crowded for fold in dealt)
-    return Deal(tuple(fold for fold in named if fold), frozenset(alone | crowded), columns, reason)
+    return Deal(tuple(fold for fold in named if fold), frozenset(alone | crowded), columns, reasons)
+
+
+def _by_halves(reason: str, plates: int, total: int) -> Note:
+    return Note("cross_fitted_by_halves", {"reason": reason, "plates": plates, "total": total})
 
 
 def crowded_plates(frame: pd.DataFrame, *, replicates_share: tuple[str, ...] = ()) -> set[str]:
-    """Return the plates with controls that hold treatments (`trt`) of which too many replicates are on one plate."""
+    """Return the plates with controls and with treatments (`trt`) that have too many replicates on one plate."""
     plate = pd.Series(wells.column(frame, wells.PLATE), dtype=object).astype(str)
     treated = wells.kind(frame, "trt") & kept(frame)
     by = [pd.Series(wells.column(frame, name), dtype=object).astype(str)[treated] for name in replicates_share]
@@ -133,12 +141,12 @@ def crossfitted(
     frame: pd.DataFrame,
     dealt: Deal,
     *,
-    options: Mapping[str, object],
+    options: Fit,
     seed: int,
     published: pd.DataFrame | None = None,
     recentre: bool = True,
-    fit: Callable = fit_alignment,
-    apply: Callable = apply_alignment,
+    fit: Callable[..., Any] = fit_alignment,
+    apply: Callable[[pd.DataFrame, Any], pd.DataFrame] = apply_alignment,
 ) -> tuple[pd.DataFrame, ...]:
     """Return the profiles aligned by fits that did not see them: one frame, or two that differ in halved controls.
 
@@ -153,9 +161,9 @@ def crossfitted(
     seed
         Of the halves (`levels.halves`).
     published
-        The same wells as published; default: aligned here by all controls that fit.
+        The same wells as published; by default they are aligned here with all controls that fit.
     recentre
-        Whether halved plates are centred on the half that fits (`levels.recentred`).
+        Whether halved plates are centred on the half that fits (`wellspring.evaluate.levels.recentred`).
     fit, apply
         `fit(frame, features=, options=, controls=)` and `apply(frame, state)`.
     """
@@ -169,7 +177,7 @@ def crossfitted(
         published = apply(frame, fit(source, features=tables.features(frame), options=options, controls=control[fits]))
     features = tables.features(published)
 
-    def aligned(frame: pd.DataFrame, mine: np.ndarray, source: np.ndarray, chosen: np.ndarray) -> pd.DataFrame:
+    def aligned(frame: pd.DataFrame, mine: Array, source: Array, chosen: Array) -> pd.DataFrame:
         """Return the rows `mine`, aligned by a fit on the rows `source`, of which `chosen` are the controls."""
         share = _share(frame, dealt.columns, mine=mine, whole=fits & control, chosen=chosen)
         state = fit(
@@ -195,38 +203,34 @@ def crossfitted(
     return tuple(results)
 
 
-def grouped_by(options: Mapping[str, object]) -> tuple[str, ...]:
+def grouped_by(options: Fit) -> tuple[str, ...]:
     """Return the metadata columns in whose groups the alignment is fitted, by the config section `fit`."""
     columns = []
-    for name, own in chain(options["steps"]):
-        merged = {**options, **own}
+    for name, own in chain(options.steps):
+        merged = with_own(options, own)
         if name in BY_GROUP:
-            columns.append(GROUPS[merged["by"]])
+            columns.append(GROUPS[merged.by])
         if name == "coral":
-            columns.append(str(merged["batches"]))
+            columns.append(merged.batches)
     return tuple(dict.fromkeys(name for name in columns if name))
 
 
-def for_fold(options: Mapping[str, object], *, share: float) -> dict[str, object]:
-    """Return the section `fit` for a fold that has this share of the controls: nothing is selected by it anew.
+def for_fold(options: Fit, *, share: float) -> Fit:
+    """Return the section `fit` for a fold with this share of the controls; it selects no features anew.
 
     `min_controls` shrinks with the controls, so that a group is sphered in a fold where it was in the published fit.
     """
 
-    def least(given: Mapping[str, object]) -> dict[str, object]:
+    def least(needed: int) -> int:
         # 1e-9: a third of twelve is four, not five.
-        if "min_controls" not in given:
-            return dict(given)
-        return dict(given) | {"min_controls": max(2, int(np.ceil(int(given["min_controls"]) * share - 1e-9)))}
+        return max(2, int(np.ceil(needed * share - 1e-9)))
 
-    steps = [{name: least(own)} for name, own in chain(options["steps"]) if name != "select"]
-    return least(options) | {"steps": steps}
+    steps: tuple[StepEntry, ...] = tuple({name: own} for name, own in chain(options.steps) if name != "select")
+    return replace(options, steps=steps, min_controls=least(options.min_controls))
 
 
-def _share(
-    frame: pd.DataFrame, columns: tuple[str, ...], *, mine: np.ndarray, whole: np.ndarray, chosen: np.ndarray
-) -> float:
-    """Return the least share of the controls of a group of the rows `mine` that are `chosen`."""
+def _share(frame: pd.DataFrame, columns: tuple[str, ...], *, mine: Array, whole: Array, chosen: Array) -> float:
+    """Return the smallest share of `chosen` controls among the groups of the rows `mine`."""
     shares = [chosen.sum() / whole.sum()]
     for name in columns:
         of = wells.column(frame, name).astype(str)
@@ -235,7 +239,7 @@ def _share(
 
 
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return all rows by plate and well, with the features that every part has."""
+    """Return all rows by plate and well, with the features that all parts have."""
     parts = [part for part in parts if len(part)]
     common = set.intersection(*(set(tables.features(part)) for part in parts))
     dropped = {name for part in parts for name in tables.features(part)} - common

@@ -1,25 +1,30 @@
 """Dose monotonicity and Z' along the axis from the negative to the positive controls.
 
-In flow well profiles with doses, out flow `dose.spearman` and `dose.z_prime`. The axis of a plate is fitted on the
-controls of all of its rows but one and read on the wells of that row (rows are the replicates of a dose series), so no
-well is read along an axis that it helped to fit.
+Scores: `dose.spearman` and `dose.z_prime`. The axis of a plate is fitted on the controls of all rows but one, and the
+wells of that row are projected on it (rows are the replicates of a dose series). So no well is projected on an axis
+that it helped to fit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
 NAMES = ("dose.spearman", "dose.z_prime")
-AXIS = "axis between the control means, fitted on all rows but one and read on that row"
+UNKNOWN = (float("nan"), float("nan"))  # an interval that could not be computed
 
 
-def axis_scores(features: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
-    """Return each well's place (n,) between its plate's negative (0) and positive (1) control mean.
+def axis_scores(features: Array, metadata: pd.DataFrame) -> Array:
+    """Return each well's position (n,) on the axis from its plate's negative (0) to its positive (1) control mean.
 
     s = (x - a) . (b - a) / |b - a|^2 with a, b the means of the negative and positive controls on the plate's other
     rows. NaN where the well is undefined, or the other rows lack one of the controls.
@@ -43,7 +48,7 @@ def axis_scores(features: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
     return scores
 
 
-def z_prime(positive: np.ndarray, negative: np.ndarray) -> float:
+def z_prime(positive: Array, negative: Array) -> float:
     """Return Z' = 1 - 3 (s_p + s_n) / |m_p - m_n| (Zhang et al. 1999), s over n - 1; NaN with fewer than 2 wells."""
     if len(positive) < 2 or len(negative) < 2:
         return float("nan")
@@ -53,8 +58,8 @@ def z_prime(positive: np.ndarray, negative: np.ndarray) -> float:
     return float(1 - 3 * (np.std(positive, ddof=1) + np.std(negative, ddof=1)) / abs(spread))
 
 
-def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Spearman's rank correlation, ties at their mean rank; NaN where one side is constant or empty."""
+def spearman(first: Array, second: Array) -> float:
+    """Return Spearman's rank correlation, ties with their mean rank; NaN where one side is constant or empty."""
     if not len(first):
         return float("nan")
     a, b = (pd.Series(values).rank().to_numpy() for values in (first, second))
@@ -64,17 +69,18 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def dose(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     minimum: int = 4,
     bootstrap: int = 1000,
     seed: int = 0,
-) -> list[tuple[Score, tuple[float, float]]]:
-    """Return both dose scores, each with its 95 % interval, for the axis as it was fitted.
+) -> list[Score]:
+    """Return both dose scores, each with its 95 % interval for the axis as it was fitted.
 
-    That of the correlation is a bootstrap over wells. That of Z' is a generalised confidence interval (Weerahandi 1993)
-    for normal wells: resamples of a few controls have too small a spread (of 4 and 4, they cover .58 in place of .95).
+    The interval of the correlation is a bootstrap over wells. The interval of Z' is a generalised confidence interval
+    (Weerahandi 1993) for normal wells, because resamples of a few controls have too small a spread: with 4 and 4
+    controls, a bootstrap covers the true value 0.58 of the time, not 0.95.
 
     `dose.spearman` is the mean, over compounds with at least `minimum` concentrations among the treated wells, of the
     correlation of dose and axis score; items are compounds. `dose.z_prime` is the mean over plates; items are plates.
@@ -86,18 +92,17 @@ def dose(
     levels = pd.Series(concentration[treated]).groupby(pd.Series(compound[treated], dtype=object)).nunique()
     series = sorted(str(name) for name, count in levels.items() if count >= minimum)
     if not wells.kind(metadata, "poscon").any() or not wells.kind(metadata, "negcon").any():
-        return _absent("needs positive and negative controls")
+        return _absent(Note("needs_positive_and_negative_controls"))
     if not series:
-        return _absent(f"no compound has {minimum} concentrations")
+        return _absent(Note("too_few_concentrations", {"needed": minimum}))
     score, plate = axis_scores(features, metadata), wells.column(metadata, wells.PLATE)
     read, rng = np.isfinite(score), np.random.default_rng(seed)
     if not read.any():
-        return _absent("no row can be left out: the controls of the other rows are missing")
-    note = "; ".join(filter(None, [AXIS, _coincidence(metadata, series)]))
+        return _absent(Note("no_controls_on_other_rows"))
     member = np.flatnonzero(treated & np.isfinite(concentration) & np.isin(compound.astype(str), series))
     lost, groups = int((~read[member]).sum()), dict.fromkeys(series, (score[:0], score[:0]))
-    told = member[read[member]]
-    for name, places in pd.Series(told).groupby(compound[told].astype(str)):
+    placed = member[read[member]]
+    for name, places in pd.Series(placed).groupby(compound[placed].astype(str)):
         groups[name] = score[places.to_numpy()], concentration[places.to_numpy()]
     by_plate = {
         str(name): tuple(score[read & (plate == name) & wells.kind(metadata, kind)] for kind in ("poscon", "negcon"))
@@ -110,8 +115,7 @@ def dose(
             {name: (spearman(*pair), len(pair[0])) for name, pair in groups.items()},
             lambda name: redrawn_spearman(*groups[name], draws=bootstrap, rng=rng),
             lost=lost,
-            note=note,
-            guard="no relation of score and dose",
+            notes=(Note("axis"), *_coincidence(metadata, series)),
             chance=0.0,
         ),
         _scored(
@@ -119,12 +123,12 @@ def dose(
             {name: (z_prime(*pair), sum(map(len, pair))) for name, pair in by_plate.items()},
             lambda name: redrawn_z_prime(*by_plate[name], draws=bootstrap, rng=rng),
             lost=int((controls & ~read).sum()),
-            note=AXIS,
+            notes=(Note("axis"),),
         ),
     ]
 
 
-def redrawn_spearman(first: np.ndarray, second: np.ndarray, *, draws: int, rng: np.random.Generator) -> np.ndarray:
+def redrawn_spearman(first: Array, second: Array, *, draws: int, rng: np.random.Generator) -> Array:
     """Return `spearman` (draws,) of as many pairs drawn with replacement; NaN where one side is constant."""
     chosen = rng.integers(len(first), size=(draws, len(first)))
     a, b = (rankdata(side[chosen], axis=1) for side in (first, second))
@@ -133,7 +137,7 @@ def redrawn_spearman(first: np.ndarray, second: np.ndarray, *, draws: int, rng: 
     return np.divide((a * b).sum(axis=1), scale, out=np.full(draws, np.nan), where=scale > 0)
 
 
-def redrawn_z_prime(positive: np.ndarray, negative: np.ndarray, *, draws: int, rng: np.random.Generator) -> np.ndarray:
+def redrawn_z_prime(positive: Array, negative: Array, *, draws: int, rng: np.random.Generator) -> Array:
     """Return `z_prime` (draws,) of means and spreads that could have given the samples, for normal values."""
     means, spreads = [], []
     for values in (positive, negative):
@@ -145,41 +149,76 @@ def redrawn_z_prime(positive: np.ndarray, negative: np.ndarray, *, draws: int, r
 
 def _scored(
     metric: str,
-    found: dict[str, tuple[float, int]],
-    redrawn: Callable[[str], np.ndarray],
+    found: Mapping[str, tuple[float, int]],
+    redrawn: Callable[[str], Array],
     *,
     lost: int,
-    note: str,
-    guard: str = "",
+    notes: tuple[Note, ...],
     chance: float = float("nan"),
-) -> tuple[Score, tuple[float, float]]:
-    """Return the mean score of the items, `found` (value, wells), and its interval by what is `redrawn` for each."""
+) -> Score:
+    """Return the mean score of the items `found` (value, wells); its interval comes from the draws of each item."""
     items = pd.DataFrame(
         {"Metadata_Item": list(found), "value": [v for v, _ in found.values()], "n": [n for _, n in found.values()]}
     )
     scored = [name for name, (value, _) in found.items() if np.isfinite(value)]
     count = int(items["n"].sum())
     if not scored:
-        return Score(metric, items=items, n=0, n_undefined=lost + count, note="too few wells to tell"), (np.nan, np.nan)
+        few = (Note("too_few_wells"),)
+        return Score(metric, items=items, n=0, n_undefined=lost + count, notes=few, interval=UNKNOWN)
     units = pd.DataFrame({"stratum": metric, "cluster": scored, "value": [found[name][0] for name in scored]})
-    # An item whose draw can not be ranked is left out of that draw.
+    # An item whose draw cannot be ranked is left out of that draw.
     draws = pd.DataFrame({name: redrawn(name) for name in scored}).mean(axis=1).dropna()
     low, high = np.percentile(draws, [2.5, 97.5]) if len(draws) else (np.nan, np.nan)
-    score = Score(metric, items=items, units=units, chance=chance, guard=guard, n=count, n_undefined=lost, note=note)
-    return score, (float(low), float(high))
+    return Score(
+        metric,
+        items=items,
+        units=units,
+        chance=chance,
+        n=count,
+        n_undefined=lost,
+        notes=notes,
+        interval=(float(low), float(high)),
+    )
 
 
-def _coincidence(metadata: pd.DataFrame, series: list[str]) -> str:
-    """Return a sentence where, on every plate, the column of a dosed well tells its dose and the dose its column."""
+def _coincidence(metadata: pd.DataFrame, series: list[str]) -> tuple[Note, ...]:
+    """Return a note where, on every plate, each column has one dose and each dose one column; else nothing."""
     name, place = wells.treatments(metadata), wells.positions(metadata)["column"].to_numpy()
     dosed = wells.kind(metadata, "trt") & np.isin(wells.column(metadata, "Metadata_Compound").astype(str), series)
     frame = pd.DataFrame({"plate": wells.column(metadata, wells.PLATE), "dose": name, "column": place})[dosed]
     one_dose = (frame.groupby(["plate", "column"])["dose"].nunique() == 1).all()
     one_column = (frame.groupby(["plate", "dose"])["column"].nunique() == 1).all()
     if one_dose and one_column and frame["column"].nunique() > 1:
-        return "dose and column coincide: a gradient across the plate would look like a dose response"
-    return ""
+        return (Note("dose_fixed_to_column"),)
+    return ()
 
 
-def _absent(note: str) -> list[tuple[Score, tuple[float, float]]]:
-    return [(absent(name, note), (float("nan"), float("nan"))) for name in NAMES]
+def _absent(note: Note) -> list[Score]:
+    return [replace(absent(name, note), interval=UNKNOWN) for name in NAMES]
+
+
+def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    return dose(features, metadata, minimum=options.dose_levels, bootstrap=options.bootstrap, seed=seed)
+
+
+SPEARMAN = Metric(
+    name=NAMES[0],
+    family="dose",
+    reads="dose",
+    direction=1,
+    chance="no relation between score and dose",
+    title="Dose monotonicity (Spearman)",
+    meaning="Rank correlation of a compound's dose and its position between negative and positive controls.",
+    compute=_compute,
+    main=True,
+)
+Z_PRIME = Metric(
+    name=NAMES[1],
+    family="dose",
+    reads="dose",
+    direction=1,
+    chance="",
+    title="Z′ of the positive controls",
+    meaning="Separation of positive and negative controls in units of their spread; above 0.5 the assay is excellent.",
+    compute=_compute,
+)

@@ -1,22 +1,25 @@
-"""Grit: how much more a well resembles its replicates than the negative controls, in the controls' own spread.
+"""Grit: how much more a well resembles its replicates than the negative controls, in units of the controls' spread.
 
-In flow well profiles, out flow one score. Of well i with replicates j and controls c, all by Pearson correlation:
-grit_i = mean over j of (r_ij - mean_c r_ic) / sd_c r_ic, the standard deviation over n, as in cytominer-eval (Way et
-al. 2022); of a treatment the mean over its wells. Controls are all defined negative controls of the table.
+For well i with replicates j and controls c, with Pearson correlations r: grit_i = mean over j of
+(r_ij - mean_c r_ic) / sd_c r_ic, the standard deviation over n, as in cytominer-eval (Way et al. 2022). The grit of a
+treatment is the mean over its wells. Controls are all defined negative controls of the table.
 """
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.neighbours import blocks
 from wellspring.evaluate.score import Score, absent, filled
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
 
-CONTROLS = 3  # fewer have no spread to speak of: two give |r_1 - r_2| / 2
+CONTROLS = 3  # the spread of fewer is too uncertain: that of two is |r_1 - r_2| / 2
 SMALLEST = 1e-9  # a spread of correlations below this is rounding
 
 
-def grit(features: np.ndarray, metadata: pd.DataFrame, *, replicates_share: tuple[str, ...] = ()) -> Score:
+def grit(features: Array, metadata: pd.DataFrame, *, replicates_share: tuple[str, ...] = ()) -> Score:
     """Return the mean grit of treatments (`trt`); items are treatments."""
     usable, treated = wells.defined(features, metadata), wells.kind(metadata, "trt")
     control, keep = np.flatnonzero(usable & wells.kind(metadata, "negcon")), np.flatnonzero(usable & treated)
@@ -26,9 +29,10 @@ def grit(features: np.ndarray, metadata: pd.DataFrame, *, replicates_share: tupl
     )
     count = pd.Series(names[treated]).value_counts()
     if not treated.any():
-        return absent("grit", "no treated well")
+        return absent("grit", Note("no_treated_wells"))
     if len(control) < CONTROLS:
-        return absent("grit", f"needs {CONTROLS} negative controls, found {len(control)}", n_undefined=len(count))
+        note = Note("too_few_controls", {"found": len(control), "needed": CONTROLS})
+        return absent("grit", note, n_undefined=len(count))
     rows = wells.correlated(features[keep])
     middle, spread = against(rows, wells.correlated(features[control]))
     groups = {name: places.to_numpy() for name, places in pd.Series(np.arange(len(keep))).groupby(names[keep])}
@@ -46,22 +50,21 @@ def grit(features: np.ndarray, metadata: pd.DataFrame, *, replicates_share: tupl
         if np.isfinite(value):
             units.append((str(compound[keep[mine[0]]]), value))
     flat = bool((spread <= SMALLEST).any())
-    note = "the negative controls of some wells have no spread" if flat else ""
+    notes = (Note("controls_without_spread"),) if flat else ()
     if not units and not flat:
-        note = "no treatment has two defined wells"
+        notes = (Note("no_replicates"),)
     return Score(
         "grit",
         items=filled(pd.DataFrame(items)),
         units=pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt"),
         chance=0.0,
-        guard="replicates correlate as controls do",
         n=len(units),
         n_undefined=len(items) - len(units),
-        note=note,
+        notes=notes,
     )
 
 
-def against(rows: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def against(rows: Array, controls: Array) -> tuple[Array, Array]:
     """Return mean and standard deviation (n,) of each row's products with the controls (c, d), without all products.
 
     The mean is the product with the mean control; the variance is |R x|^2 with R of the QR decomposition of the
@@ -71,3 +74,19 @@ def against(rows: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndar
     factor = np.linalg.qr((controls - middle) / np.sqrt(len(controls)), mode="r")
     spread = [np.linalg.norm(rows[block] @ factor.T, axis=1) for block in blocks(len(rows), len(factor))]
     return rows @ middle, np.concatenate(spread) if spread else np.zeros(0)
+
+
+METRIC = Metric(
+    name="grit",
+    family="replicates",
+    reads="controls",
+    direction=1,
+    chance="replicates correlate as controls do",
+    title="Replicates against the spread of controls (grit)",
+    meaning="Number of standard deviations by which a well correlates more with its replicates than with the negative "
+    "controls.",
+    compute=lambda features, metadata, options, seed: [
+        grit(features, metadata, replicates_share=options.replicates_share)
+    ],
+    layout=True,
+)

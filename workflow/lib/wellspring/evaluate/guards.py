@@ -1,16 +1,15 @@
-"""What a score is held against: profiles of the well's position alone, and words where it coincides with treatment.
-
-In flow well metadata, out flow features or sentences.
-"""
+"""Guards of a score: profiles of the well position alone, and notes where position and treatment coincide."""
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
 
 
-def position_features(metadata: pd.DataFrame) -> np.ndarray:
-    """Return features (n, 4) that hold the well's row and column and nothing else.
+def position_features(metadata: pd.DataFrame) -> Array:
+    """Return features (n, 4) that hold the row and column of each well and nothing else.
 
     Row and column are angles on two half circles, so that the cosine of two wells is 1 at the same position and falls
     with their distance in each direction. A well without a readable position is NaN (undefined).
@@ -24,10 +23,10 @@ def position_features(metadata: pd.DataFrame) -> np.ndarray:
     return np.column_stack([function(angle) for angle in turns for function in (np.cos, np.sin)])
 
 
-def confounding(metadata: pd.DataFrame) -> str:
-    """Return a sentence where treatments stand in the same wells on every plate they are on, else "".
+def confounding(metadata: pd.DataFrame) -> tuple[Note, ...]:
+    """Return a note where more than half of the treatments have the same wells on every plate, else nothing.
 
-    Judged on treatments that are on at least two plates.
+    Counts treatments on at least two plates.
     """
     treated = wells.kind(metadata, "trt")
     frame = pd.DataFrame(
@@ -40,11 +39,7 @@ def confounding(metadata: pd.DataFrame) -> str:
     sets = frame.groupby(["name", "plate"])["well"].agg(lambda names: frozenset(names)).reset_index()
     by_name = sets.groupby("name")["well"].agg(["size", "nunique"])
     several = by_name[by_name["size"] > 1]
-    if not len(several):
-        return ""
     fixed = int((several["nunique"] == 1).sum())
-    if fixed == len(several):
-        return "perturbation and position coincide: each treatment has the same wells on all plates"
     if fixed > len(several) / 2:
-        return f"perturbation and position coincide for {fixed} of {len(several)} treatments"
-    return ""
+        return (Note("treatment_fixed_to_wells", {"fixed": fixed, "total": len(several)}),)
+    return ()

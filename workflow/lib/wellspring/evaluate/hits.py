@@ -1,9 +1,8 @@
-"""Hit@k, precision@k and enrichment@k: is the mechanism among the nearest treatments of other compounds.
+"""Hit@k, precision@k and enrichment@k: the mechanism among the nearest treatments of other compounds.
 
-In flow well profiles, out flow three scores a k; items are treatments. Treatments, their profiles and what is barred
-are those of NSC (`nearest`), so that hit@1 is NSC. Hit@k is the share of treatments with their mechanism among the k
-nearest; precision@k the share of the k nearest that have it; enrichment@k that share over the mechanism's share among
-all treatments allowed.
+Treatments, their profiles and the excluded pairs are those of NSC (`nearest`), so that hit@1 is NSC. Hit@k is the share
+of treatments with their mechanism among the k nearest; precision@k is the share of the k nearest that have it;
+enrichment@k is that share divided by the mechanism's share among all treatments allowed. Items are treatments.
 """
 
 import numpy as np
@@ -11,19 +10,19 @@ import pandas as pd
 from scipy.special import gammaln
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.nearest import asked, same_compound, treatment_profiles
 from wellspring.evaluate.neighbours import nearest
 from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
-GUARDS = {
-    "hit": "random order of the treatments allowed",
-    "precision": "frequency of the mechanism among the treatments allowed",
-    "enrichment": "as frequent as among all treatments allowed",
-}
+KINDS = ("hit", "precision", "enrichment")
 
 
 def hits(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     label: str = wells.MOA,
@@ -35,13 +34,13 @@ def hits(
     """Return `hit.k<k>`, `precision.k<k>` and `enrichment.k<k>` for each k of `neighbours`.
 
     A treatment with fewer than k others allowed is judged on all of them. A treatment whose mechanism no other compound
-    has is a miss (as for NSC) and has no enrichment. With `queries`, so many treatments at most, drawn evenly over
+    has is a miss (as for NSC) and has no enrichment. With `queries`, at most that many treatments, drawn evenly over
     compounds, look for their nearest among all.
     """
-    names = [f"{kind}.k{k}" for k in neighbours for kind in GUARDS]
+    names = [f"{kind}.k{k}" for k in neighbours for kind in KINDS]
     profiles, frame, lost = treatment_profiles(features, metadata, label=label, operation=operation)
     if not len(frame):
-        return [absent(name, "no treatment has a compound and a mechanism label", n_undefined=lost) for name in names]
+        return [absent(name, Note("no_labelled_treatments"), n_undefined=lost) for name in names]
     labels, taken = wells.codes(frame["label"].to_numpy()), asked(frame, queries=queries, seed=seed)
     near = nearest(
         wells.units(profiles),
@@ -54,14 +53,13 @@ def hits(
     found, drawn = near.allowed > 0, wells.sampling(len(taken), len(frame), "treatments")
     frame = frame.iloc[taken].reset_index(drop=True)
     if not found.any():
-        note = "every other treatment is of the same compound"
-        return [absent(name, note, n_undefined=lost + len(frame)) for name in names]
+        return [absent(name, Note("single_compound"), n_undefined=lost + len(frame)) for name in names]
     right, scores = near.valid & (labels[near.index] == labels[taken, None]), []
     allowed, share = np.maximum(near.allowed, 1), near.matching / np.maximum(near.allowed, 1)
     few = int((near.matching[found] == 0).sum())
-    note = f"no other compound has the mechanism of {few} of {int(found.sum())} treatments" if few else ""
+    notes = (Note("mechanism_of_one_compound", {"treatments": few, "total": int(found.sum())}),) if few else ()
     if len(set(labels)) < 2:
-        note = "one mechanism only: right by construction"
+        notes = (Note("single_mechanism"),)
     for k in neighbours:
         reach = np.minimum(k, allowed)
         count = right[:, :k].sum(axis=1)
@@ -74,19 +72,19 @@ def hits(
         chances = {"hit": any_hit(near.matching, allowed, reach), "precision": share, "enrichment": np.ones(len(frame))}
         for kind, value in values.items():
             value = np.where(found, value, np.nan)
-            scores.append(_score(f"{kind}.k{k}", frame, value, chances[kind], GUARDS[kind], lost).noted(note, drawn))
+            scores.append(_score(f"{kind}.k{k}", frame, value, chances[kind], lost).noted(*notes, *drawn))
     return scores
 
 
-def any_hit(matching: np.ndarray, allowed: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Return the chance that k of `allowed` drawn without replacement hold one of `matching` (hypergeometric)."""
+def any_hit(matching: Array, allowed: Array, k: Array) -> Array:
+    """Return the probability that k of `allowed` drawn without replacement hold one of `matching` (hypergeometric)."""
     others = allowed - matching
     with np.errstate(invalid="ignore"):
         log_none = gammaln(others + 1) + gammaln(allowed - k + 1) - gammaln(others - k + 1) - gammaln(allowed + 1)
     return np.where(others < k, 1.0, 1 - np.exp(np.where(others < k, 0.0, log_none)))
 
 
-def _score(metric: str, frame: pd.DataFrame, value: np.ndarray, chance: np.ndarray, guard: str, lost: int) -> Score:
+def _score(metric: str, frame: pd.DataFrame, value: Array, chance: Array, lost: int) -> Score:
     items = pd.DataFrame(
         {
             "Metadata_Item": frame["treatment"],
@@ -103,9 +101,51 @@ def _score(metric: str, frame: pd.DataFrame, value: np.ndarray, chance: np.ndarr
         items=items,
         units=units,
         chance=float(chance[scored].mean()) if scored.any() else float("nan"),
-        guard=guard,
         n=int(scored.sum()),
         n_undefined=lost + int((~scored).sum()),
         proportion=metric.startswith("hit"),
-        note="" if scored.any() else "no mechanism has two compounds",
+        notes=() if scored.any() else (Note("no_shared_mechanism"),),
     )
+
+
+def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    queries = wells.most_queries(len(set(wells.treatments(metadata))), options.pairs)
+    return hits(features, metadata, label=options.label, neighbours=options.hit_neighbours, queries=queries, seed=seed)
+
+
+HIT = Metric(
+    name="hit",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="random order of the treatments allowed",
+    title="Mechanism among the nearest treatments (hit)",
+    meaning="Share of treatments with their mechanism among the k nearest treatments of other compounds.",
+    compute=_compute,
+    position_only=True,
+    layout=True,
+)
+PRECISION = Metric(
+    name="precision",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="frequency of the mechanism among the treatments allowed",
+    title="Share of the nearest with the mechanism (precision)",
+    meaning="Share of the k nearest treatments of other compounds that have the treatment's mechanism.",
+    compute=_compute,
+    position_only=True,
+    layout=True,
+)
+ENRICHMENT = Metric(
+    name="enrichment",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="as frequent as among all treatments allowed",
+    title="Precision over the frequency of the mechanism (enrichment)",
+    meaning="Precision divided by the mechanism's share among all treatments; 1 where profiles carry no information.",
+    compute=_compute,
+    position_only=True,
+    layout=True,
+)

@@ -1,13 +1,13 @@
-"""Which wells are judged at each level (aggregated, normalised, aligned): the same, so that levels can be compared.
+"""The tables that are judged at each level (aggregated, normalised, aligned): the same wells, so that levels compare.
 
-In flow the plates' tables, out flow joined frames. At `aligned` every plate is judged with all of its controls by a
-transform that did not see them (`wellspring.evaluate.crossfit`). A plate that can not be judged so is `halved`: judged
-twice, with one half of its controls each time, and at all levels, so that these differ in nothing but the processing.
+At `aligned`, every plate is judged with all of its controls by a transform that did not see them
+(`wellspring.evaluate.crossfit`). A plate for which this is impossible is `halved`: it is judged twice, with one half of
+its controls each time, at all levels, so that the levels differ in nothing but the processing.
 
-Plates are centred on their controls, and the error of that centre is common to all treated wells of a plate, but not to
-the controls, which it follows. So replicates on one plate resemble each other more than the controls: of inactive
-treatments with four wells on a single plate (768 features) p < .05 reach 87 % with 8 controls, 54 % with 16, 27 % with
-32. A halved plate is therefore centred anew, on the half that it is not judged with: 7.9, 4.1, 5.1 %.
+Plates are centred on their controls. The error of that centre is shared by all treated wells of a plate, but not by the
+controls, which it follows. Replicates on one plate therefore resemble each other more than the controls: of inactive
+treatments with four wells on a single plate (768 features), 87 % reach p < 0.05 with 8 controls, 54 % with 16, 27 %
+with 32. A halved plate is therefore centred anew, on the half that it is not judged with: 7.9, 4.1 and 5.1 %.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.wells import Array
 from wellspring.io import tables
 
 LEVELS = ("aggregated", "normalised", "aligned")
@@ -39,28 +40,28 @@ def by_place(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[keys.sort_values([wells.PLATE, "Metadata_Well"], kind="stable").index].reset_index(drop=True)
 
 
-def kept(frame: pd.DataFrame) -> np.ndarray:
-    """Return which rows (n,) have a profile by their verdict; all, where the table has none."""
+def kept(frame: pd.DataFrame) -> Array:
+    """Return which rows (n,) have the verdict keep; all rows of a table without verdicts."""
     if "Metadata_Verdict" not in frame:
         return np.ones(len(frame), dtype=bool)
     return (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
 
 
-def defined_controls(frame: pd.DataFrame) -> np.ndarray:
+def defined_controls(frame: pd.DataFrame) -> Array:
     """Return which rows (n,) are negative controls with a profile."""
     return wells.kind(frame, "negcon") & kept(frame)
 
 
-def fitting(frame: pd.DataFrame) -> np.ndarray:
-    """Return which rows (n,) are of plates of role `fit`; all, where no plate has a role."""
+def fitting(frame: pd.DataFrame) -> Array:
+    """Return which rows (n,) are of plates of role `fit`; all rows where no plate has a role."""
     role = wells.column(frame, "Metadata_Role")
     return role == "fit" if any(value is not None for value in role) else np.ones(len(frame), dtype=bool)
 
 
-def halves(frame: pd.DataFrame, *, plates: Collection[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def halves(frame: pd.DataFrame, *, plates: Collection[str], seed: int) -> tuple[Array, Array]:
     """Return two disjoint masks (n,) that split the defined negative controls of each of `plates`, at random, evenly.
 
-    Of an odd number the extra one goes to one half and the other in turn.
+    With an odd number, the extra control goes to the first and the second half alternately over plates.
     """
     control, plate = defined_controls(frame), wells.column(frame, wells.PLATE).astype(str)
     first, second = np.zeros((2, len(frame)), dtype=bool)
@@ -74,18 +75,19 @@ def halves(frame: pd.DataFrame, *, plates: Collection[str], seed: int) -> tuple[
     return first, second
 
 
-def recentred(frame: pd.DataFrame, half: np.ndarray, *, aligned: bool = False) -> pd.DataFrame:
-    """Return the frame with each plate of the controls `half`, (n,) bool, centred on them.
+def recentred(frame: pd.DataFrame, half: Array, *, aligned: bool = False) -> pd.DataFrame:
+    """Return the frame with each plate centred on those of its controls that are in `half`, (n,) bool.
 
-    By the median or the mean, whichever is zero over all controls of the plate. A plate of which neither is (profiles
-    that were not normalised) stays as it is, but of `aligned` profiles, which have moved on since, by the median.
+    The centre is the median or the mean, whichever is zero over all controls of the plate. A plate where neither is
+    zero (profiles that were not normalised) stays as it is; `aligned` profiles, whose centre has moved since
+    normalisation, are centred by the median.
     """
     features, plate = tables.features(frame), wells.column(frame, wells.PLATE).astype(str)
     values, control = frame[features].to_numpy(dtype=np.float64, copy=True), defined_controls(frame)
     for name in sorted(set(plate[half])):
         mine = plate == name
         for center in (np.median, np.mean):
-            # Profiles are float32 in units of the controls' spread; what is centred is within 1e-6.
+            # Profiles are float32 in units of the controls' spread: the centre of a centred plate is within 1e-6 of 0.
             whole = center(values[mine & control], axis=0)
             if aligned or (np.abs(whole[np.isfinite(whole)]) < CENTRED).all():
                 values[mine] -= np.nan_to_num(center(values[mine & half], axis=0))
@@ -97,7 +99,7 @@ def recentred(frame: pd.DataFrame, half: np.ndarray, *, aligned: bool = False) -
 def judged(
     frame: pd.DataFrame, *, halved: Collection[str], seed: int, recentre: bool = True, aligned: bool = False
 ) -> tuple[pd.DataFrame, ...]:
-    """Return the frame, or, with plates that are `halved`, twice: without a half of their controls, centred on it."""
+    """Return the frame; with `halved` plates two frames, each without one half of their controls and centred on it."""
     here = set(halved) & set(wells.column(frame, wells.PLATE).astype(str))
     if not here:
         return (frame,)

@@ -1,148 +1,259 @@
-"""The formulas of neighbourhood scores: kBET, LISI, batch silhouette, graph connectivity.
+"""Mixing of batches and plates, after scIB (Luecken et al. 2022).
 
-In flow lists of nearest neighbours (or unit rows) and whole-number labels, out flow values by well. They give what
-scib-metrics gives for the same neighbours; of silhouettes, what scikit-learn gives for the cosine distance.
+Scores: `mixing.<kbet | ilisi | silhouette>.<batch | plate>.<controls | wells>`. Neighbours are the nearest by cosine
+among wells of the same cell line, so that lines do not count as batches; their distance is the chord |x - y| between
+unit rows. Chance is the same score of the same neighbourhoods after labels were permuted, because the score of full
+mixing depends on the numbers of wells and labels.
+
+The controls are one treatment, so that batches whose controls differ have a batch effect. Over all wells, batches also
+differ where they hold different compounds.
 """
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import chi2
 
-from wellspring.evaluate.neighbours import blocks
+from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
+from wellspring.evaluate.neighbourhood_formulas import (
+    LEAST,
+    ROUNDS,
+    SHARE,
+    by_label,
+    chord,
+    kbet,
+    kernel,
+    mixture,
+    silhouettes,
+    too_few,
+)
+from wellspring.evaluate.neighbours import nearest
+from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
-TRIES, TOLERANCE = 50, 1e-5  # of the search for the kernel's width, as in Korsunsky et al. 2019
-
-ROUNDS = 20  # deals of labels for the chance levels
-LEAST = 10  # neighbours without which a neighbourhood says nothing (scIB's smallest for kBET)
-SHARE = 4  # a neighbourhood holds at most one in so many of the wells (scIB's for kBET): else it is not local
+TARGETS = {"batch": wells.BATCH, "plate": wells.PLATE}
+ALPHA = 0.05  # of kBET's test (Büttner et al. 2019)
 
 
-def kbet(neighbours: np.ndarray, labels: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return the p-value (n,) that a neighbourhood's labels are a sample of all (Büttner et al. 2019).
+def mixing(
+    features: Array,
+    metadata: pd.DataFrame,
+    *,
+    neighbours: int = 90,
+    tested: int = 50,
+    queries: int | None = None,
+    seed: int = 0,
+) -> list[Score]:
+    """Return kBET's acceptance rate, scaled iLISI and batch silhouette, of batch and plate, of controls and all wells.
 
-    Pearson's chi-squared over `expected` (labels,), the share of each label; one degree of freedom fewer than labels.
+    All lie between 0 and 1; 1 is full mixing. kBET: the share of wells whose neighbourhood passes the test at 0.05.
+    iLISI: (median LISI - 1) / (labels - 1). Silhouette: the mean, over sets of replicates in a line (the controls are
+    one set), of the mean of 1 - |s|.
 
     Parameters
     ----------
-    neighbours
-        (n, k) places of the wells of each neighbourhood, the well itself among them.
-    labels
-        Codes from 0 of all wells.
+    neighbours, tested
+        Number of wells of a neighbourhood for LISI, and for kBET (including the well itself); at most a quarter of the
+        wells of the line. With fewer than 10, the wells of the line are undefined.
+    queries
+        Largest number of wells whose neighbourhoods are used, drawn evenly over replicates; None: all.
     """
-    found = _by_label(labels[neighbours], np.ones(neighbours.shape), len(expected))
-    wanted = expected * neighbours.shape[1]
-    statistic = ((found - wanted) ** 2 / wanted).sum(axis=1)
-    return chi2.sf(statistic, len(expected) - 1)
+    usable, control = wells.defined(features, metadata), wells.kind(metadata, "negcon")
+    scopes, found = {"controls": control, "wells": ~wells.kind(metadata, "empty")}, []
+    names = wells.perturbations(metadata).astype(str)
+    names[control] = "control"
+    line = wells.column(metadata, wells.LINE).astype(str)
+    for scope, member in scopes.items():
+        keep = np.flatnonzero(member & usable)
+        lost, part = int(member.sum() - len(keep)), metadata.iloc[keep].reset_index(drop=True)
+        rows, place = wells.units(features[keep]), pd.factorize(line[keep])[0]
+        given = {"queries": queries, "seed": seed, "lost": lost, "scope": scope}
+        found += _local(rows, part, names[keep], place, neighbours=neighbours, tested=tested, **given)
+        found += _silhouette(rows, part, names[keep], place, **given)
+    return found
 
 
-def kernel(distances: np.ndarray, perplexity: float) -> np.ndarray:
-    """Return weights (n, k) that fall as exp(-beta d) and sum to 1, each row with entropy log(perplexity).
-
-    Korsunsky et al. 2019; beta is found by bisection from 1. A row without a solution keeps its last beta.
-    """
-    distances = np.asarray(distances, dtype=np.float64)
-    beta, goal = np.ones(len(distances)), np.log(perplexity)
-    low, high = np.full(len(distances), -np.inf), np.full(len(distances), np.inf)
-    entropy, weights = _entropy(distances, beta)
-    for _ in range(TRIES):
-        open_ = np.abs(entropy - goal) > TOLERANCE
-        if not open_.any():
-            break
-        above = entropy > goal
-        low, high = np.where(open_ & above, beta, low), np.where(open_ & ~above, beta, high)
-        with np.errstate(invalid="ignore"):
-            middle = np.where(np.isinf(high), beta * 2, np.where(np.isinf(low), beta / 2, (low + high) / 2))
-        beta = np.where(open_, middle, beta)
-        entropy[open_], weights[open_] = _entropy(distances[open_], beta[open_])
-    return weights
-
-
-def lisi(weights: np.ndarray, neighbours: np.ndarray, labels: np.ndarray, *, count: int) -> np.ndarray:
-    """Return the local inverse Simpson index (n,): how many labels a neighbourhood holds, effectively.
-
-    One over the sum of squared shares of the `count` labels, shares by the `weights` (n, k) of `kernel`.
-    """
-    return 1 / (_by_label(labels[neighbours], weights, count) ** 2).sum(axis=1)
-
-
-def silhouettes(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the silhouette (n,) of each unit row by cosine distance; 0 where its label has no other row.
-
-    The mean distance to a label is 1 - x . (mean row of the label), so that no pairs are formed.
-    """
-    names, code, size = np.unique(labels, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, code, rows)
-    result = np.zeros(len(rows))
-    for block in blocks(len(rows), len(names)):
-        place = np.arange(block.stop - block.start), code[block]
-        products = rows[block] @ sums.T
-        distance = 1 - products / size
-        own = products[place] - (rows[block] ** 2).sum(axis=1)
-        inside = 1 - own / np.maximum(size[code[block]] - 1, 1)
-        distance[place] = np.inf
-        outside = distance.min(axis=1)
-        longer = np.maximum(inside, outside)
-        value = np.divide(outside - inside, longer, out=np.zeros(len(inside)), where=longer > 0)
-        result[block] = np.where(size[code[block]] > 1, value, 0.0)
-    return result
-
-
-def connectivity(neighbours: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-    """Return, for each label, the share of its wells in the largest strongly connected part of its own neighbour graph.
-
-    `neighbours` (n, k) places; negative ones are left out. (Luecken et al. 2022; strongly, as scib-metrics counts.)
-    """
-    source = np.repeat(np.arange(len(neighbours)), neighbours.shape[1])
-    target = neighbours.ravel()
-    inside = target >= 0
-    inside[inside] = labels[source[inside]] == labels[target[inside]]
-    edges = source[inside], target[inside]
-    graph = csr_array((np.ones(len(edges[0])), edges), shape=(len(labels), len(labels)))
-    _, part = connected_components(graph, connection="strong")
-    # Edges join wells of one label only, so that a part has one label.
-    size, first = np.bincount(part), np.unique(part, return_index=True)[1]
-    owner, total, result = labels[first], np.bincount(labels), {}
-    largest = np.zeros(len(total))
-    np.maximum.at(largest, owner, size)
-    for label in np.flatnonzero(total):
-        result[int(label)] = float(largest[label] / total[label])
-    return result
+def _local(
+    rows: Array,
+    metadata: pd.DataFrame,
+    names: Array,
+    place: Array,
+    *,
+    neighbours: int,
+    tested: int,
+    queries: int | None,
+    seed: int,
+    lost: int,
+    scope: str,
+) -> list[Score]:
+    """Return kBET and iLISI of one set of wells; `place` are the codes of their cell lines."""
+    taken = np.arange(len(rows)) if queries is None else wells.drawn(names, at_most=queries, seed=seed)
+    notes, largest = wells.sampling(len(taken), len(rows)), int(np.bincount(place).max()) if len(place) else 0
+    metrics = [(kind, target) for kind in ("kbet", "ilisi") for target in TARGETS]
+    parts: dict[tuple[str, str], list] = {key: [] for key in metrics}
+    for number in range(int(place.max(initial=-1)) + 1):
+        here, mine = np.flatnonzero(place == number), taken[place[taken] == number]
+        reach = len(here) // SHARE
+        if reach < LEAST or not len(mine):
+            continue
+        near = nearest(
+            rows,
+            queries=mine,
+            references=here,
+            k=min(max(neighbours, tested), reach),
+            barred=lambda query, all_=here: query[:, None] == all_[None, :],
+        )
+        k, size = min(neighbours, reach), min(tested, reach)
+        weights = kernel(chord(near.similarity[:, :k]), k // 3)
+        itself = np.column_stack([mine, near.index[:, : size - 1]])
+        for target, column in TARGETS.items():
+            truth = wells.column(metadata, column).astype(str)
+            code = np.full(len(rows), -1)
+            labels, code[here] = np.unique(truth[here], return_inverse=True)
+            if len(labels) < 2:
+                continue
+            share = np.bincount(code[here]) / len(here)
+            readers = {
+                "kbet": partial(_accepted, neighbours=itself, expected=share),
+                "ilisi": partial(mixture, neighbours=near.index[:, :k], weights=weights, count=len(labels)),
+            }
+            for kind, read in readers.items():
+                rng, dealt, chances = np.random.default_rng(seed), code.copy(), []
+                for _ in range(ROUNDS):
+                    dealt[here] = rng.permutation(code[here])
+                    chances.append(read(dealt))
+                frame = pd.DataFrame({"row": mine, "value": read(code), "label": truth[mine]})
+                parts[kind, target].append((frame, np.array(chances)))
+    cluster = _well_names(metadata)
+    return [
+        _mixed(f"mixing.{kind}.{target}.{scope}", parts[kind, target], cluster, len(taken), largest, lost, notes, kind)
+        for kind, target in metrics
+    ]
 
 
-def mixture(labels: np.ndarray, *, neighbours: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
-    """Return LISI (n,) scaled so that one label is 0 and all `count` evenly are 1 (iLISI of scIB)."""
-    return (lisi(weights, neighbours, labels, count=count) - 1) / (count - 1)
+def _accepted(labels: Array, *, neighbours: Array, expected: Array) -> Array:
+    """Return 1.0 for each neighbourhood (n,) that kBET accepts, else 0.0."""
+    return (kbet(neighbours, labels, expected) >= ALPHA).astype(float)
 
 
-def chord(similarity: np.ndarray) -> np.ndarray:
-    """Return the length |x - y| between unit rows of these cosine similarities."""
-    return np.sqrt(np.maximum(2 - 2 * similarity, 0))
+def _mixed(
+    metric: str, parts: list, cluster: Array, total: int, largest: int, lost: int, notes: tuple[Note, ...], kind: str
+) -> Score:
+    if not parts:
+        small = largest // SHARE < LEAST
+        note = too_few("too_few_wells_of_a_cell_line", largest) if small else Note("single_label_per_cell_line")
+        return absent(metric, note, n_undefined=lost + total)
+    frame = pd.concat([part for part, _ in parts], ignore_index=True)
+    dealt = np.concatenate([chances for _, chances in parts], axis=1)
+    centre = np.median if kind == "ilisi" else np.mean
+    return Score(
+        metric,
+        items=by_label(frame),
+        units=pd.DataFrame({"stratum": metric, "cluster": cluster[frame["row"]], "value": frame["value"]}),
+        chance=float(np.mean(centre(dealt, axis=1))),
+        n=len(frame),
+        n_undefined=lost + total - len(frame),
+        proportion=kind == "kbet",
+        disjoint=metric.endswith("controls"),
+        median=kind == "ilisi",
+        notes=notes,
+    )
 
 
-def by_label(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean of `value` by `label`, as items of a score."""
-    by = frame.groupby("label", sort=True)["value"]
-    return by.agg(value="mean", n="size").reset_index().rename(columns={"label": "Metadata_Item"})
+def _silhouette(
+    rows: Array,
+    metadata: pd.DataFrame,
+    names: Array,
+    place: Array,
+    *,
+    queries: int | None,
+    seed: int,
+    lost: int,
+    scope: str,
+) -> list[Score]:
+    """Return the batch silhouettes of one set of wells, by sets of replicates in a line."""
+    group = np.array([f"{name}|{line}" for name, line in zip(names, place, strict=True)], dtype=object)
+    taken = np.arange(len(rows))
+    if queries is not None and len(set(group)) > 1:
+        taken = wells.drawn_whole(group, at_most=queries, seed=seed)
+    cluster, scores = _well_names(metadata), []
+    # Chance is a mean over permutations and sets: with many sets, few permutations of each suffice.
+    rounds = max(3, ROUNDS // max(1, len(set(group[taken]))))
+    for target, column in TARGETS.items():
+        metric, truth = f"mixing.silhouette.{target}.{scope}", wells.column(metadata, column).astype(str)
+        rng, parts, chances = np.random.default_rng(seed), [], []
+        for name, members in pd.Series(taken).groupby(group[taken], sort=True):
+            mine = members.to_numpy()
+            count = len(set(truth[mine]))
+            # A silhouette needs two labels, one of them with two wells.
+            if count < 2 or count == len(mine):
+                continue
+            value = 1 - np.abs(silhouettes(rows[mine], truth[mine]))
+            parts.append(pd.DataFrame({"row": mine, "value": value, "label": truth[mine], "stratum": name}))
+            dealt = [np.mean(1 - np.abs(silhouettes(rows[mine], rng.permutation(truth[mine])))) for _ in range(rounds)]
+            chances.append(np.mean(dealt))
+        if not parts:
+            scores.append(absent(metric, Note("no_replicates_of_two_labels"), n_undefined=lost + len(taken)))
+            continue
+        frame = pd.concat(parts, ignore_index=True)
+        units = frame[["stratum", "value"]].assign(cluster=cluster[frame["row"]])
+        scores.append(
+            Score(
+                metric,
+                items=by_label(frame),
+                units=units,
+                chance=float(np.mean(chances)),
+                n=len(frame),
+                n_undefined=lost + len(taken) - len(frame),
+                disjoint=scope == "controls",
+                notes=wells.sampling(len(taken), len(rows)),
+            )
+        )
+    return scores
 
 
-def few(found: int, what: str) -> str:
-    """Return the note of a score that lacks wells: `found` of `what`."""
-    return f"needs {LEAST * SHARE} {what}, found {found}"
+def _well_names(metadata: pd.DataFrame) -> Array:
+    plate, well = (wells.column(metadata, name) for name in (wells.PLATE, "Metadata_Well"))
+    return np.array([f"{a} {b}" for a, b in zip(plate, well, strict=True)], dtype=object)
 
 
-def _by_label(labels: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
-    """Return the sums of weights (n, count) by label of neighbours (n, k)."""
-    place = np.arange(len(labels))[:, None] * count + labels
-    return np.bincount(place.ravel(), weights=weights.ravel(), minlength=len(labels) * count).reshape(-1, count)
+def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    queries = wells.most_queries(len(metadata), options.pairs)
+    near, tested = options.lisi_neighbours, options.kbet_neighbours
+    return mixing(features, metadata, neighbours=near, tested=tested, queries=queries, seed=seed)
 
 
-def _entropy(distances: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return entropy (n,) and weights (n, k) of a kernel of width beta (n,)."""
-    # The smallest distance is taken off: it changes no weight and keeps the sum from vanishing.
-    moved = distances - distances.min(axis=1, keepdims=True)
-    weights = np.exp(-moved * beta[:, None])
-    total = weights.sum(axis=1)
-    return np.log(total) + beta * (moved * weights).sum(axis=1) / total, weights / total[:, None]
+def _metric(kind: str, title: str, meaning: str) -> Metric:
+    return Metric(
+        name=f"mixing.{kind}",
+        family="mixing",
+        reads="across",
+        direction=1,
+        chance="full mixing: labels permuted over the wells",
+        title=title,
+        meaning=meaning,
+        compute=_compute,
+        best_at_chance=True,
+        splits=1,
+    )
+
+
+KBET = _metric(
+    "kbet",
+    "Neighbourhoods mixed as all wells are (kBET)",
+    "Share of wells whose neighbourhood has batches (plates) in the proportions of all wells, by a chi-squared test at "
+    "5 %.",
+)
+ILISI = _metric(
+    "ilisi",
+    "Number of labels in a neighbourhood (iLISI)",
+    "Effective number of batches (plates) in a neighbourhood, scaled: 0 for one, 1 for all in equal parts.",
+)
+SILHOUETTE = _metric(
+    "silhouette",
+    "Overlap of batches within replicates (1 - silhouette)",
+    "Overlap of batches (plates) within sets of replicates: 1 where they overlap completely.",
+)

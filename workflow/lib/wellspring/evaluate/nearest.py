@@ -1,32 +1,36 @@
 """Nearest-neighbour mechanism scores of treatments: NSC, NSCB, and their difference.
 
-In flow well profiles with compound, concentration, batch and mechanism, out flow one score each; items are treatments
-and `Metadata_Group` of an item is the mechanism that its nearest neighbour has, so the items are the confusion matrix.
+Not-same-compound and not-same-compound-and-batch matching after Ljosa et al. 2013 and Ando et al. 2017. A treatment is
+a compound at a concentration, and its profile is the median over its wells. Its nearest treatment by cosine is looked
+up among the treatments of other compounds. NSCB also requires that the two treatments share no batch, and leaves out
+the mechanisms that occur in one batch only.
 
-Not-same-compound and not-same-compound-and-batch matching after Ljosa et al. 2013 and Ando et al. 2017: treatment =
-(compound, concentration), its profile the median over its wells; nearest by cosine among the treatments of other
-compounds; for NSCB also of those whose set of batches has nothing in common with its own, after leaving out the
-mechanisms that occur in one batch only.
+Items are treatments. `Metadata_Group` of an item is the mechanism of its nearest neighbour, so that the items form the
+confusion matrix.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.neighbours import Nearest, nearest
 from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
 
 def treatment_profiles(
-    features: np.ndarray, metadata: pd.DataFrame, *, label: str = wells.MOA, operation: str = "median"
-) -> tuple[np.ndarray, pd.DataFrame, int]:
-    """Return the treatments' profiles (t, d), a frame about them, and how many treatments have none.
+    features: Array, metadata: pd.DataFrame, *, label: str = wells.MOA, operation: str = "median"
+) -> tuple[Array, pd.DataFrame, int]:
+    """Return the treatments' profiles (t, d), a frame about them, and the number of treatments without a profile.
 
-    The profile is the median of the wells (Ando et al. 2017), or their `mean` (Ljosa et al. 2013). Treatments are all
-    wells but negative controls and empty ones that have a compound and a label. The frame has
-    treatment, compound, label, batches (a frozenset), wells.
+    The profile is the median of the wells (Ando et al. 2017), or their `mean` (Ljosa et al. 2013). Wells with a
+    compound and a label count, apart from negative controls and empty wells. The frame has the columns treatment,
+    compound, label, batches (a frozenset) and wells.
     """
     keep = ~wells.kind(metadata, "negcon", "empty")
     compound, mechanism, batch = (wells.column(metadata, n) for n in ("Metadata_Compound", label, wells.BATCH))
@@ -44,13 +48,13 @@ def treatment_profiles(
     return np.array(profiles).reshape(len(rows), features.shape[1]), frame, len(set(treatment[keep])) - len(rows)
 
 
-def nsc(features: np.ndarray, metadata: pd.DataFrame, *, label: str = wells.MOA, operation: str = "median") -> Score:
+def nsc(features: Array, metadata: pd.DataFrame, *, label: str = wells.MOA, operation: str = "median") -> Score:
     """Return NSC: share of treatments whose nearest treatment of another compound has their mechanism."""
     return nsc_permuted(features, metadata, label=label, operation=operation)[0]
 
 
 def nsc_permuted(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     label: str = wells.MOA,
@@ -59,9 +63,9 @@ def nsc_permuted(
     queries: int | None = None,
     seed: int = 0,
 ) -> list[Score]:
-    """Return NSC and, with permutations, `nsc.permuted`: NSC after mechanisms are dealt anew to whole compounds.
+    """Return NSC and, with permutations, `nsc.permuted`: NSC after mechanisms were permuted over compounds.
 
-    With `queries`, so many treatments at most, drawn evenly over compounds, look for their nearest among all.
+    With `queries`, at most that many treatments, drawn evenly over compounds, look for their nearest among all.
     """
     profiles, frame, lost = treatment_profiles(features, metadata, label=label, operation=operation)
     taken = asked(frame, queries=queries, seed=seed)
@@ -69,14 +73,14 @@ def nsc_permuted(
     if not permutations:
         return [main]
     if near is None or not len(main.units):
-        return [main, absent("nsc.permuted", main.note)]
+        return [main, absent("nsc.permuted", *main.notes)]
     found, first, rng = near.valid[:, 0], near.index[:, 0], np.random.default_rng(seed)
     deals = dealt_labels(frame["compound"].to_numpy(), frame["label"].to_numpy(), permutations, rng)
     return [main, permuted(main, np.array([(dealt[first] == dealt[taken])[found].mean() for dealt in deals]))]
 
 
 def nscb(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     label: str = wells.MOA,
@@ -84,7 +88,7 @@ def nscb(
     queries: int | None = None,
     seed: int = 0,
 ) -> Score:
-    """Return NSCB: as NSC, with every treatment that shares a batch barred, over mechanisms in several batches."""
+    """Return NSCB: NSC without treatments that share a batch, over the mechanisms that occur in several batches."""
     profiles, frame, lost = treatment_profiles(features, metadata, label=label, operation=operation)
     spread = frame.groupby("label")["batches"].agg(lambda sets: len(frozenset().union(*sets))) if len(frame) else {}
     kept = np.array([spread[name] > 1 for name in frame["label"]], dtype=bool)
@@ -97,50 +101,49 @@ def nscb(
     alike = same_compound(frame)
     taken = asked(frame, queries=queries, seed=seed)
     score, _ = _score("nscb", profiles, frame, lambda query: alike(query) | (member[query] @ member.T > 0), lost, taken)
-    return score.noted(f"{dropped} treatments left out: their mechanism occurs in one batch only" if dropped else "")
+    return score.noted(*([Note("mechanism_in_one_batch", {"treatments": dropped})] if dropped else []))
 
 
 def drop(first: Score, second: Score) -> Score:
-    """Return NSC minus NSCB, with the interval of compounds resampled in both."""
+    """Return NSC minus NSCB; the interval resamples the same compounds in both."""
     if not len(first.units) or not len(second.units):
-        return absent("nsc.drop", "needs both NSC and NSCB")
+        return absent("nsc.drop", Note("needs_metrics", {"metrics": "nsc, nscb"}))
     both = pd.concat([first.units.assign(stratum="nsc"), second.units.assign(stratum="nscb")], ignore_index=True)
     return Score("nsc.drop", units=both, weights={"nsc": 1.0, "nscb": -1.0}, n=second.n, n_undefined=second.n_undefined)
 
 
-def dealt_labels(
-    compounds: np.ndarray, labels: np.ndarray, rounds: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Yield, `rounds` times, labels (n,) as codes after they have been dealt anew to whole compounds."""
+def dealt_labels(compounds: Array, labels: Array, rounds: int, rng: np.random.Generator) -> Iterator[Array]:
+    """Yield, `rounds` times, labels (n,) as codes after they were permuted over compounds."""
     _, first, code = np.unique(compounds.astype(str), return_index=True, return_inverse=True)
     owned = wells.codes(labels)[first]
     for _ in range(rounds):
         yield rng.permutation(owned)[code]
 
 
-def permuted(score: Score, values: np.ndarray) -> Score:
-    """Return the score `<metric>.permuted`: the values that permuted labels gave, with the p of the real one."""
+def permuted(score: Score, values: Array) -> Score:
+    """Return the score `<metric>.permuted`: the values under permuted labels; its note has the p of the real value."""
     values = values[np.isfinite(values)]
     if not len(values):
-        return absent(f"{score.metric}.permuted", "no permutation gave a value")
+        return absent(f"{score.metric}.permuted", Note("no_permuted_value"))
+    low, high = np.percentile(values, [2.5, 97.5])
     p = (1 + int((values >= score.value - 1e-12).sum())) / (1 + len(values))
     return Score(
         f"{score.metric}.permuted",
         chance=float(values.mean()),
-        guard="label permutation",
         n=len(values),
         units=pd.DataFrame({"stratum": "permuted", "cluster": "", "value": values}),
-        note=f"mean of {len(values)} permutations of mechanisms over compounds, interval their 95 % range; p = {p:.3g}",
+        interval=(float(low), float(high)),
+        notes=(Note("permuted", {"rounds": len(values), "p": float(f"{p:.3g}")}),),
     )
 
 
-def same_compound(frame: pd.DataFrame) -> Callable[[np.ndarray], np.ndarray]:
+def same_compound(frame: pd.DataFrame) -> Callable[[Array], Array]:
     """Return the function from places of queries (q,) to a mask (q, n) of the treatments of the same compound."""
     code = wells.codes(frame["compound"].to_numpy())
     return lambda query: code[query, None] == code[None, :]
 
 
-def asked(frame: pd.DataFrame, *, queries: int | None, seed: int) -> np.ndarray:
+def asked(frame: pd.DataFrame, *, queries: int | None, seed: int) -> Array:
     """Return the places of the treatments that look for neighbours: all, or `queries` drawn evenly over compounds."""
     if queries is None:
         return np.arange(len(frame))
@@ -149,14 +152,14 @@ def asked(frame: pd.DataFrame, *, queries: int | None, seed: int) -> np.ndarray:
 
 def _score(
     metric: str,
-    profiles: np.ndarray,
+    profiles: Array,
     frame: pd.DataFrame,
-    barred: Callable[[np.ndarray], np.ndarray],
+    barred: Callable[[Array], Array],
     lost: int,
-    taken: np.ndarray,
+    taken: Array,
 ) -> tuple[Score, Nearest | None]:
     if not len(frame):
-        note = "no treatment has a compound and a mechanism label (and several batches, for NSCB)"
+        note = Note("no_labelled_treatments" if metric == "nsc" else "no_labelled_treatments_in_batches")
         return absent(metric, note, n_undefined=lost), None
     labels, every = frame["label"].to_numpy(), np.arange(len(frame))
     near = nearest(
@@ -174,18 +177,73 @@ def _score(
         }
     )
     if not found.any():
-        reason = "every other treatment is of the same compound" + (" or shares a batch" if metric == "nscb" else "")
-        return Score(metric, items=items, n_undefined=lost + len(mine), note=f"undefined: {reason}"), near
+        note = Note("single_compound" if metric == "nsc" else "single_compound_or_shared_batch")
+        return Score(metric, items=items, n_undefined=lost + len(mine), notes=(note,)), near
     units = pd.DataFrame({"stratum": metric, "cluster": mine["compound"], "value": right})[found]
     score = Score(
         metric,
         items=items,
         units=units,
         chance=float((near.matching[found] / near.allowed[found]).mean()),
-        guard="frequency of the mechanism among the treatments allowed",
         n=int(found.sum()),
         n_undefined=lost + int((~found).sum()),
         proportion=True,
-        note="" if len(set(labels)) > 1 else "one mechanism only: right by construction",
+        notes=() if len(set(labels)) > 1 else (Note("single_mechanism"),),
     )
-    return score.noted(wells.sampling(len(taken), len(frame), "treatments")), near
+    return score.noted(*wells.sampling(len(taken), len(frame), "treatments")), near
+
+
+def _compute_nsc(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    queries = wells.most_queries(len(set(wells.treatments(metadata))), options.pairs)
+    return nsc_permuted(
+        features, metadata, label=options.label, permutations=options.permutations, queries=queries, seed=seed
+    )
+
+
+def _compute_nscb(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    queries = wells.most_queries(len(set(wells.treatments(metadata))), options.pairs)
+    return [nscb(features, metadata, label=options.label, queries=queries, seed=seed)]
+
+
+def _derive_drop(scores: Mapping[str, Score], metadata: pd.DataFrame, options: Evaluate) -> Score:
+    return drop(scores["nsc"], scores["nscb"])
+
+
+NSC = Metric(
+    name="nsc",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="frequency of the mechanism among the treatments allowed",
+    title="Mechanism of the nearest other compound (NSC)",
+    meaning="Share of treatments whose nearest treatment of another compound has their mechanism.",
+    compute=_compute_nsc,
+    permuted=True,
+    position_only=True,
+    layout=True,
+    main=True,
+)
+NSCB = Metric(
+    name="nscb",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="frequency of the mechanism among the treatments allowed",
+    title="Mechanism of the nearest other compound in another batch (NSCB)",
+    meaning="Share of treatments whose nearest treatment of another compound and another batch has their mechanism.",
+    compute=_compute_nscb,
+    position_only=True,
+    layout=True,
+    main=True,
+)
+DROP = Metric(
+    name="nsc.drop",
+    family="mechanisms",
+    reads="treated",
+    direction=-1,
+    chance="",
+    title="Drop from NSC to NSCB",
+    meaning="NSC minus NSCB: the part of NSC that is lost when the nearest treatment must come from another batch.",
+    derive=_derive_drop,
+    needs=("nsc", "nscb"),
+)

@@ -1,7 +1,7 @@
-"""Nearest neighbours among unit rows, block by block: what every score that looks for neighbours is built on.
+"""Nearest-neighbour search among unit rows, block by block, for all scores that use neighbours.
 
-In flow unit rows and which pairs are barred, out flow indices of the nearest, nearest first; equal similarities stand
-in the order of the rows. No array of all pairs is held at once.
+Input: unit rows and the pairs to exclude. Output: indices of the nearest rows, nearest first; ties keep the order of
+the rows. The array of all pairs is never held at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.wells import Array
 
-CELLS_AT_ONCE = 2_000_000  # 16 MB: blocks that the allocator hands out again, without new pages
-FEW = 12  # up to here one search of the largest after the other is quicker than a partition
+CELLS_AT_ONCE = 2_000_000  # 16 MB: blocks of this size are reused by the allocator, without new pages
+FEW = 12  # up to this k, repeated search of the maximum is faster than a partition
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,17 @@ class Nearest:
     similarity
         (q, k) cosines, falling; -inf where fewer than k references are allowed.
     allowed, matching
-        (q,) how many references are allowed, and how many of these have the query's label (0 without labels).
+        (q,) number of references that are allowed, and of those with the query's label (0 without labels).
     """
 
-    index: np.ndarray
-    similarity: np.ndarray
-    allowed: np.ndarray
-    matching: np.ndarray
+    index: Array
+    similarity: Array
+    allowed: Array
+    matching: Array
 
     @property
-    def valid(self) -> np.ndarray:
-        """Which neighbours (q, k) there are."""
+    def valid(self) -> Array:
+        """Which neighbours (q, k) exist."""
         return np.isfinite(self.similarity)
 
 
@@ -47,10 +48,10 @@ def blocks(count: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + step, count))
 
 
-def largest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def largest(values: Array, k: int) -> tuple[Array, Array]:
     """Return columns and values (rows, k) of the k largest of each row, falling, ties by column.
 
-    Where fewer than k values are above -inf, the columns of the others mean nothing.
+    Where fewer than k values are above -inf, the columns of the others are arbitrary.
     """
     k, index = min(k, values.shape[1]), np.arange(len(values))
     places, found = np.zeros((len(values), k), dtype=np.intp), np.full((len(values), k), -np.inf)
@@ -69,13 +70,13 @@ def largest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def nearest(
-    rows: np.ndarray,
+    rows: Array,
     *,
-    queries: np.ndarray,
-    references: np.ndarray,
+    queries: Array,
+    references: Array,
     k: int,
-    barred: Callable[[np.ndarray], np.ndarray],
-    labels: np.ndarray | None = None,
+    barred: Callable[[Array], Array],
+    labels: Array | None = None,
 ) -> Nearest:
     """Return the k nearest references of each query by cosine.
 
@@ -106,10 +107,10 @@ def nearest(
     return Nearest(index, best, allowed, matching)
 
 
-def winners(labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def winners(labels: Array, valid: Array) -> Array:
     """Return the label with most votes (q,) among neighbours (q, k), nearest first; a tie goes to the nearest of them.
 
-    Votes that are not `valid` do not count; without any the result means nothing.
+    Votes that are not `valid` do not count; without any the result is arbitrary.
     """
     same = (labels[:, :, None] == labels[:, None, :]) & valid[:, None, :]
     votes = np.where(valid, same.sum(axis=2), -1)

@@ -1,24 +1,28 @@
-"""How well batch, plate and position are read from the negative controls: what a profile should not hold.
+"""Batch effects and position effects: batch, plate and position predicted from the profiles of negative controls.
 
-In flow well profiles, out flow scores named `nuisance.*`: balanced accuracy of nearest-neighbour reading (cosine, leave
-one out) among negative controls. Batch and plate are read among the
-controls of the same cell line; row, column and edge are read across plates (references on other plates only).
+The scores `nuisance.*` are balanced accuracies of nearest-neighbour prediction (cosine, leave one out) among negative
+controls. Batch and plate are predicted among the controls of the same cell line; row, column and edge are predicted
+across plates, with references on other plates only.
 """
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.neighbours import Nearest, nearest, winners
 from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
 TARGETS = ("batch", "plate", "row", "column", "edge")
 
 
-def nuisance(features: np.ndarray, metadata: pd.DataFrame, *, neighbours: int = 1) -> list[Score]:
-    """Return the five nuisance scores; items are the classes (a batch, a plate, a row letter...) with their recall.
+def nuisance(features: Array, metadata: pd.DataFrame, *, neighbours: int = 1) -> list[Score]:
+    """Return the five nuisance scores; items are the classes (a batch, a plate, a row...) with their recall.
 
-    The interval resamples wells. A target of which the references have one class only is absent with a note.
+    The interval resamples wells. A target with a single class among the references is absent, with a note.
     """
     control = wells.kind(metadata, "negcon")
     keep = control & wells.defined(features, metadata)
@@ -29,7 +33,7 @@ def nuisance(features: np.ndarray, metadata: pd.DataFrame, *, neighbours: int = 
     )
     if len(rows) < 2:
         return [
-            absent(f"nuisance.{name}", f"needs two negative controls, found {len(rows)}", n_undefined=lost)
+            absent(f"nuisance.{name}", Note("too_few_controls", {"found": len(rows), "needed": 2}), n_undefined=lost)
             for name in TARGETS
         ]
     names = np.array([f"{p} {w}" for p, w in zip(plate, wells.column(metadata, "Metadata_Well")[keep], strict=True)])
@@ -44,7 +48,7 @@ def nuisance(features: np.ndarray, metadata: pd.DataFrame, *, neighbours: int = 
     scores = []
     for name, truth in (("batch", batch), ("plate", plate)):
         own = wells.codes(truth)
-        # Classes that a well finds among the others of its line: all there but its own where it is the only one.
+        # Classes of the other wells of the line: a well's own class is missing where no other well has it.
         table = _counts(lines, own)[lines]
         table[every, own] -= 1
         scores.append(_score(name, near, truth, names, table, lost))
@@ -65,23 +69,23 @@ def nuisance(features: np.ndarray, metadata: pd.DataFrame, *, neighbours: int = 
     return scores
 
 
-def _counts(context: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Return how many wells there are of each class in each context (contexts, classes)."""
+def _counts(context: Array, own: Array) -> Array:
+    """Return the number of wells of each class in each context (contexts, classes)."""
     table = np.zeros((int(context.max(initial=-1)) + 1, int(own.max(initial=-1)) + 1), dtype=np.int64)
     np.add.at(table, (context, own), 1)
     return table
 
 
-def _score(name: str, near: Nearest, truth: np.ndarray, names: np.ndarray, references: np.ndarray, lost: int) -> Score:
+def _score(name: str, near: Nearest, truth: Array, names: Array, references: Array, lost: int) -> Score:
     """Return the score of one target; `references` (n, classes) counts each well's allowed references by class."""
     metric, own = f"nuisance.{name}", wells.codes(truth)
     classes = (references > 0).sum(axis=1)
-    # A class that no allowed reference has can not be read; one class alone is read by construction.
+    # A class that no allowed reference has cannot be predicted; a single class is always right.
     readable = (classes > 1) & (references[np.arange(len(own)), own] > 0)
     if not readable.any():
         return absent(
             metric,
-            f"needs two classes with references for each, found {sorted(map(str, set(truth)))[:4]}",
+            Note("too_few_classes", {"classes": ", ".join(sorted(map(str, set(truth)))[:4])}),
             n_undefined=lost + len(truth),
         )
     read = winners(own[near.index], near.valid) == own
@@ -102,10 +106,57 @@ def _score(name: str, near: Nearest, truth: np.ndarray, names: np.ndarray, refer
         items=items,
         units=frame[["stratum", "cluster", "value"]],
         chance=float(by["chance"].mean().mean()),
-        guard="frequency of the class among the references allowed",
         n=len(frame),
         n_undefined=lost + int((~readable).sum()),
         disjoint=True,
         proportion=True,
-        note="lower is better",
     )
+
+
+def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    return nuisance(features, metadata, neighbours=options.nuisance_neighbours)
+
+
+def _metric(target: str, title: str, meaning: str, *, main: bool = False) -> Metric:
+    return Metric(
+        name=f"nuisance.{target}",
+        family="nuisance",
+        reads="across",
+        direction=-1,
+        chance="frequency of the class among the references allowed",
+        title=title,
+        meaning=meaning,
+        compute=_compute,
+        main=main,
+    )
+
+
+BATCH = _metric(
+    "batch",
+    "Batch effect: batch predicted from controls",
+    "Balanced accuracy of predicting a negative control's batch from its nearest control of the same cell line.",
+    main=True,
+)
+PLATE = _metric(
+    "plate",
+    "Plate effect: plate predicted from controls",
+    "Balanced accuracy of predicting a negative control's plate from its nearest control of the same cell line.",
+    main=True,
+)
+ROW = _metric(
+    "row",
+    "Row effect: row predicted from controls",
+    "Balanced accuracy of predicting a negative control's row from its nearest control on another plate.",
+)
+COLUMN = _metric(
+    "column",
+    "Column effect: column predicted from controls",
+    "Balanced accuracy of predicting a negative control's column from its nearest control on another plate.",
+)
+EDGE = _metric(
+    "edge",
+    "Edge effect: edge predicted from controls",
+    "Balanced accuracy of predicting, from its nearest control on another plate, whether a negative control is at the "
+    "edge.",
+    main=True,
+)

@@ -1,19 +1,21 @@
 """Average precision with ties, its expectation, and the null distribution of a group's mean average precision.
 
-In flow similarities, out flow precisions and p-values. Agrees with copairs 0.5.5 where no similarities tie, and with
+Agrees with copairs 0.5.5 where no similarities tie, and with
 scikit-learn always: tied pairs enter the ranking together. (copairs ranks positives first among ties, so that
-profiles that are all alike would get a perfect score.)
+identical profiles would get a perfect score.)
 
-The null is the mean average precision of random similarities laid on the group's own graph of pairs: the
-similarity of two replicates is one number that stands in both of their lists. This sharing makes the members' average
-precisions depend on each other. Ignoring it (members drawn independently) gives, on four replicates of noise against
-twelve controls, 9.2 % of p below .05 and 2.4 % below .005; repeating one member's null (copairs 0.5.5) gives .9 %
-and .03 %; sharing gives 5.8 % and .5 %.
+The null is the mean average precision of random similarities on the group's own graph of pairs: the similarity of two
+replicates is one number that enters both of their lists. This makes the members' average precisions depend on each
+other. On four replicates of noise against twelve controls, ignoring it (members drawn independently) gives 9.2 % of p
+below 0.05 and 2.4 % below 0.005; repeating one member's null (copairs 0.5.5) gives 0.9 % and 0.03 %; sharing gives
+5.8 % and 0.5 %.
 """
 
 from functools import lru_cache
 
 import numpy as np
+
+from wellspring.evaluate.wells import Array
 
 CELLS_AT_ONCE = 2_000_000
 CELLS_IN_ALL = 30_000_000
@@ -22,7 +24,7 @@ DRAWS_AT_LEAST = 1000
 TOLERANCE = 1e-9
 
 
-def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
+def average_precision(positive: Array, negative: Array) -> float:
     """Return the average precision of similarities to positives (k,) among those to negatives (n,)."""
     ranked_positive, ranked_negative = np.sort(positive), np.sort(negative)
     hits = len(positive) - np.searchsorted(ranked_positive, positive, side="left")
@@ -30,7 +32,7 @@ def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
     return float(np.mean(hits / (hits + misses)))
 
 
-def expected(positives: np.ndarray | int, total: np.ndarray | int) -> np.ndarray:
+def expected(positives: Array | int, total: Array | int) -> Array:
     """Return the mean average precision of a random order of `total` pairs of which `positives` are positive.
 
     E = ((m - 1) / (t - 1) * (t - H_t) + H_t) / t with H_t the harmonic number (Bestgen 2015).
@@ -44,11 +46,11 @@ def expected(positives: np.ndarray | int, total: np.ndarray | int) -> np.ndarray
 
 
 @lru_cache(maxsize=256)
-def shared_null(members: int, negatives: int, *, size: int, seed: int) -> np.ndarray:
+def shared_null(members: int, negatives: int, *, size: int, seed: int) -> Array:
     """Return null mean average precisions, sorted, of a group of `members` with `negatives` negatives each.
 
-    `size` draws; fewer (1000 at least) for large groups, and a group above 48 gets the null of 48, which is wider.
-    Depends on nothing but its arguments, so it is kept: treatments of as many replicates share it. Not to be changed.
+    There are `size` draws, or fewer (at least 1000) for large groups; above 48 members, the wider null of 48 is used.
+    The result is cached and read-only: treatments with equal numbers of replicates share it.
     """
     members = min(members, MEMBERS)
     width = members - 1 + negatives
@@ -71,13 +73,13 @@ def shared_null(members: int, negatives: int, *, size: int, seed: int) -> np.nda
     return null
 
 
-def p_value(value: float, null: np.ndarray) -> float:
+def p_value(value: float, null: Array) -> float:
     """Return (1 + draws at or above `value`) / (1 + draws); ties count, `null` is sorted."""
     return float((1 + len(null) - np.searchsorted(null, value - TOLERANCE, side="left")) / (1 + len(null)))
 
 
-def ranks(similarity: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Return how many allowed columns of its row are at least as similar as each (rows, columns) int32.
+def ranks(similarity: Array, allowed: Array) -> Array:
+    """Return, for each column, the number of allowed columns of its row at least as similar, (rows, columns) int32.
 
     A column that is not allowed gets the number of columns plus one.
     """
@@ -93,7 +95,7 @@ def ranks(similarity: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     return result
 
 
-def ranked_precision(found: np.ndarray) -> float:
+def ranked_precision(found: Array) -> float:
     """Return the average precision of a row from the `ranks` of its positives (k,), NaN without any."""
     if not len(found):
         return float("nan")

@@ -1,8 +1,8 @@
-"""How pure in mechanism and compound neighbourhoods are, after scIB (Luecken et al. 2022): what mixing must not cost.
+"""Purity of neighbourhoods in mechanism and compound, after scIB (Luecken et al. 2022): what mixing must not cost.
 
-In flow well profiles, out flow the scores `clisi` and `connectivity`. Neighbours are the nearest by cosine, at the
-chord's length |x - y| of unit rows: of all cell lines with the own compound barred for `clisi`, of the same line for
-`connectivity`. Chance is the same score of the same neighbourhoods after labels are dealt anew.
+Neighbours are the nearest by cosine; their distance is the chord |x - y| between unit rows. For `clisi` they come from
+all cell lines, without wells of the same compound; for `connectivity` from the same line. Chance is the same score of
+the same neighbourhoods after labels were permuted.
 """
 
 from functools import partial
@@ -11,14 +11,28 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.mixing import LEAST, ROUNDS, SHARE, by_label, chord, connectivity, few, kernel, mixture
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.nearest import dealt_labels
+from wellspring.evaluate.neighbourhood_formulas import (
+    LEAST,
+    ROUNDS,
+    SHARE,
+    by_label,
+    chord,
+    connectivity,
+    kernel,
+    mixture,
+    too_few,
+)
 from wellspring.evaluate.neighbours import nearest
 from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
 
 def clisi(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     label: str = wells.MOA,
@@ -34,9 +48,9 @@ def clisi(
     compound, mechanism = compound[keep].astype(str), mechanism[keep].astype(str)
     count, k = len(set(mechanism)), min(neighbours, len(keep) // SHARE)
     if count < 2:
-        return absent("clisi", f"needs two mechanisms, found {count} among the treatments", n_undefined=lost)
+        return absent("clisi", Note("too_few_mechanisms", {"found": count, "needed": 2}), n_undefined=lost)
     if k < LEAST:
-        return absent("clisi", few(len(keep), "treated wells with a mechanism"), n_undefined=lost + len(keep))
+        return absent("clisi", too_few("too_few_labelled_wells", len(keep)), n_undefined=lost + len(keep))
     taken = np.arange(len(keep)) if queries is None else wells.drawn(compound, at_most=queries, seed=seed)
     owner, code = wells.codes(compound), wells.codes(mechanism)
     near = nearest(
@@ -48,7 +62,7 @@ def clisi(
     )
     whole = near.valid.all(axis=1)
     if not whole.any():
-        return absent("clisi", "no well has enough wells of other compounds", n_undefined=lost + len(keep))
+        return absent("clisi", Note("too_few_wells_of_other_compounds"), n_undefined=lost + len(keep))
     weights, index = kernel(chord(near.similarity[whole]), k // 3), near.index[whole]
     # scIB scales cLISI the other way round: one label is 1, all evenly are 0.
     read = partial(mixture, neighbours=index, weights=weights, count=count)
@@ -61,26 +75,25 @@ def clisi(
         items=by_label(frame),
         units=frame[["cluster", "value"]].assign(stratum="clisi"),
         chance=float(np.mean(chance)),
-        guard="mechanisms dealt anew to compounds",
         n=len(frame),
         n_undefined=lost + int((~whole).sum()),
         median=True,
-        note=wells.sampling(len(taken), len(keep)),
+        notes=wells.sampling(len(taken), len(keep)),
     )
 
 
 def replicate_connectivity(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     neighbours: int = 15,
     queries: int | None = None,
     seed: int = 0,
 ) -> Score:
-    """Return graph connectivity: how far wells of one compound hang together in the graph of nearest neighbours.
+    """Return graph connectivity: how far the wells of a compound are connected in the graph of nearest neighbours.
 
-    The mean, over compounds in a cell line with two wells at least, of the share in its largest part; items are these.
-    With `queries`, whole compounds are drawn up to so many wells. Score `connectivity`.
+    The score is the mean, over compounds in a cell line with at least two wells, of the share of wells in the largest
+    connected part; these compounds are the items. With `queries`, whole compounds are drawn, up to so many wells.
     """
     compound = wells.column(metadata, "Metadata_Compound")
     named = wells.labelled(metadata, "Metadata_Compound")
@@ -102,7 +115,7 @@ def replicate_connectivity(
         index = np.searchsorted(mine, near.index).clip(max=len(mine) - 1)
         parts.append((mine, np.where(mine[index] == near.index, index, -1)))
     if not parts:
-        note = f"needs {SHARE} treated wells and two compounds in a cell line, found {len(keep)} wells"
+        note = Note("too_few_for_connectivity", {"found": len(keep), "needed": SHARE})
         return absent("connectivity", note, n_undefined=lost + len(keep))
     rng, values, chances, sizes = np.random.default_rng(seed), {}, [], {}
     for mine, index in parts:
@@ -116,14 +129,52 @@ def replicate_connectivity(
     items["n"] = [int(sizes[name]) for name in values]
     owners = dict(zip(owner, compound[keep], strict=True))
     units = pd.DataFrame({"cluster": [str(owners[name]) for name in values], "value": list(values.values())})
-    flat, note = [value for part in chances for value in part], wells.sampling(len(taken), len(keep))
+    flat, notes = [value for part in chances for value in part], wells.sampling(len(taken), len(keep))
     return Score(
         "connectivity",
         items=items,
         units=units.assign(stratum="connectivity"),
         chance=float(np.mean(flat)) if flat else float("nan"),
-        guard="compounds dealt anew to the wells of the same graph",
         n=len(values),
         n_undefined=lost + sum(1 for size in sizes.values() if size < 2),
-        note=note if values else "no compound has two wells",
+        notes=notes if values else (Note("no_compound_with_two_wells"),),
     )
+
+
+def _compute_clisi(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    queries = wells.most_queries(len(metadata), options.pairs)
+    near = options.lisi_neighbours
+    return [clisi(features, metadata, label=options.label, neighbours=near, queries=queries, seed=seed)]
+
+
+def _compute_connectivity(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    queries = wells.most_queries(len(metadata), options.pairs)
+    near = options.graph_neighbours
+    return [replicate_connectivity(features, metadata, neighbours=near, queries=queries, seed=seed)]
+
+
+CLISI = Metric(
+    name="clisi",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="mechanisms permuted over compounds",
+    title="Neighbourhoods of one mechanism (cLISI)",
+    meaning="Purity in mechanism of the neighbourhoods of wells, without wells of the same compound: 1 where a "
+    "neighbourhood has one mechanism, 0 where it has all of them equally.",
+    compute=_compute_clisi,
+    position_only=True,
+    layout=True,
+)
+CONNECTIVITY = Metric(
+    name="connectivity",
+    family="replicates",
+    reads="treated",
+    direction=1,
+    chance="compounds permuted over the wells of the same graph",
+    title="Replicates connected in the neighbour graph (graph connectivity)",
+    meaning="Share of a compound's wells that are connected in the graph of nearest neighbours.",
+    compute=_compute_connectivity,
+    position_only=True,
+    layout=True,
+)

@@ -1,24 +1,28 @@
-"""Percent replicating and percent matching: which groups correlate among themselves more than random groups do.
+"""Percent replicating and percent matching: groups whose members correlate more than those of random groups.
 
-In flow well profiles, out flow the two scores. Percent replicating (Way et al. 2022; the JUMP pilots): the share of
-treatments whose median pairwise Pearson correlation of replicates lies above the 95th percentile of a null of groups of
-as many wells of different compounds. Percent matching: the same for mechanisms, whose members are compounds (median of
-their wells). Groups of one size share a null; p is the share of the null at or above the group.
+Percent replicating (Way et al. 2022; the JUMP pilots) is the share of treatments whose median pairwise Pearson
+correlation of replicates lies above the 95th percentile of a null of groups of as many wells of different compounds.
+Percent matching is the same for mechanisms, whose members are compounds (medians of their wells). Groups of one size
+share a null; p is the share of the null at or above the group.
 """
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
 ALPHA = 0.05  # the 95th percentile of the null
-MEMBERS = 48  # as in `precision.shared_null`: a larger group is judged by so many of its members, drawn at random
+MEMBERS = 48  # as in `precision.shared_null`: a larger group is judged by this many of its members, drawn at random
 CELLS_AT_ONCE = 8_000_000
 
 
 def replicating(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     replicates_share: tuple[str, ...] = (),
@@ -34,7 +38,7 @@ def replicating(
     )
     everything = pd.Series(names[treated]).value_counts()
     if not treated.any():
-        return absent("replicating", "no treated well")
+        return absent("replicating", Note("no_treated_wells"))
     score = _judged(
         "replicating",
         wells.correlated(features[keep]),
@@ -46,11 +50,11 @@ def replicating(
         null_size=null_size,
         seed=seed,
     )
-    return score if len(score.units) else score.noted("no treatment has two defined wells beside another compound")
+    return score if len(score.units) else score.noted(Note("no_replicates_beside_other_compounds"))
 
 
 def matching(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     label: str = wells.MOA,
@@ -64,7 +68,7 @@ def matching(
     pairs = pd.DataFrame({"compound": compound[named].astype(str), "label": mechanism[named].astype(str)})
     sizes = pairs.drop_duplicates()["label"].value_counts()
     if len(sizes) < 2:
-        return absent("matching", f"needs two mechanisms, found {len(sizes)} among the treatments")
+        return absent("matching", Note("too_few_mechanisms", {"found": len(sizes), "needed": 2}))
     own = pd.DataFrame({"compound": compound[keep].astype(str), "label": mechanism[keep].astype(str), "row": keep})
     groups = list(own.groupby(["compound", "label"], sort=True)["row"])
     profiles = np.array([np.median(features[rows.to_numpy()], axis=0) for _, rows in groups])
@@ -80,20 +84,20 @@ def matching(
         null_size=null_size,
         seed=seed,
     )
-    return score if len(score.units) else score.noted("no mechanism has two defined compounds beside another mechanism")
+    return score if len(score.units) else score.noted(Note("no_compounds_beside_other_mechanisms"))
 
 
-def median_correlation(rows: np.ndarray) -> float:
+def median_correlation(rows: Array) -> float:
     """Return the median over pairs of rows (m, d), centred and of length 1, of their product."""
     upper = np.triu_indices(len(rows), 1)
     return float(np.median((rows @ rows.T)[upper]))
 
 
-def null_medians(rows: np.ndarray, owner: np.ndarray, size: int, *, draws: int, seed: int) -> np.ndarray:
+def null_medians(rows: Array, owner: Array, size: int, *, draws: int, seed: int) -> Array:
     """Return sorted medians (draws,) of random groups of `size` rows, each row of another owner.
 
-    An owner is drawn before its row, so that owners count alike. Of fewer owners than `size` all are drawn: the null of
-    a smaller group is wider (conservative).
+    An owner is drawn before its row, so that owners count equally. With fewer owners than `size`, all are drawn: the
+    null of a smaller group is wider, hence conservative.
     """
     code = wells.codes(owner)
     by_owner, count = np.argsort(code, kind="stable"), np.bincount(code)
@@ -111,17 +115,17 @@ def null_medians(rows: np.ndarray, owner: np.ndarray, size: int, *, draws: int, 
 
 def _judged(
     metric: str,
-    rows: np.ndarray,
-    names: np.ndarray,
+    rows: Array,
+    names: Array,
     *,
-    owner: np.ndarray,
-    cluster: np.ndarray,
-    group: np.ndarray,
+    owner: Array,
+    cluster: Array,
+    group: Array,
     sizes: pd.Series,
     null_size: int,
     seed: int,
 ) -> Score:
-    """Return the share of groups (rows of one name) above the null; `sizes` is how many members each should have."""
+    """Return the share of groups (rows of one name) above the null; `sizes` has the full number of members of each."""
     several, rng, nulls = len(set(owner)) > 1, np.random.default_rng(seed), {}
     members = {name: np.sort(places.to_numpy()) for name, places in pd.Series(np.arange(len(rows))).groupby(names)}
     items, units = [], []
@@ -137,7 +141,7 @@ def _judged(
             item["value"] = median_correlation(rows[judged])
             above = len(null) - int(np.searchsorted(null, item["value"] - 1e-12, side="left"))
             item["p"] = (1 + above) / (1 + len(null))
-            # p <= .05 is the 95th percentile with the group itself counted in, so that chance gives no more than .05.
+            # p <= 0.05 is the 95th percentile with the group itself counted in, so that chance gives 0.05 at most.
             units.append((cluster[mine[0]], float(item["p"] <= ALPHA)))
         items.append(item)
     table = filled(pd.DataFrame(items))
@@ -147,8 +151,44 @@ def _judged(
         items=table,
         units=pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum=metric),
         chance=ALPHA,
-        guard="share of random groups above the 95th percentile of their own",
         n=len(units),
         n_undefined=len(items) - len(units),
         proportion=True,
     )
+
+
+def _compute_replicating(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    share, size = options.replicates_share, options.replicating_null
+    return [replicating(features, metadata, replicates_share=share, null_size=size, seed=seed)]
+
+
+def _compute_matching(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    return [matching(features, metadata, label=options.label, null_size=options.replicating_null, seed=seed)]
+
+
+REPLICATING = Metric(
+    name="replicating",
+    family="replicates",
+    reads="treated",
+    direction=1,
+    chance="share of random groups above the 95th percentile of random groups",
+    title="Treatments whose replicates correlate (percent replicating)",
+    meaning="Share of treatments whose replicates' median correlation is above the 95th percentile of random groups of "
+    "as many wells of different compounds; 5 % of inactive treatments are.",
+    compute=_compute_replicating,
+    position_only=True,
+    layout=True,
+)
+MATCHING = Metric(
+    name="matching",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="share of random groups above the 95th percentile of random groups",
+    title="Mechanisms whose compounds correlate (percent matching)",
+    meaning="Share of mechanisms whose compounds' median correlation is above the 95th percentile of random groups of "
+    "as many compounds of different mechanisms; 5 % without effects.",
+    compute=_compute_matching,
+    position_only=True,
+    layout=True,
+)

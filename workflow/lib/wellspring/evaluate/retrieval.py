@@ -1,24 +1,30 @@
 """Retrieval scores: phenotypic activity (replicates against controls) and consistency (shared mechanism).
 
-In flow well profiles, out flow scores. Mean average precision after Kalinin et al. 2025: activity ranks, for each well
-of a treatment, its replicates on all plates and the negative controls of its own plate; consistency ranks wells of
-other compounds with the same mechanism and wells of other mechanisms, and wells of the same compound are neither.
+Mean average precision after Kalinin et al. 2025. Activity ranks, for each well of a treatment, its replicates on all
+plates and the negative controls of its own plate. Consistency ranks wells of other compounds with the same mechanism
+and wells of other mechanisms; wells of the same compound are left out.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.nearest import dealt_labels, permuted
 from wellspring.evaluate.neighbours import blocks
 from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranks, shared_null
 from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
 PERMUTED_CELLS = 300_000_000
 
 
 def activity(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     replicates_share: tuple[str, ...] = (),
@@ -33,22 +39,22 @@ def activity(
     features, metadata
         (n, d) and n rows with Metadata_Plate, Metadata_pert_type and the perturbation.
     replicates_share
-        Further columns that replicates must have in common (a cell line, say); default none.
+        Further columns that replicates must have in common, such as the cell line; none by default.
     null_size, seed
-        Of the null distribution, see `precision.shared_null`; a perturbation whose plates have unequal numbers of
-        controls is held against the null of the smallest (conservative).
+        Of the null distribution, see `precision.shared_null`. A perturbation whose plates have unequal numbers of
+        controls is compared with the null of the smallest number, which is conservative.
     threshold
-        A perturbation whose smallest possible p does not pass it has no p: undefined, not negative.
+        A perturbation whose smallest possible p is not below it has no p: it is undefined, not negative.
 
     Returns
     -------
     Score
-        Items: every treated perturbation and positive control; the mean is over treatments (`trt`) alone.
+        Items: every treatment and positive control. The mean is over treatments (`trt`) alone.
     """
     treated = wells.kind(metadata, "trt", "poscon")
     control = wells.kind(metadata, "negcon") & wells.defined(features, metadata)
     if not control.any() or not treated.any():
-        return absent("activity", f"no {'negative control' if treated.any() else 'treated'} well", n_undefined=0)
+        return absent("activity", Note("no_negative_controls" if treated.any() else "no_treated_wells"))
     usable = wells.defined(features, metadata)
     rows, plate = wells.units(features), wells.column(metadata, wells.PLATE)
     controls = {name: np.flatnonzero(control & (plate == name)) for name in sorted(set(plate[control]))}
@@ -80,28 +86,25 @@ def activity(
     table["q"] = benjamini_hochberg(table["p"].to_numpy())
     frame = pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt")
     lost = sum(1 for item in items if not np.isfinite(item["value"]))
-    note = "" if units else "no treatment has two defined wells on plates with negative controls"
     return Score(
         "activity",
         items=table,
         units=frame,
         chance=float(np.mean(chances)) if chances else float("nan"),
-        guard="random ranking",
         n=len(units),
         n_undefined=lost,
-        note=note,
+        notes=() if units else (Note("no_replicates_with_controls"),),
     )
 
 
 def retrieved(
     score: Score, metadata: pd.DataFrame, *, replicates_share: tuple[str, ...] = (), threshold: float = 0.05
 ) -> Score:
-    """Return the share of treatments with q below `threshold`, and write q into the score's items on the way.
+    """Return the share of treatments of the score `activity` with q below `threshold`.
 
     q is by Benjamini and Hochberg over all items with a p. Items without a p count as undefined.
     """
-    items = score.items
-    items["q"] = benjamini_hochberg(items["p"].to_numpy(float))
+    items = filled(score.items)
     compound = wells.column(metadata, "Metadata_Compound")
     treated = wells.kind(metadata, "trt")
     owner = dict(zip(wells.replicate_names(metadata, replicates_share)[treated], compound[treated], strict=True))
@@ -110,7 +113,7 @@ def retrieved(
     if not len(tested):
         return absent(
             "activity.retrieved",
-            "no treatment could reach the threshold: too few replicates or controls",
+            Note("threshold_out_of_reach", {"threshold": threshold}),
             n_undefined=len(mine),
         )
     units = pd.DataFrame(
@@ -124,7 +127,6 @@ def retrieved(
         "activity.retrieved",
         units=units,
         chance=0.0,
-        guard="nothing passes where nothing is active",
         n=len(tested),
         n_undefined=len(mine) - len(tested),
         proportion=True,
@@ -132,7 +134,7 @@ def retrieved(
 
 
 def consistency(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     label: str = wells.MOA,
@@ -140,19 +142,19 @@ def consistency(
     queries: int | None = None,
     seed: int = 0,
 ) -> list[Score]:
-    """Return mean average precision of the same mechanism in other compounds, by well, and its permutation null.
+    """Return mean average precision of the same mechanism in other compounds, per well, and its permutation null.
 
-    Wells of type `trt` with a label; negatives are wells of other mechanisms; wells of the same compound are barred
-    (neither). Items are compounds. With `permutations`, a second score `consistency.permuted` holds the means after
-    mechanisms are dealt anew to whole compounds (fewer times for very large screens). With `queries`, so many wells at
-    most, drawn evenly over compounds, are ranked for; those that they are ranked against are always all.
+    Uses wells of type `trt` with a label. Negatives are wells of other mechanisms; wells of the same compound are left
+    out. Items are compounds. With `permutations`, a second score `consistency.permuted` holds the means after
+    mechanisms were permuted over compounds (fewer times for very large screens). With `queries`, at most that many
+    wells, drawn evenly over compounds, are queries; references are always all wells.
     """
     mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
     labelled = wells.labelled(metadata, label, "Metadata_Compound")
     keep = labelled & wells.defined(features, metadata)
     lost = int(labelled.sum() - keep.sum())
     if len(set(mechanism[keep])) < 2:
-        note = f"needs two mechanisms, found {len(set(mechanism[keep]))} among the treatments"
+        note = Note("too_few_mechanisms", {"found": len(set(mechanism[keep])), "needed": 2})
         return [absent("consistency", note, n_undefined=lost)]
     rows, mechanism, compound = (
         wells.units(features[keep]),
@@ -185,17 +187,16 @@ def consistency(
     items["n_undefined"] = items["Metadata_Item"].map(undefined).fillna(0).astype(int)
     scored = items[np.isfinite(items["value"].to_numpy(float))]
     if not len(scored):
-        return [Score("consistency", items=items, n_undefined=lost + count, note="no mechanism has two compounds")]
+        return [Score("consistency", items=items, n_undefined=lost + count, notes=(Note("no_shared_mechanism"),))]
     units = pd.DataFrame({"stratum": "trt", "cluster": scored["Metadata_Item"], "value": scored["value"]})
     main = Score(
         "consistency",
         items=items,
         units=units,
         chance=float(by["chance"].mean().mean()),
-        guard="random ranking",
         n=len(scored),
         n_undefined=lost + int((~np.isfinite(precision[0])).sum()),
-        note=wells.sampling(len(taken), count),
+        notes=wells.sampling(len(taken), count),
     )
     if not rounds:
         return [main]
@@ -203,21 +204,81 @@ def consistency(
     return [main, permuted(main, np.array(means))]
 
 
-def _members(labels: np.ndarray) -> list[np.ndarray]:
+def _members(labels: Array) -> list[Array]:
     """Return the places of each label code."""
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.cumsum(np.bincount(labels))[:-1])
 
 
-def compound_of_lost(metadata: pd.DataFrame, mask: np.ndarray) -> list[str]:
+def compound_of_lost(metadata: pd.DataFrame, mask: Array) -> list[str]:
     """Return the compound of each well of `mask` as text."""
     return [str(name) for name in wells.column(metadata, "Metadata_Compound")[mask]]
 
 
-def _mean_precision(rows: np.ndarray, members: np.ndarray, negatives: list[np.ndarray]) -> tuple[float, int]:
+def _mean_precision(rows: Array, members: Array, negatives: list[Array]) -> tuple[float, int]:
     between = wells.cosine(rows[members], rows[members])
     values = []
     for place, (member, against) in enumerate(zip(members, negatives, strict=True)):
         positive = np.delete(between[place], place)
         values.append(average_precision(positive, wells.cosine(rows[member][None], rows[against])[0]))
     return float(np.mean(values)), min(len(against) for against in negatives)
+
+
+def _compute_activity(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    share, size = options.replicates_share, options.null_size
+    return [
+        activity(features, metadata, replicates_share=share, null_size=size, threshold=options.threshold, seed=seed)
+    ]
+
+
+def _derive_retrieved(scores: Mapping[str, Score], metadata: pd.DataFrame, options: Evaluate) -> Score:
+    share, threshold = options.replicates_share, options.threshold
+    return retrieved(scores["activity"], metadata, replicates_share=share, threshold=threshold)
+
+
+def _compute_consistency(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    rounds, queries = options.permutations, wells.most_queries(len(metadata), options.pairs)
+    return consistency(features, metadata, label=options.label, permutations=rounds, queries=queries, seed=seed)
+
+
+ACTIVITY = Metric(
+    name="activity",
+    family="replicates",
+    reads="controls",
+    direction=1,
+    chance="random ranking",
+    title="Phenotypic activity (mAP)",
+    meaning="Mean average precision with which a well retrieves its replicates among its plate's negative controls; 1 "
+    "where every replicate ranks first.",
+    compute=_compute_activity,
+    layout=True,
+    main=True,
+)
+RETRIEVED = Metric(
+    name="activity.retrieved",
+    family="replicates",
+    reads="controls",
+    direction=1,
+    chance="no treatment passes where none is active",
+    title="Active treatments (share)",
+    meaning="Share of treatments whose activity is above chance, at a controlled false discovery rate.",
+    derive=_derive_retrieved,
+    needs=("activity",),
+    layout=True,
+    main=True,
+)
+CONSISTENCY = Metric(
+    name="consistency",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="random ranking",
+    title="Consistency of mechanisms (mAP)",
+    meaning="Mean average precision with which a well retrieves wells of other compounds with its mechanism among all "
+    "others.",
+    compute=_compute_consistency,
+    permuted=True,
+    position_only=True,
+    layout=True,
+    main=True,
+)

@@ -1,13 +1,9 @@
-"""All metrics at all levels: what the rule evaluate computes.
+"""Evaluate profiles: every metric of `METRICS` on every population, as the tables `items` and `summary`.
 
-In flow profile tables (own or foreign), out flow the tables `items` and `summary`. Metrics: activity and
-activity.retrieved, grit, replicating, consistency, matching, nsc, nscb, nsc.drop, hit.k<k>, precision.k<k>,
-enrichment.k<k>, transfer.<group>.<label>.k<k> with .gap, clisi, connectivity, nuisance.*, mixing.*, dose.*; beside
-them `<metric>.permuted` (labels dealt anew) and `<metric>.position_only` (row and column as the only features).
-Held-out plates are judged apart: their metrics end in `.heldout`.
+Beside a score stand its baselines: `<score>.permuted` (mechanisms permuted over compounds) and `<score>.position_only`
+(row and column of the well as the only features). The names of scores of held-out plates end in `.heldout`.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,163 +11,16 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.batches import mixing
-from wellspring.evaluate.crossfit import HALVES, crossfitted, crowded_plates, deal
-from wellspring.evaluate.dose import dose
-from wellspring.evaluate.grit import grit
 from wellspring.evaluate.guards import confounding, position_features
-from wellspring.evaluate.hits import hits
-from wellspring.evaluate.levels import join, judged, split_role
-from wellspring.evaluate.nearest import drop, nsc_permuted, nscb
-from wellspring.evaluate.nuisance import nuisance
-from wellspring.evaluate.purity import clisi, replicate_connectivity
-from wellspring.evaluate.replicates import matching, replicating
-from wellspring.evaluate.retrieval import activity, consistency, retrieved
+from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY, Compute, Metric, Reads
+from wellspring.evaluate.metrics import METRICS, chosen, metric_of
+from wellspring.evaluate.populations import HELD_OUT, Population, populations
 from wellspring.evaluate.score import Score, filled, merge, row
-from wellspring.evaluate.transfer import LABELS, transfers
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate, Fit
 
-logger = logging.getLogger(__name__)
-
-FAMILIES = ("transfer", "hit", "precision", "enrichment")
-LAYOUT = ("activity", "activity.retrieved", "grit", "replicating", "consistency", "matching", "nsc", "nscb", "clisi")
-LAYOUT += ("connectivity", *FAMILIES)
-QUERIES = 1000  # at least, however large the screen: a share then has a standard error of .016 at most
-AGAINST = ("activity", "activity.retrieved", "grit")
-
-
-def scores(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int = 0) -> list[Score]:
-    """Return every metric but dose on one set of well profiles.
-
-    Parameters
-    ----------
-    features, metadata
-        (n, d) and n rows. Metadata_Plate, Metadata_Well, Metadata_pert_type and Metadata_Compound; the others where
-        there are: a metric that lacks what it needs is there with value NaN and a note.
-    options
-        The config section `evaluate`.
-    """
-    features, metadata = wells.in_order(np.asarray(features), metadata)
-    given = {"options": options, "seed": seed}
-    controls = [*of_controls(features, metadata, **given), *of_nuisance(features, metadata, **given)]
-    return [*controls, *of_treated(features, metadata, **given), *of_position(metadata, **given)]
-
-
-def of_controls(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int) -> list[Score]:
-    """Return the scores that hold treated wells against the negative controls of their own plate, activity first."""
-    share = tuple(options["replicates_share"])
-    drawn = {"null_size": int(options["null_size"]), "threshold": float(options["threshold"]), "seed": seed}
-    found = activity(features, metadata, replicates_share=share, **drawn)
-    return [found, grit(features, metadata, replicates_share=share)]
-
-
-def of_nuisance(features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int) -> list[Score]:
-    """Return the scores that hold wells of different plates against each other, negative controls among them."""
-    near = {"neighbours": int(options["lisi_neighbours"]), "tested": int(options["kbet_neighbours"])}
-    found = nuisance(features, metadata, neighbours=int(options["nuisance_neighbours"]))
-    return found + mixing(features, metadata, queries=most_queries(len(metadata), options), seed=seed, **near)
-
-
-def of_treated(
-    features: np.ndarray, metadata: pd.DataFrame, *, options: Mapping, seed: int, permute: bool = True
-) -> list[Score]:
-    """Return the scores that read treated wells alone, in an order that depends on the options alone."""
-    label, permutations = str(options["label"]), int(options["permutations"]) if permute else 0
-    groups = {"null_size": int(options["replicating_null"]), "seed": seed}
-    counts = len(metadata), len(set(wells.treatments(metadata)))
-    some, few = ({"queries": most_queries(count, options), "seed": seed} for count in counts)
-    return [
-        replicating(features, metadata, replicates_share=tuple(options["replicates_share"]), **groups),
-        *consistency(features, metadata, permutations=permutations, label=label, **some),
-        matching(features, metadata, label=label, **groups),
-        *nsc_permuted(features, metadata, permutations=permutations, label=label, **few),
-        nscb(features, metadata, label=label, **few),
-        *hits(features, metadata, label=label, neighbours=tuple(options["hit_neighbours"]), **few),
-        *transfers(
-            features,
-            metadata,
-            between=options["transfer_between"],
-            label=options["transfer_labels"],
-            labels=LABELS | {"mechanism": label},
-            neighbours=tuple(options["neighbours"]),
-            permutations=permutations,
-            **some,
-        ),
-        clisi(features, metadata, label=label, neighbours=int(options["lisi_neighbours"]), **some),
-        replicate_connectivity(features, metadata, neighbours=int(options["graph_neighbours"]), **some),
-    ]
-
-
-def most_queries(count: int, options: Mapping) -> int:
-    """Return for how many of `count` wells or treatments neighbours are looked up: all, or what `pairs` leaves."""
-    return max(QUERIES, int(options["pairs"]) // max(1, count))
-
-
-def of_position(metadata: pd.DataFrame, *, options: Mapping, seed: int) -> list[Score]:
-    """Return the scores of treated wells on their position alone, as `<metric>.position_only`, for one k each."""
-    metadata = metadata[[name for name in metadata.columns if name.startswith("Metadata_")]]
-    one = dict(options) | {name: options[name][:1] for name in ("neighbours", "hit_neighbours")}
-    position = of_treated(position_features(metadata), metadata, options=one, seed=seed, permute=False)
-    main = [score for score in position if not score.metric.endswith((".gap", ".drop"))]
-    return [replace(score, metric=f"{score.metric}.position_only", items=score.items[:0]) for score in main]
-
-
-def judge(
-    first: pd.DataFrame,
-    second: pd.DataFrame | None = None,
-    *,
-    level: str,
-    options: Mapping,
-    seed: int = 0,
-    suffix: str = "",
-    note: str = "",
-    across: Sequence[pd.DataFrame] | None = None,
-    treated: pd.DataFrame | None = None,
-    position: Sequence[Score] | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return items and summary rows of one level: of `first` alone, or of both folds together.
-
-    Parameters
-    ----------
-    first, second
-        Profile tables that differ in their negative controls (`levels.judged`); nearly always one frame.
-    level, suffix
-        The level's name, and what is put after each metric's name.
-    note
-        Put on the rows that negative controls enter.
-    across
-        One frame or two for the scores that compare controls across plates (`of_nuisance`); default: as given.
-    treated
-        The frame for the scores that read treated wells alone (`of_treated`); default: `first`.
-    position
-        The scores of position alone (`of_position`), which are the same at all levels; default: of `first`.
-    """
-    frames = [frame for frame in (first, second) if frame is not None]
-    given, treated = {"options": options, "seed": seed}, first if treated is None else treated
-    merged = _merged([of_controls(*_in_order(frame), **given) for frame in frames])
-    merged += _merged([of_nuisance(*_in_order(frame), **given) for frame in across or frames])
-    merged += of_treated(*_in_order(treated), **given)
-    merged += of_position(_in_order(treated)[1], **given) if position is None else position
-    share, threshold = tuple(options["replicates_share"]), float(options["threshold"])
-    merged.insert(1, retrieved(merged[0], first, replicates_share=share, threshold=threshold))
-    by_name = {score.metric: score for score in merged}
-    merged.append(drop(by_name["nsc"], by_name["nscb"]))
-    layout = confounding(first)
-    items, rows = [], []
-    for score in merged:
-        family = score.metric.split(".")[0]
-        base = family if family in FAMILIES else score.metric
-        notes = (layout if base in LAYOUT else "", note if base in AGAINST else "")
-        score = score.noted(*notes).named(score.metric + suffix)
-        items.append(_items(score, level))
-        rows.append(row(score, level=level, bootstrap=int(options["bootstrap"]), seed=seed))
-        if score.metric.removesuffix(suffix).endswith(".permuted") and len(score.units):
-            rows[-1]["low"], rows[-1]["high"] = np.percentile(score.units["value"], [2.5, 97.5])
-    for score, (low, high) in _dose(frames, options=options, seed=seed):
-        score = score.named(score.metric + suffix)
-        items.append(_items(score, level))
-        rows.append(row(score, level=level, bootstrap=0, seed=seed) | {"low": low, "high": high})
-    kept = [frame for frame in items if len(frame)] or items[:1]
-    return pd.concat(kept, ignore_index=True), pd.DataFrame(rows)
+READS: tuple[Reads, ...] = ("controls", "across", "treated", "dose")
 
 
 def evaluate(
@@ -179,92 +28,171 @@ def evaluate(
     normalised: Sequence[pd.DataFrame],
     aligned: pd.DataFrame,
     *,
-    options: Mapping,
-    fit: Mapping,
+    options: Evaluate,
+    fit: Fit,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the tables items and summary of all levels.
+    """Return the tables `items` and `summary` of all levels.
 
     Parameters
     ----------
     aggregated, normalised
-        One table a plate, of the plates that are kept.
+        One table per plate, of the plates that are kept.
     aligned
-        The published aligned profiles. What reads treated wells alone reads these; what reads controls of plates that
-        fit reads profiles aligned by fits that did not see them (`wellspring.evaluate.crossfit`).
+        The published aligned profiles, joined.
     options, fit
         Config sections `evaluate` and `fit`.
+    seed
+        Of permutations, draws and resamples.
+
+    Raises
+    ------
+    ValueError
+        `options.metrics` has an unknown name.
     """
+    metrics = chosen(options.metrics)
     if not aggregated or not normalised:
-        return _items(Score(""), "").iloc[:0], pd.DataFrame(
-            [row(Score("activity", note="no plate is kept"), level="aligned", bootstrap=0, seed=seed)]
-        )
-    tables = {"aggregated": join(aggregated), "normalised": join(normalised)}
-    share, drawn = tuple(options["replicates_share"]), {"options": options, "seed": seed}
-    kept, apart = split_role(tables["normalised"])
-    published, held = split_role(join([aligned])) if len(aligned) else (aligned, aligned)
-    dealt = deal(kept, options=fit, folds=int(options["folds"]), replicates_share=share)
-    halved = dealt.halved | crowded_plates(apart, replicates_share=share)
-    published = published[published[wells.PLATE].isin(set(kept[wells.PLATE]))].reset_index(drop=True)
-    every = dealt.by_halves()
-    # Position is the same at all levels, and so are the scores of it.
-    drawn["position"] = [of_position(frame, **drawn) for frame in (kept, apart)]
-    parts = []
-    for level, table in tables.items():
-        both = split_role(table)
-        frames = (judged(frame, halved=halved, seed=seed) for frame in both)
-        across = (judged(both[0], halved=every.halved, seed=seed, recentre=False), both[1:])
-        note = HALVES if dealt.halved else ""
-        parts += _both(*frames, across=across, treated=both, level=level, note=note, **drawn)
-    frames = across = (kept,)
-    if len(kept):
-        given = {"options": fit, "published": published, "seed": seed}
-        frames, across = crossfitted(kept, dealt, **given), crossfitted(kept, every, recentre=False, **given)
-    frames = (frames, judged(held, halved=halved, seed=seed, aligned=True))
-    across, treated = (across, (held,)), (published, held)
-    parts += _both(*frames, across=across, treated=treated, level="aligned", note=dealt.note, **drawn)
-    items, summary = zip(*parts, strict=True)
-    return pd.concat(items, ignore_index=True), pd.concat(summary, ignore_index=True)
+        none = Score("activity", notes=(Note("no_plate_kept"),))
+        return _items(none, "").iloc[:0], pd.DataFrame([row(none, level="aligned", bootstrap=0, seed=seed)])
+    found, position = [], dict[str, list[Score]]()
+    for population in populations(aggregated, normalised, aligned, options=options, fit=fit, seed=seed):
+        if population.suffix not in position:
+            # Positions do not change with the level, and neither do the scores of the position alone.
+            position[population.suffix] = of_position(population.treated, metrics=metrics, options=options, seed=seed)
+        known = position[population.suffix]
+        found.append((population, scores(population, metrics=metrics, options=options, seed=seed, position=known)))
+    return tabulate(found, options=options, seed=seed)
 
 
-def _both(
-    kept: tuple[pd.DataFrame, ...],
-    held: tuple[pd.DataFrame, ...],
+def judge(population: Population, *, options: Evaluate, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables `items` and `summary` of one population.
+
+    Only Metadata_Plate, Metadata_Well, Metadata_pert_type and Metadata_Compound are required. A metric that needs
+    another column has the value NaN and a note where the column is missing.
+    """
+    found = scores(population, metrics=chosen(options.metrics), options=options, seed=seed)
+    return tabulate([(population, found)], options=options, seed=seed)
+
+
+def scores(
+    population: Population,
     *,
-    level: str,
-    note: str,
-    across: Sequence[Sequence[pd.DataFrame]],
-    treated: Sequence[pd.DataFrame],
-    position: Sequence[Sequence[Score]],
-    **drawn: object,
-) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Return items and summary of the wells that are judged together, and of held-out plates, whose names end so."""
-    notes, parts = (note, HALVES if len(held) > 1 else ""), []
-    for place, (frames, suffix) in enumerate(((kept, ""), (held, ".heldout"))):
-        if len(frames[0]):
-            given = {"across": across[place], "treated": treated[place], "position": position[place]}
-            parts.append(judge(*frames, level=level, note=notes[place], suffix=suffix, **given, **drawn))
-    return parts
+    options: Evaluate,
+    metrics: Sequence[Metric] = METRICS,
+    seed: int = 0,
+    position: Sequence[Score] | None = None,
+) -> list[Score]:
+    """Return the scores of a population, under their names, with notes on layout and cross-fitting.
+
+    `position` has the scores of the position alone (`of_position`) where they are already known.
+    """
+    if position is None:
+        position = of_position(population.treated, metrics=metrics, options=options, seed=seed)
+    layout, found = confounding(population.controls[0]), list[Score]()
+    for reads in READS:
+        for score in _of_kind(population, reads, metrics=metrics, options=options, seed=seed):
+            plain = metric_of(score.metric).layout and not score.metric.endswith((PERMUTED, ".gap"))
+            notes = (*(layout if plain else ()), *(population.notes if reads == "controls" else ()))
+            found.append(score.noted(*notes) if np.isfinite(score.value) else score)
+        if reads == "treated":
+            found += position
+    return [score.named(score.metric + population.suffix) for score in found]
 
 
-def _merged(parts: list[list[Score]]) -> list[Score]:
-    """Return the scores of one fold, or of two merged."""
-    return parts[0] if len(parts) == 1 else [merge(*pair) for pair in zip(*parts, strict=True)]
-
-
-def _dose(frames: list[pd.DataFrame], *, options: Mapping, seed: int) -> list[tuple[Score, tuple[float, float]]]:
-    """Return the dose scores; of two folds the mean of values and of interval ends."""
-    drawn = {"minimum": int(options["dose_levels"]), "bootstrap": int(options["bootstrap"]), "seed": seed}
-    found = [dose(*_in_order(frame), **drawn) for frame in frames]
-    if len(found) == 1:
-        return found[0]
+def of_position(
+    metadata: pd.DataFrame, *, options: Evaluate, metrics: Sequence[Metric] = METRICS, seed: int = 0
+) -> list[Score]:
+    """Return the scores of the position alone as `<score>.position_only`, for the first k of each metric."""
+    metadata = metadata[[name for name in metadata.columns if name.startswith("Metadata_")]]
+    _, metadata = wells.in_order(np.zeros((len(metadata), 0)), metadata)
+    one = replace(options, neighbours=options.neighbours[:1], hit_neighbours=options.hit_neighbours[:1], permutations=0)
+    mine = [metric for metric in metrics if metric.position_only]
     return [
-        (merge(a, b), tuple(float(np.mean(ends)) for ends in zip(first, second, strict=True)))
-        for (a, first), (b, second) in zip(*found, strict=True)
+        replace(score, metric=f"{score.metric}{POSITION_ONLY}", items=score.items[:0])
+        for score in _computed(mine, position_features(metadata), metadata, options=one, seed=seed)
+        if not score.metric.endswith(".gap")
     ]
 
 
-def _in_order(frame: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+def tabulate(
+    found: Sequence[tuple[Population, Sequence[Score]]], *, options: Evaluate, seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables `items` and `summary` of the scores of populations.
+
+    What has no value at any level has one row in `summary`, at the last level: its notes are those of all scores.
+    """
+    absent = _absent(found)
+    items, rows, shown = [_items(Score(""), "").iloc[:0]], list[dict[str, object]](), set[str]()
+    for population, scored in found:
+        for score in scored:
+            metric, tested = metric_of(score.metric), _tested(population, score)
+            if len(score.items):
+                items.append(_items(score, population.level))
+            if tested in absent:
+                level, score = absent[tested]
+                if level != population.level or score.metric in shown:
+                    continue
+                shown.add(score.metric)
+            chance = "mechanisms permuted over compounds" if PERMUTED in score.metric else metric.chance
+            rows.append(row(score, level=population.level, bootstrap=options.bootstrap, seed=seed, chance=chance))
+    return pd.concat(items if len(items) == 1 else items[1:], ignore_index=True), pd.DataFrame(rows)
+
+
+def _absent(found: Sequence[tuple[Population, Sequence[Score]]]) -> dict[str, tuple[str, Score]]:
+    """Return what has no value at any level, by what is tested: its last level, and one score in place of all.
+
+    Held-out plates share the row of the others where neither has a value.
+    """
+    groups = dict[str, list[tuple[Population, Score]]]()
+    for population, scored in found:
+        for score in scored:
+            groups.setdefault(_tested(population, score), []).append((population, score))
+    absent = dict[str, tuple[str, Score]]()
+    for tested, group in groups.items():
+        main = [score for _, score in group if not {PERMUTED[1:], POSITION_ONLY[1:]} & set(score.metric.split("."))]
+        if not any(np.isfinite(score.value) for score in main):
+            notes = [note for score in main for note in score.notes]
+            lost = max((score.n_undefined for score in main), default=0)
+            absent[tested] = group[-1][0].level, Score(tested, n_undefined=lost).noted(*notes)
+    for tested in [name for name in absent if name.endswith(HELD_OUT) and name.removesuffix(HELD_OUT) in absent]:
+        absent[tested] = absent[tested.removesuffix(HELD_OUT)]
+    return absent
+
+
+def _tested(population: Population, score: Score) -> str:
+    """Return what a score tests, such as `transfer.batch.mechanism`, with the suffix of the population."""
+    name = score.metric.removesuffix(population.suffix)
+    return metric_of(name).tested(name) + population.suffix
+
+
+def _of_kind(
+    population: Population, reads: Reads, *, metrics: Sequence[Metric], options: Evaluate, seed: int
+) -> list[Score]:
+    """Return the scores of the metrics that read the same kind of table; of two tables the merged scores."""
+    mine = [metric for metric in metrics if metric.reads == reads]
+    first, *second = (
+        _computed(mine, *_in_order(frame), options=options, seed=seed) for frame in population.frames(reads)
+    )
+    found = [merge(*pair) for pair in zip(first, *second, strict=True)] if second else first
+    for metric in mine:
+        if metric.derive is not None:
+            by_name: Mapping[str, Score] = {score.metric: score for score in found}
+            place = 1 + max(place for place, score in enumerate(found) if score.metric in metric.needs)
+            found.insert(place, metric.derive(by_name, population.controls[0], options))
+    return found
+
+
+def _computed(
+    metrics: Sequence[Metric], features: Array, metadata: pd.DataFrame, *, options: Evaluate, seed: int
+) -> list[Score]:
+    """Return the scores of the metrics that are computed; a function that several metrics share runs once."""
+    names = {metric.name for metric in metrics}
+    functions: dict[Compute, None] = dict.fromkeys(metric.compute for metric in metrics if metric.compute is not None)
+    scored = (score for function in functions for score in function(features, metadata, options, seed))
+    return [score for score in scored if metric_of(score.metric).name in names]
+
+
+def _in_order(frame: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
     """Return the features (n, d) and the table, by plate and well."""
     names = [name for name in frame.columns if not name.startswith("Metadata_")]
     return wells.in_order(frame[names].to_numpy(dtype=np.float64), frame)

@@ -1,9 +1,8 @@
-"""What every metric returns: items, the units its mean is taken over, chance and notes; and the interval of that mean.
+"""What every metric returns: a `Score` with items, units, chance and notes; and the confidence interval of its value.
 
-In flow values by unit, out flow rows of the tables `items` and `summary`. A score is a weighted sum, over strata, of
-the mean of its units (one stratum for a plain mean, one a class for balanced accuracy, one a pair for transfer), and
-its interval comes from resampling clusters (compounds; wells for nuisance), so that replicates do not count as
-independent evidence.
+A score is a weighted sum, over strata, of the mean of its units: one stratum for a plain mean, one per class for
+balanced accuracy, one per pair for transfer. Its interval comes from resampling clusters (compounds, or wells for
+nuisance), so that replicates do not count as independent evidence.
 """
 
 from collections.abc import Mapping
@@ -12,6 +11,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
+
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note, dumps
 
 ITEM_COLUMNS = ["Metadata_Item", "value", "p", "q", "n", "n_undefined", "Metadata_Group"]
 NO_ITEMS = pd.DataFrame({name: pd.Series(dtype=object) for name in ITEM_COLUMNS})
@@ -29,21 +31,25 @@ class Score:
     metric
         Its name, as in the tables.
     items
-        One row an item: Metadata_Item, value, p, q, n, n_undefined, Metadata_Group (those that lack are filled).
+        One row per item: Metadata_Item, value, p, q, n, n_undefined, Metadata_Group (missing columns are filled).
     units
-        One row a unit of the mean: stratum, cluster, value (finite).
+        One row per unit of the mean: stratum, cluster, value (finite).
     weights
-        Weight of each stratum; None: all alike.
-    chance, guard
-        Expected value without signal, and what that expectation is.
+        Weight of each stratum; None for equal weights.
+    chance
+        Expected value without signal; NaN where there is none.
     n, n_undefined
-        Things counted, and things that could not be.
+        Number of things counted, and of things without a value.
+    notes
+        What limits the value, or why there is none.
+    interval
+        The 95 % interval, where it does not come from resampling the units.
     proportion
-        The units are right or wrong, so that a degenerate bootstrap gives way to Wilson's interval.
+        The units are right or wrong, so that Wilson's interval replaces a bootstrap without width.
     disjoint
-        Two folds judge different things (their counts add), else the same things twice.
+        Two folds judge different things (their counts add), not the same things twice.
     median
-        The score is the median of its units in place of their mean.
+        The score is the median of its units, not their mean.
     """
 
     metric: str
@@ -51,10 +57,10 @@ class Score:
     units: pd.DataFrame = field(default_factory=NO_UNITS.copy)
     weights: Mapping[str, float] | None = None
     chance: float = float("nan")
-    guard: str = ""
     n: int = 0
     n_undefined: int = 0
-    note: str = ""
+    notes: tuple[Note, ...] = ()
+    interval: tuple[float, float] | None = None
     proportion: bool = False
     disjoint: bool = False
     median: bool = False
@@ -70,22 +76,21 @@ class Score:
         """Return the score under another name."""
         return replace(self, metric=metric)
 
-    def noted(self, *notes: str) -> "Score":
+    def noted(self, *notes: Note) -> "Score":
         """Return the score with further notes, each kept once."""
-        parts = [part for part in (self.note, *notes) if part]
-        return replace(self, note="; ".join(dict.fromkeys("; ".join(parts).split("; "))) if parts else "")
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
 
-def absent(metric: str, note: str, *, n_undefined: int = 0) -> Score:
-    """Return the score of a metric that the data do not allow: value NaN and the reason in words."""
-    return Score(metric, note=note, n_undefined=n_undefined)
+def absent(metric: str, *notes: Note, n_undefined: int = 0) -> Score:
+    """Return the score of a metric that the data do not allow: value NaN, and notes that give the reason."""
+    return Score(metric, notes=notes, n_undefined=n_undefined)
 
 
 def merge(first: Score, second: Score) -> Score:
     """Return the score of two folds: the mean of the values, and for each item the larger p.
 
-    The larger of two valid p-values is valid (and conservative): both must be small at once. An item that one fold
-    leaves without a p has none.
+    The larger of two valid p-values is valid and conservative: both must be small at once. An item without a p in one
+    fold has none. q is computed anew over all items with a p.
     """
     both = pd.concat([filled(first.items), filled(second.items)], ignore_index=True)
     grouped = both.groupby("Metadata_Item", sort=True, dropna=False)
@@ -94,18 +99,23 @@ def merge(first: Score, second: Score) -> Score:
     )
     items["n"] = grouped["n"].sum() if first.disjoint else grouped["n"].max()
     items["p"] = grouped["p"].agg(lambda column: column.max(skipna=False))
-    total = (lambda a, b: a + b) if first.disjoint else max
+    items["q"] = benjamini_hochberg(items["p"].to_numpy(dtype=float))
+    ends = [score.interval for score in (first, second) if score.interval is not None]
     chances = [score.chance for score in (first, second) if np.isfinite(score.chance)]
     merged = replace(
         first,
         items=filled(items.reset_index()),
         units=pd.concat([first.units, second.units], ignore_index=True),
         chance=float(np.mean(chances)) if chances else float("nan"),
-        n=total(first.n, second.n),
-        n_undefined=total(first.n_undefined, second.n_undefined),
-        guard=first.guard or second.guard,
+        n=first.n + second.n if first.disjoint else max(first.n, second.n),
+        n_undefined=(
+            first.n_undefined + second.n_undefined if first.disjoint else max(first.n_undefined, second.n_undefined)
+        ),
+        interval=(float(np.mean([low for low, _ in ends])), float(np.mean([high for _, high in ends])))
+        if ends
+        else None,
     )
-    return merged.noted(second.note)
+    return merged.noted(*second.notes)
 
 
 def filled(items: pd.DataFrame) -> pd.DataFrame:
@@ -121,11 +131,17 @@ def filled(items: pd.DataFrame) -> pd.DataFrame:
     return items[ITEM_COLUMNS]
 
 
-def row(score: Score, *, level: str, bootstrap: int, seed: int) -> dict:
-    """Return the score's row of the table `summary`, with the 95 % interval of `bootstrap` resamples."""
-    low, high = interval(score, bootstrap=bootstrap, rng=np.random.default_rng(seed))
-    if bootstrap and np.isfinite(score.value) and score.units["cluster"].nunique() < 2:
-        score = score.noted("no interval: there is a single unit to resample")
+def row(score: Score, *, level: str, bootstrap: int, seed: int, chance: str = "") -> dict[str, object]:
+    """Return the score's row of the table `summary`, with the 95 % interval of `bootstrap` resamples.
+
+    `chance` describes the chance level; it is left out where there is no such level.
+    """
+    if score.interval is None:
+        low, high = interval(score, bootstrap=bootstrap, rng=np.random.default_rng(seed))
+        if bootstrap and np.isfinite(score.value) and score.units["cluster"].nunique() < 2:
+            score = score.noted(Note("single_unit"))
+    else:
+        low, high = score.interval
     return {
         "Metadata_Metric": score.metric,
         "Metadata_Level": level,
@@ -135,8 +151,8 @@ def row(score: Score, *, level: str, bootstrap: int, seed: int) -> dict:
         "n": score.n,
         "n_undefined": score.n_undefined,
         "chance": score.chance,
-        "Metadata_Guard": score.guard,
-        "Metadata_Note": score.note,
+        "Metadata_Guard": chance if np.isfinite(score.chance) else "",
+        "Metadata_Note": dumps(score.notes),
     }
 
 
@@ -175,7 +191,7 @@ def _median_interval(units: pd.DataFrame, *, bootstrap: int, rng: np.random.Gene
     return float(low), float(high)
 
 
-def _resampled(clusters: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+def _resampled(clusters: int, draws: int, rng: np.random.Generator) -> Array:
     """Return how often each cluster is drawn (draws, clusters) when as many are drawn with replacement."""
     chosen = rng.integers(clusters, size=(draws, clusters)) + clusters * np.arange(draws)[:, None]
     return np.bincount(chosen.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(float)
@@ -192,7 +208,7 @@ def wilson(hits: float, n: int) -> tuple[float, float]:
     return float(low), 1.0 if hits >= n else float((middle + half) / (1 + z2 / n))
 
 
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+def benjamini_hochberg(p: Array) -> Array:
     """Return q of each p (Benjamini and Hochberg 1995); a NaN stays NaN and does not count as a test."""
     p = np.asarray(p, dtype=float)
     q = np.full(p.shape, np.nan)
@@ -217,8 +233,8 @@ def _statistic(
     counts: csr_array,
     strata: list[str],
     weights: Mapping[str, float] | None,
-    taken: np.ndarray | None = None,
-) -> np.ndarray:
+    taken: Array | None = None,
+) -> Array:
     """Return the weighted sum of strata means for each row of `taken` (resamples, clusters); None: each once.
 
     A stratum that a resample misses keeps its observed mean.

@@ -1,9 +1,9 @@
-"""Transfer between cell lines or batches: is a label read in one group with references from another.
+"""Transfer between cell lines or batches: labels predicted in one group with references from another.
 
-In flow well profiles, out flow scores. A[s, t] is the accuracy of k-nearest-neighbour (cosine) reading of the wells of
-group t with references from group s; where s = t the references are those on other plates. Reading mechanisms, wells of
-the same compound are barred as references; reading compounds (as CPJUMP1 does) they are what is looked for. The
-score is the mean over pairs s ≠ t, the gap is the mean of the diagonal minus that.
+A[s, t] is the accuracy of k-nearest-neighbour prediction (cosine) of the wells of group t with references from group s;
+where s = t, references are wells on other plates. For mechanisms, wells of the same compound are no references; for
+compounds (as in CPJUMP1), they are the ones to be found. The score is the mean over pairs s ≠ t. The gap is the mean of
+the diagonal minus the score.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,22 +13,26 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.nearest import dealt_labels, permuted
 from wellspring.evaluate.neighbours import blocks, largest, winners
 from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
 
 LABELS = {"mechanism": wells.MOA, "compound": "Metadata_Compound"}
-CHANCE_DRAWS = 4000  # votes at random behind a chance level, whose standard error is then under .01
+CHANCE_DRAWS = 4000  # random votes behind a chance level, whose standard error is then below 0.01
 
 
-def transfer(features: np.ndarray, metadata: pd.DataFrame, **options: object) -> list[Score]:
+def transfer(features: Array, metadata: pd.DataFrame, **options: object) -> list[Score]:
     """Return the scores of one pair of `between` and `label` (default Metadata_Cell_Line, mechanism): `transfers`."""
     between, label = options.pop("between", wells.LINE), options.pop("label", "mechanism")
     return transfers(features, metadata, between=[between], label=[label], **options)
 
 
 def transfers(
-    features: np.ndarray,
+    features: Array,
     metadata: pd.DataFrame,
     *,
     between: Sequence[str] = (wells.LINE, wells.BATCH),
@@ -52,13 +56,14 @@ def transfers(
     label
         `mechanism` or `compound`, keys of `labels` (default `Metadata_moa`, `Metadata_Compound`).
     neighbours
-        Values of k; with fewer references than k all of them vote. A tie of votes goes to the label of the nearest.
+        Values of k; with fewer references than k, all of them vote. A tie of votes goes to the label of the nearest.
     permutations
-        Deals of the mechanisms over whole compounds for the score `<metric>.permuted`, made where k = 1 is asked for.
+        Permutations of the mechanisms over compounds for the score `<metric>.permuted`, computed for k = 1.
     queries
-        Wells at most that are read, drawn evenly over compounds (references are always all wells); None: all.
+        Largest number of wells whose label is predicted, drawn evenly over compounds; None: all. References are always
+        all wells.
     seed
-        Of the draw and of the deals.
+        Of the draw and of the permutations.
     """
     labels, usable = labels or LABELS, wells.defined(features, metadata)
     tasks = [_Task.of(metadata, usable, column, name, labels[name]) for column in between for name in label]
@@ -68,7 +73,7 @@ def transfers(
     if queries is not None:
         taken = wells.drawn(compound, at_most=queries, seed=seed)
     plate = wells.codes(wells.column(metadata, wells.PLATE))[union]
-    open_ = [task for task in tasks if not task.reason]
+    open_ = [task for task in tasks if task.reason is None]
     for task in open_:
         task.start(union, compound, plate)
     rng, rounds = np.random.default_rng(seed), -(-CHANCE_DRAWS // max(len(taken), 1))
@@ -76,38 +81,37 @@ def transfers(
         similarity = wells.cosine(rows[taken[block]], rows)
         for task in open_:
             task.read(taken[block], similarity, neighbours, rng=rng, rounds=rounds)
-    note, found = wells.sampling(len(taken), len(union)), []
+    notes, found = wells.sampling(len(taken), len(union)), []
     for task in tasks:
-        found += task.scores(neighbours, permutations, seed, note)
+        found += task.scores(neighbours, permutations, seed, notes)
     return found
 
 
 @dataclass
 class _Task:
-    """One reading: of one label, between the values of one column."""
+    """One prediction task: one label, between the groups of one column."""
 
     stem: str
     label: str
-    member: np.ndarray  # (n,) wells that take part
-    target: np.ndarray  # (n,) object
-    group: np.ndarray  # (n,) object
+    member: Array  # (n,) wells that take part
+    target: Array  # (n,) object
+    group: Array  # (n,) object
     lost: int
-    reason: str
+    reason: Note | None
     parts: list[dict] = field(default_factory=list)
 
     @classmethod
-    def of(cls, metadata: pd.DataFrame, usable: np.ndarray, between: str, label: str, column: str) -> "_Task":
+    def of(cls, metadata: pd.DataFrame, usable: Array, between: str, label: str, column: str) -> "_Task":
         target, group = wells.column(metadata, column), wells.column(metadata, between)
         named = wells.labelled(metadata, column, between, "Metadata_Compound", wells.PLATE)
-        member, reason = named & usable, ""
+        member, reason = named & usable, None
         counts = len(set(group[member])), len(set(target[member]))
         if min(counts) < 2:
-            what = between.removeprefix("Metadata_").replace("_", " ").lower()
-            reason = f"needs two of each, found {counts[0]} {what} and {counts[1]} of the labels"
+            reason = Note("too_few_groups", {"column": between, "groups": counts[0], "labels": counts[1]})
         stem = f"transfer.{between.removeprefix('Metadata_').lower()}.{label}"
         return cls(stem, label, member, target, group, int((named & ~usable).sum()), reason)
 
-    def start(self, union: np.ndarray, compound: np.ndarray, plate: np.ndarray) -> None:
+    def start(self, union: Array, compound: Array, plate: Array) -> None:
         """Take the codes of the wells that are in the union, and each group's references."""
         self.member, self.plate = self.member[union], plate
         self.compound, self.owner = compound, wells.codes(compound)
@@ -121,17 +125,17 @@ class _Task:
 
     def read(
         self,
-        query: np.ndarray,
-        similarity: np.ndarray,
+        query: Array,
+        similarity: Array,
         neighbours: tuple[int, ...],
         *,
         rng: np.random.Generator,
         rounds: int,
     ) -> None:
-        """Read the labels of the queries (b,) from each group; `similarity` (b, union).
+        """Predict the labels of the queries (b,) from each group; `similarity` (b, union).
 
-        The chance of one neighbour is the frequency of the label; that of a vote, which common labels win more often
-        than they are frequent, is the share of `rounds` votes of neighbours that are drawn at random.
+        For one neighbour, chance is the frequency of the label. For a vote, which common labels win more often than
+        they are frequent, chance is the share of `rounds` votes of randomly drawn neighbours.
         """
         mine, k = self.member[query], max(neighbours)
         query = query[mine]
@@ -164,9 +168,9 @@ class _Task:
                 part[f"chance{number}"] = np.where(count > 0, chance, np.nan)
             self.parts.append(part)
 
-    def scores(self, neighbours: tuple[int, ...], permutations: int, seed: int, note: str) -> list[Score]:
-        """Return the scores of what was read."""
-        if self.reason:
+    def scores(self, neighbours: tuple[int, ...], permutations: int, seed: int, notes: tuple[Note, ...]) -> list[Score]:
+        """Return the scores of all queries."""
+        if self.reason is not None:
             return [absent(f"{self.stem}.k{k}", self.reason, n_undefined=self.lost) for k in neighbours]
         table = pd.DataFrame({name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]})
         into, source = self.place[table["query"].to_numpy()], table.pop("source").to_numpy()
@@ -174,7 +178,7 @@ class _Task:
         table["stratum"], table["diagonal"] = pairs[source * len(self.groups) + into], source == into
         table["cluster"] = self.compound[table["query"].to_numpy()]
         found = [
-            score.noted(note)
+            score.noted(*notes)
             for k in neighbours
             for score in _scores(
                 f"{self.stem}.k{k}", table.assign(value=table[f"k{k}"], chance=table[f"chance{k}"]), self.lost, k
@@ -190,14 +194,14 @@ class _Task:
         return found
 
 
-def _spread(values: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
+def _spread(values: Array, places: Array, size: int) -> Array:
     result = np.full(size, -1, dtype=values.dtype)
     result[places] = values
     return result
 
 
-def _dealt(table: pd.DataFrame, deals: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the 1-nearest-neighbour score under each dealt labelling of the wells."""
+def _dealt(table: pd.DataFrame, deals: Iterable[Array]) -> Array:
+    """Return the 1-nearest-neighbour score under each permuted labelling of the wells."""
     off = table[~table["diagonal"] & np.isfinite(table["value"])]
     pair, names = pd.factorize(off["stratum"])
     query, nearest = off["query"].to_numpy(), off["nearest"].to_numpy()
@@ -215,7 +219,10 @@ def _scores(metric: str, frame: pd.DataFrame, lost: int, k: int) -> list[Score]:
     if not len(off):
         return [
             Score(
-                metric, items=items, n_undefined=lost + len(frame), note="no well has a reference of another compound"
+                metric,
+                items=items,
+                n_undefined=lost + len(frame),
+                notes=(Note("no_reference_of_another_compound"),),
             )
         ]
     main = Score(
@@ -223,18 +230,15 @@ def _scores(metric: str, frame: pd.DataFrame, lost: int, k: int) -> list[Score]:
         items=items,
         units=off[["stratum", "cluster", "value"]],
         chance=float(off.groupby("stratum")["chance"].mean().mean()),
-        guard="frequency of the label among the references allowed"
-        if k == 1
-        else "votes of references drawn at random",
         n=len(off),
         proportion=True,
         n_undefined=lost + int((~frame["diagonal"] & ~np.isfinite(frame["value"])).sum()),
     )
     few = int((scored["partners"] < (k + 1) // 2).sum())
-    weak = f"{few} of {len(scored)} queries have too few references of their label to win {k} votes" if few else ""
-    main = main.noted(weak)
+    weak = (Note("too_few_references", {"queries": few, "total": len(scored), "votes": k}),) if few else ()
+    main = main.noted(*weak)
     if not len(on):
-        return [main, absent(f"{metric}.gap", "no group has two plates: the diagonal is undefined")]
+        return [main, absent(f"{metric}.gap", Note("no_group_on_two_plates"))]
     diagonal, others = sorted(set(on["stratum"])), sorted(set(off["stratum"]))
     weights = {name: 1 / len(diagonal) for name in diagonal} | {name: -1 / len(others) for name in others}
     gap = Score(
@@ -243,8 +247,38 @@ def _scores(metric: str, frame: pd.DataFrame, lost: int, k: int) -> list[Score]:
         weights=weights,
         n=len(scored),
         chance=0.0,
-        guard="no difference",
         n_undefined=lost,
-        note="mean of the diagonal (references on other plates) minus the mean off it",
+        notes=(Note("gap"),),
     )
-    return [main, gap.noted(weak)]
+    return [main, gap.noted(*weak)]
+
+
+def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    return transfers(
+        features,
+        metadata,
+        between=options.transfer_between,
+        label=options.transfer_labels,
+        labels=LABELS | {"mechanism": options.label},
+        neighbours=options.neighbours,
+        permutations=options.permutations,
+        queries=wells.most_queries(len(metadata), options.pairs),
+        seed=seed,
+    )
+
+
+METRIC = Metric(
+    name="transfer",
+    family="transfer",
+    reads="treated",
+    direction=1,
+    chance="frequency of the label among the references allowed; for several neighbours, votes of random references",
+    title="Transfer",
+    meaning="Share of wells of one group (cell line, batch) with the label of their nearest wells in another group. "
+    "The gap is the gain of references in the same group, on other plates.",
+    compute=_compute,
+    permuted=True,
+    position_only=True,
+    layout=True,
+    splits=2,
+)

@@ -1,17 +1,25 @@
-"""What metrics read of a profile table: which wells are defined, their unit vectors, their place on the plate.
+"""Columns, masks and vectors of a profile table that metrics share: defined wells, unit vectors, plate positions.
 
-In flow a feature matrix and the wells' metadata (own tables or foreign ones), out flow arrays over the same wells.
+Input: a feature matrix and the metadata of the same wells, of tables of this workflow or of others. Output: arrays over
+the same wells.
 """
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from wellspring.io.notes import Note
 from wellspring.screen import well_names as names
+
+Array = npt.NDArray[Any]
+QUERIES = 1000  # fewest wells that look for neighbours: a share then has a standard error of 0.016 at most
 
 PLATE, LINE, BATCH, MOA = "Metadata_Plate", "Metadata_Cell_Line", "Metadata_Batch", "Metadata_moa"
 
 
-def column(metadata: pd.DataFrame, name: str) -> np.ndarray:
+def column(metadata: pd.DataFrame, name: str) -> Array:
     """Return a metadata column as objects with None for a null, all None where the table lacks it."""
     if name not in metadata:
         return np.full(len(metadata), None, dtype=object)
@@ -19,44 +27,44 @@ def column(metadata: pd.DataFrame, name: str) -> np.ndarray:
     return values.where(values.notna(), None).to_numpy()
 
 
-def defined(features: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
-    """Return which wells (n,) have finite features and, where the table says, the verdict keep."""
+def defined(features: Array, metadata: pd.DataFrame) -> Array:
+    """Return which wells (n,) have finite features and, in a table with verdicts, the verdict keep."""
     finite = np.isfinite(features).all(axis=1) if features.shape[1] else np.zeros(len(metadata), dtype=bool)
     if "Metadata_Verdict" in metadata:
         finite &= (metadata["Metadata_Verdict"] == "keep").to_numpy()
     return finite
 
 
-def units(features: np.ndarray) -> np.ndarray:
+def units(features: Array) -> Array:
     """Return rows (n, d) float64 scaled to length 1; a row of zeros or with a NaN becomes zeros."""
     rows = np.nan_to_num(np.asarray(features, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
 
 
-def correlated(features: np.ndarray) -> np.ndarray:
+def correlated(features: Array) -> Array:
     """Return rows (n, d) less their mean and of length 1: their products are Pearson's correlations."""
     rows = np.asarray(features, dtype=np.float64)
     return units(rows - rows.mean(axis=1, keepdims=True)) if rows.shape[1] else rows
 
 
-def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def cosine(first: Array, second: Array) -> Array:
     """Return cosine similarities of unit rows, rounded to 10 digits so that equal profiles tie exactly."""
     return np.round(first @ second.T, 10)
 
 
-def kind(metadata: pd.DataFrame, *names: str) -> np.ndarray:
+def kind(metadata: pd.DataFrame, *names: str) -> Array:
     """Return which wells (n,) are of the given `Metadata_pert_type`s."""
     return np.isin(column(metadata, "Metadata_pert_type").astype(str), names)
 
 
-def labelled(metadata: pd.DataFrame, *columns: str) -> np.ndarray:
-    """Return which wells (n,) are treatments (`trt`) of which the table states all of `columns`."""
+def labelled(metadata: pd.DataFrame, *columns: str) -> Array:
+    """Return which wells (n,) are treatments (`trt`) with a value in all of `columns`."""
     known = [pd.notna(column(metadata, name)) for name in columns]
     return np.logical_and.reduce([kind(metadata, "trt"), *known])
 
 
-def treatments(metadata: pd.DataFrame) -> np.ndarray:
+def treatments(metadata: pd.DataFrame) -> Array:
     """Return the name of each well's treatment (n,): compound@concentration, or the compound where there is no dose."""
     compound, dose = column(metadata, "Metadata_Compound"), column(metadata, "Metadata_Concentration")
     return np.array(
@@ -65,26 +73,27 @@ def treatments(metadata: pd.DataFrame) -> np.ndarray:
     )
 
 
-def perturbations(metadata: pd.DataFrame) -> np.ndarray:
+def perturbations(metadata: pd.DataFrame) -> Array:
     """Return `Metadata_Perturbation` (n,), or the treatment where the table lacks it."""
     return column(metadata, "Metadata_Perturbation") if "Metadata_Perturbation" in metadata else treatments(metadata)
 
 
-def replicate_names(metadata: pd.DataFrame, share: tuple[str, ...] = ()) -> np.ndarray:
-    """Return the name of each well's set of replicates (n,): its perturbation, and the columns they must share."""
+def replicate_names(metadata: pd.DataFrame, share: tuple[str, ...] = ()) -> Array:
+    """Return the name of each well's set of replicates (n,): its perturbation and its values of the columns `share`."""
     parts = [perturbations(metadata), *(column(metadata, name) for name in share)]
     return np.array(["|".join(str(part) for part in row) for row in zip(*parts, strict=True)], dtype=object)
 
 
-def codes(values: np.ndarray) -> np.ndarray:
+def codes(values: Array) -> Array:
     """Return a whole number for each value (n,) int32, the same for the same text."""
     return pd.factorize(np.asarray(values).astype(str), sort=True)[0].astype(np.int32)
 
 
-def drawn(groups: np.ndarray, *, at_most: int, seed: int) -> np.ndarray:
+def drawn(groups: Array, *, at_most: int, seed: int) -> Array:
     """Return the sorted places of at most `at_most` wells, drawn at random but evenly over `groups` (n,).
 
-    No group gives a second well before each has given its first. All places where there are no more than `at_most`.
+    No group contributes a second well before each has contributed its first. With no more than `at_most` wells, all
+    places are returned.
     """
     if len(groups) <= at_most:
         return np.arange(len(groups))
@@ -93,8 +102,8 @@ def drawn(groups: np.ndarray, *, at_most: int, seed: int) -> np.ndarray:
     return np.sort(order[np.argsort(turn, kind="stable")[:at_most]])
 
 
-def drawn_whole(groups: np.ndarray, *, at_most: int, seed: int) -> np.ndarray:
-    """Return the sorted places of all wells of some groups, drawn at random as long as they fit into `at_most`."""
+def drawn_whole(groups: Array, *, at_most: int, seed: int) -> Array:
+    """Return the sorted places of all wells of groups that are drawn at random as long as they fit into `at_most`."""
     if len(groups) <= at_most:
         return np.arange(len(groups))
     code, room = codes(groups), at_most
@@ -105,12 +114,17 @@ def drawn_whole(groups: np.ndarray, *, at_most: int, seed: int) -> np.ndarray:
     return np.flatnonzero(taken[code])
 
 
-def sampling(taken: int, total: int, what: str = "wells") -> str:
-    """Return the note of a score that was read for a part of the wells, empty where it was read for all."""
-    return f"read for {taken} of {total} {what}, drawn at random" if taken < total else ""
+def most_queries(count: int, pairs: int) -> int:
+    """Return how many of `count` wells or treatments look for neighbours, so that `pairs` bounds the comparisons."""
+    return max(QUERIES, pairs // max(1, count))
 
 
-def in_order(features: np.ndarray, metadata: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+def sampling(taken: int, total: int, unit: str = "wells") -> tuple[Note, ...]:
+    """Return the note of a score that was computed for a part of the wells; no note where it was for all."""
+    return (Note("sampled", {"taken": taken, "total": total, "unit": unit}),) if taken < total else ()
+
+
+def in_order(features: Array, metadata: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
     """Return both sorted by plate and well, so that no result depends on the order of the rows."""
     keys = [name for name in (PLATE, "Metadata_Well") if name in metadata]
     metadata = metadata.reset_index(drop=True)
@@ -123,7 +137,7 @@ def in_order(features: np.ndarray, metadata: pd.DataFrame) -> tuple[np.ndarray, 
 
 
 def positions(metadata: pd.DataFrame) -> pd.DataFrame:
-    """Return row and column (1-based, NaN where the well's name says nothing) and edge (bool) of each well.
+    """Return row and column (1-based, NaN where the name is not a well name) and edge (bool) of each well.
 
     Edge is the outermost row or column of those in the table, or the table's own `Metadata_Edge`.
     """
@@ -140,7 +154,7 @@ def positions(metadata: pd.DataFrame) -> pd.DataFrame:
 
 
 def _place(well: object) -> tuple[float, float]:
-    """Return row and column from 1; NaN for what is no well, which is undefined for every position score."""
+    """Return row and column from 1; NaN for a name that is not a well name, undefined for every position score."""
     try:
         row, column_ = names.position(names.normalise(str(well)))
     except ValueError:

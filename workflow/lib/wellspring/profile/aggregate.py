@@ -1,7 +1,8 @@
-"""From views to wells: the embeddings of a plate's tiles or cells become one profile a well.
+"""Aggregation: the embeddings of a plate's tiles or cells become one profile per well.
 
-In flow the views (keys and vectors), the plate's wells and what the survey excluded; out flows a frame with every well
-of the index. A well without views is a result, not a gap: counts 0, verdict `undefined`, the reason, no features.
+Input: the views (keys and vectors), the wells of the plate, and the survey's exclusions. Output: a frame with every
+well of the index. A well without views stays in it, with counts of 0, the verdict `undefined`, the reason as a note
+(`wellspring.io.notes`) and null features.
 """
 
 import logging
@@ -9,32 +10,36 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from wellspring.io.embeddings import Vectors
-from wellspring.io.keys import WELL_KEY
+from wellspring.io.keys import SITE_KEY, WELL_KEY
+from wellspring.io.notes import Note, dumps
 
 logger = logging.getLogger(__name__)
 
-SITE = [*WELL_KEY, "Metadata_Site"]
-# what an index says of a plane; all else is of its well
+Array = npt.NDArray[Any]
+# Columns of an index that describe a plane; all others describe its well.
 OF_PLANE = "Site Channel Plane Path Page Bytes Timepoint Pixel_Size Exposure Position_X Position_Y Position_Z"
 PLANE = [f"Metadata_{name}" for name in OF_PLANE.split()]
 OPERATIONS = {"mean": np.nanmean, "median": np.nanmedian}
-NOTHING = {"tile": "no tile with foreground", "cell": "no cells", "well": "no row in the table"}  # a well without views
-WORKERS = 2  # runs that are aggregated at a time; sums and medians leave the interpreter to others
-COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")  # the names by which pycytominer knows hand-made features
+# Why a well has no views, by kind of view.
+NOTHING = {"tile": Note("no_foreground_tile"), "cell": Note("no_cells"), "well": Note("no_table_row")}
+WORKERS = 2  # runs that are aggregated in parallel; sums and medians release the interpreter lock
+COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")  # prefixes by which pycytominer recognises classical features
 
 
 def wells_of(index: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a well with all that the index knows of it (its columns but those of a plane), sorted.
+    """Return one row per well with the index's columns about wells, sorted.
 
     Raises
     ------
     ValueError
-        Names the wells whose planes do not agree about the well.
+        The planes of a well do not agree about it; the message names the wells.
     """
     columns = [name for name in index.columns if name not in PLANE]
     wells = index[columns].drop_duplicates().sort_values(WELL_KEY).reset_index(drop=True)
@@ -45,13 +50,13 @@ def wells_of(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def hand_made(names: Sequence[str]) -> bool:
-    """Whether features are hand-made, which their names say."""
+    """Return whether all features have names of classical features."""
     return bool(names) and all(name.startswith(COMPARTMENTS) for name in names)
 
 
 def aggregate(
     views: pd.DataFrame,
-    matrix: np.ndarray | Vectors,
+    matrix: Array | Vectors,
     wells: pd.DataFrame,
     *,
     prefix: str,
@@ -61,34 +66,34 @@ def aggregate(
     survey: pd.DataFrame | None = None,
     cells: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Aggregate views to one profile a well; the order of the rows does not count.
+    """Aggregate views to one profile per well; the order of the rows does not matter.
 
     Parameters
     ----------
     views
-        One row a view: Metadata_Plate, _Well, _Site, _View.
+        One row per view: Metadata_Plate, _Well, _Site, _View.
     matrix
-        (views, d) floats, read a well at a time where it is a file's. A value that is not finite is left out of the
-        mean or median of its feature, as a NaN is in `pycytominer.aggregate` (which lets an infinite value through).
+        (views, d) floats; a file is read well by well. A value that is not finite is left out of the mean or median of
+        its feature, as `pycytominer.aggregate` does for NaN (it does not for infinite values).
     wells
-        One row a well, as `wells_of` gives them; all of them come back.
+        One row per well, as `wells_of` returns them; all of them are in the result.
     prefix
         The encoder's name: features are called `<prefix>_0` and so on.
     names
-        What they are called instead, where they have names of their own (hand-made features); d of them.
+        Names of the d features, where they have their own (classical features).
     kind
-        What the views are. `tile`: tiles are aggregated to their site and sites to their well, so that a site full of
-        cells does not outweigh the others (Dai et al. 2025, multi-position). `cell`: cells to their well at once
-        (Perakis et al. 2021). `well`: profiles that a foreign table has made, one a well.
+        Kind of the views. `tile`: tiles are aggregated to their site and sites to their well, so that a site full of
+        cells does not outweigh the others (Dai et al. 2025, multi-position). `cell`: cells are aggregated to their well
+        directly (Perakis et al. 2021). `well`: profiles of an external table, one per well.
     operation
-        `mean`, `median`, or `auto` (the median of hand-made features and the mean of others), at each level.
+        `mean`, `median`, or `auto` (the median of classical features and the mean of others), at each level.
     survey, cells
-        The plate's tables, where there are: the reason for a well without views, and the count of cells.
+        Optional tables of the plate: they give the reason for a well without views, and the count of cells.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `wells`, Metadata_Site_Count, _View_Count, _Count_Cells (null where no cells were looked for),
+        The columns of `wells`, Metadata_Site_Count, _View_Count, _Count_Cells (null without segmentation),
         _Verdict, _Reason and float32 features.
     """
     names = [f"{prefix}_{number}" for number in range(matrix.shape[1])] if names is None else list(names)
@@ -126,21 +131,21 @@ def aggregate(
     features = np.full((len(profiles), matrix.shape[1]), np.nan, dtype=np.float32)
     features[place] = values
     excluded = _excluded(survey) if survey is not None else {}
-    reasons = [
-        "" if row.any() else ("no finite embedding" if count else excluded.get(well, NOTHING[kind]))
+    reasons: list[tuple[Note, ...]] = [
+        () if row.any() else ((Note("no_finite_embedding"),) if count else excluded.get(well, (NOTHING[kind],)))
         for row, count, well in zip(np.isfinite(features), profiles["Metadata_View_Count"], at, strict=True)
     ]
     if not matrix.shape[1]:
-        reasons = ["no embedding"] * len(profiles)
+        reasons = [(Note("no_embedding"),)] * len(profiles)
     profiles["Metadata_Verdict"] = ["undefined" if reason else "keep" for reason in reasons]
-    profiles["Metadata_Reason"] = reasons
-    undefined = [f"{well} ({reason})" for (_, well), reason in zip(at, reasons, strict=True) if reason]
+    profiles["Metadata_Reason"] = [dumps(reason) for reason in reasons]
+    undefined = [f"{well} ({dumps(reason)})" for (_, well), reason in zip(at, reasons, strict=True) if reason]
     if undefined:
         logger.warning("%s: %d of %d wells are undefined: %s", prefix, len(undefined), len(at), ", ".join(undefined))
     return pd.concat([profiles, pd.DataFrame(features, columns=names)], axis=1)
 
 
-def _check(views: pd.DataFrame, matrix: np.ndarray | Vectors, *, kind: str, operation: str) -> None:
+def _check(views: pd.DataFrame, matrix: Array | Vectors, *, kind: str, operation: str) -> None:
     if kind not in NOTHING:
         raise ValueError(f"views: expected one of the kinds {list(NOTHING)}, found {kind!r}")
     if operation not in OPERATIONS:
@@ -149,26 +154,28 @@ def _check(views: pd.DataFrame, matrix: np.ndarray | Vectors, *, kind: str, oper
         raise ValueError(f"views: expected {len(views)} vectors, found {len(matrix)}")
 
 
-def _order(views: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
-    """Return the rows in the order of site and view, the distinct sites in it, and where each site begins in it."""
+def _order(views: pd.DataFrame) -> tuple[Array, pd.DataFrame, Array]:
+    """Return the order of rows by site and view, the distinct sites, and the start of each site in that order."""
     site = np.zeros(len(views), dtype=np.int64)
-    for name in SITE:
+    for name in SITE_KEY:
         codes, values = pd.factorize(views[name], sort=True)
         site = site * max(len(values), 1) + codes
     number = views["Metadata_View"].to_numpy()
     step = np.diff(site)
     if ((step > 0) | ((step == 0) & (np.diff(number) >= 0))).all():
-        order = np.arange(len(views))  # as tables of views are written, which saves sorting millions of rows
+        order = np.arange(
+            len(views)
+        )  # the order in which tables of views are written: no need to sort millions of rows
     else:
         order = np.lexsort((number, site))
     starts = np.flatnonzero(np.diff(site[order], prepend=-1))
-    return order, views.iloc[order[starts]][SITE].reset_index(drop=True), starts
+    return order, views.iloc[order[starts]][SITE_KEY].reset_index(drop=True), starts
 
 
-def _reduce(matrix: np.ndarray | Vectors, order: np.ndarray, starts: np.ndarray, *, operation: str) -> np.ndarray:
+def _reduce(matrix: Array | Vectors, order: Array, starts: Array, *, operation: str) -> Array:
     """Return the (groups, d) float64 aggregates of the runs of `matrix[order]` that begin at `starts`.
 
-    Runs are read one after another, and at most `WORKERS` are aggregated while the next one is read.
+    Runs are read sequentially; up to `WORKERS` of them are aggregated while the next one is read.
     """
     broken = 0
     waiting: deque[tuple[int, Future]] = deque()
@@ -180,7 +187,7 @@ def _reduce(matrix: np.ndarray | Vectors, order: np.ndarray, starts: np.ndarray,
         return gaps
 
     with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
-        # A feature without one finite value in a group is NaN by contract.
+        # A feature without a finite value in a group is NaN, as documented.
         warnings.filterwarnings("ignore", message="Mean of empty slice|All-NaN slice", category=RuntimeWarning)
         for group, (start, stop) in enumerate(zip(starts, np.append(starts, len(order))[1:], strict=True)):
             waiting.append((group, pool.submit(_combined, matrix[order[start:stop]], operation=operation)))
@@ -189,12 +196,12 @@ def _reduce(matrix: np.ndarray | Vectors, order: np.ndarray, starts: np.ndarray,
         while waiting:
             broken += finish()
     if broken:
-        logger.warning("%d of %d rows hold values that are not finite; these values are left out", broken, len(order))
+        logger.warning("%d of %d rows have values that are not finite; these values are left out", broken, len(order))
     return values
 
 
-def _combined(block: np.ndarray, *, operation: str) -> tuple[np.ndarray, int]:
-    """Return the aggregate (d,) of a run (n, d), and in how many of its rows a value is not finite."""
+def _combined(block: Array, *, operation: str) -> tuple[Array, int]:
+    """Return the aggregate (d,) of a run (n, d), and the number of rows with a value that is not finite."""
     sums = block.sum(axis=0, dtype=np.float64)
     if np.isfinite(sums).all():
         return (sums / len(block) if operation == "mean" else _median(block)), 0
@@ -204,9 +211,9 @@ def _combined(block: np.ndarray, *, operation: str) -> tuple[np.ndarray, int]:
     return OPERATIONS[operation](block, axis=0), int(gaps.any(axis=1).sum())
 
 
-def _median(block: np.ndarray) -> np.ndarray:
+def _median(block: Array) -> Array:
     """Return the median of each column of finite numbers (n, d), (d,) float64."""
-    # Columns laid side by side, and 32 bits, are what numpy partitions with vector instructions.
+    # numpy partitions contiguous columns of 32-bit floats with vector instructions.
     columns = np.array(block.T, dtype=np.float64 if block.dtype == np.float64 else np.float32, order="C")
     half = len(block) // 2
     columns.partition(half, axis=1)
@@ -221,16 +228,18 @@ def _cell_count(cells: pd.DataFrame | None, at: pd.MultiIndex) -> pd.Series:
     return pd.Series(counts.to_numpy(), dtype="Int32")
 
 
-def _excluded(survey: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Return the wells of which every site is excluded (one bad plane excludes its site), with the reasons."""
+def _excluded(survey: pd.DataFrame) -> dict[tuple[str, str], tuple[Note, ...]]:
+    """Return the wells whose sites are all excluded (one bad plane excludes its site): a note per reason."""
     bad = survey[survey["Metadata_Verdict"] == "exclude"]
-    sites = survey.drop_duplicates(SITE).groupby(WELL_KEY).size()
-    lost = bad.drop_duplicates(SITE).groupby(WELL_KEY).size()
-    reasons = {}
+    sites = survey.drop_duplicates(SITE_KEY).groupby(WELL_KEY).size()
+    lost = bad.drop_duplicates(SITE_KEY).groupby(WELL_KEY).size()
+    reasons = dict[tuple[str, str], tuple[Note, ...]]()
     for well in sites.index:
         if lost.get(well, 0) == sites[well]:
             planes = bad[(bad["Metadata_Plate"] == well[0]) & (bad["Metadata_Well"] == well[1])]
-            counts = planes["Metadata_Reason"].replace("", "no reason given").value_counts().sort_index()
-            listed = ", ".join(f"{reason} ({count})" for reason, count in counts.items())
-            reasons[tuple(well)] = f"all sites excluded: {listed}"
+            counts = planes["Metadata_Reason"].value_counts().sort_index()
+            reasons[well] = tuple(
+                Note("all_sites_excluded", {"planes": int(count), "notes": str(reason)})
+                for reason, count in counts.items()
+            )
     return reasons

@@ -1,16 +1,18 @@
-"""Join the aligned plates, and give each perturbation one profile.
+"""Join the aligned plates, and compute one consensus profile per perturbation.
 
-In flow the plates' aligned profiles with their verdicts, out flow one joined frame (plates of the verdict keep) and one
-row a perturbation with what it was made of.
+Input: the plates' aligned profiles with their verdicts. Output: one joined frame of the plates with the verdict keep,
+and one row per perturbation with its counts of wells, plates and batches.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict, features
 
 logger = logging.getLogger(__name__)
@@ -22,24 +24,24 @@ DESCRIBED = ("Metadata_Compound", "Metadata_Concentration", "Metadata_pert_type"
 def join_plates(
     plates: Sequence[pd.DataFrame], *, names: Sequence[str], verdicts: Sequence[Verdict]
 ) -> tuple[pd.DataFrame, Verdict]:
-    """Return the rows of the plates whose verdict is keep, and a verdict that lists the others with their reasons.
+    """Return the rows of the plates with the verdict keep, and a verdict with the reasons of the other plates.
 
     Raises
     ------
     ValueError
-        If a plate has other features than the first.
+        A plate has other features than the first.
     """
     kept = [(name, plate) for name, plate, verdict in zip(names, plates, verdicts, strict=True) if verdict.keep]
     reasons = tuple(
-        f"plate {name} left out: {'; '.join(verdict.reasons) or 'no reason given'}"
+        str(Note("plate_left_out", {"plate": name, "notes": "; ".join(verdict.reasons)}))
         for name, verdict in zip(names, verdicts, strict=True)
         if not verdict.keep
     )
     for reason in reasons:
         logger.warning(reason)
     if not kept:
-        # No row, but the columns of a plate, so that what reads the table finds a valid, empty one.
-        return plates[0].iloc[:0].reset_index(drop=True), Verdict(False, (*reasons, "no plate to join"))
+        # An empty table with the columns of a plate is valid for its readers.
+        return plates[0].iloc[:0].reset_index(drop=True), Verdict(False, (*reasons, str(Note("no_plate_to_join"))))
     first, expected = kept[0][0], features(kept[0][1])
     for name, plate in kept:
         if features(plate) != expected:
@@ -51,11 +53,11 @@ def join_plates(
 def consensus(
     frame: pd.DataFrame, *, operation: str = "median", group_by: Sequence[str] = ("Metadata_Cell_Line",)
 ) -> pd.DataFrame:
-    """Return one row a perturbation and group: the consensus of its wells over plates.
+    """Return one row per perturbation and group: the consensus of its wells over plates.
 
-    Wells without a profile count in Metadata_Undefined_Count and in nothing else; a perturbation with only such wells
-    stays, with 0 replicates and no features. Empty wells, wells without a perturbation and held-out plates are left
-    out: a held-out plate is judged apart, so it must not lend its wells to the others.
+    Wells without a profile count in Metadata_Undefined_Count only; a perturbation with only such wells stays, with 0
+    replicates and null features. Empty wells, wells without a perturbation and held-out plates are left out: a held-out
+    plate is judged separately, so its wells must not enter the profiles of the others.
 
     Parameters
     ----------
@@ -70,8 +72,8 @@ def consensus(
     -------
     pandas.DataFrame
         Table `consensus`: Metadata_Perturbation, Metadata_Group (the values of `group_by`, joined by ";"), counts,
-        plates and batches, what is known of the perturbation (several values joined by ";"; a concentration that is
-        not one is null), features.
+        plates and batches, metadata of the perturbation (several values joined by ";"; null where there are several
+        concentrations), features.
     """
     if operation not in OPERATIONS:
         raise ValueError(f"consensus: expected one of {list(OPERATIONS)}, found {operation!r}")
@@ -82,7 +84,10 @@ def consensus(
     out = (frame["Metadata_pert_type"] == "empty") | frame["Metadata_Perturbation"].isna()
     chosen = frame[~out & (frame["Metadata_Role"] != "heldout")].reset_index(drop=True)
     keys = chosen[["Metadata_Perturbation", *group_by]].fillna("").astype(str)
-    rows, profiles = [], np.full((keys.drop_duplicates().shape[0], len(names)), np.nan, dtype=np.float32)
+    rows, profiles = (
+        list[dict[str, object]](),
+        np.full((keys.drop_duplicates().shape[0], len(names)), np.nan, dtype=np.float32),
+    )
     for number, (key, index) in enumerate(keys.groupby(list(keys.columns), sort=True).indices.items()):
         wells = chosen.iloc[index].sort_values(WELL_KEY)
         defined = wells[wells["Metadata_Verdict"] == "keep"]
@@ -119,7 +124,7 @@ def _joined(column: pd.Series) -> str | None:
     return ";".join(values) if values else None
 
 
-def _combine(replicates: pd.DataFrame, *, operation: str) -> np.ndarray:
+def _combine(replicates: pd.DataFrame, *, operation: str) -> npt.NDArray[np.float64]:
     """Return one profile (features,) of the replicates' (n, features)."""
     values = replicates.to_numpy(dtype=np.float64)
     if operation == "modz" and len(values) > 1:

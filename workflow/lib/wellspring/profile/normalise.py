@@ -1,63 +1,69 @@
-"""Centre and scale a plate's features on its negative controls or on all its wells, with guards around the spread.
+"""Normalisation: centre and scale a plate's features on its negative controls or on all wells, with a guarded spread.
 
-In flow one plate's aggregated profiles, out flow the same profiles in units of that spread (or as normal scores of
-their ranks), the fitted `Normaliser` and the plate's verdict. Where no guard acts the result is that of
-`pycytominer.normalize` with `samples="Metadata_pert_type == 'negcon'"` or `"all"`, which neither returns what it fitted
-nor guards it (no control: a plate of NaN; a spread of zero: values of 1e18).
+Returns the profiles in units of the spread (or as normal scores of their ranks), the fitted `Normaliser` and the
+verdict of the plate. Where no guard acts, the result equals `pycytominer.normalize` with
+`samples="Metadata_pert_type == 'negcon'"` or `"all"`, which neither returns its fit nor guards it: without controls it
+returns a plate of NaN, and with a spread of zero values of 1e18.
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from wellspring.align.steps.rank_normal import distributions, scores
+from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict, atomic, features
 from wellspring.profile.aggregate import hand_made
+from wellspring.screen.sections import Profile
 
 logger = logging.getLogger(__name__)
 
+Array = npt.NDArray[Any]
+
 METHODS = ("mad_robustize", "robustize", "standardize", "rank_normal", "none")
-# Profiles are float32, of 6e-8 relative resolution: less spread than this against the centre is rounding, hence none.
+# Profiles are float32 (relative resolution 6e-8): a spread below this share of the centre is rounding and counts as 0.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Normaliser:
-    """What was fitted on a plate's wells: `x -> (x - center) / scale`; arrays (features,) float64.
+    """The fit of a plate: `x -> (x - center) / scale`; arrays (features,) float64.
 
-    `spread` is the fitted wells' own, `scale` the one that divides: not below `floor` where `floored`, 1 where `dead`
-    (no spread in any well). `count` is how many wells it was fitted on; `reason` says why there is no fit.
-    For `rank_normal`, `knots`, `levels` and `counts` are the distributions (`wellspring.align.steps.rank_normal`).
+    `spread` is that of the fitted wells and `scale` is the divisor: at least `floor` where `floored`, 1 where `dead`
+    (no spread in any well). `count` is the number of fitted wells; `reason` is the note, as text, why there is no fit,
+    else "". For `rank_normal`, `knots`, `levels` and `counts` are the distributions
+    (`wellspring.align.steps.rank_normal`).
     """
 
     method: str
     features: tuple[str, ...]
-    center: np.ndarray
-    scale: np.ndarray
-    spread: np.ndarray
-    floor: np.ndarray
+    center: Array
+    scale: Array
+    spread: Array
+    floor: Array
     count: int
     reason: str = ""
-    knots: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
-    levels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    knots: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    levels: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    counts: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
-    def floored(self) -> np.ndarray:
-        """Which features were divided by the floor instead of their own spread, (features,) bool."""
+    def floored(self) -> Array:
+        """Features that are divided by the floor instead of their own spread, (features,) bool."""
         return self.spread < self.floor
 
     @property
-    def dead(self) -> np.ndarray:
-        """Which features have no spread in any well, (features,) bool."""
+    def dead(self) -> Array:
+        """Features without spread in any well, (features,) bool."""
         return (self.floor == 0) & (self.spread == 0) & (self.method != "none")
 
     def save(self, path: str | Path) -> None:
-        """Write all of it to `path`, an .npz without pickles."""
+        """Write the fit to `path`, an .npz without pickles."""
         stored = {name: np.asarray(value) for name, value in vars(self).items()}
         stored["features"] = np.asarray(self.features, dtype=str)
         with atomic(path) as temporary:
@@ -65,41 +71,40 @@ class Normaliser:
 
     @classmethod
     def load(cls, path: str | Path) -> "Normaliser":
-        """Read what `save` wrote."""
+        """Read a fit that `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
-            state = {name: stored[name] for name in stored.files}
+            state: dict[str, Any] = {name: stored[name] for name in stored.files}
         plain = {"method": str(state["method"]), "reason": str(state["reason"]), "count": int(state["count"])}
         return cls(**(state | plain | {"features": tuple(state["features"].tolist())}))
 
 
-def controls_of(frame: pd.DataFrame) -> np.ndarray:
+def controls_of(frame: pd.DataFrame) -> Array:
     """Return which rows are negative controls that have a profile, (rows,) bool."""
     return ((frame["Metadata_pert_type"] == "negcon") & (frame["Metadata_Verdict"] == "keep")).to_numpy(dtype=bool)
 
 
 def normalise(
-    frame: pd.DataFrame, *, options: Mapping[str, object], verdict: Verdict | None = None
+    frame: pd.DataFrame, *, options: Profile, verdict: Verdict | None = None
 ) -> tuple[pd.DataFrame, Normaliser, Verdict]:
-    """Normalise a plate on its negative controls, or all its wells; the verdict turns where there are too few.
+    """Normalise a plate on its negative controls or all wells; with too few of them the plate is left out.
 
     Parameters
     ----------
     frame
         One plate, table `profile`.
     options
-        The config section `profile`: normalise (the method; `auto`: mad_robustize for hand-made features, else
-        standardize), normalise_on, min_controls, spread_floor, epsilon.
+        The config section `profile`. `normalise: auto` is mad_robustize for classical features, else standardize.
     verdict
-        What is known of the plate so far.
+        The verdict of the plate so far.
     """
     verdict = verdict or Verdict()
     normaliser = fit_normaliser(
         frame,
-        method=_method(str(options["normalise"]), features(frame)),
-        on=str(options["normalise_on"]),
-        min_controls=int(options["min_controls"]),
-        spread_floor=float(options["spread_floor"]),
-        epsilon=float(options["epsilon"]),
+        method=_method(options.normalise, features(frame)),
+        on=options.normalise_on,
+        min_controls=options.min_controls,
+        spread_floor=options.spread_floor,
+        epsilon=options.epsilon,
     )
     if normaliser.reason:
         verdict = verdict.because(normaliser.reason)
@@ -130,14 +135,14 @@ def fit_normaliser(
 
     Methods, as in pycytominer: `mad_robustize` (median, 1.4826 MAD + epsilon), `robustize` (median, interquartile
     range), `standardize` (mean, standard deviation with ddof 0), `none`; and `rank_normal` (Blom's normal scores, see
-    `wellspring.align.steps.rank_normal`; what lies beyond the fitted wells is all alike), which no spread can blow up.
+    `wellspring.align.steps.rank_normal`; all values beyond the fitted wells are equal), which needs no spread.
 
-    With a dozen controls a spread may come out near zero by chance, and dividing by it makes one feature outweigh all
-    others. So each feature's spread in the controls is compared with its spread in all wells of the plate; the median
-    over features of that ratio is what is usual on this plate, and no feature is divided by less than `spread_floor`
-    of the usual ratio times its own spread in all wells. This is free of the features' units, and what it costs is
-    small: a feature that most wells move far is damped, to no less than about 4 spreads for `mad_robustize`. A feature
-    whose spread in all wells is zero as well is dead: it is only centred, hence 0 where it is constant.
+    With a dozen controls a spread can be near zero by chance, and dividing by it makes one feature outweigh all others.
+    Each feature's spread in the controls is therefore compared with its spread in all wells of the plate. The median of
+    that ratio over features is the usual ratio of the plate, and no feature is divided by less than `spread_floor`
+    times the usual ratio times its own spread in all wells. This does not depend on the units of features, and its cost
+    is small: a feature that changes strongly in most wells is damped, to no less than about 4 spreads for
+    `mad_robustize`. A feature whose spread in all wells is zero is dead: it is only centred, hence 0 where constant.
     """
     if method not in METHODS:
         raise ValueError(f"normalise: expected one of {list(METHODS)}, found {method!r}")
@@ -152,17 +157,17 @@ def fit_normaliser(
     if method == "none":
         return Normaliser(method, names, zero, one, one, zero, count)
     if count < min_controls or not names:
-        wells = "negative controls" if on == "negcon" else "wells"
-        reason = f"{count} {wells} with a profile, {min_controls} needed to normalise"
-        return Normaliser(method, names, blank, blank, blank, blank, count, reason if names else "no embedding")
+        few = Note("too_few_to_normalise", {"found": count, "needed": min_controls, "on": on})
+        reason = few if names else Note("no_embedding")
+        return Normaliser(method, names, blank, blank, blank, blank, count, str(reason))
     if method == "rank_normal":
         _, everywhere = center_and_spread(values[defined], "standardize")
-        # With a floor of 0 no feature is floored, and one without spread in any well is dead.
+        # With a floor of 0 no feature is floored, and a feature without spread in any well is dead.
         spread = np.where(everywhere > 0, 1.0, 0.0)
         return Normaliser(method, names, zero, one, spread, zero, count, "", *distributions(values[chosen]))
     center, spread = center_and_spread(values[chosen], method)
     _, everywhere = center_and_spread(values[defined], method)
-    # More than half of the wells may share one value (a rectified feature): their MAD is 0, their deviation is not.
+    # If more than half of the wells share one value (a rectified feature), their MAD is 0, but not their deviation.
     everywhere = np.where(everywhere > 0, everywhere, center_and_spread(values[defined], "standardize")[1])
     alive = (everywhere > 0) & (spread > 0)
     usual = float(np.median(spread[alive] / everywhere[alive])) if alive.any() else 1.0
@@ -170,20 +175,20 @@ def fit_normaliser(
     scale = np.maximum(spread, floor)
     if method == "mad_robustize":
         scale = scale + epsilon
-    # Not floored and without spread, e.g. with `spread_floor` 0: only centred.
+    # Without floor and spread, for instance with `spread_floor` 0, a feature is only centred.
     scale = np.where(np.maximum(spread, floor) > 0, scale, np.where(np.isfinite(spread), 1.0, np.nan))
     return Normaliser(method, names, center, scale, spread, floor, count)
 
 
 def apply_normaliser(frame: pd.DataFrame, normaliser: Normaliser) -> pd.DataFrame:
-    """Return `frame` with its features normalised, float32; without a fit: every well `exclude`, NaN.
+    """Return `frame` with its features normalised, float32; without a fit every well is excluded, with NaN.
 
-    A value that is not finite is NaN, and so is every value of a feature that has none in the fitted wells.
+    A value that is not finite becomes NaN, as does every value of a feature without a value in the fitted wells.
 
     Raises
     ------
     ValueError
-        If the features are not those of the fit.
+        The features are not those of the fit.
     """
     names = tuple(features(frame))
     if names != normaliser.features:
@@ -191,7 +196,7 @@ def apply_normaliser(frame: pd.DataFrame, normaliser: Normaliser) -> pd.DataFram
     result = frame[[name for name in frame.columns if name not in set(names)]].copy()
     if normaliser.reason:
         kept = (result["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
-        result.loc[kept, "Metadata_Reason"] = f"plate: {normaliser.reason}"
+        result.loc[kept, "Metadata_Reason"] = str(Note("plate_excluded", {"notes": normaliser.reason}))
         result.loc[kept, "Metadata_Verdict"] = "exclude"
     values = (_finite(frame, names) - normaliser.center) / normaliser.scale
     if normaliser.method == "rank_normal" and not normaliser.reason:
@@ -201,13 +206,13 @@ def apply_normaliser(frame: pd.DataFrame, normaliser: Normaliser) -> pd.DataFram
     return pd.concat([result, pd.DataFrame(values, columns=list(names), index=frame.index)], axis=1)
 
 
-def _finite(frame: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
+def _finite(frame: pd.DataFrame, names: tuple[str, ...]) -> Array:
     values = frame[list(names)].to_numpy(dtype=np.float64, copy=True)
     values[~np.isfinite(values)] = np.nan
     return values
 
 
-def center_and_spread(values: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
+def center_and_spread(values: Array, method: str) -> tuple[Array, Array]:
     """Return centre and spread of each column of (n, d), (d,) each; NaN for a column without a value, 0 for rounding.
 
     `standardize`: mean and standard deviation (ddof 0); `robustize`: median and interquartile range; `mad_robustize`:

@@ -9,9 +9,10 @@ import pandas as pd
 from wellspring.illumination.flatfield import FEW
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
+from wellspring.report.wording import words
 
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
-FALLBACK = " needed"  # in the note of a step that had less than it asks for
+FALLBACK = "too_few_for_step"  # code of the note of a step that had fewer wells than it needs
 SHOWN = 6  # lines under a statement
 
 
@@ -122,7 +123,9 @@ def light(fields: Sequence[dict]) -> list[Statement]:
 
 def fits(screen: Screen) -> list[Statement]:
     """Return the steps of alignments that had too few controls or wells and did something else instead."""
-    lines = [f"{name}: {note}" for name, notes in screen.fit_notes.items() for note in notes if FALLBACK in note]
+    lines = [
+        f"{name}: {words(note)}" for name, notes in screen.fit_notes.items() for note in notes if note.code == FALLBACK
+    ]
     if not lines:
         return []
     more = (f"and {len(lines) - SHOWN:,} more",) if len(lines) > SHOWN else ()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.io import tables
+from wellspring.report import wording
 from wellspring.report.files import owner
 from wellspring.screen.stages import RULES
 from wellspring.workflow import failures
@@ -44,7 +45,14 @@ def read(
             new = [reason for reason in reasons if reason not in known]
             known.update(new)
             if new:
-                rows.append((plate, rule, "; ".join(new), *_log(logs, rule, path.parent.name, plate, encoders)))
+                rows.append(
+                    (
+                        plate,
+                        rule,
+                        "; ".join(map(wording.text, new)),
+                        *_log(logs, rule, path.parent.name, plate, encoders),
+                    )
+                )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
+from wellspring.report.wording import text
 
 WELLS = 500  # wells without a profile that are listed; all are counted
 REASONS = 40  # reasons that are listed; all images are counted
@@ -88,7 +89,8 @@ def undefined(screen: Screen) -> pd.DataFrame:
     lost = [frame[frame["Metadata_Verdict"] == "undefined"] for frame in frames]
     most = max(lost, key=len, default=pd.DataFrame(columns=WELL_KEY))
     named = {name: pick(most, name, "") for name in (*WELL_KEY, "Metadata_Compound", "Metadata_Reason")}
-    return pd.DataFrame(named).reset_index(drop=True)
+    found = pd.DataFrame(named).reset_index(drop=True)
+    return found.assign(Metadata_Reason=found["Metadata_Reason"].map(text))
 
 
 def _count(frame: pd.DataFrame) -> dict[str, int]:

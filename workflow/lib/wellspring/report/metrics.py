@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from wellspring.io.notes import Note, loads
 from wellspring.report import charts, naming
 from wellspring.report.gather import ordered_levels
 from wellspring.report.svg import number
+from wellspring.report.wording import text, words
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Cell:
     n: str
     chance: str
     guard: str
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     baselines: tuple[str, ...]
     state: str  # above | position | at | below | none: the interval against chance and the position-only baseline
     direction: int  # 1: high is good, -1: low is good, 0: neither is known
@@ -34,6 +36,11 @@ class Cell:
     low: float
     high: float
     expected: float  # the chance level
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The notes in words."""
+        return tuple(map(words, self.notes))
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,9 @@ def csv(summary: pd.DataFrame) -> str:
     """Return the summary of all encoders as CSV text: encoder, metric, level, then the values and words."""
     names = ["Encoder", "Metadata_Metric", "Metadata_Level", "value", "low", "high", "n", "n_undefined", "chance"]
     names += ["Metadata_Guard", "Metadata_Note"]
-    frame = summary.reindex(columns=names).rename(columns=lambda name: name.removeprefix("Metadata_").lower())
+    frame = summary.reindex(columns=names)
+    frame["Metadata_Note"] = frame["Metadata_Note"].fillna("").astype(str).map(text)
+    frame = frame.rename(columns=lambda name: name.removeprefix("Metadata_").lower())
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -118,7 +127,7 @@ def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction
         n=f"n {_whole(row['n'])}" + (f", {_whole(row['n_undefined'])} undefined" if _whole(row["n_undefined"]) else ""),
         chance=f"chance {_score(row['chance'])}" if chanced else "no chance level",
         guard=_words(row["Metadata_Guard"]) if chanced else "",
-        notes=tuple(part for part in _words(row["Metadata_Note"]).split("; ") if part),
+        notes=loads(_words(row["Metadata_Note"])),
         baselines=tuple(
             _baseline(beside[ending], words) for ending, words in naming.BASELINES.items() if ending in beside
         ),

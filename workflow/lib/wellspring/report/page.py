@@ -36,6 +36,7 @@ from wellspring.report import (
 from wellspring.report.gather import Screen, ordered_levels
 from wellspring.report.meanings import meanings
 from wellspring.report.svg import number, standalone
+from wellspring.report.wording import words as sentence
 
 PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
 
@@ -90,6 +91,7 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         "level": level,
         "groups": [(group, found) for group in naming.GROUPS if (found := [row for row in rows if row.group == group])],
         "meanings": meanings(row.metric for row in rows),
+        "fit_notes": {name: [sentence(note) for note in notes] for name, notes in screen.fit_notes.items() if notes},
         "alignment": alignment.drawings(rows, encoders=screen.encoders),
         "changes": changes,
         "figures": biology.figures(screen, alpha=options["significance"]),

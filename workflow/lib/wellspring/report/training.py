@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from wellspring.io.notes import loads
 from wellspring.report import charts
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
+from wellspring.report.wording import words
 
 NAMES = {
     "loss": "loss",
@@ -21,13 +23,13 @@ FIRST = ("loss", "feature_std", "rank")
 BESIDE = {"retrieval": ("retrieval_chance",)}  # drawn in the same panel
 BASELINES = {name for names in BESIDE.values() for name in names}
 
-# Reasons that name a feature or a number, which hand-made features have by the thousand, and what they are counted as.
+# Codes of reasons that name a feature or a number, of which there may be thousands, and how they are counted.
 ALIKE = {
-    "correlated with": "correlated with another",
-    "near constant": "near constant",
-    "few values": "few distinct values",
-    "a value of": "a value beyond the limit",
-    "not finite in": "not finite in too many wells",
+    "correlated": "correlated with another",
+    "near_constant": "near constant",
+    "few_values": "few distinct values",
+    "large_value": "a value beyond the limit",
+    "not_finite": "not finite in too many wells",
 }
 
 
@@ -114,11 +116,15 @@ def features(screen: Screen) -> list[dict]:
         frame = screen.features.get(encoder)
         if frame is not None and len(frame):
             kept = frame["Metadata_Kept"].astype(bool)
-            reasons = frame.loc[~kept, "Metadata_Reason"].fillna("no reason was given")
-            for words, kind in ALIKE.items():
-                reasons = reasons.where(~reasons.str.startswith(words), kind)
+            reasons = frame.loc[~kept, "Metadata_Reason"].fillna("").map(_kind)
             reasons = reasons.value_counts(sort=False).sort_index()
             found.append(
                 {"encoder": encoder, "kept": int(kept.sum()), "total": len(frame), "reasons": list(reasons.items())}
             )
     return found
+
+
+def _kind(reason: str) -> str:
+    """Return why a feature was dropped, without the values that differ from feature to feature."""
+    notes = loads(reason)
+    return "; ".join(ALIKE.get(note.code) or words(note) for note in notes) or "no reason was given"

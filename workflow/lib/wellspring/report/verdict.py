@@ -8,6 +8,7 @@ import pandas as pd
 from wellspring.io import tables
 from wellspring.io.tables import Verdict
 from wellspring.report.files import as_list, owner
+from wellspring.report.wording import text
 
 
 def merge(verdicts: Iterable[Verdict]) -> Verdict:
@@ -30,7 +31,8 @@ def collect(paths: str | Path | Iterable[str | Path] | None, *, plates: Sequence
     for number, path in enumerate(files):
         plate = owner(path, plates) or (plates[number] if len(files) == len(plates) else None)
         if plate is not None:
-            found[plate].append(tables.verdict(path))
+            verdict = tables.verdict(path)
+            found[plate].append(Verdict(verdict.keep, tuple(map(text, verdict.reasons))))
     return {plate: merge(verdicts) for plate, verdicts in found.items()}
 
 

@@ -6,6 +6,7 @@ A sentence is a format string over the note's values, or a function of them wher
 from collections.abc import Callable, Mapping
 
 from wellspring.io.notes import Note, loads
+from wellspring.report import wording_profiles
 
 Sentence = str | Callable[[Mapping], str]
 
@@ -20,21 +21,26 @@ SENTENCES: dict[str, Sentence] = {
     "listed": lambda values: _with_reason("excluded as listed", values),
     "kept_as_listed": lambda values: _with_reason("kept as listed", values),
     "keep_refused": "listed as keep, but only readable images can be kept",
+    # profile, align, evaluate
+    **wording_profiles.SENTENCES,
 }
 
 
 def words(note: Note) -> str:
     """Return the sentence of a note, without a full stop; `KeyError` names a code that has none."""
     sentence = SENTENCES[note.code]
-    return sentence.format(**note.values) if isinstance(sentence, str) else sentence(note.values)
+    values = dict(note.values)
+    if "notes" in values:
+        values["notes"] = text(str(values["notes"])) or "no reason given"
+    return sentence.format(**values) if isinstance(sentence, str) else sentence(values)
 
 
-def worded(text: str) -> str:
-    """Return the sentences of the notes of a text; a text that has none, as of an earlier version, unchanged."""
+def text(notes: str) -> str:
+    """Return the sentences of notes in text form; a text that is not of notes comes back as it is."""
     try:
-        return "; ".join(map(words, loads(text)))
-    except (KeyError, ValueError):
-        return text
+        return "; ".join(map(words, loads(notes)))
+    except (ValueError, KeyError):
+        return notes
 
 
 def _with_reason(what: str, values: Mapping) -> str:

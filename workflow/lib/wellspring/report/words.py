@@ -3,20 +3,20 @@
 They say which plates were left out, what holds, what to look at and what can not be concluded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from wellspring.evaluate.metric import LAYOUT_NOTES, METHOD_NOTES
+from wellspring.io.notes import Note
 from wellspring.report import checks
 from wellspring.report.alignment import Change
 from wellspring.report.checks import Statement, count, listed
 from wellspring.report.gather import Screen, pick
 from wellspring.report.metrics import Cell, Row
+from wellspring.report.wording import words as sentence
 
-CONFOUNDED = " coincide"  # in the note of a score that the plates' layout alone could give (position, column)
 UNTRAINED = "random"  # start of the name of an untrained encoder
-# notes that say how a value was made and limit nothing; any other note is a limit and opens the page
-METHODS = ("lower is better", "read for ", "cross-fitted", "mean of", "p is the larger", "axis between")
 
 
 def left_out(screen: Screen) -> list[Statement]:
@@ -34,7 +34,7 @@ def passes(screen: Screen, rows: Sequence[Row], *, level: str, changes: Sequence
     if screen.kept:
         kept = f"{count(len(screen.kept), 'plate')} of {len(screen.plates)}"
         found.append(Statement(f"{kept} passed every check and joined the results.", "plates"))
-    for name, lines in _scores(rows, level, direction=1, state="above", but=CONFOUNDED):
+    for name, lines in _scores(rows, level, direction=1, state="above", but=LAYOUT_NOTES):
         found.append(Statement(f"{name} is above chance.", "metrics", lines))
     for name, lines in _scores(rows, level, direction=-1, state="at"):
         found.append(Statement(f"{name} is not above chance.", "metrics", lines))
@@ -60,17 +60,20 @@ def look_at(
 def open_questions(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
     """Return what can not be concluded: by position, the evaluation's notes, a lack of chance level or baseline."""
     shown = [(row, cell) for row in rows for cell in row.cells if cell]
-    found, notes = [], {}
+    found: list[Statement] = []
+    notes: dict[Note, dict[str, None]] = {}
     confounded = list(dict.fromkeys(row.name for row, cell in shown if cell.state == "position"))
     if confounded:
         text = "Above chance, but not above what the well's position alone gives: it may be the layout."
         found.append(Statement(text, "metrics", (_concerns(confounded),)))
     for row, cell in sorted(shown, key=lambda pair: pair[1].value == "–"):  # first what limits a value that is there
         for note in cell.notes:
-            if not note.startswith(METHODS):
+            if note.code not in METHOD_NOTES:
                 notes.setdefault(note, {})[row.name] = None
     for note, names in notes.items():
-        found.append(Statement(f"{note[:1].upper()}{note[1:]}.", "metrics", (_concerns(list(names)),)))
+        found.append(
+            Statement(f"{sentence(note)[:1].upper()}{sentence(note)[1:]}.", "metrics", (_concerns(list(names)),))
+        )
     empty = sorted({row.name for row, cell in shown if cell.value == "–" and not cell.notes})
     if empty:
         text = "Could not be computed from this screen at one level at least."
@@ -106,13 +109,13 @@ def _limits(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
 
 
 def _scores(
-    rows: Sequence[Row], level: str, *, direction: int, state: str, but: str | None = None
+    rows: Sequence[Row], level: str, *, direction: int, state: str, but: Collection[str] = ()
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (metric, a line an encoder) of the scores in a state, less those with the words `but` in a note."""
+    """Return (metric, a line an encoder) of the scores in a state, less those with a note of the codes `but`."""
     found = []
     for row in rows:
         cells = [cell for cell in row.cells if cell and cell.direction == direction and cell.state == state]
-        cells = [cell for cell in cells if but is None or not any(but in note for note in cell.notes)]
+        cells = [cell for cell in cells if not any(note.code in but for note in cell.notes)]
         if row.level == level and row.main and cells:
             lines = [f"{cell.encoder} {cell.value} ({cell.interval}; {cell.chance})" for cell in cells]
             found.append((row.name, tuple(lines)))
@@ -153,7 +156,7 @@ def _mixing(rows: Sequence[Row], level: str) -> list[Statement]:
 
 def _confounded(cell: Cell, direction: int) -> bool:
     """Return whether the layout alone could give a score of biology."""
-    return direction > 0 and cell.state == "above" and any(CONFOUNDED in note for note in cell.notes)
+    return direction > 0 and cell.state == "above" and any(note.code in LAYOUT_NOTES for note in cell.notes)
 
 
 def _aligned(changes: Sequence[Change], *, good: bool) -> list[Statement]:

@@ -1023,6 +1023,10 @@ class Fit:
 class Evaluate:
     """Scores of the well profiles at each level of processing, each with interval, chance and baselines."""
 
+    metrics: Literal["all"] | tuple[str, ...]
+    """Metrics to compute: all, or a list of names (activity, nsc, hit) and families (replicates, mechanisms, transfer,
+    dose, nuisance, mixing). A metric that another one needs comes with it. Default: "all"."""
+
     label: str
     """Column whose values consistency, NSC, NSCB and transfer read; Metadata_target is the usual other one. Default:
     "Metadata_moa"."""

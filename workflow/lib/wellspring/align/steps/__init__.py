@@ -1,9 +1,9 @@
 """The steps of an alignment, one module each, in any order by the list `fit.steps` of the config.
 
-Each module has two pure functions, `fit(frame, *, controls, options) -> State` and `apply(frame, state) -> frame`. In
-flow profiles (table `profile`), out flow the same wells with what the step makes of their features, float64, and only
-of the features that it was fitted on. A well without a profile stays, its features null. A state is frozen, knows its
-features by name, says in `notes` what a reader must know, and goes into the one .npz of the alignment as arrays.
+Each module has two pure functions, `fit(frame, *, controls, options) -> State` and `apply(frame, state) -> frame`. Both
+take profiles (table `profile`). `apply` returns the same wells with the features of the fit, float64; a well without a
+profile stays, with null features. A state is frozen, refers to features by name, has notes on the fit, and is stored as
+arrays in the .npz file of the alignment.
 
-`wellspring.align.alignment` runs the list; how a value that is not finite is taken stands with each step.
+`wellspring.align.alignment` runs the list. Each step documents its handling of values that are not finite.
 """

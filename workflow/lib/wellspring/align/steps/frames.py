@@ -1,34 +1,38 @@
-"""What the steps share: which wells fit, which group a well is of, values out of a frame and back into it."""
+"""Helpers of the steps: the wells of a fit, groups of wells, and feature values out of a frame and back into it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from wellspring.align.steps.state import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Fit
+
 logger = logging.getLogger(__name__)
 
 POOLED = "*"
-GROUPS = {None: None, "cell_line": "Metadata_Cell_Line", "batch": "Metadata_Batch"}
+GROUPS: dict[str | None, str | None] = {None: None, "cell_line": "Metadata_Cell_Line", "batch": "Metadata_Batch"}
 
 
-def defined(frame: pd.DataFrame) -> np.ndarray:
+def defined(frame: pd.DataFrame) -> Array:
     """Return which rows have a profile, (rows,) bool."""
     return (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
 
 
-def fitted(frame: pd.DataFrame, *, controls: np.ndarray, options: Mapping[str, object]) -> np.ndarray:
+def fitted(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Array:
     """Return which rows a step is fitted on by the option `fit_on`, (rows,) bool.
 
-    `negcon`: the controls of this fit. `all`: these and every well with a profile that is no negative control; controls
-    that are kept apart to judge the fit by do not enter.
+    `negcon`: the controls of this fit. `all`: these and all wells with a profile that are not negative controls. The
+    controls with which the fit will be judged are left out.
     """
-    if options["fit_on"] == "negcon":
+    if options.fit_on == "negcon":
         return np.asarray(controls, dtype=bool)
     return defined(frame) & (np.asarray(controls, dtype=bool) | (frame["Metadata_pert_type"] != "negcon").to_numpy())
 
 
-def matrix(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+def matrix(frame: pd.DataFrame, names: Sequence[str]) -> Array:
     """Return the features `names`, (rows, d) float64, NaN for what is not finite or in a well without a profile.
 
     Raises
@@ -44,34 +48,34 @@ def matrix(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
     return values
 
 
-def replaced(frame: pd.DataFrame, names: Sequence[str], values: np.ndarray) -> pd.DataFrame:
+def replaced(frame: pd.DataFrame, names: Sequence[str], values: Array) -> pd.DataFrame:
     """Return the metadata of `frame` with `values` (rows, d) as its features `names`."""
     metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]]
     return pd.concat([metadata, pd.DataFrame(values, columns=list(names), index=frame.index)], axis=1)
 
 
-def gaps_filled(values: np.ndarray, rows: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """Return `values` (n, d) with NaN in `rows` replaced by `fill`, (d,) or (n, d), and say how many they were."""
+def gaps_filled(values: Array, rows: Array, fill: Array) -> Array:
+    """Return `values` (n, d) with NaN in `rows` replaced by `fill`, (d,) or (n, d); their number is logged."""
     gaps = np.isnan(values) & np.asarray(rows, dtype=bool)[:, None]
     if gaps.any():
-        logger.warning("%d values that are not finite count as the mean of the fit", int(gaps.sum()))
+        logger.warning("%d values are not finite and are replaced by the mean of the fit", int(gaps.sum()))
     return np.where(gaps, fill, values)
 
 
-def mean_of(values: np.ndarray) -> np.ndarray:
+def mean_of(values: Array) -> Array:
     """Return the mean of each column's finite values, (d,); 0 where there are none."""
     some = np.isfinite(values)
     return np.where(some, values, 0.0).sum(axis=0) / np.maximum(some.sum(axis=0), 1)
 
 
-def deviation_of(values: np.ndarray) -> np.ndarray:
+def deviation_of(values: Array) -> Array:
     """Return the standard deviation (ddof 0) of each column's finite values, (d,); 0 where there are none."""
     some = np.isfinite(values)
     squares = np.where(some, (values - mean_of(values)) ** 2, 0.0)
     return np.sqrt(squares.sum(axis=0) / np.maximum(some.sum(axis=0), 1))
 
 
-def text(frame: pd.DataFrame, column: str) -> np.ndarray:
+def text(frame: pd.DataFrame, column: str) -> Array:
     """Return a metadata column as text, "" for a null, (rows,); `ValueError` where the frame lacks it."""
     if column not in frame.columns:
         raise ValueError(f"profile: expected the column {column}, found {[*frame.columns][:30]}")
@@ -79,24 +83,24 @@ def text(frame: pd.DataFrame, column: str) -> np.ndarray:
     return values.where(values.notna(), "").astype(str).to_numpy(dtype=str)
 
 
-def groups(frame: pd.DataFrame, rows: np.ndarray, *, by: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return the column by which a step is fitted in groups, and their names among `rows`: `*` (all of them) first.
+def groups(frame: pd.DataFrame, rows: Array, *, by: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the column by which a step is fitted in groups, and the groups among `rows`; the first, `*`, is all rows.
 
-    Without `by`, or where all are of one group, the column is "" and `*` the only group.
+    Without `by`, or with a single group, the column is "" and `*` the only group.
     """
     column = GROUPS[by]
-    found = sorted(set(text(frame, column)[rows])) if column else []
+    found = sorted(set(text(frame, column)[rows].tolist())) if column else []
     return (column, (POOLED, *found)) if len(found) > 1 else ("", (POOLED,))
 
 
-def members(frame: pd.DataFrame, rows: np.ndarray, *, column: str, names: Sequence[str]) -> list[np.ndarray]:
-    """Return, for each group of `names`, which of `rows` are of it, (rows,) bool each; `*` has all."""
+def members(frame: pd.DataFrame, rows: Array, *, column: str, names: Sequence[str]) -> list[Array]:
+    """Return, for each group of `names`, its rows among `rows`, (rows,) bool each; `*` has all of them."""
     of = text(frame, column) if column else np.full(len(frame), POOLED)
     return [rows & ((of == name) | (name == POOLED)) for name in names]
 
 
-def placed(frame: pd.DataFrame, *, column: str, names: Sequence[str]) -> np.ndarray:
-    """Return the place of each row's group in `names`, (rows,) int; 0 (`*`) for one without a fit, which is said."""
+def placed(frame: pd.DataFrame, *, column: str, names: Sequence[str]) -> Array:
+    """Return the place of each row's group in `names`, (rows,) int; 0 (`*`), with a warning, for unknown groups."""
     place = np.zeros(len(frame), dtype=np.int64)
     if not column:
         return place
@@ -105,5 +109,20 @@ def placed(frame: pd.DataFrame, *, column: str, names: Sequence[str]) -> np.ndar
         if group in known:
             place[of == group] = known[group]
         else:
-            logger.warning("%s %r: without a fit of its own, taken by that of all", column, group)
+            logger.warning("%s %r has no fit of its own; the fit of all controls is used", column, group)
     return place
+
+
+def too_few(group: str, found: int, needed: int, *, unit: str, instead: str) -> Note:
+    """Return the note of a group with too few wells for a fit.
+
+    Parameters
+    ----------
+    unit
+        What was counted: `controls`, `wells` or `wells_with_count`.
+    instead
+        `standardised`, `pooled` (the fit of all wells is used) or `unchanged`.
+    """
+    return Note(
+        "too_few_for_step", {"group": group, "found": found, "needed": needed, "unit": unit, "instead": instead}
+    )

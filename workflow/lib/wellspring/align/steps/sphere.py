@@ -1,8 +1,7 @@
-"""Sphere: whiten what varies among the negative controls, in all or by cell line or batch.
+"""Sphere: whiten the variation of the negative controls, over all of them or per cell line or batch.
 
-In flow profiles, out flow the same rotated and scaled so that the controls vary alike in all directions, as far as the
-regularisation lets them (`wellspring.align.steps.sphering`). With `coral` after it this is typical variation
-normalisation.
+Profiles are rotated and scaled so that the controls have the same variance in all directions, as far as the
+regularisation allows (`wellspring.align.steps.sphering`). Followed by `coral`, this is typical variation normalisation.
 """
 
 from collections.abc import Mapping
@@ -14,20 +13,22 @@ import pandas as pd
 
 from wellspring.align.steps import frames
 from wellspring.align.steps.sphering import Sphere, fit_sphere
-from wellspring.align.steps.state import State
+from wellspring.align.steps.state import Array, State
 from wellspring.io import tables
+from wellspring.io.notes import Note, dumps, loads
+from wellspring.screen.sections import Fit
 
 
 @dataclass(frozen=True)
 class Spheres(State):
-    """A sphere a group.
+    """One sphere per group.
 
     Attributes
     ----------
     column
-        Metadata column whose values have a sphere of their own, "" for none.
+        Metadata column whose values have separate spheres, "" for none.
     groups
-        These values; the first, `*`, is all controls, and serves values that have none.
+        These values; the first, `*`, is fitted on all controls and used for values without a sphere.
     spheres
         In the order of `groups`.
     """
@@ -36,47 +37,47 @@ class Spheres(State):
     groups: tuple[str, ...]
     spheres: tuple[Sphere, ...]
 
-    def pack(self) -> dict[str, np.ndarray]:
+    def pack(self) -> dict[str, Array]:
         """Return all fields as arrays, those of the spheres by number."""
-        stored = {
-            name: np.asarray(getattr(self, name), dtype=str) for name in ("features", "notes", "column", "groups")
-        }
+        stored = {name: np.asarray(getattr(self, name), dtype=str) for name in ("features", "column", "groups")}
+        stored["notes"] = np.asarray(dumps(self.notes))
         for number, sphere in enumerate(self.spheres):
             stored |= {f"{number}.{name}": np.asarray(value) for name, value in vars(sphere).items()}
         return stored
 
     @classmethod
-    def unpack(cls, stored: Mapping[str, np.ndarray]) -> Self:
+    def unpack(cls, stored: Mapping[str, Array]) -> Self:
         """Return the state that was packed to `stored`."""
-        names = {name: tuple(stored[name].tolist()) for name in ("features", "notes", "groups")}
+        names = {name: tuple(stored[name].tolist()) for name in ("features", "groups")}
         spheres = []
         for number in range(len(names["groups"])):
             values = {each.name: stored[f"{number}.{each.name}"] for each in fields(Sphere)}
             # A scalar comes back as an array without dimensions.
             spheres.append(Sphere(**{name: value if value.ndim else value.item() for name, value in values.items()}))
-        return cls(names["features"], names["notes"], str(stored["column"]), names["groups"], tuple(spheres))
+        notes = loads(str(stored["notes"]))
+        return cls(names["features"], notes, str(stored["column"]), names["groups"], tuple(spheres))
 
 
-def fit(frame: pd.DataFrame, *, controls: np.ndarray, options: Mapping[str, object]) -> Spheres:
+def fit(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Spheres:
     """Fit a sphere on the controls, and one on each group of them by the option `by`.
 
-    Options: sphering, rank_fraction, ridge, min_controls, by. A value of a control that is not finite counts as the
-    controls' mean. A group of fewer controls than min_controls is standardised, and a note says so.
+    Options: sphering, rank_fraction, ridge, min_controls, by. A value of a control that is not finite is replaced by
+    the mean of the controls. A group with fewer controls than min_controls is standardised, with a note.
     """
     names, rows = tuple(tables.features(frame)), np.asarray(controls, dtype=bool)
-    column, found = frames.groups(frame, rows, by=options["by"])
+    column, found = frames.groups(frame, rows, by=options.by)
     values = frames.matrix(frame.loc[rows], names)
     values = np.where(np.isnan(values), frames.mean_of(values), values)
     of = frames.members(frame, rows, column=column, names=found)
     spheres = tuple(fit_sphere(values[mine[rows]], options=options) for mine in of)
-    notes = tuple(f"{group}: {_words(sphere)}" for group, sphere in zip(found, spheres, strict=True))
+    notes = tuple(_note(group, sphere) for group, sphere in zip(found, spheres, strict=True))
     return Spheres(names, notes, column, found, spheres)
 
 
 def apply(frame: pd.DataFrame, state: Spheres) -> pd.DataFrame:
-    """Return `frame` with its features whitened; a value that is not finite counts as the mean of its group's controls.
+    """Return `frame` with its features whitened; a value that is not finite is replaced by the mean of its group's fit.
 
-    A group that the fit did not have goes through the sphere of all controls.
+    A group without a fit uses the sphere of all controls.
     """
     values, rows = frames.matrix(frame, state.features), frames.defined(frame)
     place = frames.placed(frame, column=state.column, names=state.groups)
@@ -88,11 +89,10 @@ def apply(frame: pd.DataFrame, state: Spheres) -> pd.DataFrame:
     return frames.replaced(frame, state.features, values)
 
 
-def _words(sphere: Sphere) -> str:
+def _note(group: str, sphere: Sphere) -> Note:
     if sphere.reason:
-        return sphere.reason
-    largest = sphere.variance[:1].sum()
-    return (
-        f"{sphere.method}, {sphere.controls} controls, {len(sphere.gains)} directions, "
-        f"largest variance {largest:.4g}, regularisation {sphere.regularisation:.4g}"
-    )
+        (reason,) = loads(sphere.reason)
+        return Note(reason.code, {"group": group, **reason.values})
+    fitted = {"method": sphere.method, "controls": sphere.controls, "directions": len(sphere.gains)}
+    largest, strength = (float(f"{value:.4g}") for value in (sphere.variance[:1].sum(), sphere.regularisation))
+    return Note("sphere_fitted", {"group": group, **fitted, "variance": largest, "regularisation": strength})

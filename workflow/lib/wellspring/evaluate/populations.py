@@ -1,0 +1,104 @@
+"""The populations that are judged: at each level the wells of plates that fit or are projected, and held-out wells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from wellspring.evaluate import wells
+from wellspring.evaluate.crossfit import crossfitted, crowded_plates, deal
+from wellspring.evaluate.levels import join, judged, split_role
+from wellspring.evaluate.metric import Reads
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate, Fit
+
+HELD_OUT = ".heldout"
+TWO_HALVES = Note("two_halves")
+
+
+@dataclass(frozen=True)
+class Population:
+    """The wells that are judged together at one level, as the tables that the metrics read.
+
+    Attributes
+    ----------
+    level
+        `aggregated`, `normalised` or `aligned`.
+    controls
+        The table for metrics that compare with the negative controls of the same plate, and for doses. Two tables where
+        plates are judged by halves of their controls: each lacks one half.
+    across
+        The table, or two, for metrics that compare wells of different plates.
+    treated
+        The table for metrics that read treated wells alone.
+    held_out
+        Whether the wells are of held-out plates; the names of their scores end in `.heldout`.
+    notes
+        How the controls that are judged were kept out of the fit.
+    """
+
+    level: str
+    controls: tuple[pd.DataFrame, ...]
+    across: tuple[pd.DataFrame, ...]
+    treated: pd.DataFrame
+    held_out: bool = False
+    notes: tuple[Note, ...] = ()
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, *, level: str) -> "Population":
+        """Return the population in which all metrics read the same table."""
+        return cls(level, (frame,), (frame,), frame)
+
+    @property
+    def suffix(self) -> str:
+        """The end of the names of its scores."""
+        return HELD_OUT if self.held_out else ""
+
+    def frames(self, reads: Reads) -> tuple[pd.DataFrame, ...]:
+        """Return the table, or two, that metrics of this kind read."""
+        if reads == "treated":
+            return (self.treated,)
+        return self.across if reads == "across" else self.controls
+
+
+def populations(
+    aggregated: Sequence[pd.DataFrame],
+    normalised: Sequence[pd.DataFrame],
+    aligned: pd.DataFrame,
+    *,
+    options: Evaluate,
+    fit: Fit,
+    seed: int = 0,
+) -> list[Population]:
+    """Return the populations of all levels that have wells; parameters as of `wellspring.evaluate.run.evaluate`.
+
+    At `aligned`, `controls` and `across` hold profiles aligned by fits that did not see their controls
+    (`wellspring.evaluate.crossfit`), and `treated` holds the published profiles.
+    """
+    tables = {"aggregated": join(aggregated), "normalised": join(normalised)}
+    kept, apart = split_role(tables["normalised"])
+    published, held = split_role(join([aligned])) if len(aligned) else (aligned, aligned)
+    share = options.replicates_share
+    dealt = deal(kept, options=fit, folds=options.folds, replicates_share=share)
+    every, halved = dealt.by_halves(), dealt.halved | crowded_plates(apart, replicates_share=share)
+    published = published[published[wells.PLATE].isin(set(kept[wells.PLATE]))].reset_index(drop=True)
+    found = []
+    for level, table in tables.items():
+        mine, theirs = split_role(table)
+        controls = judged(mine, halved=halved, seed=seed)
+        across = judged(mine, halved=every.halved, seed=seed, recentre=False)
+        notes = (TWO_HALVES,) if dealt.halved else ()
+        found.append(Population(level, controls, across, mine, notes=notes))
+        found.append(_held_out(level, theirs, judged(theirs, halved=halved, seed=seed)))
+    controls = across = (kept,)
+    if len(kept):
+        controls = crossfitted(kept, dealt, options=fit, published=published, seed=seed)
+        across = crossfitted(kept, every, options=fit, published=published, seed=seed, recentre=False)
+    found.append(Population("aligned", controls, across, published, notes=dealt.notes))
+    found.append(_held_out("aligned", held, judged(held, halved=halved, seed=seed, aligned=True)))
+    return [each for each in found if len(each.controls[0])]
+
+
+def _held_out(level: str, frame: pd.DataFrame, controls: tuple[pd.DataFrame, ...]) -> Population:
+    notes = (TWO_HALVES,) if len(controls) > 1 else ()
+    return Population(level, controls, (frame,), frame, held_out=True, notes=notes)

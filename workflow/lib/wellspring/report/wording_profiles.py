@@ -1,0 +1,131 @@
+"""The sentences of the notes of profiles, alignments and scores, a part of those of `wellspring.report.wording`."""
+
+from collections.abc import Callable, Mapping
+
+Values = Mapping[str, object]
+Sentence = str | Callable[[Values], str]
+
+_UNITS = {"controls": "controls", "wells": "wells", "wells_with_count": "wells with a cell count"}
+_INSTEAD = {"standardised": "standardised", "pooled": "the fit of all wells is used", "unchanged": "left unchanged"}
+_HALVED = {
+    "harmony": "harmony cannot be applied to wells that it did not see",
+    "no_other_plate_of_group": "no other plate of their group",
+    "replicates_on_one_plate": "replicates on one plate",
+}
+_ON = {"negcon": "negative controls", "all": "wells"}
+
+# `notes` among the values has further notes as text; `wording.words` puts them into words first.
+PROFILE: dict[str, Sentence] = {
+    "no_foreground_tile": "no tile with foreground",
+    "no_cells": "no cells",
+    "no_table_row": "no row in the table",
+    "no_finite_embedding": "no finite embedding",
+    "no_embedding": "no embedding",
+    "all_sites_excluded": "all sites excluded: {planes} images {notes}",
+    "too_few_to_normalise": lambda values: (
+        f"{values['found']} {_ON[str(values['on'])]} with a profile, {values['needed']} needed to normalise"
+    ),
+    "plate_excluded": "plate excluded: {notes}",
+    "plate_left_out": "plate {plate} left out: {notes}",
+    "no_plate_to_join": "no plate to join",
+}
+ALIGN: dict[str, Sentence] = {
+    "features_kept": "{kept} of {total} features kept",
+    "on_blocklist": "on the blocklist",
+    "not_finite": "not finite in {wells} of {total} wells",
+    "near_constant": "near constant: the same value in {wells} of {total} wells",
+    "few_values": "few values: ratio {ratio:.3g} of the two most common, {distinct:.3g} distinct per well",
+    "no_spread_in_controls": "no spread in the controls",
+    "large_value": "a value of {value:.4g} in a well",
+    "correlated": "correlated with {with} (r = {r:.3f}, allowed {allowed:g})",
+    "sphere_fitted": "{step} {group}: {method}, {controls} controls, {directions} directions, largest variance "
+    "{variance:.4g}, regularisation {regularisation:.4g}",
+    "too_few_for_step": lambda values: (
+        f"{values['step']} {values['group']}: {values['found']} {_UNITS[str(values['unit'])]}, {values['needed']} "
+        f"needed: {_INSTEAD[str(values['instead'])]}"
+    ),
+    "no_spread_among_controls": "{step} {group}: no spread among {found} controls: standardised",
+    "scale_fitted": "{step} {group}: {wells} wells",
+    "counts_fitted": "{step} {group}: {wells} wells with {low:.0f} to {high:.0f} cells",
+    "single_count": lambda values: (
+        f"{values['step']} {values['group']}: {values['wells']} wells with the same cell count: "
+        f"{_INSTEAD[str(values['instead'])]}"
+    ),
+    "batches_matched": "{step}: {matched} of {total} batches matched",
+    "single_batch": "{step}: {column} has a single value: left unchanged",
+    "harmony_fitted": "{step}: {wells} wells with {batches} values of {column}, {clusters} clusters; scores are not "
+    "cross-fitted",
+    "ranks_fitted": "{step}: ranks of {wells} wells",
+    "positions_fitted": "{step}: {positions} positions of {wells} wells",
+    "positions_shrunk": "{step}: a median share of {share:.2f} of the positions' deviations is subtracted",
+    "treatment_fixed_to_position": lambda values: (
+        f"{values['step']}: {values['fixed']} of {values['total']} positions of treatments hold the same treatment on "
+        f"every plate: "
+        + ("the step subtracts its effect" if values["subtracted"] else "it keeps the effect of its position")
+    ),
+}
+EVALUATE: dict[str, Sentence] = {
+    # how a value was computed
+    "sampled": "computed for {taken} of {total} {unit}, drawn at random",
+    "cross_fitted": "cross-fitted: plates are aligned with the controls of other plates, in {folds} folds",
+    "cross_fitted_by_halves": lambda values: (
+        f"cross-fitted by halves of the controls: {values['plates']} of {values['total']} plates "
+        f"({_HALVED[str(values['reason'])]})"
+    ),
+    "two_halves": "mean of two halves of the negative controls; p is the larger of the two",
+    "permuted": "mean of {rounds} permutations of mechanisms over compounds; the interval is their 95 % range; "
+    "p = {p:.3g}",
+    "gap": "mean of the diagonal (references on other plates) minus the mean off the diagonal",
+    "axis": "axis between the means of the controls, fitted on all rows but one and used for that row",
+    # the layout alone could give it
+    "treatment_fixed_to_wells": lambda values: (
+        "perturbation and position coincide: each treatment has the same wells on all plates"
+        if values["fixed"] == values["total"]
+        else f"perturbation and position coincide for {values['fixed']} of {values['total']} treatments"
+    ),
+    "dose_fixed_to_column": "dose and column coincide: a gradient across the plate would look like a dose response",
+    # what limits a value
+    "single_unit": "no interval: there is a single unit to resample",
+    "single_mechanism": "a single mechanism: always right",
+    "mechanism_in_one_batch": "{treatments} treatments left out: their mechanism occurs in one batch only",
+    "mechanism_of_one_compound": "no other compound has the mechanism of {treatments} of {total} treatments",
+    "controls_without_spread": "the negative controls of some wells have no spread",
+    "too_few_references": "{queries} of {total} queries have too few references of their label to win {votes} votes",
+    # why there is no value
+    "no_plate_kept": "no plate is kept",
+    "no_negative_controls": "no negative control",
+    "no_treated_wells": "no treated well",
+    "too_few_controls": "needs {needed} negative controls, found {found}",
+    "too_few_mechanisms": "needs {needed} mechanisms, found {found} among the treatments",
+    "too_few_classes": "needs two classes with references for each, found: {classes}",
+    "too_few_labelled_wells": "needs {needed} treated wells with a mechanism, found {found}",
+    "too_few_wells_of_a_cell_line": "needs {needed} wells of a cell line, found {found}",
+    "too_few_wells_of_other_compounds": "no well has enough wells of other compounds",
+    "too_few_for_connectivity": "needs {needed} treated wells and two compounds in a cell line, found {found} wells",
+    "too_few_groups": lambda values: (
+        f"needs two of each, found {values['groups']} "
+        f"{str(values['column']).removeprefix('Metadata_').replace('_', ' ').lower()} and {values['labels']} labels"
+    ),
+    "too_few_concentrations": "no compound has {needed} concentrations",
+    "too_few_wells": "too few wells",
+    "no_replicates": "no treatment has two defined wells",
+    "no_replicates_with_controls": "no treatment has two defined wells on plates with negative controls",
+    "no_replicates_beside_other_compounds": "no treatment has two defined wells beside another compound",
+    "no_compounds_beside_other_mechanisms": "no mechanism has two defined compounds beside another mechanism",
+    "no_replicates_of_two_labels": "no set of replicates in a cell line has two labels, one of them with two wells",
+    "no_compound_with_two_wells": "no compound has two wells",
+    "no_shared_mechanism": "no mechanism has two compounds",
+    "no_labelled_treatments": "no treatment has a compound and a mechanism",
+    "no_labelled_treatments_in_batches": "no treatment has a compound and a mechanism that occurs in several batches",
+    "single_compound": "all treatments are of the same compound",
+    "single_compound_or_shared_batch": "all other treatments are of the same compound or share a batch",
+    "single_label_per_cell_line": "no cell line has two of them",
+    "no_reference_of_another_compound": "no well has a reference of another compound",
+    "no_group_on_two_plates": "no group has two plates: the diagonal is undefined",
+    "no_controls_on_other_rows": "no row can be left out: the other rows have no controls",
+    "needs_positive_and_negative_controls": "needs positive and negative controls",
+    "needs_metrics": "needs {metrics}",
+    "no_permuted_value": "no permutation gave a value",
+    "threshold_out_of_reach": "no treatment could reach the threshold of {threshold:g}: too few replicates or controls",
+}
+SENTENCES: dict[str, Sentence] = {**PROFILE, **ALIGN, **EVALUATE}
