@@ -89,3 +89,14 @@ def test_what_can_not_be_drawn_is_refused():
         Sampler(empty, empty, empty, batch=2, sites=1, one_plate=False, seed=0)
     with pytest.raises(ValueError, match="multiple of 2"):
         Sampler(**items(), batch=3, sites=2, one_plate=False, seed=0)
+
+
+@pytest.mark.parametrize("sites", [1, 2])
+def test_a_plate_is_drawn_in_proportion_to_its_size(sites):
+    """Plate 0 has three times as many wells and items as plate 1; 400 draws have a standard deviation of 0.022."""
+    well = np.repeat(np.arange(8), 4)
+    site = np.repeat(np.arange(16), 2)
+    plate = (well >= 6).astype(int)
+    drawn = Sampler(plate, well, site, batch=4, sites=sites, one_plate=True, seed=0)
+    share = np.mean([plate[drawn.draw(step)[0]] == 0 for step in range(400)])
+    assert abs(share - 0.75) < 0.08

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from wellspring.encoders import module
 from wellspring.encoders.pretrained import start_from
+from wellspring.io.provenance import file_digest
 from wellspring.io.tables import atomic
 
 STEMS = ("widened", "channelwise")
@@ -195,13 +196,20 @@ def save(network: nn.Module, card: Mapping[str, object], weights: str | Path, ca
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic(weights) as temporary:
         save_file(state, temporary)
+        described = dict(card) | {"weights_sha256": file_digest(temporary)}
     with atomic(card_path) as temporary:
-        temporary.write_text(json.dumps(dict(card), indent=2, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
 
 
 def load(weights: str | Path, card_path: str | Path) -> Encoder:
     """Build the network that the card describes and fill in the weights; in evaluation mode, on the CPU."""
     card = json.loads(Path(card_path).read_text())
+    expected, found = card.get("weights_sha256"), file_digest(weights)
+    if expected not in (None, found):
+        raise ValueError(
+            f"{weights}: expected the weights that {card_path} describes (SHA-256 {expected}), found {found}; the file "
+            "was changed after training: train again, or restore both files"
+        )
     shape = {"channels": len(card["channels"]), "size": card["input_size"]}
     if card.get("module") is not None:
         network = module.rebuild(card["module"], **shape, key=f"{card_path}: module.factory")

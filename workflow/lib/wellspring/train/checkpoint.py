@@ -1,23 +1,29 @@
-"""Checkpoints: the state of a run flows to a file and back, so that a killed run goes on where it stood.
+"""Checkpoints: write the state of a training run and read it back, so that a killed run resumes.
 
 A checkpoint carries the fingerprint of config, data and code: one of another run is refused by name, and the run starts
-anew. It is removed at the end, so a finished run is never taken for progress.
+anew. Checkpoints are removed at the end, so a finished run is never mistaken for an unfinished one.
 """
 
+import hashlib
+import io
 import logging
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from wellspring.io.tables import atomic
+from wellspring.train import distributed
 
 logger = logging.getLogger(__name__)
 
+HEADER = b"wellspring checkpoint 1\n"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # what a scheduler sends before it kills, and `--signal=USR1@120` of SLURM
 
 
@@ -25,46 +31,94 @@ class Interrupted(RuntimeError):
     """The run was asked to stop, and has written its checkpoint."""
 
 
+class Damaged(ValueError):
+    """A checkpoint's content does not match its digest."""
+
+
 class Checkpoint:
-    """The file of one run.
+    """The state of one unfinished run on disk: the newest checkpoint and the one before it.
+
+    A file is a header with the SHA-256 of the rest, then what `torch.save` wrote. A checkpoint that does not match its
+    digest is renamed to `*.damaged`, and the one before it is used.
 
     Parameters
     ----------
     path
-        Where it lies; not an output of the workflow, so that a retry finds it.
+        File of the newest checkpoint; not an output of the workflow, so that a retry finds it. The one before it is
+        `{stem}.previous{suffix}`.
     fingerprint
-        Of the run.
+        Fingerprint of the run.
     minutes
-        Time between two writes.
+        Minutes between two checkpoints.
     """
 
     def __init__(self, path: str | Path, *, fingerprint: str, minutes: float) -> None:
         self.path, self.fingerprint, self.minutes = Path(path), fingerprint, minutes
+        self.previous = self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
         self._written = time.monotonic()
 
-    def read(self) -> dict | None:
-        """Return the state to go on from, or None when there is none of this run."""
-        if not self.path.exists():
-            return None
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
-        if state.get("fingerprint") != self.fingerprint:
-            logger.warning("%s is of another config, data or code and is not used; the run starts anew", self.path)
-            return None
-        return state
+    def read(self) -> dict[str, Any] | None:
+        """Return the newest undamaged state of this run, or None if there is none."""
+        for path in (self.path, self.previous):
+            try:
+                state = _load(path)
+            except FileNotFoundError:
+                continue
+            except Damaged as error:
+                aside = path.with_name(f"{path.name}.damaged")
+                logger.warning("%s; renamed to %s, looking for the checkpoint before it", error, aside.name)
+                if distributed.rank() == 0:
+                    path.replace(aside)
+                continue
+            if state.get("fingerprint") != self.fingerprint:
+                logger.warning("%s is of another config, data or code and is not used; the run starts anew", path)
+                return None
+            return state
+        return None
 
     def due(self) -> bool:
-        """Whether the time between two writes has passed."""
+        """Return whether the time between two checkpoints has passed."""
         return time.monotonic() - self._written >= 60 * self.minutes
 
-    def write(self, state: dict) -> None:
-        """Write a state, whole or not at all."""
+    def write(self, state: dict[str, Any]) -> None:
+        """Write a state and flush it to disk; the checkpoint before it is kept."""
+        buffer = io.BytesIO()
+        torch.save(state | {"fingerprint": self.fingerprint}, buffer)
+        content = buffer.getbuffer()
         with atomic(self.path) as temporary:
-            torch.save(state | {"fingerprint": self.fingerprint}, temporary)
+            with temporary.open("wb") as file:
+                file.write(HEADER + hashlib.sha256(content).digest())
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if self.path.exists():
+                self.path.replace(self.previous)
+        _flush_folder(self.path.parent)
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Remove the file of a finished run."""
+        """Remove both checkpoints of a finished run."""
         self.path.unlink(missing_ok=True)
+        self.previous.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; `Damaged` if its content does not match its digest."""
+    content = path.read_bytes()
+    start = len(HEADER) + hashlib.sha256().digest_size
+    if content[: len(HEADER)] != HEADER or hashlib.sha256(content[start:]).digest() != content[len(HEADER) : start]:
+        raise Damaged(f"{path}: checkpoint is damaged ({len(content)} bytes do not match their SHA-256)")
+    state: dict[str, Any] = torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+    return state
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename outlives a power failure."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 @contextmanager

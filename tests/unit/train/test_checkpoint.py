@@ -1,0 +1,110 @@
+"""Damaged checkpoints and weights are detected, named and not used."""
+
+import pytest
+import torch
+from torch import nn
+
+import blobs
+from wellspring.encoders import encoder
+from wellspring.train import run
+from wellspring.train.checkpoint import Checkpoint, Interrupted
+
+CHANNELS = ["DNA"]
+
+
+def emptied(content: bytes) -> bytes:
+    return b""
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def headless(content: bytes) -> bytes:
+    return content[1:]
+
+
+DAMAGES = [emptied, cut, flipped, headless]
+
+
+def two(folder) -> Checkpoint:
+    """A checkpoint at step 2 with the one at step 1 before it."""
+    checkpoint = Checkpoint(folder / "checkpoint.pt", fingerprint="a", minutes=10)
+    for step in (1, 2):
+        checkpoint.write({"step": step, "weights": torch.full((1000,), float(step))})
+    return checkpoint
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(damage, tmp_path, caplog):
+    checkpoint = two(tmp_path)
+    broken = damage(checkpoint.path.read_bytes())
+    checkpoint.path.write_bytes(broken)
+    with caplog.at_level("WARNING"):
+        state = checkpoint.read()
+    assert state["step"] == 1
+    assert (state["weights"] == 1).all()
+    assert "checkpoint.pt: checkpoint is damaged" in caplog.text and "checkpoint.pt.damaged" in caplog.text
+    assert (tmp_path / "checkpoint.pt.damaged").read_bytes() == broken
+    checkpoint.write({"step": 3})
+    assert checkpoint.read()["step"] == 3
+
+
+def test_two_damaged_checkpoints_start_the_run_anew(tmp_path):
+    checkpoint = two(tmp_path)
+    for path in (checkpoint.path, checkpoint.previous):
+        path.write_bytes(b"")
+    assert checkpoint.read() is None
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt.damaged", "checkpoint.previous.pt.damaged"}
+
+
+def test_a_run_killed_between_the_two_renames_uses_the_checkpoint_before(tmp_path):
+    checkpoint = two(tmp_path)
+    checkpoint.path.unlink()
+    assert checkpoint.read()["step"] == 1
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_training_with_a_damaged_checkpoint_ends_with_the_same_weights(damage, tmp_path, monkeypatch):
+    screen, entry = blobs.screen(tmp_path / "screen", channels=CHANNELS), blobs.entry(steps=6)
+
+    def train(folder, hook=None):
+        source = blobs.source(screen, entry, channels=CHANNELS)
+        options = blobs.options("train", log_every=1, retrieve_every=0)
+        place = {"checkpoint": folder / "checkpoint.pt", "hook": hook}
+        return run.run(entry, source, name="small", channels=CHANNELS, seed=1, options=options, **place)
+
+    def stop(step):
+        if step == 3:
+            raise Interrupted
+
+    monkeypatch.setattr(Checkpoint, "due", lambda self: True)
+    whole, _, history = train(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(tmp_path / "parted", hook=stop)
+    path, steps = tmp_path / "parted" / "checkpoint.pt", []
+    path.write_bytes(damage(path.read_bytes()))
+    again, _, rows = train(tmp_path / "parted", hook=steps.append)
+    assert steps == [1, 2, 3, 4, 5]  # written after steps 0 and 2, and the second was damaged
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert rows.equals(history)
+
+
+def test_weights_that_were_changed_after_training_are_refused(tmp_path):
+    entry = blobs.entry(steps=0)
+    options = blobs.options("train")
+    place = {"checkpoint": tmp_path / "checkpoint.pt"}
+    network, card, _ = run.run(entry, None, name="small", channels=CHANNELS, seed=1, options=options, **place)
+    weights, path = tmp_path / "encoder.safetensors", tmp_path / "encoder.json"
+    encoder.save(network, card, weights, path)
+    assert isinstance(encoder.load(weights, path).network, nn.Module)
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # the last byte of the last weight: still a file that loads
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=r"encoder.safetensors: expected the weights that .*encoder.json describes"):
+        encoder.load(weights, path)
