@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +56,9 @@ class PlateImages:
     source: str | None = None
     """Of labels: path of the plate of pixels, relative to this plate."""
 
+    identities: dict[str, int] = field(default_factory=dict)
+    """Path of a field to the identity of its pixels (`zarr_shard.write`); empty for a plate of version 0.1."""
+
     def read(
         self,
         well: str,
@@ -81,15 +84,18 @@ class PlateImages:
         numpy.ndarray
             (C, H, W) in the stored dtype.
         """
-        folder = self.path / path_of(well, site) / "0"
-        if not folder.is_dir():
+        place = path_of(well, site)
+        folder = self.path / place / "0"
+        if not (folder / "zarr.json").is_file():
+            if (well, site) in self.fields:
+                raise ValueError(f"{folder}: expected a stored field, found none; make the plate again")
             raise KeyError(f"{self.plate}: no field {well} site {site} in {self.path}")
         names = self.channels if channels is None else list(channels)
         unknown = [name for name in names if name not in self.channels]
         if unknown:
             raise ValueError(f"{self.plate}: expected channels of {self.channels} in {self.path}, found {unknown}")
         numbers = [self.channels.index(name) for name in names]
-        direct = zarr_shard.read(folder, numbers, rows, columns)
+        direct = zarr_shard.read(folder, numbers, rows, columns, identity=self.identities.get(place))
         if direct is not None:
             return direct
         array = zarr.open_array(folder, mode="r")
@@ -143,6 +149,7 @@ class PlateWriter:
         self._lease = Lease(self.path)
         self._partial = self.path.with_name(f".{self.path.name}.{self._lease.token}.partial")
         self._fields: set[tuple[str, str]] = set()
+        self._identities: dict[str, int] = {}
         self._shape: tuple[int, int, int] | None = None
 
     def __enter__(self) -> Self:
@@ -178,7 +185,8 @@ class PlateWriter:
             raise ValueError(f"{self.plate} {well} site {site}: written twice")
         self._fields.add((well, site))
         try:
-            zarr_shard.write(self._partial / path_of(well, site) / "0", pixels, tile=tile_of(shape[1:]))
+            place = path_of(well, site)
+            self._identities[place] = zarr_shard.write(self._partial / place / "0", pixels, tile=tile_of(shape[1:]))
         except OSError as error:
             raise self._unwritten(error, f"{well} site {site}") from error
 
@@ -211,6 +219,7 @@ class PlateWriter:
             "fields": fields,
             "shape": self._shape or (len(self.channels), 0, 0),
             "source": self.source,
+            "identities": {path: self._identities[path] for path in sorted(self._identities)},
         }
         ome = write_wells(self._partial, fields, name=self.plate)
         write_group(self._partial, {"ome": ome, "wellspring": ours})

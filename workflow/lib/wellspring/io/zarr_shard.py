@@ -1,9 +1,13 @@
-"""Pixels of a stored field, encoded straight into its shard and decoded from it: the folder of an array and its pixels.
+"""Write and read the pixels of a stored field as one Zarr shard, with a checksum on every byte.
 
 Three quarters of the time in which Zarr opens and reads a field of 1 MB are its own machinery, and 4 of the 13 ms in
-which it writes a channel of 1080 x 1080 px (measured); it holds the interpreter, so that threads do not help. Arrays of
-one make (Zarr 3, one shard, Blosc) are therefore written and read here; of any other make this module knows nothing,
-and Zarr reads it.
+which it writes a channel of 1080 x 1080 px (measured); it holds the interpreter lock, so that threads do not help.
+Arrays of one layout (Zarr 3, one shard, Blosc) are therefore written and read here; Zarr reads every other layout.
+
+Each chunk and the shard's index end in a CRC-32C checksum, which other Zarr readers verify too. Between the last chunk
+and the index lies a seal, the checksum of all chunks' checksums: seal and index identify the field, so that a shard of
+another field or another run is found. Every chunk is stored, also one of zeros, so that a missing chunk or shard is
+damage and not a black image. Arrays without checksums, written by version 0.1, are still read.
 """
 
 import json
@@ -12,15 +16,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import google_crc32c
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 
-ENTRY = 16  # bytes of the shard's index a chunk: offset and length, 64 bits each
-CHECK = 4  # bytes of the index's checksum, behind it
-ABSENT = 2**64 - 1  # offset of a chunk that is not stored, since it is 0 all over
+ENTRY = 16  # bytes per chunk in the shard's index: offset and length, 64 bits each
+CHECK = 4  # bytes of a checksum, behind the bytes that it is of
+ABSENT = 2**64 - 1  # offset of a chunk that is not stored
 AXES = ("c", "y", "x")
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+CHECKSUM = {"name": "crc32c"}
 # Bitshuffle gathers the low, noisy bits of 16-bit pixels away from the high, compressible ones. At level 1, with the
 # whole chunk as one block of Blosc's, files are .98 of those of level 3 in blocks of its choice, compressing takes .45
 # of the time and decompressing .9; no way that was tried is as small and as fast (benchmarks/compression.py).
@@ -30,22 +38,26 @@ LARGEST_BLOCK = 2**21  # bytes; Blosc takes no more
 
 @dataclass(frozen=True)
 class Layout:
-    """An array (C, H, W) of one shard, its chunks one channel deep and `tile` (height, width) px wide."""
+    """An array (C, H, W) of one shard, in chunks one channel deep and `tile` (height, width) px large.
+
+    `checked`: chunks end in a checksum, and all of them are stored.
+    """
 
     shape: tuple[int, int, int]
     tile: tuple[int, int]
-    dtype: np.dtype
+    dtype: np.dtype[Any]
+    checked: bool = True
 
     @property
     def chunks(self) -> tuple[int, int, int]:
         """Number of chunks along each axis."""
-        return (
-            self.shape[0],
-            *(math.ceil(edge / step) for edge, step in zip(self.shape[1:], self.tile, strict=True)),
-        )
+        rows, columns = (math.ceil(edge / step) for edge, step in zip(self.shape[1:], self.tile, strict=True))
+        return self.shape[0], rows, columns
 
 
-def read(folder: Path, channels: Sequence[int], rows: slice, columns: slice) -> np.ndarray | None:
+def read(
+    folder: Path, channels: Sequence[int], rows: slice, columns: slice, *, identity: int | None = None
+) -> NDArray[Any] | None:
     """Read channels of a part of an array.
 
     Parameters
@@ -56,16 +68,18 @@ def read(folder: Path, channels: Sequence[int], rows: slice, columns: slice) -> 
         Their numbers, in the order wanted.
     rows, columns
         The part, without a step.
+    identity
+        What `write` returned for this array; another one means that the shard is of another field or another run.
 
     Returns
     -------
     numpy.ndarray or None
-        (channels, rows, columns) in the array's dtype; None where the array is of another make or a step is asked for.
+        (channels, rows, columns) in the array's dtype; None where the array has another layout or a step is asked for.
 
     Raises
     ------
     ValueError
-        The shard is damaged; names the file.
+        The shard or a chunk is missing or damaged; names the file.
     """
     layout = describe((folder / "zarr.json").read_bytes())
     if layout is None or rows.step not in (None, 1) or columns.step not in (None, 1):
@@ -74,13 +88,17 @@ def read(folder: Path, channels: Sequence[int], rows: slice, columns: slice) -> 
     left, right, _ = columns.indices(layout.shape[2])
     out = np.empty((len(channels), max(bottom - top, 0), max(right - left, 0)), dtype=layout.dtype)
     path = folder / "c" / "0" / "0" / "0"
-    if not out.size or not path.exists():  # Zarr stores no shard of zeros alone
-        out[...] = 0
+    if not out.size:
+        return out
+    if not path.exists():
+        if layout.checked:
+            raise ValueError(f"{path}: expected the pixels of a stored field, found no such file; make the plate again")
+        out[...] = 0  # version 0.1 stored no shard of zeros alone
         return out
     height, width = layout.tile
-    desk = np.empty(layout.tile, dtype=layout.dtype)  # one for all chunks, so that it stays in the processor's cache
+    buffer = np.empty(layout.tile, dtype=layout.dtype)  # one for all chunks, so that it stays in the processor's cache
     with path.open("rb", buffering=0) as file:
-        index = _index(file, path, layout)
+        index = _index(file, path, layout, identity)
         for place, channel in enumerate(channels):
             for row in range(top // height, (bottom - 1) // height + 1):
                 for column in range(left // width, (right - 1) // width + 1):
@@ -98,47 +116,50 @@ def read(folder: Path, channels: Sequence[int], rows: slice, columns: slice) -> 
                     file.seek(offset)
                     stored = file.read(length)
                     whole = target.shape == layout.tile and target.flags.c_contiguous
-                    tile = target if whole else desk
-                    _decode(stored, tile, path)
+                    tile = target if whole else buffer
+                    _decode(_verified(stored, path, "a chunk") if layout.checked else stored, tile, path)
                     if not whole:
                         target[...] = tile[max(top - y, 0) : bottom - y, max(left - x, 0) : right - x]
     return out
 
 
-def write(folder: Path, pixels: np.ndarray, *, tile: tuple[int, int]) -> None:
-    """Write an array (C, H, W) of unsigned integers as one shard of chunks one channel deep and ``tile`` px wide.
+def write(folder: Path, pixels: NDArray[Any], *, tile: tuple[int, int]) -> int:
+    """Write an array (C, H, W) of unsigned integers as one shard of chunks one channel deep and ``tile`` px large.
 
-    Chunks that are 0 all over are left out, as Zarr does, and so is a shard without a chunk.
+    Returns
+    -------
+    int
+        The identity of these pixels, for `read`: the checksum of seal and index.
     """
-    layout = Layout(pixels.shape, tile, pixels.dtype)
+    layout = Layout((pixels.shape[0], pixels.shape[1], pixels.shape[2]), tile, pixels.dtype)
     height, width = tile
     index = np.full((*layout.chunks, 2), ABSENT, dtype="<u8")
     buffer = np.zeros(tile, dtype=pixels.dtype.newbyteorder("<"))
     path = folder / "c" / "0" / "0" / "0"
     path.parent.mkdir(parents=True)
     (folder / "zarr.json").write_bytes(_metadata(layout))
-    stored = 0
+    stored, checksums = 0, b""
     with path.open("xb") as file:
         for channel, row, column in np.ndindex(layout.chunks):
             part = pixels[channel, row * height : (row + 1) * height, column * width : (column + 1) * width]
             if part.shape != tile:
                 buffer[...] = 0
             buffer[: part.shape[0], : part.shape[1]] = part
-            if buffer.max() == 0:
-                continue
             chunk = _encode(buffer)
+            checksums += _checksum(chunk)
             file.write(chunk)
-            index[channel, row, column] = stored, len(chunk)
-            stored += len(chunk)
-        file.write(index.tobytes())
-        file.write(_crc32c(index.tobytes()).to_bytes(CHECK, "little"))
-    if not stored:
-        path.unlink()
+            file.write(checksums[-CHECK:])
+            index[channel, row, column] = stored, len(chunk) + CHECK
+            stored += len(chunk) + CHECK
+        sealed = _checksum(checksums) + index.tobytes()
+        file.write(sealed)
+        file.write(_checksum(index.tobytes()))
+    return int.from_bytes(_checksum(sealed), "little")
 
 
 @lru_cache(maxsize=64)
 def describe(metadata: bytes) -> Layout | None:
-    """Return the layout that a `zarr.json` describes; None for an array of another make."""
+    """Return the layout that a `zarr.json` describes; None for an array of another one."""
     found = json.loads(metadata)
     shape, sharding = tuple(found.get("shape", ())), found.get("codecs", [{}])[0]
     if len(shape) != 3 or sharding.get("name") != "sharding_indexed" or len(found["codecs"]) != 1:
@@ -146,7 +167,8 @@ def describe(metadata: bytes) -> Layout | None:
     inner = sharding["configuration"]
     depth, *tile = inner["chunk_shape"]
     dtype = np.dtype(found["data_type"])
-    layout = Layout(shape, tuple(tile), dtype)
+    names = [codec["name"] for codec in inner["codecs"]]
+    layout = Layout(shape, (tile[0], tile[1]), dtype, checked=names[2:] == ["crc32c"])
     shard = [count * step for count, step in zip(layout.chunks, (depth, *tile), strict=True)]
     known = (
         depth == 1
@@ -155,8 +177,8 @@ def describe(metadata: bytes) -> Layout | None:
         and found["chunk_grid"] == {"name": "regular", "configuration": {"chunk_shape": shard}}
         and found["chunk_key_encoding"] == {"name": "default", "configuration": {"separator": "/"}}
         and inner["codecs"][0] == LITTLE
-        and [codec["name"] for codec in inner["codecs"]] == ["bytes", "blosc"]
-        and inner["index_codecs"] == [LITTLE, {"name": "crc32c"}]
+        and names in (["bytes", "blosc", "crc32c"], ["bytes", "blosc"])
+        and inner["index_codecs"] == [LITTLE, CHECKSUM]
         and inner["index_location"] == "end"
     )
     return layout if known else None
@@ -169,8 +191,8 @@ def _metadata(layout: Layout) -> bytes:
     compression = COMPRESSION | {"typesize": layout.dtype.itemsize, "blocksize": _block(math.prod(chunk), layout.dtype)}
     sharding = {
         "chunk_shape": chunk,
-        "codecs": [LITTLE, {"name": "blosc", "configuration": compression}],
-        "index_codecs": [LITTLE, {"name": "crc32c"}],
+        "codecs": [LITTLE, {"name": "blosc", "configuration": compression}, CHECKSUM],
+        "index_codecs": [LITTLE, CHECKSUM],
         "index_location": "end",
     }
     shard = [count * step for count, step in zip(layout.chunks, chunk, strict=True)]
@@ -190,14 +212,14 @@ def _metadata(layout: Layout) -> bytes:
     return json.dumps(described, indent=1).encode()
 
 
-def _block(pixels: int, dtype: np.dtype) -> int:
+def _block(pixels: int, dtype: np.dtype[Any]) -> int:
     """Return the size of Blosc's blocks: the whole chunk, as far as Blosc goes."""
     return min(pixels * dtype.itemsize, LARGEST_BLOCK)
 
 
-def _encode(tile: np.ndarray) -> bytes:
+def _encode(tile: NDArray[Any]) -> bytes:
     """Compress a chunk."""
-    return imagecodecs.blosc_encode(
+    encoded: bytes = imagecodecs.blosc_encode(
         tile,
         level=COMPRESSION["clevel"],
         compressor=COMPRESSION["cname"],
@@ -206,40 +228,44 @@ def _encode(tile: np.ndarray) -> bytes:
         blocksize=_block(tile.size, tile.dtype),
         numthreads=1,
     )
+    return encoded
 
 
-def _crc32c(data: bytes) -> int:
-    """Return the checksum (Castagnoli) of a few hundred bytes, RFC 3720."""
-    crc, table = 0xFFFFFFFF, _castagnoli()
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    return crc ^ 0xFFFFFFFF
+def _checksum(data: bytes) -> bytes:
+    """Return the CRC-32C checksum (Castagnoli, RFC 3720), little-endian, as Zarr stores it."""
+    value: int = google_crc32c.value(data)
+    return value.to_bytes(CHECK, "little")
 
 
-@lru_cache(maxsize=1)
-def _castagnoli() -> list[int]:
-    table = []
-    for crc in range(256):
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-        table.append(crc)
-    return table
+def _verified(stored: bytes, path: Path, what: str) -> bytes:
+    """Return bytes without the checksum behind them; `ValueError` names the file when it does not match."""
+    data = stored[:-CHECK]  # a copy of some 100 kB, which the checksum's package asks for
+    if len(stored) < CHECK or _checksum(data) != stored[-CHECK:]:
+        raise ValueError(f"{path}: expected {what} that matches its checksum, found damaged bytes; make it again")
+    return data
 
 
-def _index(file: object, path: Path, layout: Layout) -> np.ndarray:
-    """Offsets and lengths (C, rows, columns, 2) uint64 of the chunks in the shard."""
-    size, stored = path.stat().st_size, math.prod(layout.chunks) * ENTRY
-    if size < stored + CHECK:
-        raise ValueError(f"{path}: expected a shard of more than {stored + CHECK} bytes, found {size}")
-    file.seek(size - stored - CHECK)
-    index = np.frombuffer(file.read(stored), dtype="<u8").reshape(*layout.chunks, 2)
-    used = index[index[..., 0] != ABSENT]
-    if (used.sum(axis=-1) > size).any():
-        raise ValueError(f"{path}: expected chunks within {size} bytes, found one that ends at {used.sum(-1).max()}")
+def _index(file: BinaryIO, path: Path, layout: Layout, identity: int | None) -> NDArray[np.uint64]:
+    """Return offsets and lengths (C, rows, columns, 2) of the chunks in the shard."""
+    size, length = path.stat().st_size, math.prod(layout.chunks) * ENTRY
+    if size < length + CHECK:
+        raise ValueError(f"{path}: expected a shard of more than {length + CHECK} bytes, found {size}")
+    file.seek(max(size - length - 2 * CHECK, 0))
+    tail = file.read()
+    index = np.frombuffer(_verified(tail[-length - CHECK :], path, "a shard's index"), dtype="<u8")
+    index = index.reshape(*layout.chunks, 2)
+    if identity is not None and int.from_bytes(_checksum(tail[:-CHECK]), "little") != identity:
+        raise ValueError(f"{path}: expected the shard that was written with this plate, found another; make it again")
+    absent = index[..., 0] == ABSENT
+    if layout.checked and absent.any():
+        raise ValueError(f"{path}: expected every chunk of a stored field, found {absent.sum()} absent; make it again")
+    ends = index[~absent].sum(axis=-1)
+    if (ends > size).any():
+        raise ValueError(f"{path}: expected chunks within {size} bytes, found one that ends at {ends.max()}")
     return index
 
 
-def _decode(stored: bytes, tile: np.ndarray, path: Path) -> None:
+def _decode(stored: bytes, tile: NDArray[Any], path: Path) -> None:
     """Decompress a chunk into `tile`, which is contiguous."""
     try:
         found = imagecodecs.blosc_decode(stored, out=tile.reshape(-1).view(np.uint8), numthreads=1)
