@@ -115,8 +115,23 @@ def rules() -> str:
         text = re.match(r'"""(.*?)"""', file.read_text(), re.S)[1]
         summary, _, contract = text.partition("\n\n")
         summary = " ".join(summary.split()).split(": ", 1)[-1]
-        parts.append(f"## {file.stem}\n\n{summary[0].upper()}{summary[1:]}\n\n```text\n{contract.strip()}\n```\n")
+        parts.append(f"## {file.stem}\n\n{summary[0].upper()}{summary[1:]}\n")
+        contract, _, remark = contract.strip().partition("\n\n")
+        parts += [_table(("", "file", "content"), _contract(contract)), f"{' '.join(remark.split())}\n" * bool(remark)]
     return "\n".join(parts)
+
+
+def _contract(text: str) -> list[tuple[str, str, str]]:
+    """Return the rows of a contract, whose lines are `input    FILES`, `output   FILE    content` or a further line."""
+    rows: list[list[str]] = []
+    for line in text.splitlines():
+        kind, *parts = re.split(r" {2,}", line.rstrip()) if line[0] != " " else ["", *re.split(r" {2,}", line.strip())]
+        if kind or len(parts) > 1 or parts[0].startswith("results/"):
+            rows.append([kind, *parts, ""][:3])
+        else:
+            place = 2 if rows[-1][2] else 1
+            rows[-1][place] += " " + " ".join(parts)
+    return [(kind, re.sub(r"(results/\S*[^\s,;:])", r"`\1`", file), content) for kind, file, content in rows]
 
 
 def metrics() -> str:
@@ -127,23 +142,21 @@ def metrics() -> str:
         "# Metrics\n\nEvery metric that the evaluation computes, by family. [Evaluation and its intervals]"
         "(../evaluation.md) explains how values, intervals and chance levels are estimated; [Extend Wellspring]"
         "(../extending.md#a-metric) shows how to add a metric. `evaluate.metrics` in the config chooses metrics by "
-        "name or family.\n"
+        "name or family.\n",
+        "What a metric reads:\n",
+        "\n".join(f"- `{name}`: {what}" for name, what in READS.items()) + "\n",
     ]
     for family in FAMILIES:
-        parts.append(f"## {family}\n")
+        rows = []
         for metric in METRICS:
             if metric.family == family:
                 better = "chance" if metric.best_at_chance else "higher" if metric.direction > 0 else "lower"
-                twins = [f"`{metric.name}.permuted`"] * metric.permuted
-                twins += [f"`{metric.name}.position_only`"] * metric.position_only
-                rows = [
-                    ("reads", READS[metric.reads]),
-                    ("better", better),
-                    ("chance", metric.chance or "none"),
-                    ("baselines", ", ".join(twins) or "none"),
-                ]
-                parts.append(f"### {metric.name}\n\n**{metric.title}.** {metric.meaning}\n")
-                parts.append(_table(("property", "value"), rows))
+                twins = [".permuted"] * metric.permuted + [".position_only"] * metric.position_only
+                meaning = f"**{metric.title}.** {metric.meaning}"
+                baselines = ", ".join(f"`{twin}`" for twin in twins)
+                rows.append((f"`{metric.name}`", metric.reads, better, baselines, metric.chance, meaning))
+        parts.append(f"## {family[0].upper()}{family[1:]}\n")
+        parts.append(_table(("metric", "reads", "better", "baselines", "without signal", "meaning"), rows))
     return "\n".join(parts)
 
 

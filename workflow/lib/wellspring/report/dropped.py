@@ -49,7 +49,7 @@ def read(
                     (
                         plate,
                         rule,
-                        "; ".join(map(wording.text, new)),
+                        "; ".join(map(wording.worded, new)),
                         *_log(logs, rule, path.parent.name, plate, encoders),
                     )
                 )

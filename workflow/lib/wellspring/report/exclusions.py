@@ -5,7 +5,7 @@ import pandas as pd
 from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
-from wellspring.report.wording import text
+from wellspring.report.wording import worded
 
 WELLS = 500  # wells without a profile that are listed; all are counted
 REASONS = 40  # reasons that are listed; all images are counted
@@ -90,7 +90,7 @@ def undefined(screen: Screen) -> pd.DataFrame:
     most = max(lost, key=len, default=pd.DataFrame(columns=WELL_KEY))
     named = {name: pick(most, name, "") for name in (*WELL_KEY, "Metadata_Compound", "Metadata_Reason")}
     found = pd.DataFrame(named).reset_index(drop=True)
-    return found.assign(Metadata_Reason=found["Metadata_Reason"].map(text))
+    return found.assign(Metadata_Reason=found["Metadata_Reason"].map(worded))
 
 
 def _count(frame: pd.DataFrame) -> dict[str, int]:

@@ -17,7 +17,8 @@ from wellspring.io import tables
 from wellspring.io.keys import PLANE_KEY, WELL_KEY
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
-from wellspring.report import dropped, runtime, verdict
+from wellspring.profile import aggregate
+from wellspring.report import dropped, runtime, verdict, wording
 from wellspring.report.files import as_list, assign
 
 PLATE_TABLES = ("index", "audit", "survey", "intensity", "cells", "crop_tables")
@@ -169,6 +170,9 @@ def _verdicts(found: dict[str, Verdict], aligned: dict[str, pd.DataFrame]) -> di
 def _read(path: Path, name: str) -> pd.DataFrame:
     """Return what is shown of a plate's table: an index and cells as counts by well, a survey without quantiles."""
     frame = tables.read(path, COLUMNS.get(name))
+    if name == "survey":
+        reasons = {text: wording.worded(text) for text in frame["Metadata_Reason"].dropna().unique()}
+        return frame.assign(Metadata_Reason=frame["Metadata_Reason"].map(reasons))
     return _wells(frame) if name == "index" else _cells(frame) if name == "cells" else frame
 
 
@@ -181,9 +185,7 @@ def _wells(index: pd.DataFrame) -> pd.DataFrame:
     """Return one row a well of an index table, with the number of planes found and missing."""
     if index.empty:
         return index
-    wells = index.drop(columns=[name for name in index if name in PLANE_KEY and name not in WELL_KEY]).drop_duplicates(
-        WELL_KEY
-    )
+    wells = index.drop(columns=[name for name in index if name in aggregate.PLANE]).drop_duplicates(WELL_KEY)
     # A screen of tables has no images: its wells are of no channel.
     found, expected = index["Metadata_Path"].notna(), index["Metadata_Channel"] != ""
     planes, missing = (some.groupby([index[key] for key in WELL_KEY]).sum() for some in (found, expected & ~found))

@@ -8,7 +8,7 @@ import pandas as pd
 from wellspring.io import tables
 from wellspring.io.tables import Verdict
 from wellspring.report.files import as_list, owner
-from wellspring.report.wording import text
+from wellspring.report.wording import worded
 
 
 def merge(verdicts: Iterable[Verdict]) -> Verdict:
@@ -32,7 +32,7 @@ def collect(paths: str | Path | Iterable[str | Path] | None, *, plates: Sequence
         plate = owner(path, plates) or (plates[number] if len(files) == len(plates) else None)
         if plate is not None:
             verdict = tables.verdict(path)
-            found[plate].append(Verdict(verdict.keep, tuple(map(text, verdict.reasons))))
+            found[plate].append(Verdict(verdict.keep, tuple(map(worded, verdict.reasons))))
     return {plate: merge(verdicts) for plate, verdicts in found.items()}
 
 

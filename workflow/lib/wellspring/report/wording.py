@@ -31,16 +31,16 @@ def words(note: Note) -> str:
     sentence = SENTENCES[note.code]
     values = dict(note.values)
     if "notes" in values:
-        values["notes"] = text(str(values["notes"])) or "no reason given"
+        values["notes"] = worded(str(values["notes"])) or "no reason given"
     return sentence.format(**values) if isinstance(sentence, str) else sentence(values)
 
 
-def text(notes: str) -> str:
-    """Return the sentences of notes in text form; a text that is not of notes comes back as it is."""
+def worded(text: str) -> str:
+    """Return the sentences of the notes of a text; a text that has none, as of an earlier version, unchanged."""
     try:
-        return "; ".join(map(words, loads(notes)))
-    except (ValueError, KeyError):
-        return notes
+        return "; ".join(map(words, loads(text)))
+    except (KeyError, ValueError):
+        return text
 
 
 def _with_reason(what: str, values: Mapping) -> str:
