@@ -40,7 +40,7 @@ def again(folder, text):
 def test_exclusions_come_back_and_rerun_their_plates_only(folder):
     results = folder / "results" / "survey"
     found = {plate: (results / f"{plate}.excluded.tsv").read_text() for plate in PLATES}
-    why = "saturated: 50.0% of the pixels, more than 1.0%"
+    why = "saturated(share=0.5, limit=0.01)"
     assert found["P1"] == f"plate\twell\tsite\tverdict\treason\nP1\tA02\t1\texclude\t{why} (ER)\n"
     assert again(folder, "# nothing yet\n" + found["P1"].splitlines()[0] + "\n") == {}
     assert again(folder, found["P1"].replace("exclude", "keep")) == {"survey": 1}
@@ -50,7 +50,7 @@ def test_exclusions_come_back_and_rerun_their_plates_only(folder):
     assert (results / "P1.excluded.tsv").read_text() == "plate\twell\tsite\tverdict\treason\n"
     assert (results / "P2.excluded.tsv").read_text() == found["P2"]
     kept = tables.read(results / "P1.parquet")["Metadata_Reason"]
-    assert kept[kept != ""].tolist() == [f"kept as listed: {why} (ER), although {why}"]
+    assert kept[kept != ""].tolist() == [f'kept_as_listed(reason="{why} (ER)"); {why}']
     # a comment, and the lines of the two plates in another order
     assert again(folder, "# looked at\n" + found["P2"] + found["P1"].replace("exclude", "keep")) == {}
 

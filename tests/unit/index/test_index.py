@@ -69,7 +69,7 @@ def test_without_images_the_wells_are_those_of_the_platemap(tmp_path):
     for table, frame in (("index", found.table), ("audit", found.audit)):
         tables.write(frame, tmp_path / f"{table}.parquet", table=table, provenance={})
     without = index.build(sheet, [], {**options, "negcon": []})
-    assert without.verdict == tables.Verdict(False, ("no negative controls",))
+    assert without.verdict == tables.Verdict(False, ("no_negative_controls",))
 
 
 def test_lost_wells_are_an_error_that_lists_them():
@@ -101,9 +101,9 @@ def test_doubled_planes_are_an_error_that_lists_them():
 
 
 def test_bad_plates_have_verdicts():
-    assert _join(_planes(), _wells(kinds=("trt", "trt"))).verdict.reasons == ("no negative controls",)
+    assert _join(_planes(), _wells(kinds=("trt", "trt"))).verdict.reasons == ("no_negative_controls",)
     found = _join(_planes(channels=("w1",)), _wells())
-    assert found.verdict.reasons == ("channel ER has no file",)
+    assert found.verdict.reasons == ('channel_without_files(channel="ER")',)
     assert found.table["Metadata_Path"].isna().sum() == 4
 
 

@@ -23,7 +23,7 @@ OPTIONS = {
     "max_excluded": 0.9,
 }
 HEAD = "plate\twell\tsite\tverdict\treason\n"
-SATURATED = "saturated: 25.0% of the pixels, more than 1.0%"
+SATURATED = "saturated(share=0.25, limit=0.01)"
 
 
 def _listed(folder, text, *, name="verdicts.tsv"):
@@ -125,14 +125,14 @@ def test_a_plate_on_the_list_is_left_out_with_that_reason(tmp_path):
     index = _plate(tmp_path)
     text = HEAD + "P\t\t\texclude\twrong plate was imaged\n"
     found = survey.run(index, tmp_path, options=OPTIONS, listed=_listed(tmp_path, text))
-    assert found.verdict == Verdict(False, ("listed in survey.exclusions: wrong plate was imaged",))
+    assert found.verdict == Verdict(False, ('plate_listed(reason="wrong plate was imaged")',))
     assert survey.kept(found.table).empty
     listed = _listed(tmp_path, text + "P\tA01\t\tkeep\t\n")
     some = survey.run(index, tmp_path, options=OPTIONS, listed=listed)
     assert some.verdict == Verdict(), "a well of it is kept, so the plate is judged as any other"
     assert survey.kept(some.table)["Metadata_Well"].tolist() == ["A01", "A01"]
     some = survey.run(index, tmp_path, options=OPTIONS | {"max_excluded": 0.5}, listed=listed)
-    assert some.verdict.reasons == ("4 of 6 sites excluded (66.7%), more than survey.max_excluded (50%)",)
+    assert some.verdict.reasons == ("too_many_sites_excluded(excluded=4, sites=6, limit=0.5)",)
 
 
 @pytest.mark.parametrize(

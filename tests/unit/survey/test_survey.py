@@ -6,7 +6,9 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 from wellspring.io import tables
+from wellspring.io.notes import loads
 from wellspring.io.tables import Verdict
+from wellspring.report import wording
 from wellspring.survey import run as survey
 
 OPTIONS = {
@@ -65,9 +67,9 @@ def test_faults_are_named_and_take_their_site_along(tmp_path):
     assert bad["Metadata_Status"].to_dict() == {
         "A02": "missing", "A03": "truncated", "A04": "blank", "A05": "shape", "A06": "dtype", "A07": "ok",
     }  # fmt: skip
-    assert bad.loc["A05", "Metadata_Reason"] == "shape: 32 x 64, where the plate has 64 x 64"
-    assert bad.loc["A06", "Metadata_Reason"] == "dtype: uint8, where the plate has uint16"
-    assert bad.loc["A07", "Metadata_Reason"] == "saturated: 6.2% of the pixels, more than 1.0%"
+    assert bad.loc["A05", "Metadata_Reason"] == 'other_shape(found="32 x 64", usual="64 x 64")'
+    assert bad.loc["A06", "Metadata_Reason"] == 'other_dtype(found="uint8", usual="uint16")'
+    assert bad.loc["A07", "Metadata_Reason"] == "saturated(share=0.0625, limit=0.01)"
     assert survey.kept(found.table)["Metadata_Well"].tolist() == ["A01"]
     assert np.isnan(found.views[(found.table["Metadata_Status"] != "ok").to_numpy()]).all()
 
@@ -76,10 +78,10 @@ def test_a_plate_that_loses_too_much_or_its_controls_has_a_verdict(tmp_path):
     index = _plate(tmp_path)
     (tmp_path / "A01_DNA.tif").unlink()
     found = survey.run(index, tmp_path, options=OPTIONS)
-    assert found.verdict == Verdict(False, ("all sites of the 1 negative control wells are excluded",))
+    assert found.verdict == Verdict(False, ("controls_excluded(wells=1)",))
     found = survey.run(index, tmp_path, options=OPTIONS | {"max_excluded": 0.2}, verdict=Verdict(False, ("before",)))
     assert found.verdict.reasons[0] == "before"
-    assert found.verdict.reasons[1] == "1 of 3 sites excluded (33.3%), more than survey.max_excluded (20%)"
+    assert found.verdict.reasons[1] == "too_many_sites_excluded(excluded=1, sites=3, limit=0.2)"
 
 
 def test_a_plate_without_one_image_has_a_survey(tmp_path):
@@ -124,12 +126,21 @@ def test_a_blurred_image_is_unlike_its_plate_and_an_emptied_well_is_not(tmp_path
     found = survey.run(index, tmp_path, options=limits).table.set_index("Metadata_Well")
     bad = found[found["Metadata_Verdict"] == "exclude"]
     assert bad.index.tolist() == ["B03"]
+    (note,) = loads(bad["Metadata_Reason"].iloc[0])
+    assert (note.code, note.values["measure"], note.values["channel"], note.values["limit"]) == (
+        "outlier",
+        "sharpness",
+        "DNA",
+        8,
+    )
+    assert note.values["deviations"] < -8 and 0 < note.values["value"] < note.values["median"] < 1
     words = r"outlier: sharpness 0\.\d+, \d+\.\d robust standard deviations below the plate's median of DNA "
-    assert re.fullmatch(words + r"\(0\.\d+\), limit 8", bad["Metadata_Reason"].iloc[0])
+    assert re.fullmatch(words + r"\(0\.\d+\), limit 8", wording.words(note))
     assert np.isnan(found.loc["C04", "sharpness"])
     found = survey.run(index, tmp_path, options=OPTIONS | {"min_sharpness": 0.2}).table
     assert found.loc[found["Metadata_Verdict"] == "exclude", "Metadata_Well"].tolist() == ["B03"]
-    assert found["Metadata_Reason"].max().startswith("sharpness: 0.1") and "below 0.2" in found["Metadata_Reason"].max()
+    (note,) = loads(found["Metadata_Reason"].max())
+    assert note.code == "low_sharpness" and 0.1 <= note.values["value"] < note.values["limit"] == 0.2
 
 
 def test_a_stack_is_as_sharp_as_its_sharpest_plane(tmp_path):

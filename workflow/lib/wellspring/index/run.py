@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from wellspring.index.readers import detect, listing
+from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
 from wellspring.screen import platemap
 
@@ -166,7 +167,7 @@ def join(
     verdict = Verdict()
     for channel in channels:
         if not (planes["channel"] == channel).any():
-            verdict = verdict.because(f"channel {channel} has no file")
+            verdict = verdict.because(Note("channel_without_files", {"channel": channel}))
     verdict = _controlled(table, verdict)
     return Index(
         table, audit.assign(Metadata_Plate=plate), verdict, hashlib.sha256("\n".join(listed).encode()).hexdigest()
@@ -176,7 +177,7 @@ def join(
 def _controlled(table: pd.DataFrame, verdict: Verdict) -> Verdict:
     """Return the verdict, not keep where the plate has no negative control."""
     controls = (table["Metadata_pert_type"] == "negcon").any()
-    return verdict if controls else verdict.because("no negative controls")
+    return verdict if controls else verdict.because(Note("no_negative_controls"))
 
 
 def _channels(planes: pd.DataFrame, channels: Sequence[str], aliases: Mapping[str, str], plate: str) -> pd.DataFrame:

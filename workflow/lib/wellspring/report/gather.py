@@ -163,6 +163,7 @@ def pick(frame: pd.DataFrame, name: str, default: object = None) -> pd.Series:
 def _verdicts(found: dict[str, Verdict], aligned: dict[str, pd.DataFrame]) -> dict[str, Verdict]:
     """Return the verdicts; a plate that no encoder's joined profiles hold is left out, whatever its tables say."""
     joined = {plate for frame in aligned.values() for plate in pick(frame, "Metadata_Plate")}
+    found = {plate: Verdict(one.keep, tuple(map(wording.worded, one.reasons))) for plate, one in found.items()}
     absent = [plate for plate, one in found.items() if one.keep and aligned and plate not in joined]
     return found | {plate: found[plate].because("it is not among the aligned profiles") for plate in absent}
 

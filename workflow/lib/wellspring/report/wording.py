@@ -17,6 +17,21 @@ SENTENCES: dict[str, Sentence] = {
     "truncated": "truncated: {detail}",
     "dtype": "dtype: {detail}",
     "blank": "blank: every pixel is {value}",
+    # index
+    "channel_without_files": "no file of channel {channel}",
+    "no_negative_controls": "no negative controls",
+    # survey, planes
+    "several_pages": "shape: a file of {pages} pages, where the plate's files have 1",
+    "other_shape": "shape: {found}, where the plate has {usual}",
+    "other_dtype": "dtype: {found}, where the plate has {usual}",
+    "saturated": "saturated: {share:.1%} of the pixels, more than {limit:.1%}",
+    "low_focus": "focus: log-log slope {value:.3g}, below {limit:g}",
+    "low_sharpness": "sharpness: {value:.3g}, below {limit:g}",
+    "outlier": lambda values: _outlier(values),
+    # survey, plates
+    "too_many_sites_excluded": lambda values: _too_many_sites(values),
+    "controls_excluded": "all sites of the {wells} negative control wells are excluded",
+    "plate_listed": lambda values: _with_reason("listed in survey.exclusions", values),
     # screen.exclusions
     "listed": lambda values: _with_reason("excluded as listed", values),
     "kept_as_listed": lambda values: _with_reason("kept as listed", values),
@@ -41,6 +56,21 @@ def worded(text: str) -> str:
         return "; ".join(map(words, loads(text)))
     except (KeyError, ValueError):
         return text
+
+
+def _outlier(values: Mapping) -> str:
+    away = values["deviations"]
+    return (
+        f"outlier: {values['measure']} {values['value']:.3g}, {abs(away):.1f} robust standard deviations "
+        f"{'below' if away < 0 else 'above'} the plate's median of {values['channel']} ({values['median']:.3g}), "
+        f"limit {values['limit']:g}"
+    )
+
+
+def _too_many_sites(values: Mapping) -> str:
+    excluded, sites = values["excluded"], values["sites"]
+    share = excluded / sites if sites else 1.0
+    return f"{excluded} of {sites} sites excluded ({share:.1%}), more than survey.max_excluded ({values['limit']:.0%})"
 
 
 def _with_reason(what: str, values: Mapping) -> str:

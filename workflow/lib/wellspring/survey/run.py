@@ -1,11 +1,12 @@
-"""One read of every raw image: index in; a row of quality and a binned view for each plane out.
+"""Survey a plate: read every raw image once, measure its quality and bin it.
 
-A plane that is missing, damaged, blank, saturated, blurred or unlike the rest of its plate is excluded with the reason
-in words, and its whole site with it (:func:`kept`). What a person said of images comes last
-(:mod:`wellspring.screen.exclusions`). A plate that loses too much gets a verdict, not an exception.
+A plane that is missing, damaged, blank, saturated, blurred or unlike the rest of its plate is excluded, and its whole
+site with it (:func:`kept`); the reason is a note (:mod:`wellspring.io.notes`). A person's exclusion list is applied
+last (:mod:`wellspring.screen.exclusions`). A plate that loses too many sites gets a verdict, not an exception.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pandas as pd
 
 from wellspring.io import raw_image
 from wellspring.io.keys import PLANE_KEY, SITE_KEY
+from wellspring.io.notes import Note, loads
 from wellspring.io.tables import Verdict
 from wellspring.screen import exclusions
 from wellspring.survey import focus
@@ -24,15 +26,19 @@ from wellspring.views.cutting import foreground_threshold
 
 logger = logging.getLogger(__name__)
 
-BLUR = ("focus", "sharpness")  # of a stack its sharpest plane is judged; only the blurred end is a fault
+BLUR = ("focus", "sharpness")  # judged on the sharpest plane of a stack; only low values are a fault
 MEASURES = [*(f"quantile_{share}" for share in focus.QUANTILES), "mean", "saturated", *BLUR, "foreground"]
-FEWEST = 12  # images of a channel below which a plate has no usual value that others could be unlike
+FEWEST = 12  # images per channel below which the median and the MAD are too uncertain to call an outlier
 PIXEL_SIZE = "Metadata_Pixel_Size"
 
 
 @dataclass(frozen=True)
 class Survey:
-    """``table`` as in the schema, ``views`` (rows, h, w) float32 in its order (NaN for a bad plane), the verdict."""
+    """The survey of a plate.
+
+    ``table`` as in the schema; ``views`` (rows, h, w) float32, the binned planes in the table's order, NaN for a plane
+    that could not be used; ``verdict`` of the plate.
+    """
 
     table: pd.DataFrame
     views: np.ndarray
@@ -53,16 +59,17 @@ def run(
     Parameters
     ----------
     index
-        As in the schema.
+        The plate's index, as in the schema.
     folder
-        What its paths are relative to.
+        Folder or URL to which the index's paths are relative.
     options
         The section ``survey`` of the config.
     verdict
-        What the index said of the plate.
+        The plate's verdict so far, from the index.
     listed
-        What a person said of images, as :func:`wellspring.screen.exclusions.read`; lines about other plates are
-        passed over.
+        A person's exclusion list, from :func:`wellspring.screen.exclusions.read`; lines about other plates are ignored.
+    threads
+        Planes that are read at a time.
 
     Raises
     ------
@@ -92,12 +99,12 @@ def run(
     rows["foreground"] = _foreground(stack, index["Metadata_Channel"].to_numpy())
     rows["reason"] = _reasons(rows, index, options)
     table = exclusions.apply(_named(index, rows), said)
-    for count, reason in _tally(table):
-        logger.info("%d planes excluded: %s", count, reason)
+    for count, code in _tally(table):
+        logger.info("%d planes excluded: %s", count, code)
     verdict = verdict or Verdict()
     if len(said) and (said["whole"] & (said["verdict"] == "exclude")).all():
         why = said["reason"].iloc[0]
-        return Survey(table, stack, verdict.because("listed in survey.exclusions" + (f": {why}" if why else "")))
+        return Survey(table, stack, verdict.because(Note("plate_listed", {"reason": why} if why else {})))
     return Survey(table, stack, judge(table, index, max_excluded=options["max_excluded"], verdict=verdict))
 
 
@@ -108,18 +115,20 @@ def kept(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(table: pd.DataFrame, index: pd.DataFrame, *, max_excluded: float, verdict: Verdict) -> Verdict:
-    """Add to a plate's verdict what its survey says: too many sites excluded, or no site of a negative control left."""
+    """Return the verdict of a plate after its survey.
+
+    The plate is left out if the share of excluded sites exceeds ``max_excluded``, or if no site of a negative control
+    well is left.
+    """
     sites = len(table[SITE_KEY].drop_duplicates())
     left = kept(table)
     lost = sites - len(left)
     if sites == 0 or lost > max_excluded * sites:
-        share = lost / sites if sites else 1.0
-        verdict = verdict.because(
-            f"{lost} of {sites} sites excluded ({share:.1%}), more than survey.max_excluded ({max_excluded:.0%})"
-        )
+        counts = {"excluded": lost, "sites": sites, "limit": max_excluded}
+        verdict = verdict.because(Note("too_many_sites_excluded", counts))
     controls = set(index.loc[index["Metadata_pert_type"] == "negcon", "Metadata_Well"])
     if controls and not controls & set(left["Metadata_Well"]):
-        verdict = verdict.because(f"all sites of the {len(controls)} negative control wells are excluded")
+        verdict = verdict.because(Note("controls_excluded", {"wells": len(controls)}))
     return verdict
 
 
@@ -138,16 +147,15 @@ def _view(plane: raw_image.Plane, edge: int) -> np.ndarray | None:
 
 
 def _unlike(rows: pd.DataFrame, *, alone: pd.Series) -> pd.DataFrame:
-    """Give the status shape or dtype to planes that differ from most of the plate.
+    """Give the status ``shape`` or ``dtype`` to planes that differ from most of the plate.
 
-    Where most files have one page, one of several of which the index knows one (``alone``) is not what its name says.
+    Where most files have one page, a file of several pages that the index lists once (``alone``) is of another kind.
     """
     rows = rows.copy()
     read = rows[rows["status"] == "ok"]
     if (read["pages"] == 1).mean() > 0.5:
         for number, pages in read.loc[(read["pages"] > 1) & alone[read.index], "pages"].items():
-            found = f"shape: a file of {pages:.0f} pages, where the plate's have 1"
-            rows.loc[number, ["status", "reason"]] = ["shape", found]
+            rows.loc[number, ["status", "reason"]] = ["shape", str(Note("several_pages", {"pages": int(pages)}))]
     for columns, status in ((["height", "width"], "shape"), (["dtype"], "dtype")):
         read = rows[rows["status"] == "ok"]
         if read.empty:
@@ -156,7 +164,8 @@ def _unlike(rows: pd.DataFrame, *, alone: pd.Series) -> pd.DataFrame:
         for number, values in zip(read.index, read[columns].itertuples(index=False, name=None), strict=True):
             if values != usual:
                 found, most = (" x ".join(str(value).removesuffix(".0") for value in pair) for pair in (values, usual))
-                rows.loc[number, ["status", "reason"]] = [status, f"{status}: {found}, where the plate has {most}"]
+                note = Note(f"other_{status}", {"found": found, "usual": most})
+                rows.loc[number, ["status", "reason"]] = [status, str(note)]
     return rows
 
 
@@ -165,7 +174,7 @@ def _stacked(found: list[np.ndarray | None], good: np.ndarray) -> np.ndarray:
     stack = np.empty((len(found), *shape), dtype=np.float32)
     for number, ok in enumerate(good):
         stack[number] = found[number] if ok else np.nan
-        found[number] = None  # so that the views are in memory once, not twice
+        found[number] = None  # frees the view, so that memory holds each once
     return stack
 
 
@@ -178,44 +187,65 @@ def _foreground(stack: np.ndarray, channels: np.ndarray) -> np.ndarray:
 
 
 def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: Mapping[str, object]) -> list[str]:
-    """Return why each plane is excluded, empty where it is not: what reading it said, or the first limit it passes."""
+    """Return the note of each plane as text, empty for a kept one: how reading failed, or the first limit exceeded."""
     reasons = rows["reason"].copy()
     stack = [index[column] for column in (*SITE_KEY, "Metadata_Channel")]
     values = rows[MEASURES].astype(float)
     for measure in BLUR:
         values[measure] = values[measure].groupby(stack).transform("max")
 
-    def exclude(where: pd.Series, words: list[str]) -> None:
+    def exclude(where: pd.Series, notes: list[Note]) -> None:
         first = where & (reasons == "")
-        reasons[first] = pd.Series(words, index=rows.index[where], dtype=object)[first[where]]
+        reasons[first] = pd.Series([str(note) for note in notes], index=rows.index[where], dtype=object)[first[where]]
 
     over = values["saturated"] > options["max_saturated"]
     limit = options["max_saturated"]
-    exclude(over, [f"saturated: {share:.1%} of the pixels, more than {limit:.1%}" for share in rows["saturated"][over]])
-    for measure, what in zip(BLUR, ("focus: log-log slope", "sharpness:"), strict=True):
+    shares = rows["saturated"][over]
+    exclude(over, [Note("saturated", {"share": _short(share), "limit": limit}) for share in shares])
+    for measure in BLUR:
         limit = options[f"min_{measure}"]
         if limit is not None:
             under = values[measure] < limit
-            exclude(under, [f"{what} {value:.3g}, below {limit:g}" for value in values[measure][under]])
+            found = values[measure][under]
+            exclude(under, [Note(f"low_{measure}", {"value": _short(value), "limit": limit}) for value in found])
     for measure, limit in options["outliers"].items():
         if limit is not None:
             exclude(*_outliers(values[measure].where(rows["status"] == "ok"), index, measure=measure, limit=limit))
     return reasons.tolist()
 
 
-def _outliers(values: pd.Series, index: pd.DataFrame, *, measure: str, limit: float) -> tuple[pd.Series, list[str]]:
-    """Return which planes are further than `limit` robust standard deviations from their channel's median, and how."""
+def _outliers(values: pd.Series, index: pd.DataFrame, *, measure: str, limit: float) -> tuple[pd.Series, list[Note]]:
+    """Return the planes more than `limit` robust standard deviations from their channel's median, with a note each.
+
+    A robust standard deviation is 1.4826 times the MAD. Of a measure of blur, only values below the median count.
+    """
     alike = [index["Metadata_Channel"], index["Metadata_Plane"]]
     count, median = (values.groupby(alike).transform(name) for name in ("count", "median"))
-    spread = 1.4826 * (values - median).abs().groupby(alike).transform("median")  # of a normal law, its deviation
+    spread = 1.4826 * (values - median).abs().groupby(alike).transform(
+        "median"
+    )  # of a normal distribution: its standard deviation
     away = ((values - median) / spread).where((spread > 0) & (count >= FEWEST))
     far = (away < -limit) if measure in BLUR else (away.abs() > limit)
     parts = zip(values[far], away[far], median[far], index["Metadata_Channel"][far], strict=True)
     return far, [
-        f"outlier: {measure} {value:.3g}, {abs(z):.1f} robust standard deviations {'below' if z < 0 else 'above'} the "
-        f"plate's median of {channel} ({middle:.3g}), limit {limit:g}"
+        Note(
+            "outlier",
+            {
+                "measure": measure,
+                "value": _short(value),
+                "deviations": round(float(z), 1),
+                "channel": channel,
+                "median": _short(middle),
+                "limit": limit,
+            },
+        )
         for value, z, middle, channel in parts
     ]
+
+
+def _short(value: float) -> float:
+    """Return a number to three significant digits, as notes hold it."""
+    return float(f"{value:.3g}")
 
 
 def _named(index: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -231,5 +261,7 @@ def _named(index: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tally(table: pd.DataFrame) -> list[tuple[int, str]]:
-    reasons = table.loc[table["Metadata_Verdict"] == "exclude", "Metadata_Reason"].str.split(":").str[0]
-    return [(int(count), str(reason)) for reason, count in reasons.value_counts().sort_index().items()]
+    """Return how many planes are excluded by the code of their first note, sorted by code."""
+    texts = table.loc[table["Metadata_Verdict"] == "exclude", "Metadata_Reason"]
+    counts = Counter(loads(text)[0].code for text in texts)
+    return [(count, code) for code, count in sorted(counts.items())]
