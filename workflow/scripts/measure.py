@@ -1,10 +1,11 @@
-"""Bind rule measure to wellspring.measure: hand-made features of a plate's cells."""
+"""Bind rule measure to wellspring.measure: classical features of a plate's cells."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.io import embeddings, ngff, provenance, tables
 from wellspring.measure import run
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if __name__ == "__main__":
         ngff.open_plate(Path(snakemake.input.images).parent),
         ngff.open_labels(Path(snakemake.input.labels).parent),
         tables.read(snakemake.input.intensity),
-        options=snakemake.params.options,
+        options=sections.read(sections.Measure, snakemake.params.options),
     )
     parts = run.measure(
         setting,

@@ -5,7 +5,7 @@ import pytest
 from test_cells import options
 from test_cells_extremes import KEY, lattice, plate_of
 
-import blobs
+from options import options as section
 from wellspring.cells.run import segment_plate
 from wellspring.io import ngff
 from wellspring.measure import run
@@ -64,7 +64,7 @@ def test_the_training_sample_takes_the_cells_without_flags(plate, tmp_path):
 
 def test_every_cell_is_measured_once(plate):
     images, labels, scale, frame, count = plate
-    chosen = blobs.options("measure", families=["intensity", "shape"] if count < 1000 else ["intensity"])
+    chosen = section("measure", families=["intensity", "shape"] if count < 1000 else ["intensity"])
     setting = run.settle(images, labels, scale, options=chosen)
     found = list(run.measure(setting, frame))
     rows = sum(len(part) for part, _ in found)
@@ -82,5 +82,5 @@ def test_a_channel_that_the_plate_lacks_is_named(tmp_path):
         segment_plate(images, limits, tmp_path / "labels.zarr", options=options(cytoplasm=["RNA"]))
     assert not (tmp_path / "labels.zarr").exists()
     table = segment_plate(images, limits, tmp_path / "labels.zarr", options=options(cytoplasm=[]))
-    with pytest.raises(ValueError, match=r"P: no channel \['RNA'\]"):
+    with pytest.raises(ValueError, match=r"P: expected channels of \['DNA'\] .*, found \['RNA'\]"):
         list(fields.cells(images, table, ["DNA", "RNA"], size=20))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
 from wellspring.encoders import encoder, pretrained
 from wellspring.train.networks import width
@@ -48,6 +49,34 @@ def test_channelwise_features_follow_their_channel():
 def test_one_channel_sums_the_colours():
     kernels = torch.randn(4, 3, 5, 5)
     torch.testing.assert_close(pretrained.widen(kernels, 1), kernels.sum(dim=1, keepdim=True))
+
+
+def test_class_and_patches_take_the_first_prefix_token():
+    """Of a class token before register tokens, by hand from the network's own tokens, on images that are not square."""
+    options = SMALL | {"reg_tokens": 2, "class_token": True}
+    network = encoder.build(VIT, channels=2, size=32, options=options, seed=2).eval()
+    images = torch.randn(3, 2, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = encoder.features(network, images, tokens="class_and_patches")
+        states = network.forward_features(images)
+    assert network.num_prefix_tokens == 3 and states.shape == (3, 3 + 4 * 6, 32)
+    blocks = states[:, 0], states[:, 3:].mean(dim=1)
+    torch.testing.assert_close(found, torch.cat([nn.functional.normalize(each, dim=1) for each in blocks], dim=1))
+
+
+@pytest.mark.parametrize(("backbone", "options"), NETWORKS)
+def test_layers_are_joined_each_of_length_one(backbone, options):
+    network = encoder.build(backbone, channels=2, size=32, options=options).eval()
+    images = torch.randn(2, 2, 32, 48)
+    with torch.no_grad():
+        one, two = (encoder.features(network, images, tokens="class_and_patches", layers=count) for count in (1, 2))
+    blocks = 2 if backbone == VIT else 1
+    torch.testing.assert_close(one.split(one.shape[1] // blocks, dim=1)[0].norm(dim=1), torch.ones(2))
+    assert two.shape[1] > one.shape[1]
+    torch.testing.assert_close(two[:, -one.shape[1] :], one)
+    assert torch.all((two.norm(dim=1) ** 2 - 2 * blocks).abs() < 1e-4)
+    with pytest.raises(ValueError, match="embed.tokens: expected 'pooled' or 'class_and_patches', found 'all'"):
+        encoder.features(network, images, tokens="all")
 
 
 @pytest.mark.parametrize("stem", ["widened", "channelwise"])

@@ -112,21 +112,24 @@ def test_the_stem_alone_is_widened(tmp_path):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({}, "expected the .* weights of vit_tiny_patch16_224; lacking are .*; found 0 tensors, e.g. none"),
-        (timm.create_model("resnet10t").state_dict(), "lacking are .*cls_token.*found 86 tensors, e.g. conv1.0.weight"),
+        ({}, r"expected the .* weights of vit_tiny_patch16_224; \d+ are missing, .*; found 0 tensors, e.g. none"),
+        (
+            timm.create_model("resnet10t").state_dict(),
+            "missing, .*cls_token.*found 86 tensors, e.g. conv1.0.weight",
+        ),
         (
             {name: value for name, value in STATE.items() if name != "norm.weight"},
-            "lacking are 1, e.g. norm.weight; found",
+            "1 are missing, e.g. norm.weight; found",
         ),
         (
             encoder.build(VIT, channels=3, size=32, options=SMALL | {"embed_dim": 48}).state_dict(),
-            r"of another shape are .* e.g. cls_token \(1, 1, 48\) for \(1, 1, 32\)",
+            r"have another shape, e.g. cls_token \(1, 1, 48\) for \(1, 1, 32\)",
         ),
         (
             encoder.build(VIT, channels=3, size=32, options=SMALL | {"patch_size": 4}).state_dict(),
-            r"of another shape are 1, e.g. patch_embed.proj.weight \(32, 3, 4, 4\) for \(32, 3, 8, 8\)",
+            r"1 have another shape, e.g. patch_embed.proj.weight \(32, 3, 4, 4\) for \(32, 3, 8, 8\)",
         ),
-        (STATE | {"pos_embed": torch.zeros(1, 12, 32)}, r"of another shape are 1, e.g. pos_embed \(1, 12, 32\)"),
+        (STATE | {"pos_embed": torch.zeros(1, 12, 32)}, r"1 have another shape, e.g. pos_embed \(1, 12, 32\)"),
         ([torch.zeros(3)], "expected a dict of tensors, found list"),
     ],
     ids=["empty", "another", "lacking", "wider", "other patches", "odd grid", "list"],

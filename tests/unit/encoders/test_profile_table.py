@@ -162,7 +162,7 @@ CASES = {
     "a well that the platemap lacks": (
         frame(["A01", "C05"]),
         {},
-        r"plate P1: 1 wells have rows and none in the platemap: \['C05'\] \(index.lost_wells",
+        r"plate P1: 1 wells are not in the platemap: \['C05'\] \(index.lost_wells",
     ),
     "a doubled well": (frame(["A01", "A1"]), {}, r"expected each well once, found more in the wells \['A01'\] \(view"),
     "a doubled cell": (
@@ -185,7 +185,11 @@ CASES = {
         "expected numbers in each column that is not Metadata_.*FileName",
     ),
     "an absent column": (frame(["A01"]), {"columns": {"site": "Field"}}, r"expected the columns \['Field'\]"),
-    "no feature of the prefix": (frame(["A01"]), {"features": ["Cytoplasm_"]}, "that begin with 'Cytoplasm_'"),
+    "no feature of the prefix": (
+        frame(["A01"]),
+        {"features": ["Cytoplasm_"]},
+        "no feature matches 'Cytoplasm_'",
+    ),
     "no features": (frame(["A01"]).drop(columns=NAMES), {}, "expected columns of numbers beside Metadata"),
 }
 
@@ -207,7 +211,7 @@ def test_each_mistake_is_named(tmp_path, case, suffix):
 def test_doubled_columns_are_named(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("Metadata_Plate,Metadata_Well,Cells_Area,Cells_Area\nP1,A01,1,2\n")
-    with pytest.raises(ValueError, match=r"expected a name of its own for each column, found doubled \['Cells_Area'\]"):
+    with pytest.raises(ValueError, match=r"expected unique column names, found duplicates of \['Cells_Area'\]"):
         profile_table.open_table(path, plate="P1", wells_of_plate=["A01"])
 
 

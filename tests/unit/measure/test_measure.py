@@ -1,4 +1,4 @@
-"""Hand-made features: cp_measure's values under CellProfiler's names, whatever the labels' numbers and the workers."""
+"""Classical features: cp_measure's values under CellProfiler's names, whatever the labels' numbers and the workers."""
 
 import re
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from skimage.measure import regionprops
 
-import blobs
+from options import options as section
 from wellspring.io import embeddings, ngff, tables
 from wellspring.measure import field, run
 from wellspring.views import intensity
@@ -17,21 +17,22 @@ FAST = ["intensity", "shape", "correlation", "neighbours"]
 
 
 def options(**over):
-    return blobs.options("measure", **over)
+    return section("measure", **over)
 
 
 def discs(rng, *, side=96, places=((24, 24), (24, 60), (66, 30), (64, 66)), size=14):
     """Return pixels (C, H, W), nuclei and cells: touching cells with a nucleus each, off their middle."""
-    grid = np.mgrid[:side, :side]
-    nuclei, cells = np.zeros((2, side, side), dtype=np.uint32)
-    nearest = np.full((side, side), np.inf)
+    shape = side, side + 20
+    grid = np.mgrid[: shape[0], : shape[1]]
+    nuclei, cells = np.zeros((2, *shape), dtype=np.uint32)
+    nearest = np.full(shape, np.inf)
     for number, (y, x) in enumerate(places, start=1):
         away = np.hypot(grid[0] - y, (grid[1] - x) * 0.8)
         mine = (away < size + 4 * (number % 2)) & (away < nearest)
         cells[mine], nearest[mine] = number, away[mine]
         nuclei[np.hypot(grid[0] - y - 2, grid[1] - x) < 5 + number % 2] = number
     nuclei[cells == 0] = 0
-    pixels = rng.random((len(CHANNELS), side, side)) * (0.2 + (cells > 0) + (nuclei > 0))
+    pixels = rng.random((len(CHANNELS), *shape)) * (0.2 + (cells > 0) + (nuclei > 0))
     return pixels, nuclei, cells
 
 
@@ -267,5 +268,7 @@ def test_a_plate_without_cells_gives_an_empty_table(plate, tmp_path):
 def test_a_field_that_fails_is_named(plate, workers):
     cells = plate[3].copy()
     cells.loc[cells["Metadata_Well"] == "B01", "Metadata_Cell"] += 50
-    with pytest.raises(RuntimeError, match=r"P1 B01 site 1: .*label images.*\[51, 52, 53, 54\]"):
+    with pytest.raises(
+        RuntimeError, match=r"P1 B01 site 1: .*cells \[51, 52, 53, 54\] of the table are not in the label images"
+    ):
         list(run.measure(settled(plate), cells, workers=workers))

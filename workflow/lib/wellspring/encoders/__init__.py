@@ -1,1 +1,1 @@
-"""Networks and their files: built, trained, pretrained, frozen; and profile tables that another tool made."""
+"""Networks and their files (built, trained, pretrained, frozen, of one's own), and profile tables of other tools."""

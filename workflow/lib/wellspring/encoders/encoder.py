@@ -1,16 +1,17 @@
-"""Encoders: a config entry flows in, a network flows out; and a trained network to and from its two files.
+"""Encoders: building a network from a config entry, features of images, and saving and loading.
 
-`encoder.safetensors` holds the weights, `encoder.json` (the card) all that is needed to build the network again and to
-feed it: backbone, channels in their order, view, and how it was trained. Any timm backbone serves, with any number of
-channels.
+An encoder is two files. `encoder.safetensors` holds the weights. `encoder.json` (the card) holds everything needed to
+build the network again and to prepare its input: backbone, channels in order, view, and how it was trained. Any timm
+backbone works, with any number of channels.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
@@ -29,15 +30,22 @@ RESIZABLE = {"timm.models.vision_transformer", "timm.models.deit", "timm.models.
 
 @dataclass(frozen=True)
 class Encoder:
-    """A network in evaluation mode and its card."""
+    """A network in evaluation mode, and its card (JSON values).
+
+    Examples
+    --------
+    >>> known = load("results/train/simclr/encoder.safetensors", "results/train/simclr/encoder.json")  # doctest: +SKIP
+    >>> known.channels  # doctest: +SKIP
+    ['DNA', 'ER', 'RNA', 'AGP', 'Mito']
+    """
 
     network: nn.Module
-    card: dict
+    card: dict[str, Any]
 
     @property
     def channels(self) -> list[str]:
-        """Names of the channels in the order in which the network takes them."""
-        return self.card["channels"]
+        """Names of the channels, in the order of the network's input."""
+        return list(self.card["channels"])
 
 
 def build(
@@ -58,18 +66,18 @@ def build(
     backbone
         A timm model name.
     channels, size
-        Number of input channels, and edge of the input in pixels.
+        Number of input channels, and edge of the input, px.
     options
-        Passed on to the model, e.g. ``{"embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 8}``.
+        Passed to the model, e.g. ``{"embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 8}``.
     seed
-        Of the initial weights; the global random state is left as it was.
+        Seed of the initial weights; the global random state is restored afterwards.
     drop_path
-        Share of residual branches that are skipped while training, where the backbone has them.
+        Rate of stochastic depth in training, where the backbone has it.
     weights
         A local file to start from (safetensors, or a PyTorch file that loads with `weights_only`).
     stem
-        `widened`: the first layer takes all channels. `channelwise`: see `Channelwise`; features are channels times as
-        many.
+        `widened`: the first layer takes all channels. `channelwise`: see `Channelwise`; the number of features is
+        multiplied by the number of channels.
 
     Returns
     -------
@@ -79,14 +87,20 @@ def build(
     Raises
     ------
     ValueError
-        If timm has no such model, the weights do not fit it, or the stem is neither.
+        timm has no such model, the weights do not fit it, or the stem is unknown.
+
+    Examples
+    --------
+    >>> network = build("resnet10t", channels=5, size=64)
+    >>> tuple(network(torch.zeros(2, 5, 64, 64)).shape)
+    (2, 512)
     """
     if stem not in STEMS:
         raise ValueError(f"encoders.stem: expected one of {STEMS}, found {stem!r}")
     if not timm.is_model(backbone):
         near = timm.list_models(f"*{backbone.split('_')[0]}*")[:10]
-        raise ValueError(f"backbone: expected a timm model, found {backbone!r}; some near ones: {near}")
-    further = dict(options or {})
+        raise ValueError(f"backbone: expected a timm model, found {backbone!r}; similar names: {near}")
+    further: dict[str, Any] = dict(options or {})
     if timm.models.model_entrypoint(backbone).__module__ in RESIZABLE:
         further = {"img_size": size, "dynamic_img_size": True} | further
     if drop_path > 0:
@@ -94,17 +108,17 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         taken = channels if stem == "widened" else 1
-        network = timm.create_model(backbone, pretrained=False, in_chans=taken, num_classes=0, **further)
+        network: nn.Module = timm.create_model(backbone, pretrained=False, in_chans=taken, num_classes=0, **further)
     if weights is not None:
         start_from(network, weights)
     return network if stem == "widened" else Channelwise(network)
 
 
 class Channelwise(nn.Module):
-    """A network of one channel that sees each channel alone; features are joined channel after channel.
+    """A network of one input channel, applied to each channel; features are concatenated channel by channel.
 
-    Weights for colours are summed over them in the stem, so that a channel is seen as the network sees a grey image
-    (`train.weights.widen`). (B, C, H, W) -> (B, C * features).
+    The stem's weights for three colours are summed, so that a channel is processed like a grey image
+    (`pretrained.widen`). (B, C, H, W) -> (B, C * features).
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -112,7 +126,7 @@ class Channelwise(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Encode channel after channel, which takes no more memory than one of them."""
+        """Encode one channel after the other, in the memory of one."""
         return torch.cat([self.network(channel) for channel in images.split(1, dim=1)], dim=1)
 
 
@@ -126,33 +140,40 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
     images
         (B, C, H, W) float32, standardised.
     tokens
-        `pooled`: what the backbone gives (class token or mean over places). `class_and_patches`: class token and mean
-        of the patch tokens of each of the last `layers` blocks, each brought to length 1 before they are joined;
-        backbones without a class token give the mean alone. Of a `Channelwise` network, those of each channel.
+        `pooled`: output of the backbone (class token, or mean over positions). `class_and_patches`: class token and
+        mean of the patch tokens of each of the last `layers` blocks, each normalised to length 1 and concatenated;
+        the mean alone for backbones without a class token. For a `Channelwise` network, of each channel.
     layers
-        Number of blocks to join.
+        Number of blocks to concatenate.
 
     Returns
     -------
     Tensor
         (B, D) float32.
+
+    Raises
+    ------
+    ValueError
+        `tokens` is unknown, or the network has no patch tokens.
     """
     if tokens == "pooled":
-        return network(images).float()
+        pooled: Tensor = network(images)
+        return pooled.float()
     if tokens != "class_and_patches":
         raise ValueError(f"embed.tokens: expected 'pooled' or 'class_and_patches', found {tokens!r}")
     if isinstance(network, Channelwise):
         each = [features(network.network, channel, tokens=tokens, layers=layers) for channel in images.split(1, dim=1)]
         return torch.cat(each, dim=1)
-    if not hasattr(network, "forward_intermediates"):
+    intermediates: Callable[..., Any] | None = getattr(network, "forward_intermediates", None)
+    if intermediates is None:
         blocks = _own_tokens(network, images, layers=layers)
     elif getattr(network, "num_prefix_tokens", 0):
-        states = network.forward_intermediates(
+        states = intermediates(
             images, indices=layers, return_prefix_tokens=True, norm=True, output_fmt="NLC", intermediates_only=True
         )
         blocks = [block for patches, prefix in states for block in (prefix[:, 0], patches.mean(dim=1))]
     else:
-        maps = network.forward_intermediates(images, indices=layers, intermediates_only=True)
+        maps = intermediates(images, indices=layers, intermediates_only=True)
         blocks = [state.mean(dim=(2, 3)) for state in maps]
     return torch.cat([nn.functional.normalize(block.float(), dim=1) for block in blocks], dim=1)
 
@@ -167,24 +188,25 @@ def _own_tokens(network: nn.Module, images: Tensor, *, layers: int) -> list[Tens
         )
     if layers != 1:
         raise ValueError(f"embed.layers: expected 1 for a network without forward_intermediates, found {layers}")
-    tokens, before = network.forward_features(images), network.num_prefix_tokens
+    own = cast("module.PatchTokens", network)
+    tokens, before = own.forward_features(images), own.num_prefix_tokens
     return [*([tokens[:, 0]] if before else []), tokens[:, before:].mean(dim=1)]
 
 
-def precise(device: torch.device, precision: str) -> torch.autocast | nullcontext:
-    """Return the context in which a network runs: `float32`, or `bfloat16` by autocast (weights stay float32)."""
+def precise(device: torch.device, precision: str) -> torch.autocast | nullcontext[None]:
+    """Return the context for a network's forward pass: `float32`, or `bfloat16` autocast (weights stay float32)."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def device() -> torch.device:
-    """Return the first GPU if there is one, else the CPU; with the deterministic kernels of either."""
+    """Return the first GPU if there is one, else the CPU, with deterministic kernels switched on."""
     found = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # On a GPU some backward kernels have no deterministic form: they are used, with torch's own warning.
+    # Some backward kernels on GPUs have no deterministic version: they are used, and torch warns.
     torch.use_deterministic_algorithms(True, warn_only=found.type == "cuda")
-    # Nothing here reads what it has not written, so new memory need not be filled, which costs a pass over it.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # Memory is always written before it is read; filling it first would cost a pass over it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by a property
     if found.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products are not reproducible
         torch.backends.cudnn.benchmark = False
@@ -192,7 +214,7 @@ def device() -> torch.device:
 
 
 def save(network: nn.Module, card: Mapping[str, object], weights: str | Path, card_path: str | Path) -> None:
-    """Write a network and its card; both files are whole or absent."""
+    """Write a network and its card; each file appears only when it is complete."""
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic(weights) as temporary:
         save_file(state, temporary)
@@ -202,7 +224,13 @@ def save(network: nn.Module, card: Mapping[str, object], weights: str | Path, ca
 
 
 def load(weights: str | Path, card_path: str | Path) -> Encoder:
-    """Build the network that the card describes and fill in the weights; in evaluation mode, on the CPU."""
+    """Build the network that a card describes and load its weights; in evaluation mode, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        The source of a network of one's own is missing, or differs from the source at the time of saving.
+    """
     card = json.loads(Path(card_path).read_text())
     expected, found = card.get("weights_sha256"), file_digest(weights)
     if expected not in (None, found):

@@ -120,7 +120,7 @@ class Factory:
             raise ValueError(
                 f"{self.key}: {self.module} cannot be imported: {type(error).__name__}: {error}"
             ) from error
-        function = getattr(module, self.function, None)
+        function: Callable[..., object] | None = getattr(module, self.function, None)
         if not callable(function):
             public = [name for name, each in vars(module).items() if callable(each) and not name.startswith("_")]
             raise ValueError(f"{self.key}: {self.module} has no function {self.function!r}; it has {public[:10]}")

@@ -17,7 +17,7 @@ patch tokens, see `PatchTokens`, and accept the sizes of global and local crops.
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -229,21 +229,22 @@ def _check_tokens(network: nn.Module, images: Tensor, *, objective: str, key: st
     absent = lacking(network)
     if absent:
         raise ValueError(f"{where}; {type(network).__name__} lacks {', '.join(absent)}")
-    rows, columns = network.patch_embed.dynamic_feat_size(tuple(images.shape[-2:]))
-    patches = rows * columns
+    own, embedding = cast("PatchTokens", network), cast("nn.Module", network.patch_embed)
+    rows, columns = own.patch_embed.dynamic_feat_size((images.shape[-2], images.shape[-1]))
+    patches, width = rows * columns, own.embed_dim
     seen: list[tuple[int, ...]] = []
-    handle = network.patch_embed.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape)))
+    handle = embedding.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape)))
     try:
-        tokens = network.forward_features(images)
+        tokens = own.forward_features(images)
     finally:
         handle.remove()
-    expected = len(images), network.num_prefix_tokens + patches, network.embed_dim
+    expected = len(images), own.num_prefix_tokens + patches, width
     if tuple(tokens.shape) != expected:
         raise ValueError(
             f"{where}; expected tokens of shape {expected} for {rows} x {columns} patches, found {tuple(tokens.shape)}"
         )
-    flat, grid = (len(images), patches, network.embed_dim), (len(images), rows, columns, network.embed_dim)
-    if seen not in ([flat], [grid]):
+    flat, grid = (len(images), patches, width), (len(images), rows, columns, width)
+    if len(seen) != 1 or seen[0] not in (flat, grid):
         raise ValueError(f"{where}; expected one call of patch_embed with output {flat} or {grid}, found {seen}")
-    if not torch.equal(network.forward_head(tokens), network(images)):
+    if not torch.equal(own.forward_head(tokens), network(images)):
         raise ValueError(f"{where}; expected forward_head(forward_features(images)) to equal the forward pass")

@@ -1,7 +1,8 @@
-"""Starting weights: a local file of another network's weights flows in, a network that starts from them flows out.
+"""Starting weights: loading another network's weights from a local file.
 
-Files come in several hands: bare or within `state_dict`, `model`, `teacher` or `student`, each name behind one or more
-prefixes (`module.backbone.`), and with names of their own. All of them are tried, and the one that fits most is taken.
+Files have various layouts: a bare state dict, or one under `state_dict`, `model`, `teacher` or `student`; names with
+one or more prefixes (`module.backbone.`); names of DINOv2 or torchvision. All are tried, and the one with most matching
+names is used.
 """
 
 import argparse
@@ -14,16 +15,16 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
 HEADS = ("head", "fc.", "classifier", "heads", "dino_head", "ibot_head", "projector", "mask_token")
-# What names of others are in timm. timm's own hold for torchvision's ResNets and for DINO too.
+# Renaming rules from other libraries to timm; names of torchvision's ResNets and of DINO are those of timm.
 DIALECTS = {
     "timm": (),
-    # Its training checkpoints hold blocks in chunks; its largest models a gated MLP.
+    # Training checkpoints have blocks in chunks; the largest models have a gated MLP.
     "DINOv2": (
         (r"register_tokens$", "reg_token"),
         (r"blocks\.\d+\.(\d+)\.", r"blocks.\1."),
@@ -46,22 +47,22 @@ DIALECTS = {
 
 
 def start_from(network: nn.Module, path: str | Path) -> None:
-    """Fill `network` with the weights of a file, its stem widened to the network's channels.
+    """Load the weights of a file into `network`, with the stem widened to the network's channels.
 
-    Classifiers and projection heads of the file are left out; position embeddings are resampled to the network's grid.
-    Of a file that holds a teacher and a student the teacher is taken.
+    Classifiers and projection heads are left out. Position embeddings are resampled to the network's grid. Of a file
+    with a teacher and a student, the teacher is used.
 
     Parameters
     ----------
     network
-        Of timm; changed in place.
+        A network of timm, or of one's own; changed in place.
     path
         `.safetensors`, or a PyTorch file of tensors only.
 
     Raises
     ------
     ValueError
-        Names the file, and the weights that it lacks or that have another shape there.
+        The file is missing or unreadable, lacks weights, or has weights of another shape; names them.
     """
     path = Path(path)
     stored = dict(_tensors(_read(path)))
@@ -72,7 +73,7 @@ def start_from(network: nn.Module, path: str | Path) -> None:
     for name, target in wanted.items():
         source = found.get(name)
         if source is None:
-            # Absent counters of batch normalisation are harmless; an absent weight is not.
+            # Missing counters of batch normalisation are harmless.
             lacking += [] if name.endswith("num_batches_tracked") else [name]
             continue
         fitted = source if source.shape == target.shape else _fit(name, source, target, network)
@@ -81,14 +82,14 @@ def start_from(network: nn.Module, path: str | Path) -> None:
         state[name] = fitted.to(target.dtype)
     if lacking or other:
         parts = [f"{path}: expected the {len(wanted)} weights of {_called(network)}"]
-        parts += [f"lacking are {len(lacking)}, e.g. {', '.join(lacking[:6])}"] if lacking else []
-        parts += [f"of another shape are {len(other)}, e.g. {', '.join(other[:4])}"] if other else []
+        parts += [f"{len(lacking)} are missing, e.g. {', '.join(lacking[:6])}"] if lacking else []
+        parts += [f"{len(other)} have another shape, e.g. {', '.join(other[:4])}"] if other else []
         parts += [f"found {len(stored)} tensors, e.g. {', '.join(list(stored)[:6]) or 'none'}"]
         raise ValueError("; ".join(parts))
     unused = [name for name in found if name not in wanted and not name.startswith(HEADS)]
     if unused:
         logger.warning(
-            "%s: %d weights are not of this backbone and are left out, e.g. %s", path, len(unused), unused[:5]
+            "%s: left out %d weights that this backbone does not have, e.g. %s", path, len(unused), unused[:5]
         )
     network.load_state_dict(state, strict=False)
 
@@ -96,21 +97,21 @@ def start_from(network: nn.Module, path: str | Path) -> None:
 def widen(kernels: Tensor, channels: int) -> Tensor:
     """Turn stem kernels (O, S, h, w) into (O, channels, h, w): averaged over S, replicated, scaled by S / channels.
 
-    An image whose channels are all alike gives the same response before and after. For one channel that is the sum over
-    S: the channel alone is seen as the network sees a grey image, replicated to S colours.
+    An image with identical channels gives the same response before and after. For one channel, this is the sum over S:
+    the channel is processed like a grey image replicated to S colours.
     """
     return kernels.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1) * (kernels.shape[1] / channels)
 
 
-def _read(path: Path) -> Mapping:
+def _read(path: Path) -> Mapping[str, object]:
     if not path.is_file():
         raise ValueError(f"weights: expected a local file, found none at {path}")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return dict(load_file(path))
         with torch.serialization.safe_globals([argparse.Namespace]):  # DINO's checkpoints hold their arguments
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file of anything else fails in as many ways as there are files
+    except Exception as error:  # other files raise various exceptions
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"{path}: expected weights as safetensors or as a PyTorch file of tensors only, found neither ({reason})"
@@ -120,8 +121,8 @@ def _read(path: Path) -> Mapping:
     return loaded
 
 
-def _tensors(state: Mapping, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of a nest of dicts, their names joined by dots."""
+def _tensors(state: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of nested dicts, with names joined by dots."""
     for name, value in state.items():
         if isinstance(value, Tensor):
             yield f"{prefix}{name}", value
@@ -130,12 +131,12 @@ def _tensors(state: Mapping, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def _matched(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors behind the prefix, and in the dialect, in which most names are wanted; names are timm's."""
+    """Return the tensors by timm's names, for the prefix and the renaming rules with most wanted names."""
     best: dict[str, Tensor] = {}
     most = 0
     for rules in DIALECTS.values():
         renamed = {_renamed(name, rules): value for name, value in stored.items()}
-        prefixes: Counter = Counter()
+        prefixes: Counter[str] = Counter()
         for name in renamed:
             steps = name.split(".")
             tails = (".".join(steps[first:]) for first in range(len(steps)))
@@ -156,7 +157,7 @@ def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
 
 
 def _fold_class_position(found: dict[str, Tensor], network: nn.Module) -> None:
-    """Add the class token's position to the token where the network keeps positions of patches only (DINOv2, timm)."""
+    """Add the position of the class token to the token, where the network has positions of patches only (DINOv2)."""
     places = found.get("pos_embed")
     if places is None or "cls_token" not in found or not getattr(network, "no_embed_class", False):
         return
@@ -166,14 +167,15 @@ def _fold_class_position(found: dict[str, Tensor], network: nn.Module) -> None:
 
 
 def _fit(name: str, source: Tensor, target: Tensor, network: nn.Module) -> Tensor:
-    """Adapt one weight whose shape differs: a stem to the channels, a position embedding to the grid."""
-    places = name == "pos_embed" and hasattr(getattr(network, "patch_embed", None), "grid_size")
-    if places and source.ndim == 3 and source.shape[-1] == target.shape[-1]:
-        before = 0 if getattr(network, "no_embed_class", False) else network.num_prefix_tokens
+    """Adapt one weight of another shape: a stem to the channels, a position embedding to the grid."""
+    grid = getattr(getattr(network, "patch_embed", None), "grid_size", None)
+    if name == "pos_embed" and grid is not None and source.ndim == 3 and source.shape[-1] == target.shape[-1]:
+        before = 0 if getattr(network, "no_embed_class", False) else int(getattr(network, "num_prefix_tokens", 0))
         side = math.isqrt(max(source.shape[1] - before, 0))
         if side**2 + before != source.shape[1]:
             return source
-        return resample_abs_pos_embed(source, new_size=list(network.patch_embed.grid_size), num_prefix_tokens=before)
+        resampled: Tensor = resample_abs_pos_embed(source, new_size=list(grid), num_prefix_tokens=before)
+        return resampled
     stems = getattr(network, "default_cfg", {}).get("first_conv") or ()
     stems = (stems,) if isinstance(stems, str) else stems
     same_kernel = source.ndim == 4 and (source.shape[0], *source.shape[2:]) == (target.shape[0], *target.shape[2:])

@@ -1,9 +1,8 @@
-"""Foreign profiles: a table that another tool wrote flows in, a plate's views with named vectors flow out.
+"""Profile tables of other tools: reading the rows of a plate, with named features.
 
-CellProfiler, pycytominer, JUMP and DeepProfiler write one row a well, site or cell, with columns `Metadata_*` and
-numbers. Its keys are read first and checked; its numbers follow batch by batch, through a file where they are brought
-into the order of the keys, so that memory does not grow with the number of cells. All other metadata comes from the
-plate's index.
+CellProfiler, pycytominer, JUMP and DeepProfiler write one row per well, site or cell, with columns `Metadata_*` and
+numbers. The keys are read first and checked. The numbers are read in blocks and sorted by key through a temporary file,
+so that memory does not grow with the number of cells. All other metadata comes from the index of the plate.
 """
 
 import logging
@@ -25,46 +24,48 @@ from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
-# What the columns that say whose a row is are called in the tables of CellProfiler, pycytominer and JUMP.
+# Names of the key columns in tables of CellProfiler, pycytominer and JUMP.
 KEYS = {
     "plate": "Metadata_Plate",
     "well": "Metadata_Well",
     "site": "Metadata_Site",
     "view": "Metadata_ObjectNumber",
 }
-COUNTERS = ("ImageNumber", "ObjectNumber", "TableNumber")  # CellProfiler's numbers of rows, which are no features
+COUNTERS = ("ImageNumber", "ObjectNumber", "TableNumber")  # CellProfiler's row numbers, not features
 ORDER = ["Metadata_Well", "Metadata_Site", "Metadata_View"]
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """The rows of one plate in a foreign table.
+    """The rows of one plate in a table of another tool.
 
     Attributes
     ----------
+    path
+        The file.
     rows
-        One row a view in the order of the key, columns of the table `embed`; its index is the row in the file.
+        One row per view in key order, with the columns of the table `embed`; its index is the row in the file.
     features
-        The columns of numbers that become the vectors, in the file's order.
+        The numeric columns that become the vectors, in the order of the file.
     verdict
         Not keep where the file has no row of the plate.
     origin
-        For the provenance: the file's name and digest, and the wells that only the table or only the platemap has.
+        For the provenance: name and digest of the file, and wells that only the table or only the platemap has.
     """
 
     path: Path
     rows: pd.DataFrame
     features: list[str]
     verdict: Verdict
-    origin: dict[str, object]
+    origin: Mapping[str, object]
 
     def parts(self, folder: str | Path) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-        """Yield rows and their vectors (rows, d) float32 in the order of the key; a nameless file in `folder` helps.
+        """Yield rows and their vectors (rows, d) float32 in key order; sorts through a temporary file in `folder`.
 
         Raises
         ------
         ValueError
-            Names the column in which a value is no number.
+            A value is not a number; names the column.
         """
         width = len(self.features)
         place = pd.Series(np.arange(len(self.rows)), index=self.rows.index)
@@ -72,7 +73,7 @@ class Foreign:
             for start, block in numbers(self.path, self.features, wanted=self.rows.index.to_numpy()):
                 there = place.reindex(range(start, start + len(block)), fill_value=-1).to_numpy()
                 block, there = block[there >= 0], there[there >= 0]
-                # Rows that stay neighbours are written at once.
+                # Consecutive rows are written at once.
                 for run in np.split(np.arange(len(there)), np.flatnonzero(np.diff(there) != 1) + 1):
                     if len(run):
                         os.pwrite(spool.fileno(), block[run[0] : run[-1] + 1].tobytes(), int(there[run[0]]) * width * 4)
@@ -94,7 +95,7 @@ def open_table(
     one_plate: bool = False,
     lost_wells: str = "error",
 ) -> Foreign:
-    """Read whose rows a foreign table has, and check them.
+    """Read and check the keys of a table of another tool.
 
     Parameters
     ----------
@@ -103,21 +104,21 @@ def open_table(
     plate, wells_of_plate
         The plate, and the wells of its index.
     kind
-        What a row is: `well`, `tile` (of a site, which the table then names) or `cell`.
+        What a row is: `well`, `tile` (needs a column of sites) or `cell`.
     columns
-        A key of `KEYS` -> the table's column, where it is another.
+        Key of `KEYS` to the name of the column, where it differs.
     features
-        Regular expressions that match from the start of the name; none takes all columns that are not metadata.
+        Regular expressions, matched from the start of a name; without any, all columns that are not metadata.
     one_plate
-        Whether a table without a column of plates is one plate's.
+        Whether a table without a column of plates is of this plate.
     lost_wells
-        `error`: a well that the index lacks is an error; `report`: its rows are left out, and named.
+        For wells that the index lacks. `error`: refuse them; `report`: leave out their rows, and list them.
 
     Raises
     ------
     ValueError
-        A column is absent, doubled or no number; a row without a well; a well that is none or that the index lacks; a
-        row that is there twice.
+        A column is missing, duplicated or not numeric; a row has no well; a well name is invalid or not in the index;
+        or a row is duplicated.
     """
     path = Path(path)
     form = schema(path)
@@ -133,9 +134,9 @@ def open_table(
     frame["well"] = _wells(frame["well"], f"{path}: plate {plate}")
     strange = sorted(set(frame["well"]) - set(wells_of_plate))
     if strange:
-        message = f"{path}: plate {plate}: {len(strange)} wells have rows and none in the platemap: {strange}"
+        message = f"{path}: plate {plate}: {len(strange)} wells are not in the platemap: {strange}"
         if lost_wells == "error":
-            raise ValueError(f"{message} (index.lost_wells: report lets them pass)")
+            raise ValueError(f"{message} (index.lost_wells: report leaves out their rows)")
         logger.warning("%s: left out", message)
         frame = frame[~frame["well"].isin(strange)]
     rows = _rows(frame, plate=plate, kind=kind, where=f"{path}: plate {plate}")
@@ -151,17 +152,17 @@ def open_table(
 
 
 def _keys(form: pa.Schema, columns: Mapping[str, str], path: Path, *, kind: str, one_plate: bool) -> dict[str, str]:
-    """Return the key -> its column; sites and numbers of views where the table has them and rows are no wells."""
+    """Return key to column; sites and view numbers where the table has them and rows are not wells."""
     absent = [name for name in columns.values() if name not in form.names]
     keys = {key: name for key, name in {**KEYS, **columns}.items() if name in form.names}
     needed = ["well"] + ["plate"] * (not one_plate) + ["site"] * (kind == "tile")
     absent += [KEYS[key] for key in needed if key not in keys and key not in columns]
     if absent:
         few = [name for name in form.names if name.startswith("Metadata_")][:20]
-        raise ValueError(f"{path}: expected the columns {absent} (or others by `columns`), found {few}")
+        raise ValueError(f"{path}: expected the columns {absent} (set their names in `columns`), found {few}")
     if kind == "well":
         return {key: keys[key] for key in ("plate", "well") if key in keys}
-    # A cell's number is one within its site, so that without sites it tells no two cells of a well apart.
+    # Cell numbers are unique within a site only, so that without sites they do not identify cells of a well.
     return keys if "site" in keys or "view" in columns else {key: keys[key] for key in keys if key != "view"}
 
 
@@ -170,10 +171,10 @@ def _features(form: pa.Schema, keys: Mapping[str, str], patterns: Sequence[str],
     names = [name for name in form.names if not name.startswith("Metadata_") and name not in own]
     left = [name for name in form.names if name in COUNTERS]
     if left:
-        logger.info("%s: not taken as features: %s", path, left)
+        logger.info("%s: not used as features: %s", path, left)
     for pattern in patterns:
         if not any(re.match(pattern, name) for name in names):
-            raise ValueError(f"{path}: expected features that begin with {pattern!r}, found {names[:10]}")
+            raise ValueError(f"{path}: no feature matches {pattern!r} from its start (`features`); found {names[:10]}")
     if patterns:
         names = [name for name in names if any(re.match(pattern, name) for pattern in patterns)]
     kinds = {name: form.field(name).type for name in names}
@@ -190,7 +191,7 @@ def _features(form: pa.Schema, keys: Mapping[str, str], patterns: Sequence[str],
 
 
 def _wells(column: pd.Series, where: str) -> pd.Series:
-    """Return the wells in the form A01."""
+    """Return the well names as A01."""
     if column.isna().any():
         raise ValueError(f"{where}: expected a well in each row, found none in {int(column.isna().sum())} rows")
     try:
@@ -201,7 +202,7 @@ def _wells(column: pd.Series, where: str) -> pd.Series:
 
 
 def _rows(frame: pd.DataFrame, *, plate: str, kind: str, where: str) -> pd.DataFrame:
-    """Return the columns of the table `embed` in the order of the key, each row once."""
+    """Return the columns of the table `embed` in key order; refuse duplicates."""
     site = frame["site"] if "site" in frame else pd.Series("", index=frame.index, dtype=object)
     if site.isna().any():
         raise ValueError(f"{where}: expected a site in each row, found none in {int(site.isna().sum())} rows")
@@ -214,10 +215,10 @@ def _rows(frame: pd.DataFrame, *, plate: str, kind: str, where: str) -> pd.DataF
         rows["Metadata_View"] = numbers.astype("int32")
     elif kind == "well":
         rows["Metadata_View"] = np.int32(1)
-    else:  # numbered as they come, so that a cell that is there twice is not seen
+    else:  # numbered in file order, so that duplicated cells are not detected
         rows["Metadata_View"] = rows.groupby(["Metadata_Well", "Metadata_Site"]).cumcount().astype("int32") + 1
     doubled = rows.loc[rows.duplicated(ORDER), "Metadata_Well"].unique().tolist()
     if doubled:
-        hint = " (view.kind: cell, or tile, aggregates several)" if kind == "well" else ""
+        hint = " (view.kind: cell or tile aggregates several rows)" if kind == "well" else ""
         raise ValueError(f"{where}: expected each {kind} once, found more in the wells {sorted(doubled)[:10]}{hint}")
     return rows.assign(Metadata_Center_Y=np.nan, Metadata_Center_X=np.nan).sort_values(ORDER, kind="stable")

@@ -1,7 +1,6 @@
-"""Columns of a table that others wrote, Parquet or CSV: metadata as text, whole; numbers as float32, batch by batch.
+"""Columns of a table of another tool, Parquet or CSV.
 
-In flows a file, out flow the types of its columns, text columns and blocks of numbers; no more than a block of numbers
-is in memory.
+Metadata columns are read whole, as text; numeric columns in blocks, as float32, one block in memory.
 """
 
 import re
@@ -15,32 +14,32 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-VALUES = 2**21  # numbers that are read at a time, 16 MB of float64
+VALUES = 2**21  # numbers per block, 16 MB of float64
 
 
 def schema(path: Path) -> pa.Schema:
-    """Return names and types of the columns; a CSV has text where it says `Metadata_`, and numbers elsewhere.
+    """Return names and types of the columns; in a CSV, columns `Metadata_*` are text, and all others numbers.
 
     Raises
     ------
     ValueError
-        Two columns of one name.
+        Two columns have the same name.
     """
     if path.suffix == ".parquet":
         form = pq.read_schema(path)
     else:
         kinds = [(name, pa.string() if name.startswith("Metadata_") else pa.float64()) for name in _header(path)]
         form = pa.schema(kinds)
-    # The index that pandas writes with a table unless it is told not to is no column of it.
+    # pandas writes its index as a column unless told otherwise; it is left out.
     form = pa.schema([field for field in form if not re.fullmatch(r"__index_level_\d+__|", field.name)])
     doubled = sorted({name for name in form.names if form.names.count(name) > 1})
     if doubled:
-        raise ValueError(f"{path}: expected a name of its own for each column, found doubled {doubled[:10]}")
+        raise ValueError(f"{path}: expected unique column names, found duplicates of {doubled[:10]}")
     return form
 
 
 def texts(path: Path, names: list[str]) -> pd.DataFrame:
-    """Return columns as strings or None: numeric barcodes keep their digits, and 12.0 beside a gap is 12."""
+    """Return columns as strings or None; numeric barcodes keep their digits, and a float 12.0 becomes 12."""
     if path.suffix == ".parquet":
         table = pq.read_table(path, columns=names)
     else:
@@ -50,12 +49,14 @@ def texts(path: Path, names: list[str]) -> pd.DataFrame:
 
 
 def numbers(path: Path, names: list[str], *, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield batches, each its first row and its numbers (rows, d) float32; row groups without a wanted row are skipped.
+    """Yield blocks: the number of the first row, and numbers (rows, d) float32.
+
+    Row groups without any row of `wanted` are skipped.
 
     Raises
     ------
     ValueError
-        Names the column of a CSV in which a value is no number.
+        A value in a column of a CSV is not a number; names the column.
     """
     start = 0
     for size, batches in _groups(path, names):
@@ -64,7 +65,7 @@ def numbers(path: Path, names: list[str], *, wanted: np.ndarray) -> Iterator[tup
             continue
         for batch in batches:
             block = np.empty((len(names), batch.num_rows), dtype=np.float32)
-            with np.errstate(over="ignore"):  # beyond float32 is infinite, which the aggregation leaves out and counts
+            with np.errstate(over="ignore"):  # float32 overflow gives infinity, which aggregation leaves out and counts
                 for number, column in enumerate(batch.columns):
                     block[number] = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             yield start, np.ascontiguousarray(block.T)
@@ -73,11 +74,11 @@ def numbers(path: Path, names: list[str], *, wanted: np.ndarray) -> Iterator[tup
 
 def _header(path: Path) -> list[str]:
     with csv.open_csv(path) as stream:
-        return stream.schema.names
+        return list(stream.schema.names)
 
 
 def _groups(path: Path, names: list[str]) -> Iterator[tuple[int | None, Iterator[pa.RecordBatch]]]:
-    """Yield the row groups of a file, number of rows (a CSV is one group of unknown size) and batches."""
+    """Yield the row groups of a file: number of rows (None for a CSV, which is one group) and batches."""
     if path.suffix == ".parquet":
         file = pq.ParquetFile(path)
         step = max(VALUES // len(names), 1)
@@ -94,7 +95,7 @@ def _csv_batches(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
         with csv.open_csv(path, convert_options=options) as stream:
             yield from stream
     except pa.ArrowInvalid as error:
-        # Arrow counts the columns of the file; a person knows their names.
+        # Arrow's message has the number of the column; replaced by its name.
         known = _header(path)
         message = re.sub(r"column #(\d+)", lambda found: f"column {known[int(found[1])]!r}", str(error))
         raise ValueError(

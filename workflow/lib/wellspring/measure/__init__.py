@@ -1,1 +1,1 @@
-"""Hand-made features of cells (cp_measure): what is measured of a field, and how a plate is gone through."""
+"""Classical features of cells, by cp_measure under the names of CellProfiler."""

@@ -1,25 +1,26 @@
-"""One field in, hand-made features of its cells out, by cp_measure (Munoz et al. 2025) under CellProfiler's names.
+"""Classical features of the cells of one field, by cp_measure (Munoz et al. 2025) under the names of CellProfiler.
 
-Nuclei, cells and cytoplasm (the cell without nuclei) are measured alike, each in every channel. The cytoplasm and the
-nuclei share no pixel, so one label image holds both: what works on the whole image (granularity) runs twice a channel,
-not three times. A cell without one of the three has NaN there, and so has whatever cp_measure leaves undefined.
+Nuclei, cells and cytoplasm (the cell without nuclei) are measured in every channel. Cytoplasm and nuclei share no
+pixel, so one label image holds both: features of the whole image (granularity) run twice per channel, not three times.
+Features of an absent object, and features that cp_measure leaves undefined, are NaN.
 """
 
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from cp_measure import bulk
 from cp_measure.multimask.measureobjectneighbors import measureobjectneighbors
 
+from wellspring.screen.sections import Measure
+
 FAMILIES = ("intensity", "shape", "texture", "granularity", "radial", "correlation", "costes", "neighbours")
 NEIGHBOURS = ("NumberOfNeighbors", "PercentTouching", "FirstClosestDistance")
-SECOND = ("SecondClosestDistance", "AngleBetweenNeighbors")  # undefined where a cell has one neighbour only
-GREY = 255  # steps of Costes' search: the grey levels of the clipped pixels, far finer than its thresholds are stable
-# Where a cell lies in its field and how it lies to the camera's axes is no phenotype: positions, boxes, angles (whose
-# mean over cells means nothing either). The moments are 0 / 0 by definition.
+SECOND = ("SecondClosestDistance", "AngleBetweenNeighbors")  # undefined with one neighbour
+GREY = 255  # steps of Costes' search: grey levels of the clipped pixels, much finer than the thresholds are stable
+# Left out: positions, boxes and angles, which are not a phenotype; the moments are 0 / 0 by definition.
 LEFT_OUT = re.compile(
     r"_Location_|Center_[XYZ]$|BoundingBox(Minimum|Maximum)_|Orientation$|ZernikePhase_|NormalizedMoment_(0_0|0_1|1_0)$"
 )
@@ -33,34 +34,34 @@ def measure(
     *,
     numbers: np.ndarray,
     channels: Sequence[str],
-    options: Mapping[str, object],
+    options: Measure,
 ) -> dict[str, np.ndarray]:
     """Measure the cells of a field.
 
     Parameters
     ----------
     pixels
-        (C, H, W) float64 without negative values; 0 and 1 are the plate's intensity limits, brighter pixels are above 1
-        (texture and Costes, which need grey levels, clip them).
+        (C, H, W) float64 without negative values. 0 and 1 are the intensity limits of the plate; brighter pixels are
+        above 1 (texture and Costes, which need grey levels, clip them).
     nuclei, cells
-        (H, W) unsigned labels of one numbering, 0 the background.
+        (H, W) unsigned labels with common numbers, 0 is background.
     numbers
-        (n,) the cells to be measured; the others count as neighbours only.
+        (n,) cells to measure; other cells count as neighbours only.
     channels
         Names of the C channels.
     options
-        The config section `measure`.
+        Config section `measure`.
 
     Returns
     -------
     dict
-        Feature to (n,) float32 in the order of `numbers`. What no chosen cell of the field has is absent; `names` gives
-        all that there can be.
+        Feature to (n,) float32 in the order of `numbers`. Features that no chosen cell of the field has are absent;
+        `names` returns all possible names.
     """
     numbers = np.asarray(numbers, dtype=np.int64)
     columns: dict[str, np.ndarray] = {}
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        # Undefined values are NaN by contract, and counted where they are aggregated.
+        # Undefined values are NaN by contract; aggregation counts them.
         warnings.simplefilter("ignore", RuntimeWarning)
         for labels, owners in _layers(nuclei, cells, numbers):
             for name, values in _features(labels, pixels, channels, options):
@@ -68,15 +69,15 @@ def measure(
                     column = np.full(len(numbers), np.nan, dtype=np.float32)
                     column[rows] = np.asarray(values, dtype=np.float64)[own]
                     columns[f"{kind}_{name}"] = column
-        if "neighbours" in options["families"]:
+        if "neighbours" in options.families:
             columns |= _neighbours(cells, numbers)
     for column in columns.values():
         column[~np.isfinite(column)] = np.nan
     return {name: columns[name] for name in sorted(columns) if not LEFT_OUT.search(name)}
 
 
-def names(channels: Sequence[str], *, options: Mapping[str, object]) -> list[str]:
-    """Return the names of the features, sorted, by measuring a field that holds one cell."""
+def names(channels: Sequence[str], *, options: Measure) -> list[str]:
+    """Return the sorted names of the features, by measuring a field with one cell."""
     cells = np.zeros((48, 48), dtype=np.uint32)
     cells[8:40, 8:40] = 1
     nuclei = np.zeros_like(cells)
@@ -88,9 +89,9 @@ def names(channels: Sequence[str], *, options: Mapping[str, object]) -> list[str
 def _layers(
     nuclei: np.ndarray, cells: np.ndarray, numbers: np.ndarray
 ) -> Iterator[tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]]:
-    """Yield label images (H, W) int32 of the labels 1 ... m, without gaps, and what these are.
+    """Yield label images (H, W) int32 with labels 1 to m without gaps, and their owners.
 
-    That is, for each kind of object, which of the m values are its own and the rows in `numbers` that they belong to.
+    The owners are, per kind of object, the indices among the m labels and the rows in `numbers` they belong to.
     """
     cytoplasm = np.where(nuclei == 0, cells, 0)
     for parts in ({"Cells": cells}, {"Cytoplasm": cytoplasm, "Nuclei": nuclei}):
@@ -106,9 +107,9 @@ def _layers(
         yield labels, owners
 
 
-def _features(labels: np.ndarray, pixels: np.ndarray, channels: Sequence[str], options: Mapping[str, object]) -> Values:
-    """Yield (name without the object, values of the labels 1 ... m) of all families but the neighbours."""
-    families = options["families"]
+def _features(labels: np.ndarray, pixels: np.ndarray, channels: Sequence[str], options: Measure) -> Values:
+    """Yield (name without the object, values of the labels 1 to m) of all families except the neighbours."""
+    families = options.families
     if "shape" in families:
         for function in ("sizeshape", "zernike", "feret"):
             for key, values in _call(function, labels, None):
@@ -119,25 +120,25 @@ def _features(labels: np.ndarray, pixels: np.ndarray, channels: Sequence[str], o
                 yield _named(key, channel), values
     for (one, first), (other, second) in itertools.combinations(zip(channels, pixels, strict=True), 2):
         for key, values in _of_pair(families, labels, first, second):
-            # What is said of one channel relative to the other ends in 1 for the first and in 2 for the second.
-            family, feature, *which = key.replace("Correlation_Pearson", "Correlation_Correlation").split("_")
-            yield "_".join((family, feature, *((other, one) if which == ["2"] else (one, other)))), values
+            # Directed features end in 1 for first to second channel, and in 2 for second to first.
+            group, feature, *which = key.replace("Correlation_Pearson", "Correlation_Correlation").split("_")
+            yield "_".join((group, feature, *((other, one) if which == ["2"] else (one, other)))), values
 
 
-def _of_channel(family: str, labels: np.ndarray, image: np.ndarray, options: Mapping[str, object]) -> Values:
+def _of_channel(family: str, labels: np.ndarray, image: np.ndarray, options: Measure) -> Values:
     if family == "intensity":
         yield from _call("intensity", labels, image)
     elif family == "texture":
         clipped = np.minimum(image, 1.0)
-        for scale in options["texture_scales"]:
-            for key, values in _call("texture", labels, clipped, scale=scale, gray_levels=options["texture_levels"]):
+        for scale in options.texture_scales:
+            for key, values in _call("texture", labels, clipped, scale=scale, gray_levels=options.texture_levels):
                 yield f"Texture_{key}", values
     elif family == "granularity":
-        sizes = {"subsample_size": options["granularity_subsample"], "element_size": options["granularity_radius"]}
-        length = options["granularity_length"]
+        sizes = {"subsample_size": options.granularity_subsample, "element_size": options.granularity_radius}
+        length = options.granularity_length
         yield from _call("granularity", labels, image, granular_spectrum_length=length, **sizes)
     elif family == "radial":
-        yield from _call("radial_distribution", labels, image, bin_count=options["radial_bins"])
+        yield from _call("radial_distribution", labels, image, bin_count=options.radial_bins)
         yield from _call("radial_zernikes", labels, image)
 
 
@@ -154,24 +155,24 @@ def _of_pair(families: Sequence[str], labels: np.ndarray, first: np.ndarray, sec
 
 
 def _call(function: str, labels: np.ndarray, image: np.ndarray | None, **options: object) -> Values:
-    """Yield what one function of cp_measure says of the labels; nothing where there is none."""
+    """Yield the results of one function of cp_measure; nothing without labels."""
     if labels.any():
-        known: dict[str, Callable] = bulk.get_core_measurements(sanitize=False)
+        known: dict[str, Callable[..., dict[str, np.ndarray]]] = bulk.get_core_measurements(sanitize=False)
         yield from known[function](labels, image, **options).items()
 
 
 def _named(key: str, channel: str) -> str:
-    """Return CellProfiler's name, which has the channel after family and feature: Texture_Contrast_DNA_3_00_256."""
+    """Return CellProfiler's name, with the channel after family and feature: Texture_Contrast_DNA_3_00_256."""
     family, feature, *rest = key.split("_")
     return "_".join((family, feature, channel, *rest))
 
 
 def _neighbours(cells: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the columns of neighbouring cells, with all cells of the field as neighbours; touching ones count."""
+    """Return the neighbour features; all cells of the field that touch a cell are its neighbours."""
     present = np.unique(cells)
     present = present[present > 0]
     columns = {}
-    known = {"NumberOfNeighbors": 0.0, "PercentTouching": 0.0}  # of a cell that is alone; the others are undefined
+    known = {"NumberOfNeighbors": 0.0, "PercentTouching": 0.0}  # of a single cell; its other features are undefined
     if len(present) > 1:
         place = np.zeros(int(present.max()) + 1, dtype=np.int32)
         place[present] = np.arange(1, len(present) + 1)

@@ -1,12 +1,12 @@
-"""A plate in, hand-made features of its cells out, one part a field; several processes measure fields side by side.
+"""Classical features of the cells of a plate, field by field, in one or several processes.
 
-Nothing depends on the number of processes but the time; no more fields are held than are being measured.
+Results do not depend on the number of processes. Only fields that are being measured are in memory.
 """
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -16,29 +16,40 @@ from threadpoolctl import threadpool_limits
 
 from wellspring.io.ngff import PlateImages, PlateLabels
 from wellspring.measure import field
+from wellspring.screen.sections import Measure
 from wellspring.views.fields import without_flags
 
 logger = logging.getLogger(__name__)
 
-AHEAD = 4  # fields a process that wait or are done, so that none waits for the slowest
+AHEAD = 4  # queued fields per process, so that none waits for the slowest field
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What every field of a plate is measured with; `low` and `high` (C,) are the counts that become 0 and 1."""
+    """The inputs of all fields of a plate.
+
+    Attributes
+    ----------
+    images, labels
+        Corrected pixels and label images.
+    low, high
+        (C,) counts that become 0 and 1.
+    names
+        Of the features, sorted.
+    options
+        Config section `measure`.
+    """
 
     images: PlateImages
     labels: PlateLabels
     low: np.ndarray
     high: np.ndarray
     names: tuple[str, ...]
-    options: Mapping[str, object]
+    options: Measure
 
 
-def settle(
-    images: PlateImages, labels: PlateLabels, intensity: pd.DataFrame, *, options: Mapping[str, object]
-) -> Setting:
-    """Return the setting of a plate from its stores, its table `intensity` and the config section `measure`."""
+def settle(images: PlateImages, labels: PlateLabels, intensity: pd.DataFrame, *, options: Measure) -> Setting:
+    """Return the setting of a plate from its images, labels, table `intensity` and the config section `measure`."""
     limits = intensity.set_index("Metadata_Channel").loc[images.channels, ["low", "high"]].to_numpy(np.float64)
     names = tuple(field.names(images.channels, options=options))
     return Setting(images, labels, limits[:, 0], limits[:, 1], names, options)
@@ -56,20 +67,20 @@ def measure(
     cells
         Table `cells` of the plate.
     leave_out
-        Cells with one of these flags are left out, except as neighbours of others.
+        Cells with any of these flags are not measured, but count as neighbours.
     workers
-        Processes; 1 measures in this one.
+        Number of processes; 1 measures in this process.
 
     Yields
     ------
     tuple
-        For each field with such cells, in the order of the store: the key columns and centres of table `embed`, and the
+        For each field with such cells, in the order of the images: key columns and centres of the table `embed`, and
         features (cells, names) float32, NaN where undefined.
 
     Raises
     ------
     RuntimeError
-        Names the field that could not be measured, or those under way when a process died.
+        A field could not be measured, or a process died; names the field, or the fields in progress.
     """
     plate, chosen = setting.images.plate, without_flags(cells, leave_out)
     by_field = dict(list(chosen.groupby(["Metadata_Well", "Metadata_Site"])))
@@ -90,17 +101,17 @@ def measure(
 
 
 def _in_order(setting: Setting, tasks: list[tuple[str, str, pd.DataFrame]], workers: int) -> Iterator[np.ndarray]:
-    """Yield the features of each task, in their order."""
+    """Yield the features of each task, in order."""
     calls = [(setting, well, site, rows["Metadata_Cell"].to_numpy(np.int64)) for well, site, rows in tasks]
     if workers == 1 or len(calls) < 2:
         yield from (_field(*call) for call in calls)
         return
-    # Fresh processes: the store keeps a thread for reading, which a forked one would not have.
+    # Spawned processes, since a forked one would lack the reading thread of zarr.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_alone) as pool:
-        waiting: deque = deque()
+        waiting: deque[tuple[tuple[str, str], Future[np.ndarray]]] = deque()
         try:
             for call in calls:
-                waiting.append((call[1:3], pool.submit(_field, *call)))
+                waiting.append(((call[1], call[2]), pool.submit(_field, *call)))
                 if len(waiting) >= AHEAD * workers:
                     yield waiting[0][1].result()
                     waiting.popleft()
@@ -110,7 +121,7 @@ def _in_order(setting: Setting, tasks: list[tuple[str, str, pd.DataFrame]], work
         except BrokenExecutor as error:
             fields = ", ".join(f"{well} site {site}" for (well, site), _ in waiting)
             plate = setting.images.plate
-            raise RuntimeError(f"{plate}: a process died, perhaps for want of memory; one of {fields}") from error
+            raise RuntimeError(f"{plate}: a process died, probably out of memory, in one of {fields}") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -123,11 +134,10 @@ def _field(setting: Setting, well: str, site: str, numbers: np.ndarray) -> np.nd
         nuclei, cells = (setting.labels.read(well, site, name) for name in ("nuclei", "cells"))
         lost = numbers[~(np.isin(numbers, nuclei) | np.isin(numbers, cells))]
         if len(lost):
-            raise ValueError(f"expected the cells of the table in the label images, found none of {lost[:10].tolist()}")
+            raise ValueError(f"cells {lost[:10].tolist()} of the table are not in the label images")
         low, high = (limit[:, None, None] for limit in (setting.low, setting.high))
         pixels = np.maximum(counts - low, 0) / (high - low)
-        options = {"numbers": numbers, "channels": images.channels, "options": setting.options}
-        found = field.measure(pixels, nuclei, cells, **options)
+        found = field.measure(pixels, nuclei, cells, numbers=numbers, channels=images.channels, options=setting.options)
     except Exception as error:
         raise RuntimeError(f"{images.plate} {well} site {site}: could not be measured: {error}") from error
     nothing = np.full(len(numbers), np.nan, dtype=np.float32)
@@ -135,5 +145,5 @@ def _field(setting: Setting, well: str, site: str, numbers: np.ndarray) -> np.nd
 
 
 def _alone() -> None:
-    """Keep the linear algebra of one process to one thread: there are as many processes as cores."""
+    """Limit linear algebra to one thread per process, since there are as many processes as cores."""
     threadpool_limits(1)
