@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from wellspring.io.keys import WELL_KEY
 from wellspring.train import distributed, schedules, watch
-from wellspring.train.agreement import Agreement, Heard
 from wellspring.train.checkpoint import Checkpoint, Interrupted, stop_requested
 from wellspring.train.data import Batch
 from wellspring.train.journal import Journal
@@ -23,6 +22,7 @@ from wellspring.train.retrieval_watch import Retrieval
 from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings
 from wellspring.train.sources import Source
+from wellspring.train.step_status import StatusReduction, StepStatus
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def train(
     rates = schedules.cosine(settings.lr, settings.lr * 1e-3, steps=settings.steps, warmup=settings.warmup)
     decays = schedules.cosine(*settings.weight_decay, steps=settings.steps)
     first, history = _resume(method, optimiser, checkpoint)
-    agreement = Agreement(device)
+    status = StatusReduction(device)
     with (
         stop_requested() as stop,
         Journal(history, settings, first=first, board=board) as journal,
@@ -99,9 +99,9 @@ def train(
                 group["weight_decay"] = float(decays[step]) if group["decays"] else 0.0
             optimiser.zero_grad(set_to_none=True)
             terms, seen = _gradients(method, blocks, settings, device=device, accumulate=accumulate, keep=noted)
-            heard = agreement.tell(step, terms["loss"], stop=stop.is_set(), save=checkpoint.due())
-            write = heard.stop or heard.save
-            for each in (heard, agreement.settle()) if noted or write else (heard,):
+            reduced = status.reduce(step, terms["loss"], stop=stop.is_set(), save=checkpoint.due())
+            write = reduced.stop or reduced.save
+            for each in (reduced, status.newest()) if noted or write else (reduced,):
                 _demand_finite(each, source, sampler)
             distributed.average(method.parameters())
             method.before_update(step)
@@ -126,7 +126,7 @@ def train(
                     }
                 )
                 logger.info("checkpoint at step %d", step + 1)
-            if heard.stop and not last:
+            if reduced.stop and not last:
                 raise Interrupted(f"asked to stop at step {step + 1} of {settings.steps}; a rerun goes on from there")
     return history
 
@@ -191,11 +191,11 @@ def _row(step: int, terms: dict[str, Tensor], seen: list[dict[str, Tensor]], *, 
     return row
 
 
-def _demand_finite(heard: Heard, source: Source, sampler: Sampler) -> None:
-    if np.isfinite(heard.loss):
+def _demand_finite(reduced: StepStatus, source: Source, sampler: Sampler) -> None:
+    if np.isfinite(reduced.loss):
         return
-    rows = source.frame.iloc[sampler.draw(heard.step)][WELL_KEY].drop_duplicates()
+    rows = source.frame.iloc[sampler.draw(reduced.step)][WELL_KEY].drop_duplicates()
     wells = ", ".join(rows.astype(str).agg("/".join, axis=1).head(40))
     raise FloatingPointError(
-        f"step {heard.step}: expected a finite loss, found {heard.loss}; the batch's wells: {wells}"
+        f"step {reduced.step}: expected a finite loss, found {reduced.loss}; the batch's wells: {wells}"
     )
