@@ -6,7 +6,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from options import options
+from options import encoder, options
 from wellspring.screen import config, config_checks, encoder_kinds
 from wellspring.screen.config_readme import keys
 from wellspring.screen.stages import SECTIONS
@@ -152,6 +152,72 @@ def test_mistakes_are_named(change, message):
 def test_old_keys_are_refused_with_the_new_name(change, message):
     with pytest.raises(ValueError, match=message):
         config.resolve(small(**change))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "nodes", "accumulate", "batch", "fits"),
+    [(2, 1, 1, 6, True), (2, 1, 1, 7, False), (1, 2, 1, 7, False), (1, 1, 2, 7, False), (2, 3, 2, 12, True)]
+    + [(2, 3, 2, 6, False), (1, 3, 1, 8, False), (1, 3, 1, 9, True)],
+)
+def test_a_batch_is_shared_by_gpus_nodes_and_parts(gpus, nodes, accumulate, batch, fits):
+    train = {"gpus": gpus, "nodes": nodes, "accumulate": accumulate}
+    entry = {"kind": "simclr", "batch": batch}
+    untrained = {"again": {"like": "simclr", "steps": 0}, "simclr": {**entry, "steps": 0}}
+    config.resolve(small(train=train, encoders=untrained))
+    if fits:
+        config.resolve(small(train=train, encoders={"simclr": entry}))
+        return
+    words = f"simclr.batch: expected a multiple of train.gpus x train.nodes x train.accumulate = {gpus * nodes}"
+    with pytest.raises(ValueError, match=words[:-1]):
+        config.resolve(small(train=train, encoders={"simclr": entry}))
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ({"path": "/w/cpsam"}, "nuclei: expected both path and sha256 or neither, found '/w/cpsam' and None"),
+        ({"sha256": "0" * 64}, "nuclei: expected both path and sha256 or neither, found None and '0000"),
+        ({"path": "cpsam", "sha256": "0" * 64}, "nuclei.path: expected an absolute path, found 'cpsam'"),
+    ],
+)
+def test_weights_of_cellpose_have_an_absolute_path_and_a_digest(file, message):
+    written = small(cells={"cellpose": {"weights": {"nuclei": file}}})
+    with pytest.raises(ValueError, match=f"config: cells.cellpose.weights.{message}"):
+        config.resolve(written)
+
+
+def test_weights_of_an_encoder_are_a_local_file(tmp_path):
+    (tmp_path / "weights").touch()
+    config.resolve(small(encoders={"frozen": {"kind": "timm", "weights": str(tmp_path / "weights")}}))
+    with pytest.raises(ValueError, match="encoders.frozen.weights: expected a local file for the kind timm"):
+        config.resolve(small(encoders={"frozen": {"kind": "timm"}}))
+    with pytest.raises(ValueError, match="encoders.own.weights: expected a local file, found none at .*lost"):
+        config.resolve(small(encoders={"own": {"kind": "simclr", "weights": str(tmp_path / "lost")}}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "trained"),
+    [
+        ({"kind": "simclr"}, True),
+        ({"kind": "simclr", "steps": 5}, True),
+        ({"kind": "simclr", "steps": 0}, False),
+        ({"kind": "timm"}, False),
+        ({"kind": "module"}, False),
+        ({"kind": "module", "objective": "frozen"}, False),
+        ({"kind": "module", "objective": "simclr"}, True),
+        ({"kind": "module", "objective": "simclr", "steps": 0}, False),
+    ],
+)
+def test_networks_with_steps_that_are_not_frozen_are_trained(changes, trained):
+    assert encoder_kinds.trains(encoder(**changes)) is trained
+
+
+def test_contradictions_are_listed_together_and_keys_keep_their_order():
+    with pytest.raises(ValueError) as error:
+        config.resolve(small(images={"plane": "3"}, encoders={"jump": {"kind": "table"}, "c1": {"kind": "timm"}}))
+    assert len(str(error.value).splitlines()) == 3
+    complete = config.resolve(small(survey={"max_excluded": 0.5, "view_edge": 32}))
+    assert list(complete["survey"])[:3] == ["max_excluded", "view_edge", "pixel_size"]
 
 
 def test_steps_are_named_and_harmony_wants_all_plates_to_fit():

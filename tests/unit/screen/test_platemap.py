@@ -88,3 +88,22 @@ def test_real_layout(shared_data):
     doses = frame.loc[frame["Metadata_pert_type"] == "trt", "Metadata_Concentration"]
     assert doses.nunique() == 9
     assert isinstance(frame, pd.DataFrame)
+
+
+def test_rows_are_sorted_by_well_and_a_given_type_replaces_the_usual_one(tmp_path):
+    path = _file(tmp_path, "well,compound,pert_type\nB1,X,trt\nA2,Y,treatment\nA1,Z,trt\n")
+    frame = platemap.read(path, plate="P", pert_types={"trt": "poscon"})
+    assert frame["Metadata_Well"].tolist() == ["A01", "A02", "B01"]
+    assert frame["Metadata_pert_type"].tolist() == ["poscon", "trt", "poscon"]
+
+
+def test_a_well_without_a_compound_is_known_by_its_type_whatever_its_concentration(tmp_path):
+    path = _file(tmp_path, "well,compound,concentration,pert_type\nA1,,0.5,negcon\nA2,X,0.5,trt\nA3,X,,trt\n")
+    assert platemap.read(path, plate="P")["Metadata_Perturbation"].tolist() == ["negcon", "X@0.5", "X"]
+
+
+def test_a_column_serves_one_purpose(tmp_path):
+    path = _file(tmp_path, "well,compound,moa\nA1,X,kinase\n")
+    frame = platemap.read(path, plate="P", columns={"compound": "moa"})
+    assert frame["Metadata_Compound"].tolist() == ["kinase"]
+    assert frame["Metadata_moa"].tolist() == [None]

@@ -106,6 +106,12 @@ def test_names_with_shell_or_path_characters_are_refused(folder, name):
     assert repr(name) in str(error.value)
 
 
+def test_the_name_of_a_light_path_becomes_a_file_too(folder):
+    path = write(folder, (*row(folder), "scope/7"), columns=(*COLUMNS, "optics"))
+    with pytest.raises(ValueError, match="row 2: expected a optics of letters, digits"):
+        sheet.read(path)
+
+
 @given(st.text(max_size=8))
 def test_a_name_that_passes_is_one_plain_part_of_a_path(name):
     if sheet.NAME.fullmatch(name):
