@@ -12,6 +12,7 @@ from wellspring.io import ngff, tables
 from wellspring.io.notes import Note, dumps
 from wellspring.io.tables import Verdict
 
+UNTRAINED = "random"  # the encoder whose card states that it is not trained
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
 HOSTILE = "</script><img src=x onerror=owned(1)><script>owned(2)</script>\"' &amp;"
 MADE = {
@@ -214,9 +215,9 @@ def _plate(
     views = _views(len(survey), rng)
     for row, status, reason in (
         (3, "missing", "missing"),
-        (17, "blank", "blank: no pixel differs from the next"),
-        (40, "ok", "out of focus: slope −4.1, plate −2.2"),
-        (41, "unreadable", f"unreadable: {HOSTILE}"),
+        (17, "blank", str(Note("blank", {"value": 0}))),
+        (40, "ok", str(Note("out_of_focus", {"measure": "focus", "value": -4.1, "limit": -2.2}))),
+        (41, "unreadable", str(Note("unreadable", {"detail": HOSTILE}))),
     ):
         survey.loc[row, ["Metadata_Status", "Metadata_Verdict", "Metadata_Reason"]] = [status, "exclude", reason]
         views[row] = np.nan if status == "missing" else views[row]
@@ -336,6 +337,7 @@ def _array(path: Path, values: np.ndarray) -> Path:
 def _encoder(
     folder: Path, encoder: str, wells: pd.DataFrame, rng: np.random.Generator, *, strength: float, further: int
 ) -> dict[str, Path]:
+    training = "untrained" if encoder == UNTRAINED else "trained"
     out = {}
     (folder / "train" / encoder).mkdir(parents=True, exist_ok=True)
     out["cards"] = folder / "train" / encoder / "encoder.json"
@@ -343,6 +345,8 @@ def _encoder(
         json.dumps(
             {
                 "kind": encoder,
+                "training": training,
+                "network_sha256": "1" * 64,
                 "backbone": "vit_tiny",
                 "channels": list(CHANNELS),
                 "note": HOSTILE,
@@ -466,7 +470,10 @@ def _scores(
             ("dose.z_prime", -0.4, None, "", ""),
             ("something_new", 3.2, None, HOSTILE, str(Note("needs_metrics", {"metrics": HOSTILE}))),
             ("mixing.kbet.batch", 0.2 + 0.1 * step, 0.9, "full mixing", ""),
-            *((f"nuisance.kind {number}", 0.5, 0.5, "one over the number of classes", "") for number in range(further)),
+            *(
+                (f"nuisance.row.kind {number}", 0.5, 0.5, "one over the number of classes", "")
+                for number in range(further)
+            ),
         ):
             low, high = (None, None) if value is None else (value - 0.08, value + 0.08)
             summary.append((metric, level, value, low, high, 48, 2, chance, guard, note))

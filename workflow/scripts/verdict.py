@@ -1,9 +1,9 @@
-"""Bind rule verdict to wellspring.report.verdict: pass when every plate joined the results, else name the others."""
+"""Bind rule verdict to wellspring.report.plate_verdicts: fail with the names of the plates that were left out."""
 
 from typing import TYPE_CHECKING
 
 from wellspring.io.tables import atomic
-from wellspring.report import verdict
+from wellspring.report import plate_verdicts
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    verdicts = verdict.collect(snakemake.input.tables, plates=snakemake.params.plates)
-    verdict.require_keep(verdicts)
+    verdicts = plate_verdicts.collect(snakemake.input.tables, plates=snakemake.params.plates)
+    plate_verdicts.require_keep(verdicts)
     with atomic(snakemake.output[0]) as path:
-        verdict.as_frame(verdicts).to_csv(path, sep="\t", index=False)
+        plate_verdicts.as_frame(verdicts).to_csv(path, sep="\t", index=False)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from report_screen import CHANNELS, fabricate
+from wellspring.io.notes import Note, dumps
 from wellspring.report import exclusions, gather, measures, montage, pictures
 
 
@@ -127,7 +128,9 @@ def test_left_out_images_are_spread_over_reasons_and_plates(screen: gather.Scree
     survey = screen.survey.copy()
     first = survey.index[survey["Metadata_Plate"] == "P1"][100:200]
     survey.loc[first, "Metadata_Verdict"] = "exclude"
-    survey.loc[first, "Metadata_Reason"] = [f"saturated: {place}% of the pixels" for place in range(100)]
+    survey.loc[first, "Metadata_Reason"] = [
+        str(Note("saturated", {"share": place / 100, "limit": 0.0})) for place in range(100)
+    ]
     shown, many = pictures.bad_images(replace(screen, survey=survey), limit=8)
     assert many == 112 and len(shown) == 8
     kinds = [one.lines[0].split(":")[0] for one in shown]
@@ -137,7 +140,8 @@ def test_left_out_images_are_spread_over_reasons_and_plates(screen: gather.Scree
 def test_what_a_person_kept_is_listed_with_the_reason(screen: gather.Screen):
     assert exclusions.spared(screen) == []
     survey = screen.survey.copy()
-    words = "kept as listed: mitosis, although saturated: 2.0% of the pixels"
-    survey.loc[[0, 1], "Metadata_Reason"] = words
+    notes = (Note("kept_as_listed", {"reason": "mitosis"}), Note("saturated", {"share": 0.02, "limit": 0.01}))
+    survey.loc[[0, 1], "Metadata_Reason"] = dumps(notes)
+    words = "kept as listed: mitosis; saturated: 2.0 % of the pixels, limit 1.0 %"
     (row,) = exclusions.spared(replace(screen, survey=survey))
     assert row == {"plate": "P1", "well": "A01", "site": "1", "images": 2, "example": words}

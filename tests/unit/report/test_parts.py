@@ -10,7 +10,7 @@ import pytest
 from report_screen import MADE
 from wellspring.io import tables
 from wellspring.io.tables import Verdict
-from wellspring.report import charts, files, metrics, naming, palette, plates, scatter, svg, training, verdict
+from wellspring.report import charts, files, metrics, naming, palette, plate_verdicts, plates, scatter, svg, training
 from wellspring.screen import well_names
 
 BAD = Verdict().because("too few controls: 1 of 4").because("half of the images are blank")
@@ -28,10 +28,10 @@ def test_verdict_names_each_bad_plate_with_its_reasons(tmp_path: Path):
         for encoder in ("e1", "e2")
         for name, state in (("P1", Verdict()), ("P.2", BAD))
     ]
-    found = verdict.collect(files, plates=["P1", "P.2"])
+    found = plate_verdicts.collect(files, plates=["P1", "P.2"])
     assert found == {"P1": Verdict(), "P.2": BAD}
     with pytest.raises(ValueError, match="1 of 2 plates was left out") as error:
-        verdict.require_keep(found)
+        plate_verdicts.require_keep(found)
     assert "P.2: too few controls: 1 of 4; half of the images are blank" in str(error.value)
     assert "set role: no in the sheet to accept" in str(error.value)
     assert "P1:" not in str(error.value)
@@ -39,8 +39,8 @@ def test_verdict_names_each_bad_plate_with_its_reasons(tmp_path: Path):
 
 def test_verdict_passes_when_all_keep():
     found = {"P1": Verdict(), "P2": Verdict()}
-    verdict.require_keep(found)
-    assert verdict.as_frame(found).to_dict("list") == {
+    plate_verdicts.require_keep(found)
+    assert plate_verdicts.as_frame(found).to_dict("list") == {
         "plate": ["P1", "P2"],
         "keep": ["yes", "yes"],
         "reasons": ["", ""],
@@ -100,7 +100,7 @@ def test_baselines_stand_inside_their_metric_and_unknown_metrics_stay():
     assert set(found) == {"nsc", "brand_new"}
     cell, absent = found["nsc"].cells
     assert absent is None and cell.state == "position"
-    assert cell.baselines == ("labels dealt anew: 0.2 (0.1 to 0.3)", "position alone: 0.95")
+    assert cell.baselines == ("permuted labels: 0.2 (0.1 to 0.3)", "well position alone: 0.95")
     assert found["brand_new"].cells[0].state == "none" and found["brand_new"].group == naming.OTHER
 
 

@@ -20,10 +20,10 @@ from wellspring.report import (
     measures,
     metrics,
     naming,
+    overview,
     runtime,
     scatter,
     thumbnails,
-    words,
 )
 
 
@@ -80,9 +80,9 @@ def test_alignment_is_drawn_at_its_levels():
 def test_mixing_below_full_mixing_is_looked_at(screen: gather.Screen):
     rows = _rows((0.4, 0.3, 0.45), (0.48, 0.4, 0.6), "mixing.kbet.batch")
     assert [row.cells[0].state for row in rows] == ["below", "at"]
-    told = [one.text for one in words.look_at(screen, rows, [], level="normalised")]
-    assert "1 score of mixing below full mixing: batches or plates can be told apart." in told
-    assert not any("mixing" in one.text for one in words.look_at(screen, rows, [], level="aligned"))
+    told = [one.text for one in overview.look_at(screen, rows, [], level="normalised")]
+    assert "1 mixing score below full mixing: profiles differ between batches or plates." in told
+    assert not any("mixing" in one.text for one in overview.look_at(screen, rows, [], level="aligned"))
 
 
 def test_steps_that_fell_back_are_looked_at(screen: gather.Screen):
@@ -104,7 +104,7 @@ def test_exclusions_are_counted_by_plate_and_reason(screen: gather.Screen):
     assert (rows["P1"]["images"], rows["P1"]["out"]) == (480, 4)
     reasons = {row["reason"]: row for row in exclusions.by_reason(screen)}
     assert reasons["out of focus"]["images"] == 3 and reasons["out of focus"]["plates"] == 3
-    assert reasons["out of focus"]["example"] == "out of focus: slope −4.1, plate −2.2"
+    assert reasons["out of focus"]["example"] == "out of focus: log-log slope of the power spectrum −4.1, below −2.2"
     assert sum(row["images"] for row in reasons.values()) == 12
     assert exclusions.undefined(screen)["Metadata_Reason"].tolist() == ["no cells"]
     assert [row["images"] for row in exclusions.by_channel(screen)] == [288] * 5

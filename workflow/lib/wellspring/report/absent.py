@@ -5,9 +5,8 @@ The reasons are what the stages said (the notes of metrics without a value) and 
 
 import pandas as pd
 
-from wellspring.io.notes import loads
 from wellspring.report.gather import Screen, pick
-from wellspring.report.wording import words
+from wellspring.report.wording import parse, words
 
 NO_IMAGES = "No images were read in this run"
 NO_PROFILES = "No aligned profiles were made."
@@ -47,7 +46,7 @@ def _undrawn(screen: Screen, starts: tuple[str, ...]) -> str:
         return "Nothing was evaluated."
     heads = rows["Metadata_Metric"].str.split(".").str[0]
     mine = rows[heads.isin(starts) & rows["value"].isna()]
-    parts = list(dict.fromkeys(words(note) for text in pick(mine, "Metadata_Note").dropna() for note in loads(text)))
+    parts = list(dict.fromkeys(words(note) for text in pick(mine, "Metadata_Note").dropna() for note in parse(text)))
     return f"Not drawn: {'; '.join(parts[:3])}." if parts else "The evaluation wrote no item of it."
 
 

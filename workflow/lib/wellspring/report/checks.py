@@ -9,7 +9,7 @@ import pandas as pd
 from wellspring.illumination.flatfield import FEW
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
-from wellspring.report.wording import words
+from wellspring.report.wording import kinds, words
 
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
 FALLBACK = "too_few_for_step"  # code of the note of a step that had fewer wells than it needs
@@ -70,7 +70,13 @@ def images(screen: Screen) -> list[Statement]:
     bad = screen.survey[screen.survey["Metadata_Verdict"] != "keep"]
     if bad.empty:
         return []
-    reasons = bad["Metadata_Reason"].replace("", "no reason was given").value_counts(sort=False).sort_index()
+    reasons = (
+        bad["Metadata_Reason"]
+        .fillna("")
+        .map(lambda found: kinds(found) or "no reason given")
+        .value_counts(sort=False)
+        .sort_index()
+    )
     reasons = reasons.sort_values(ascending=False, kind="stable")
     lines = [f"{amount:,} × {reason}" for reason, amount in reasons.head(SHOWN).items()]
     lines += [f"and {len(reasons) - SHOWN:,} further reasons"] if len(reasons) > SHOWN else []

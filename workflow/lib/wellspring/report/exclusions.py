@@ -5,9 +5,10 @@ import pandas as pd
 from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
-from wellspring.report.wording import worded
+from wellspring.report.wording import kinds, text
 
 WELLS = 500  # wells without a profile that are listed; all are counted
+NO_REASON = "no reason given"
 REASONS = 40  # reasons that are listed; all images are counted
 
 
@@ -52,12 +53,13 @@ def by_channel(screen: Screen) -> list[dict]:
 
 
 def by_reason(screen: Screen) -> list[dict]:
-    """Return one dict a reason why images were left out, most frequent first; what follows a colon is one example."""
+    """Return one dict a reason why images were left out, most frequent first, with the sentence of one image."""
     if screen.survey.empty:
         return []
     bad = screen.survey[screen.survey["Metadata_Verdict"] != "keep"]
-    reasons = bad["Metadata_Reason"].fillna("").astype(str).replace("", "no reason was given")
-    bad = bad.assign(Kind=reasons.str.split(":").str[0], Example=reasons)
+    reasons = bad["Metadata_Reason"].fillna("").astype(str)
+    known = {reason: (kinds(reason) or NO_REASON, text(reason)) for reason in reasons.unique()}
+    bad = bad.assign(Kind=[known[one][0] for one in reasons], Example=[known[one][1] for one in reasons])
     rows = [
         {
             "reason": kind,
@@ -78,7 +80,13 @@ def spared(screen: Screen) -> list[dict]:
     survey = screen.survey
     against = survey[(survey["Metadata_Verdict"] == "keep") & (survey["Metadata_Reason"].fillna("") != "")]
     return [
-        {"plate": plate, "well": well, "site": site, "images": len(rows), "example": rows["Metadata_Reason"].iloc[0]}
+        {
+            "plate": plate,
+            "well": well,
+            "site": site,
+            "images": len(rows),
+            "example": text(rows["Metadata_Reason"].iloc[0]),
+        }
         for (plate, well, site), rows in against.groupby([*WELL_KEY, "Metadata_Site"], sort=True)
     ]
 
@@ -90,7 +98,7 @@ def undefined(screen: Screen) -> pd.DataFrame:
     most = max(lost, key=len, default=pd.DataFrame(columns=WELL_KEY))
     named = {name: pick(most, name, "") for name in (*WELL_KEY, "Metadata_Compound", "Metadata_Reason")}
     found = pd.DataFrame(named).reset_index(drop=True)
-    return found.assign(Metadata_Reason=found["Metadata_Reason"].map(worded))
+    return found.assign(Metadata_Reason=found["Metadata_Reason"].map(text))
 
 
 def _count(frame: pd.DataFrame) -> dict[str, int]:

@@ -17,12 +17,13 @@ from wellspring.io import tables
 from wellspring.io.keys import PLANE_KEY, WELL_KEY
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
-from wellspring.profile import aggregate
-from wellspring.report import dropped, runtime, verdict, wording
+from wellspring.report import dropped, plate_verdicts, runtime
 from wellspring.report.files import as_list, assign
+from wellspring.report.wording import words
 
 PLATE_TABLES = ("index", "audit", "survey", "intensity", "cells", "crop_tables")
 ENCODER_TABLES = ("history", "aligned", "consensus", "per_item", "summary", "features")
+NOT_IN_PROFILES = Note("not_in_profiles")
 LEVELS = ("aggregated", "normalised", "aligned")
 COLUMNS = {
     "cells": [*WELL_KEY, "Metadata_Flags"],
@@ -118,7 +119,7 @@ def gather(
         encoders=tuple(encoders),
         channels=tuple(channels),
         sheet=rows if "plate" in rows else pd.DataFrame({"plate": list(plates)}),
-        verdicts=_verdicts(verdict.collect(judged, plates=plates), coded["aligned"]),
+        verdicts=_verdicts(plate_verdicts.collect(judged, plates=plates), coded["aligned"]),
         dropped=dropped.read(judged, plates=plates, encoders=encoders, logs=logs),
         wells=_join(read["index"].values()),
         audit=_join(read["audit"].values()),
@@ -163,17 +164,13 @@ def pick(frame: pd.DataFrame, name: str, default: object = None) -> pd.Series:
 def _verdicts(found: dict[str, Verdict], aligned: dict[str, pd.DataFrame]) -> dict[str, Verdict]:
     """Return the verdicts; a plate that no encoder's joined profiles hold is left out, whatever its tables say."""
     joined = {plate for frame in aligned.values() for plate in pick(frame, "Metadata_Plate")}
-    found = {plate: Verdict(one.keep, tuple(map(wording.worded, one.reasons))) for plate, one in found.items()}
     absent = [plate for plate, one in found.items() if one.keep and aligned and plate not in joined]
-    return found | {plate: found[plate].because("it is not among the aligned profiles") for plate in absent}
+    return found | {plate: found[plate].because(words(NOT_IN_PROFILES)) for plate in absent}
 
 
 def _read(path: Path, name: str) -> pd.DataFrame:
     """Return what is shown of a plate's table: an index and cells as counts by well, a survey without quantiles."""
     frame = tables.read(path, COLUMNS.get(name))
-    if name == "survey":
-        reasons = {text: wording.worded(text) for text in frame["Metadata_Reason"].dropna().unique()}
-        return frame.assign(Metadata_Reason=frame["Metadata_Reason"].map(reasons))
     return _wells(frame) if name == "index" else _cells(frame) if name == "cells" else frame
 
 
@@ -186,7 +183,9 @@ def _wells(index: pd.DataFrame) -> pd.DataFrame:
     """Return one row a well of an index table, with the number of planes found and missing."""
     if index.empty:
         return index
-    wells = index.drop(columns=[name for name in index if name in aggregate.PLANE]).drop_duplicates(WELL_KEY)
+    wells = index.drop(columns=[name for name in index if name in PLANE_KEY and name not in WELL_KEY]).drop_duplicates(
+        WELL_KEY
+    )
     # A screen of tables has no images: its wells are of no channel.
     found, expected = index["Metadata_Path"].notna(), index["Metadata_Channel"] != ""
     planes, missing = (some.groupby([index[key] for key in WELL_KEY]).sum() for some in (found, expected & ~found))

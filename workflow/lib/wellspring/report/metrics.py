@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wellspring.io.notes import Note, loads
+from wellspring.io.notes import Note
 from wellspring.report import charts, naming
 from wellspring.report.gather import ordered_levels
 from wellspring.report.svg import number
-from wellspring.report.wording import worded, words
+from wellspring.report.wording import parse, text, words
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def csv(summary: pd.DataFrame) -> str:
     names = ["Encoder", "Metadata_Metric", "Metadata_Level", "value", "low", "high", "n", "n_undefined", "chance"]
     names += ["Metadata_Guard", "Metadata_Note"]
     frame = summary.reindex(columns=names)
-    frame["Metadata_Note"] = frame["Metadata_Note"].fillna("").astype(str).map(worded)
+    frame["Metadata_Note"] = frame["Metadata_Note"].fillna("").astype(str).map(text)
     frame = frame.rename(columns=lambda name: name.removeprefix("Metadata_").lower())
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
@@ -127,7 +127,7 @@ def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction
         n=f"n {_whole(row['n'])}" + (f", {_whole(row['n_undefined'])} undefined" if _whole(row["n_undefined"]) else ""),
         chance=f"chance {_score(row['chance'])}" if chanced else "no chance level",
         guard=_words(row["Metadata_Guard"]) if chanced else "",
-        notes=loads(_words(row["Metadata_Note"])),
+        notes=parse(_words(row["Metadata_Note"])),
         baselines=tuple(
             _baseline(beside[ending], words) for ending, words in naming.BASELINES.items() if ending in beside
         ),

@@ -25,18 +25,17 @@ from wellspring.report import (
     montage,
     naming,
     overlays,
+    overview,
     pictures,
     plates,
     runtime,
     scatter,
     thumbnails,
     training,
-    words,
+    wording,
 )
 from wellspring.report.gather import Screen, ordered_levels
-from wellspring.report.meanings import meanings
 from wellspring.report.svg import number, standalone
-from wellspring.report.wording import words as sentence
 
 PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
 
@@ -81,17 +80,19 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         "title": options["title"],
         "screen": screen,
         "totals": checks.totals(screen),
-        "left_out": words.left_out(screen),
+        "left_out": overview.left_out(screen),
         "dropped": screen.dropped.to_dict("records"),
-        "passes": words.passes(screen, rows, level=level, changes=changes),
-        "look_at": words.look_at(screen, rows, fields, level=level, changes=changes),
-        "open": words.open_questions(screen, rows),
+        "passes": overview.passes(screen, rows, level=level, changes=changes),
+        "look_at": overview.look_at(screen, rows, fields, level=level, changes=changes),
+        "open": overview.open_questions(screen, rows),
         "absent": absent.sentences(screen),
         "levels": levels,
         "level": level,
         "groups": [(group, found) for group in naming.GROUPS if (found := [row for row in rows if row.group == group])],
-        "meanings": meanings(row.metric for row in rows),
-        "fit_notes": {name: [sentence(note) for note in notes] for name, notes in screen.fit_notes.items() if notes},
+        "meanings": naming.meanings(row.metric for row in rows),
+        "fit_notes": {
+            name: [wording.words(note) for note in notes] for name, notes in screen.fit_notes.items() if notes
+        },
         "alignment": alignment.drawings(rows, encoders=screen.encoders),
         "changes": changes,
         "figures": biology.figures(screen, alpha=options["significance"]),

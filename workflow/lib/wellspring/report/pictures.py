@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.io.keys import WELL_KEY
-from wellspring.report import palette, thumbnails
+from wellspring.report import palette, thumbnails, wording
 from wellspring.report.gather import Screen, pick
 
 
@@ -29,7 +29,7 @@ def bad_images(screen: Screen, *, limit: int) -> tuple[list[Picture], int]:
     if screen.survey.empty:
         return [], 0
     bad = screen.survey[screen.survey["Metadata_Verdict"] != "keep"]
-    kind = bad["Metadata_Reason"].fillna("").astype(str).str.split(":").str[0]  # what follows is of the image alone
+    kind = bad["Metadata_Reason"].fillna("").astype(str).map(wording.kinds)
     turn = bad.groupby([kind, "Metadata_Plate"]).cumcount()
     bad = bad.assign(Turn=turn, Place=bad.groupby([kind, turn]).cumcount())
     chosen = bad.sort_values(["Turn", "Place"], kind="stable").head(limit).sort_index()
@@ -38,7 +38,7 @@ def bad_images(screen: Screen, *, limit: int) -> tuple[list[Picture], int]:
         found = row._asdict()
         place = " ".join(str(found[f"Metadata_{part}"]) for part in ("Plate", "Well"))
         where = f"site {found['Metadata_Site']}, {found['Metadata_Channel']}, plane {found['Metadata_Plane']}"
-        reason = found["Metadata_Reason"] or found["Metadata_Status"]
+        reason = wording.text(found["Metadata_Reason"] or "") or found["Metadata_Status"]
         pictures.append(Picture(_thumbnail(screen, found["Metadata_Plate"], found["Row"]), place, (str(reason), where)))
     return pictures, len(bad)
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from wellspring.io.notes import loads
 from wellspring.report import charts
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
-from wellspring.report.wording import words
+from wellspring.report.wording import kinds
 
 NAMES = {
     "loss": "loss",
@@ -22,15 +21,6 @@ TERMS = ("distillation", "ibot", "koleo", "local_aggregation", "nt_xent")  # dra
 FIRST = ("loss", "feature_std", "rank")
 BESIDE = {"retrieval": ("retrieval_chance",)}  # drawn in the same panel
 BASELINES = {name for names in BESIDE.values() for name in names}
-
-# Codes of reasons that name a feature or a number, of which there may be thousands, and how they are counted.
-ALIKE = {
-    "correlated": "correlated with another",
-    "near_constant": "near constant",
-    "few_values": "few distinct values",
-    "large_value": "a value beyond the limit",
-    "not_finite": "not finite in too many wells",
-}
 
 
 def panels(screen: Screen) -> list[dict]:
@@ -116,15 +106,14 @@ def features(screen: Screen) -> list[dict]:
         frame = screen.features.get(encoder)
         if frame is not None and len(frame):
             kept = frame["Metadata_Kept"].astype(bool)
-            reasons = frame.loc[~kept, "Metadata_Reason"].fillna("").map(_kind)
+            reasons = (
+                frame.loc[~kept, "Metadata_Reason"]
+                .fillna("")
+                .astype(str)
+                .map(lambda text: kinds(text) or "no reason given")
+            )
             reasons = reasons.value_counts(sort=False).sort_index()
             found.append(
                 {"encoder": encoder, "kept": int(kept.sum()), "total": len(frame), "reasons": list(reasons.items())}
             )
     return found
-
-
-def _kind(reason: str) -> str:
-    """Return why a feature was dropped, without the values that differ from feature to feature."""
-    notes = loads(reason)
-    return "; ".join(ALIKE.get(note.code) or words(note) for note in notes) or "no reason was given"

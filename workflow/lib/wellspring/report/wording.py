@@ -1,78 +1,71 @@
-"""The sentence of every note: codes and values in, plain English out. No other module words a note.
+"""The sentence of every note. Input: notes, or their text form. Output: plain English. No other module words a note.
 
-A sentence is a format string over the note's values, or a function of them where the grammar hangs on a value.
+A sentence is a format string over the note's values, or a function of them where the grammar depends on a value.
 """
 
 from collections.abc import Callable, Mapping
 
 from wellspring.io.notes import Note, loads
-from wellspring.report import wording_profiles
+from wellspring.report import wording_images, wording_profiles
 
-Sentence = str | Callable[[Mapping], str]
+Sentence = str | Callable[[Mapping[str, object]], str]
+UNCODED = "uncoded"
+
 
 SENTENCES: dict[str, Sentence] = {
-    # io.raw_image
-    "missing": lambda values: f"missing: {values.get('detail', 'no file')}",
-    "unreadable": "unreadable: {detail}",
-    "truncated": "truncated: {detail}",
-    "dtype": "dtype: {detail}",
-    "blank": "blank: every pixel is {value}",
-    # index
-    "channel_without_files": "no file of channel {channel}",
-    "no_negative_controls": "no negative controls",
-    # survey, planes
-    "several_pages": "shape: a file of {pages} pages, where the plate's files have 1",
-    "other_shape": "shape: {found}, where the plate has {usual}",
-    "other_dtype": "dtype: {found}, where the plate has {usual}",
-    "saturated": "saturated: {share:.1%} of the pixels, more than {limit:.1%}",
-    "low_focus": "focus: log-log slope {value:.3g}, below {limit:g}",
-    "low_sharpness": "sharpness: {value:.3g}, below {limit:g}",
-    "outlier": lambda values: _outlier(values),
-    # survey, plates
-    "too_many_sites_excluded": lambda values: _too_many_sites(values),
-    "controls_excluded": "all sites of the {wells} negative control wells are excluded",
-    "plate_listed": lambda values: _with_reason("listed in survey.exclusions", values),
-    # screen.exclusions
-    "listed": lambda values: _with_reason("excluded as listed", values),
-    "kept_as_listed": lambda values: _with_reason("kept as listed", values),
-    "keep_refused": "listed as keep, but only readable images can be kept",
+    # wellspring.report: a text that is not in the form of notes, such as that of a table made by other software
+    UNCODED: "{text}",
+    "not_in_profiles": "the plate is not among the aligned profiles",
+    # io.raw_image, screen.exclusions, survey
+    **wording_images.SENTENCES,
     # profile, align, evaluate
     **wording_profiles.SENTENCES,
 }
+# Names of reasons whose values differ from image to image or feature to feature, where they are counted together.
+KINDS = {
+    "correlated": "correlated with another feature",
+    "large_value": "a value beyond the limit",
+    "few_values": "few distinct values",
+    "not_finite": "not finite in too many wells",
+    "listed": "excluded as listed",
+    "kept_as_listed": "kept as listed",
+    "no_spread_in_controls": "no spread in the controls",
+}
+
+
+def parse(text: str) -> tuple[Note, ...]:
+    """Return the notes of a text; a text that is not in the form of notes is one note of the code `UNCODED`."""
+    try:
+        notes = loads(text)
+    except ValueError:
+        return (Note(UNCODED, {"text": text}),)
+    return notes if all(note.code in SENTENCES for note in notes) else (Note(UNCODED, {"text": text}),)
 
 
 def words(note: Note) -> str:
     """Return the sentence of a note, without a full stop; `KeyError` names a code that has none."""
     sentence = SENTENCES[note.code]
-    values = dict(note.values)
+    values: dict[str, object] = dict(note.values)
     if "notes" in values:
-        values["notes"] = worded(str(values["notes"])) or "no reason given"
+        values["notes"] = text(str(values["notes"])) or "no reason given"
     return sentence.format(**values) if isinstance(sentence, str) else sentence(values)
 
 
-def worded(text: str) -> str:
-    """Return the sentences of the notes of a text; a text that has none, as of an earlier version, unchanged."""
-    try:
-        return "; ".join(map(words, loads(text)))
-    except (KeyError, ValueError):
-        return text
+def text(notes: str) -> str:
+    """Return the sentences of notes in text form, joined by `; `."""
+    return "; ".join(map(words, parse(notes)))
 
 
-def _outlier(values: Mapping) -> str:
-    away = values["deviations"]
-    return (
-        f"outlier: {values['measure']} {values['value']:.3g}, {abs(away):.1f} robust standard deviations "
-        f"{'below' if away < 0 else 'above'} the plate's median of {values['channel']} ({values['median']:.3g}), "
-        f"limit {values['limit']:g}"
-    )
+def kind(note: Note) -> str:
+    """Return the name of a note's reason without its values, under which reasons are counted."""
+    return words(note) if note.code == UNCODED else KINDS.get(note.code, note.code.replace("_", " "))
 
 
-def _too_many_sites(values: Mapping) -> str:
-    excluded, sites = values["excluded"], values["sites"]
-    share = excluded / sites if sites else 1.0
-    return f"{excluded} of {sites} sites excluded ({share:.1%}), more than survey.max_excluded ({values['limit']:.0%})"
+def kinds(notes: str) -> str:
+    """Return the names of the reasons of notes in text form, joined by `; `, empty where there is none."""
+    return "; ".join(map(kind, parse(notes)))
 
 
-def _with_reason(what: str, values: Mapping) -> str:
-    """Return words and the reason that a person gave, where there is one."""
-    return f"{what}: {values['reason']}" if values.get("reason") else what
+def capital(sentence: str) -> str:
+    """Return a sentence with a capital first letter."""
+    return sentence[:1].upper() + sentence[1:]

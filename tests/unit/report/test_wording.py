@@ -1,0 +1,72 @@
+"""Every note has a sentence, every sentence a producer, and the report compares codes, never sentences."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import wellspring
+from wellspring.evaluate.metric import LAYOUT_NOTES, METHOD_NOTES
+from wellspring.io.notes import Note, dumps
+from wellspring.report import wording
+
+LIBRARY = Path(wellspring.__file__).parent
+PARSED = {"io/notes.py"}
+
+
+def literals() -> dict[str, str]:
+    """Code -> file of every string constant that stands in the first argument of a `Note(...)` in the library."""
+    found = {}
+    for path in sorted(LIBRARY.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Note":
+                for part in ast.walk(node.args[0]):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        found[part.value] = path.relative_to(LIBRARY).as_posix()
+    return found
+
+
+def words_of_the_library() -> set[str]:
+    """Every string constant outside the report's own sentences: a code may be passed on before it becomes a note."""
+    found = set()
+    for path in LIBRARY.rglob("*.py"):
+        if not path.name.startswith("wording"):
+            nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            found |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return found
+
+
+def test_every_note_has_a_sentence():
+    assert {
+        code: file for code, file in literals().items() if file not in PARSED and code not in wording.SENTENCES
+    } == {}
+
+
+def test_every_sentence_has_a_producer():
+    assert set(wording.SENTENCES) - words_of_the_library() - {wording.UNCODED} == set()
+
+
+def test_kinds_and_classes_are_of_codes_that_exist():
+    assert set(wording.KINDS) | METHOD_NOTES | LAYOUT_NOTES <= set(wording.SENTENCES)
+
+
+@pytest.mark.parametrize("path", sorted((LIBRARY / "report").glob("*.py")), ids=lambda path: path.name)
+def test_no_module_of_the_report_takes_a_reason_apart(path: Path):
+    """A reason is read by `wording`; no column of reasons is split, searched or compared with a text."""
+    source = path.read_text(encoding="utf-8")
+    assert not re.search(r"(reason|note)s?\b[^\n]*\.(str\.)?(split|startswith|endswith|partition)\(", source, re.I)
+    assert not re.search(r"\" \w[^\"]*\" in (note|reason)", source)
+
+
+def test_a_text_that_is_no_note_is_shown_as_it_is():
+    assert wording.text("<b> of another program: 5") == "<b> of another program: 5"
+    assert wording.kinds("no row here") == "no row here"
+    assert wording.text("unknown_code(a=1)") == "unknown_code(a=1)"
+    assert wording.text("") == wording.kinds("") == ""
+
+
+def test_reasons_with_different_values_are_counted_together():
+    one, two = (Note("blank", {"value": value}) for value in (0, 7))
+    assert wording.text(dumps([one])) != wording.text(dumps([two]))
+    assert wording.kinds(dumps([one])) == wording.kinds(dumps([two])) == "blank"
