@@ -216,7 +216,7 @@ def _plate(
     for row, status, reason in (
         (3, "missing", "missing"),
         (17, "blank", str(Note("blank", {"value": 0}))),
-        (40, "ok", str(Note("out_of_focus", {"measure": "focus", "value": -4.1, "limit": -2.2}))),
+        (40, "ok", str(Note("low_focus", {"value": -4.1, "limit": -2.2}))),
         (41, "unreadable", str(Note("unreadable", {"detail": HOSTILE}))),
     ):
         survey.loc[row, ["Metadata_Status", "Metadata_Verdict", "Metadata_Reason"]] = [status, "exclude", reason]

@@ -142,6 +142,6 @@ def test_what_a_person_kept_is_listed_with_the_reason(screen: gather.Screen):
     survey = screen.survey.copy()
     notes = (Note("kept_as_listed", {"reason": "mitosis"}), Note("saturated", {"share": 0.02, "limit": 0.01}))
     survey.loc[[0, 1], "Metadata_Reason"] = dumps(notes)
-    words = "kept as listed: mitosis; saturated: 2.0 % of the pixels, limit 1.0 %"
+    words = "kept as listed: mitosis; saturated: 2.0 % of the pixels, more than 1.0 %"
     (row,) = exclusions.spared(replace(screen, survey=survey))
     assert row == {"plate": "P1", "well": "A01", "site": "1", "images": 2, "example": words}

@@ -183,7 +183,7 @@ def test_reasons_of_dropped_features_are_counted_by_kind():
     (found,) = training.features(SimpleNamespace(encoders=("classical", "other"), features={"classical": frame}))
     assert (found["encoder"], found["kept"], found["total"]) == ("classical", 1, 6)
     assert dict(found["reasons"]) == {
-        "correlated with another": 2,
+        "correlated with another feature": 2,
         "near constant": 1,
         "not finite in too many wells": 1,
         "no spread in the controls": 1,

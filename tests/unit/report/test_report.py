@@ -194,7 +194,7 @@ def test_nothing_at_all(options: dict):
 def test_plate_absent_from_the_profiles_is_left_out(screen_files: tuple[dict, dict]):
     inputs, names = screen_files
     more = gather.gather(inputs, **{**names, "plates": [*names["plates"], "P9"]})
-    assert more.verdicts["P9"].reasons == ("it is not among the aligned profiles",)
+    assert more.verdicts["P9"].reasons == ("the plate is not among the aligned profiles",)
 
 
 def test_a_change_of_any_file_of_the_page_reruns_the_rule(request: pytest.FixtureRequest):

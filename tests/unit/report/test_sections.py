@@ -104,7 +104,7 @@ def test_exclusions_are_counted_by_plate_and_reason(screen: gather.Screen):
     assert (rows["P1"]["images"], rows["P1"]["out"]) == (480, 4)
     reasons = {row["reason"]: row for row in exclusions.by_reason(screen)}
     assert reasons["out of focus"]["images"] == 3 and reasons["out of focus"]["plates"] == 3
-    assert reasons["out of focus"]["example"] == "out of focus: log-log slope of the power spectrum −4.1, below −2.2"
+    assert reasons["out of focus"]["example"] == "out of focus: log-log slope −4.1, below −2.2"
     assert sum(row["images"] for row in reasons.values()) == 12
     assert exclusions.undefined(screen)["Metadata_Reason"].tolist() == ["no cells"]
     assert [row["images"] for row in exclusions.by_channel(screen)] == [288] * 5

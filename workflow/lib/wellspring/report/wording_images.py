@@ -5,31 +5,24 @@ from collections.abc import Callable, Mapping
 Values = Mapping[str, object]
 Sentence = str | Callable[[Values], str]
 
-_MEASURES = {
-    "focus": "log-log slope of the power spectrum",
-    "sharpness": "sharpness",
-    "saturated": "share of saturated pixels",
-    "foreground": "share of foreground",
-}
-
 
 def _with_reason(what: str, values: Values) -> str:
     """Return words and the reason that a person gave, where there is one."""
     return f"{what}: {values['reason']}" if values.get("reason") else what
 
 
-def _measure(values: Values) -> str:
-    return _MEASURES.get(str(values["measure"]), str(values["measure"]).replace("_", " "))
+def _number(value: object) -> float:
+    return float(str(value))
 
 
-def _signed(value: object) -> str:
+def _short(value: object) -> str:
     """Return a number of three digits with a minus sign in place of a hyphen."""
-    return f"{float(str(value)):.3g}".replace("-", "−")
+    return f"{_number(value):.3g}".replace("-", "−")
 
 
 def _percent(share: object) -> str:
     """Return a share between 0 and 1 in per cent, with one decimal."""
-    return f"{100 * float(str(share)):.1f} %"
+    return f"{100 * _number(share):.1f} %"
 
 
 FILES: dict[str, Sentence] = {
@@ -44,12 +37,34 @@ LISTS: dict[str, Sentence] = {
     "kept_as_listed": lambda values: _with_reason("kept as listed", values),
     "keep_refused": "listed as keep, but only readable images can be kept",
 }
-SURVEY: dict[str, Sentence] = {
-    "saturated": lambda values: (
-        f"saturated: {_percent(values['share'])} of the pixels, limit {_percent(values['limit'])}"
-    ),
-    "out_of_focus": lambda values: (
-        f"out of focus: {_measure(values)} {_signed(values['value'])}, below {_signed(values['limit'])}"
-    ),
+INDEX: dict[str, Sentence] = {
+    "channel_without_files": "no file of channel {channel}",
+    "no_negative_controls": "no negative controls",
 }
-SENTENCES: dict[str, Sentence] = {**FILES, **LISTS, **SURVEY}
+SURVEY: dict[str, Sentence] = {
+    # of planes
+    "several_pages": "shape: a file of {pages} pages, where the plate's files have 1",
+    "other_shape": "shape: {found}, where the plate has {usual}",
+    "other_dtype": "dtype: {found}, where the plate has {usual}",
+    "saturated": lambda values: (
+        f"saturated: {_percent(values['share'])} of the pixels, more than {_percent(values['limit'])}"
+    ),
+    "low_focus": lambda values: (
+        f"out of focus: log-log slope {_short(values['value'])}, below {_short(values['limit'])}"
+    ),
+    "low_sharpness": lambda values: f"sharpness: {_short(values['value'])}, below {_short(values['limit'])}",
+    "outlier": lambda values: (
+        f"outlier: {values['measure']} {_short(values['value'])}, {abs(_number(values['deviations'])):.1f} robust "
+        f"standard deviations {'below' if _number(values['deviations']) < 0 else 'above'} the plate's median of "
+        f"{values['channel']} ({_short(values['median'])}), limit {_short(values['limit'])}"
+    ),
+    # of plates
+    "too_many_sites_excluded": lambda values: (
+        f"{values['excluded']} of {values['sites']} sites excluded "
+        f"({_percent(_number(values['excluded']) / (_number(values['sites']) or 1)) if values['sites'] else '100.0 %'}), "
+        f"more than survey.max_excluded ({_percent(values['limit'])})"
+    ),
+    "controls_excluded": "all sites of the {wells} negative control wells are excluded",
+    "plate_listed": lambda values: _with_reason("listed in survey.exclusions", values),
+}
+SENTENCES: dict[str, Sentence] = {**FILES, **LISTS, **INDEX, **SURVEY}
