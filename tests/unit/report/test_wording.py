@@ -68,13 +68,13 @@ def test_no_module_of_the_report_takes_a_reason_apart(path: Path):
 
 
 def test_a_text_that_is_no_note_is_shown_as_it_is():
-    assert wording.text("<b> of another program: 5") == "<b> of another program: 5"
+    assert wording.worded("<b> of another program: 5") == "<b> of another program: 5"
     assert wording.kinds("no row here") == "no row here"
-    assert wording.text("unknown_code(a=1)") == "unknown_code(a=1)"
-    assert wording.text("") == wording.kinds("") == ""
+    assert wording.worded("unknown_code(a=1)") == "unknown_code(a=1)"
+    assert wording.worded("") == wording.kinds("") == ""
 
 
 def test_reasons_with_different_values_are_counted_together():
     one, two = (Note("blank", {"value": value}) for value in (0, 7))
-    assert wording.text(dumps([one])) != wording.text(dumps([two]))
+    assert wording.worded(dumps([one])) != wording.worded(dumps([two]))
     assert wording.kinds(dumps([one])) == wording.kinds(dumps([two])) == "blank"

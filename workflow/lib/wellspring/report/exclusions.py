@@ -5,7 +5,7 @@ import pandas as pd
 from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Screen, pick
 from wellspring.report.svg import number
-from wellspring.report.wording import kinds, text
+from wellspring.report.wording import kinds, worded
 
 WELLS = 500  # wells without a profile that are listed; all are counted
 NO_REASON = "no reason given"
@@ -58,7 +58,7 @@ def by_reason(screen: Screen) -> list[dict]:
         return []
     bad = screen.survey[screen.survey["Metadata_Verdict"] != "keep"]
     reasons = bad["Metadata_Reason"].fillna("").astype(str)
-    known = {reason: (kinds(reason) or NO_REASON, text(reason)) for reason in reasons.unique()}
+    known = {reason: (kinds(reason) or NO_REASON, worded(reason)) for reason in reasons.unique()}
     bad = bad.assign(Kind=[known[one][0] for one in reasons], Example=[known[one][1] for one in reasons])
     rows = [
         {
@@ -85,7 +85,7 @@ def spared(screen: Screen) -> list[dict]:
             "well": well,
             "site": site,
             "images": len(rows),
-            "example": text(rows["Metadata_Reason"].iloc[0]),
+            "example": worded(rows["Metadata_Reason"].iloc[0]),
         }
         for (plate, well, site), rows in against.groupby([*WELL_KEY, "Metadata_Site"], sort=True)
     ]
@@ -98,7 +98,7 @@ def undefined(screen: Screen) -> pd.DataFrame:
     most = max(lost, key=len, default=pd.DataFrame(columns=WELL_KEY))
     named = {name: pick(most, name, "") for name in (*WELL_KEY, "Metadata_Compound", "Metadata_Reason")}
     found = pd.DataFrame(named).reset_index(drop=True)
-    return found.assign(Metadata_Reason=found["Metadata_Reason"].map(text))
+    return found.assign(Metadata_Reason=found["Metadata_Reason"].map(worded))
 
 
 def _count(frame: pd.DataFrame) -> dict[str, int]:

@@ -14,7 +14,7 @@ from wellspring.io.notes import Note
 from wellspring.report import charts, naming
 from wellspring.report.gather import ordered_levels
 from wellspring.report.svg import number
-from wellspring.report.wording import parse, text, words
+from wellspring.report.wording import parse, worded, words
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def csv(summary: pd.DataFrame) -> str:
     names = ["Encoder", "Metadata_Metric", "Metadata_Level", "value", "low", "high", "n", "n_undefined", "chance"]
     names += ["Metadata_Guard", "Metadata_Note"]
     frame = summary.reindex(columns=names)
-    frame["Metadata_Note"] = frame["Metadata_Note"].fillna("").astype(str).map(text)
+    frame["Metadata_Note"] = frame["Metadata_Note"].fillna("").astype(str).map(worded)
     frame = frame.rename(columns=lambda name: name.removeprefix("Metadata_").lower())
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 

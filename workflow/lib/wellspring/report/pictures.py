@@ -38,7 +38,7 @@ def bad_images(screen: Screen, *, limit: int) -> tuple[list[Picture], int]:
         found = row._asdict()
         place = " ".join(str(found[f"Metadata_{part}"]) for part in ("Plate", "Well"))
         where = f"site {found['Metadata_Site']}, {found['Metadata_Channel']}, plane {found['Metadata_Plane']}"
-        reason = wording.text(found["Metadata_Reason"] or "") or found["Metadata_Status"]
+        reason = wording.worded(found["Metadata_Reason"] or "") or found["Metadata_Status"]
         pictures.append(Picture(_thumbnail(screen, found["Metadata_Plate"], found["Row"]), place, (str(reason), where)))
     return pictures, len(bad)
 

@@ -50,11 +50,11 @@ def words(note: Note) -> str:
     sentence = SENTENCES[note.code]
     values: dict[str, object] = dict(note.values)
     if "notes" in values:
-        values["notes"] = text(str(values["notes"])) or "no reason given"
+        values["notes"] = worded(str(values["notes"])) or "no reason given"
     return sentence.format(**values) if isinstance(sentence, str) else sentence(values)
 
 
-def text(notes: str) -> str:
+def worded(notes: str) -> str:
     """Return the sentences of notes in text form, joined by `; `."""
     return "; ".join(map(words, parse(notes)))
 

@@ -25,6 +25,13 @@ def _percent(share: object) -> str:
     return f"{100 * _number(share):.1f} %"
 
 
+def _too_many_sites(values: Values) -> str:
+    excluded, sites = _number(values["excluded"]), _number(values["sites"])
+    share = _percent(excluded / sites if sites else 1.0)
+    limit = _percent(values["limit"])
+    return f"{excluded:.0f} of {sites:.0f} sites excluded ({share}), more than survey.max_excluded ({limit})"
+
+
 FILES: dict[str, Sentence] = {
     "missing": lambda values: f"missing: {values['detail']}" if values.get("detail") else "missing",
     "unreadable": "unreadable: {detail}",
@@ -59,11 +66,7 @@ SURVEY: dict[str, Sentence] = {
         f"{values['channel']} ({_short(values['median'])}), limit {_short(values['limit'])}"
     ),
     # of plates
-    "too_many_sites_excluded": lambda values: (
-        f"{values['excluded']} of {values['sites']} sites excluded "
-        f"({_percent(_number(values['excluded']) / (_number(values['sites']) or 1)) if values['sites'] else '100.0 %'}), "
-        f"more than survey.max_excluded ({_percent(values['limit'])})"
-    ),
+    "too_many_sites_excluded": _too_many_sites,
     "controls_excluded": "all sites of the {wells} negative control wells are excluded",
     "plate_listed": lambda values: _with_reason("listed in survey.exclusions", values),
 }
