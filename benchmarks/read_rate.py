@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -39,10 +40,13 @@ from wellspring.illumination import lightpath  # noqa: E402
 from wellspring.images import run as images  # noqa: E402
 from wellspring.io import ngff  # noqa: E402
 from wellspring.io.keys import PLANE_KEY  # noqa: E402
+from wellspring.screen import sections  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
 from wellspring.survey import focus  # noqa: E402
 from wellspring.survey import run as survey  # noqa: E402
 from wellspring.views import binning  # noqa: E402
+
+Section = TypeVar("Section")
 
 SIDE = 1080
 THREADS = (1, 2)
@@ -94,9 +98,10 @@ def _name(well: str, site: str, channel: str) -> str:
 
 
 @cache
-def options(section: str) -> dict:
+def options(section: type[Section]) -> Section:
     """Return a section of the config with its defaults."""
-    return plates.settings({"one": {"kind": "simclr"}})[section]
+    settings = plates.settings({"one": {"kind": "simclr"}})
+    return sections.read(section, settings[section.__name__.lower()])
 
 
 def correct(raw: Raw, out: Path, *, threads: int) -> None:
@@ -110,7 +115,7 @@ def correct(raw: Raw, out: Path, *, threads: int) -> None:
         folder=raw.folder,
         plate=plates.PLATE,
         channels=list(CHANNELS),
-        options=options("images"),
+        options=options(sections.Images),
         threads=threads,
     )
 
@@ -130,7 +135,7 @@ def copy(raw: Raw, out: Path, *, threads: int) -> None:
 
 def look(raw: Raw, *, threads: int) -> survey.Survey:
     """Do what rule `survey` does."""
-    return survey.run(raw.index, raw.folder, options=options("survey"), threads=threads)
+    return survey.run(raw.index, raw.folder, options=options(sections.Survey), threads=threads)
 
 
 def call(raw: Raw, *, threads: int) -> list[list[object]]:

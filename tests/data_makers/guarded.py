@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from options import options as defaults
 from specimens import CHANNELS, PLATE, Key, Specimen
 from wellspring.images import run as images
 from wellspring.index import run as index
@@ -88,9 +89,7 @@ def _stages(specimen: Specimen, outcome: Outcome, options: dict) -> None:
     found = index.build(sheet, CHANNELS, options)
     outcome.audit = tables.conform(found.audit, table="audit").to_pandas()
     outcome.index = tables.conform(found.table, table="index").to_pandas()
-    looked = survey.run(
-        outcome.index, specimen.folder, options=_section("survey", {}), verdict=found.verdict, threads=2
-    )
+    looked = survey.run(outcome.index, specimen.folder, options=defaults("survey"), verdict=found.verdict, threads=2)
     exclusions.write(exclusions.excluded(looked.table), specimen.out / "excluded.tsv")
     outcome.survey, outcome.verdict = tables.conform(looked.table, table="survey").to_pandas(), looked.verdict
     good = outcome.survey[outcome.survey["Metadata_Status"] == "ok"]
@@ -103,7 +102,7 @@ def _stages(specimen: Specimen, outcome: Outcome, options: dict) -> None:
         folder=specimen.folder,
         plate=PLATE,
         channels=CHANNELS,
-        options=_section("images", {}),
+        options=defaults("images"),
     )
     tables.conform(scale, table="intensity")
     plate = ngff.open_plate(specimen.out / "plate.zarr")

@@ -6,6 +6,7 @@ import numpy as np
 
 from wellspring.illumination import estimate, lightpath
 from wellspring.io import tables
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if __name__ == "__main__":
         [tables.read(path) for path in snakemake.input.surveys],
         [np.load(path, mmap_mode="r", allow_pickle=False) for path in snakemake.input.views],
         channels=snakemake.params.channels,
-        options=snakemake.params.options,
+        options=sections.read(sections.Illumination, snakemake.params.options),
         optics=snakemake.wildcards.optics,
         aliases=snakemake.params.aliases,
     )

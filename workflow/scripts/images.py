@@ -7,6 +7,7 @@ from wellspring.illumination import lightpath
 from wellspring.images import run as images
 from wellspring.io import provenance, tables
 from wellspring.io.lease import Lease
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if __name__ == "__main__":
             folder=snakemake.params.root,
             plate=snakemake.wildcards.plate,
             channels=snakemake.params.channels,
-            options=snakemake.params.options,
+            options=sections.read(sections.Images, snakemake.params.options),
             threads=snakemake.threads,
         )
         lease.demand()

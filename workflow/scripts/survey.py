@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellspring.io import provenance, tables
-from wellspring.screen import exclusions
+from wellspring.screen import exclusions, sections
 from wellspring.survey import run as survey
 from wellspring.workflow.log import log_to
 
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     found = survey.run(
         tables.read(snakemake.input.index),
         snakemake.params.root,
-        options=snakemake.params.options,
+        options=sections.read(sections.Survey, snakemake.params.options),
         verdict=tables.verdict(snakemake.input.index),
         listed=exclusions.read(snakemake.input.get("exclusions")),
         threads=snakemake.threads,

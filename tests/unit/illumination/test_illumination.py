@@ -1,5 +1,6 @@
 """Light paths of plates: estimated from surveys and views or taken from files, stored, exported and applied."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import tifffile
 
 import vendors
+from options import options
 from wellspring.illumination import basic, estimate, evenness, flatfield, given, lightpath
 from wellspring.simulate import lights
 from wellspring.views.binning import bin_area, enlarge
 
-OPTIONS = {"method": "basic", "offset": "estimate", "given": None}
+OPTIONS = options("illumination", method="basic", offset="estimate")
 
 
 @cache
@@ -31,9 +33,11 @@ def _survey(stack, channel, plate="P", size=(192, 192)):
     return frame.astype({"Metadata_Height": "Int32", "Metadata_Width": "Int32"})
 
 
-def _light(stack, channels=("DNA",), **options):
+def _light(stack, channels=("DNA",), **changes):
     frame = _survey(stack, channels[0])
-    return estimate.light_path([frame], [stack], channels=list(channels), options=OPTIONS | options, optics="scope")
+    return estimate.light_path(
+        [frame], [stack], channels=list(channels), options=replace(OPTIONS, **changes), optics="scope"
+    )
 
 
 def test_a_light_path_of_two_plates(tmp_path):
@@ -80,7 +84,7 @@ def test_the_plate_gets_what_the_views_say():
 @pytest.mark.parametrize("method", ["basic", "median"])
 def test_without_fields_the_light_is_even(method):
     frame = _survey(_fields(2), "DNA").assign(Metadata_Verdict="exclude")
-    light = estimate.light_path([frame], [_fields(2)], channels=["DNA", "ER"], options=OPTIONS | {"method": method})
+    light = estimate.light_path([frame], [_fields(2)], channels=["DNA", "ER"], options=replace(OPTIONS, method=method))
     assert light.method == "none (no usable field)"
     assert (light.flat == 1).all()
     assert np.isnan(light.held_out["residual_after"]).all()
@@ -183,15 +187,15 @@ def test_profiles_of_a_harmony_export_are_taken(tmp_path):
     index = next(tmp_path.rglob("Index*"))
     stack = _fields(6)
     rename = {"DNA": "HOECHST 33342", "ER": "Alexa 488"}
-    options = OPTIONS | {"method": "given", "given": str(index)}
+    theirs = replace(OPTIONS, method="given", given=str(index))
     frame = _survey(stack, "DNA", size=(96, 96))
-    light = estimate.light_path([frame], [stack], channels=list(rename), options=options, aliases=rename)
+    light = estimate.light_path([frame], [stack], channels=list(rename), options=theirs, aliases=rename)
     assert light.flat.shape == (2, 96, 96)
     assert light.flat.mean(axis=(1, 2)) == pytest.approx(1, abs=1e-5)
     assert light.flat[0].std() > 0.01
     assert given.files(str(index), optics="scope", channels=list(rename)) == [index]
     with pytest.raises(ValueError, match="expected a flat field of DNA, found those of") as error:
-        estimate.light_path([frame], [stack], channels=["DNA"], options=options)
+        estimate.light_path([frame], [stack], channels=["DNA"], options=theirs)
     assert str(index) in str(error.value)
 
 

@@ -1,18 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 
+from options import options
 from wellspring.illumination.lightpath import LightPath
 from wellspring.images import run as images
 from wellspring.index.readers import imagexpress
 from wellspring.io import ngff, raw_image
 from wellspring.io.keys import PLANE_KEY
-from wellspring.screen.config import resolve
 from wellspring.survey import run as survey
 from wellspring.views import intensity
 
-OPTIONS = {"projection": "max", "plane": None, "low": 0.001, "high": 0.999}
+OPTIONS = options("images", projection="max", low=0.001, high=0.999)
 PROJECTIONS = {
     "max": lambda stack: stack.max(axis=0),
     "mean": lambda stack: stack.mean(axis=0),
@@ -55,8 +57,8 @@ def _write(path, frame, folder, **over):
 def test_planes_are_projected_corrected_and_stored(tmp_path, projection):
     frame = _plate(tmp_path, depth=3)
     frame = frame[frame["sharpness"] < 2] if projection == "sharpest" else frame
-    options = OPTIONS | {"projection": projection, "plane": "1" if projection == "plane" else None}
-    scale = _write(tmp_path / "p.zarr", frame, tmp_path, options=options, threads=2)
+    chosen = replace(OPTIONS, projection=projection, plane="1" if projection == "plane" else None)
+    scale = _write(tmp_path / "p.zarr", frame, tmp_path, options=chosen, threads=2)
     plate = ngff.open_plate(tmp_path / "p.zarr")
     assert (plate.fields, plate.pixel_size) == ([("A01", "1"), ("A02", "1")], 0.5)
     raw = PROJECTIONS[projection](np.stack([tifffile.imread(tmp_path / f"A02_ER_{z}.tif") for z in range(3)]))
@@ -127,14 +129,13 @@ def test_a_real_stack_is_projected(tmp_path, shared_data, projection):
         [*PLANE_KEY, "Metadata_Path", "Metadata_Page", "Metadata_pert_type"]
     ]
     index = index[(index["Metadata_Well"] == "E07") & (index["Metadata_Site"] == "1")]
-    defaults = resolve({"encoders": {"one": {"kind": "simclr"}}, "channels": ["w1"]})
-    surveyed = survey.run(index, folder, options=defaults["survey"]).table
+    surveyed = survey.run(index, folder, options=options("survey")).table
     channels = sorted(index["Metadata_Channel"].unique())
     depths = index.groupby("Metadata_Channel").size().to_dict()
     assert sorted(depths.values())[0] == 1 and sorted(depths.values())[-1] > 5
     even = np.ones((len(channels), 512, 512), np.float32)
     light = LightPath(channels, even, 0 * even, "none", np.zeros(len(channels)))
-    options = defaults["images"] | {"projection": projection, "plane": 4 if projection == "plane" else None}
+    chosen = options("images", projection=projection, plane=4 if projection == "plane" else None)
     images.write(
         tmp_path / "p.zarr",
         index=index,
@@ -143,7 +144,7 @@ def test_a_real_stack_is_projected(tmp_path, shared_data, projection):
         folder=folder,
         plate="P",
         channels=channels,
-        options=options,
+        options=chosen,
     )
     pixels = ngff.open_plate(tmp_path / "p.zarr").read("E07", "1")
     for number, channel in enumerate(channels):

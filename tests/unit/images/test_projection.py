@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from options import options
 from wellspring.images import projection
 from wellspring.io.keys import PLANE_KEY
 
@@ -54,40 +55,42 @@ def test_the_sharpest_plane_is_taken_by_site_and_channel():
             sharpness.get(key, 0.1) for key in zip(index["Metadata_Channel"], index["Metadata_Plane"], strict=True)
         ]
     )
-    chosen = projection.choose(index, table.sample(frac=1, random_state=0), options={"projection": "sharpest"})
+    chosen = projection.choose(
+        index, table.sample(frac=1, random_state=0), options=options("images", projection="sharpest")
+    )
     assert chosen["Metadata_Path"].tolist() == ["DNA_2.tif", "ER_1.tif"]
     nothing = table.assign(sharpness=np.nan)
-    assert len(projection.choose(index, nothing, options={"projection": "sharpest"})) == 2
+    assert len(projection.choose(index, nothing, options=options("images", projection="sharpest"))) == 2
     with pytest.raises(ValueError, match="expected the column sharpness in the survey"):
-        projection.choose(index, index[PLANE_KEY], options={"projection": "sharpest"})
+        projection.choose(index, index[PLANE_KEY], options=options("images", projection="sharpest"))
 
 
 @pytest.mark.parametrize("name", ["2", 2])
 def test_a_plane_is_taken_by_its_name(name):
-    chosen = projection.choose(_index(), _index(), options={"projection": "plane", "plane": name})
+    chosen = projection.choose(_index(), _index(), options=options("images", projection="plane", plane=name))
     assert chosen["Metadata_Path"].tolist() == ["DNA_2.tif", "ER_2.tif"]
 
 
 def test_a_plane_that_is_not_there_is_an_error_that_names_what_is():
-    options = {"projection": "plane", "plane": "3"}
+    third = options("images", projection="plane", plane="3")
     with pytest.raises(ValueError, match=r"expected plane '3' of P A01 site 1 DNA, found \['1', '2'\]"):
-        projection.choose(_index(("1", "2")), _index(), options=options)
+        projection.choose(_index(("1", "2")), _index(), options=third)
     with pytest.raises(ValueError, match=r"expected plane '3' of P A01 site 1 DNA, found \['1'\]"):
-        projection.choose(_index("1"), _index(), options=options)
+        projection.choose(_index("1"), _index(), options=third)
     partly = _index().query("Metadata_Plane != '3' or Metadata_Channel == 'DNA'")
     with pytest.raises(ValueError, match=r"of P A01 site 1 ER, found \['1', '2'\]"):
-        projection.choose(partly, partly, options=options)
+        projection.choose(partly, partly, options=third)
 
 
 def test_a_channel_of_one_plane_beside_stacks_has_that_one():
     mixed = _index().query("Metadata_Plane == '1' or Metadata_Channel == 'DNA'")
-    for options in ({"projection": "plane", "plane": "3"}, {"projection": "sharpest"}):
+    for third in (options("images", projection="plane", plane="3"), options("images", projection="sharpest")):
         surveyed = mixed[PLANE_KEY].assign(sharpness=mixed["Metadata_Plane"].astype(float))
-        chosen = projection.choose(mixed, surveyed, options=options)
+        chosen = projection.choose(mixed, surveyed, options=third)
         assert chosen["Metadata_Path"].tolist() == ["DNA_3.tif", "ER_1.tif"]
 
 
 @pytest.mark.parametrize("method", ["max", "mean"])
 def test_all_planes_are_read_for_a_projection_of_all(method):
-    chosen = projection.choose(_index(), _index(), options={"projection": method})
+    chosen = projection.choose(_index(), _index(), options=options("images", projection=method))
     assert len(chosen) == 6 and chosen["Metadata_Channel"].tolist() == ["DNA"] * 3 + ["ER"] * 3

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 import yaml
 
+from options import options as section
 from wellspring.illumination import estimate, lightpath
 from wellspring.images import run as images
 from wellspring.index import run as index
@@ -162,10 +163,10 @@ def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path, root
     assert len(found.table) == 96
     assert found.table["Metadata_Path"].notna().all()
     assert found.verdict.keep
-    seen = survey.run(found.table, sheet["images"], options=_options("survey", root), verdict=found.verdict)
+    seen = survey.run(found.table, sheet["images"], options=section("survey"), verdict=found.verdict)
     assert seen.verdict.keep
     assert len(survey.kept(seen.table)) == 48
-    light = estimate.light_path([seen.table], [seen.views], channels=channels, options=_options("illumination", root))
+    light = estimate.light_path([seen.table], [seen.views], channels=channels, options=section("illumination"))
     scale = images.write(
         tmp_path / "p.zarr",
         index=found.table,
@@ -174,7 +175,7 @@ def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path, root
         folder=sheet["images"],
         plate="BBBC013",
         channels=channels,
-        options=_options("images", root),
+        options=section("images"),
     )
     plate = ngff.open_plate(tmp_path / "p.zarr")
     assert (len(plate.fields), plate.shape) == (48, (2, 640, 640))

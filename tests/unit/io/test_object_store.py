@@ -18,7 +18,7 @@ from wellspring.images import run as images
 from wellspring.index import run as index
 from wellspring.index.readers import detect
 from wellspring.io import ngff, object_store, raw_image
-from wellspring.screen import config
+from wellspring.screen import config, sections
 from wellspring.survey import run as survey
 
 SHEET = {"plate": "P1", "batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": "P1"}
@@ -97,8 +97,15 @@ def _through(place, plate, zarr, **options):
     whole = config.resolve({"encoders": {"jump": table}, "index": index_options, "illumination": {"method": "none"}})
     sheet = SHEET | {"images": str(place), "platemap": str(plate.parent / "map.csv")}
     found = index.build(sheet, CHANNELS, whole["index"])
-    seen = survey.run(found.table, sheet["images"], options=whole["survey"], verdict=found.verdict)
-    light = estimate.light_path([seen.table], [seen.views], channels=CHANNELS, options=whole["illumination"])
+    seen = survey.run(
+        found.table, sheet["images"], options=sections.read(sections.Survey, whole["survey"]), verdict=found.verdict
+    )
+    light = estimate.light_path(
+        [seen.table],
+        [seen.views],
+        channels=CHANNELS,
+        options=sections.read(sections.Illumination, whole["illumination"]),
+    )
     images.write(
         zarr,
         index=found.table,
@@ -107,7 +114,7 @@ def _through(place, plate, zarr, **options):
         folder=sheet["images"],
         plate="P1",
         channels=CHANNELS,
-        options=whole["images"],
+        options=sections.read(sections.Images, whole["images"]),
     )
     return found, seen, ngff.open_plate(zarr)
 

@@ -1,10 +1,13 @@
 """What a person says of images: files read, contradictions, mistakes, and a survey's own file back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 
+from options import options
 from wellspring.io import tables
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note
@@ -12,16 +15,13 @@ from wellspring.io.tables import Verdict
 from wellspring.screen import exclusions
 from wellspring.survey import run as survey
 
-OPTIONS = {
-    "pixel_size": None,
-    "view_edge": 16,
-    "saturation": 4095,
-    "max_saturated": 0.01,
-    "min_focus": None,
-    "min_sharpness": None,
-    "outliers": {},
-    "max_excluded": 0.9,
-}
+OPTIONS = options(
+    "survey",
+    view_edge=16,
+    saturation=4095,
+    max_excluded=0.9,
+    outliers={"focus": None, "sharpness": None, "mean": None, "foreground": None},
+)
 HEAD = "plate\twell\tsite\tverdict\treason\n"
 SATURATED = "saturated(share=0.25, limit=0.01)"
 
@@ -65,7 +65,7 @@ def test_a_survey_says_which_sites_it_excluded_and_reads_that_back(tmp_path):
     pd.testing.assert_frame_equal(again.table, first.table)
     # the limit is lifted, and what the file says stays, word by word, however often it goes round
     for _ in range(2):
-        lifted = survey.run(index, tmp_path, options=OPTIONS | {"saturation": None}, listed=listed)
+        lifted = survey.run(index, tmp_path, options=replace(OPTIONS, saturation=None), listed=listed)
         exclusions.write(exclusions.excluded(lifted.table), tmp_path / "again.tsv")
         listed = exclusions.read(tmp_path / "again.tsv")
         assert _lost(lifted)["A02/1"] == _lost(first)["A02/1"]
@@ -91,7 +91,7 @@ def test_files_of_several_plates_are_joined_and_edited(tmp_path):
 def test_keep_overrides_a_limit_but_not_a_missing_image(tmp_path):
     index = _plate(tmp_path)
     listed = _listed(tmp_path, HEAD + "P\t\t\tkeep\tmitotic cells\n")
-    found = survey.run(index, tmp_path, options=OPTIONS | {"max_excluded": 0.2}, listed=listed)
+    found = survey.run(index, tmp_path, options=replace(OPTIONS, max_excluded=0.2), listed=listed)
     table = found.table.set_index(["Metadata_Well", "Metadata_Site", "Metadata_Channel"])
     spared, missing = table.loc[("A02", "1", "DNA")], table.loc[("B01", "2", "ER")]
     assert spared["Metadata_Verdict"] == "keep"
@@ -131,7 +131,7 @@ def test_a_plate_on_the_list_is_left_out_with_that_reason(tmp_path):
     some = survey.run(index, tmp_path, options=OPTIONS, listed=listed)
     assert some.verdict == Verdict(), "a well of it is kept, so the plate is judged as any other"
     assert survey.kept(some.table)["Metadata_Well"].tolist() == ["A01", "A01"]
-    some = survey.run(index, tmp_path, options=OPTIONS | {"max_excluded": 0.5}, listed=listed)
+    some = survey.run(index, tmp_path, options=replace(OPTIONS, max_excluded=0.5), listed=listed)
     assert some.verdict.reasons == ("too_many_sites_excluded(excluded=4, sites=6, limit=0.5)",)
 
 

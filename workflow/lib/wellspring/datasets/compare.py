@@ -9,8 +9,9 @@ or inferred, whether it can be compared (yes, partly, no) and why not.
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ def page(ours: pd.DataFrame, theirs: pd.DataFrame, *, levels: Sequence[str] = LE
     return "\n".join(lines[1:]) + "\n"
 
 
-def _ours(row: dict) -> str:
+def _ours(row: Mapping[str, Any]) -> str:
     if not np.isfinite(row["value"]):
         return f"undefined ({row['note']})"
     interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if np.isfinite([row["low"], row["high"]]).all() else ""

@@ -132,7 +132,7 @@ def plate_folders(folder: Path | str, pattern: str) -> dict[str, Path]:
     return found
 
 
-def _walk(folder: Path, pattern: re.Pattern, depth: int) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, pattern: re.Pattern[str], depth: int) -> Iterator[tuple[str, Path]]:
     for path in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         match = pattern.fullmatch(path.name)
         if match is not None:

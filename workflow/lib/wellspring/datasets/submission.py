@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wellspring.datasets import published, screen
 from wellspring.io import tables
@@ -58,7 +59,7 @@ def asked(path: Path | str, *, plate: str | None = None, well: str | None = None
             raise ValueError(f"{path}: expected columns of plates and of wells or of neither, found {columns}")
         found = _parsed(rows[ID], form, path)
     else:
-        published.complete(rows, list(columns.values()), path)
+        published.complete(rows, [name for name in columns.values() if name is not None], path)
         found = pd.DataFrame({key: rows[name] for key, name in columns.items()})
     found["well"] = [well_names.normalise(value) for value in found["well"]]
     found.insert(0, ID, rows[ID])
@@ -133,7 +134,8 @@ def _means(profiles: pd.DataFrame, names: Sequence[str], lost: pd.DataFrame) -> 
         raise ValueError(
             f"expected negative controls with a profile on each plate, found none for {_listed(lost[bare])}"
         )
-    return means.loc[lost["plate"].astype(str)].to_numpy(dtype=np.float64)
+    found: NDArray[np.float64] = means.loc[lost["plate"].astype(str)].to_numpy(dtype=np.float64)
+    return found
 
 
 def _first(rows: pd.DataFrame, key: str) -> str | None:

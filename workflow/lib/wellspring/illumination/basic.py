@@ -8,7 +8,10 @@ edge where vignettes are steep. And levels, fields and the sparse part are fitte
 an augmented Lagrangian. Beside BaSiCPy: benchmarks/illumination.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from wellspring.illumination.flatfield import FEW, Light, halves, light, smooth_basis
 from wellspring.views.binning import bin_area, shape_of
@@ -26,6 +29,8 @@ SPARSE = 2.0  # standard deviations of a level, beyond which a value counts as t
 ROUNDS = 8  # of the fits in turn; after six the flat field changes by less than .001
 SETTLING = 1e-4  # ridge on the shift of all levels, which the flat field would otherwise leave undecided
 TINY = 1e-9
+
+Fields = tuple[np.ndarray, np.ndarray]  # coefficients of a flat and a dark field
 
 
 def basic(stack: np.ndarray, *, offset: float | None = None, degrees: tuple[int, int | None] | None = None) -> Light:
@@ -59,8 +64,8 @@ def degrees_for(stack: np.ndarray, *, offset: float | None = None) -> tuple[int,
     table, _ = _levels(stack)
     if len(stack) < 4 or offset is None and np.std(table.mean(axis=1)) <= EVEN * table.mean():
         return BOWLS[0]
-    choice = BOWLS if len(stack) < FEW else DEGREES
-    usual = USUAL_OF_FEW if len(stack) < FEW else USUAL
+    choice: Sequence[tuple[int, int | None]] = BOWLS if len(stack) < FEW else DEGREES
+    usual: tuple[int, int | None] = USUAL_OF_FEW if len(stack) < FEW else USUAL
     if offset is not None:
         choice, usual = [pair for pair in choice if pair[1] is None], (usual[0], None)
     half = halves(len(stack))
@@ -137,7 +142,9 @@ def _solved(matrix: np.ndarray, right: np.ndarray, *, shifted: bool) -> np.ndarr
     return np.linalg.solve(matrix, right / scale) / scale
 
 
-def _surprise(table: np.ndarray, shape: tuple[int, int], fits: list, own: list) -> np.ndarray:
+def _surprise(
+    table: np.ndarray, shape: tuple[int, int], fits: Sequence[Fields], own: Sequence[Fields]
+) -> NDArray[np.float64]:
     """Return how badly each of `fits` describes the smooth part of other fields' sorted views (t, p).
 
     A fit to half of the fields has twice the variance of one to all. What that adds is taken off: half of a fit's
@@ -149,17 +156,20 @@ def _surprise(table: np.ndarray, shape: tuple[int, int], fits: list, own: list) 
     weight = 1 / np.maximum((rests[:, 0] ** 2).mean(axis=2).min(axis=0), TINY)
     smooth = rests @ inverse.T @ probe.T
     squares = (smooth[:, 0] ** 2 - (smooth[:, 0] - smooth[:, 1]) ** 2 / 4).mean(axis=2)
-    return squares @ weight
+    surprise: NDArray[np.float64] = squares @ weight
+    return surprise
 
 
-def _rest(table: np.ndarray, shape: tuple[int, int], fit: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _rest(table: np.ndarray, shape: tuple[int, int], fit: Fields) -> NDArray[np.float64]:
     """Return what a fit leaves of sorted views (t, p), at the levels that suit them best, large values cut."""
     flat, dark = (_drawn(part, shape).ravel() for part in fit)
     model = np.outer((table - dark) @ flat / (flat @ flat), flat) + dark
-    return _without_sparse(table, model)[0] - model
+    rest: NDArray[np.float64] = _without_sparse(table, model)[0] - model
+    return rest
 
 
-def _drawn(coefficients: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _drawn(coefficients: np.ndarray, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Return the polynomial of these coefficients on a grid: (h, w) float64."""
     degree = round((np.sqrt(8 * len(coefficients) + 1) - 3) / 2)
-    return (smooth_basis(shape, degree) @ coefficients).reshape(shape)
+    surface: NDArray[np.float64] = (smooth_basis(shape, degree) @ coefficients).reshape(shape)
+    return surface

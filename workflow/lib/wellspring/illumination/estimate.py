@@ -12,6 +12,7 @@ import pandas as pd
 
 from wellspring.illumination import basic, evenness, flatfield, given
 from wellspring.illumination.lightpath import LightPath
+from wellspring.screen.sections import Illumination
 from wellspring.views import binning
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def light_path(
     stacks: Sequence[np.ndarray],
     *,
     channels: Sequence[str],
-    options: Mapping[str, object],
+    options: Illumination,
     optics: str = "",
     aliases: Mapping[str, str] | None = None,
 ) -> LightPath:
@@ -60,20 +61,21 @@ def light_path(
         even = np.ones((len(channels), 1, 1), dtype=np.float32)
         count, figures = np.zeros(len(channels), dtype=np.int32), [evenness.unknown() for _ in channels]
         return LightPath(list(channels), even, 0 * even, "none (no usable field)", count, _stacked(figures))
-    shape = tuple(map(int, sizes.idxmax()))
+    height, width = map(int, sizes.idxmax())
+    shape = height, width
     usual = (table["Metadata_Height"] == shape[0]) & (table["Metadata_Width"] == shape[1])
     good = good & usual.fillna(False).to_numpy(bool)
-    known: list[np.ndarray | None] = [None] * len(channels)
-    if options["method"] == "given":
+    known: Sequence[np.ndarray | None] = [None] * len(channels)
+    if options.method == "given":
         theirs = {channel: (aliases or {}).get(channel, channel) for channel in channels}
-        known = list(given.flat_fields(str(options["given"]), theirs, optics=optics, shape=shape))
+        known = list(given.flat_fields(str(options.given), theirs, optics=optics, shape=shape))
     parts = []
     for channel, flat in zip(channels, known, strict=True):
         chosen = good & (table["Metadata_Channel"] == channel).to_numpy()
         parts.append(_channel(_gather(stacks, chosen), shape, name=channel, options=options, known=flat))
     flat, dark, fields, figures = zip(*parts, strict=True)
     counts = np.array(fields, dtype=np.int32)
-    return LightPath(list(channels), np.stack(flat), np.stack(dark), str(options["method"]), counts, _stacked(figures))
+    return LightPath(list(channels), np.stack(flat), np.stack(dark), options.method, counts, _stacked(figures))
 
 
 def _stacked(figures: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -94,11 +96,11 @@ def _channel(
     shape: tuple[int, int],
     *,
     name: str,
-    options: Mapping[str, object],
+    options: Illumination,
     known: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, int, dict[str, np.ndarray]]:
     """Return flat and dark field at full size, the number of fields, and the figures of :mod:`evenness`."""
-    method, count = str(options["method"]), len(stack)
+    method, count = options.method, len(stack)
     fitted = method in ("basic", "median")
     if count == 0 and fitted:
         logger.warning("%s: no usable field, taken as even", name)
@@ -115,13 +117,13 @@ def _channel(
     return flat, dark, count, figures
 
 
-def _light(stack: np.ndarray, options: Mapping[str, object], known: np.ndarray | None) -> flatfield.Light:
+def _light(stack: np.ndarray, options: Illumination, known: np.ndarray | None) -> flatfield.Light:
     """Return the light path of views (n, h, w) by the config's method."""
-    method = str(options["method"])
-    offset = None if options["offset"] == "estimate" else float(options["offset"])
+    method = options.method
+    offset = None if options.offset == "estimate" else float(options.offset)
     if method == "none":
         return flatfield.light(np.ones(stack.shape[1:]))
-    if method == "given":
+    if known is not None:
         return flatfield.light(binning.bin_area(known, stack.shape[1:]), offset or 0.0)
     if method == "basic":
         return basic.basic(stack, offset=offset)
@@ -129,9 +131,9 @@ def _light(stack: np.ndarray, options: Mapping[str, object], known: np.ndarray |
     return flatfield.median(stack, offset=float(dark))
 
 
-def _held_out(stack: np.ndarray, light: flatfield.Light, options: Mapping[str, object]) -> dict[str, np.ndarray]:
+def _held_out(stack: np.ndarray, light: flatfield.Light, options: Illumination) -> dict[str, np.ndarray]:
     """Measure the evenness of one half of the fields by the other's estimate, of all where nothing is estimated."""
-    if options["method"] in ("none", "given"):
+    if options.method in ("none", "given"):
         return evenness.measured(stack, light)
     half = flatfield.halves(len(stack))
     return evenness.measured(stack[~half], _light(stack[half], options, None), base=float(light.dark.mean()))

@@ -45,8 +45,8 @@ def measured(stack: np.ndarray, light: Light, *, base: float | None = None, seed
     raw = bin_area(stack, shape).reshape(len(stack), -1).astype(np.float64)
     flat, dark = (bin_area(part, shape).ravel() for part in (light.flat, light.dark))
     done = (raw - dark) / flat + dark.mean()
-    draws = np.random.default_rng(seed).multinomial(len(stack), np.full(len(stack), 1 / len(stack)), REPEATS)
-    draws = np.vstack([np.ones(len(stack)), draws]) / len(stack)
+    counts = np.random.default_rng(seed).multinomial(len(stack), np.full(len(stack), 1 / len(stack)), REPEATS)
+    draws = np.vstack([np.ones(len(stack)), counts]) / len(stack)
     base = float(light.dark.mean()) if base is None else base
     before, after = (_figures(values, shape, draws, base) for values in (raw, done))
     return {

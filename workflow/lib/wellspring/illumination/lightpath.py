@@ -6,6 +6,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,8 +82,9 @@ def apply(
 
 def save(path: Path | str, light: LightPath) -> None:
     """Write a light path as ``.npz`` of plain arrays, to be read with ``allow_pickle=False``."""
-    named = {"channel": np.array(light.channels), "method": np.array(light.method)}
-    np.savez_compressed(path, **named, flat=light.flat, dark=light.dark, fields=light.fields, **light.held_out)
+    arrays: dict[str, Any] = {"channel": np.array(light.channels), "method": np.array(light.method)}
+    arrays |= {"flat": light.flat, "dark": light.dark, "fields": light.fields, **light.held_out}
+    np.savez_compressed(path, **arrays)
 
 
 def load(path: Path | str) -> LightPath:

@@ -1,16 +1,17 @@
 """The focal planes of a site become one: index and survey in, the planes to read out; planes in, one image out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from wellspring.io.keys import PLANE_KEY
+from wellspring.screen.sections import Images
 
 STACK = PLANE_KEY[:-1]  # what the planes of a stack share
 
 
-def choose(index: pd.DataFrame, surveyed: pd.DataFrame, *, options: Mapping[str, object]) -> pd.DataFrame:
+def choose(index: pd.DataFrame, surveyed: pd.DataFrame, *, options: Images) -> pd.DataFrame:
     """Return the rows of the index, sorted, that are read: all of a stack for ``max`` and ``mean``, else one of each.
 
     Parameters
@@ -27,7 +28,7 @@ def choose(index: pd.DataFrame, surveyed: pd.DataFrame, *, options: Mapping[str,
         A stack has no such plane, naming those it has, or the survey no sharpness.
     """
     index = index.sort_values(PLANE_KEY, kind="stable", ignore_index=True)
-    if options["projection"] == "sharpest":
+    if options.projection == "sharpest":
         if "sharpness" not in surveyed:
             raise ValueError("images.projection sharpest: expected the column sharpness in the survey, found none")
         sharp = index[PLANE_KEY].merge(
@@ -35,8 +36,8 @@ def choose(index: pd.DataFrame, surveyed: pd.DataFrame, *, options: Mapping[str,
         )
         best = sharp["sharpness"].fillna(-np.inf).groupby([sharp[column] for column in STACK]).idxmax()
         return index.loc[best.sort_values()].reset_index(drop=True)
-    if options["projection"] == "plane":
-        return _named(index, str(options["plane"]))
+    if options.projection == "plane":
+        return _named(index, str(options.plane))
     return index
 
 

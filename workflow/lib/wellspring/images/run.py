@@ -5,7 +5,7 @@ The second and last read of the raw images. Sites with an excluded plane are abs
 
 import logging
 import queue
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from wellspring.images import projection
 from wellspring.io import raw_image
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.ngff import PlateWriter
+from wellspring.screen.sections import Images
 from wellspring.survey import run as survey
 from wellspring.views import intensity
 
@@ -44,7 +45,7 @@ def write(
     folder: Path | str,
     plate: str,
     channels: Sequence[str],
-    options: Mapping[str, object],
+    options: Images,
     threads: int = 1,
 ) -> pd.DataFrame:
     """Correct the kept sites of a plate and write them as the store at ``path``.
@@ -82,7 +83,7 @@ def write(
             desk = desks.get()
             try:
                 for number, stack in enumerate(sites[site]):
-                    raw = _read(stack, folder, method=str(options["projection"]))
+                    raw = _read(stack, folder, method=options.projection)
                     if raw.shape != gain.shape[1:]:
                         found = f"expected fields of {gain.shape[1:]} as its light path, found {raw.shape}"
                         raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
@@ -95,8 +96,10 @@ def write(
         with ThreadPoolExecutor(workers) as pool:
             for _ in pool.map(one, sites):
                 pass
-        limits = {"low": options["low"], "high": options["high"]}
-        scale = intensity.summarise(sum(counts), plate=plate, channels=list(channels), fields=len(sites), **limits)
+        limits = {"low": options.low, "high": options.high}
+        scale = intensity.summarise(
+            np.sum(counts, axis=0), plate=plate, channels=list(channels), fields=len(sites), **limits
+        )
         windows = zip(scale["low"].tolist(), scale["high"].tolist(), strict=True)
         writer.windows = dict(zip(channels, windows, strict=True))
     absent = len(index[SITE_KEY].drop_duplicates()) - len(sites)
@@ -105,7 +108,7 @@ def write(
 
 
 def _stacks(
-    index: pd.DataFrame, surveyed: pd.DataFrame, *, channels: Sequence[str], options: Mapping[str, object]
+    index: pd.DataFrame, surveyed: pd.DataFrame, *, channels: Sequence[str], options: Images
 ) -> dict[tuple[str, str], list[Stack]]:
     """Return the planes to read of each kept site, a stack a channel, sites sorted."""
     kept = survey.kept(surveyed)[SITE_KEY]

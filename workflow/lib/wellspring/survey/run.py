@@ -5,9 +5,9 @@ site with it (:func:`kept`); the reason is a note (:mod:`wellspring.io.notes`). 
 last (:mod:`wellspring.screen.exclusions`). A plate that loses too many sites gets a verdict, not an exception.
 """
 
+import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from wellspring.io import raw_image
 from wellspring.io.keys import PLANE_KEY, SITE_KEY
 from wellspring.io.notes import Note, loads
 from wellspring.io.tables import Verdict
-from wellspring.screen import exclusions
+from wellspring.screen import exclusions, sections
 from wellspring.survey import focus
 from wellspring.views import binning
 from wellspring.views.cutting import foreground_threshold
@@ -49,7 +49,7 @@ def run(
     index: pd.DataFrame,
     folder: Path | str,
     *,
-    options: Mapping[str, object],
+    options: sections.Survey,
     verdict: Verdict | None = None,
     listed: pd.DataFrame | None = None,
     threads: int = 1,
@@ -85,8 +85,8 @@ def run(
         path = None if pd.isna(row["Metadata_Path"]) else row["Metadata_Path"]
         plane = raw_image.status(folder, path, int(row["Metadata_Page"]))
         row = _row(plane, options)
-        row["size"] = options["pixel_size"] or (sizes[number] if np.isfinite(sizes[number]) else plane.pixel_size)
-        return row, _view(plane, int(options["view_edge"]))
+        row["size"] = options.pixel_size or (sizes[number] if np.isfinite(sizes[number]) else plane.pixel_size)
+        return row, _view(plane, options.view_edge)
 
     found, views = [], []
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -105,7 +105,7 @@ def run(
     if len(said) and (said["whole"] & (said["verdict"] == "exclude")).all():
         why = said["reason"].iloc[0]
         return Survey(table, stack, verdict.because(Note("plate_listed", {"reason": why} if why else {})))
-    return Survey(table, stack, judge(table, index, max_excluded=options["max_excluded"], verdict=verdict))
+    return Survey(table, stack, judge(table, index, max_excluded=options.max_excluded, verdict=verdict))
 
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:
@@ -132,11 +132,11 @@ def judge(table: pd.DataFrame, index: pd.DataFrame, *, max_excluded: float, verd
     return verdict
 
 
-def _row(plane: raw_image.Plane, options: Mapping[str, object]) -> dict[str, object]:
+def _row(plane: raw_image.Plane, options: sections.Survey) -> dict[str, object]:
     row: dict[str, object] = {"status": plane.status, "reason": plane.reason}
     if plane.pixels is not None:
         row |= {"height": plane.pixels.shape[0], "width": plane.pixels.shape[1], "dtype": plane.pixels.dtype.name}
-        row |= {"pages": plane.pages} | focus.measure(plane.pixels, saturation=options["saturation"])
+        row |= {"pages": plane.pages, **focus.measure(plane.pixels, saturation=options.saturation)}
     return row
 
 
@@ -170,7 +170,7 @@ def _unlike(rows: pd.DataFrame, *, alone: pd.Series) -> pd.DataFrame:
 
 
 def _stacked(found: list[np.ndarray | None], good: np.ndarray) -> np.ndarray:
-    shape = next((view.shape for view, ok in zip(found, good, strict=True) if ok), (1, 1))
+    shape = next((view.shape for view, ok in zip(found, good, strict=True) if ok and view is not None), (1, 1))
     stack = np.empty((len(found), *shape), dtype=np.float32)
     for number, ok in enumerate(good):
         stack[number] = found[number] if ok else np.nan
@@ -186,7 +186,7 @@ def _foreground(stack: np.ndarray, channels: np.ndarray) -> np.ndarray:
     return share
 
 
-def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: Mapping[str, object]) -> list[str]:
+def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: sections.Survey) -> list[str]:
     """Return the note of each plane as text, empty for a kept one: how reading failed, or the first limit exceeded."""
     reasons = rows["reason"].copy()
     stack = [index[column] for column in (*SITE_KEY, "Metadata_Channel")]
@@ -198,20 +198,18 @@ def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: Mapping[str, obje
         first = where & (reasons == "")
         reasons[first] = pd.Series([str(note) for note in notes], index=rows.index[where], dtype=object)[first[where]]
 
-    over = values["saturated"] > options["max_saturated"]
-    limit = options["max_saturated"]
+    over = values["saturated"] > options.max_saturated
     shares = rows["saturated"][over]
-    exclude(over, [Note("saturated", {"share": _short(share), "limit": limit}) for share in shares])
-    for measure in BLUR:
-        limit = options[f"min_{measure}"]
+    exclude(over, [Note("saturated", {"share": _short(share), "limit": options.max_saturated}) for share in shares])
+    for measure, limit in (("focus", options.min_focus), ("sharpness", options.min_sharpness)):
         if limit is not None:
             under = values[measure] < limit
             found = values[measure][under]
             exclude(under, [Note(f"low_{measure}", {"value": _short(value), "limit": limit}) for value in found])
-    for measure, limit in options["outliers"].items():
+    for measure, limit in dataclasses.asdict(options.outliers).items():
         if limit is not None:
             exclude(*_outliers(values[measure].where(rows["status"] == "ok"), index, measure=measure, limit=limit))
-    return reasons.tolist()
+    return [str(reason) for reason in reasons]
 
 
 def _outliers(values: pd.Series, index: pd.DataFrame, *, measure: str, limit: float) -> tuple[pd.Series, list[Note]]:

@@ -71,7 +71,8 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     index = owned(found[0], folder, roots)
     if len(found) > 1:
         logger.info("%s: the index is %s, and %s is left", plate, index, [path.name for path in found[1:]])
-    rows, channels, known = [], {}, []
+    rows, known = [], []
+    channels: dict[str, object] = {}
     odd: list[str] = []
     for element in xml.elements(index, "Plate", "Entry", "Image"):
         kind = xml.local(element.tag)

@@ -57,7 +57,7 @@ def locate(
             refused += [name] if size is None else []
         else:
             path = wanted if wanted in held else moved.get(wanted)
-            found[name] = (path, held.get(path, 0))
+            found[name] = (path, 0 if path is None else held.get(path, 0))
             absent += [name] if path is None else []
     rows = [found[name] for name in names]
     frame = pd.DataFrame(rows, columns=["path", "bytes"], dtype=object)
@@ -92,7 +92,7 @@ def owned(path: Path, folder: Path, roots: Sequence[Path | str]) -> Path:
     return path
 
 
-def _kind(entry: os.DirEntry) -> tuple[bool, bool]:
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
     """Tell whether an entry is a folder, and whether a file; neither where that can not be asked."""
     try:
         return entry.is_dir(), entry.is_file()
