@@ -1,7 +1,7 @@
-"""Cellpose-SAM, small enough for a test: its image encoder with two layers of 64 in place of 24 of 1024, else as it is.
+"""Cellpose-SAM, small enough for a test: an image encoder of 2 layers of width 64 in place of 24 of width 1024.
 
-`shim` makes processes that are started take the small one too: a package `segment_anything` before the real one, which
-Cellpose asks for its encoder.
+`shim` makes child processes use it too: it writes a package `segment_anything`, from which Cellpose imports its
+encoder, to be put before the real one.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ PATCH = 8  # px; edge of the patches of Cellpose-SAM
 
 
 class Sam:
-    """What Cellpose-SAM takes its encoder from."""
+    """The object from which Cellpose-SAM takes its encoder."""
 
     def __init__(self, checkpoint: object = None) -> None:
         from segment_anything.modeling import ImageEncoderViT
@@ -27,7 +27,7 @@ class Sam:
 
 
 def squares(network: torch.nn.Module) -> torch.nn.Module:
-    """Return the network with a readout that finds each patch an object: every flow leads to the patch's middle."""
+    """Return the network with a readout that makes each patch an object: all flows lead to the centre of the patch."""
     y, x = torch.meshgrid(torch.arange(PATCH), torch.arange(PATCH), indexing="ij")
     towards = torch.stack([PATCH // 2 - y, PATCH // 2 - x]).float()
     flows = 5 * towards / towards.norm(dim=0).clamp(min=1)
@@ -37,7 +37,7 @@ def squares(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def shim(folder: Path) -> Path:
-    """Write the package; returns the folder that goes on PYTHONPATH."""
+    """Write the package and return the folder to put on PYTHONPATH."""
     import segment_anything
 
     package = folder / "segment_anything"

@@ -121,6 +121,20 @@ def test_a_cell_is_at_the_border_of_its_field_whatever_its_shape(shape):
     assert frame["Metadata_Flags"].tolist() == ["border"] * 4 + ["", ""]
 
 
+def test_areas_at_the_limits_of_small_and_large():
+    """A nucleus of exactly the limit is not flagged, one of a single pixel is, and a missing one is not small."""
+    labels = np.zeros((40, 60), np.uint32)
+    labels[5:10, 5:25] = 1  # 100 px
+    labels[20, 30] = 2
+    cells = labels.copy()
+    cells[30:35, 40:50] = 3
+    disc = np.pi / 4 * 10**2
+    exact = run.table(labels, cells, dna=labels, diameter=10, small=100 / disc, large=100 / disc)
+    assert exact["Metadata_Flags"].tolist() == ["", "small", "unmatched"]
+    near = run.table(labels, cells, dna=labels, diameter=10, small=100.1 / disc, large=99.9 / disc)
+    assert near["Metadata_Flags"].tolist() == ["small;large", "small", "unmatched"]
+
+
 def test_table_of_an_empty_field_has_its_columns():
     empty = np.zeros((20, 30), np.uint32)
     frame = run.table(empty, empty, dna=empty, diameter=10)
