@@ -53,7 +53,7 @@ StepEntry = Step | Mapping[str, Mapping[str, object]]
 
 @dataclass(frozen=True)
 class View:
-    """What the network looks at."""
+    """The views that the network takes."""
 
     kind: Literal["tile", "cell", "well"]
     """`tile`: squares of the field (SSLProfiler). `cell`: squares around cells; needs `cells.activate`. null is cell
@@ -99,7 +99,7 @@ class LocalAggregation:
 
     kind: Literal["none", "pair", "aggregate"] | None
     """`pair`: views of a site are matched with those of the well's other sites. In a prototype it raised consistency
-    from .68 to .88 (simclr). `aggregate` (sslprofiler, dino): the student's local crops of all drawn sites of a well
+    from 0.68 to 0.88 (simclr). `aggregate` (sslprofiler, dino): the student's local crops of all drawn sites of a well
     are pooled and matched with the teacher's mean over them. `none` switches it off (the ablation). null is `pair`, and
     `none` for dino. Default: null."""
 
@@ -211,8 +211,8 @@ class Distillation:
     distributions for them."""
 
     koleo: float | None
-    """Weight of the nearest-neighbour entropy term, the mean over global crops; null is .1 for sslprofiler (DINOv2) and
-    0 for dino. Default: null."""
+    """Weight of the nearest-neighbour entropy term, the mean over global crops; null is 0.1 for sslprofiler (DINOv2)
+    and 0 for dino. Default: null."""
 
     drop_path: float
     """Share of the student's residual branches that are skipped (DINO, Cell-DINO). Default: 0.1."""
@@ -222,7 +222,7 @@ class Distillation:
 class Encoder:
     """One encoder.
 
-    `kind` is what it is trained by; `like` takes over all that is not stated here from another entry, so that an
+    `kind` is its training method; `like` inherits all keys that are not stated here from another entry, so that an
     untrained twin is `{like: NAME, steps: 0}`.
     """
 
@@ -232,7 +232,7 @@ class Encoder:
     aggregation (Caron et al. 2021). `simclr`: two views of a cell are told from other cells (Perakis et al. 2021, arXiv
     2103.16670). `timm`: a frozen model, from a local file of `weights`; it is fed as all others are, with pixels of
     mean 0 and deviation 1 by plate and channel, whatever its own training had. `module`: a network of your own, from
-    `factory`, trained by `objective` or frozen. `classical`: hand-made features of cells (cp_measure), without a
+    `factory`, trained by `objective` or frozen. `classical`: classical features of cells (cp_measure), without a
     network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer, DeepProfiler), from `files`,
     without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
 
@@ -266,10 +266,10 @@ class Encoder:
     Settings that are null follow the objective. Default: null."""
 
     seed: int | None
-    """Of first weights, batches and augmentation; null is the run's seed. Default: null."""
+    """Seed for initialisation, batches and augmentation; null is the run's seed. Default: null."""
 
     view: View
-    """What the network looks at."""
+    """The views that the network takes."""
 
     backbone: str
     """Any timm model, with as many input channels as `channels`. ViT-S/16 is the size of most published screens of this
@@ -309,12 +309,12 @@ class Encoder:
     ResNets). Default: null."""
 
     weight_decay: float | tuple[float, float] | None
-    """A number, or [first, last] of a cosine. null is [.04, .4] for sslprofiler and dino (DINO) and .05 for simclr
+    """A number, or [first, last] of a cosine. null is [0.04, 0.4] for sslprofiler and dino (DINO) and 0.05 for simclr
     (Perakis 1e-5). Default: null."""
 
     warmup: float | None
-    """Share of the steps in which the learning rate rises. null is .1 for sslprofiler and dino (10 of 100 epochs, DINO)
-    and .06 for simclr. Default: null."""
+    """Share of the steps in which the learning rate rises. null is 0.1 for sslprofiler and dino (10 of 100 epochs,
+    DINO) and 0.06 for simclr. Default: null."""
 
     clip: float
     """Largest norm of the gradient (DINO, DINOv2). Default: 3.0."""
@@ -347,10 +347,10 @@ class ObjectStore:
     """
 
     anonymous: bool
-    """Ask without credentials, as public buckets allow; the Cell Painting Gallery is one. Default: true."""
+    """Read without credentials, as public buckets such as the Cell Painting Gallery allow. Default: true."""
 
     endpoint: str | None
-    """Address of a store that is not Amazon's, as `https://minio.example.org:9000`. Default: null."""
+    """Address of a store other than Amazon's, as `https://minio.example.org:9000`. Default: null."""
 
 
 @dataclass(frozen=True)
@@ -358,11 +358,11 @@ class Index:
     """How the images of a plate are found and joined with its platemap."""
 
     reader: Literal["auto", "pattern", "loaddata", "harmony", "imagexpress", "cellvoyager", "ometiff", "omezarr"]
-    """auto finds which of the others knows the plate's folder, logs which and why, and stops where several do; pattern
-    counts only where no other does. pattern: file names say what the images are. loaddata: a CellProfiler LoadData
-    table. harmony: Operetta and Phenix, Index.xml. imagexpress: MetaXpress, .HTD. cellvoyager: .mlf. ometiff: OME-TIFF,
-    single- and multi-file, with wells of its OME-XML or of index.pattern. omezarr: an OME-Zarr plate, zarr v2 or v3.
-    Default: "auto"."""
+    """auto chooses the reader that recognises the plate's folder, logs the choice, and stops if several do; pattern is
+    used only if no other reader does. pattern: a regular expression reads the file names. loaddata: a CellProfiler
+    LoadData table. harmony: Operetta and Phenix, Index.xml. imagexpress: MetaXpress, .HTD. cellvoyager: .mlf. ometiff:
+    OME-TIFF, single- and multi-file, with wells of its OME-XML or of index.pattern. omezarr: an OME-Zarr plate, zarr v2
+    or v3. Default: "auto"."""
 
     pattern: str
     r"""Regular expression for the end of a file's path relative to the plate's folder, with the groups well (or row and
@@ -372,17 +372,17 @@ class Index:
     Default: "(?:.*_)?(?P<well>[A-Za-z]{1,2}[0-9]{1,2})_s(?P<site>[0-9]+)_(?P<channel>[A-Za-z0-9]+)\\.(?i:tiff?)"."""
 
     pages: Literal["single", "channel", "plane"]
-    """What the pages of a TIFF are for the reader pattern: single, a file is one plane; channel or plane, page n is
-    channel or plane n. The reader ometiff knows them itself. Default: "single"."""
+    """Meaning of the pages of a TIFF for the reader pattern. single: a file is one plane; channel or plane: page n is
+    channel or plane n. The reader ometiff reads it from the metadata. Default: "single"."""
 
     loaddata: str | None
     """LoadData table (CSV, .gz or Parquet) for the reader of that name; {plate} is replaced; a URL, or relative to the
-    working directory or to the plate's folder. Not needed where the sheet's column images names the table itself, nor
-    where the folder has a load_data.csv. Default: null."""
+    working directory or to the plate's folder. Not needed if the sheet's column images names the table itself, or if
+    the folder has a load_data.csv. Default: null."""
 
     timepoint: str | int | None
-    """Time point that is taken, as the files name it. Null is the only one; where there are several, an error lists
-    them, since profiles of a mixture would mean nothing. Default: null."""
+    """Time point to use, as the files name it. null: use the only time point; if there are several, an error lists
+    them. Default: null."""
 
     roots: tuple[str, ...]
     """Absolute folders, or prefixes of URLs as `s3://cellpainting-gallery/cpg0016-jump`, that links in a plate's folder
@@ -394,23 +394,23 @@ class Index:
     the user's own files (`AWS_PROFILE`, `~/.aws`), never from here."""
 
     channels: Mapping[str, str]
-    """Channel of the config to its name in the files, where they differ, as `DNA: w1`. Default: {}."""
+    """Channel of the config to its name in the files, if they differ, as `DNA: w1`. Default: {}."""
 
     columns: Mapping[str, str]
-    """Column of ours to its name in the platemap, where it is not one of the usual names. Default: {}."""
+    """Column of the workflow to its name in the platemap, if that is not one of the usual names. Default: {}."""
 
     pert_types: Mapping[str, Literal["trt", "negcon", "poscon", "empty"]]
     """Type of well in the platemap to one of trt, negcon, poscon, empty, as `vehicle: negcon`. Default: {}."""
 
     negcon: tuple[str, ...]
-    """Compounds that are negative controls where the platemap gives a well no type. DMSO is the usual vehicle. Default:
+    """Compounds that are negative controls in wells without a type in the platemap. DMSO is the usual vehicle. Default:
     ["DMSO"]."""
 
     poscon: tuple[str, ...]
-    """Compounds that are positive controls where the platemap gives a well no type. Default: []."""
+    """Compounds that are positive controls in wells without a type in the platemap. Default: []."""
 
     sites: tuple[str, ...]
-    """Sites that every well must have, as the files name them; none means all that the plate has anywhere. Default:
+    """Sites that every well must have, as the files name them; empty means all sites that occur on the plate. Default:
     []."""
 
     lost_wells: Literal["error", "report"]
@@ -445,10 +445,10 @@ class Outliers:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one read of every raw image measures, and from where on an image or a plate is left out."""
+    """Quality measures of every raw image, and the limits beyond which an image or a plate is left out."""
 
     pixel_size: float | None
-    """Micrometres a pixel of all plates; null takes what the export's metadata say, or else the OME-XML of the file.
+    """Micrometres per pixel of all plates; null takes it from the export's metadata or else from the file's OME-XML.
     The resolution tags of other TIFFs are not used, since microscopes write the camera's or the screen's resolution
     there. Default: null."""
 
@@ -465,15 +465,15 @@ class Survey:
     more. Default: 0.01."""
 
     min_focus: float | None
-    """Log-log slope of the power spectrum below which an image is excluded, of a stack by its best plane. Null measures
-    and reports it only: a well emptied by a toxic compound has a steep slope too, and is a result, and far out of focus
-    noise makes it shallow again. min_sharpness has neither fault. Default: null."""
+    """Log-log slope of the power spectrum below which an image is excluded; of a stack, its best plane counts. null
+    only measures and reports it: a well that a toxic compound emptied has a steep slope too but is a result, and noise
+    makes the slope of strongly defocused images shallow again. min_sharpness has neither problem. Default: null."""
 
     min_sharpness: float | None
-    """Share of the contrast within 8 pixels that is there within 3, below which an image is excluded, of a stack by its
-    best plane. Straight edges have .29, smooth shades .13; noise and brightness do not move it, an eighth of the cells
-    does by a tenth of what 2 pixels of blur do (benchmarks/sharpness.py). What is usual depends on stain and
-    magnification: read it off the report's heatmap, then set the limit. Null measures only. Default: null."""
+    """Share of the contrast within 8 pixels that is found within 3, below which an image is excluded; of a stack, its
+    best plane counts. Straight edges have 0.29, smooth shades 0.13; noise and brightness do not move it, an eighth of
+    the cells does by a tenth of what 2 pixels of blur do (benchmarks/sharpness.py). Usual values depend on stain and
+    magnification: see the report's heatmap, then set the limit. null only measures it. Default: null."""
 
     outliers: Outliers
     """How far from the rest of its plate an image may be, by measure. A robust standard deviation is 1.4826 times the
@@ -481,14 +481,14 @@ class Survey:
     the demo no image without a fault is further than 6 in any of them."""
 
     exclusions: str | None
-    """A tab-separated file with the columns plate, well, site, verdict and reason, in which a person says `exclude` or
-    `keep` of plates, wells (site empty) or sites; `#` begins a comment. It is of the form that each survey writes as
-    `results/survey/{plate}.excluded.tsv`, so these can be joined, edited and fed back. An edit repeats the survey of
-    just the plates whose lines it changes. `keep` overrides limits, but not an image that is missing or damaged.
-    Default: null."""
+    """Your own list: a tab-separated file with the columns plate, well, site, verdict (`exclude` or `keep`) and reason;
+    an empty site means the whole well, an empty well the whole plate, and `#` begins a comment. Surveys write their
+    exclusions in this form (`results/survey/{plate}.excluded.tsv`), so you can concatenate and edit these. An edit
+    repeats the survey of only those plates whose lines change. `keep` overrides limits, but not a missing or damaged
+    image. Default: null."""
 
     max_excluded: float
-    """Share of excluded sites above which the whole plate is left out with that reason. A choice of ours; look at the
+    """Share of excluded sites above which the whole plate is left out. The default is our choice; check it in the
     report. Default: 0.2."""
 
 
@@ -499,8 +499,8 @@ class Illumination:
     method: Literal["basic", "median", "given", "none"]
     """basic: smooth flat and dark field by low rank and sparse parts, after Peng et al. 2017. median: the
     median-filtered mean over fields of the JUMP pipelines, after an even dark field. given: the files of `given`. none:
-    pixels stay as they are. On simulated fields, 64 of a kind, the relative error of the flat field is .006 to .024 by
-    basic, .066 to .81 by JUMP's method and .20 to .21 by none (benchmarks/illumination.py). Default: "basic"."""
+    no correction. On sets of 64 simulated fields, the relative error of the flat field is 0.006 to 0.024 by basic,
+    0.066 to 0.81 by JUMP's method and 0.20 to 0.21 by none (benchmarks/illumination.py). Default: "basic"."""
 
     given: str | None
     """With the method given, the path of flat fields at full size: .npy files, with {optics} and {channel} for the
@@ -508,9 +508,9 @@ class Illumination:
     profiles. Default: null."""
 
     offset: Literal["estimate"] | float
-    """Counts that the camera adds to every pixel, if they are known from a dark image (100 for most sCMOS cameras), or
-    estimate: an even or tilted dark field, if fields outside the fit bear it out. The method given takes estimate as 0.
-    Default: "estimate"."""
+    """Counts that the camera adds to every pixel, if known from a dark image (100 for most sCMOS cameras), or estimate:
+    an even or tilted dark field, if fields outside the fit confirm it. The method given takes estimate as 0. Default:
+    "estimate"."""
 
 
 @dataclass(frozen=True)
@@ -518,14 +518,14 @@ class Images:
     """How corrected pixels are stored, and the intensity scale of a plate's channels.
 
     The store is OME-Zarr (NGFF 0.5): a field is one array of 16 bit in one shard, its chunks 360 px wide, compressed by
-    Blosc (Zstandard at level 1 after bitshuffle); with the metadata 3 files a field. No way that was tried is as small
-    and as fast (benchmarks/compression.py).
+    Blosc (Zstandard at level 1 after bitshuffle); with the metadata 3 files per field. No other setting that was tried
+    is as small and as fast (benchmarks/compression.py).
     """
 
     projection: Literal["max", "mean", "sharpest", "plane"]
-    """How the focal planes of a site become one. max is usual for confocal stacks of cells; mean keeps intensities in
-    proportion to what lies in the stack; sharpest takes, by site and channel, the plane of greatest `sharpness` in the
-    survey, for stacks of a widefield microscope; plane takes the one that `plane` names. Default: "max"."""
+    """How the focal planes of a site are combined. max is usual for confocal stacks of cells; mean keeps intensities in
+    proportion to the content of the stack; sharpest takes, by site and channel, the plane of greatest `sharpness` in
+    the survey, for stacks of a widefield microscope; plane takes the one that `plane` names. Default: "max"."""
 
     plane: str | int | None
     """Name of the focal plane that `projection` plane takes, as the column Metadata_Plane of the index has it. Default:
@@ -536,8 +536,8 @@ class Images:
     counted. Default: 0.001."""
 
     high: float
-    """Share of a plate's pixels below the grey value that becomes 1. The plate's own, since stains differ between
-    plates. Default: 0.999."""
+    """Share of a plate's pixels below the grey value that becomes 1. It is computed per plate, since stains differ
+    between plates. Default: 0.999."""
 
 
 @dataclass(frozen=True)
@@ -546,11 +546,11 @@ class WeightsFile:
 
     path: str | None
     """Weights that find nuclei on the channel `nuclei`: absolute path of a file of Cellpose 4. `snakemake weights`
-    fetches Cellpose-SAM on a machine with a network and prints this line and the next. Never a name: Cellpose would
-    download what it does not know. Default: null."""
+    fetches Cellpose-SAM on a machine with a network and prints this line and the next. Not a model name, which Cellpose
+    would download. Default: null."""
 
     sha256: str | None
-    """Its sha256, checked before it is loaded, so that a file cut off or exchanged is an error. Default: null."""
+    """Its sha256, checked before loading, so that a truncated or exchanged file is an error. Default: null."""
 
 
 @dataclass(frozen=True)
@@ -578,7 +578,7 @@ class CellposeDiameters:
 
 @dataclass(frozen=True)
 class Cellpose:
-    """Method `cellpose`. `floor`, `growth`, `smallest` and the flags hold for it as well."""
+    """Method `cellpose`. `floor`, `growth`, `smallest` and the flags apply to it as well."""
 
     weights: CellposeWeights
     """The weight files of the two networks."""
@@ -592,19 +592,20 @@ class Cellpose:
     """Object diameters by which fields are scaled for Cellpose."""
 
     flow_threshold: float
-    """Objects whose flows differ more than this from those of their outline are left out; 0 keeps all. Cellpose's own.
-    Default: 0.4."""
+    """Objects whose flows differ more than this from those of their outline are removed; 0 keeps all. Cellpose's
+    default. Default: 0.4."""
 
     cellprob_threshold: float
-    """Pixels above this are part of an object: lower finds more and larger ones. Cellpose's own. Default: 0.0."""
+    """Pixels above this belong to an object; lower values find more and larger objects. Cellpose's default. Default:
+    0.0."""
 
     batch: int
-    """Tiles of 256 px at a time, of several fields where these are small; 72 are two fields of 1080 px. Halved, with a
-    line in the log, when the GPU's memory does not suffice. Default: 72."""
+    """Tiles of 256 px per batch, from several fields if these are small; 72 are two fields of 1080 px. Halved, with a
+    line in the log, if the GPU's memory does not suffice. Default: 72."""
 
     precision: Literal["bfloat16", "float32"]
-    """Of the networks. bfloat16 is Cellpose's own, and a third of float32's time even on a CPU (a tile of Cellpose-SAM:
-    2.3 against 6.4 s on 2 cores). Default: "bfloat16"."""
+    """Arithmetic of the networks. bfloat16 is Cellpose's default and takes a third of float32's time even on a CPU (a
+    tile of Cellpose-SAM: 2.3 against 6.4 s on 2 cores). Default: "bfloat16"."""
 
 
 @dataclass(frozen=True)
@@ -626,51 +627,51 @@ class Cells:
     """Channel of the nuclei. Default: "DNA"."""
 
     cytoplasm: str | tuple[str, ...]
-    """Channel or channels of the whole cell; of several the mean of the scaled channels. [] grows cells from their
-    nuclei by `growth`. RNA and AGP fill the cell in Cell Painting. Default: ["RNA", "AGP"]."""
+    """Channel or channels of the whole cell; several are averaged after scaling. [] grows cells from their nuclei by
+    `growth`. RNA and AGP fill the cell in Cell Painting. Default: ["RNA", "AGP"]."""
 
     nucleus_diameter: float | None
-    """Typical nucleus diameter in `unit`. null: estimated for each plate on 24 of its fields, and logged; give it to
-    have the same on all plates. Default: null."""
+    """Typical nucleus diameter in `unit`. null: estimated for each plate from 24 of its fields, and logged. Set it to
+    use the same diameter for all plates. Default: null."""
 
     unit: Literal["px", "um"]
-    """Unit of `nucleus_diameter`: px, or um where the images tell their pixel size. Default: "px"."""
+    """Unit of `nucleus_diameter`: px, or um if the pixel size of the images is known. Default: "px"."""
 
     smoothing: float
     """Sigma of the Gaussian before thresholding. Default: 0.04."""
 
     otsu_factor: float
-    """Nuclei and cells are sought above this share of the way from background to Otsu's threshold of the field; below 1
-    so that dim cells beside bright ones are found. Default: 0.7."""
+    """Threshold of nuclei and cells, as a share of the way from background to the field's Otsu threshold; below 1 so
+    that dim cells beside bright ones are found. Default: 0.7."""
 
     window: float
     """Window of the local mean that raises the threshold between crowded nuclei. Default: 4.0."""
 
     floor: float
-    """No field's threshold goes below this share of the way from background to the plate's threshold: an empty field
-    has no cells. Default: 0.3."""
+    """Lowest threshold of a field, as a share of the way from background to the plate's threshold, so that no cells are
+    found in an empty field. Default: 0.3."""
 
     edge: float
-    """A nucleus ends where its intensity over the surroundings falls to this share of its own height. .4 had the best
-    mean precision of .2 to .6 on 69 images of the benchmark's tuning half. Default: 0.4."""
+    """A nucleus ends where its intensity over the surroundings falls to this share of its own height. 0.4 had the best
+    mean precision of 0.2 to 0.6 on 69 images of the benchmark's tuning half. Default: 0.4."""
 
     split: float
     """Least distance of the centres of two nuclei: lower splits more. Default: 0.5."""
 
     reach: float
-    """How far a cell may reach from its nucleus. Default: 2.0."""
+    """Largest distance of a cell's edge from its nucleus. Default: 2.0."""
 
     ring: float
-    """How far a cell reaches at least, however dim its stain. Default: 0.15."""
+    """Smallest distance of a cell's edge from its nucleus, also for a dim stain. Default: 0.15."""
 
     hole: float
     """Holes in a cell up to this many times the area of a nucleus are filled. Default: 4.0."""
 
     growth: float
-    """How far a cell reaches when no cytoplasm channel is given. Default: 0.4."""
+    """Distance of a cell's edge from its nucleus if no cytoplasm channel is given. Default: 0.4."""
 
     smallest: float
-    """Objects smaller than this share of a nucleus' area are noise and left out, not flagged. Default: 0.1."""
+    """Objects below this share of a nucleus' area are removed as noise, not flagged. Default: 0.1."""
 
     small: float
     """Nuclei below this share of the typical nucleus' area are flagged small. Default: 0.25."""
@@ -680,19 +681,19 @@ class Cells:
 
     dim: float
     """Nuclei darker than this share of the plate's median nucleus are flagged dim: ghosts, debris. Brightness over the
-    field's background. Of the nuclei of BBBC013 .1 % are, of the demo's none. 0: off. Default: 0.2."""
+    field's background. It flags 0.1 % of BBBC013's nuclei and none of the demo's. 0: off. Default: 0.2."""
 
     bright: float
-    """Nuclei brighter than this multiple of the plate's median are flagged bright: dead cells, dust, compounds that
-    glow. The cell cycle makes 2, and none of BBBC013 is above 4. Default: 5.0."""
+    """Nuclei brighter than this multiple of the plate's median are flagged bright: dead cells, dust, fluorescent
+    compounds. The cell cycle explains a factor of 2; no nucleus of BBBC013 is above 4. Default: 5.0."""
 
     blurred: float
     """Nuclei whose steepest slope, relative to their brightness, is below this share of the plate's median are flagged
-    blurred: a defocus of a sixth of a diameter (sigma) does it, measured on the demo. Of the nuclei of BBBC013 .5 %
-    are, of the demo's none. 0: off. Default: 0.45."""
+    blurred. Defocus with a sigma of a sixth of a diameter suffices (measured on the demo). It flags 0.5 % of BBBC013's
+    nuclei and none of the demo's. 0: off. Default: 0.45."""
 
     cellpose: Cellpose
-    """Method `cellpose`. `floor`, `growth`, `smallest` and the flags hold for it as well."""
+    """Method `cellpose`. `floor`, `growth`, `smallest` and the flags apply to it as well."""
 
 
 @dataclass(frozen=True)
@@ -700,29 +701,28 @@ class Crops:
     """The packed sample of single-cell crops that cell encoders train on."""
 
     cells_per_well: int
-    """Cells drawn from each well, all if it has fewer. The same for all wells, so that a crowded well does not outweigh
-    a toxic one; 100 x 384 wells x 5 channels x 96 px take 3.5 GB a plate. Default: 100."""
+    """Cells drawn per well; all if it has fewer. The same number for all wells, so that a crowded well does not
+    outweigh a toxic one. 100 cells x 384 wells x 5 channels x 96 px take 3.5 GB per plate. Default: 100."""
 
     size: float
-    """Edge of the square around a nucleus, in `unit`. 96 px is the size of Perakis et al. 2021 for BBBC021 at 20x; take
-    some more than the views drawn from it if these are rotated or shifted. Default: 96."""
+    """Edge of the square around a nucleus, in `unit`. 96 px is the size of Perakis et al. 2021 for BBBC021 at 20x; make
+    it larger than the views drawn from it if these are rotated or shifted. Default: 96."""
 
     unit: Literal["px", "um"]
-    """Unit of `size`: px, or um where the images tell their pixel size. Default: "px"."""
+    """Unit of `size`: px, or um if the pixel size of the images is known. Default: "px"."""
 
     border_cells: bool
-    """Take cells that touch the image border too; what lies beyond is the field reflected. Cells with any other flag
-    are never taken. Default: true."""
+    """Include cells that touch the image border; the field is reflected beyond it. Cells with any other flag are never
+    included. Default: true."""
 
     neighbours: Literal["kept", "masked"]
-    """Whether squares around a cell, those that are trained on and those that are embedded, show what is around it.
-    `masked`: what is not the cell becomes background, so that crowding is no feature, but the outline is one, with its
-    faults. Default: "kept"."""
+    """Whether crops show the surroundings of their cell, in training and embedding. `masked`: all pixels outside the
+    cell become background, so that crowding is not a feature, but the outline and its errors are. Default: "kept"."""
 
 
 @dataclass(frozen=True)
 class Train:
-    """How encoders are trained, whatever they are. What an encoder is stands in `encoders`."""
+    """Training of all encoders. The encoders themselves are in `encoders`."""
 
     gpus: int
     """GPUs of a node that train one encoder together, each with a process (torchrun); without a GPU as many processes
@@ -742,9 +742,9 @@ class Train:
     hours; weights differ by rounding. Default: false."""
 
     accumulate: int
-    """Parts in which a step's batch is computed, one after the other, for a batch that a GPU has no memory for. Terms
-    that compare images (the contrast of simclr; KoLeo and Sinkhorn of sslprofiler) and batch normalisation see one part
-    alone. Default: 1."""
+    """Number of parts into which a step's batch is split (gradient accumulation), for a batch that exceeds the GPU's
+    memory. Terms that compare images (the contrast of simclr; KoLeo and Sinkhorn of sslprofiler) and batch
+    normalisation see one part alone. Default: 1."""
 
     checkpoint_minutes: float
     """Minutes between two checkpoints of an unfinished run. One is also written at SIGTERM and SIGUSR1. A run that is
@@ -754,13 +754,12 @@ class Train:
     """Steps between two rows of history.parquet and two lines of the log. Default: 50."""
 
     retrieve_every: int
-    """Steps between two measures of how many wells of a small sample find their other half of views, which warns of a
-    collapse; 0 for none. One takes as long as a step or two. Default: 500."""
+    """Steps between two measurements of the share of wells in a small sample that retrieve the other half of their
+    views; a low share warns of collapse. 0: never. One measurement takes as long as a step or two. Default: 500."""
 
     holdout: float
-    """Share of the wells of each plate that are not trained on; `retrieve_every` is then measured on these alone. 0
-    trains on all, as evaluations of a whole screen do, and measures on wells that are trained on. No label is read in
-    either case. Default: 0."""
+    """Share of the wells of each plate that are held out of training; `retrieve_every` is then measured on these only.
+    0 trains on all wells and measures on them. No label is read in either case. Default: 0."""
 
     tensorboard: bool
     """Write the rows of history.parquet for TensorBoard too, to results/train/ENCODER/tensorboard. Default: false."""
@@ -789,45 +788,44 @@ class Embed:
     """How views are encoded."""
 
     batch: int
-    """Views a forward pass; a matter of memory alone. Default: 256."""
+    """Views per forward pass; it affects memory only. Default: 256."""
 
     dtype: Literal["float16", "float32"]
-    """Type of the stored vectors. float16 halves them (384 features of 500,000 cells are .4 GB) and rounds by 5e-4 of a
-    value, far below the spread between cells. Default: "float16"."""
+    """Type of the stored vectors. float16 halves them (384 features of 500,000 cells are 0.4 GB) and rounds by 5e-4 of
+    a value, far less than the spread between cells. Default: "float16"."""
 
     precision: Literal["float32", "bfloat16"]
     """Arithmetic of the network. bfloat16 is 1.6 to 2 times as fast where the hardware has it (measured). Default:
     "float32"."""
 
     tokens: Literal["auto", "pooled", "class_and_patches"]
-    """What of the network is a view's vector. `pooled` is what its head would get (features before the projection,
-    Perakis 2021); `class_and_patches` joins the class token and the mean of the patch tokens, each brought to length 1
-    (multi-granularity, SSLProfiler). `auto` takes the second for sslprofiler and dino and the first for the others.
+    """Which output of the network is a view's vector. `pooled`: the features before the projection head (Perakis 2021).
+    `class_and_patches`: the class token and the mean of the patch tokens, each normalised to length 1 and concatenated
+    (multi-granularity, SSLProfiler). `auto`: class_and_patches for sslprofiler and dino, pooled for the others.
     Default: "auto"."""
 
     layers: int
-    """Blocks whose tokens are joined by `class_and_patches`, from the last one backwards. Default: 1."""
+    """Number of last blocks whose tokens `class_and_patches` concatenates. Default: 1."""
 
     field: Literal["none", "joined"]
-    """A second scale for tiles. `joined`: the whole field, resized to the network's input, is encoded too and joined to
-    the vector of each of its tiles, each block brought to length 1, so that a vector is twice as long
-    (multi-granularity, SSLProfiler). All encoders must then look at tiles. Default: "none"."""
+    """A second scale for tiles. `joined`: the whole field, resized to the network's input, is encoded too and
+    concatenated with the vector of each of its tiles, each normalised to length 1, so that a vector is twice as long
+    (multi-granularity, SSLProfiler). All encoders must then take tiles. Default: "none"."""
 
     stride: int | None
     """Step of the grid of tiles, px; null is the tile's edge (no overlap but at the last row and column). Smaller
     overlaps them. Default: null."""
 
     stain: str
-    """The channel that shows where cells are; the first channel where an encoder has none of this name. Default:
-    "DNA"."""
+    """Channel that shows where cells are; the first channel if an encoder has none of this name. Default: "DNA"."""
 
     least_foreground: float
     """Tiles with a smaller share of this channel above the plate's threshold are left out. 1 % of nuclei is
     CellPaintSSL's limit. Default: 0.01."""
 
     leave_out: tuple[str, ...]
-    """Cells with one of these flags are left out (view: cell). Cells at the border are kept: half a cell still tells
-    something, and many are at the border of small fields. Default: ["small", "large"]."""
+    """Cells with one of these flags are left out (view: cell). Cells at the border are kept, since half a cell is
+    informative and small fields have many of them. Default: ["small", "large"]."""
 
 
 @dataclass(frozen=True)
@@ -872,12 +870,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Profile:
-    """From views to profiles of wells, each plate normalised, and the consensus of replicates."""
+    """Aggregation of views to well profiles, normalisation per plate, and the consensus of replicates."""
 
     operation: Literal["auto", "mean", "median"]
     """How views become a well: tiles to their site and sites to their well, cells to their well at once. `auto` is the
-    median for hand-made features, pycytominer's default, since their ratios and moments have long tails (on the demo
-    screen mechanisms were read in the other cell line with .98 by the median and .47 by the mean), and the mean for
+    median for classical features, pycytominer's default, since their ratios and moments have long tails (on the demo
+    screen mechanisms were read in the other cell line with 0.98 by the median and 0.47 by the mean), and the mean for
     learned ones, as Perakis et al. 2021 for cells and the multi-position profiles of Dai et al. 2025 for tiles.
     Default: "auto"."""
 
@@ -885,10 +883,10 @@ class Profile:
     """Centre and scale of each plate, as in pycytominer: median and MAD (the JUMP consortium's), median and
     interquartile range, mean and standard deviation; rank_normal, the normal scores of ranks with Blom's offset of 3/8
     (1958), by which all that lies beyond the wells of the fit is alike, so that it wants normalise_on all; or none.
-    `auto` is median and MAD for hand-made features, whose tails are long, and mean and standard deviation for learned
+    `auto` is median and MAD for classical features, whose tails are long, and mean and standard deviation for learned
     ones: medians, taken feature by feature, lie outside of the few directions in which the controls vary, and sphering
-    blows the others up (three simulated screens with 16 controls a plate: the plate is read from the controls with .91
-    after medians and .56 after means, activity .19 and .54). Default: "auto"."""
+    blows the others up (three simulated screens with 16 controls a plate: the plate is read from the controls with 0.91
+    after medians and 0.56 after means, activity 0.19 and 0.54). Default: "auto"."""
 
     normalise_on: Literal["negcon", "all"]
     """The wells of a plate that its centre and scale are taken from (pycytominer's `samples`): its negative controls,
@@ -997,17 +995,17 @@ class Fit:
 
     max_equal: float
     """A feature that has one and the same value in more than this share of the wells is dropped as near constant, as a
-    count of holes that is 1 in almost every cell. pycytominer asked the like (freq_cut .05) until 1.7. Default:
+    count of holes that is 1 in almost every cell. pycytominer asked the like (freq_cut 0.05) until 1.7. Default:
     0.95."""
 
     freq_cut: float | None
     """Drop features whose second commonest value is less than this share as frequent as the commonest: freq_cut of
-    pycytominer's frequency_threshold, there .05. Null: not asked, since max_equal asks nearly the same. Default:
+    pycytominer's frequency_threshold, there 0.05. Null: not asked, since max_equal asks nearly the same. Default:
     null."""
 
     unique_cut: float | None
     """Drop features with fewer distinct values than this share of the wells: unique_cut of pycytominer's
-    frequency_threshold, there .01. Null: not asked. Default: null."""
+    frequency_threshold, there 0.01. Null: not asked. Default: null."""
 
     max_value: float | None
     """Drop features that exceed this in any well, whatever the sign: pycytominer's drop_outliers, there 500. Null: not
@@ -1015,13 +1013,13 @@ class Fit:
 
     max_correlation: float | Literal["auto"] | None
     """Drop features correlated above this with another, as pycytominer's correlation_threshold does; null keeps all.
-    `auto` is pycytominer's .9 for hand-made features (`Cells_`, `Cytoplasm_`, `Nuclei_`), of which most say the same as
-    others, and null for learned ones, of which no two do and which sphering decorrelates anyhow. Default: "auto"."""
+    `auto` is pycytominer's 0.9 for classical features (`Cells_`, `Cytoplasm_`, `Nuclei_`), of which most say the same
+    as others, and null for learned ones, of which no two do and which sphering decorrelates anyhow. Default: "auto"."""
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Scores of the well profiles at each level of processing, each with interval, chance and baselines."""
+    """Scores of the well profiles at each level of processing, each with interval, chance level and baselines."""
 
     metrics: Literal["all"] | tuple[str, ...]
     """Metrics to compute: all, or a list of names (activity, nsc, hit) and families (replicates, mechanisms, transfer,
@@ -1046,7 +1044,7 @@ class Evaluate:
     """Most pairs of wells (of treatments, for NSC and hits) that each score of neighbours compares. In larger tables so
     many wells are drawn at random, evenly over compounds, and held against all others; never fewer than 1,000. A
     hundred million are all wells of 26 plates of 384, and 2,604 wells of a hundred plates, where a share then has a
-    standard error of .01 at most. Default: 100000000."""
+    standard error of 0.01 at most. Default: 100000000."""
 
     replicating_null: int
     """Random groups whose median correlations make the null of percent replicating and percent matching, for each size
@@ -1100,7 +1098,7 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Report:
-    """The page that a person opens, `report/index.html` among the results."""
+    """The report page, `report/index.html` in the results folder."""
 
     title: str
     """Title of the page. Default: "Wellspring screen"."""
@@ -1109,8 +1107,8 @@ class Report:
     """Encoder whose profile the plate heatmaps show. Empty: the first of `encoders`. Default: ""."""
 
     level: Literal["aggregated", "normalised", "aligned"]
-    """Profile level that the overview speaks of and that is selected at first. The published profiles are aligned.
-    Default: "aligned"."""
+    """Profile level of the overview, selected when the page opens. The published profiles are aligned. Default:
+    "aligned"."""
 
     significance: float
     """q below which an item is drawn as significant; 0.05 is the field's convention (Kalinin et al. 2025, copairs).
@@ -1150,7 +1148,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Export:
-    """Results in the forms that other tools read, made by `snakemake export` and by nothing else."""
+    """Results in the formats of other tools, written by `snakemake export` only."""
 
     formats: tuple[Literal["anndata", "gallery"], ...]
     """`anndata`: a file `.h5ad` an encoder, aligned profiles with their metadata (needs the package anndata).
@@ -1173,15 +1171,15 @@ class Config:
     """The plate sheet, relative to the working directory. Default: "config/plates.tsv"."""
 
     channels: tuple[str, ...]
-    """Names of the channels, in the order in which the store and the networks have them; none where all encoders are
-    tables. Default: []."""
+    """Names of the channels, in the order of stored images and network inputs; none if all encoders are tables.
+    Default: []."""
 
     seed: int
-    """The seed of all that is drawn at random; the same seed and input give the same bytes. Default: 1."""
+    """Seed of all random draws; the same seed and input give the same bytes. Default: 1."""
 
     track_code: bool
-    """Rerun a stage when the library code behind it changes. With false, set before the first run, finished results
-    stay as they are while the library is updated; set later, it reruns everything once. Default: true."""
+    """Rerun a stage when its library code changes. false keeps finished results when the library is updated; set it
+    before the first run, since changing it later reruns everything once. Default: true."""
 
     encoders: Mapping[str, Encoder]
     """Encoders by name. All of them run over the same pixels and are compared in the report. `like: NAME` inherits what
@@ -1194,7 +1192,7 @@ class Config:
     """How the images of a plate are found and joined with its platemap."""
 
     survey: Survey
-    """What one read of every raw image measures, and from where on an image or a plate is left out."""
+    """Quality measures of every raw image, and the limits beyond which an image or a plate is left out."""
 
     illumination: Illumination
     """How flat and dark field of a light path are estimated."""
@@ -1202,7 +1200,7 @@ class Config:
     images: Images
     """How corrected pixels are stored, and the intensity scale of a plate's channels. The store is OME-Zarr (NGFF 0.5):
     a field is one array of 16 bit in one shard, its chunks 360 px wide, compressed by Blosc (Zstandard at level 1 after
-    bitshuffle); with the metadata 3 files a field. No way that was tried is as small and as fast
+    bitshuffle); with the metadata 3 files per field. No other setting that was tried is as small and as fast
     (benchmarks/compression.py)."""
 
     cells: Cells
@@ -1213,7 +1211,7 @@ class Config:
     """The packed sample of single-cell crops that cell encoders train on."""
 
     train: Train
-    """How encoders are trained, whatever they are. What an encoder is stands in `encoders`."""
+    """Training of all encoders. The encoders themselves are in `encoders`."""
 
     embed: Embed
     """How views are encoded."""
@@ -1224,17 +1222,17 @@ class Config:
     names. `embed.leave_out` chooses the cells."""
 
     profile: Profile
-    """From views to profiles of wells, each plate normalised, and the consensus of replicates."""
+    """Aggregation of views to well profiles, normalisation per plate, and the consensus of replicates."""
 
     fit: Fit
     """Feature selection and alignment. The steps are fitted on all plates whose role is fit, by default on their
     negative controls."""
 
     evaluate: Evaluate
-    """Scores of the well profiles at each level of processing, each with interval, chance and baselines."""
+    """Scores of the well profiles at each level of processing, each with interval, chance level and baselines."""
 
     report: Report
-    """The page that a person opens, `report/index.html` among the results."""
+    """The report page, `report/index.html` in the results folder."""
 
     export: Export
-    """Results in the forms that other tools read, made by `snakemake export` and by nothing else."""
+    """Results in the formats of other tools, written by `snakemake export` only."""
