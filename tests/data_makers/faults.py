@@ -267,7 +267,7 @@ def pages(specimen: Specimen, chance: random.Random) -> Damage | None:
         write(path, planes[0], description=said)
         return Damage(doomed=keys, stops="may" if specimen.layout == "ometiff" else "never")
     write(path, *planes, *(planes[0][::-1] for _ in range(chance.randrange(1, 5))), description=said)
-    return Damage(doomed=keys, told="pages, where the plate's have 1" if len(planes) == 1 else "")
+    return Damage(doomed=keys, told=r"several_pages\(pages=" if len(planes) == 1 else "")
 
 
 @fault
@@ -429,7 +429,7 @@ def channel_missing(specimen: Specimen, chance: random.Random) -> Damage | None:
         if keys[0] in lost and (path.is_symlink() or path.exists()) and not path.is_dir():
             path.unlink()
     specimen.whole -= lost
-    return Damage(doomed=lost, stops="may", told=f"channel {channel} has no file|missing")
+    return Damage(doomed=lost, stops="may", told=f'channel_without_files\\(channel="{channel}"|missing')
 
 
 @fault

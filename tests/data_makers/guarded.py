@@ -24,7 +24,7 @@ from wellspring.images import run as images
 from wellspring.index import run as index
 from wellspring.io import ngff, raw_image, tables
 from wellspring.io.shipped import CONFIG_SCHEMAS
-from wellspring.screen import config, exclusions
+from wellspring.screen import config, exclusions, sections
 from wellspring.survey import run as survey
 
 SECONDS = 20  # of a case, which takes a tenth of one
@@ -63,10 +63,12 @@ class Outcome:
 def run(specimen: Specimen, *, auto: bool = False, lost_wells: str = "report") -> Outcome:
     """Run a plate through the library; a ``ValueError`` is an outcome, everything else is raised."""
     outcome = Outcome()
+    # The schemas are read before rights are dropped, since the repository may lie below a folder of root's.
     over = {**specimen.options, "lost_wells": lost_wells} | ({"reader": "auto"} if auto else {})
+    options, looking, writing = _section("index", over), defaults("survey"), defaults("images")
     with _bounded(), _denied(specimen), _listening(outcome), _watching(specimen, outcome):
         try:
-            _stages(specimen, outcome, _section("index", over))
+            _stages(specimen, outcome, options, looking, writing)
         except ValueError as error:
             outcome.error = error
     return outcome
@@ -83,13 +85,15 @@ class _Even:
         return self
 
 
-def _stages(specimen: Specimen, outcome: Outcome, options: dict) -> None:
+def _stages(
+    specimen: Specimen, outcome: Outcome, options: dict, looking: sections.Survey, writing: sections.Images
+) -> None:
     sheet = {"plate": PLATE, "images": str(specimen.folder), "platemap": str(specimen.platemap), "batch": "b",
              "cell_line": "U2OS", "optics": PLATE, "role": "fit"}  # fmt: skip
     found = index.build(sheet, CHANNELS, options)
     outcome.audit = tables.conform(found.audit, table="audit").to_pandas()
     outcome.index = tables.conform(found.table, table="index").to_pandas()
-    looked = survey.run(outcome.index, specimen.folder, options=defaults("survey"), verdict=found.verdict, threads=2)
+    looked = survey.run(outcome.index, specimen.folder, options=looking, verdict=found.verdict, threads=2)
     exclusions.write(exclusions.excluded(looked.table), specimen.out / "excluded.tsv")
     outcome.survey, outcome.verdict = tables.conform(looked.table, table="survey").to_pandas(), looked.verdict
     good = outcome.survey[outcome.survey["Metadata_Status"] == "ok"]
@@ -102,7 +106,7 @@ def _stages(specimen: Specimen, outcome: Outcome, options: dict) -> None:
         folder=specimen.folder,
         plate=PLATE,
         channels=CHANNELS,
-        options=defaults("images"),
+        options=writing,
     )
     tables.conform(scale, table="intensity")
     plate = ngff.open_plate(specimen.out / "plate.zarr")
