@@ -39,6 +39,7 @@ from wellspring.io import tables  # noqa: E402
 from wellspring.profile.aggregate import aggregate, wells_of  # noqa: E402
 from wellspring.profile.normalise import normalise  # noqa: E402
 from wellspring.screen import config as configuration  # noqa: E402
+from wellspring.screen import sections  # noqa: E402
 from wellspring.simulate.plate import write_plate  # noqa: E402
 from wellspring.simulate.screen import Screen, screen_of, sheet  # noqa: E402
 from wellspring.simulate.truth import truth  # noqa: E402
@@ -184,7 +185,7 @@ def reprocessed(folder: Path, *, config: Mapping, how: Mapping) -> tuple[pd.Data
         wells = wells_of(tables.read(results / "index" / f"{plate}.parquet"))
         operation = how.get("operation", config["profile"]["operation"])
         aggregated = aggregate(views, matrix, wells, prefix="ssl", kind="cell", operation=operation)
-        frame, _, verdict = normalise(aggregated, options=changed["profile"])
+        frame, _, verdict = normalise(aggregated, options=sections.read(sections.Profile, changed["profile"]))
         frames += [frame] if verdict.keep else []
     return join(frames), changed
 

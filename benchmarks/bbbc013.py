@@ -49,6 +49,7 @@ from wellspring.evaluate.dose import axis_scores, dose, z_prime  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
 from wellspring.io import ngff, tables  # noqa: E402
 from wellspring.screen import config as configuration  # noqa: E402
+from wellspring.screen import sections  # noqa: E402
 
 BASE = REPOSITORY / "tests" / "real" / "bbbc013"
 PLATE = "BBBC013"
@@ -119,8 +120,9 @@ def frames(results: Path, encoder: str, config: Mapping) -> dict[str, tuple[pd.D
         kept = normalised.drop(columns=tables.features(normalised))
         table = kept.assign(ratio=kept["Metadata_Well"].map(ratio(results)))
         return dict.fromkeys(LEVELS, judged(table, halved={PLATE}, seed=seed))
-    dealt = deal(normalised, options=config["fit"], folds=config["evaluate"]["folds"])
-    aligned = crossfitted(normalised, dealt, options=config["fit"], seed=seed)
+    fit = sections.read(sections.Fit, config["fit"])
+    dealt = deal(normalised, options=fit, folds=config["evaluate"]["folds"])
+    aligned = crossfitted(normalised, dealt, options=fit, seed=seed)
     return {"normalised": judged(normalised, halved=dealt.halved, seed=seed), "aligned": aligned}
 
 
@@ -141,7 +143,7 @@ def ends(found: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> dict[str, tu
     both = {}
     for level, pair in found.items():
         matrices = [(frame[tables.features(frame)].to_numpy(dtype=np.float64), frame) for frame in pair]
-        intervals = [dose(*wells.in_order(*each))[1][1] for each in matrices]
+        intervals = [dose(*wells.in_order(*each))[1].interval for each in matrices]
         both[level] = tuple(float(np.mean(each)) for each in zip(*intervals, strict=True))
     return both
 

@@ -38,6 +38,7 @@ from wellspring.io import ngff, tables  # noqa: E402
 from wellspring.profile.aggregate import aggregate, wells_of  # noqa: E402
 from wellspring.profile.normalise import normalise  # noqa: E402
 from wellspring.screen import config as configuration  # noqa: E402
+from wellspring.screen import sections  # noqa: E402
 from wellspring.simulate.screen import read_screen  # noqa: E402
 from wellspring.simulate.truth import truth  # noqa: E402
 
@@ -85,7 +86,8 @@ def profiles(folder: Path, encoder: str, config: Mapping) -> pd.DataFrame:
     if encoder != "intensity":
         return normalised(folder, encoder)
     plates = pd.read_csv(folder / "config" / "plates.tsv", sep="\t")["plate"]
-    made = [normalise(intensities(folder / "results", plate), options=config["profile"]) for plate in plates]
+    options = sections.read(sections.Profile, config["profile"])
+    made = [normalise(intensities(folder / "results", plate), options=options) for plate in plates]
     return join([frame for frame, _, verdict in made if verdict.keep])
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,11 @@ from wellspring.align.alignment import apply_alignment, fit_alignment  # noqa: E
 from wellspring.evaluate import wells  # noqa: E402
 from wellspring.evaluate.crossfit import crossfitted, deal  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
+from wellspring.evaluate.populations import Population  # noqa: E402
 from wellspring.evaluate.run import judge  # noqa: E402
 from wellspring.evaluate.transfer import transfer  # noqa: E402
 from wellspring.io import tables  # noqa: E402
+from wellspring.screen import sections  # noqa: E402
 
 SCORES = ("activity", "retrieved", "consistency", "transfer")
 NUISANCE = ("nuisance.plate", "nuisance.batch", "nuisance.edge")
@@ -79,9 +82,10 @@ def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.Dat
     config
         Resolved.
     """
-    seed, label = config["seed"], config["evaluate"]["label"]
-    fit = config["fit"]
-    dealt = deal(profiles, options=fit, folds=config["evaluate"]["folds"])
+    fit = sections.read(sections.Fit, config["fit"])
+    options = replace(sections.read(sections.Evaluate, config["evaluate"]), permutations=0, bootstrap=0)
+    seed, label = config["seed"], options.label
+    dealt = deal(profiles, options=fit, folds=options.folds)
     every, treated = dealt.by_halves(), profiles
     if level == "aligned":
         treated = apply_alignment(profiles, fit_alignment(profiles, options=fit))
@@ -90,11 +94,10 @@ def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.Dat
     else:
         frames = judged(profiles, halved=dealt.halved, seed=seed)
         across = judged(profiles, halved=every.halved, seed=seed, recentre=False)
-    options = config["evaluate"] | {"permutations": 0, "bootstrap": 0}
-    items, summary = judge(*frames, across=across, treated=treated, level=level, options=options, seed=seed)
+    items, summary = judge(Population(level, frames, across, treated), options=options, seed=seed)
     activity = items[(items["Metadata_Metric"] == "activity") & items["Metadata_Item"].ne("")]
     compound = activity["Metadata_Item"].str.rsplit("@", n=1).str[0]
-    called = (activity["q"] < config["evaluate"]["threshold"]).where(activity["q"].notna()).astype(float)
+    called = (activity["q"] < options.threshold).where(activity["q"].notna()).astype(float)
     consistency = items[items["Metadata_Metric"] == "consistency"]
     units = _transferred(treated, label).groupby("cluster")["value"].mean()
     found = {

@@ -32,7 +32,7 @@ from wellspring.evaluate.nearest import nsc, nscb  # noqa: E402
 from wellspring.evaluate.score import Score, interval  # noqa: E402
 from wellspring.io import tables  # noqa: E402
 from wellspring.profile.normalise import normalise  # noqa: E402
-from wellspring.screen import config  # noqa: E402
+from wellspring.screen import config, sections  # noqa: E402
 
 PEER = 84  # of 103, Pearson correlation, MIT-licensed exercise on the same table (peer/predict_moa_tables.txt)
 SEED = 0
@@ -86,7 +86,8 @@ def chained(wells: pd.DataFrame, options: Mapping, *, own: Mapping, steps: list)
     """Return the wells normalised plate by plate and aligned; plates without enough controls are left out."""
     plates = []
     for _, plate in wells.groupby("Metadata_Plate"):
-        profiles, _, verdict = normalise(plate.reset_index(drop=True), options={**options["profile"], **own})
+        given = sections.read(sections.Profile, {**options["profile"], **own})
+        profiles, _, verdict = normalise(plate.reset_index(drop=True), options=given)
         if verdict.keep:
             plates.append(profiles)
     frame = pd.concat(plates, ignore_index=True)
@@ -95,7 +96,7 @@ def chained(wells: pd.DataFrame, options: Mapping, *, own: Mapping, steps: list)
     broken = [name for name in names if not np.isfinite(frame[name]).all()]
     frame = frame.drop(columns=broken)
     if steps:
-        fitted = fit_alignment(frame, options={**options["fit"], "steps": steps})
+        fitted = fit_alignment(frame, options=sections.read(sections.Fit, {**options["fit"], "steps": steps}))
         frame = apply_alignment(frame, fitted)
     return frame
 

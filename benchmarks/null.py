@@ -31,11 +31,11 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy.stats import beta, kstest
 from scipy.stats import t as student
 
@@ -46,11 +46,14 @@ from wellspring.align.alignment import apply_alignment, fit_alignment  # noqa: E
 from wellspring.evaluate import wells  # noqa: E402
 from wellspring.evaluate.crossfit import Deal, crossfitted, deal, grouped_by  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
-from wellspring.evaluate.retrieval import activity, consistency, retrieved  # noqa: E402
+from wellspring.evaluate.metrics import metric_of  # noqa: E402
+from wellspring.evaluate.populations import Population  # noqa: E402
+from wellspring.evaluate.retrieval import activity, consistency  # noqa: E402
 from wellspring.evaluate.run import scores  # noqa: E402
 from wellspring.evaluate.score import Score, filled, merge  # noqa: E402
 from wellspring.io import tables  # noqa: E402
 from wellspring.profile.normalise import normalise  # noqa: E402
+from wellspring.screen import config, sections  # noqa: E402
 from wellspring.simulate.features import feature_screen  # noqa: E402
 
 ALPHAS = (0.01, 0.05, 0.1)
@@ -77,10 +80,10 @@ POWER = {
 EFFECT = {"demo": 0.6, "screen": 0.6, "library": 0.3}
 
 
-def defaults(section: str) -> dict:
-    """Return the defaults of a config section."""
-    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config" / f"{section}.yaml").read_text())
-    return {name: entry["default"] for name, entry in schema["properties"].items()}
+PROFILE, FIT, EVALUATE = (
+    sections.read(cls, config.fill({"encoders": {"any": {}}})[name])
+    for name, cls in (("profile", sections.Profile), ("fit", sections.Fit), ("evaluate", sections.Evaluate))
+)
 
 
 def interval(values: Sequence[float]) -> list[float]:
@@ -107,12 +110,16 @@ def permutation_p(score: Score, permuted: Score, rng: np.random.Generator) -> fl
 
 def bare(repeats: int, *, seed: int) -> dict[str, list[float]]:
     """Return, by metric, its mean and interval beside its chance level, and the test of its p."""
-    options = defaults("evaluate") | {"permutations": 99, "null_size": 5000}
+    options = replace(EVALUATE, permutations=99, null_size=5000)
     values, chances, ps = {}, {}, {}
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, repeat])
         frame, _ = feature_screen(seed=seed + repeat, features=1, effect=0.0, **BARE)
-        found = scores(rng.standard_normal((len(frame), 32)), frame, options=options, seed=repeat)
+        noise = pd.DataFrame(rng.standard_normal((len(frame), 32)), columns=[f"x_{number}" for number in range(32)])
+        metadata = frame[[name for name in frame if name.startswith("Metadata_")]].reset_index(drop=True)
+        population = Population.of(pd.concat([metadata, noise], axis=1), level="bare")
+        found = scores(population, options=options, seed=repeat)
+        found = [score for score in found if metric_of(score.metric).derive is None]
         found = {score.metric: score for score in found if not score.metric.endswith(".position_only")}
         for name, score in found.items():
             if name.endswith(".permuted"):
@@ -150,7 +157,7 @@ def bare(repeats: int, *, seed: int) -> dict[str, list[float]]:
 def normalised(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the joined plates, aggregated and normalised by the defaults of the config."""
     plates = [part.reset_index(drop=True) for _, part in frame.groupby("Metadata_Plate")]
-    return join(plates), join([normalise(plate, options=defaults("profile"))[0] for plate in plates])
+    return join(plates), join([normalise(plate, options=PROFILE)[0] for plate in plates])
 
 
 def matrix(frame: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
@@ -162,7 +169,6 @@ def active(frames: Sequence[pd.DataFrame], *, null_size: int) -> pd.DataFrame:
     """Return the items of activity of one frame, or of both together, with q."""
     parts = [activity(*matrix(frame), null_size=null_size) for frame in frames]
     score = parts[0] if len(parts) == 1 else merge(*parts)
-    retrieved(score, frames[0])
     return score.items
 
 
@@ -174,16 +180,16 @@ def below(items: pd.DataFrame) -> list[float]:
 def chain_screen(seed: int, design: Mapping, fits: Mapping[str, Mapping], *, null_size: int) -> dict[str, list[float]]:
     """Return, by level, the shares of p at or below each of `ALPHAS` on one screen without any effect."""
     frame, _ = feature_screen(seed=seed, active=0, inactive=40, **design)
-    (raw, profiles), fit = normalised(frame), defaults("fit")
-    halved = deal(profiles, options=fit, folds=defaults("evaluate")["folds"]).halved
+    raw, profiles = normalised(frame)
+    halved = deal(profiles, options=FIT, folds=EVALUATE.folds).halved
     levels = {
         name: judged(table, halved=halved, seed=seed) for name, table in (("aggregated", raw), ("normalised", profiles))
     }
     if halved:
         levels["centred on all"] = (profiles,)
     for name, changed in fits.items():
-        options = fit | changed
-        dealt = deal(profiles, options=options, folds=defaults("evaluate")["folds"])
+        options = replace(FIT, **changed)
+        dealt = deal(profiles, options=options, folds=EVALUATE.folds)
         published = apply_alignment(profiles, fit_alignment(profiles, options=options))
         levels[f"aligned, {name}"] = crossfitted(profiles, dealt, options=options, seed=seed, published=published)
         if name in SHOWN:
@@ -227,11 +233,11 @@ def power_screen(seed: int, name: str, *, null_size: int) -> dict[str, dict[str,
     _, profiles = normalised(frame)
     levels = {"normalised": (profiles,)}
     for kind in SHOWN:
-        options = defaults("fit") | FITS[kind]
+        options = replace(FIT, **FITS[kind])
         published = apply_alignment(profiles, fit_alignment(profiles, options=options))
         given = {"options": options, "seed": seed, "published": published}
-        every = Deal((), frozenset(profiles["Metadata_Plate"]), grouped_by(options), "compared")
-        dealt = deal(profiles, options=options, folds=defaults("evaluate")["folds"])
+        every = Deal((), frozenset(profiles["Metadata_Plate"]), grouped_by(options))
+        dealt = deal(profiles, options=options, folds=EVALUATE.folds)
         levels |= {f"crossfit, {kind}": crossfitted(profiles, dealt, **given)}
         levels |= {f"halves, {kind}": crossfitted(profiles, every, **given), f"not cross-fitted, {kind}": (published,)}
     known, found = set(truth.loc[truth["active"], "compound"]), {}

@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -44,6 +45,7 @@ from wellspring.profile.aggregate import aggregate  # noqa: E402
 from wellspring.profile.consensus import consensus, join_plates  # noqa: E402
 from wellspring.profile.normalise import normalise  # noqa: E402
 from wellspring.screen import config, well_names  # noqa: E402
+from wellspring.screen.sections import Evaluate, Fit, Profile, read  # noqa: E402
 from wellspring.simulate.features import feature_screen  # noqa: E402
 
 FEATURES = 768
@@ -110,7 +112,9 @@ def wellspring(path: Path, operation: str) -> pd.DataFrame:
     views, matrix = embeddings.open_embedding(path)
     about = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": WELLS})
     about["Metadata_pert_type"] = np.where(about["Metadata_Well"].isin(CONTROLS), "negcon", "trt")
-    options = {**settings()["profile"], "normalise": "mad_robustize", "spread_floor": 0}  # pycytominer has no floor
+    options = replace(
+        read(Profile, settings()["profile"]), normalise="mad_robustize", spread_floor=0
+    )  # pycytominer has no floor
     names = embeddings.names_of(path)
     aggregated = aggregate(views, matrix, about, prefix="x", names=names, kind="cell", operation=operation)
     return normalise(aggregated, options=options)[0]
@@ -194,11 +198,11 @@ def stage(folder: Path, name: str) -> None:
 
     if name == "normalise":
         for path in paths("aggregated"):
-            frame, _, verdict = normalise(tables.read(path), options=options["profile"])
+            frame, _, verdict = normalise(tables.read(path), options=read(Profile, options["profile"]))
             to = folder / path.name.replace("aggregated", "normalised")
             tables.write(frame, to, table="profile", provenance={}, verdict=verdict)
     if name == "fit":
-        fit_alignment(joined("normalised"), options=options["fit"]).save(folder / "fit.npz")
+        fit_alignment(joined("normalised"), options=read(Fit, options["fit"])).save(folder / "fit.npz")
     if name == "align":
         fitted = Alignment.load(folder / "fit.npz")
         for path in paths("normalised"):
@@ -211,7 +215,8 @@ def stage(folder: Path, name: str) -> None:
     if name == "evaluate":
         levels = [[tables.read(path) for path in paths(level)] for level in ("aggregated", "normalised")]
         aligned = tables.read(folder / "joined.parquet")
-        evaluate(*levels, aligned, options=options["evaluate"], fit=options["fit"], seed=options["seed"])
+        judged = read(Evaluate, options["evaluate"])
+        evaluate(*levels, aligned, options=judged, fit=read(Fit, options["fit"]), seed=options["seed"])
 
 
 def grow(folder: Path, *, counts: tuple[int, ...]) -> tuple[pd.DataFrame, dict]:

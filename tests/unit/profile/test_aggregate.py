@@ -179,6 +179,18 @@ def test_wells_without_views_stay_with_their_reason(tmp_path):
     assert again["Metadata_Count_Cells"].isna().all()
 
 
+def test_a_well_is_excluded_only_where_all_of_its_sites_are():
+    """One site of A02 is kept, so that its lack of views is not the survey's doing."""
+    frame, matrix = views(np.random.default_rng(3))
+    excluded = survey(A02={"1": "blank", "2": "keep"}, A03={"1": "blank", "2": "blank"})
+    some = frame["Metadata_Well"].eq("A01").to_numpy()
+    result = aggregate(frame[some], matrix[some], wells("A01", "A02", "A03"), prefix="e", survey=excluded)
+    assert result["Metadata_Reason"].tolist()[1:] == [
+        "no_foreground_tile",
+        'all_sites_excluded(planes=2, notes="blank")',
+    ]
+
+
 def test_a_plate_without_views_is_valid(tmp_path):
     frame, matrix = views(np.random.default_rng(4))
     result = aggregate(frame.iloc[:0], matrix[:0], wells("A01", "A02"), prefix="e", cells=frame.iloc[:0])

@@ -67,7 +67,7 @@ class Alignment:
     @property
     def features(self) -> list[str]:
         """Names of the features that were kept, in their order."""
-        return self.selection.loc[self.selection["Metadata_Kept"], "Metadata_Feature"].tolist()
+        return list(self.selection.loc[self.selection["Metadata_Kept"], "Metadata_Feature"])
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -83,7 +83,7 @@ class Alignment:
         for number, (_, state) in enumerate(self.steps):
             stored |= {f"{number}.{name}": value for name, value in state.pack().items()}
         with tables.atomic(path) as temporary:
-            np.savez(temporary, **stored)
+            np.savez(temporary, allow_pickle=False, **stored)
 
     @classmethod
     def load(cls, path: str | Path) -> "Alignment":
@@ -190,4 +190,7 @@ def apply_alignment(frame: pd.DataFrame, alignment: Alignment) -> pd.DataFrame:
 
 
 def _plain(column: pd.Series) -> Array:
-    return column.to_numpy(dtype=str) if column.dtype == object or str(column.dtype) == "str" else column.to_numpy()
+    result: Array = (
+        column.to_numpy(dtype=str) if column.dtype == object or str(column.dtype) == "str" else column.to_numpy()
+    )
+    return result

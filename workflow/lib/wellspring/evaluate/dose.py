@@ -134,7 +134,8 @@ def redrawn_spearman(first: Array, second: Array, *, draws: int, rng: np.random.
     a, b = (rankdata(side[chosen], axis=1) for side in (first, second))
     a, b = (side - side.mean(axis=1, keepdims=True) for side in (a, b))
     scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), scale, out=np.full(draws, np.nan), where=scale > 0)
+    result: Array = np.divide((a * b).sum(axis=1), scale, out=np.full(draws, np.nan), where=scale > 0)
+    return result
 
 
 def redrawn_z_prime(positive: Array, negative: Array, *, draws: int, rng: np.random.Generator) -> Array:
@@ -144,7 +145,8 @@ def redrawn_z_prime(positive: Array, negative: Array, *, draws: int, rng: np.ran
         degrees = len(values) - 1
         spreads.append(np.std(values, ddof=1) * np.sqrt(degrees / rng.chisquare(degrees, size=draws)))
         means.append(values.mean() + spreads[-1] * rng.standard_normal(draws) / np.sqrt(len(values)))
-    return 1 - 3 * (spreads[0] + spreads[1]) / np.abs(means[0] - means[1])
+    result: Array = 1 - 3 * (spreads[0] + spreads[1]) / np.abs(means[0] - means[1])
+    return result
 
 
 def _scored(

@@ -71,7 +71,7 @@ def against(rows: Array, controls: Array) -> tuple[Array, Array]:
     controls less their mean, over the root of c.
     """
     middle = controls.mean(axis=0)
-    factor = np.linalg.qr((controls - middle) / np.sqrt(len(controls)), mode="r")
+    factor = np.asarray(np.linalg.qr((controls - middle) / np.sqrt(len(controls)), mode="r"))
     spread = [np.linalg.norm(rows[block] @ factor.T, axis=1) for block in blocks(len(rows), len(factor))]
     return rows @ middle, np.concatenate(spread) if spread else np.zeros(0)
 

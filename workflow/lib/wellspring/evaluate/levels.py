@@ -44,7 +44,8 @@ def kept(frame: pd.DataFrame) -> Array:
     """Return which rows (n,) have the verdict keep; all rows of a table without verdicts."""
     if "Metadata_Verdict" not in frame:
         return np.ones(len(frame), dtype=bool)
-    return (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
+    result: Array = (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
+    return result
 
 
 def defined_controls(frame: pd.DataFrame) -> Array:

@@ -10,6 +10,7 @@ differ where they hold different compounds.
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,13 +29,14 @@ from wellspring.evaluate.neighbourhood_formulas import (
     silhouettes,
     too_few,
 )
-from wellspring.evaluate.neighbours import nearest
+from wellspring.evaluate.neighbours import itself, nearest
 from wellspring.evaluate.score import Score, absent
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 from wellspring.screen.sections import Evaluate
 
 TARGETS = {"batch": wells.BATCH, "plate": wells.PLATE}
+Part = tuple[pd.DataFrame, Array]  # values of the wells of a cell line, and those after permutations (rounds, n)
 ALPHA = 0.05  # of kBET's test (Büttner et al. 2019)
 
 
@@ -70,7 +72,7 @@ def mixing(
         keep = np.flatnonzero(member & usable)
         lost, part = int(member.sum() - len(keep)), metadata.iloc[keep].reset_index(drop=True)
         rows, place = wells.units(features[keep]), pd.factorize(line[keep])[0]
-        given = {"queries": queries, "seed": seed, "lost": lost, "scope": scope}
+        given: dict[str, Any] = {"queries": queries, "seed": seed, "lost": lost, "scope": scope}
         found += _local(rows, part, names[keep], place, neighbours=neighbours, tested=tested, **given)
         found += _silhouette(rows, part, names[keep], place, **given)
     return found
@@ -93,7 +95,7 @@ def _local(
     taken = np.arange(len(rows)) if queries is None else wells.drawn(names, at_most=queries, seed=seed)
     notes, largest = wells.sampling(len(taken), len(rows)), int(np.bincount(place).max()) if len(place) else 0
     metrics = [(kind, target) for kind in ("kbet", "ilisi") for target in TARGETS]
-    parts: dict[tuple[str, str], list] = {key: [] for key in metrics}
+    parts: dict[tuple[str, str], list[Part]] = {key: [] for key in metrics}
     for number in range(int(place.max(initial=-1)) + 1):
         here, mine = np.flatnonzero(place == number), taken[place[taken] == number]
         reach = len(here) // SHARE
@@ -104,11 +106,11 @@ def _local(
             queries=mine,
             references=here,
             k=min(max(neighbours, tested), reach),
-            barred=lambda query, all_=here: query[:, None] == all_[None, :],
+            barred=itself(here),
         )
         k, size = min(neighbours, reach), min(tested, reach)
         weights = kernel(chord(near.similarity[:, :k]), k // 3)
-        itself = np.column_stack([mine, near.index[:, : size - 1]])
+        tested_wells = np.column_stack([mine, near.index[:, : size - 1]])
         for target, column in TARGETS.items():
             truth = wells.column(metadata, column).astype(str)
             code = np.full(len(rows), -1)
@@ -117,7 +119,7 @@ def _local(
                 continue
             share = np.bincount(code[here]) / len(here)
             readers = {
-                "kbet": partial(_accepted, neighbours=itself, expected=share),
+                "kbet": partial(_accepted, neighbours=tested_wells, expected=share),
                 "ilisi": partial(mixture, neighbours=near.index[:, :k], weights=weights, count=len(labels)),
             }
             for kind, read in readers.items():
@@ -140,7 +142,14 @@ def _accepted(labels: Array, *, neighbours: Array, expected: Array) -> Array:
 
 
 def _mixed(
-    metric: str, parts: list, cluster: Array, total: int, largest: int, lost: int, notes: tuple[Note, ...], kind: str
+    metric: str,
+    parts: list[Part],
+    cluster: Array,
+    total: int,
+    largest: int,
+    lost: int,
+    notes: tuple[Note, ...],
+    kind: str,
 ) -> Score:
     if not parts:
         small = largest // SHARE < LEAST

@@ -10,6 +10,7 @@ confusion matrix.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -37,11 +38,11 @@ def treatment_profiles(
     treatment = wells.treatments(metadata)
     keep &= np.array([t is not None and m is not None for t, m in zip(treatment, mechanism, strict=True)], dtype=bool)
     usable = keep & wells.defined(features, metadata)
-    of = {"median": np.median, "mean": np.mean}[operation]
+    of: Callable[..., Array] = {"median": partial(np.median, axis=0), "mean": partial(np.mean, axis=0)}[operation]
     profiles, rows = [], []
     for name, places in pd.Series(np.flatnonzero(usable)).groupby(treatment[usable], sort=True):
         members = places.to_numpy()
-        profiles.append(of(features[members], axis=0))
+        profiles.append(of(features[members]))
         batches = frozenset(batch[members])
         rows.append((name, compound[members[0]], mechanism[members[0]], batches, len(members)))
     frame = pd.DataFrame(rows, columns=["treatment", "compound", "label", "batches", "wells"])

@@ -36,7 +36,8 @@ def kbet(neighbours: Array, labels: Array, expected: Array) -> Array:
     found = _by_label(labels[neighbours], np.ones(neighbours.shape), len(expected))
     wanted = expected * neighbours.shape[1]
     statistic = ((found - wanted) ** 2 / wanted).sum(axis=1)
-    return chi2.sf(statistic, len(expected) - 1)
+    result: Array = chi2.sf(statistic, len(expected) - 1)
+    return result
 
 
 def kernel(distances: Array, perplexity: float) -> Array:
@@ -66,7 +67,8 @@ def lisi(weights: Array, neighbours: Array, labels: Array, *, count: int) -> Arr
 
     One over the sum of squared shares of the `count` labels, shares by the `weights` (n, k) of `kernel`.
     """
-    return 1 / (_by_label(labels[neighbours], weights, count) ** 2).sum(axis=1)
+    result: Array = 1 / (_by_label(labels[neighbours], weights, count) ** 2).sum(axis=1)
+    return result
 
 
 def silhouettes(rows: Array, labels: Array) -> Array:
@@ -121,7 +123,8 @@ def mixture(labels: Array, *, neighbours: Array, weights: Array, count: int) -> 
 
 def chord(similarity: Array) -> Array:
     """Return the length |x - y| between unit rows of these cosine similarities."""
-    return np.sqrt(np.maximum(2 - 2 * similarity, 0))
+    length: Array = np.sqrt(np.maximum(2 - 2 * similarity, 0))
+    return length
 
 
 def by_label(frame: pd.DataFrame) -> pd.DataFrame:

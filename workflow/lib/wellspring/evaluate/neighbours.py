@@ -107,6 +107,11 @@ def nearest(
     return Nearest(index, best, allowed, matching)
 
 
+def itself(references: Array) -> Callable[[Array], Array]:
+    """Return the function from places of queries (q,) to a mask (q, references) that excludes only the query itself."""
+    return lambda query: np.equal(query[:, None], references[None, :])
+
+
 def winners(labels: Array, valid: Array) -> Array:
     """Return the label with most votes (q,) among neighbours (q, k), nearest first; a tie goes to the nearest of them.
 
@@ -114,4 +119,5 @@ def winners(labels: Array, valid: Array) -> Array:
     """
     same = (labels[:, :, None] == labels[:, None, :]) & valid[:, None, :]
     votes = np.where(valid, same.sum(axis=2), -1)
-    return labels[np.arange(len(labels)), votes.argmax(axis=1)]
+    best: Array = labels[np.arange(len(labels)), votes.argmax(axis=1)]
+    return best

@@ -24,7 +24,7 @@ from wellspring.evaluate.neighbourhood_formulas import (
     mixture,
     too_few,
 )
-from wellspring.evaluate.neighbours import nearest
+from wellspring.evaluate.neighbours import itself, nearest
 from wellspring.evaluate.score import Score, absent
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
@@ -108,16 +108,15 @@ def replicate_connectivity(
         mine = taken[place[taken] == number]
         if k < 1 or not len(mine) or len(set(owner[mine])) < 2:
             continue
-        near = nearest(
-            rows, queries=mine, references=here, k=k, barred=lambda query, all_=here: query[:, None] == all_[None, :]
-        )
+        near = nearest(rows, queries=mine, references=here, k=k, barred=itself(here))
         # An edge to a well that was not drawn leads out of the compound, and is no edge of its graph.
         index = np.searchsorted(mine, near.index).clip(max=len(mine) - 1)
         parts.append((mine, np.where(mine[index] == near.index, index, -1)))
     if not parts:
         note = Note("too_few_for_connectivity", {"found": len(keep), "needed": SHARE})
         return absent("connectivity", note, n_undefined=lost + len(keep))
-    rng, values, chances, sizes = np.random.default_rng(seed), {}, [], {}
+    rng, chances = np.random.default_rng(seed), list[list[float]]()
+    values, sizes = dict[str, float](), dict[str, int]()
     for mine, index in parts:
         names, code, size = np.unique(owner[mine].astype(str), return_inverse=True, return_counts=True)
         values |= {names[label]: value for label, value in connectivity(index, code).items() if size[label] > 1}

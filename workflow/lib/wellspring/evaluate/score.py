@@ -247,4 +247,5 @@ def _statistic(
     share = (
         np.full(len(strata), 1 / len(strata)) if weights is None else np.array([weights.get(s, 0.0) for s in strata])
     )
-    return means @ share
+    result: Array = means @ share
+    return result

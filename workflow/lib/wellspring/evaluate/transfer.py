@@ -8,6 +8,7 @@ the diagonal minus the score.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ LABELS = {"mechanism": wells.MOA, "compound": "Metadata_Compound"}
 CHANCE_DRAWS = 4000  # random votes behind a chance level, whose standard error is then below 0.01
 
 
-def transfer(features: Array, metadata: pd.DataFrame, **options: object) -> list[Score]:
+def transfer(features: Array, metadata: pd.DataFrame, **options: Any) -> list[Score]:
     """Return the scores of one pair of `between` and `label` (default Metadata_Cell_Line, mechanism): `transfers`."""
     between, label = options.pop("between", wells.LINE), options.pop("label", "mechanism")
     return transfers(features, metadata, between=[between], label=[label], **options)
@@ -98,7 +99,7 @@ class _Task:
     group: Array  # (n,) object
     lost: int
     reason: Note | None
-    parts: list[dict] = field(default_factory=list)
+    parts: list[dict[str, Array]] = field(default_factory=list)
 
     @classmethod
     def of(cls, metadata: pd.DataFrame, usable: Array, between: str, label: str, column: str) -> "_Task":

@@ -24,12 +24,15 @@ def column(metadata: pd.DataFrame, name: str) -> Array:
     if name not in metadata:
         return np.full(len(metadata), None, dtype=object)
     values = metadata[name].astype(object)
-    return values.where(values.notna(), None).to_numpy()
+    result: Array = values.where(values.notna(), None).to_numpy()
+    return result
 
 
 def defined(features: Array, metadata: pd.DataFrame) -> Array:
     """Return which wells (n,) have finite features and, in a table with verdicts, the verdict keep."""
-    finite = np.isfinite(features).all(axis=1) if features.shape[1] else np.zeros(len(metadata), dtype=bool)
+    finite = np.zeros(len(metadata), dtype=bool)
+    if features.shape[1]:
+        finite = np.asarray(np.isfinite(features).all(axis=1))
     if "Metadata_Verdict" in metadata:
         finite &= (metadata["Metadata_Verdict"] == "keep").to_numpy()
     return finite
@@ -39,7 +42,8 @@ def units(features: Array) -> Array:
     """Return rows (n, d) float64 scaled to length 1; a row of zeros or with a NaN becomes zeros."""
     rows = np.nan_to_num(np.asarray(features, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    result: Array = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return result
 
 
 def correlated(features: Array) -> Array:
@@ -61,7 +65,8 @@ def kind(metadata: pd.DataFrame, *names: str) -> Array:
 def labelled(metadata: pd.DataFrame, *columns: str) -> Array:
     """Return which wells (n,) are treatments (`trt`) with a value in all of `columns`."""
     known = [pd.notna(column(metadata, name)) for name in columns]
-    return np.logical_and.reduce([kind(metadata, "trt"), *known])
+    result: Array = np.logical_and.reduce([kind(metadata, "trt"), *known])
+    return result
 
 
 def treatments(metadata: pd.DataFrame) -> Array:
@@ -86,7 +91,8 @@ def replicate_names(metadata: pd.DataFrame, share: tuple[str, ...] = ()) -> Arra
 
 def codes(values: Array) -> Array:
     """Return a whole number for each value (n,) int32, the same for the same text."""
-    return pd.factorize(np.asarray(values).astype(str), sort=True)[0].astype(np.int32)
+    result: Array = pd.factorize(np.asarray(values).astype(str), sort=True)[0].astype(np.int32)
+    return result
 
 
 def drawn(groups: Array, *, at_most: int, seed: int) -> Array:

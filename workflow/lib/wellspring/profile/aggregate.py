@@ -8,7 +8,7 @@ well of the index. A well without views stays in it, with counts of 0, the verdi
 import logging
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 # Columns of an index that describe a plane; all others describe its well.
 OF_PLANE = "Site Channel Plane Path Page Bytes Timepoint Pixel_Size Exposure Position_X Position_Y Position_Z"
 PLANE = [f"Metadata_{name}" for name in OF_PLANE.split()]
-OPERATIONS = {"mean": np.nanmean, "median": np.nanmedian}
+OPERATIONS: dict[str, Callable[..., Array]] = {"mean": np.nanmean, "median": np.nanmedian}
 # Why a well has no views, by kind of view.
 NOTHING = {"tile": Note("no_foreground_tile"), "cell": Note("no_cells"), "well": Note("no_table_row")}
 WORKERS = 2  # runs that are aggregated in parallel; sums and medians release the interpreter lock
@@ -178,7 +178,7 @@ def _reduce(matrix: Array | Vectors, order: Array, starts: Array, *, operation: 
     Runs are read sequentially; up to `WORKERS` of them are aggregated while the next one is read.
     """
     broken = 0
-    waiting: deque[tuple[int, Future]] = deque()
+    waiting: deque[tuple[int, Future[tuple[Array, int]]]] = deque()
     values = np.full((len(starts), matrix.shape[1]), np.nan)
 
     def finish() -> int:

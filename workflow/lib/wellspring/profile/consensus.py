@@ -127,8 +127,11 @@ def _joined(column: pd.Series) -> str | None:
 def _combine(replicates: pd.DataFrame, *, operation: str) -> npt.NDArray[np.float64]:
     """Return one profile (features,) of the replicates' (n, features)."""
     values = replicates.to_numpy(dtype=np.float64)
+    combined: npt.NDArray[np.float64]
     if operation == "modz" and len(values) > 1:
         from pycytominer.cyto_utils.modz import modz_base
 
-        return modz_base(replicates.astype(np.float64).reset_index(drop=True)).to_numpy()
-    return values.mean(axis=0) if operation == "mean" else np.median(values, axis=0)
+        combined = modz_base(replicates.astype(np.float64).reset_index(drop=True)).to_numpy()
+    else:
+        combined = values.mean(axis=0) if operation == "mean" else np.median(values, axis=0)
+    return combined

@@ -60,14 +60,15 @@ class Normaliser:
     @property
     def dead(self) -> Array:
         """Features without spread in any well, (features,) bool."""
-        return (self.floor == 0) & (self.spread == 0) & (self.method != "none")
+        result: Array = (self.floor == 0) & (self.spread == 0) & (self.method != "none")
+        return result
 
     def save(self, path: str | Path) -> None:
         """Write the fit to `path`, an .npz without pickles."""
         stored = {name: np.asarray(value) for name, value in vars(self).items()}
         stored["features"] = np.asarray(self.features, dtype=str)
         with atomic(path) as temporary:
-            np.savez(temporary, **stored)
+            np.savez(temporary, allow_pickle=False, **stored)
 
     @classmethod
     def load(cls, path: str | Path) -> "Normaliser":
@@ -80,7 +81,10 @@ class Normaliser:
 
 def controls_of(frame: pd.DataFrame) -> Array:
     """Return which rows are negative controls that have a profile, (rows,) bool."""
-    return ((frame["Metadata_pert_type"] == "negcon") & (frame["Metadata_Verdict"] == "keep")).to_numpy(dtype=bool)
+    result: Array = ((frame["Metadata_pert_type"] == "negcon") & (frame["Metadata_Verdict"] == "keep")).to_numpy(
+        dtype=bool
+    )
+    return result
 
 
 def normalise(
@@ -207,7 +211,7 @@ def apply_normaliser(frame: pd.DataFrame, normaliser: Normaliser) -> pd.DataFram
 
 
 def _finite(frame: pd.DataFrame, names: tuple[str, ...]) -> Array:
-    values = frame[list(names)].to_numpy(dtype=np.float64, copy=True)
+    values: Array = frame[list(names)].to_numpy(dtype=np.float64, copy=True)
     values[~np.isfinite(values)] = np.nan
     return values
 

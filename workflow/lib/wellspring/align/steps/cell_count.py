@@ -109,4 +109,5 @@ def _lines(counts: Array, values: Array) -> tuple[Array, Array]:
 def _counts(frame: pd.DataFrame) -> Array:
     if COUNT not in frame.columns:
         return np.full(len(frame), np.nan)
-    return pd.to_numeric(frame[COUNT]).to_numpy(dtype=np.float64, na_value=np.nan)
+    result: Array = pd.to_numeric(frame[COUNT]).to_numpy(dtype=np.float64, na_value=np.nan)
+    return result

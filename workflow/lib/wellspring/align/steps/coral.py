@@ -83,4 +83,5 @@ def apply(frame: pd.DataFrame, state: Coral) -> pd.DataFrame:
 def _covariance(values: Array) -> Array:
     """Return the covariance (ddof 0) of the columns, (d, d); also for a single column."""
     centred = values - values.mean(axis=0)
-    return centred.T @ centred / len(values)
+    result: Array = centred.T @ centred / len(values)
+    return result

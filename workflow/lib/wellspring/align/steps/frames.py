@@ -18,7 +18,8 @@ GROUPS: dict[str | None, str | None] = {None: None, "cell_line": "Metadata_Cell_
 
 def defined(frame: pd.DataFrame) -> Array:
     """Return which rows have a profile, (rows,) bool."""
-    return (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
+    result: Array = (frame["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
+    return result
 
 
 def fitted(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Array:
@@ -29,7 +30,10 @@ def fitted(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Array:
     """
     if options.fit_on == "negcon":
         return np.asarray(controls, dtype=bool)
-    return defined(frame) & (np.asarray(controls, dtype=bool) | (frame["Metadata_pert_type"] != "negcon").to_numpy())
+    result: Array = defined(frame) & (
+        np.asarray(controls, dtype=bool) | (frame["Metadata_pert_type"] != "negcon").to_numpy()
+    )
+    return result
 
 
 def matrix(frame: pd.DataFrame, names: Sequence[str]) -> Array:
@@ -45,7 +49,8 @@ def matrix(frame: pd.DataFrame, names: Sequence[str]) -> Array:
         raise ValueError(f"profile: expected the {len(names)} features of the fit, found none called {missing[:5]}")
     values = frame[list(names)].to_numpy(dtype=np.float64, copy=True)
     values[~np.isfinite(values) | ~defined(frame)[:, None]] = np.nan
-    return values
+    result: Array = values
+    return result
 
 
 def replaced(frame: pd.DataFrame, names: Sequence[str], values: Array) -> pd.DataFrame:
@@ -65,14 +70,16 @@ def gaps_filled(values: Array, rows: Array, fill: Array) -> Array:
 def mean_of(values: Array) -> Array:
     """Return the mean of each column's finite values, (d,); 0 where there are none."""
     some = np.isfinite(values)
-    return np.where(some, values, 0.0).sum(axis=0) / np.maximum(some.sum(axis=0), 1)
+    result: Array = np.where(some, values, 0.0).sum(axis=0) / np.maximum(some.sum(axis=0), 1)
+    return result
 
 
 def deviation_of(values: Array) -> Array:
     """Return the standard deviation (ddof 0) of each column's finite values, (d,); 0 where there are none."""
     some = np.isfinite(values)
     squares = np.where(some, (values - mean_of(values)) ** 2, 0.0)
-    return np.sqrt(squares.sum(axis=0) / np.maximum(some.sum(axis=0), 1))
+    result: Array = np.sqrt(squares.sum(axis=0) / np.maximum(some.sum(axis=0), 1))
+    return result
 
 
 def text(frame: pd.DataFrame, column: str) -> Array:
@@ -80,7 +87,8 @@ def text(frame: pd.DataFrame, column: str) -> Array:
     if column not in frame.columns:
         raise ValueError(f"profile: expected the column {column}, found {[*frame.columns][:30]}")
     values = frame[column].astype(object)
-    return values.where(values.notna(), "").astype(str).to_numpy(dtype=str)
+    result: Array = values.where(values.notna(), "").astype(str).to_numpy(dtype=str)
+    return result
 
 
 def groups(frame: pd.DataFrame, rows: Array, *, by: str | None) -> tuple[str, tuple[str, ...]]:
@@ -90,7 +98,7 @@ def groups(frame: pd.DataFrame, rows: Array, *, by: str | None) -> tuple[str, tu
     """
     column = GROUPS[by]
     found = sorted(set(text(frame, column)[rows].tolist())) if column else []
-    return (column, (POOLED, *found)) if len(found) > 1 else ("", (POOLED,))
+    return (column, (POOLED, *found)) if column and len(found) > 1 else ("", (POOLED,))
 
 
 def members(frame: pd.DataFrame, rows: Array, *, column: str, names: Sequence[str]) -> list[Array]:

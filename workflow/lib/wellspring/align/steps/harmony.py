@@ -19,7 +19,7 @@ from wellspring.align.steps import frames
 from wellspring.align.steps.state import Array, State
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
-from wellspring.io.notes import Note
+from wellspring.io.notes import Note, Scalar
 from wellspring.screen.sections import Fit
 
 WELLS_PER_CLUSTER, MOST = 30, 100  # harmonypy's defaults; it makes no cluster of fewer than 15 wells
@@ -56,9 +56,9 @@ def fit(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Corrected:
     values = frames.gaps_filled(values, frames.defined(frame), frames.mean_of(values[np.asarray(controls, dtype=bool)]))
     order = frame.reset_index(drop=True).loc[frames.defined(frame), WELL_KEY].astype(str).sort_values(WELL_KEY)
     batches, values = frames.text(frame, column)[order.index], values[order.index]
-    found, key = sorted(set(batches)), (tuple(order[name]) for name in WELL_KEY)
+    found, (plates, wells) = sorted(set(batches)), (tuple(order[name]) for name in WELL_KEY)
     if len(found) < 2 or not names:
-        return Corrected(names, (Note("single_batch", {"column": column}),), *key, values)
+        return Corrected(names, (Note("single_batch", {"column": column}),), plates, wells, values)
     clusters = int(np.clip(round(len(values) / WELLS_PER_CLUSTER), 1, MOST))
     result = _package().run_harmony(
         np.ascontiguousarray(values.T), {column: batches}, [column], nclust=clusters, random_state=0, verbose=False
@@ -66,9 +66,9 @@ def fit(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Corrected:
     corrected = np.asarray(result.Z_corr, dtype=np.float64)
     if corrected.shape != values.shape:
         raise ValueError(f"harmony: expected harmonypy 2, which gives {values.shape}, found {corrected.shape}")
-    fitted = {"wells": len(values), "batches": len(found), "column": column, "clusters": clusters}
+    fitted: dict[str, Scalar] = {"wells": len(values), "batches": len(found), "column": column, "clusters": clusters}
     note = Note("harmony_fitted", fitted)
-    return Corrected(names, (note,), *key, corrected)
+    return Corrected(names, (note,), plates, wells, corrected)
 
 
 def apply(frame: pd.DataFrame, state: Corrected) -> pd.DataFrame:

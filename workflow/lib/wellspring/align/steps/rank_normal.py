@@ -88,7 +88,7 @@ def _distribution(values: Array) -> tuple[Array, Array]:
     level = (first + (count + 1) / 2 - BLOM) / (len(values) + 1 - 2 * BLOM)
     if len(knots) > KNOTS:
         # Even spacing in the score keeps the tails, where scores differ most between ranks.
-        grid = ndtr(np.linspace(*ndtri(level[[0, -1]]), KNOTS)[1:-1])
+        grid = ndtr(np.linspace(ndtri(level[0]), ndtri(level[-1]), KNOTS)[1:-1])
         chosen = np.unique([0, *np.searchsorted(level, grid), len(level) - 1])
         knots, level = knots[chosen], level[chosen]
     return knots, level

@@ -49,14 +49,16 @@ def fit(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Selection:
     values = frames.matrix(frame, names)
     reasons: list[Note | None] = [None] * len(names)
     for dropped, why in _tests(values[rows], values[np.asarray(controls, dtype=bool)], names, options):
-        for place in np.flatnonzero(dropped):
+        for place in np.flatnonzero(dropped).tolist():
             reasons[place] = reasons[place] or why(place)
     threshold = options.max_correlation
     if threshold == "auto":
         threshold = HAND_MADE if hand_made(names) else None
     if threshold is not None:
         left = [place for place, reason in enumerate(reasons) if not reason]
-        found = _correlated(values[np.ix_(rows, left)], [names[place] for place in left], float(threshold))
+        found = _correlated(
+            values[np.ix_(rows, np.array(left, dtype=np.int64))], [names[place] for place in left], float(threshold)
+        )
         for place, reason in zip(left, found, strict=True):
             reasons[place] = reason
     kept = tuple(name for name, reason in zip(names, reasons, strict=True) if not reason)
@@ -148,7 +150,7 @@ def _correlated(values: Array, names: list[str], threshold: float) -> list[Note 
     rank[order] = np.arange(len(order))
     np.fill_diagonal(matrix, -np.inf)
     matrix = np.where(np.isnan(matrix), -np.inf, matrix)
-    lost = ((matrix > threshold) & (rank[:, None] > rank[None, :])).any(axis=1)
+    lost = np.asarray(((matrix > threshold) & (rank[:, None] > rank[None, :])).any(axis=1))
     partner = matrix.argmax(axis=1)
     return [
         Note("correlated", {"with": names[other], "r": round(float(matrix[place, other]), 3), "allowed": threshold})

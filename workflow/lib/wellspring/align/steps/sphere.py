@@ -6,7 +6,7 @@ regularisation allows (`wellspring.align.steps.sphering`). Followed by `coral`, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from wellspring.align.steps import frames
 from wellspring.align.steps.sphering import Sphere, fit_sphere
 from wellspring.align.steps.state import Array, State
 from wellspring.io import tables
-from wellspring.io.notes import Note, dumps, loads
+from wellspring.io.notes import Note, Scalar, dumps, loads
 from wellspring.screen.sections import Fit
 
 
@@ -51,7 +51,7 @@ class Spheres(State):
         names = {name: tuple(stored[name].tolist()) for name in ("features", "groups")}
         spheres = []
         for number in range(len(names["groups"])):
-            values = {each.name: stored[f"{number}.{each.name}"] for each in fields(Sphere)}
+            values: dict[str, Any] = {each.name: stored[f"{number}.{each.name}"] for each in fields(Sphere)}
             # A scalar comes back as an array without dimensions.
             spheres.append(Sphere(**{name: value if value.ndim else value.item() for name, value in values.items()}))
         notes = loads(str(stored["notes"]))
@@ -93,6 +93,6 @@ def _note(group: str, sphere: Sphere) -> Note:
     if sphere.reason:
         (reason,) = loads(sphere.reason)
         return Note(reason.code, {"group": group, **reason.values})
-    fitted = {"method": sphere.method, "controls": sphere.controls, "directions": len(sphere.gains)}
+    fitted: dict[str, Scalar] = {"method": sphere.method, "controls": sphere.controls, "directions": len(sphere.gains)}
     largest, strength = (float(f"{value:.4g}") for value in (sphere.variance[:1].sum(), sphere.regularisation))
     return Note("sphere_fitted", {"group": group, **fitted, "variance": largest, "regularisation": strength})

@@ -137,7 +137,8 @@ def ledoit_wolf(centred: Array) -> float:
 def inverse_root(covariance: Array, *, ridge: float, power: float) -> Array:
     """Return `(covariance + ridge I) ** power`, (d, d), by its eigenvectors."""
     values, vectors = np.linalg.eigh(covariance)
-    return (vectors * (np.maximum(values, 0.0) + ridge) ** power) @ vectors.T
+    result: Array = (vectors * (np.maximum(values, 0.0) + ridge) ** power) @ vectors.T
+    return result
 
 
 def _standardise(controls: Array, reason: str) -> Sphere:

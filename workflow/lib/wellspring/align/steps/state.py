@@ -34,7 +34,8 @@ class State:
     @classmethod
     def unpack(cls, stored: Mapping[str, Array]) -> Self:
         """Return the state that was packed to `stored`."""
-        return cls(**{each.name: _restored(each.name, each.type, stored[each.name]) for each in fields(cls)})
+        values: dict[str, Any] = {each.name: _restored(each.name, each.type, stored[each.name]) for each in fields(cls)}
+        return cls(**values)
 
 
 def _stored(name: str, value: Any) -> Array:

@@ -88,7 +88,8 @@ def _weight(count: Array, means: Array, squares: Array) -> Array:
     # The two components cannot be separated where no position has two wells, or with a single position.
     between = np.where((total > positions) & (positions > 1), between, 0.0)
     signal = count * between
-    return np.divide(signal, signal + within, out=np.zeros_like(signal), where=signal + within > 0)
+    result: Array = np.divide(signal, signal + within, out=np.zeros_like(signal), where=signal + within > 0)
+    return result
 
 
 def _confounded(frame: pd.DataFrame, rows: Array) -> list[Note]:
