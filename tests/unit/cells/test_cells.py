@@ -167,3 +167,14 @@ def test_a_plate_without_fields_gives_an_empty_table(tmp_path):
     tables.write(frame, tmp_path / "cells.parquet", table="cells", provenance={})
     assert len(tables.read(tmp_path / "cells.parquet")) == 0
     assert ngff.open_labels(tmp_path / "labels.zarr").fields == []
+
+
+def test_the_default_limits_of_areas_are_those_of_the_config():
+    labels = np.zeros((40, 60), np.uint32)
+    labels[5:27, 5:27] = 1  # 5.1 discs
+    labels[5:24, 35:54] = 2  # 3.8 discs
+    labels[32:37, 5:10] = 3  # 0.263 discs
+    labels[32:36, 20:25] = 4  # 0.21 discs
+    frame = run.table(labels, labels, dna=labels, diameter=11)
+    assert frame["Metadata_Flags"].tolist() == ["large", "", "", "small"]
+    assert (options().small, options().large) == (0.25, 4.0)

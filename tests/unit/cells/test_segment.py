@@ -155,3 +155,10 @@ def test_defaults_are_those_of_the_config():
     del shared["floor"]  # counts here, a share of the plate's threshold in the config
     assert shared == {name: section[name]["default"] for name in shared}
     assert "smoothing" in shared and "edge" in shared
+
+
+@pytest.mark.parametrize("noise", [8.0, 200.0])
+def test_the_diameter_of_fields_of_noise_is_the_fallback(noise):
+    field = np.random.default_rng(5).normal(1000, noise, (120, 160))
+    assert segment.estimate_diameter([field], fallback=21.0) == 21.0
+    assert segment.estimate_diameter([], fallback=22.0) == 22.0

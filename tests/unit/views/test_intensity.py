@@ -35,3 +35,9 @@ def test_summary_of_counts_is_that_of_the_pixels(tmp_path):
 def test_a_plate_without_pixels_has_limits():
     table = intensity.summarise(np.zeros((1, 65536), np.int64), plate="P", channels=["DNA"], fields=0)
     assert table[["low", "high", "mean", "std", "fields"]].to_numpy().tolist() == [[0, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("field", [np.zeros((2, 3, 4), np.uint8), np.zeros((3, 4), np.uint16)])
+def test_only_fields_of_uint16_are_counted(field):
+    with pytest.raises(ValueError, match=r"expected a field \(C, H, W\) of uint16"):
+        intensity.counts(field)
