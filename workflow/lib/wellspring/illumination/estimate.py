@@ -1,4 +1,4 @@
-"""Estimate a light path: surveys and views of the plates that share it in, flat and dark fields of full size out.
+"""Estimate the flat and dark fields of a light path from the surveys and views of the plates that share it.
 
 Channel by channel, on the binned views that the survey kept; what a correction gains is measured on fields that its
 estimate has not seen.
@@ -17,7 +17,7 @@ from wellspring.views import binning
 
 logger = logging.getLogger(__name__)
 
-DARKEST = 0.02  # of the mean: a corner darker than that is a wall of the well, and dividing by less prints noise
+DARKEST = 0.02  # of the mean: a darker corner is a wall of the well, and dividing by less amplifies noise
 FEWEST = 4  # fields that can be halved, to measure what a correction gains
 
 

@@ -1,4 +1,4 @@
-"""How even fields are before and after a correction: views and the light paths for them in, figures with intervals out.
+"""Evenness of fields before and after the illumination correction, with confidence intervals.
 
 Cells lie anywhere in a field, so over many fields every place gets as much light. What is left of a difference between
 places is the light path's, or chance: the intervals are of a bootstrap over fields.

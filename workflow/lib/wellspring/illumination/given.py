@@ -1,6 +1,6 @@
-"""Flat fields that someone else measured: a path from the config in, a light path's flat fields at full size out.
+"""Read flat fields that another program measured.
 
-Either ``.npy`` files, a channel each (CellProfiler's, JUMP's ``<plate>_Illum<Channel>.npy``, or one's own), or the
+Either ``.npy`` files, one per channel (CellProfiler's, JUMP's ``<plate>_Illum<Channel>.npy``, or one's own), or the
 index of a Harmony export, in which Opera Phenix and Operetta write the profiles that they measured.
 """
 

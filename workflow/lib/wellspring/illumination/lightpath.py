@@ -1,4 +1,4 @@
-"""Flat and dark field of one light path: a file in, pixels corrected, and the file and JUMP's files out.
+"""Flat and dark field of one light path: correct pixels by them, save, load and export them.
 
 ``corrected = (raw - dark) / flat + mean(dark)``, clipped at 0, rounded, uint16.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LightPath:
-    """What one light path does, a channel each.
+    """The flat and dark fields of one light path, per channel.
 
     ``flat`` (C, H, W) float32 of mean 1; ``dark`` (C, H, W) float32 counts; ``fields`` (C,) int32 used a channel;
     ``held_out`` the figures of :func:`wellspring.illumination.evenness.measured`, (C, 3) float32 each, NaN where

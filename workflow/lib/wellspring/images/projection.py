@@ -1,4 +1,4 @@
-"""The focal planes of a site become one: index and survey in, the planes to read out; planes in, one image out."""
+"""Choose the focal planes of each site and project them to one image."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ import pandas as pd
 from wellspring.io.keys import PLANE_KEY
 from wellspring.screen.sections import Images
 
-STACK = PLANE_KEY[:-1]  # what the planes of a stack share
+STACK = PLANE_KEY[:-1]  # key columns that the planes of a stack share
 
 
 def choose(index: pd.DataFrame, surveyed: pd.DataFrame, *, options: Images) -> pd.DataFrame:

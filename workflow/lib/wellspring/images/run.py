@@ -1,6 +1,6 @@
-"""Corrected pixels: index, survey and light path in; an OME-Zarr plate and the scale of its channels out.
+"""Correct the kept sites of a plate for illumination and write them as an OME-Zarr plate.
 
-The second and last read of the raw images. Sites with an excluded plane are absent from the plate.
+This is the second and last read of the raw images. Sites with an excluded plane are left out.
 """
 
 import logging
@@ -28,8 +28,8 @@ Stack = list[tuple[str, int]]  # path and page of each plane
 
 
 @dataclass(frozen=True)
-class _Desk:
-    """What one thread works on, field after field: memory touched for the first time costs more than the arithmetic."""
+class _Buffers:
+    """Per-thread scratch buffers, reused for every field: touching new memory costs more than the arithmetic."""
 
     pixels: np.ndarray
     level: np.ndarray
@@ -64,7 +64,7 @@ def write(
     Returns
     -------
     pandas.DataFrame
-        The table ``intensity``, one row a channel.
+        The table ``intensity``, one row per channel.
     """
     light = light.of(channels)
     sites = _stacks(index, surveyed, channels=channels, options=options)
@@ -73,25 +73,25 @@ def write(
     gain, lift = lightpath.coefficients(light.flat, light.dark)
     workers = max(1, min(threads, len(sites)))
     counts = [np.zeros((len(channels), intensity.LEVELS), dtype=np.int64) for _ in range(workers)]
-    desks: queue.SimpleQueue[_Desk] = queue.SimpleQueue()
+    free: queue.SimpleQueue[_Buffers] = queue.SimpleQueue()
     for own in counts:
-        desks.put(_Desk(np.empty(gain.shape, dtype=np.uint16), np.empty(gain.shape[1:], dtype=np.float32), own))
+        free.put(_Buffers(np.empty(gain.shape, dtype=np.uint16), np.empty(gain.shape[1:], dtype=np.float32), own))
 
     with PlateWriter(path, plate=plate, channels=channels, pixel_size=pixel_size) as writer:
 
         def one(site: tuple[str, str]) -> None:
-            desk = desks.get()
+            buffers = free.get()
             try:
                 for number, stack in enumerate(sites[site]):
                     raw = _read(stack, folder, method=options.projection)
                     if raw.shape != gain.shape[1:]:
                         found = f"expected fields of {gain.shape[1:]} as its light path, found {raw.shape}"
                         raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
-                    lightpath.apply(raw, gain[number], lift[number], out=desk.pixels[number], level=desk.level)
-                writer.write(*site, desk.pixels)
-                intensity.counts(desk.pixels[:, :: intensity.STEP], out=desk.counts)
+                    lightpath.apply(raw, gain[number], lift[number], out=buffers.pixels[number], level=buffers.level)
+                writer.write(*site, buffers.pixels)
+                intensity.counts(buffers.pixels[:, :: intensity.STEP], out=buffers.counts)
             finally:
-                desks.put(desk)
+                free.put(buffers)
 
         with ThreadPoolExecutor(workers) as pool:
             for _ in pool.map(one, sites):
@@ -110,7 +110,7 @@ def write(
 def _stacks(
     index: pd.DataFrame, surveyed: pd.DataFrame, *, channels: Sequence[str], options: Images
 ) -> dict[tuple[str, str], list[Stack]]:
-    """Return the planes to read of each kept site, a stack a channel, sites sorted."""
+    """Return the planes to read of each kept site, a stack per channel, sites sorted."""
     kept = survey.kept(surveyed)[SITE_KEY]
     chosen = projection.choose(index.merge(kept, on=SITE_KEY), surveyed, options=options)
     sites: dict[tuple[str, str], dict[str, Stack]] = {}

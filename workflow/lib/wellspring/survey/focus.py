@@ -1,7 +1,7 @@
-"""What is measured of one plane: pixels in; quantiles, saturation, and focus in two ways out.
+"""Quality of one plane: quantiles, saturation and two measures of focus.
 
-The two ways fail differently: :func:`focus` sees all frequencies, noise too; :func:`sharpness` does not see noise, and
-looks at lengths of one to eight pixels only.
+The two measures fail differently: :func:`focus` uses all spatial frequencies and therefore responds to noise;
+:func:`sharpness` is insensitive to noise, but uses distances of one to eight pixels only.
 """
 
 from functools import cache
@@ -11,10 +11,10 @@ from scipy import fft
 
 QUANTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
 TILE = 256  # edge of a tile whose power spectrum is taken; shorter where the field is
-# Distances in pixels that differences are taken at: of those with which it fell with every step of blur in all of 120
-# real and simulated fields, noise or not, these told 2 px of blur from none the best (benchmarks/sharpness.py).
+# Distances of the differences, px. Of the sets with which sharpness fell at every step of blur in all of 120 real and
+# simulated fields, with and without noise, this one separates a blur of 2 px from none best (benchmarks/sharpness.py).
 LAGS = (1, 3, 8)
-STRIP = 64  # rows at a time, so that differences stay in the processor's cache: a third of the time of whole fields
+STRIP = 64  # rows per strip, so that differences stay in the CPU cache: a third of the time of whole fields
 
 
 def measure(pixels: np.ndarray, *, saturation: float | None = None) -> dict[str, float]:
@@ -73,13 +73,13 @@ def focus(pixels: np.ndarray) -> float:
 
 
 def sharpness(pixels: np.ndarray) -> float:
-    """Return which share of the contrast within 8 pixels is there within 3; the blurrier, the smaller.
+    """Return the share of the contrast within 8 pixels that is reached within 3; lower is blurrier.
 
     With D(k) the mean squared difference of pixels k apart, along rows and columns, (D(3) - D(1)) / (D(8) - D(1)).
     A difference of two D is twice that of two autocovariances, as in Vollath's F4 (1988), of the kind that Santos et
     al. (1997) found best among 13 focus functions on stained nuclei: the noise of single pixels is in every D alike,
     and so in no difference of two. The quotient takes out brightness, offset, gain, and how many cells there are.
-    It is 8/63 = .13 where all is smooth, 2/7 = .29 for straight edges, and up to 1 for grains of a pixel or two.
+    It is 8/63 = 0.13 for smooth images, 2/7 = 0.29 for straight edges, and up to 1 for grains of a pixel or two.
 
     NaN where the contrast is no more than noise alone would leave (as in a well without cells), and for planes of less
     than 16 pixels a side.
@@ -97,7 +97,7 @@ def sharpness(pixels: np.ndarray) -> float:
                 sums[number] += np.vdot(found, found)
                 pairs[number] += found.size
     near, middle, far = sums / pairs
-    # Of white noise (far - near) / near has a standard deviation of .7 to .9 / sqrt(pixels).
+    # Of white noise (far - near) / near has a standard deviation of 0.7 to 0.9 / sqrt(pixels).
     if far - near <= 5 * near / np.sqrt(pixels.size):
         return float("nan")
     return float((middle - near) / (far - near))
