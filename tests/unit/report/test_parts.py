@@ -171,7 +171,7 @@ def test_charts_escape_their_names():
 
 
 def test_reasons_of_dropped_features_are_counted_by_kind():
-    """Of hand-made features thousands are dropped, each with the name of its partner in the reason."""
+    """Thousands of classical features are dropped, each with the name of its partner in the reason."""
     reasons = [
         "",
         'correlated(with="Cells_a", r=0.95, allowed=0.9)',

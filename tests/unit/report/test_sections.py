@@ -196,3 +196,15 @@ def test_a_crowded_volcano_keeps_the_smallest_q(monkeypatch: pytest.MonkeyPatch,
     ]
     best = items[items["Encoder"] == drawn[0].title].sort_values("q")["Metadata_Item"].head(5)
     assert all(escape(name, quote=True) in drawn[0].svg for name in best)
+
+
+def test_the_untrained_twin_is_known_by_its_card_and_not_by_its_name(screen: gather.Screen):
+    rows = metrics.table(screen.summary, encoders=screen.encoders)
+    assert overview.twins(screen) == {"sslprofiler": "random"}
+    assert not any("untrained" in one.text for one in overview.open_questions(screen, rows))
+    trained = {name: card | {"training": "trained"} for name, card in screen.cards.items()}
+    told = [one.text for one in overview.open_questions(replace(screen, cards=trained), rows)]
+    assert "No untrained encoder in this screen: the gain over an untrained network is unknown." in told
+    other = screen.cards | {"random": screen.cards["random"] | {"network_sha256": "2" * 64}}
+    (told,) = [one for one in overview.open_questions(replace(screen, cards=other), rows) if "twin" in one.text]
+    assert told.lines == ("Concerns: sslprofiler.",)

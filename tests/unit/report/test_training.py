@@ -17,7 +17,7 @@ def test_numbers_that_are_measured_more_rarely_are_drawn_as_a_line_beside_their_
     (panel,) = training.panels(screen)
     loss, retrieval = panel["svgs"]
     assert "ibot" in loss and "koleo" not in loss
-    assert "wells that find themselves" in retrieval and "retrieval_chance" in retrieval
+    assert "share of wells that retrieve their replicate" in retrieval and "retrieval_chance" in retrieval
     lines = [part.split('"')[0] for part in retrieval.split(' d="')[1:]]
     assert [line.count("M") + line.count("L") for line in lines] == [3, 3]
     assert [line.count("M") for line in lines] == [1, 1]

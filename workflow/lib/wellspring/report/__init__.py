@@ -1,6 +1,6 @@
-"""The report: tables and pictures of a screen in, one self-contained page out.
+"""The report: one self-contained page of a screen's tables and pictures.
 
-`gather` reads what the stages wrote; `metrics` and `words` turn it into rows and sentences, `biology`, `scatter`,
-`plates`, `pictures` and `training` into figures; `page` renders the template. `verdict` states which plates were left
-out and stops a run that has not accepted it.
+`gather` reads what the stages wrote; `metrics` and `overview` turn it into rows and sentences, `biology`, `scatter`,
+`plates`, `pictures` and `training` into figures; `page` renders the template. `plate_verdicts` lists the
+plates that were left out and ends a run in an error until the plate sheet accepts them.
 """

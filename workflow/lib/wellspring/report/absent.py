@@ -1,6 +1,6 @@
-"""What a part of the page says where it has nothing to show: a screen in, a sentence a part out.
+"""The sentence that replaces an empty section of the page, so that no section is missing.
 
-The reasons are what the stages said (the notes of metrics without a value) and what the tables lack; no part vanishes.
+Reasons come from the notes of metrics without a value and from tables without rows.
 """
 
 import pandas as pd
@@ -27,15 +27,15 @@ def sentences(screen: Screen) -> dict[str, str]:
     found["dose"] = _doseless(screen) or found["dose"]
     return found | {
         "metrics": "Nothing was evaluated: there is no summary of any encoder.",
-        "alignment": "No main metric has values at two profile levels, so what alignment changed can not be shown.",
+        "alignment": "No main metric has values at two profile levels, so the effect of alignment cannot be shown.",
         "map": NO_PROFILES,
-        "plates": "No stage wrote a number of any well.",
+        "plates": "No stage measured a value per well.",
         "samples": images if screen.survey.empty else "No image of a named treatment was kept.",
         "cells": images if screen.survey.empty else "No cells were segmented in this run.",
         "illumination": images if screen.survey.empty else "No flat field was estimated or given.",
         "survey": images,
-        "training": "No encoder of this screen has a training, a card or a choice of features of its own.",
-        "time": "No run times were found beside the results.",
+        "training": "No encoder of this screen has a training history, a card or a feature selection.",
+        "time": "No run times were found in the benchmarks folder.",
     }
 
 
@@ -47,7 +47,7 @@ def _undrawn(screen: Screen, starts: tuple[str, ...]) -> str:
     heads = rows["Metadata_Metric"].str.split(".").str[0]
     mine = rows[heads.isin(starts) & rows["value"].isna()]
     parts = list(dict.fromkeys(words(note) for text in pick(mine, "Metadata_Note").dropna() for note in parse(text)))
-    return f"Not drawn: {'; '.join(parts[:3])}." if parts else "The evaluation wrote no item of it."
+    return f"Not drawn: {'; '.join(parts[:3])}." if parts else "The evaluation has no items for it."
 
 
 def _doseless(screen: Screen) -> str:
@@ -59,7 +59,7 @@ def _doseless(screen: Screen) -> str:
     wells = pd.concat([pd.DataFrame(columns) for columns in frames], ignore_index=True)
     for kind, name in (("negcon", "negative"), ("poscon", "positive")):
         if not (wells["pert_type"] == kind).any():
-            return f"There are no {name} controls, and a dose curve lies between the two."
+            return f"No {name} controls: a dose curve needs negative and positive controls."
     treated = wells[wells["pert_type"] == "trt"]
     most = treated.groupby("Compound")["Concentration"].nunique().max() if len(treated) else 0
     return "" if most >= 3 else "No compound has three concentrations or more."

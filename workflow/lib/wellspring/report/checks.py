@@ -1,4 +1,4 @@
-"""What a screen's tables say of its own quality: a screen in, counts and statements out, without any metric."""
+"""Quality of a screen without metrics. Input: a screen. Output: totals and statements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def totals(screen: Screen) -> list[tuple[str, str, str]]:
     lost, without = max(out, missing), undefined(screen)  # a missing plane is left out by the survey too
     profiles = "none without a profile" if screen.aligned else "no profiles"
     cells = int(screen.cells["Cells"].sum()) if len(screen.cells) else None
-    density = f"{(cells or 0) / max(len(wells), 1):,.0f} a well"
+    density = f"{(cells or 0) / max(len(wells), 1):,.0f} per well"
     compounds, mechanisms = (pick(wells, name).nunique() for name in ("Metadata_Compound", "Metadata_moa"))
     return [
         ("plates", f"{len(screen.kept):,}", f"of {len(screen.plates):,} in the results"),
@@ -81,7 +81,7 @@ def images(screen: Screen) -> list[Statement]:
     lines = [f"{amount:,} × {reason}" for reason, amount in reasons.head(SHOWN).items()]
     lines += [f"and {len(reasons) - SHOWN:,} further reasons"] if len(reasons) > SHOWN else []
     plates = count(bad["Metadata_Plate"].nunique(), "plate")
-    text = f"{count(len(bad), 'image')} on {plates} left out; a site with one of them is left out as a whole."
+    text = f"{count(len(bad), 'image')} on {plates} excluded; a site with an excluded image is excluded as a whole."
     return [Statement(text, "quality", tuple(lines))]
 
 
@@ -93,7 +93,7 @@ def wells(screen: Screen) -> list[Statement]:
         for mask, words in (
             (audit["Metadata_In_Images"] & ~audit["Metadata_In_Platemap"], "in the images but not in the platemap"),
             (imaged & ~audit["Metadata_In_Images"], "in the platemap but without images"),
-            (audit["Metadata_Doubled"], "with an image that was found more than once"),
+            (audit["Metadata_Doubled"], "with an image that the index has more than once"),
         ):
             if mask.any():
                 names = (audit.loc[mask, "Metadata_Plate"] + " " + audit.loc[mask, "Metadata_Well"]).tolist()
@@ -101,7 +101,7 @@ def wells(screen: Screen) -> list[Statement]:
     if undefined(screen):
         why = "no cells, foreground or row in a table"
         text = f"{count(undefined(screen), 'well')} of kept plates without a profile ({why})."
-        found.append(Statement(text, "quality", ("Every metric counts them as undefined.",)))
+        found.append(Statement(text, "quality", ("All metrics count them as undefined.",)))
     for encoder, frame in screen.aligned.items():
         absent = [plate for plate in screen.kept if plate not in set(pick(frame, "Metadata_Plate"))]
         if absent:

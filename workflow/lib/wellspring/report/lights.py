@@ -75,12 +75,12 @@ def warnings(row: Mapping) -> list[str]:
     """Return in words what is doubtful about a light path in one channel; `row` as of :func:`fields`."""
     said, fitted = [], row["method"] in ("basic", "median")
     if fitted and row["fields"] < FEW:
-        said.append(f"fewer than {FEW} fields: weak, and no more than a bowl")
+        said.append(f"fewer than {FEW} fields: weak estimate, restricted to a smooth bowl")
     _, low, high = row["residual_change"]
     if low > 0:
         said.append("made held-out fields less even")
     elif row["method"] != "none" and high >= 0:
-        said.append("no gain shown on held-out fields")
+        said.append("no significant gain on held-out fields")
     return said
 
 

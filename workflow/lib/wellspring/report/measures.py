@@ -17,8 +17,8 @@ MANY = 40000  # wells above which only the primary encoder's profile is drawn: 0
 MANY_IMAGES = 40000
 # name, column of the survey, what is taken of a well's images, what it is
 SURVEYED = (
-    ("Focus", "focus", "median", "median log-log slope of the power spectrum, blurrier is more negative"),
-    ("Sharpness", "sharpness", "median", "median share of the contrast within 8 pixels that is there within 3"),
+    ("Focus", "focus", "median", "median log-log slope of the power spectrum; more negative in blurred images"),
+    ("Sharpness", "sharpness", "median", "median share of the contrast within 8 pixels that is present within 3"),
     ("Saturation", "saturated", "max", "largest share of saturated pixels"),
     ("Foreground", "foreground", "median", "median share of the field that is above the plate's threshold"),
     ("Intensity", "quantile_0.5", "median", "median of the raw pixels"),
@@ -38,17 +38,17 @@ def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
         counted = screen.cells.rename(columns={"Cells": "Value"})
         if len(screen.wells):  # a well without any cell is a zero, not a hole
             counted = screen.wells[WELL_KEY].merge(counted, on=WELL_KEY, how="left").fillna({"Value": 0})
-        found.append(_measure("Cells", "cells found in the well", counted))
+        found.append(_measure("Cells", "number of cells in the well", counted))
     elif "Metadata_View_Count" in aligned:
         views = aligned.rename(columns={"Metadata_View_Count": "Value"})
-        found.append(_measure("Views", "views that the profile was made of", views))
+        found.append(_measure("Views", "number of views in the profile", views))
     encoders = [primary, *(name for name in screen.aligned if name != primary and len(screen.wells) <= MANY)]
     for encoder in encoders if primary else ():
         found += _of_profile(screen.aligned[encoder], encoder)
     if len(screen.survey):
         by_well = [screen.survey[key] for key in WELL_KEY]
         bad = (screen.survey["Metadata_Verdict"] != "keep").groupby(by_well).sum()
-        found.append(_measure("Images left out", "planes that the survey left out", bad.rename("Value").reset_index()))
+        found.append(_measure("Images left out", "planes that the survey excluded", bad.rename("Value").reset_index()))
         found += _of_survey(screen)
     return found
 

@@ -1,4 +1,7 @@
-"""The plates' verdicts: tables in, one row a plate out, and the error that ends a run with plates left out."""
+"""Verdicts of plates: read from their tables, as a table of one row per plate, and as the error of a run.
+
+A verdict states whether a plate is in the results, and if not, why.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +16,8 @@ from wellspring.report.wording import worded
 
 def merge(verdicts: Iterable[Verdict]) -> Verdict:
     """Return one verdict of many: keep only if all keep; the reasons once each, in order of first sight."""
-    keep, reasons = True, []
+    keep = True
+    reasons: list[str] = []
     for verdict in verdicts:
         keep = keep and verdict.keep
         reasons.extend(reason for reason in verdict.reasons if reason not in reasons)
@@ -21,7 +25,7 @@ def merge(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def collect(paths: str | Path | Iterable[str | Path] | None, *, plates: Sequence[str]) -> dict[str, Verdict]:
-    """Return plate -> verdict over all of its tables (any stages, any number a plate), in the order of `plates`.
+    """Return plate -> verdict over all of its tables (any stages, any number per plate), in the order of `plates`.
 
     Files are parallel to `plates` when there are as many, else matched by the plate's name in their path; a table of no
     single plate (one that joins plates) is passed over. A plate without a table keeps.
@@ -37,7 +41,7 @@ def collect(paths: str | Path | Iterable[str | Path] | None, *, plates: Sequence
 
 
 def as_frame(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
-    """Return one row a plate: plate, keep (`yes` or `no`), reasons (joined by `; `)."""
+    """Return one row per plate: plate, keep (`yes` or `no`), reasons (joined by `; `)."""
     rows = [(plate, "yes" if verdict.keep else "no", "; ".join(verdict.reasons)) for plate, verdict in verdicts.items()]
     return pd.DataFrame(rows, columns=["plate", "keep", "reasons"])
 
@@ -52,6 +56,6 @@ def require_keep(verdicts: Mapping[str, Verdict]) -> None:
     """
     bad = {plate: verdict for plate, verdict in verdicts.items() if not verdict.keep}
     if bad:
-        lines = [f"  {plate}: {'; '.join(verdict.reasons) or 'no reason was given'}" for plate, verdict in bad.items()]
+        lines = [f"  {plate}: {'; '.join(verdict.reasons) or 'no reason given'}" for plate, verdict in bad.items()]
         count = f"{len(bad)} of {len(verdicts)} plates {'was' if len(bad) == 1 else 'were'} left out of the results"
         raise ValueError("\n".join([f"{count}:", *lines, "set role: no in the sheet to accept"]))

@@ -14,7 +14,7 @@ NAMES = {
     "rank": "effective rank",
     "teacher_entropy": "teacher entropy",
     "entropy": "teacher entropy",
-    "retrieval": "wells that find themselves",
+    "retrieval": "share of wells that retrieve their replicate",
     "lr": "learning rate",
 }
 TERMS = ("distillation", "ibot", "koleo", "local_aggregation", "nt_xent")  # drawn with the loss
