@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.export import run
 from wellspring.io import provenance
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -16,5 +17,9 @@ if __name__ == "__main__":
     for path in snakemake.output.get("anndata", []):
         run.anndata(inputs, Path(path), encoder=Path(path).stem, provenance=provenance.of(snakemake))
     if snakemake.output.get("gallery"):
-        names = {"sheet": params.sheet, "encoders": params.encoders, "options": params.options}
+        names = {
+            "sheet": params.sheet,
+            "encoders": params.encoders,
+            "options": sections.read(sections.Export, params.options),
+        }
         run.gallery_of(inputs, Path(snakemake.output.gallery), **names)

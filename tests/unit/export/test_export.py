@@ -147,7 +147,7 @@ def test_gallery_metadata_is_text_under_the_conventions_names(profiles, tmp_path
 def test_a_plate_that_could_not_be_normalised_has_no_normalised_file(profiles, tmp_path):
     options = {"plate": "00017", "batch": "B1", "source": "s", "kept": ["x_0", "x_1"]}
     for normalised, expected in ((None, 2), (profiles, 4)):
-        gallery.write_hand_made(tmp_path / str(expected), aggregated=profiles, normalised=normalised, **options)
+        gallery.write_classical(tmp_path / str(expected), aggregated=profiles, normalised=normalised, **options)
         files = sorted((tmp_path / str(expected) / "B1" / "00017").iterdir())
         assert len(files) == expected
     chosen = pd.read_csv(files[2], dtype={"Metadata_Plate": str})

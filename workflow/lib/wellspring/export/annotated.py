@@ -7,11 +7,15 @@ features are layers. The package `anndata` is asked for only here.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from wellspring.io.tables import atomic, features
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 PREFIX = "Metadata_"
 
@@ -34,7 +38,7 @@ def annotate(
     *,
     layers: Mapping[str, pd.DataFrame],
     provenance: Mapping[str, object],
-):
+) -> "AnnData":
     """Return an `anndata.AnnData` (wells, features).
 
     Parameters
@@ -42,7 +46,7 @@ def annotate(
     aligned
         Joined aligned profiles, table `profile`; X is float32, NaN for wells without a profile.
     table
-        Table `features`: what is kept stands in `var`, all of it in `uns["features"]`.
+        Table `features`: kept features are in `var`, all of them in `uns["features"]`.
     layers
         Level -> joined profiles of the wells at that level; one that lacks a feature of `aligned` (which may be made
         of several) is left out.
@@ -82,7 +86,7 @@ def annotate(
     )
 
 
-def write(data: object, path: str | Path) -> None:
+def write(data: "AnnData", path: str | Path) -> None:
     """Write an AnnData to `path` and read it back.
 
     Raises

@@ -1,6 +1,6 @@
-"""Folders of the Cell Painting Gallery: profiles, platemaps and flat fields in, files under its names out.
+"""Folders of the Cell Painting Gallery: writes profiles, platemaps and flat fields under its file names.
 
-The layout is that of broadinstitute/cellpainting-gallery (documentation/data_structure.md): hand-made features lie in
+The layout is that of broadinstitute/cellpainting-gallery (documentation/data_structure.md): classical features lie in
 `workspace/profiles`, learned ones in `workspace_dl`. Metadata is text throughout and features are float32, as in the
 published tables of JUMP.
 """
@@ -13,7 +13,7 @@ import pandas as pd
 from wellspring.illumination import lightpath
 from wellspring.io.tables import features
 
-# Columns of ours that the conventions call otherwise.
+# Columns that have another name in the gallery's conventions.
 NAMES = {
     "Metadata_Compound": "Metadata_pert_iname",
     "Metadata_Perturbation": "Metadata_broad_sample",
@@ -45,12 +45,12 @@ def conventional(profiles: pd.DataFrame, *, source: str) -> pd.DataFrame:
 
 
 def write_platemaps(wells: Mapping[str, pd.DataFrame], folder: Path, *, batches: Mapping[str, str]) -> None:
-    """Write `barcode_platemap.csv` and a platemap a plate, batch by batch, and what is known of each perturbation.
+    """Write `barcode_platemap.csv` and one platemap per plate, batch by batch, and the annotation of each perturbation.
 
     Parameters
     ----------
     wells
-        Plate -> one row a well, as `profile.wells_of` gives them.
+        Plate -> one row per well, as `profile.wells_of` gives them.
     folder
         `<source>/workspace/metadata`.
     batches
@@ -73,7 +73,7 @@ def write_platemaps(wells: Mapping[str, pd.DataFrame], folder: Path, *, batches:
     about.to_csv(folder / "external_metadata" / "external_metadata.tsv", sep="\t", index=False)
 
 
-def write_hand_made(
+def write_classical(
     folder: Path,
     *,
     plate: str,
@@ -83,7 +83,7 @@ def write_hand_made(
     normalised: pd.DataFrame | None,
     kept: list[str],
 ) -> None:
-    """Write a plate of hand-made features as CSV: bare, with metadata, normalised on controls, with features selected.
+    """Write a plate of classical features as CSV: bare, with metadata, normalised on controls, with features selected.
 
     `folder` is `<source>/workspace/profiles`, `kept` names the selected features. A plate that could not be normalised
     has the first two.

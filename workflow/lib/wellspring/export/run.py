@@ -1,4 +1,4 @@
-"""Export: the files of a finished screen flow in, AnnData and gallery folders flow out, encoder by encoder."""
+"""Export of a finished screen, encoder by encoder: AnnData files and folders of the Cell Painting Gallery."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,14 @@ from wellspring.export import annotated, gallery
 from wellspring.io import tables
 from wellspring.io.provenance import digest, file_digest
 from wellspring.profile.aggregate import hand_made, wells_of
+from wellspring.screen.sections import Export
 
 logger = logging.getLogger(__name__)
 
 LEVELS = ("aggregated", "normalised")
 
 
-def anndata(inputs: Mapping[str, object], path: Path, *, encoder: str, provenance: Mapping[str, object]) -> None:
+def anndata(inputs: Mapping[str, Sequence[str]], path: Path, *, encoder: str, provenance: Mapping[str, object]) -> None:
     """Write the AnnData of an encoder; `inputs` as of `gallery_of`, `provenance` that of the export."""
     aligned, table = (_one(inputs[name], encoder) for name in ("aligned", "features"))
     layers = {
@@ -31,12 +32,12 @@ def anndata(inputs: Mapping[str, object], path: Path, *, encoder: str, provenanc
 
 
 def gallery_of(
-    inputs: Mapping[str, object],
+    inputs: Mapping[str, Sequence[str]],
     folder: Path,
     *,
     sheet: Sequence[Mapping[str, str]],
     encoders: Mapping[str, Mapping[str, object]],
-    options: Mapping[str, object],
+    options: Export,
 ) -> None:
     """Write the folders of a screen below `folder`.
 
@@ -53,16 +54,15 @@ def gallery_of(
         The config section `export`.
     """
     batches = {row["plate"]: row["batch"] for row in sheet}
-    place, source = folder / options["project"] / options["source"], str(options["source"])
+    place, source = folder / options.project / options.source, options.source
     wells = {Path(path).stem: wells_of(tables.read(path)) for path in inputs["index"]}
     gallery.write_platemaps(wells, place / "workspace" / "metadata", batches=batches)
     fields = {Path(path).stem: Path(path) for path in inputs["illumination"]}
     for row in sheet:
         if row["optics"] in fields:
             gallery.write_illumination(fields[row["optics"]], place / "images", plate=row["plate"], batch=row["batch"])
-    taken = (
-        False  # the layout has one place for hand-made features; those of a second encoder get a workspace of their own
-    )
+    # The layout has one place for classical features; those of a second encoder get a workspace of their own.
+    taken = False
     for encoder, entry in encoders.items():
         aggregated, normalised = (_plates(inputs[level], encoder) for level in LEVELS)
         table = tables.read(_one(inputs["features"], encoder))
@@ -72,7 +72,7 @@ def gallery_of(
             kept = table.loc[table["Metadata_Kept"], "Metadata_Feature"].tolist()
             for plate, path in aggregated.items():
                 keeps = tables.verdict(normalised[plate]).keep
-                gallery.write_hand_made(
+                gallery.write_classical(
                     place / workspace / "profiles",
                     plate=plate,
                     batch=batches[plate],
