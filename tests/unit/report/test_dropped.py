@@ -1,4 +1,4 @@
-"""Where plates fell out: the first stage that has a reason, and its log."""
+"""Stage that left out a plate: the first stage that has a reason, and its log."""
 
 from io import StringIO
 
@@ -57,9 +57,9 @@ def test_without_logs_and_without_bad_plates(made, tmp_path):
 def test_the_page_says_where_a_plate_fell_out(tmp_path):
     inputs, names = fabricate(tmp_path, plates=2, bad=1, rows=4, columns=6)
     report = page.build(gather.gather(inputs, **names), options=blobs.options("report"))
-    assert "Where plates fell out" in report.page
+    assert "Stage that left out a plate" in report.page
     assert pd.read_csv(StringIO(report.failures), sep="\t")["plate"].tolist() == ["P2"]
     inputs, names = fabricate(tmp_path / "good", plates=1, bad=0, rows=4, columns=6)
     report = page.build(gather.gather(inputs, **names), options=blobs.options("report"))
-    assert "Where plates fell out" not in report.page
+    assert "Stage that left out a plate" not in report.page
     assert len(report.failures.splitlines()) == 1
