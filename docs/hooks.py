@@ -170,7 +170,7 @@ def api() -> str:
     for name in getattr(face, "__all__", ()):
         thing = getattr(face, name)
         if inspect.isclass(thing) or inspect.isfunction(thing):
-            parts.append(f"::: {thing.__module__}.{thing.__qualname__}\n")
+            parts.append(f"::: {thing.__module__}.{thing.__qualname__}\n    options: {{heading: ws.{name}}}\n")
     return "\n".join(parts)
 
 
