@@ -115,7 +115,8 @@ def test_metrics_fold_unfold_and_are_found(tab):
 
     first = names()
     assert any("Phenotypic activity" in name for name in first) and not any("kind 3" in name for name in first)
-    nuisance = "[...document.querySelectorAll('.metrics tbody')].findIndex((e) => e.textContent.includes('Nuisance'))"
+    of = "(e) => e.textContent.includes('Batch effects')"
+    nuisance = f"[...document.querySelectorAll('.metrics tbody')].findIndex({of})"
     group = f".metrics tbody:nth-of-type({tab.run(nuisance) + 1})"
     assert shown(tab, f"{group} .more")[0].endswith(" further")
     tab.click(f"{group} .more")
