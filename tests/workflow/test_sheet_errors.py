@@ -32,7 +32,7 @@ def test_unknown_step_and_a_step_that_the_plates_do_not_allow(folder):
     assert "fit.steps.1: 'sphre' is not one of ['select', 'sphere'" in screens.refusal(folder)
     screens.change(folder, {"fit": {"steps": ["select", "harmony"]}})
     edit(folder, role="heldout")
-    assert "fit.steps: expected all plates in the role fit with harmony" in screens.refusal(folder)
+    assert "fit.steps: expected the role fit for all plates" in screens.refusal(folder)
 
 
 def test_sheet_with_a_missing_column(folder):
@@ -55,7 +55,7 @@ def test_foreign_row_that_points_into_the_demo_folder(folder):
     edit(folder, images="results/demo/P1")
     text = screens.refusal(folder)
     assert "config/plates.tsv: plate P1: expected images outside of the demo's folder" in text
-    assert "deleted and made again" in text
+    assert "deleted and written anew" in text
 
 
 def test_demo_plate_under_the_name_of_another(folder):
@@ -67,7 +67,7 @@ def test_demo_plate_under_the_name_of_another(folder):
 def test_plate_name_with_shell_and_path_characters(folder, name):
     edit(folder, plate=name)
     text = screens.refusal(folder)
-    assert "config/plates.tsv: row 2: expected a plate of letters, digits, `.`, `_` and `-`" in text
+    assert "config/plates.tsv: line 2: expected a plate of letters, digits, '.', '_' and '-'" in text
     assert f"found {name!r}" in text
     assert not list(folder.rglob("owned"))
 

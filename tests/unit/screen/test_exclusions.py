@@ -138,13 +138,13 @@ def test_a_plate_on_the_list_is_left_out_with_that_reason(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("plate\twell\tverdict\n", "line 1: expected the tab-separated columns"),
-        ("P\tA01\t1\texclude\tx\n", "line 1: expected the tab-separated columns"),
+        ("plate\twell\tverdict\n", "expected the columns"),
+        ("P\tA01\t1\texclude\tx\n", "expected the columns"),
         (HEAD + "# x\n\nP\tA01\t1\tdrop\t\n", "line 4: expected a verdict of ('exclude', 'keep'), found 'drop'"),
         (HEAD + "P\tA1x\t1\tkeep\t\n", "line 2: well 'A1x': expected a row of letters"),
         (HEAD + "\tA01\t1\tkeep\t\n", "line 2: expected a plate, found none"),
-        (HEAD + "P\tA01\t1\tkeep\tx\ty\n", "line 2: expected 5 tab-separated values, found 6"),
-        (HEAD + 'P\tA01\t1\tkeep\t"open\n', "expected tab-separated UTF-8 text, unexpected end of data"),
+        (HEAD + "P\tA01\t1\tkeep\tx\ty\n", "line 2: expected 5 cells as in the header, found 6"),
+        (HEAD + 'P\tA01\t1\tkeep\t"open\n', "line 2: expected cells between tabs: unexpected end of data"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path, text, message):
@@ -154,7 +154,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path, text, message):
 
 
 def test_what_is_not_there_is_named_with_its_line(tmp_path):
-    with pytest.raises(ValueError, match=r"lost.tsv: expected the file of survey.exclusions here, found none"):
+    with pytest.raises(ValueError, match=r"lost.tsv: expected the file of survey.exclusions here, found no such file"):
         exclusions.read(tmp_path / "lost.tsv")
     index = _plate(tmp_path)
     for line, message in (

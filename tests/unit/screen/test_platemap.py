@@ -51,7 +51,7 @@ def test_by_barcode(tmp_path):
     assert platemap.read(tmp_path, plate="0012")["Metadata_Compound"].tolist() == ["BRD-1"]
     with pytest.raises(ValueError, match="0014: expected one platemap in .*barcode_platemap.csv, found"):
         platemap.read(tmp_path, plate="0014")
-    with pytest.raises(ValueError, match="mapB.txt: expected a platemap"):
+    with pytest.raises(ValueError, match="mapB.txt: expected the platemap here"):
         platemap.read(tmp_path, plate="0013")
 
 

@@ -1,13 +1,12 @@
 """A person's list of plates, wells and sites to exclude or keep.
 
-The file is tab-separated with the columns :data:`COLUMNS`. An empty site means every site of the well, an empty well
-every well of the plate; ``#`` begins a comment line. ``exclude`` leaves sites out, ``keep`` overrides the survey's
-limits. If several lines match a site, the most specific one counts (site, then well, then plate), and of equals the
+The file is a table (:mod:`wellspring.screen.text_table`) with the columns :data:`COLUMNS`. An empty site means every
+site of the well, an empty well every well of the plate. ``exclude`` leaves sites out, ``keep`` overrides the limits of
+the survey. If several lines match a site, the most specific one counts (site, then well, then plate), and of equals the
 last. A survey writes its exclusions in the same form: such files can be concatenated (repeated headers are skipped),
 edited and used as the list.
 """
 
-import csv
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note, loads
 from wellspring.screen import well_names
+from wellspring.screen.text_table import read as read_table
 
 COLUMNS = ["plate", "well", "site", "verdict", "reason"]
 VERDICTS = ("exclude", "keep")
@@ -39,24 +39,14 @@ def read(path: Path | str | None) -> pd.DataFrame:
     """
     if not path:
         return pd.DataFrame(columns=[*COLUMNS, "where"], dtype=object)
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: expected the file of survey.exclusions here, found none")
-    head: list[str] | None = None
-    rows: list[dict[str, str]] = []
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        lines = csv.reader(stream, delimiter="\t", strict=True)
-        try:
-            for cells in lines:
-                cells, where = [cell.strip() for cell in cells], f"{path}: line {lines.line_num}"
-                if not any(cells) or cells[0].startswith("#"):
-                    continue
-                if head is None or set(cells) == set(COLUMNS):
-                    head = _head(cells, where)
-                else:
-                    rows.append(_row(head, cells, where))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: line {lines.line_num}: expected tab-separated UTF-8 text, {error}") from error
+    table = read_table(path, what="file of survey.exclusions")
+    if sorted(table.columns) != sorted(COLUMNS):
+        raise ValueError(f"{path}: expected the columns {COLUMNS}, found {list(table.columns)}")
+    repeated = (table == list(table.columns)).all(axis=1)
+    rows = [
+        _row({str(name): str(value) for name, value in cells.items()}, f"{path}: line {line}")
+        for line, cells in zip(table.index[~repeated], table[~repeated].to_dict("records"), strict=True)
+    ]
     return pd.DataFrame(rows, columns=[*COLUMNS, "where"], dtype=object)
 
 
@@ -164,16 +154,7 @@ def write(rows: pd.DataFrame, path: Path | str) -> None:
     flat.to_csv(path, sep="\t", index=False, lineterminator="\n", encoding="utf-8")
 
 
-def _head(cells: list[str], where: str) -> list[str]:
-    if sorted(cells) != sorted(COLUMNS):
-        raise ValueError(f"{where}: expected the tab-separated columns {COLUMNS}, found {cells}")
-    return cells
-
-
-def _row(head: list[str], cells: list[str], where: str) -> dict[str, str]:
-    if len(cells) > len(head):
-        raise ValueError(f"{where}: expected {len(head)} tab-separated values, found {len(cells)}")
-    row = dict.fromkeys(COLUMNS, "") | dict(zip(head, cells, strict=False))
+def _row(row: dict[str, str], where: str) -> dict[str, str]:
     if not row["plate"]:
         raise ValueError(f"{where}: expected a plate, found none")
     if row["verdict"] not in VERDICTS:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.screen import well_names
+from wellspring.screen.text_table import read as read_table
 
 PERT_TYPES = ("trt", "negcon", "poscon", "empty")
 # The workflow's columns, and their names in the platemaps of the Cell Painting Gallery, JUMP and pycytominer.
@@ -123,17 +124,8 @@ def _by_barcode(folder: Path, plate: str) -> Path:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise ValueError(f"{path}: expected a platemap, found no such file")
-    separator = "," if path.suffix == ".csv" else "\t"
-    try:
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
-    except (ValueError, OSError) as error:  # those of pandas and of the decoder are ValueErrors
-        raise ValueError(f"{path}: expected a platemap, found {type(error).__name__}: {error}") from error
-    table.columns = table.columns.str.strip()
-    table = table.apply(lambda column: column.str.strip())
-    table = table.astype(object).where(table.notna() & (table != ""), None)
-    return table.dropna(how="all").reset_index(drop=True)
+    table = read_table(path, what="platemap").astype(object)
+    return table.where(table != "", None).reset_index(drop=True)
 
 
 def _named(table: pd.DataFrame, columns: Mapping[str, str], path: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 Its columns are described in `workflow/schemas/plates.yaml`. Further columns become `Metadata_` columns of the profiles.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
@@ -13,9 +12,9 @@ import yaml
 
 from wellspring.io.object_store import climbs, is_url, plain
 from wellspring.io.shipped import SHEET_SCHEMA
+from wellspring.screen.names import check
+from wellspring.screen.text_table import read as read_table
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-ENDINGS = (".audit", ".aggregated", ".normalised", ".consensus", ".features")
 ROLES = ("fit", "project", "heldout", "no")
 
 
@@ -41,7 +40,7 @@ def read(
     Parameters
     ----------
     path
-        Tab-separated, or comma-separated (`.csv`); one row per plate.
+        One row per plate; see :mod:`wellspring.screen.text_table` for what is read.
     demo
         The folder of the rule `simulate`; only simulated plates may be in it.
     simulated
@@ -64,7 +63,7 @@ def read(
     missing = [name for name, column in columns().items() if column["required"] and name not in sheet]
     if missing:
         raise ValueError(f"{path}: expected the columns {missing}, found {list(sheet.columns)}")
-    sheet = _complete(sheet.apply(lambda column: column.str.strip()), path)
+    sheet = _complete(sheet, path, empty=() if images else ("images",))
     sheet["images"] = sheet["images"].map(plain)
     _check_names(sheet, path)
     sheet = sheet[sheet["role"] != "no"]
@@ -80,48 +79,38 @@ def read(
 
 def names(path: str | Path) -> list[str]:
     """Return the names of all plates of a sheet, those of role `no` too."""
-    found: list[str] = _table(Path(path))["plate"].str.strip().tolist()
+    found: list[str] = _table(Path(path))["plate"].tolist()
     return found
 
 
 def _table(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        raise ValueError(f"{path}: expected the plate sheet here, found no such file")
-    sheet = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, comment="#", skip_blank_lines=True)
-    sheet.columns = [name.strip() for name in sheet.columns]
-    return sheet
+    return read_table(path, what="plate sheet")
 
 
-def _complete(sheet: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _complete(sheet: pd.DataFrame, path: Path, *, empty: tuple[str, ...]) -> pd.DataFrame:
+    """Fill in optional columns; columns of `empty` may have empty cells although they are required."""
     for name, column in columns().items():
         if column["required"]:
-            empty = sheet.index[sheet[name].isna()]
-            if len(empty):
-                raise ValueError(f"{path}: row {empty[0] + 2}: expected a value in column {name!r}, found none")
-        elif name == "optics":
-            sheet["optics"] = sheet["optics"].fillna(sheet["plate"]) if "optics" in sheet else sheet["plate"]
-        else:
-            sheet[name] = sheet[name].fillna(column["default"]) if name in sheet else column["default"]
+            lacking = sheet.index[sheet[name] == ""]
+            if len(lacking) and name not in empty:
+                raise ValueError(f"{path}: line {lacking[0]}: expected a value in column {name!r}, found none")
+        elif name not in sheet:
+            sheet[name] = sheet["plate"] if name == "optics" else column["default"]
+        elif name != "role":  # a plate whose role was forgotten must not train
+            default = sheet["plate"] if name == "optics" else column["default"]
+            sheet[name] = sheet[name].where(sheet[name] != "", default)
     return sheet
 
 
 def _check_names(sheet: pd.DataFrame, path: Path) -> None:
-    for column in ("plate", "optics"):
-        for number, name in sheet[column].items():
-            if not NAME.fullmatch(name):
-                message = f"letters, digits, `.`, `_` and `-`, beginning with a letter or digit, found {name!r}"
-                raise ValueError(f"{path}: row {number + 2}: expected a {column} of {message}")
-    for name in sheet["plate"]:
-        if name.endswith(ENDINGS):
-            raise ValueError(
-                f"{path}: expected no plate that ends in one of {ENDINGS} (names of outputs), found {name!r}"
-            )
+    for column, what in (("plate", "plate"), ("optics", "light path")):
+        for line, name in sheet[column].items():
+            check(name, what=what, where=f"{path}: line {line}")
     doubled = sheet.loc[sheet["plate"].duplicated(), "plate"].unique().tolist()
     if doubled:
         raise ValueError(f"{path}: expected each plate once, found {doubled} more than once")
-    roles = sheet.loc[~sheet["role"].isin(ROLES)]
-    for row in roles.to_dict("records"):
-        raise ValueError(f"{path}: plate {row['plate']}: expected a role of {ROLES}, found {row['role']!r}")
+    for line, role in sheet.loc[~sheet["role"].isin(ROLES), "role"].items():
+        raise ValueError(f"{path}: line {line}: expected a role of {ROLES}, found {role!r}")
 
 
 def _misplaced(row: dict[str, str], path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> Iterator[str]:

@@ -66,11 +66,11 @@ def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
 
 def _lines(path: Path, what: str) -> list[tuple[int, list[str]]]:
     text = _decoded(path, what)
-    kept = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not line.lstrip().startswith("#")]
+    kept = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not line.startswith("#")]
     head = next((line for _, line in kept if line.strip()), "")
     separator = max(SEPARATORS, key=head.count)
     # A quoted cell may span lines: the number of a row is that of its first line.
-    reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator)
+    reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator, strict=True)
     rows, start = [], 0
     try:
         for cells in reader:
@@ -125,7 +125,7 @@ def _workbook(path: Path, what: str) -> list[tuple[int, list[str]]]:
 
 
 def _comment(cells: tuple[object, ...]) -> bool:
-    return bool(cells) and isinstance(cells[0], str) and cells[0].lstrip().startswith("#")
+    return bool(cells) and isinstance(cells[0], str) and cells[0].startswith("#")
 
 
 def _cell(value: object) -> str:
