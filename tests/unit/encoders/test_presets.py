@@ -18,7 +18,7 @@ NAMES = sorted(config.presets())
 
 def whole(name: str) -> dict:
     """The config of somebody who follows a preset, complete."""
-    file = yaml.safe_load((ENCODER_PRESETS / f"{name.split('.')[0]}.yaml").read_text())
+    file = yaml.safe_load((ENCODER_PRESETS / f"{name.split('.', maxsplit=1)[0]}.yaml").read_text())
     mine = {"channels": [f"C{number}" for number in range(CHANNELS)], "cells": {"activate": True}}
     return config.resolve({**mine, **file["config"], "encoders": {"mine": {"like": name}}})
 

@@ -107,7 +107,7 @@ def test_a_table_in_the_sheet_is_loaddata(tmp_path):
         detect.planes(table, plate="P", options=OPTIONS | {"reader": "harmony"})
 
 
-@pytest.mark.parametrize("rows, columns", [(8, 12), (16, 24), (32, 48)])
+@pytest.mark.parametrize(("rows", "columns"), [(8, 12), (16, 24), (32, 48)])
 def test_plates_of_96_384_and_1536_wells(tmp_path, rows, columns):
     names = [well_names.name(row, column) for row in range(rows) for column in range(columns)]
     for name in names:

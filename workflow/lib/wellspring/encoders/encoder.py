@@ -98,7 +98,7 @@ def build(
     if stem not in STEMS:
         raise ValueError(f"encoders.stem: expected one of {STEMS}, found {stem!r}")
     if not timm.is_model(backbone):
-        near = timm.list_models(f"*{backbone.split('_')[0]}*")[:10]
+        near = timm.list_models(f"*{backbone.split('_', maxsplit=1)[0]}*")[:10]
         raise ValueError(f"backbone: expected a timm model, found {backbone!r}; similar names: {near}")
     further: dict[str, Any] = dict(options or {})
     if timm.models.model_entrypoint(backbone).__module__ in RESIZABLE:
