@@ -89,7 +89,7 @@ def test_a_run_from_photographs_trains_and_says_where_it_started(photographs, tm
 
 def test_weights_of_another_network_are_refused(photographs):
     _, path = photographs
-    with pytest.raises(ValueError, match=r"resnet18.safetensors: expected the \d+ weights of resnet34; lacking"):
+    with pytest.raises(ValueError, match=r"resnet18.safetensors: expected the \d+ weights of resnet34; 80 are missing"):
         run.build(resolve(entry(weights=path, backbone="resnet34"), seed=1), channels=5)
 
 
