@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from wellspring.io import spreadsheet
 from wellspring.io.tables import atomic
 from wellspring.report import plate_verdicts
 from wellspring.workflow.log import log_to
@@ -14,4 +15,4 @@ if __name__ == "__main__":
     verdicts = plate_verdicts.collect(snakemake.input.tables, plates=snakemake.params.plates)
     plate_verdicts.require_keep(verdicts)
     with atomic(snakemake.output[0]) as path:
-        plate_verdicts.as_frame(verdicts).to_csv(path, sep="\t", index=False)
+        spreadsheet.as_text(plate_verdicts.as_frame(verdicts)).to_csv(path, sep="\t", index=False)

@@ -10,7 +10,8 @@ import polars
 import pyarrow.parquet as pq
 import pytest
 
-from wellspring.export import annotated, gallery
+from options import options
+from wellspring.export import annotated, gallery, run
 from wellspring.illumination import lightpath
 from wellspring.io import tables
 from wellspring.screen import platemap
@@ -172,3 +173,14 @@ def test_platemaps_and_flat_fields_read_back(profiles, tmp_path):
     lightpath.save(tmp_path / "scope.npz", light)
     gallery.write_illumination(tmp_path / "scope.npz", tmp_path / "images", plate="00017", batch="b")
     np.testing.assert_array_equal(np.load(tmp_path / "images/b/illum/00017/00017_IllumER.npy"), flat[1])
+
+
+@pytest.mark.parametrize("batch", ["../../ESCAPED", "/tmp/ESCAPED", "2024/05", "=cmd", "a\nb", ".hidden"])
+def test_a_batch_that_is_no_folders_name_writes_nothing(tmp_path, batch):
+    """It made folders outside of the results, and split them at its slashes."""
+    sheet = [{"plate": "P1", "batch": "B1", "optics": "P1"}, {"plate": "P2", "batch": batch, "optics": "P2"}]
+    nothing = dict.fromkeys(("index", "illumination", "aggregated", "normalised", "features", "aligned"), [])
+    place = tmp_path / "results" / "export"
+    with pytest.raises(ValueError, match="export: plate P2: expected a batch"):
+        run.gallery_of(nothing, place, sheet=sheet, encoders={}, options=options("export"))
+    assert list(tmp_path.rglob("*")) == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wellspring.screen import names
+from wellspring.screen import config, names
 
 HOSTILE = [
     "",
@@ -53,3 +53,23 @@ def test_what_passes_stays_in_its_folder(tmp_path_factory, name):
         path = tmp_path_factory.getbasetemp() / f"{name}.parquet"
         assert path.resolve().parent == tmp_path_factory.getbasetemp().resolve()
         assert not name.startswith((".", "-", "=", "+", "@", " ")) and "{" not in name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels": ["DNA", "../x"]},
+        {"channels": ["DNA", "DNA"]},
+        {"channels": ["=cmd"]},
+        {"encoders": {"a/b": {"kind": "simclr"}}},
+        {"encoders": {"../b": {"kind": "simclr"}}},
+        {"encoders": {"x.audit": {"kind": "simclr"}}},
+        {"export": {"source": "../up"}},
+        {"export": {"project": "a/b"}},
+    ],
+)
+def test_names_of_the_config_are_checked_before_any_job(changes):
+    base = {"channels": ["DNA"], "encoders": {"simclr": {"kind": "simclr"}}}
+    assert config.resolve(base)
+    with pytest.raises(ValueError, match="channels|encoders|export"):
+        config.resolve(base | changes)

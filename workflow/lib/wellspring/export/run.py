@@ -11,6 +11,7 @@ from wellspring.export import annotated, gallery
 from wellspring.io import tables
 from wellspring.io.provenance import digest, file_digest
 from wellspring.profile.aggregate import hand_made, wells_of
+from wellspring.screen.names import check_label
 from wellspring.screen.sections import Export
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,15 @@ def gallery_of(
         Name -> config entry.
     options
         The config section `export`.
+
+    Raises
+    ------
+    ValueError
+        A batch cannot be the name of a folder; names the plate, and nothing is written.
     """
     batches = {row["plate"]: row["batch"] for row in sheet}
+    for plate, batch in batches.items():  # a batch is free text in the sheet, and a folder here
+        check_label(batch, what="batch", where=f"export: plate {plate}")
     place, source = folder / options.project / options.source, options.source
     wells = {Path(path).stem: wells_of(tables.read(path)) for path in inputs["index"]}
     gallery.write_platemaps(wells, place / "workspace" / "metadata", batches=batches)

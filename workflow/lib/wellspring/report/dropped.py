@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring.io import tables
+from wellspring.io import spreadsheet, tables
 from wellspring.report import wording
 from wellspring.report.files import owner
 from wellspring.screen.stages import RULES
@@ -58,7 +58,7 @@ def read(
 
 def text(rows: pd.DataFrame) -> str:
     """Return the rows as tab-separated text."""
-    return rows.to_csv(sep="\t", index=False)
+    return spreadsheet.as_text(rows).to_csv(sep="\t", index=False)
 
 
 def _log(logs: str | Path | None, rule: str, folder: str, plate: str, encoders: Sequence[str]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from wellspring.io import spreadsheet
 from wellspring.io.notes import Note
 from wellspring.report import charts, naming
 from wellspring.report.gather import ordered_levels
@@ -109,7 +110,7 @@ def csv(summary: pd.DataFrame) -> str:
     frame = summary.reindex(columns=names)
     frame["Metadata_Note"] = frame["Metadata_Note"].fillna("").astype(str).map(worded)
     frame = frame.rename(columns=lambda name: name.removeprefix("Metadata_").lower())
-    return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return spreadsheet.as_text(frame).to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction: int, full: bool) -> Cell | None:

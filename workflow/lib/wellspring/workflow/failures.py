@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from wellspring.io import spreadsheet
 from wellspring.io.tables import atomic
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def _write(rows: pd.DataFrame, path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     with atomic(path) as temporary:
-        rows.to_csv(temporary, sep="\t", index=False)
+        spreadsheet.as_text(rows).to_csv(temporary, sep="\t", index=False)
 
 
 def _row(failure: Failure, slurm: Path) -> dict[str, str]:
