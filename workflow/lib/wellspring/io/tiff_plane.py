@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wellspring.io.plane_file import PlaneFileError, ends_early
 
+FAX = (2, 3, 4)  # compressions of 1-bit pages; other pixels decode to a few rows and zeros
 MINISWHITE = 0  # photometric interpretation: 0 is white, as some scanners and fax formats write
 
 
@@ -78,6 +79,9 @@ def _check_parts(plane: tifffile.TiffPage, size: int) -> None:
         raise PlaneFileError(
             "unreadable", "expected strips or tiles apart from each other, found some that share bytes"
         )
+    if plane.compression in FAX and plane.bitspersample != 1:
+        found = f"{plane.bitspersample} bits with compression {int(plane.compression)}, which is of fax pages"
+        raise PlaneFileError("unreadable", f"expected a compression of grey values, found {found}")
     if plane.compression == 1 and counts.sum() < plane.nbytes:
         raise PlaneFileError(
             "truncated", f"expected {plane.nbytes} bytes of pixels by its header, found {counts.sum()}"
