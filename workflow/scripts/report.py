@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.io.tables import atomic
 from wellspring.report import gather, page
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if __name__ == "__main__":
     names = {name: list(params[name]) for name in ("plates", "encoders", "channels", "sheet")}
     folders = {name: params[name] for name in ("benchmarks", "logs")}
     screen = gather.gather(dict(snakemake.input.items()), **names, **folders, seed=params.seed)
-    report = page.build(screen, options=params.options)
+    report = page.build(screen, options=sections.read(sections.Report, params.options))
     for name in ("page", "metrics", "failures", "map", "plates"):
         with atomic(snakemake.output[name]) as path:
             path.write_text(getattr(report, name), encoding="utf-8")

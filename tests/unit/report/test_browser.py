@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 import chromium
+from options import options as typed
 from report_screen import CHANNELS, HOSTILE, fabricate
 from wellspring.report import gather, page
+from wellspring.screen import sections
 
 SECTIONS = "metrics alignment activity treatments consistency matches transfer dose map plates samples illumination"
 SECTIONS += " montage quality training time provenance"
@@ -21,13 +22,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def options(request: pytest.FixtureRequest) -> dict:
-    spec = yaml.safe_load((request.config.rootpath / "workflow/schemas/config/report.yaml").read_text())
-    return {name: part["default"] for name, part in spec["properties"].items()} | {"sample_groups": 4, "title": HOSTILE}
+def options() -> sections.Report:
+    return typed("report", sample_groups=4, title=HOSTILE)
 
 
 @pytest.fixture(scope="module")
-def file(browser, tmp_path_factory: pytest.TempPathFactory, options: dict) -> Path:
+def file(browser, tmp_path_factory: pytest.TempPathFactory, options: sections.Report) -> Path:
     folder = tmp_path_factory.mktemp("screen")
     inputs, names = fabricate(folder, plates=4, sites=1, channels=CHANNELS[:3], metrics=12)
     (folder / "index.html").write_text(page.build(gather.gather(inputs, **names), options=options).page)

@@ -5,7 +5,7 @@ from io import StringIO
 import pandas as pd
 import pytest
 
-import blobs
+from options import options as typed
 from report_screen import fabricate
 from wellspring.io import tables
 from wellspring.io.tables import Verdict
@@ -56,10 +56,10 @@ def test_without_logs_and_without_bad_plates(made, tmp_path):
 
 def test_the_page_says_where_a_plate_fell_out(tmp_path):
     inputs, names = fabricate(tmp_path, plates=2, bad=1, rows=4, columns=6)
-    report = page.build(gather.gather(inputs, **names), options=blobs.options("report"))
+    report = page.build(gather.gather(inputs, **names), options=typed("report"))
     assert "Stage that left out a plate" in report.page
     assert pd.read_csv(StringIO(report.failures), sep="\t")["plate"].tolist() == ["P2"]
     inputs, names = fabricate(tmp_path / "good", plates=1, bad=0, rows=4, columns=6)
-    report = page.build(gather.gather(inputs, **names), options=blobs.options("report"))
+    report = page.build(gather.gather(inputs, **names), options=typed("report"))
     assert "Stage that left out a plate" not in report.page
     assert len(report.failures.splitlines()) == 1

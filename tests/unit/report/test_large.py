@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 import chromium
+from options import options as typed
 from report_screen import fabricate
 from wellspring.report import gather, page
 
@@ -14,9 +14,8 @@ PLATES, TREATMENTS, METRICS = 100, 500, 45
 
 
 @pytest.fixture(scope="module")
-def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    spec = yaml.safe_load((request.config.rootpath / "workflow/schemas/config/report.yaml").read_text())
-    options = {name: part["default"] for name, part in spec["properties"].items()}
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    options = typed("report")
     folder = tmp_path_factory.mktemp("large")
     inputs, names = fabricate(
         folder,
@@ -48,7 +47,7 @@ def test_it_stays_small_and_states_its_limits(file: Path):
     assert text.count("<svg") < 5000, "plates are data, not drawings"
     assert re.search(r"Pictures show one field of the well: of (2,\d\d\d|3,000) wells", text)
     assert "At most 60 compounds are drawn" in text
-    assert "Shown are 40 of 100 plates: those that were left out first" in text
+    assert "40 of 100 plates are shown: plates that were left out first" in text
     assert "the 29 most frequent mechanisms and all others" in text
     assert "The 60 of 80 with the highest median." in text
 

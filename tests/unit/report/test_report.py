@@ -6,11 +6,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 
+from options import options as typed
 from report_screen import HOSTILE, fabricate
 from wellspring.report import gather, page
 from wellspring.report.page import block
+from wellspring.screen import sections
 
 OPTIONAL = (
     "audit",
@@ -35,13 +36,9 @@ IMAGES += ("crops", "crop_tables")
 
 
 @pytest.fixture(scope="module")
-def options(request: pytest.FixtureRequest) -> dict:
+def options() -> sections.Report:
     """Return the report section's defaults."""
-    spec = yaml.safe_load((request.config.rootpath / "workflow/schemas/config/report.yaml").read_text())
-    return {name: part["default"] for name, part in spec["properties"].items()} | {
-        "sample_groups": 6,
-        "sample_cells": 2,
-    }
+    return typed("report", sample_groups=6, sample_cells=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +48,7 @@ def screen_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict]:
 
 
 @pytest.fixture(scope="module")
-def report(screen_files: tuple[dict, dict], options: dict) -> page.Report:
+def report(screen_files: tuple[dict, dict], options: sections.Report) -> page.Report:
     """Return the report of that screen."""
     inputs, names = screen_files
     return page.build(gather.gather(inputs, **names), options=options)
@@ -119,7 +116,9 @@ def test_ids_are_unique_and_links_lead_somewhere(report: page.Report):
     assert {attributes["href"][1:] for tag, attributes in elements if tag == "a"} <= set(ids)
 
 
-def test_same_input_gives_the_same_bytes(screen_files: tuple[dict, dict], options: dict, report: page.Report):
+def test_same_input_gives_the_same_bytes(
+    screen_files: tuple[dict, dict], options: sections.Report, report: page.Report
+):
     inputs, names = screen_files
     assert page.build(gather.gather(inputs, **names), options=options) == report
 
@@ -134,7 +133,7 @@ def test_drawings_are_files_of_their_own(report: page.Report):
 
 
 @pytest.mark.parametrize("absent", [*OPTIONAL, "all"])
-def test_missing_optional_inputs(screen_files: tuple[dict, dict], options: dict, absent: str):
+def test_missing_optional_inputs(screen_files: tuple[dict, dict], options: sections.Report, absent: str):
     inputs, names = screen_files
     left = {key: files for key, files in inputs.items() if key != absent and not (absent == "all" and key in OPTIONAL)}
     text = page.build(gather.gather(left, **names), options=options).page
@@ -142,7 +141,7 @@ def test_missing_optional_inputs(screen_files: tuple[dict, dict], options: dict,
     assert "62 % of the images are bad" in text
 
 
-def test_profiles_without_images_say_so(screen_files: tuple[dict, dict], options: dict):
+def test_profiles_without_images_say_so(screen_files: tuple[dict, dict], options: sections.Report):
     """Profiles of other tools have no images: each part that would show them says why it does not."""
     inputs, names = screen_files
     left = {key: paths for key, paths in inputs.items() if key not in IMAGES}
@@ -156,7 +155,7 @@ def test_profiles_without_images_say_so(screen_files: tuple[dict, dict], options
     assert "compound 3" in text
 
 
-def test_parts_without_data_say_why(screen_files: tuple[dict, dict], options: dict):
+def test_parts_without_data_say_why(screen_files: tuple[dict, dict], options: sections.Report):
     inputs, names = screen_files
     left = {key: paths for key, paths in inputs.items() if key not in ("per_item", "summary", "aligned", "history")}
     text = page.build(gather.gather(left, **{**names, "benchmarks": None}), options=options).page
@@ -166,7 +165,7 @@ def test_parts_without_data_say_why(screen_files: tuple[dict, dict], options: di
     assert set(re.findall(r'<a href="#(\w+)">', text.split("</nav>")[0])) - {"main"} <= set(headings)
 
 
-def test_no_plate_is_left(tmp_path: Path, options: dict):
+def test_no_plate_is_left(tmp_path: Path, options: sections.Report):
     inputs, names = fabricate(tmp_path, plates=2, bad=2, rows=4, columns=8)
     report = page.build(gather.gather(inputs, **names), options=options)
     text = report.page
@@ -176,7 +175,7 @@ def test_no_plate_is_left(tmp_path: Path, options: dict):
     ElementTree.fromstring(report.map)
 
 
-def test_one_plate_one_encoder_without_cells(tmp_path: Path, options: dict):
+def test_one_plate_one_encoder_without_cells(tmp_path: Path, options: sections.Report):
     inputs, names = fabricate(tmp_path, plates=1, bad=0, encoders=("timm",), cells=False, rows=4, columns=8)
     text = page.build(gather.gather(inputs, **names), options=options).page
     assert not Elements(text).open
@@ -185,7 +184,7 @@ def test_one_plate_one_encoder_without_cells(tmp_path: Path, options: dict):
     assert "untrained encoder" in text
 
 
-def test_nothing_at_all(options: dict):
+def test_nothing_at_all(options: sections.Report):
     empty = gather.gather({}, plates=[], encoders=[], channels=[])
     report = page.build(empty, options=options)
     assert not Elements(report.page).open

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wellspring.report import charts
-from wellspring.report.gather import LEVELS
+from wellspring.report.gather import LEVELS, Record
 from wellspring.report.metrics import Cell, Row
 
 BEFORE, AFTER = "normalised", "aligned"
@@ -28,7 +28,7 @@ class Change:
     good: bool
 
 
-def drawings(rows: Sequence[Row], *, encoders: Sequence[str]) -> list[dict]:
+def drawings(rows: Sequence[Row], *, encoders: Sequence[str]) -> list[Record]:
     """Return one dict a main metric with values at two levels at least: name, group and the drawing."""
     found = []
     for metric, mine in _by_metric(rows).items():

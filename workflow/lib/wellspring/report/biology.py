@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.report import charts, doses
-from wellspring.report.gather import Screen, ordered_levels, pick
+from wellspring.report.gather import Record, Screen, ordered_levels, pick
 from wellspring.report.naming import baseline, describe, main, natural
 from wellspring.report.svg import number
 
@@ -132,14 +132,16 @@ def _consistency(screen: Screen, items: pd.DataFrame, metric: str, level: str, a
 def _transfer(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha: float) -> list[Figure]:
     found = []
     for encoder in screen.encoders if main(metric) else ():
+        mine = items[items["Encoder"] == encoder]
+        split = [ARROW.split(str(item)) for item in mine["Metadata_Item"]]
         pairs = [
-            (ARROW.split(str(item)), value)
-            for item, value in items.loc[items["Encoder"] == encoder, ["Metadata_Item", "value"]].to_numpy()
+            (parts[0], parts[1], float(value))
+            for parts, value in zip(split, mine["value"], strict=True)
+            if len(parts) == 2
         ]
-        pairs = [(parts[0], parts[1], value) for parts, value in pairs if len(parts) == 2]
         if not pairs:
             continue
-        rows, columns = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
+        rows, columns = sorted({pair[0] for pair in pairs}), sorted({pair[1] for pair in pairs})
         values = np.full((len(rows), len(columns)), np.nan)
         for source, target, value in pairs:
             values[rows.index(source), columns.index(target)] = value
@@ -205,7 +207,7 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
     return found
 
 
-def treatments(screen: Screen) -> dict:
+def treatments(screen: Screen) -> Record:
     """Return what the page's table of treatments needs: `items`, `groups`, and `scores` by level, metric and encoder.
 
     A score is [value, q] in the order of the items, null where there is none; three digits. Of the main metrics whose
@@ -217,9 +219,9 @@ def treatments(screen: Screen) -> dict:
     items = items[items["Metadata_Metric"].isin(LISTED)]
     names = sorted(set(items["Metadata_Item"].astype(str)), key=natural)
     place = {name: number for number, name in enumerate(names)}
-    scores: dict = {}
+    scores: Record = {}
     for (level, metric, encoder), mine in items.groupby(["Metadata_Level", "Metadata_Metric", "Encoder"], sort=True):
-        column: list = [None] * len(names)
+        column: list[list[float | None] | None] = [None] * len(names)
         for item, value, q in zip(mine["Metadata_Item"], mine["value"], mine["q"], strict=True):
             column[place[str(item)]] = [_three(value), _three(q)]
         scores.setdefault(level, {}).setdefault(metric, {})[encoder] = column
@@ -239,8 +241,8 @@ def treatments(screen: Screen) -> dict:
     }
 
 
-def _three(value: object) -> float | None:
-    return None if pd.isna(value) else float(f"{float(value):.3g}")
+def _three(value: float | None) -> float | None:
+    return None if value is None or pd.isna(value) else float(f"{float(value):.3g}")
 
 
 def dose_curves(screen: Screen) -> list[Figure]:

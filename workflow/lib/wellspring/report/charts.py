@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wellspring.report.palette import category, contrast, data_address, to_hex, viridis
 from wellspring.report.svg import INK, LINE, MUTED, PAPER, SHAPES, Panel, document, extent, line, mark, number, text
@@ -40,8 +42,7 @@ def volcano(
     x_label: str,
 ) -> str:
     """Return the activity figure: score against -log10 q, filled where q < alpha, the chance level dashed."""
-    values, q = np.asarray(values, dtype=float), np.asarray(q, dtype=float)
-    strength = -np.log10(np.clip(q, FLOOR, 1))
+    strength = -np.log10(np.clip(np.asarray(q, dtype=float), FLOOR, 1))
     include = [0, chance] if np.isfinite(chance) else [0]
     top = max(float(np.nanmax(strength, initial=0)), -np.log10(alpha)) * 1.08
     panel = Panel(48, 14, 300, 190, extent(values, include=include), (-0.06 * top, top))
@@ -119,21 +120,21 @@ def levels(
         known = sorted({point[place][3] for point in points.values() if np.isfinite(point[place][3])})
         for chance in known:
             ends = panel.x(place - 0.42), panel.x(place + 0.42)
-            at = panel.y(chance)
-            panel.body.append(line(ends[0], at, ends[1], at, stroke=INK, extra='stroke-dasharray="2 2"'))
+            height = panel.y(chance)
+            panel.body.append(line(ends[0], height, ends[1], height, stroke=INK, extra='stroke-dasharray="2 2"'))
     step = min(0.16, 0.6 / max(len(points), 1))
     for name, values in points.items():
         slot = series.index(name)
         at = [place + step * (slot - (len(series) - 1) / 2) for place in range(len(names))]
         panel.path(at, [value[0] for value in values], stroke=category(slot))
-        for place, x, (value, low, high, chance) in zip(names, at, values, strict=True):
+        for level, x, (value, low, high, chance) in zip(names, at, values, strict=True):
             if np.isfinite(low) and np.isfinite(high):
                 whisker = 'stroke-width="3" stroke-opacity=".4"'
                 panel.body.append(
                     line(panel.x(x), panel.y(low), panel.x(x), panel.y(high), stroke=category(slot), extra=whisker)
                 )
             if np.isfinite(value):
-                tip = f"{name}, {place}\n{number(value)} ({number(low)} to {number(high)}), chance {number(chance)}"
+                tip = f"{name}, {level}\n{number(value)} ({number(low)} to {number(high)}), chance {number(chance)}"
                 shape = SHAPES[slot % len(SHAPES)]
                 panel.body.append(mark(panel.x(x), panel.y(value), fill=category(slot), shape=shape, tip=tip))
     return document("".join(panel.body), width=256, height=146, title=title)
@@ -142,7 +143,7 @@ def levels(
 def matrix(
     rows: Sequence[str],
     columns: Sequence[str],
-    values: np.ndarray,
+    values: NDArray[Any],
     *,
     title: str,
     row_label: str,
@@ -191,7 +192,7 @@ def matrix(
 def _large(
     rows: Sequence[str],
     columns: Sequence[str],
-    values: np.ndarray,
+    values: NDArray[Any],
     *,
     title: str,
     row_label: str,

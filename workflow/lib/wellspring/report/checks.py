@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.illumination.flatfield import FEW
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.svg import number
 from wellspring.report.wording import kinds, words
 
@@ -110,7 +110,7 @@ def wells(screen: Screen) -> list[Statement]:
     return found
 
 
-def light(fields: Sequence[dict]) -> list[Statement]:
+def light(fields: Sequence[Record]) -> list[Statement]:
     """Return the flat fields that are weak or did harm; `fields` as `lights.fields` gives them."""
     weak = [row for row in fields if row["fields"] < FEW and row["method"] in ("basic", "median")]
     worse = [row for row in fields if row["residual_change"][1] > 0]

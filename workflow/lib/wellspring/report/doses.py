@@ -1,6 +1,7 @@
 """Dose curves: aligned profiles in, one panel a compound out with all encoders in it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,7 @@ def curves(
     return found
 
 
-def _point(encoder: str, row: dict) -> tuple[float, float, str]:
+def _point(encoder: str, row: Mapping[str, Any]) -> tuple[float, float, str]:
     dose, score = float(row["Metadata_Concentration"]), float(row["Score"])
     head = f"{encoder}, {row['Metadata_Plate']} {row['Metadata_Well']}"
     return dose, score, f"{head}\n{row['Metadata_Compound']} {number(dose)}: {number(score)}"

@@ -58,7 +58,7 @@ def read(
 
 def text(rows: pd.DataFrame) -> str:
     """Return the rows as tab-separated text."""
-    return spreadsheet.as_text(rows).to_csv(sep="\t", index=False)
+    return str(spreadsheet.as_text(rows).to_csv(sep="\t", index=False))
 
 
 def _log(logs: str | Path | None, rule: str, folder: str, plate: str, encoders: Sequence[str]) -> tuple[str, str]:

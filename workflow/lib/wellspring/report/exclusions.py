@@ -3,7 +3,7 @@
 import pandas as pd
 
 from wellspring.io.keys import WELL_KEY
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.svg import number
 from wellspring.report.wording import kinds, worded
 
@@ -12,7 +12,7 @@ NO_REASON = "no reason given"
 REASONS = 40  # reasons that are listed; all images are counted
 
 
-def by_plate(screen: Screen) -> list[dict]:
+def by_plate(screen: Screen) -> list[Record]:
     """Return one dict a plate: what the sheet says of it, its verdict, and counts of wells, controls, images, cells."""
     sheet = screen.sheet.assign(plate=screen.sheet["plate"].astype(str)).drop_duplicates("plate").set_index("plate")
     wells, survey = screen.wells, screen.survey
@@ -30,7 +30,7 @@ def by_plate(screen: Screen) -> list[dict]:
     for plate in screen.plates:
         known = sheet.loc[plate].to_dict() if plate in sheet.index else {}
         verdict = screen.verdicts[plate]
-        row = {name: int(found.get(plate, 0)) for name, found in counted.items()}
+        row: Record = {name: int(found.get(plate, 0)) for name, found in counted.items()}
         row |= {name: str(known.get(name) or "") for name in ("batch", "cell_line", "role")}
         row |= {"plate": plate, "keep": verdict.keep, "reasons": verdict.reasons}
         row["share"] = row["out"] / row["images"] if row["images"] else float("nan")
@@ -39,7 +39,7 @@ def by_plate(screen: Screen) -> list[dict]:
     return rows
 
 
-def by_channel(screen: Screen) -> list[dict]:
+def by_channel(screen: Screen) -> list[Record]:
     """Return one dict a channel: images, how many left out, and the 5th, 50th and 95th percentile of its measures."""
     rows = []
     for channel in screen.channels if len(screen.survey) else ():
@@ -52,7 +52,7 @@ def by_channel(screen: Screen) -> list[dict]:
     return rows
 
 
-def by_reason(screen: Screen) -> list[dict]:
+def by_reason(screen: Screen) -> list[Record]:
     """Return one dict a reason why images were left out, most frequent first, with the sentence of one image."""
     if screen.survey.empty:
         return []
@@ -73,7 +73,7 @@ def by_reason(screen: Screen) -> list[dict]:
     return sorted(rows, key=lambda row: (-row["images"], row["reason"]))[:REASONS]
 
 
-def spared(screen: Screen) -> list[dict]:
+def spared(screen: Screen) -> list[Record]:
     """Return one dict a site with images that limits would have left out and a person kept."""
     if screen.survey.empty:
         return []

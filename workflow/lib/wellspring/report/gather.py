@@ -5,9 +5,10 @@ tables only what is shown is read, and an index is counted by well at once, so t
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -20,6 +21,9 @@ from wellspring.io.tables import Verdict
 from wellspring.report import dropped, plate_verdicts, runtime
 from wellspring.report.files import as_list, assign
 from wellspring.report.wording import words
+
+Record = dict[str, Any]  # one row of a table or one drawing of the page, as its template reads it
+Paths = str | Path | Iterable[str | Path] | None
 
 PLATE_TABLES = ("index", "audit", "survey", "intensity", "cells", "crop_tables")
 ENCODER_TABLES = ("history", "aligned", "consensus", "per_item", "summary", "features")
@@ -55,7 +59,7 @@ class Screen:
     label_files: dict[str, Path]  # plate -> zarr.json of its label images
     cell_files: dict[str, Path]
     illumination: dict[str, Path]  # light path -> file
-    cards: dict[str, dict]
+    cards: dict[str, Record]
     history: dict[str, pd.DataFrame]
     aligned: dict[str, pd.DataFrame]
     normalised: dict[str, tuple[Path, ...]]  # encoder -> tables of single plates, before alignment
@@ -79,7 +83,7 @@ class Screen:
 
 
 def gather(
-    inputs: Mapping[str, object],
+    inputs: Mapping[str, Paths],
     *,
     plates: Sequence[str],
     encoders: Sequence[str],
@@ -174,7 +178,7 @@ def _read(path: Path, name: str) -> pd.DataFrame:
     return _wells(frame) if name == "index" else _cells(frame) if name == "cells" else frame
 
 
-def _join(frames: object) -> pd.DataFrame:
+def _join(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     full = [frame for frame in frames if len(frame)]
     return pd.concat(full, ignore_index=True) if full else pd.DataFrame()
 
@@ -203,7 +207,7 @@ def _together(cells: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return cells.groupby(key, as_index=False)["Cells"].sum() if len(cells) else cells
 
 
-def _sources(files: dict) -> pd.DataFrame:
+def _sources(files: Mapping[str, Mapping[str, Path]]) -> pd.DataFrame:
     from wellspring.io.provenance import file_digest
 
     rows = [

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wellspring.illumination.evenness import MEASURES
 from wellspring.illumination.flatfield import FEW
 from wellspring.report import palette
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.pictures import Picture
 from wellspring.views.binning import bin_area
 
@@ -27,7 +29,7 @@ def light_paths(screen: Screen) -> dict[str, list[str]]:
     return paths
 
 
-def mean_view(screen: Screen, plates: Sequence[str], rows: Mapping[str, np.ndarray]) -> np.ndarray | None:
+def mean_view(screen: Screen, plates: Sequence[str], rows: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
     """Return the (h, w) mean of binned views over plates, `rows` of each evenly thinned; None without any."""
     total, count = None, 0
     for plate in plates:
@@ -43,7 +45,7 @@ def mean_view(screen: Screen, plates: Sequence[str], rows: Mapping[str, np.ndarr
     return None if total is None else total / count
 
 
-def fields(screen: Screen, *, limit: int = LIGHTS) -> list[dict]:
+def fields(screen: Screen, *, limit: int = LIGHTS) -> list[Record]:
     """Return one dict a light path and channel: method, fields, figures, warnings, and pictures before, flat, after.
 
     Figures are those of :mod:`wellspring.illumination.evenness`, (3,) each. Of more light paths and channels than
@@ -51,7 +53,7 @@ def fields(screen: Screen, *, limit: int = LIGHTS) -> list[dict]:
     """
     paths, rows = light_paths(screen), []
     kept = screen.survey[screen.survey["Metadata_Verdict"] == "keep"] if len(screen.survey) else screen.survey
-    views: dict[str, dict] = {channel: {} for channel in screen.channels}
+    views: dict[str, Record] = {channel: {} for channel in screen.channels}
     if len(kept):
         for (channel, plate), found in kept.groupby(["Metadata_Channel", "Metadata_Plate"], sort=True)["Row"]:
             views.setdefault(channel, {})[plate] = found.to_numpy(dtype=int)
@@ -71,7 +73,7 @@ def fields(screen: Screen, *, limit: int = LIGHTS) -> list[dict]:
     return rows
 
 
-def warnings(row: Mapping) -> list[str]:
+def warnings(row: Mapping[str, Any]) -> list[str]:
     """Return in words what is doubtful about a light path in one channel; `row` as of :func:`fields`."""
     said, fitted = [], row["method"] in ("basic", "median")
     if fitted and row["fields"] < FEW:
@@ -84,7 +86,7 @@ def warnings(row: Mapping) -> list[str]:
     return said
 
 
-def figures(row: Mapping) -> list[str]:
+def figures(row: Mapping[str, Any]) -> list[str]:
     """Return the residuals of a light path in one channel and its edges beside its centre, before and after."""
     if not np.isfinite(row["residual_before"][0]):
         return ["too few fields to measure a residual"]
@@ -95,12 +97,12 @@ def figures(row: Mapping) -> list[str]:
     ]
 
 
-def _percent(value: np.ndarray) -> str:
+def _percent(value: NDArray[Any]) -> str:
     found, low, high = (f"{100 * part:.1f}".replace("-", "−") for part in value)
     return f"{found} ({low} to {high})"
 
 
-def _before_and_after(path: Path, channel: str, before: np.ndarray | None) -> list[Picture]:
+def _before_and_after(path: Path, channel: str, before: NDArray[Any] | None) -> list[Picture]:
     """Return pictures of the mean view (h, w) before and after with the flat field between them."""
     with np.load(path, allow_pickle=False) as fields:
         number = fields["channel"].astype(str).tolist().index(channel)

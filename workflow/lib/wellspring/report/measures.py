@@ -9,7 +9,7 @@ import pandas as pd
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
 from wellspring.report import plates, scatter, svg
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.plates import Measure
 
 MANY = 40000  # wells above which only the primary encoder's profile is drawn: 0.4 MB of the page an encoder
@@ -23,6 +23,7 @@ SURVEYED = (
     ("Foreground", "foreground", "median", "median share of the field that is above the plate's threshold"),
     ("Intensity", "quantile_0.5", "median", "median of the raw pixels"),
 )
+Value = float | int | bool | None  # of a well: False is an undefined value, None is no well
 TYPES = ("negcon", "poscon", "trt", "empty")
 
 
@@ -42,8 +43,8 @@ def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
     elif "Metadata_View_Count" in aligned:
         views = aligned.rename(columns={"Metadata_View_Count": "Value"})
         found.append(_measure("Views", "number of views in the profile", views))
-    encoders = [primary, *(name for name in screen.aligned if name != primary and len(screen.wells) <= MANY)]
-    for encoder in encoders if primary else ():
+    others = [name for name in screen.aligned if name != primary and len(screen.wells) <= MANY]
+    for encoder in (primary, *others) if primary else ():
         found += _of_profile(screen.aligned[encoder], encoder)
     if len(screen.survey):
         by_well = [screen.survey[key] for key in WELL_KEY]
@@ -112,7 +113,7 @@ def _measure(name: str, doc: str, frame: pd.DataFrame, *, low: float | None = 0.
     return Measure(name, doc, values, bottom, top, group)
 
 
-def block(screen: Screen, found: list[Measure]) -> dict:
+def block(screen: Screen, found: list[Measure]) -> Record:
     """Return what the page draws plates from.
 
     `plates` (name, words, left_out), `size`, `kinds` (codes of `types` a well and plate, null where there is no well),
@@ -151,17 +152,17 @@ def block(screen: Screen, found: list[Measure]) -> dict:
     }
 
 
-def _values(rows: pd.DataFrame | None, size: tuple[int, int]) -> list | None:
+def _values(rows: pd.DataFrame | None, size: tuple[int, int]) -> list[Value] | None:
     if rows is None:
         return None
-    values: list = [None] * (size[0] * size[1])
+    values: list[Value] = [None] * (size[0] * size[1])
     for well, value in zip(rows["Well"], rows["Value"], strict=True):
         if spot := plates.position(well):
             values[spot[0] * size[1] + spot[1]] = _short(value)
     return values
 
 
-def _layout(screen: Screen, size: tuple[int, int]) -> tuple[list, list, list[str]]:
+def _layout(screen: Screen, size: tuple[int, int]) -> tuple[list[list[int | None]], list[list[int | None]], list[str]]:
     """Return (kinds, names, levels): a list of codes a plate, and what the codes of names mean."""
     wells = screen.wells
     compound, dose = (
@@ -174,7 +175,7 @@ def _layout(screen: Screen, size: tuple[int, int]) -> tuple[list, list, list[str
     ]
     levels = sorted(set(named))
     code = {name: number for number, name in enumerate(levels)}
-    kinds: dict[str, list] = {plate: [None] * (size[0] * size[1]) for plate in screen.plates}
+    kinds: dict[str, list[int | None]] = {plate: [None] * (size[0] * size[1]) for plate in screen.plates}
     names = {plate: list(empty) for plate, empty in kinds.items()}
     for plate, well, kind, name in zip(
         pick(wells, WELL_KEY[0]), pick(wells, WELL_KEY[1]), pick(wells, "Metadata_pert_type"), named, strict=True

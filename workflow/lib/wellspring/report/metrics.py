@@ -13,7 +13,7 @@ import pandas as pd
 from wellspring.io import spreadsheet
 from wellspring.io.notes import Note
 from wellspring.report import charts, naming
-from wellspring.report.gather import ordered_levels
+from wellspring.report.gather import Record, ordered_levels
 from wellspring.report.svg import number
 from wellspring.report.wording import parse, worded, words
 
@@ -37,6 +37,11 @@ class Cell:
     low: float
     high: float
     expected: float  # the chance level
+
+    @property
+    def defined(self) -> bool:
+        """Whether the metric has a value."""
+        return bool(np.isfinite(self.number))
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -110,7 +115,7 @@ def csv(summary: pd.DataFrame) -> str:
     frame = summary.reindex(columns=names)
     frame["Metadata_Note"] = frame["Metadata_Note"].fillna("").astype(str).map(worded)
     frame = frame.rename(columns=lambda name: name.removeprefix("Metadata_").lower())
-    return spreadsheet.as_text(frame).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return str(spreadsheet.as_text(frame).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction: int, full: bool) -> Cell | None:
@@ -142,7 +147,7 @@ def _cell(rows: pd.DataFrame, encoder: str, axis: tuple[float, float], direction
     )
 
 
-def _baseline(row: dict, words: str) -> str:
+def _baseline(row: Record, words: str) -> str:
     if not np.isfinite(row["value"]):
         return f"{words}: undefined"
     bounded = np.isfinite(row["low"]) and np.isfinite(row["high"])
@@ -158,5 +163,5 @@ def _words(value: object) -> str:
     return "" if value is None or pd.isna(value) else str(value)
 
 
-def _whole(value: object) -> int:
+def _whole(value: float | None) -> int:
     return 0 if value is None or pd.isna(value) else int(value)

@@ -5,10 +5,13 @@ one if it has any. Black and white are the same in all wells of a picture, so th
 across the plate stands out; they are written with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wellspring.report import naming, palette, plates, svg
 from wellspring.report.gather import Screen
@@ -66,7 +69,7 @@ def fields(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[order.sort_values(list(order), kind="stable").index].drop_duplicates("Metadata_Well").sort_index()
 
 
-def picture(views: np.ndarray, spots: list[tuple[int, int]], size: tuple[int, int]) -> np.ndarray:
+def picture(views: NDArray[Any], spots: list[tuple[int, int]], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return grey values (H, W) float32 of `size` (rows, columns) wells, views (n, h, w) at `spots`, NaN elsewhere."""
     wide = min(views.shape[2], max(4, WIDE // size[1]))
     tall = max(4, round(wide * views.shape[1] / views.shape[2]))
@@ -76,7 +79,7 @@ def picture(views: np.ndarray, spots: list[tuple[int, int]], size: tuple[int, in
     return whole
 
 
-def _montage(views: np.ndarray, rows: pd.DataFrame, *, plate: str, channel: str) -> Montage:
+def _montage(views: NDArray[Any], rows: pd.DataFrame, *, plate: str, channel: str) -> Montage:
     shown = fields(rows)
     spots = np.array([plates.position(well) or (-1, -1) for well in shown["Metadata_Well"]])
     shown, spots = shown[spots[:, 0] >= 0], spots[spots[:, 0] >= 0]
@@ -100,7 +103,13 @@ def _montage(views: np.ndarray, rows: pd.DataFrame, *, plate: str, channel: str)
 
 
 def _body(
-    grey: np.ndarray, size: tuple[int, int], spots: np.ndarray, *, seen: np.ndarray, bad: np.ndarray, tall: float
+    grey: NDArray[Any],
+    size: tuple[int, int],
+    spots: NDArray[Any],
+    *,
+    seen: NDArray[Any],
+    bad: NDArray[Any],
+    tall: float,
 ) -> list[str]:
     """Return the picture, lines between wells, paper where there is none, frames on bad ones, crosses on unseen."""
     step = (tall / size[0], DRAWN / size[1])
@@ -120,16 +129,18 @@ def _body(
     ]
 
 
-def _frames(spots: list, step: tuple[float, float], *, style: str) -> str:
+def _frames(spots: Sequence[Sequence[int]], step: tuple[float, float], *, style: str) -> str:
     corners = [(20 + step[1] * column, 20 + step[0] * row) for row, column in spots]
     sides = f"h{svg.place(step[1])}v{svg.place(step[0])}h{svg.place(-step[1])}z"
     outline = "".join(f"M{svg.place(x)} {svg.place(y)}{sides}" for x, y in corners)
     return f'<path d="{outline}" {style}/>' if outline else ""
 
 
-def _resized(view: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _resized(view: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     """Return a view at another size: area means where it is larger, repeated pixels where it is smaller."""
     if view.shape[0] >= shape[0] and view.shape[1] >= shape[1]:
-        return binning.bin_area(view, shape)
+        binned: NDArray[Any] = binning.bin_area(view, shape)
+        return binned
     rows, columns = (np.arange(new) * old // new for new, old in zip(shape, view.shape, strict=True))
-    return view[rows][:, columns]
+    repeated: NDArray[Any] = view[rows][:, columns]
+    return repeated

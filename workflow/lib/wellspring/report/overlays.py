@@ -4,13 +4,16 @@ A negative control and a treated well of each plate are drawn, so that a segment
 of a large field is shown, as wide as some dozens of nuclei: outlines of a whole one would be a blur.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from wellspring.io import ngff
 from wellspring.report import palette, thumbnails
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.pictures import Picture
 from wellspring.views.crops import well_generator
 from wellspring.views.cutting import well_sites
@@ -35,7 +38,7 @@ def fields(screen: Screen, *, limit: int) -> list[Picture]:
     return [picture for plate in chosen for picture in _of_plate(screen, plate)][:limit]
 
 
-def by_plate(screen: Screen) -> list[dict]:
+def by_plate(screen: Screen) -> list[Record]:
     """Return one dict a plate with cells: cells, flagged ones, and those with each flag."""
     found = screen.flags
     rows = []
@@ -53,7 +56,7 @@ def counted(rows: pd.DataFrame) -> dict[str, int]:
     return {flag: int(each.get(flag, 0)) for flag in FLAGS}
 
 
-def outlines(labels: np.ndarray) -> np.ndarray:
+def outlines(labels: NDArray[Any]) -> NDArray[Any]:
     """Return the pixels (H, W) bool of objects that touch another label above, below, left or right."""
     edge = np.zeros(labels.shape, dtype=bool)
     for axis in (0, 1):
@@ -64,7 +67,7 @@ def outlines(labels: np.ndarray) -> np.ndarray:
     return edge & (labels > 0)
 
 
-def draw(pixels: np.ndarray, nuclei: np.ndarray, cells: np.ndarray, *, flagged: np.ndarray) -> np.ndarray:
+def draw(pixels: NDArray[Any], nuclei: NDArray[Any], cells: NDArray[Any], *, flagged: NDArray[Any]) -> NDArray[Any]:
     """Return pixels (H, W, 3) uint8 with the outlines of labels (H, W); those of the numbers `flagged` in orange."""
     out = np.rint(pixels * DIM).astype(np.uint8)
     for place, labels in enumerate((cells, nuclei)):

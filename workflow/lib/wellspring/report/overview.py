@@ -13,7 +13,7 @@ from wellspring.io.notes import Note
 from wellspring.report import checks
 from wellspring.report.alignment import Change
 from wellspring.report.checks import Statement, count, listed
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.metrics import Cell, Row
 from wellspring.report.wording import capital, words
 
@@ -44,7 +44,7 @@ def passes(screen: Screen, rows: Sequence[Row], *, level: str, changes: Sequence
 
 
 def look_at(
-    screen: Screen, rows: Sequence[Row], fields: Sequence[dict], *, level: str, changes: Sequence[Change] = ()
+    screen: Screen, rows: Sequence[Row], fields: Sequence[Record], *, level: str, changes: Sequence[Change] = ()
 ) -> list[Statement]:
     """Return what to look at: batch effects, weak scores, losses by alignment, lost wells, light, collapse."""
     found = checks.fits(screen) + _aligned(changes, good=False) + _mixing(rows, level)
@@ -67,16 +67,16 @@ def open_questions(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
     if confounded:
         text = "Above chance, but not above the score of the well position alone: the plate layout may explain it."
         found.append(Statement(text, "metrics", (_concerns(confounded),)))
-    for row, cell in sorted(shown, key=lambda pair: pair[1].value == "–"):  # limits of existing values first
+    for row, cell in sorted(shown, key=lambda pair: not pair[1].defined):  # limits of existing values first
         for note in cell.notes:
             if note.code not in METHOD_NOTES:
                 notes.setdefault(note, {})[row.name] = None
     for note, names in notes.items():
         found.append(Statement(f"{capital(words(note))}.", "metrics", (_concerns(list(names)),)))
-    empty = sorted({row.name for row, cell in shown if cell.value == "–" and not cell.notes})
+    empty = sorted({row.name for row, cell in shown if not cell.defined and not cell.notes})
     if empty:
         found.append(Statement("No value at one profile level or more.", "metrics", (_concerns(empty),)))
-    bare = sorted({row.name for row, cell in shown if cell.chance == "no chance level" and cell.value != "–"})
+    bare = sorted({row.name for row, cell in shown if cell.defined and not np.isfinite(cell.expected)})
     if bare:
         text = "No chance level: values can only be compared between encoders and profile levels."
         found.append(Statement(text, "metrics", (_concerns(bare),)))

@@ -34,8 +34,9 @@ from wellspring.report import (
     training,
     wording,
 )
-from wellspring.report.gather import Screen, ordered_levels
+from wellspring.report.gather import Record, Screen, ordered_levels
 from wellspring.report.svg import number, standalone
+from wellspring.screen import sections
 
 PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
 
@@ -51,7 +52,7 @@ class Report:
     plates: str
 
 
-def build(screen: Screen, *, options: Mapping[str, object], templates: str | Path = REPORT_TEMPLATES) -> Report:
+def build(screen: Screen, *, options: sections.Report, templates: str | Path = REPORT_TEMPLATES) -> Report:
     """Return the report of a screen.
 
     Parameters
@@ -63,21 +64,21 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
     """
     rows = metrics.table(screen.summary, encoders=screen.encoders)
     levels = ordered_levels([row.level for row in rows])
-    level = options["level"] if options["level"] in levels else (levels[-1] if levels else options["level"])
-    primary = next((name for name in (options["encoder"], *screen.encoders) if name in screen.aligned), None)
+    level = options.level if options.level in levels else (levels[-1] if levels else options.level)
+    primary = next((name for name in (options.encoder, *screen.encoders) if name in screen.aligned), None)
     changes = alignment.changes(rows)
     fields = lights.fields(screen)
-    bad, bad_count = pictures.bad_images(screen, limit=options["bad_images"])
+    bad, bad_count = pictures.bad_images(screen, limit=options.bad_images)
     placed = {
-        name: scatter.place(frame, method=options["map"], limit=options["map_points"], seed=screen.seed or 0)
+        name: scatter.place(frame, method=options.map, limit=options.map_points, seed=screen.seed or 0)
         for name, frame in screen.aligned.items()
     }
     drawn = measures.measures(screen, primary=primary)
     points = pd.concat([pd.DataFrame(columns=WELL_KEY), *(frame[WELL_KEY] for frame in placed.values())])
-    small = thumbnails.sheets(screen, points, limit=options["map_pictures"], seed=screen.seed or 0)
+    small = thumbnails.sheets(screen, points, limit=options.map_pictures, seed=screen.seed or 0)
     lost = exclusions.undefined(screen)
     context = {
-        "title": options["title"],
+        "title": options.title,
         "screen": screen,
         "totals": checks.totals(screen),
         "left_out": overview.left_out(screen),
@@ -95,29 +96,31 @@ def build(screen: Screen, *, options: Mapping[str, object], templates: str | Pat
         },
         "alignment": alignment.drawings(rows, encoders=screen.encoders),
         "changes": changes,
-        "figures": biology.figures(screen, alpha=options["significance"]),
+        "figures": biology.figures(screen, alpha=options.significance),
         "treatments": biology.treatments(screen),
         "dose_limit": doses.LIMIT,
         "wells": measures.block(screen, drawn) if drawn else {},
         "fields": fields,
         "fields_drawn": sum(bool(row["pictures"]) for row in fields),
         "samples": pictures.samples(
-            screen, groups=options["sample_groups"], each=options["sample_cells"], seed=screen.seed or 0
+            screen, groups=options.sample_groups, each=options.sample_cells, seed=screen.seed or 0
         ),
-        "overlays": overlays.fields(screen, limit=options["overlays"]),
+        "overlays": overlays.fields(screen, limit=options.overlays),
         "flags": overlays.by_plate(screen),
         "curves": training.panels(screen),
         "cards": training.cards(screen),
         "features": training.features(screen),
-        "map_data": {name: _map(screen, name, frame, options) for name, frame in placed.items() if len(frame)},
-        "map_method": {"pca": "the first two principal components", "tsne": "t-SNE"}[options["map"]],
+        "map_data": {
+            name: _map(screen, name, frame, method=options.map) for name, frame in placed.items() if len(frame)
+        },
+        "map_method": {"pca": "the first two principal components", "tsne": "t-SNE"}[options.map],
         "thumbnails": small,
         "picture_words": thumbnails.words(small, len(points.drop_duplicates())),
         "by_plate": exclusions.by_plate(screen),
         "by_channel": exclusions.by_channel(screen),
         "by_reason": exclusions.by_reason(screen),
         "spared": exclusions.spared(screen),
-        "montages": montage.montages(screen, limit=options["montages"]),
+        "montages": montage.montages(screen, limit=options.montages),
         "without_profile": lost.head(exclusions.WELLS).to_dict("records"),
         "without_profile_count": len(lost),
         "bad": bad,
@@ -157,7 +160,7 @@ def block(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def makers(screen: Screen) -> list[dict]:
+def makers(screen: Screen) -> list[Record]:
     """Return one row a stage: version, commit, digests of options and code, packages, seed, each as a list."""
     if screen.sources.empty:
         return []
@@ -180,6 +183,6 @@ def _joined(values: pd.Series) -> list[str]:
     return sorted(texts)
 
 
-def _map(screen: Screen, encoder: str, placed: pd.DataFrame, options: Mapping[str, object]) -> dict:
+def _map(screen: Screen, encoder: str, placed: pd.DataFrame, *, method: str) -> Record:
     paths = screen.normalised.get(encoder, ())
-    return scatter.block(placed, scatter.before(paths, placed, method=options["map"], seed=screen.seed or 0))
+    return scatter.block(placed, scatter.before(paths, placed, method=method, seed=screen.seed or 0))

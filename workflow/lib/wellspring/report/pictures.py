@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wellspring.io.keys import WELL_KEY
 from wellspring.report import palette, thumbnails, wording
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def _thumbnail(screen: Screen, plate: str, row: int) -> str:
     return palette.data_address(palette.grey(_small(np.asarray(view))), kind="JPEG") if np.isfinite(view).any() else ""
 
 
-def _small(view: np.ndarray, limit: int = 128) -> np.ndarray:
+def _small(view: NDArray[Any], limit: int = 128) -> NDArray[Any]:
     step = max(1, -(-max(view.shape[-2:]) // limit))
     return view[..., ::step, ::step]
 
@@ -74,7 +76,7 @@ def _named(wells: pd.DataFrame, column: str, before: str) -> list[tuple[str, pd.
     return [(f"{before}{name}", wells[names == name]) for name in sorted(set(names))]
 
 
-def samples(screen: Screen, *, groups: int, each: int, seed: int = 0) -> list[dict]:
+def samples(screen: Screen, *, groups: int, each: int, seed: int = 0) -> list[Record]:
     """Return one dict a treatment: its name and pictures of single cells, or of fields where there are no crops."""
     generator = np.random.default_rng(seed)
     kept, shown = pd.DataFrame() if screen.crops else _kept(screen), []
@@ -90,7 +92,7 @@ def samples(screen: Screen, *, groups: int, each: int, seed: int = 0) -> list[di
     return shown
 
 
-def _cells(screen: Screen, keys: set, each: int, generator: np.random.Generator) -> list[Picture]:
+def _cells(screen: Screen, keys: set[tuple[str, str]], each: int, generator: np.random.Generator) -> list[Picture]:
     found = []
     for plate, table in screen.crops.items():
         if plate in screen.crop_files and len(table):
@@ -109,7 +111,7 @@ def _cells(screen: Screen, keys: set, each: int, generator: np.random.Generator)
     return pictures
 
 
-def _window(screen: Screen, plate: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _window(screen: Screen, plate: str, image: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the (C,) intensities shown as black and full: the plate's own scale, or the picture's percentiles."""
     scale = thumbnails.intensity(screen, plate)
     if scale is not None and len(scale[0]) == len(image):
@@ -117,7 +119,13 @@ def _window(screen: Screen, plate: str, image: np.ndarray) -> tuple[np.ndarray, 
     return tuple(np.nanpercentile(image.reshape(len(image), -1).astype(float), part, axis=1) for part in (1, 99.8))
 
 
-def _fields(screen: Screen, keys: set, sites: Mapping, each: int, generator: np.random.Generator) -> list[Picture]:
+def _fields(
+    screen: Screen,
+    keys: set[tuple[str, str]],
+    sites: Mapping[tuple[str, str], pd.DataFrame],
+    each: int,
+    generator: np.random.Generator,
+) -> list[Picture]:
     """Return a random field of each of some random wells; `sites`: (plate, well) -> kept survey rows."""
     known = sorted(key for key in keys if key in sites and key[0] in screen.view_files)
     pictures = []

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wellspring.report import palette, svg
 from wellspring.report.gather import Screen
@@ -42,7 +44,7 @@ def shape(wells: pd.Series) -> tuple[int, int]:
     return next((size for size in FORMATS if rows <= size[0] and columns <= size[1]), (rows, columns))
 
 
-def grid(measure: Measure, plate: str, *, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def grid(measure: Measure, plate: str, *, size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the plate's values (rows, columns) float64, NaN where undefined, and which wells there are, bool."""
     values, there = np.full(size, np.nan), np.zeros(size, dtype=bool)
     for well, value in measure.values.loc[measure.values["Plate"] == plate, ["Well", "Value"]].itertuples(index=False):

@@ -43,9 +43,9 @@ def read(folder: str | Path | None, *, names: Sequence[str]) -> pd.DataFrame:
         Plates, light paths and encoders of the screen; files of others, left from an earlier config, are passed over.
     """
     rows, wanted = [], set(names)
-    root = None if folder is None else Path(folder)
-    for path in sorted(root.rglob("*.tsv")) if root is not None and root.is_dir() else []:
-        rule, *of = path.relative_to(root).with_suffix("").parts
+    root = Path(folder) if folder is not None else None
+    for path in [] if root is None else sorted(root.rglob("*.tsv")):
+        rule, *of = path.relative_to(root or "").with_suffix("").parts
         rule, of = (of[0], []) if rule == OWN and len(of) == 1 else (rule, of)
         if set(of) <= wanted:
             found = pd.read_csv(path, sep="\t").iloc[-1:]

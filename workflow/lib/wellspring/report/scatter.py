@@ -5,13 +5,15 @@ They leave as data for the page, both levels of the same wells, and as a drawing
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
-from wellspring.report.gather import pick
+from wellspring.report.gather import Record, pick
 from wellspring.report.palette import category
 from wellspring.report.svg import MUTED, SHAPES, Panel, document, mark, text
 
@@ -26,7 +28,7 @@ COLUMNS = {
 COMPONENTS = 30  # principal components that t-SNE starts from
 
 
-def axes(features: np.ndarray, *, method: str = "pca", seed: int = 0) -> np.ndarray:
+def axes(features: NDArray[Any], *, method: str = "pca", seed: int = 0) -> NDArray[np.float64]:
     """Return two axes (n, 2) float64 of features (n, d).
 
     `pca` is the first two principal components, signs fixed so that each has its largest weight positive; `tsne` is
@@ -50,7 +52,8 @@ def axes(features: np.ndarray, *, method: str = "pca", seed: int = 0) -> np.ndar
         with threadpool_limits(1):
             perplexity = min(30.0, (len(values) - 1) / 3)
             model = TSNE(n_components=2, init="pca", perplexity=perplexity, random_state=seed, n_jobs=1)
-            return model.fit_transform(scores).astype(np.float64)
+            placed: NDArray[np.float64] = model.fit_transform(scores).astype(np.float64)
+            return placed
     return np.pad(scores[:, :2], ((0, 0), (0, max(0, 2 - scores.shape[1]))))
 
 
@@ -68,7 +71,9 @@ def place(aligned: pd.DataFrame, *, method: str = "pca", limit: int = 10000, see
     return kept.assign(X=spots[:, 0], Y=spots[:, 1])
 
 
-def before(paths: Sequence[Path], placed: pd.DataFrame, *, method: str = "pca", seed: int = 0) -> np.ndarray | None:
+def before(
+    paths: Sequence[Path], placed: pd.DataFrame, *, method: str = "pca", seed: int = 0
+) -> NDArray[np.float64] | None:
     """Return the axes (n, 2) of the placed wells in the tables before alignment, NaN where they have no profile there.
 
     The axes are those of these profiles alone. None without a well that has one.
@@ -90,9 +95,9 @@ def before(paths: Sequence[Path], placed: pd.DataFrame, *, method: str = "pca", 
     return spots if good.any() else None
 
 
-def block(placed: pd.DataFrame, earlier: np.ndarray | None = None) -> dict:
+def block(placed: pd.DataFrame, earlier: NDArray[np.float64] | None = None) -> Record:
     """Return what the page's map needs: whole coordinates 0 to 1000 by level, coded columns, wells."""
-    result: dict = {"n": len(placed), "columns": {}, "numbers": {}, "levels": {}}
+    result: Record = {"n": len(placed), "columns": {}, "numbers": {}, "levels": {}}
     if earlier is not None:
         result["levels"]["normalised"] = _spread(earlier)
     result["levels"]["aligned"] = _spread(placed[["X", "Y"]].to_numpy(dtype=float))
@@ -108,7 +113,7 @@ def block(placed: pd.DataFrame, earlier: np.ndarray | None = None) -> dict:
     return result
 
 
-def _spread(spots: np.ndarray) -> dict[str, list[int | None]]:
+def _spread(spots: NDArray[Any]) -> dict[str, list[int | None]]:
     """Return whole coordinates `x` and `y`, 0 to 1000 over the finite ones, None for the others."""
     found = {}
     for name, values in zip("xy", np.asarray(spots, dtype=float).reshape(-1, 2).T, strict=True):

@@ -5,20 +5,22 @@ that wells of a plate can be compared. Many tiles share one picture file: it is 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wellspring.io.keys import WELL_KEY
 from wellspring.report import palette
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 
 TILE = 64  # pixels
 ACROSS = 16  # tiles a row and rows a sheet
 SCALE_VIEWS = 64  # views a plate and channel that its intensity scale is taken from
 
 
-def sheets(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) -> dict:
+def sheets(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) -> Record:
     """Return what the page needs of at most `limit` of the wells `among` (Plate, Well), the treatments in turn.
 
     Returns
@@ -29,7 +31,7 @@ def sheets(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) ->
     """
     wells = chosen(screen, among, limit=limit, seed=seed)
     make = _of_cells if screen.crops else _of_fields
-    tiles = {}
+    tiles: dict[str, NDArray[np.uint8]] = {}
     for plate, mine in wells.groupby("Metadata_Plate", sort=True) if len(wells) else ():
         tiles |= {f"{plate} {well}": tile for well, tile in make(screen, plate, mine["Metadata_Well"].tolist()).items()}
     if not tiles:
@@ -60,7 +62,7 @@ def chosen(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) ->
     return wells.loc[turn.sort_values(kind="stable").index[:limit], WELL_KEY].sort_values(WELL_KEY)
 
 
-def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, np.ndarray]:
+def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, NDArray[Any]]:
     """Return well -> tile of four crops; a well with fewer leaves the rest black, one without is left out."""
     table = screen.crops.get(plate, pd.DataFrame())
     if table.empty or plate not in screen.crop_files:
@@ -81,7 +83,7 @@ def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, np.ndar
     return found
 
 
-def _of_fields(screen: Screen, plate: str, wells: list[str]) -> dict[str, np.ndarray]:
+def _of_fields(screen: Screen, plate: str, wells: list[str]) -> dict[str, NDArray[Any]]:
     """Return well -> tile of the first site of which no image was left out."""
     if plate not in screen.view_files or screen.survey.empty:
         return {}
@@ -101,7 +103,7 @@ def _of_fields(screen: Screen, plate: str, wells: list[str]) -> dict[str, np.nda
     return found
 
 
-def square(image: np.ndarray, size: int) -> np.ndarray:
+def square(image: NDArray[Any], size: int) -> NDArray[np.float64]:
     """Return the (C, size, size) float64 area means of an image's central square; small ones repeat pixels."""
     edge = min(image.shape[-2:])
     y, x = ((length - edge) // 2 for length in image.shape[-2:])
@@ -111,10 +113,11 @@ def square(image: np.ndarray, size: int) -> np.ndarray:
         return centre[:, at][:, :, at].astype(np.float64)
     starts = np.linspace(0, edge, size + 1).round().astype(int)
     sums = np.add.reduceat(np.add.reduceat(centre.astype(np.float64), starts[:-1], axis=1), starts[:-1], axis=2)
-    return sums / np.outer(np.diff(starts), np.diff(starts))
+    means: NDArray[np.float64] = sums / np.outer(np.diff(starts), np.diff(starts))
+    return means
 
 
-def intensity(screen: Screen, plate: str) -> tuple[np.ndarray, np.ndarray] | None:
+def intensity(screen: Screen, plate: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """Return the (C,) grey values of a plate that are shown as black and as full, None where they were not measured."""
     table = screen.intensity
     rows = table[table["Metadata_Plate"] == plate].set_index("Metadata_Channel") if len(table) else table
@@ -124,20 +127,20 @@ def intensity(screen: Screen, plate: str) -> tuple[np.ndarray, np.ndarray] | Non
     return rows["low"].to_numpy(dtype=float), rows["high"].to_numpy(dtype=float)
 
 
-def _scale_of(views: np.ndarray, rows: pd.Series) -> tuple[float, float]:
+def _scale_of(views: NDArray[Any], rows: pd.Series) -> tuple[float, float]:
     numbers = rows.to_numpy(dtype=int)
     numbers = numbers[np.linspace(0, len(numbers) - 1, min(SCALE_VIEWS, len(numbers))).round().astype(int)]
     low, high = _percentiles(np.asarray(views[numbers], dtype=np.float64)[:, None])
     return float(low[0]), float(high[0])
 
 
-def _percentiles(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _percentiles(images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the (C,) 1st and 99.8th percentiles of (n, C, H, W) images, missing pixels apart."""
     values = images.swapaxes(0, 1).reshape(images.shape[1], -1)
     return tuple(np.nanpercentile(values, part, axis=1) for part in (1, 99.8))
 
 
-def words(sheet: Mapping, wells: int) -> str:
+def words(sheet: Mapping[str, Any], wells: int) -> str:
     """Return what the map says of its pictures."""
     if not sheet:
         return "There are no pictures of the wells: no images were read in this run."

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.report import charts
-from wellspring.report.gather import Screen, pick
+from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.svg import number
 from wellspring.report.wording import kinds
 
@@ -23,7 +23,7 @@ BESIDE = {"retrieval": ("retrieval_chance",)}  # drawn in the same panel
 BASELINES = {name for names in BESIDE.values() for name in names}
 
 
-def panels(screen: Screen) -> list[dict]:
+def panels(screen: Screen) -> list[Record]:
     """Return one dict an encoder with a history: its name and drawings (losses together, then one a logged number)."""
     found = []
     for encoder in screen.encoders:
@@ -67,7 +67,7 @@ def label(name: str) -> str:
     return NAMES.get(name, name.replace("_", " "))
 
 
-def cards(screen: Screen) -> list[dict]:
+def cards(screen: Screen) -> list[Record]:
     """Return one dict an encoder with a card: its plain values, one level deep, names joined by a dot."""
     found = []
     for encoder in screen.encoders:
@@ -77,7 +77,7 @@ def cards(screen: Screen) -> list[dict]:
     return found
 
 
-def _flat(card: dict, prefix: str = "") -> list[tuple[str, object]]:
+def _flat(card: Record, prefix: str = "") -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     for key, value in card.items():
         rows += (
@@ -99,7 +99,7 @@ def _plain(value: object) -> str:
     return text if len(text) <= 160 else f"{text[:159]}…"
 
 
-def features(screen: Screen) -> list[dict]:
+def features(screen: Screen) -> list[Record]:
     """Return one dict an encoder: how many features were kept, and how many were dropped for which reason."""
     found = []
     for encoder in screen.encoders:
