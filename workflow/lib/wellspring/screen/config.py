@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from wellspring.io.shipped import CONFIG_SCHEMAS, ENCODER_PRESETS
-from wellspring.screen import config_checks
+from wellspring.screen import config_checks, credentials
 from wellspring.screen.encoder_kinds import VIEWS
 from wellspring.screen.section_reader import Section, read
 from wellspring.screen.sections import Config
@@ -53,9 +53,10 @@ def resolve(config: Mapping[str, object], *, source: str = "config") -> Tree:
     ------
     ValueError
         One line per mistake, with the key, what was expected and what was found. An unknown key comes with the
-        nearest known one, a renamed key with its new name.
+        nearest known one, a renamed key with its new name. Credentials are refused without repeating them.
     """
     written = copy.deepcopy(dict(config))
+    _refuse(credentials.problems(written), source)  # first, since other messages repeat a wrong value
     _refuse(_problems(written), source)
     try:
         complete = fill(written)

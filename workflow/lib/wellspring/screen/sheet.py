@@ -12,6 +12,7 @@ import yaml
 
 from wellspring.io.object_store import climbs, is_url, plain
 from wellspring.io.shipped import SHEET_SCHEMA
+from wellspring.screen import credentials
 from wellspring.screen.names import check
 from wellspring.screen.text_table import read as read_table
 
@@ -64,6 +65,9 @@ def read(
     if missing:
         raise ValueError(f"{path}: expected the columns {missing}, found {list(sheet.columns)}")
     sheet = _complete(sheet, path, empty=() if images else ("images",))
+    secret = [each for line, row in sheet.iterrows() for each in credentials.problems(row.to_dict(), f"line {line}")]
+    if secret:  # first, since other messages repeat a wrong value
+        raise ValueError("\n".join(f"{path}: {each}" for each in secret))
     sheet["images"] = sheet["images"].map(plain)
     _check_names(sheet, path)
     sheet = sheet[sheet["role"] != "no"]
@@ -123,17 +127,10 @@ def _misplaced(row: dict[str, str], path: Path, demo: str | Path | None, simulat
         return
     for column in ("images", "platemap"):
         if column == "images" and is_url(row["images"]):
-            yield from _unusable(row["images"], where)
+            if climbs(row["images"]):
+                yield f"{where}: expected a URL without `..`, found {row['images']!r}"
         elif (column != "images" or row["images"]) and not Path(row[column]).exists():
             yield f"{where}: expected {column} at {row[column]!r}, found no such file or folder"
-
-
-def _unusable(url: str, where: str) -> Iterator[str]:
-    """Yield why a job could not open a URL, or would write its password into every table."""
-    if climbs(url):
-        yield f"{where}: expected a URL without `..`, found {url!r}"
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        yield f"{where}: expected a URL without credentials, which belong in the environment, found some"
 
 
 def _inside(path: Path, folder: Path) -> bool:
