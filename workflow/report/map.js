@@ -1,7 +1,7 @@
 "use strict";
 // The map of the profiles: a canvas, its legend and filter, and a picture of the well that is pointed at.
 (() => {
-  const { one, read, make, theme, viridis, category, short } = Page;
+  const { one, read, make, theme, viridis, category, short, many } = Page;
   const source = one("#map-data"), canvas = one("#map-canvas");
   if (!source) return;
   const data = read(source), pen = canvas.getContext("2d"), thumbs = read(one("#thumbnails"));
@@ -109,8 +109,8 @@
       pen.strokeStyle = ink; pen.lineWidth = 2;
       pen.beginPath(); pen.arc(spots[current][0], spots[current][1], radius + 4, 0, 7); pen.stroke();
     }
-    const many = found.filter((yes, i) => yes && spots[i]).length, drawn = spots.filter(Boolean).length;
-    one("#map-count").textContent = many === drawn ? `${drawn} wells` : `${many} of ${drawn} wells`;
+    const some = found.filter((yes, i) => yes && spots[i]).length, drawn = spots.filter(Boolean).length;
+    one("#map-count").textContent = some === drawn ? many(drawn, "wells") : `${some} of ${many(drawn, "wells")}`;
   };
   const icon = (code, quiet) => {
     const marks = ['<circle r="4"/>', '<rect x="-3.6" y="-3.6" width="7.2" height="7.2"/>', '<polygon points="0,-4.6 4.4,3.4 -4.4,3.4"/>', '<polygon points="0,-5.2 5.2,0 0,5.2 -5.2,0"/>'];

@@ -19,6 +19,10 @@ const Page = (() => {
     return (value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value)).replaceAll("-", "−");
   };
 
+  const fixed = (value, decimals = 3) => (value === null || value === undefined ? "–" : Math.abs(value) >= 1e6 ? short(value) : value.toFixed(decimals).replace("-", "−"));
+  // `many(1, "plates")` is "1 plate", `many(2, "plates")` is "2 plates"
+  const many = (count, name) => `${count.toLocaleString("en")} ${count === 1 ? name.replace(/s\b/g, "") : name}`;
+
   // what is drawn anew when the size or the colours change; `printing` is true while all of it is wanted on paper
   const painters = [];
   const repaint = (printing = false) => { for (const paint of painters) paint(printing); };
@@ -59,7 +63,7 @@ const Page = (() => {
       if (!matrices.has(target)) matrices.set(target, JSON.parse(target.dataset.matrix));
       const { rows, columns, values } = matrices.get(target), box = target.getBoundingClientRect();
       const row = Math.floor((event.clientY - box.top) / box.height * rows.length), column = Math.floor((event.clientX - box.left) / box.width * columns.length);
-      if (values[row] && column in values[row]) return show(`${rows[row]} → ${columns[column]}: ${short(values[row][column])}`, event.clientX, event.clientY);
+      if (values[row] && column in values[row]) return show(`${rows[row]} → ${columns[column]}: ${fixed(values[row][column])}`, event.clientX, event.clientY);
     }
     if (!target || !target.closest("canvas")) hide();
   };
@@ -106,14 +110,14 @@ const Page = (() => {
   const find = one("#metric-find");
   const metrics = () => {
     const chosen = level(), wanted = find.value.trim().toLowerCase();
-    let shown = 0, many = 0;
+    let shown = 0, whole = 0;
     for (const group of all(".metrics tbody")) {
       let further = 0, here = 0;
       const fold = one(".fold", group), more = one(".more", group);
       for (const row of all("tr.of-level", group)) {
         const inLevel = chosen === "all" || row.dataset.level === chosen;
         const extra = "further" in row.dataset;
-        if (inLevel) many += 1;
+        if (inLevel) whole += 1;
         if (inLevel && extra) further += 1;
         const open = wanted ? row.dataset.find.includes(wanted) : fold.getAttribute("aria-expanded") === "true" && (!extra || more.getAttribute("aria-expanded") === "true");
         row.hidden = !(inLevel && open);
@@ -124,7 +128,7 @@ const Page = (() => {
       group.hidden = !!wanted && !here;
       shown += here;
     }
-    one("#metric-count").textContent = `${shown} of ${many} rows`;
+    one("#metric-count").textContent = `${shown} of ${whole} rows`;
   };
   if (find) {
     find.addEventListener("input", metrics);
@@ -148,5 +152,5 @@ const Page = (() => {
   if (bad) bad.addEventListener("input", () => {
     for (const item of all(".bad li")) item.hidden = !item.textContent.toLowerCase().includes(bad.value.trim().toLowerCase());
   });
-  return { all, one, read, make, theme, viridis, category, short, onPaint, show, hide, say, steps, level, onLevel };
+  return { all, one, read, make, theme, viridis, category, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel };
 })();

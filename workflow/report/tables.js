@@ -1,7 +1,7 @@
 "use strict";
 // Long tables: a filter and pages for tables of the page, and the table of treatments, which is made of its data.
 (() => {
-  const { all, one, read, make, short } = Page;
+  const { all, one, read, make, fixed, many } = Page;
   const EACH = 25;
 
   const pager = (holder, name, turn) => {
@@ -20,7 +20,7 @@
         on.disabled = page === last;
         back.hidden = on.hidden = last === 0;
         const start = page * each, end = Math.min(found.length, start + each);
-        const of = found.length === whole ? `${whole} ${name}` : `${found.length} of ${whole} ${name}`;
+        const of = found.length === whole ? many(whole, name) : `${found.length.toLocaleString("en")} of ${many(whole, name)}`;
         where.textContent = last ? `${start + 1} to ${end}, ${of}` : of;
         return found.slice(start, end);
       },
@@ -80,8 +80,8 @@
       name.scope = "row";
       row.append(name, make("td", data.groups[i], { className: "words" }));
       for (const { scores } of columns) {
-        const score = scores[i], cell = make("td", score ? short(score[0]) : "–");
-        if (score && score[1] !== null) cell.append(make("small", ` q ${short(score[1])}`));
+        const score = scores[i], cell = make("td", score ? fixed(score[0]) : "–");
+        if (score && score[1] !== null) cell.append(make("small", ` q ${fixed(score[1])}`));
         row.append(cell);
       }
       return row;

@@ -59,6 +59,29 @@ def test_files_find_their_owner():
 
 
 @pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0, 0.5, 1.0], ["0.0", "0.5", "1.0"]),
+        ([-20, 0, 20], ["−20", "0", "20"]),
+        ([0.98, 1.0, 1.02], ["0.98", "1.00", "1.02"]),
+        ([0, 5e-7], ["0", "5e−7"]),
+        ([0.25], ["0.25"]),
+        ([], []),
+    ],
+)
+def test_labels_of_an_axis_have_the_same_decimals(values: list[float], labels: list[str]):
+    assert svg.tick_labels(values) == labels
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.6, "0.600"), (-0.0001, "0.000"), (-1.5, "−1.500"), (12, "12.000"), (float("nan"), "–"), (2e6, "2e6")],
+)
+def test_a_column_has_fixed_decimals(value: float, text: str):
+    assert svg.fixed(value) == text
+
+
+@pytest.mark.parametrize(
     ("value", "words"),
     [(0.12345, "0.123"), (1234.5, "1234"), (-0.5, "−0.5"), (5e-4, "5e−4"), (0, "0"), (float("nan"), "–"), (100, "100")],
 )
@@ -100,12 +123,14 @@ def test_baselines_stand_inside_their_metric_and_unknown_metrics_stay():
     assert set(found) == {"nsc", "brand_new"}
     cell, absent = found["nsc"].cells
     assert absent is None and cell.state == "position"
-    assert cell.baselines == ("permuted labels: 0.2 (0.1 to 0.3)", "well position alone: 0.95")
+    assert cell.baselines == ("permuted labels: 0.200 (0.100 to 0.300)", "well position alone: 0.950")
     assert found["brand_new"].cells[0].state == "none" and found["brand_new"].group == naming.OTHER
 
 
 def test_metric_names():
-    assert naming.describe("transfer.cell_line.mechanism.k1")[0] == "Transfer between cell lines, mechanism, k = 1"
+    assert (
+        naming.describe("transfer.cell_line.mechanism.k1")[0] == "Transfer between cell lines, mechanism, 1 neighbour"
+    )
     assert naming.describe("transfer.batch.compound.k5.gap")[2] == -1
     assert naming.describe("nsc.heldout")[0].endswith("on held-out plates")
     assert naming.baseline("nsc.permuted.heldout") == ("nsc.heldout", ".permuted")

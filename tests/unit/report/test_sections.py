@@ -65,14 +65,14 @@ def _rows(before: tuple, after: tuple, metric: str = "activity") -> list[metrics
 )
 def test_a_change_is_stated_only_where_intervals_are_apart(metric: str, good: bool):
     (change,) = alignment.changes(_rows((0.3, 0.2, 0.4), (0.6, 0.5, 0.7), metric))
-    assert change.good is good and change.before == "0.3 (0.2 to 0.4)"
+    assert change.good is good and change.before == "0.300 (0.200 to 0.400)"
     assert alignment.changes(_rows((0.3, 0.2, 0.5), (0.6, 0.45, 0.7), metric)) == []
     assert alignment.changes(_rows((0.3, 0.2, 0.4), (0.6, 0.5, 0.7), "mixing.kbet.batch")) == []
 
 
 def test_alignment_is_drawn_at_its_levels():
     (drawn,) = alignment.drawings(_rows((0.3, 0.2, 0.4), (0.6, 0.5, 0.7)), encoders=["e"])
-    assert drawn["svg"].count("<circle") == 2 and "e, aligned\n0.6 (0.5 to 0.7), chance 0.5" in drawn["svg"]
+    assert drawn["svg"].count("<circle") == 2 and "e, aligned\n0.600 (0.500 to 0.700), chance 0.500" in drawn["svg"]
     empty = (float("nan"),) * 3
     assert alignment.drawings(_rows(empty, (0.6, 0.5, 0.7)), encoders=["e"]) == [], "one level is no before and after"
 

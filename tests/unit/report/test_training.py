@@ -16,8 +16,8 @@ def test_numbers_that_are_measured_more_rarely_are_drawn_as_a_line_beside_their_
     screen = SimpleNamespace(encoders=["small"], history={"small": history})
     (panel,) = training.panels(screen)
     loss, retrieval = panel["svgs"]
-    assert "ibot" in loss and "koleo" not in loss
-    assert "share of wells that retrieve their replicate" in retrieval and "retrieval_chance" in retrieval
+    assert "iBOT" in loss and "KoLeo" not in loss
+    assert "share of wells that retrieve their replicate" in retrieval and ">chance<" in retrieval
     lines = [part.split('"')[0] for part in retrieval.split(' d="')[1:]]
     assert [line.count("M") + line.count("L") for line in lines] == [3, 3]
     assert [line.count("M") for line in lines] == [1, 1]

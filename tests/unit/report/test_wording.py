@@ -78,3 +78,14 @@ def test_reasons_with_different_values_are_counted_together():
     one, two = (Note("blank", {"value": value}) for value in (0, 7))
     assert wording.worded(dumps([one])) != wording.worded(dumps([two]))
     assert wording.kinds(dumps([one])) == wording.kinds(dumps([two])) == "blank"
+
+
+def test_amounts_have_their_noun_in_singular_and_plural():
+    values = {"step": "sphere", "group": "P1"}
+    assert wording.words(Note("scale_fitted", {**values, "wells": 1})) == "sphere P1: 1 well"
+    assert wording.words(Note("scale_fitted", {**values, "wells": 1234})) == "sphere P1: 1,234 wells"
+
+
+def test_metrics_that_a_metric_needs_are_named_by_their_titles():
+    sentence = wording.words(Note("needs_metrics", {"metrics": "nsc, own"}))
+    assert sentence == "needs Mechanism of the nearest other compound (NSC) and own"

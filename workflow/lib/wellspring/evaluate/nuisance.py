@@ -133,29 +133,29 @@ def _metric(target: str, title: str, meaning: str, *, main: bool = False) -> Met
 
 BATCH = _metric(
     "batch",
-    "Batch effect: batch predicted from controls",
+    "Batch effect: batch predicted from its controls (lower is better)",
     "Balanced accuracy of predicting a negative control's batch from its nearest control of the same cell line.",
     main=True,
 )
 PLATE = _metric(
     "plate",
-    "Plate effect: plate predicted from controls",
+    "Batch effect: plate predicted from its controls (lower is better)",
     "Balanced accuracy of predicting a negative control's plate from its nearest control of the same cell line.",
     main=True,
 )
 ROW = _metric(
     "row",
-    "Row effect: row predicted from controls",
+    "Position effect: row predicted from its controls (lower is better)",
     "Balanced accuracy of predicting a negative control's row from its nearest control on another plate.",
 )
 COLUMN = _metric(
     "column",
-    "Column effect: column predicted from controls",
+    "Position effect: column predicted from its controls (lower is better)",
     "Balanced accuracy of predicting a negative control's column from its nearest control on another plate.",
 )
 EDGE = _metric(
     "edge",
-    "Edge effect: edge predicted from controls",
+    "Position effect: edge predicted from the controls (lower is better)",
     "Balanced accuracy of predicting, from its nearest control on another plate, whether a negative control is at the "
     "edge.",
     main=True,

@@ -14,7 +14,7 @@ import pandas as pd
 from wellspring.report import charts, doses
 from wellspring.report.gather import Record, Screen, ordered_levels, pick
 from wellspring.report.naming import baseline, describe, main, natural
-from wellspring.report.svg import number
+from wellspring.report.svg import fixed, number
 
 ARROW = re.compile(r"\s*(?:->|→|>|\||\bto\b)\s*")
 TABLE = 40  # rows of the table of values under a figure; the table of treatments has them all
@@ -105,7 +105,7 @@ def _consistency(screen: Screen, items: pd.DataFrame, metric: str, level: str, a
     for label in middle.index[:GROUPS]:
         marks = []
         for row in items[items["Label"] == label].itertuples(index=False):
-            tip = f"{row.Encoder}\n{row.Metadata_Item}: {number(row.value)}\nq {number(row.q)}, n {int(row.n)}"
+            tip = f"{row.Encoder}\n{row.Metadata_Item}: {fixed(row.value)}\nq {fixed(row.q)}, n {int(row.n)}"
             marks.append((row.Encoder, float(row.value), bool(row.q < alpha) if np.isfinite(row.q) else True, tip))
         rows.append((label, marks))
     series = [encoder for encoder in screen.encoders if encoder in set(items["Encoder"])]
@@ -163,7 +163,7 @@ def _transfer(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
                 level,
                 name,
                 encoder,
-                f"chance {number(base)}" if np.isfinite(base) else "no chance level",
+                f"chance {fixed(base)}" if np.isfinite(base) else "no chance level",
                 svg,
             )
         )
@@ -200,7 +200,7 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
         )
         base = chance(screen, metric, level, encoder)
         note = f"{len(mine)} treatments, share by row; " + (
-            f"chance {number(base)}" if np.isfinite(base) else "no chance level"
+            f"chance {fixed(base)}" if np.isfinite(base) else "no chance level"
         )
         note += f"; the {MECHANISMS - 1} most frequent mechanisms and all others" if REST in names else ""
         found.append(Figure("matches", level, name, encoder, note, svg))
@@ -270,7 +270,8 @@ def _mechanisms(aligned: pd.DataFrame) -> dict[str, str]:
 def _rows(items: pd.DataFrame, columns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     shown = items.head(TABLE)
     return tuple(
-        (str(row["Metadata_Item"]), *(number(row[name]) for name in columns)) for row in shown.to_dict("records")
+        (str(row["Metadata_Item"]), *((number if name == "n" else fixed)(row[name]) for name in columns))
+        for row in shown.to_dict("records")
     )
 
 

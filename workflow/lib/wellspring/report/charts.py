@@ -8,7 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellspring.report.palette import category, contrast, data_address, to_hex, viridis
-from wellspring.report.svg import INK, LINE, MUTED, PAPER, SHAPES, Panel, document, extent, line, mark, number, text
+from wellspring.report.svg import (
+    INK,
+    LINE,
+    MUTED,
+    PAPER,
+    SHAPES,
+    Panel,
+    document,
+    extent,
+    fixed,
+    line,
+    mark,
+    number,
+    text,
+)
 
 LARGE = 20  # columns above which a matrix is a picture: its numbers would not be read
 CROWDED = 60  # wells of a compound above which a dose panel shows medians and quartiles instead of every well
@@ -27,7 +41,7 @@ def interval(value: float, low: float, high: float, chance: float, *, scale: tup
         )
     if np.isfinite(value):
         body.append(mark(panel.x(value), 8, fill=category(0), size=3.2))
-    name = f"{number(value)}, interval {number(low)} to {number(high)}, chance {number(chance)}"
+    name = f"{fixed(value)}, interval {fixed(low)} to {fixed(high)}, chance {fixed(chance)}"
     return document("".join(body), width=120, height=16, title=name, css="figure interval")
 
 
@@ -57,13 +71,12 @@ def volcano(
     for name, value, height, one in zip(names, values, strength, q, strict=True):
         if np.isfinite(value) and np.isfinite(height):
             active = one < alpha
-            tip = f"{name}\n{x_label} {number(value)}, q {number(one)}"
+            tip = f"{name}\n{x_label} {fixed(value)}, q {number(one)}"
             fill, spot = category(0) if active else category(6), (panel.x(value), panel.y(height))
             panel.body.append(mark(*spot, fill=fill, size=size, hollow=not active, tip=tip))
     # names last and on a halo of paper, so that no point hides them
     halo = f'stroke="{PAPER}" stroke-width="3" paint-order="stroke"'
-    right = panel.left + panel.width
-    panel.body.append(text(right, limit - 4, f"q = {number(alpha)}", anchor="end", fill=MUTED, extra=halo))
+    panel.body.append(text(panel.left + 4, limit - 4, f"q = {number(alpha)}", fill=MUTED, extra=halo))
     if at is not None:
         panel.body.append(text(at + 4, panel.top + 9, "chance", fill=MUTED, extra=halo))
     return document("".join(panel.body), width=360, height=242, title=title)
@@ -134,7 +147,7 @@ def levels(
                     line(panel.x(x), panel.y(low), panel.x(x), panel.y(high), stroke=category(slot), extra=whisker)
                 )
             if np.isfinite(value):
-                tip = f"{name}, {level}\n{number(value)} ({number(low)} to {number(high)}), chance {number(chance)}"
+                tip = f"{name}, {level}\n{fixed(value)} ({fixed(low)} to {fixed(high)}), chance {fixed(chance)}"
                 shape = SHAPES[slot % len(SHAPES)]
                 panel.body.append(mark(panel.x(x), panel.y(value), fill=category(slot), shape=shape, tip=tip))
     return document("".join(panel.body), width=256, height=146, title=title)
@@ -173,13 +186,13 @@ def matrix(
                 body.append(f'<rect {where} fill="none" stroke="{LINE}"/>')
                 continue
             colour = viridis(np.array(value / (top or 1)))
-            tip = f'data-tip="{_plain(name)} → {_plain(column)}: {number(value)}"'
+            tip = f'data-tip="{_plain(name)} → {_plain(column)}: {fixed(value)}"'
             body.append(f'<rect {where} fill="{to_hex(colour)}" {tip}/>')
             middle = left + size_x * (j + 0.5), head + size_y * (i + 0.5) + 4
             body.append(
                 text(
                     *middle,
-                    number(value, digits=2),
+                    fixed(value, 2),
                     anchor="middle",
                     fill=contrast(colour),
                     extra='pointer-events="none"',
@@ -265,7 +278,7 @@ def doses(points: Mapping[str, Sequence[tuple[float, float, str]]], *, series: S
                 low, high = np.percentile(values, [25, 75])
                 at, tip = (
                     panel.x(place[dose]),
-                    f"{name}: median {number(median)}, quartiles {number(low)} and {number(high)}",
+                    f"{name}: median {fixed(median)}, quartiles {fixed(low)} and {fixed(high)}",
                 )
                 panel.body.append(line(at, panel.y(low), at, panel.y(high), stroke=category(slot)))
                 panel.body.append(mark(at, panel.y(median), fill=category(slot), shape=shape, size=2.6, tip=tip))

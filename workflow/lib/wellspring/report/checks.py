@@ -8,7 +8,7 @@ import pandas as pd
 
 from wellspring.illumination.flatfield import FEW
 from wellspring.report.gather import Record, Screen, pick
-from wellspring.report.svg import number
+from wellspring.report.svg import count, number
 from wellspring.report.wording import kinds, words
 
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
@@ -23,11 +23,6 @@ class Statement:
     text: str
     anchor: str = ""
     lines: tuple[str, ...] = ()
-
-
-def count(amount: int, noun: str) -> str:
-    """Return `1 plate`, `2,304 plates`."""
-    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
 def listed(names: Sequence[str], *, limit: int = 8) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from wellspring.evaluate.dose import axis_scores
 from wellspring.io import tables
 from wellspring.report.naming import natural
-from wellspring.report.svg import number
+from wellspring.report.svg import fixed, number
 
 Points = list[tuple[float, float, str]]
 COLUMNS = ["Metadata_Plate", "Metadata_Well", "Metadata_Compound", "Metadata_Concentration", "Metadata_pert_type"]
@@ -48,4 +48,4 @@ def curves(
 def _point(encoder: str, row: Mapping[str, Any]) -> tuple[float, float, str]:
     dose, score = float(row["Metadata_Concentration"]), float(row["Score"])
     head = f"{encoder}, {row['Metadata_Plate']} {row['Metadata_Well']}"
-    return dose, score, f"{head}\n{row['Metadata_Compound']} {number(dose)}: {number(score)}"
+    return dose, score, f"{head}\n{row['Metadata_Compound']} {number(dose)}: {fixed(score)}"

@@ -4,7 +4,7 @@ import pandas as pd
 
 from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Record, Screen, pick
-from wellspring.report.svg import number
+from wellspring.report.svg import fixed
 from wellspring.report.wording import kinds, worded
 
 WELLS = 500  # wells without a profile that are listed; all are counted
@@ -45,9 +45,9 @@ def by_channel(screen: Screen) -> list[Record]:
     for channel in screen.channels if len(screen.survey) else ():
         mine = screen.survey[screen.survey["Metadata_Channel"] == channel]
         row = {"channel": channel, "images": len(mine), "out": int((mine["Metadata_Verdict"] != "keep").sum())}
-        for name in ("focus", "sharpness", "foreground", "saturated"):
+        for name, decimals in (("focus", 2), ("sharpness", 3), ("foreground", 3), ("saturated", 3)):
             ends = pd.to_numeric(pick(mine, name), errors="coerce").dropna().astype(float).quantile([0.05, 0.5, 0.95])
-            row[name] = " / ".join(number(value) for value in ends) if ends.notna().any() else "–"
+            row[name] = " / ".join(fixed(value, decimals) for value in ends) if ends.notna().any() else "–"
         rows.append(row)
     return rows
 

@@ -12,6 +12,7 @@ from wellspring.illumination.flatfield import FEW
 from wellspring.report import palette
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.pictures import Picture
+from wellspring.report.svg import fixed
 from wellspring.views.binning import bin_area
 
 LIGHTS = 40  # light paths and channels with pictures: 15 kB of the page each
@@ -98,7 +99,7 @@ def figures(row: Mapping[str, Any]) -> list[str]:
 
 
 def _percent(value: NDArray[Any]) -> str:
-    found, low, high = (f"{100 * part:.1f}".replace("-", "−") for part in value)
+    found, low, high = (fixed(100 * float(part), 1) for part in value)
     return f"{found} ({low} to {high})"
 
 

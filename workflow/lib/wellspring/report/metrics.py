@@ -14,7 +14,7 @@ from wellspring.io import spreadsheet
 from wellspring.io.notes import Note
 from wellspring.report import charts, naming
 from wellspring.report.gather import Record, ordered_levels
-from wellspring.report.svg import number
+from wellspring.report.svg import fixed
 from wellspring.report.wording import parse, worded, words
 
 
@@ -155,8 +155,8 @@ def _baseline(row: Record, words: str) -> str:
 
 
 def _score(value: float) -> str:
-    """Return a score to three decimals: further ones are inside the interval."""
-    return number(round(value, 3))
+    """Return a score with three decimals: further ones are inside the interval."""
+    return fixed(value)
 
 
 def _words(value: object) -> str:

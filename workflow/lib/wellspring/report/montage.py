@@ -92,13 +92,13 @@ def _montage(views: NDArray[Any], rows: pd.DataFrame, *, plate: str, channel: st
     if seen.any():
         low, high = np.nanpercentile(whole, ENDS)
         grey = palette.grey(whole, low=low, high=high)
-        words = f"black {svg.number(low)}, white {svg.number(high)} counts"
+        words = f"black {low:,.0f}, white {high:,.0f} counts"
     bad = shown["Metadata_Well"].isin(rows.loc[rows["Metadata_Verdict"] != "keep", "Metadata_Well"]).to_numpy()
     words += f"; wells with an image left out: {bad.sum()}" if bad.any() else ""
     tall = DRAWN * whole.shape[0] / whole.shape[1]
     lines = [range(start, end + 1) for start, end in zip(first.tolist(), last.tolist(), strict=True)]
     body = plates.names(*lines, box=(20, 20, DRAWN, tall)) + _body(grey, size, spots, seen=seen, bad=bad, tall=tall)
-    title = f"{channel} of plate {plate}, a field a well"
+    title = f"{channel} of plate {plate}, one field per well"
     return Montage(plate, channel, svg.document("".join(body), width=DRAWN + 24, height=tall + 24, title=title), words)
 
 

@@ -17,9 +17,9 @@ BASELINES = {PERMUTED: "permuted labels", POSITION_ONLY: "well position alone"}
 HELD_OUT = ".heldout"
 GAP = "gap"  # last part of the name of a score that is lower where groups differ less
 WORDS = {
-    "k1": "k = 1",
-    "k5": "k = 5",
-    "k10": "k = 10",
+    "k1": "1 neighbour",
+    "k5": "5 neighbours",
+    "k10": "10 neighbours",
     "controls": "among the controls",
     "wells": "among all wells",
     GAP: "gap to the diagonal",

@@ -12,9 +12,10 @@ from wellspring.evaluate.metric import LAYOUT_NOTES, METHOD_NOTES
 from wellspring.io.notes import Note
 from wellspring.report import checks
 from wellspring.report.alignment import Change
-from wellspring.report.checks import Statement, count, listed
+from wellspring.report.checks import Statement, listed
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.metrics import Cell, Row
+from wellspring.report.svg import count
 from wellspring.report.wording import capital, words
 
 TRAINED, UNTRAINED = "trained", "untrained"  # values of `training` in an encoder's card

@@ -15,7 +15,7 @@ from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Record, pick
 from wellspring.report.palette import category
-from wellspring.report.svg import MUTED, SHAPES, Panel, document, mark, text
+from wellspring.report.svg import MUTED, SHAPES, Panel, count, document, mark, text
 
 COLUMNS = {
     "Metadata_moa": "Mechanism",
@@ -139,7 +139,7 @@ def drawing(placed: Mapping[str, pd.DataFrame], *, limit: int = 2000) -> str:
     labels = sorted({str(value) for name in named for value in pick(placed[name], column).dropna()})
     for slot, (name, frame) in enumerate(placed.items()):
         left, top = 10 + (size + gap) * (slot % across), 26 + (size + gap + 12) * (slot // across)
-        body.append(text(left, top - 8, f"{name} ({len(frame)} wells)"))
+        body.append(text(left, top - 8, f"{name} ({count(len(frame), 'well')})"))
         box = f'x="{left}" y="{top}" width="{size}" height="{size}"'
         body.append(f'<rect {box} fill="none" stroke="{MUTED}" stroke-opacity=".4"/>')
         panel = Panel(left + 6, top + 6, size - 12, size - 12, _range(frame, "X"), _range(frame, "Y"))

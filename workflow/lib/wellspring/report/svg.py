@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 
 INK, MUTED, LINE, PAPER = (
     "var(--ink, #1f2328)",
@@ -33,6 +34,30 @@ def number(value: float | None, *, digits: int = 3) -> str:
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     text = f"{value:.{decimals}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+
+
+def fixed(value: float | None, decimals: int = 3) -> str:
+    """Return a number with a fixed number of decimals, for columns; `–` for none, as `number` from 1e6 on."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if abs(value) >= 1e6:
+        return number(value)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
+
+
+def count(amount: int, noun: str) -> str:
+    """Return `1 plate`, `2,304 plates`."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """Return the labels of an axis, all with the same decimals: 0.0, 0.5, 1.0."""
+    step = min((b - a for a, b in pairwise(values)), default=0.0)
+    top = max(map(abs, values), default=0.0)
+    if step <= 0 or step < 1e-3 or top >= 1e6:
+        return [number(value) for value in values]
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [fixed(value, decimals) for value in values]
 
 
 def place(value: float) -> str:
@@ -140,12 +165,14 @@ class Panel:
     def axes(self, *, x_label: str = "", y_label: str = "", x_count: int = 5, y_count: int = 4) -> None:
         """Add both axes with light grid lines and labels."""
         bottom, right = self.top + self.height, self.left + self.width
-        for value in ticks(*self.y_range, count=y_count) if y_count else []:
+        up = ticks(*self.y_range, count=y_count) if y_count else []
+        for value, label in zip(up, tick_labels(up), strict=True):
             self.body.append(line(self.left, self.y(value), right, self.y(value)))
-            self.body.append(text(self.left - 5, self.y(value) + 3.5, number(value), anchor="end", fill=MUTED))
-        for value in ticks(*self.x_range, count=x_count) if x_count else []:
+            self.body.append(text(self.left - 5, self.y(value) + 3.5, label, anchor="end", fill=MUTED))
+        along = ticks(*self.x_range, count=x_count) if x_count else []
+        for value, label in zip(along, tick_labels(along), strict=True):
             self.body.append(line(self.x(value), self.top, self.x(value), bottom))
-            self.body.append(text(self.x(value), bottom + 14, number(value), anchor="middle", fill=MUTED))
+            self.body.append(text(self.x(value), bottom + 14, label, anchor="middle", fill=MUTED))
         if x_label:
             self.body.append(text(self.left + self.width / 2, bottom + 29, x_label, anchor="middle"))
         if y_label:

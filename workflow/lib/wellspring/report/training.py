@@ -17,6 +17,15 @@ NAMES = {
     "retrieval": "share of wells that retrieve their replicate",
     "lr": "learning rate",
 }
+LINES = {  # names of single lines where a panel has several
+    "distillation": "distillation",
+    "ibot": "iBOT",
+    "koleo": "KoLeo",
+    "local_aggregation": "local aggregation",
+    "nt_xent": "NT-Xent",
+    "retrieval": "encoder",
+    "retrieval_chance": "chance",
+}
 TERMS = ("distillation", "ibot", "koleo", "local_aggregation", "nt_xent")  # drawn with the loss
 FIRST = ("loss", "feature_std", "rank")
 BESIDE = {"retrieval": ("retrieval_chance",)}  # drawn in the same panel
@@ -44,7 +53,7 @@ def panels(screen: Screen) -> list[Record]:
         drawings = [
             charts.curves(
                 steps[known].tolist(),
-                {name: numbers[name][known].tolist() for name in names},
+                {LINES.get(name, label(name)): numbers[name][known].tolist() for name in names},
                 title=f"{title} of {encoder}",
                 y_label=label(title),
             )

@@ -7,8 +7,19 @@ from collections.abc import Callable, Mapping
 
 from wellspring.io.notes import Note, loads
 from wellspring.report import wording_images, wording_profiles
+from wellspring.report.svg import count
 
 Sentence = str | Callable[[Mapping[str, object]], str]
+
+
+class Amount(int):
+    """A whole number that a format string shows with a noun: `{wells:well}` is `1 well`, `2 wells`."""
+
+    def __format__(self, spec: str) -> str:
+        """Return the number with the noun `spec` in singular or plural; other specifications are those of int."""
+        return count(self, spec) if spec.replace(" ", "").isalpha() and len(spec) > 1 else super().__format__(spec)
+
+
 UNCODED = "uncoded"
 
 
@@ -57,7 +68,9 @@ def words(note: Note) -> str:
     values: dict[str, object] = dict(note.values)
     if "notes" in values:
         values["notes"] = worded(str(values["notes"])) or "no reason given"
-    return sentence.format(**values) if isinstance(sentence, str) else sentence(values)
+    if callable(sentence):
+        return sentence(values)
+    return sentence.format(**{name: Amount(one) if type(one) is int else one for name, one in values.items()})
 
 
 def worded(notes: str) -> str:

@@ -50,7 +50,7 @@ INDEX: dict[str, Sentence] = {
 }
 SURVEY: dict[str, Sentence] = {
     # of planes
-    "several_pages": "shape: a file of {pages} pages, where the plate's files have 1",
+    "several_pages": "shape: a file of {pages:page}, where the plate's files have 1",
     "other_shape": "shape: {found}, where the plate has {usual}",
     "other_dtype": "dtype: {found}, where the plate has {usual}",
     "saturated": lambda values: (
@@ -67,7 +67,7 @@ SURVEY: dict[str, Sentence] = {
     ),
     # of plates
     "too_many_sites_excluded": _too_many_sites,
-    "controls_excluded": "all sites of the {wells} negative control wells are excluded",
+    "controls_excluded": "all sites of the {wells:negative control well} are excluded",
     "plate_listed": lambda values: _with_reason("listed in survey.exclusions", values),
 }
 SENTENCES: dict[str, Sentence] = {**FILES, **LISTS, **INDEX, **SURVEY}

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from wellspring.evaluate.metrics import METRICS
+
 Values = Mapping[str, object]
 Sentence = str | Callable[[Values], str]
 
@@ -13,6 +15,12 @@ _HALVED = {
     "replicates_on_one_plate": "replicates on one plate",
 }
 _ON = {"negcon": "negative controls", "all": "wells"}
+
+
+def _title(metric: str) -> str:
+    """Return the title of a metric, or its name where the evaluation does not know it."""
+    return next((one.title for one in METRICS if one.name == metric), metric)
+
 
 # `notes` among the values has further notes as text; `wording.words` puts them into words first.
 PROFILE: dict[str, Sentence] = {
@@ -30,33 +38,33 @@ PROFILE: dict[str, Sentence] = {
     "no_plate_to_join": "no plate to join",
 }
 ALIGN: dict[str, Sentence] = {
-    "features_kept": "{kept} of {total} features kept",
+    "features_kept": "{kept} of {total:feature} kept",
     "on_blocklist": "on the blocklist",
-    "not_finite": "not finite in {wells} of {total} wells",
-    "near_constant": "near constant: the same value in {wells} of {total} wells",
+    "not_finite": "not finite in {wells} of {total:well}",
+    "near_constant": "near constant: the same value in {wells} of {total:well}",
     "few_values": "few values: ratio {ratio:.3g} of the two most common, {distinct:.3g} distinct per well",
     "no_spread_in_controls": "no spread in the controls",
     "large_value": "a value of {value:.4g} in a well",
     "correlated": "correlated with {with} (r = {r:.3f}, allowed {allowed:g})",
-    "sphere_fitted": "{step} {group}: {method}, {controls} controls, {directions} directions, largest variance "
+    "sphere_fitted": "{step} {group}: {method}, {controls:control}, {directions:direction}, largest variance "
     "{variance:.4g}, regularisation {regularisation:.4g}",
     "too_few_for_step": lambda values: (
         f"{values['step']} {values['group']}: {values['found']} {_UNITS[str(values['unit'])]}, {values['needed']} "
         f"needed: {_INSTEAD[str(values['instead'])]}"
     ),
     "no_spread_among_controls": "{step} {group}: no spread among {found} controls: standardised",
-    "scale_fitted": "{step} {group}: {wells} wells",
-    "counts_fitted": "{step} {group}: {wells} wells with {low:.0f} to {high:.0f} cells",
+    "scale_fitted": "{step} {group}: {wells:well}",
+    "counts_fitted": "{step} {group}: {wells:well} with {low:.0f} to {high:.0f} cells",
     "single_count": lambda values: (
         f"{values['step']} {values['group']}: {values['wells']} wells with the same cell count: "
         f"{_INSTEAD[str(values['instead'])]}"
     ),
     "batches_matched": "{step}: {matched} of {total} batches matched",
     "single_batch": "{step}: {column} has a single value: left unchanged",
-    "harmony_fitted": "{step}: {wells} wells with {batches} values of {column}, {clusters} clusters; scores are not "
+    "harmony_fitted": "{step}: {wells:well} with {batches:value} of {column}, {clusters:cluster}; scores are not "
     "cross-fitted",
-    "ranks_fitted": "{step}: ranks of {wells} wells",
-    "positions_fitted": "{step}: {positions} positions of {wells} wells",
+    "ranks_fitted": "{step}: ranks of {wells:well}",
+    "positions_fitted": "{step}: {positions:position} of {wells:well}",
     "positions_shrunk": "{step}: a median share of {share:.2f} of the positions' deviations is subtracted",
     "treatment_fixed_to_position": lambda values: (
         f"{values['step']}: {values['fixed']} of {values['total']} positions of treatments hold the same treatment on "
@@ -87,10 +95,10 @@ EVALUATE: dict[str, Sentence] = {
     # what limits a value
     "single_unit": "no interval: there is a single unit to resample",
     "single_mechanism": "a single mechanism: always right",
-    "mechanism_in_one_batch": "{treatments} treatments left out: their mechanism occurs in one batch only",
-    "mechanism_of_one_compound": "no other compound has the mechanism of {treatments} of {total} treatments",
+    "mechanism_in_one_batch": "{treatments:treatment} left out: a mechanism that occurs in one batch only",
+    "mechanism_of_one_compound": "no other compound has the mechanism of {treatments} of {total:treatment}",
     "controls_without_spread": "the negative controls of some wells have no spread",
-    "too_few_references": "{queries} of {total} queries have too few references of their label to win {votes} votes",
+    "too_few_references": "too few references of the label to win {votes:vote} for {queries} of {total} queries",
     # why there is no value
     "no_plate_kept": "no plate is kept",
     "no_negative_controls": "no negative control",
@@ -124,7 +132,7 @@ EVALUATE: dict[str, Sentence] = {
     "no_group_on_two_plates": "no group has two plates: the diagonal is undefined",
     "no_controls_on_other_rows": "no row can be left out: the other rows have no controls",
     "needs_positive_and_negative_controls": "needs positive and negative controls",
-    "needs_metrics": "needs {metrics}",
+    "needs_metrics": lambda values: f"needs {' and '.join(map(_title, str(values['metrics']).split(', ')))}",
     "no_permuted_value": "no permutation gave a value",
     "threshold_out_of_reach": "no treatment could reach the threshold of {threshold:g}: too few replicates or controls",
 }
