@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from wellspring.align.steps.rank_normal import distributions, scores
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict, atomic, features
 from wellspring.profile.aggregate import hand_made
+from wellspring.profile.normal_scores import distributions, scores
 from wellspring.screen.sections import Profile
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Normaliser:
     `spread` is that of the fitted wells and `scale` is the divisor: at least `floor` where `floored`, 1 where `dead`
     (no spread in any well). `count` is the number of fitted wells; `reason` is the note, as text, why there is no fit,
     else "". For `rank_normal`, `knots`, `levels` and `counts` are the distributions
-    (`wellspring.align.steps.rank_normal`).
+    (`wellspring.profile.normal_scores`).
     """
 
     method: str
@@ -139,7 +139,7 @@ def fit_normaliser(
 
     Methods, as in pycytominer: `mad_robustize` (median, 1.4826 MAD + epsilon), `robustize` (median, interquartile
     range), `standardize` (mean, standard deviation with ddof 0), `none`; and `rank_normal` (Blom's normal scores, see
-    `wellspring.align.steps.rank_normal`; all values beyond the fitted wells are equal), which needs no spread.
+    `wellspring.profile.normal_scores`; all values beyond the fitted wells are equal), which needs no spread.
 
     With a dozen controls a spread can be near zero by chance, and dividing by it makes one feature outweigh all others.
     Each feature's spread in the controls is therefore compared with its spread in all wells of the plate. The median of
