@@ -233,3 +233,16 @@ def test_config_snippets_are_valid(root, tmp_path, monkeypatch):
                 config.resolve(REST | yaml.safe_load(block.text))
                 count += 1
     assert count >= 6
+
+
+def test_every_promise_names_tests_that_exist(root):
+    """A promise whose test is renamed or removed is no promise."""
+    rows = [line for line in (root / "docs" / "promises.md").read_text().splitlines() if line.startswith("| ")]
+    promises = [row for row in rows if not row.startswith("| Promise")]
+    assert len(promises) > 12
+    for row in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row)
+        assert named, row
+        for name in named:
+            text = (root / name).read_text()
+            assert "def test_" in text or name.endswith("soak.py"), f"{name}: {row}"
