@@ -7,6 +7,7 @@ import pandas as pd
 import yaml
 
 from wellspring.io import ngff, tables
+from wellspring.io.provenance import file_digest
 from wellspring.io.shipped import CONFIG_SCHEMAS
 from wellspring.views import cutting, intensity
 
@@ -41,6 +42,11 @@ def entry(**over) -> dict:
     from wellspring.screen.config import _merge
 
     return _merge(options("encoders"), _merge(small, over))
+
+
+def weights(path: str | Path) -> dict[str, str]:
+    """The config's lines of a file of weights."""
+    return {"path": str(path), "sha256": file_digest(path)}
 
 
 def plate(

@@ -1,5 +1,7 @@
 """The DAG, by dry runs: which jobs there are with cells on and off, several encoders, batches, modules and profiles."""
 
+import hashlib
+
 import pandas as pd
 import pytest
 
@@ -71,12 +73,17 @@ def test_a_classical_encoder_alone(tmp_path, fabricated):
 
 def test_an_encoder_that_is_not_trained_waits_for_no_images(tmp_path, fabricated):
     (tmp_path / "start.pth").write_bytes(b"")
-    frozen = {"kind": "timm", "weights": "start.pth", "view": {"kind": "cell"}}
+    weights = {"path": str(tmp_path / "start.pth"), "sha256": hashlib.sha256(b"").hexdigest()}
+    frozen = {"kind": "timm", "weights": weights, "view": {"kind": "cell"}}
     encoders = {"frozen": frozen, "random": {"kind": "simclr", "view": {"kind": "cell"}, "steps": 0}}
     folder = only(tmp_path, cells=True, encoders=encoders, sheet=fabricated)
     for name in encoders:
         assert screens.planned(folder, f"results/train/{name}/encoder.json") == {"train": 1}
     assert screens.planned(folder) == expected(3, 2, cells=True)
+    (tmp_path / "start.pth").write_bytes(b"another")
+    done = screens.snakemake("--cores", "1", "results/train/frozen/encoder.json", cwd=folder)
+    assert done.returncode != 0 and "rule train" not in done.stdout, done.stdout
+    assert f"{tmp_path}/start.pth: expected sha256 {weights['sha256']} (encoders.frozen.weights)" in done.stdout
 
 
 def test_plates_of_one_light_path_share_a_flat_field(tmp_path, fabricated):

@@ -42,7 +42,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(here / "lib"), *filter(None, [
 # Threads that spin while waiting slow down other jobs on the node: training was ten times slower beside other jobs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from wellspring.cells.model_files import named
+from wellspring.cells import model_files
 from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
 from wellspring.io import object_store
@@ -179,7 +179,27 @@ def cell_weights(wildcards):
     if not networked:
         return []
     weights = config["cells"]["cellpose"]["weights"]
-    return [ancient(str(path)) for path in named(weights, key="cells.cellpose.weights")]
+    return [ancient(str(path)) for path in model_files.named(weights, key="cells.cellpose.weights")]
+
+
+def encoder_weights(wildcards):
+    """Return the file of weights that the job's encoder starts from; its sha256 in the config counts, not its time."""
+    weights = settings.encoders[wildcards.encoder].weights
+    return [] if weights is None else ancient(weights.path)
+
+
+def verify_weights():
+    """Compare the weights that the jobs of this run read with the config's sha256, before the first job."""
+    jobs = list(workflow.dag.needrun_jobs())
+    files = {}
+    for name in {job.wildcards.encoder for job in jobs if job.rule.name == "train"}:
+        files[f"encoders.{name}.weights"] = settings.encoders[name].weights
+    if networked and any(job.rule.name == "cells" for job in jobs):
+        cellpose = settings.cells.cellpose.weights
+        files |= {"cells.cellpose.weights.nuclei": cellpose.nuclei, "cells.cellpose.weights.cells": cellpose.cells}
+    for key, file in files.items():
+        if file is not None and file.path is not None:
+            model_files.check(file.path, file.sha256, key=key)
 
 
 def if_imaged(wanted):

@@ -3,6 +3,7 @@
 input    results/crops/{plate}.npy, .parquet    for an encoder that looks at cells
          results/images/{plate}.zarr            for an encoder that looks at tiles
          results/images/{plate}.parquet         intensity scale a channel
+         the file of encoders.NAME.weights      where an encoder starts from one
 output   results/train/{encoder}/encoder.safetensors, encoder.json, history.parquet
 
 The checkpoint beside them is no output, so that a killed run resumes from it; it is removed at the end. Nor is the folder
@@ -16,6 +17,7 @@ rule train:
         images=if_trained(if_view("tile", "<results>/images/{plate}.zarr/zarr.json", fitted)),
         crops=if_trained(if_view("cell", "<results>/crops/{plate}.npy", fitted)),
         crop_tables=if_trained(if_view("cell", "<results>/crops/{plate}.parquet", fitted)),
+        start=encoder_weights,
     output:
         weights="<results>/train/{encoder}/encoder.safetensors",
         card="<results>/train/{encoder}/encoder.json",

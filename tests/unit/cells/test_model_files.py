@@ -87,7 +87,7 @@ def test_the_lines_are_a_config_that_names_the_file(tmp_path):
 def test_weights_that_are_not_named_whole():
     base = {"channels": ["DNA"], "encoders": {"a": {"kind": "simclr"}}}
     for nuclei, message in (
-        ({"path": "/w/cpsam"}, "nuclei: expected path and sha256 both or neither"),
+        ({"path": "/w/cpsam"}, "nuclei: expected both path and sha256 or neither"),
         ({"path": "cpsam_v2", "sha256": DIGEST}, "nuclei.path: expected an absolute path, found 'cpsam_v2'"),
     ):
         with pytest.raises(ValueError, match=message):

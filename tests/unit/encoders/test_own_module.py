@@ -87,10 +87,10 @@ def test_weights_of_a_file_are_filled_in(tmp_path, file):
     save_file(
         {f"model.{name}": value.contiguous() for name, value in first.state_dict().items()}, tmp_path / "w.safetensors"
     )
-    network = made(file, "small", weights=str(tmp_path / "w.safetensors"))
+    network = made(file, "small", weights=blobs.weights(tmp_path / "w.safetensors"))
     assert torch.equal(network[0].weight, first[0].weight)
     with pytest.raises(ValueError, match=r"w\.safetensors: expected the 2 weights of Sequential; .*0\.weight"):
-        made(file, "small", arguments={"width": 5}, weights=str(tmp_path / "w.safetensors"))
+        made(file, "small", arguments={"width": 5}, weights=blobs.weights(tmp_path / "w.safetensors"))
 
 
 def test_a_package_is_found_by_its_path(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Frozen networks of timm: from a config entry and a local file to vectors, without training images."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,13 +25,13 @@ VIT = "vit_tiny_patch16_224"
 
 
 @pytest.fixture
-def weights(tmp_path) -> str:
+def weights(tmp_path) -> dict[str, str]:
     network = encoder.build(VIT, channels=3, size=24, options=SMALL, seed=9)
     torch.save({"state_dict": network.state_dict()}, tmp_path / "start.pth")
-    return str(tmp_path / "start.pth")
+    return blobs.weights(tmp_path / "start.pth")
 
 
-def entry(weights: str | None, **over) -> dict:
+def entry(weights: dict[str, str] | None, **over) -> dict:
     return blobs.entry(kind="timm", weights=weights, steps=None, view={"kind": "tile", "size": 24}, **over)
 
 
@@ -76,6 +77,13 @@ def test_the_card_is_json_and_the_files_do_not_depend_on_where_the_weights_lie(t
     again = encoder.load(tmp_path / "e.safetensors", tmp_path / "e.json")
     with torch.no_grad():
         torch.testing.assert_close(again.network(images), network.eval()(images))
+
+
+def test_other_weights_than_those_of_the_config_are_refused(tmp_path, weights):
+    Path(weights["path"]).write_bytes(Path(weights["path"]).read_bytes() + b"1")
+    known = {"name": "frozen", "channels": CHANNELS, "seed": 1, "options": blobs.options("train")}
+    with pytest.raises(ValueError, match=r"start\.pth: expected sha256 .* \(encoders.frozen.weights\), found"):
+        run.run(entry(weights), None, **known, checkpoint=tmp_path / "checkpoint.pt")
 
 
 def test_what_a_frozen_network_needs_is_said_by_its_settings(weights):

@@ -1,6 +1,7 @@
 """The config: defaults, inheritance of encoders, and each mistake named."""
 
 import copy
+import hashlib
 
 import pytest
 import yaml
@@ -187,8 +188,20 @@ def test_weights_of_cellpose_have_an_absolute_path_and_a_digest(file, message):
 
 
 def test_weights_of_an_encoder_are_a_local_file(tmp_path):
-    (tmp_path / "weights").touch()
-    config.resolve(small(encoders={"frozen": {"kind": "timm", "weights": str(tmp_path / "weights")}}))
+    def timm(weights, **others):
+        return small(encoders={"frozen": {"kind": "timm", "weights": weights}, **others})
+
+    (tmp_path / "weights").write_bytes(b"weights")
+    good = {"path": str(tmp_path / "weights"), "sha256": hashlib.sha256(b"weights").hexdigest()}
+    config.resolve(timm(good, scratch={"like": "frozen", "kind": "simclr", "weights": None}))
+    for written in (good["path"], {"path": good["path"]}):
+        with pytest.raises(ValueError, match="encoders.frozen.weights: expected path and sha256, found a") as error:
+            config.resolve(timm(written))
+        assert f"\n  path: {good['path']}\n  sha256: {good['sha256']}" in str(error.value)
+    with pytest.raises(ValueError, match="encoders.frozen.weights.path: expected an absolute path, found 'weights'"):
+        config.resolve(timm(good | {"path": "weights"}))
+    with pytest.raises(ValueError, match="encoders.frozen.weights.sha256: '0' does not match"):
+        config.resolve(timm(good | {"sha256": "0"}))
     with pytest.raises(ValueError, match="encoders.frozen.weights: expected a local file for the kind timm"):
         config.resolve(small(encoders={"frozen": {"kind": "timm"}}))
     with pytest.raises(ValueError, match="encoders.own.weights: expected a local file, found none at .*lost"):

@@ -54,7 +54,7 @@ def photographs(tmp_path_factory) -> tuple[torch.nn.Module, str]:
 
 def test_training_starts_from_photographs_with_a_widened_stem(photographs):
     start, path = photographs
-    known = resolve(entry(weights=path), seed=1)
+    known = resolve(entry(weights=blobs.weights(path)), seed=1)
     method = SimCLR(run.build(known, channels=5), known, channels=5, precision="float32")
     found, wanted = method.encoder.state_dict(), start.state_dict()
     assert found["conv1.weight"].shape == (64, 5, 7, 7)
@@ -70,7 +70,7 @@ def test_training_starts_from_photographs_with_a_widened_stem(photographs):
 def test_a_run_from_photographs_trains_and_says_where_it_started(photographs, tmp_path):
     start, path = photographs
     screen = blobs.screen(tmp_path / "screen", channels=CHANNELS)
-    known = entry(weights=path)
+    known = entry(weights=blobs.weights(path))
     network, card, history = run.run(
         known,
         blobs.source(screen, known, channels=CHANNELS),
@@ -90,7 +90,7 @@ def test_a_run_from_photographs_trains_and_says_where_it_started(photographs, tm
 def test_weights_of_another_network_are_refused(photographs):
     _, path = photographs
     with pytest.raises(ValueError, match=r"resnet18.safetensors: expected the \d+ weights of resnet34; 80 are missing"):
-        run.build(resolve(entry(weights=path, backbone="resnet34"), seed=1), channels=5)
+        run.build(resolve(entry(weights=blobs.weights(path), backbone="resnet34"), seed=1), channels=5)
 
 
 def test_the_published_head_has_two_layers_and_no_normalisation():

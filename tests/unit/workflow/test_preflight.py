@@ -154,6 +154,17 @@ def test_weights_are_checked_by_their_digest(screen, complete, tmp_path):
     assert "snakemake weights" in preflight.trained(config.typed(chosen))[0].words
 
 
+def test_weights_of_an_encoder_are_checked_by_their_digest(complete, tmp_path):
+    file = tmp_path / "start.pth"
+    file.write_bytes(b"weights")
+    entry = complete["encoders"]["ones"] | {"kind": "timm", "steps": 0}
+    for digest, grade in ((hashlib.sha256(b"weights").hexdigest(), "ok"), ("0" * 64, "problem")):
+        chosen = complete | {"encoders": {"own": entry | {"weights": {"path": str(file), "sha256": digest}}}}
+        (found,) = preflight.trained(config.typed(chosen))
+        assert found.grade == grade
+        assert hashlib.sha256(b"weights").hexdigest() in found.words, "for copying"
+
+
 def test_too_little_room_is_a_problem_and_what_is_stored_needs_none(complete, tmp_path, monkeypatch):
     plates = [preflight.Plate("P1", (), Size(384, 3456, 17280, 5, 1080, 1080))]
     monkeypatch.setattr(disk_space, "free", lambda folder: (10**9, None))

@@ -74,8 +74,8 @@ def present(path: str | Path, *, key: str) -> Path:
         raise ValueError(f"{key}: expected an absolute path, found {path}")
     if not path.is_file():
         raise FileNotFoundError(
-            f"{key}: expected a file of weights, found none at {path}. `snakemake weights`, on a machine with network "
-            "access, downloads them and prints the lines of the config"
+            f"{key}: expected a file of weights, found none at {path} (Cellpose's: `snakemake weights`, on a machine "
+            "with network access, downloads them and prints the lines of the config)"
         )
     return path
 

@@ -57,6 +57,7 @@ def resolve(config: Mapping[str, object], *, source: str = "config") -> Tree:
     """
     written = copy.deepcopy(dict(config))
     _refuse(credentials.problems(written), source)  # first, since other messages repeat a wrong value
+    _refuse(config_checks.plain_weights(written), source)
     _refuse(_problems(written), source)
     try:
         complete = fill(written)

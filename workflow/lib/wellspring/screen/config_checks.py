@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from wellspring.io.provenance import file_digest
 from wellspring.screen.encoder_kinds import needs_images, trains
 from wellspring.screen.sections import Cells, Config, Encoder, Fit, Images
 
@@ -22,6 +23,22 @@ def problems(config: Config) -> Iterator[str]:
             yield from _of_view(entry, where, config)
     yield from _of_cellpose(config.cells)
     yield from _of_projection(config.images)
+
+
+def plain_weights(written: Mapping[str, object]) -> Iterator[str]:
+    """Yield, for each encoder of a config as written whose weights lack a sha256, the lines that state it."""
+    encoders = written.get("encoders")
+    for name, entry in encoders.items() if isinstance(encoders, Mapping) else ():
+        weights = entry.get("weights") if isinstance(entry, Mapping) else None
+        path = weights.get("path") if isinstance(weights, Mapping) and not weights.get("sha256") else weights
+        if not isinstance(path, str):
+            continue
+        where, file = f"encoders.{name}.weights", Path(path)
+        if file.is_file():
+            lines = f"path: {file.resolve()}\n  sha256: {file_digest(file)}"
+            yield f"{where}: expected path and sha256, found a path alone; write below `weights:`\n  {lines}"
+        else:
+            yield f"{where}: expected a local file, found none at {path}"
 
 
 def steps_of(fit: Fit) -> list[str]:
@@ -67,7 +84,7 @@ def _of_module(entry: Encoder, where: str) -> Iterator[str]:
 
 
 def _of_network(entry: Encoder, where: str, config: Config) -> Iterator[str]:
-    """The batch can be split over processes, and weights are a local file."""
+    """The batch can be split over processes, and weights are a local file at an absolute path."""
     parts = math.prod((config.train.gpus, config.train.nodes, config.train.accumulate))
     if trains(entry) and entry.batch % parts:
         expected = f"a multiple of train.gpus x train.nodes x train.accumulate = {parts}"
@@ -75,8 +92,12 @@ def _of_network(entry: Encoder, where: str, config: Config) -> Iterator[str]:
     if entry.kind == "timm" and entry.weights is None:
         expected = "a local file for the kind timm, which is frozen (untrained: another kind with steps: 0)"
         yield f"{where}.weights: expected {expected}, found none"
-    if entry.weights is not None and not Path(entry.weights).is_file():
-        yield f"{where}.weights: expected a local file, found none at {entry.weights}"
+    if entry.weights is not None:
+        path = Path(entry.weights.path)
+        if not path.is_absolute():
+            yield f"{where}.weights.path: expected an absolute path, found {entry.weights.path!r}"
+        elif not path.is_file():
+            yield f"{where}.weights: expected a local file, found none at {path}"
 
 
 def _of_view(entry: Encoder, where: str, config: Config) -> Iterator[str]:

@@ -115,7 +115,8 @@ class _Module:
 
 def _nested(spec: Spec) -> bool:
     """Whether a schema is of an object with keys of its own that a complete config states."""
-    return any("default" in part for part in spec.get("properties", {}).values())
+    required = spec.get("required", [])
+    return any("default" in part or key in required for key, part in spec.get("properties", {}).items())
 
 
 def _docstring(text: str) -> Iterator[str]:

@@ -63,8 +63,9 @@ def _hints(cls: type) -> dict[str, object]:
 def _value(hint: object, value: object, where: str) -> object:
     """Return a value as its field holds it: a dataclass, a mapping of dataclasses, or plain data."""
     if isinstance(value, Mapping):
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            return read(hint, value, where=where)
+        nested = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+        if nested and get_origin(hint) is not Mapping:  # a dataclass, or a dataclass or None
+            return read(nested[0], value, where=where)
         if get_origin(hint) is Mapping:
             inner = get_args(hint)[1]
             return {key: _value(inner, each, f"{where}.{key}") for key, each in value.items()}

@@ -22,6 +22,7 @@ __all__ = [
     "Distillation",
     "Embed",
     "Encoder",
+    "EncoderWeights",
     "Evaluate",
     "Export",
     "Family",
@@ -70,6 +71,21 @@ class View:
     """Width (sigma, px) of a Gaussian window that fades a cell's surroundings; null for none. For views of cells:
     simclr fades each of its views, which keep the cell in the middle; sslprofiler and dino fade the view before crops
     are drawn in it. Default: null."""
+
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """A local file of weights to start from; null is from scratch, which timm refuses."""
+
+    path: str
+    """Absolute path of the file (safetensors, or a PyTorch file of tensors, bare or within `state_dict`, `model`,
+    `teacher`; with timm's names, or those of torchvision's ResNets and ViTs, DINO and DINOv2). The kernels of a stem
+    for three colours are averaged, replicated and scaled by 3 / channels. Mind the licence of weights. `weights: null`
+    is from scratch, which timm refuses."""
+
+    sha256: str
+    """Its sha256, checked before any job and again before the file is loaded. Write a path alone, and `snakemake check`
+    prints both lines for copying."""
 
 
 @dataclass(frozen=True)
@@ -279,11 +295,8 @@ class Encoder:
     """Passed on to the timm model, e.g. `{embed_dim: 128, depth: 4, num_heads: 4, patch_size: 8}` for one that trains
     on a CPU. Default: {}."""
 
-    weights: str | None
-    """A local file to start from (safetensors, or a PyTorch file of tensors, bare or within `state_dict`, `model`,
-    `teacher`; with timm's names, or those of torchvision's ResNets and ViTs, DINO and DINOv2); null is from scratch,
-    which timm refuses. The kernels of a stem for three colours are averaged, replicated and scaled by 3 / channels.
-    Mind the licence of weights. Default: null."""
+    weights: EncoderWeights | None
+    """A local file of weights to start from; null is from scratch, which timm refuses."""
 
     stem: Literal["widened", "channelwise"]
     """How a network takes as many channels as there are. `widened`: all at once, by the kernels described at `weights`.

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from torch import nn
 
+from wellspring.cells import model_files
 from wellspring.encoders import cards, encoder, module
 from wellspring.encoders.factory import Factory
-from wellspring.io.provenance import file_digest
 from wellspring.train import distributed, hardware
 from wellspring.train.checkpoint import Checkpoint
 from wellspring.train.data import fingerprint, manifest
@@ -79,9 +79,12 @@ def run(
     if settings.steps:
         trained, shown = split(source, options["holdout"], seed=settings.seed)
         seen = manifest(trained)
+    start = None
+    if settings.weights:
+        model_files.check(settings.weights, settings.weights_sha256, key=f"encoders.{name}.weights")
+        start = settings.weights_sha256.lower()
     network = build(settings, channels=len(channels))
     features = width(network, channels=len(channels), size=settings.input_size)
-    start = file_digest(settings.weights) if settings.weights else None
     source_code = None if settings.factory is None else module.describe(settings.factory, settings.arguments)
     rows: list[dict] = []
     file = Checkpoint(

@@ -63,6 +63,7 @@ class Settings:
     backbone: str
     backbone_options: dict
     weights: str | None
+    weights_sha256: str | None
     stem: str
     factory: str | None
     arguments: dict
@@ -131,7 +132,8 @@ def resolve(entry: Mapping[str, object], *, seed: int) -> Settings:
         view=dict(entry["view"]),
         backbone=entry["backbone"],
         backbone_options=dict(entry["backbone_options"]),
-        weights=entry["weights"],
+        weights=entry["weights"] and entry["weights"]["path"],
+        weights_sha256=entry["weights"] and entry["weights"]["sha256"],
         stem=entry["stem"],
         factory=entry["factory"],
         arguments=dict(entry["arguments"]),

@@ -95,13 +95,16 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index) 
 
 
 def trained(config: Config) -> list[Finding]:
-    """Check weights: files of encoders can be read, files of Cellpose have the sha256 of the config."""
+    """Check that the files of weights can be read and have the sha256 of the config."""
     found = []
     for name, entry in config.encoders.items():
-        if entry.weights:
-            ok = os.access(entry.weights, os.R_OK)
-            words = f"{entry.weights}: {'readable' if ok else 'cannot be read'}"
-            found.append(Finding("ok" if ok else "problem", f"encoder {name}", words))
+        if entry.weights is not None:
+            file, what = entry.weights, f"encoder {name}"
+            try:
+                model_files.check(file.path, file.sha256, key=f"encoders.{name}.weights")
+                found.append(Finding("ok", what, f"{file.path}: readable, sha256 {file.sha256} as in the config"))
+            except (ValueError, OSError) as error:
+                found.append(Finding("problem", what, _message(error)))
     if config.cells.activate and config.cells.method == "cellpose":
         found += _cellpose(config)
     return found
