@@ -1,5 +1,5 @@
 "use strict";
-// What all parts of the page use: reading data, colours, the tip, the profile level, the metric table, print.
+// Shared by all parts of the page: reading data, colours, the tip, the profile level, the metric table, print.
 const Page = (() => {
   document.documentElement.classList.add("js");
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -23,7 +23,7 @@ const Page = (() => {
   // `many(1, "plates")` is "1 plate", `many(2, "plates")` is "2 plates"
   const many = (count, name) => `${count.toLocaleString("en")} ${count === 1 ? name.replace(/s\b/g, "") : name}`;
 
-  // what is drawn anew when the size or the colours change; `printing` is true while all of it is wanted on paper
+  // functions that redraw when size or colours change; `printing` is true while everything is drawn for paper
   const painters = [];
   const repaint = (printing = false) => { for (const paint of painters) paint(printing); };
   const onPaint = (paint) => { painters.push(paint); paint(false); };

@@ -1,5 +1,5 @@
 "use strict";
-// Plates, drawn on demand from one list of numbers a plate and measure: a page of them at a time, all of them on paper.
+// Plates, drawn on demand from one list of numbers per plate and measure: one page at a time, all of them for print.
 (() => {
   const { one, read, make, theme, viridis, category, short } = Page;
   const source = one("#plate-data");
@@ -92,7 +92,7 @@
   };
   const scale = () => {
     const shown = chosen(), holder = one("#plate-scale");
-    one("#plate-words").textContent = shown ? `${shown.name}: ${shown.doc}. One scale for all plates, 1st to 99th percentile. A cross is a well where it is undefined.` : "What the platemap says of each well.";
+    one("#plate-words").textContent = shown ? `${shown.name}: ${shown.doc}. One scale for all plates, 1st to 99th percentile. Cross: undefined.` : "Type of each well in the platemap.";
     if (!shown) {
       holder.replaceChildren(...data.types.map((type) => {
         const entry = make("span"), box = make("i", "", { className: "swatch" });

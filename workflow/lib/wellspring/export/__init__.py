@@ -1,1 +1,1 @@
-"""Results in the forms that other tools read: tables of the workflow flow in, AnnData and gallery folders flow out."""
+"""Export of results in the formats of other tools: AnnData files and folders of the Cell Painting Gallery."""

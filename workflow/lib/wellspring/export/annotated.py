@@ -1,6 +1,6 @@
-"""AnnData of an encoder: its profiles of every level flow in, one `.h5ad` flows out, read back before it counts.
+"""AnnData of an encoder: writes its profiles of every level as one `.h5ad` file and reads the file back to check it.
 
-X is the aligned profile of each well, `obs` what is known of the wells, `var` the features; earlier levels of the same
+X is the aligned profile of each well, `obs` the metadata of the wells, `var` the features; earlier levels of the same
 features are layers. The package `anndata` is asked for only here.
 """
 
@@ -56,7 +56,7 @@ def annotate(
     Raises
     ------
     ModuleNotFoundError
-        The package is not installed; says what to do.
+        anndata is not installed; the message names the remedy.
     ValueError
         A level lacks a well.
     """
@@ -92,7 +92,7 @@ def write(data: "AnnData", path: str | Path) -> None:
     Raises
     ------
     ValueError
-        What was read is not what was written.
+        The file does not contain what was written.
     """
     import anndata
 

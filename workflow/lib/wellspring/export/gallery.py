@@ -83,7 +83,7 @@ def write_classical(
     normalised: pd.DataFrame | None,
     kept: list[str],
 ) -> None:
-    """Write a plate of classical features as CSV: bare, with metadata, normalised on controls, with features selected.
+    """Write a plate of classical features as CSV: without and with metadata, normalised on controls, features selected.
 
     `folder` is `<source>/workspace/profiles`, `kept` names the selected features. A plate that could not be normalised
     has the first two.

@@ -113,6 +113,6 @@ def _one(paths: Sequence[str], encoder: str) -> Path:
 
 
 def _hash(weights: Sequence[str], encoder: str, entry: Mapping[str, object]) -> str:
-    """Return eight digits that tell networks of one name apart: of the weights, of the entry where there are none."""
+    """Return eight hex digits that identify a network: of its weights, or of its config entry where it has none."""
     files = [path for path in weights if Path(path).parent.name == encoder]
     return (file_digest(files[0]) if files else digest(entry))[:8]

@@ -51,7 +51,7 @@ def _undrawn(screen: Screen, starts: tuple[str, ...]) -> str:
 
 
 def _doseless(screen: Screen) -> str:
-    """Return why no compound has a dose curve, empty where the tables do not tell."""
+    """Return why no compound has a dose curve; empty where the tables do not show why."""
     if not screen.aligned:
         return NO_PROFILES
     names = ("Compound", "Concentration", "pert_type")

@@ -1,4 +1,4 @@
-"""Before and after alignment: metric rows in; a small drawing a metric, and what changed in words, out.
+"""Effect of the alignment. Input: metric rows. Output: one small drawing per metric, and the changes in words.
 
 A change is stated where it is larger than chance allows by a cautious rule: the intervals of the two levels do not
 overlap. Both levels hold the same wells, so smaller changes may be real; they are not stated.
@@ -29,7 +29,7 @@ class Change:
 
 
 def drawings(rows: Sequence[Row], *, encoders: Sequence[str]) -> list[Record]:
-    """Return one dict a main metric with values at two levels at least: name, group and the drawing."""
+    """Return one dict per main metric with values at two levels or more: name, group and the drawing."""
     found = []
     for metric, mine in _by_metric(rows).items():
         levels = [level for level in LEVELS if level in mine]

@@ -1,7 +1,7 @@
-"""Figures of the evaluation by level: items in, drawings of activity, consistency, matches, transfer and doses out.
+"""Figures of the evaluation by profile level: activity, consistency, matches, transfer and doses.
 
-Metrics are told by the start of their name, so that a variant (`transfer.batch.compound.k5`) finds its figure; a metric
-without a figure still stands in the metric table.
+The start of a metric's name selects its figure, so that variants (`transfer.batch.compound.k5`) share one. A metric
+without a figure is in the metric table only.
 """
 
 import re
@@ -26,7 +26,7 @@ REST = "all other mechanisms"
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with its words, and the values it shows as a table for those who read no drawings."""
+    """One drawing with its caption, and its values as a table, for screen readers."""
 
     kind: str  # activity | consistency | matches | transfer | dose
     level: str
@@ -208,7 +208,7 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
 
 
 def treatments(screen: Screen) -> Record:
-    """Return what the page's table of treatments needs: `items`, `groups`, and `scores` by level, metric and encoder.
+    """Return the data of the page's table of treatments: `items`, `groups`, and `scores` by level, metric and encoder.
 
     A score is [value, q] in the order of the items, null where there is none; three digits. Of the main metrics whose
     items are treatments or compounds.
@@ -246,7 +246,7 @@ def _three(value: float | None) -> float | None:
 
 
 def dose_curves(screen: Screen) -> list[Figure]:
-    """Return one figure a compound with several concentrations."""
+    """Return one figure per compound with several concentrations."""
     found = doses.curves(screen.aligned)
     drawn = {name: charts.doses(points, series=screen.encoders, title=name) for name, points in found.items()}
     return [Figure("dose", "aligned", "Dose", name, "", svg) for name, svg in drawn.items()]

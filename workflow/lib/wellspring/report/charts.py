@@ -1,4 +1,4 @@
-"""The report's charts: short lists of values in, SVG text out (see `svg` for how colours follow the theme)."""
+"""The report's charts. Input: short lists of values. Output: SVG text, whose colours follow the theme (see `svg`)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from wellspring.report.svg import (
 
 LARGE = 20  # columns above which a matrix is a picture: its numbers would not be read
 CROWDED = 60  # wells of a compound above which a dose panel shows medians and quartiles instead of every well
-FLOOR = 1e-5  # the smallest q that is drawn; the default null of 10,000 can not give less
+FLOOR = 1e-5  # the smallest q that is drawn; the default null of 10,000 draws cannot give less
 
 
 def interval(value: float, low: float, high: float, chance: float, *, scale: tuple[float, float]) -> str:
@@ -90,7 +90,7 @@ def dots(
     title: str,
     x_label: str,
 ) -> str:
-    """Return a dot plot: a row a label, a mark a value; (series, value, filled, tip) each, chance levels dashed."""
+    """Return a dot plot with one row per label and one mark (series, value, filled, tip) per value."""
     every = [value for _, marks in rows for _, value, _, _ in marks]
     known = [value for value in chance.values() if np.isfinite(value)]
     left = min(40 + 6.2 * max((len(label) for label, _ in rows), default=0), 260)
@@ -120,7 +120,7 @@ def levels(
     series: Sequence[str],
     title: str,
 ) -> str:
-    """Return a panel of one metric over the profile levels: (value, low, high, chance) a level and series.
+    """Return a panel of one metric over the profile levels: (value, low, high, chance) per level and series.
 
     A line joins a series' values, a bar is the interval, a dashed tick the chance level.
     """
@@ -230,7 +230,7 @@ def _large(
 
 
 def curves(steps: Sequence[float], lines: Mapping[str, Sequence[float]], *, title: str, y_label: str) -> str:
-    """Return one panel of curves over training steps; their names stand under it."""
+    """Return one panel of curves over training steps; their names are below it."""
     every = [value for values in lines.values() for value in values]
     panel = Panel(46, 12, 230, 120, extent(steps, pad=0), extent(every))
     panel.axes(x_label="step", x_count=4)

@@ -18,7 +18,7 @@ SHOWN = 6  # lines under a statement
 
 @dataclass(frozen=True)
 class Statement:
-    """One sentence of the overview with where to read on, and further lines that stand under it."""
+    """One sentence of the overview, the section that it links to, and the lines below it."""
 
     text: str
     anchor: str = ""

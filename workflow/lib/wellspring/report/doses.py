@@ -1,4 +1,4 @@
-"""Dose curves: aligned profiles in, one panel a compound out with all encoders in it."""
+"""Dose curves. Input: aligned profiles. Output: points of one panel per compound, with all encoders."""
 
 from collections.abc import Mapping
 from typing import Any

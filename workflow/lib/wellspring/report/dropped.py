@@ -1,4 +1,4 @@
-"""Where plates fell out: their tables and the folder of logs in, one row a plate and stage that left it out.
+"""The stages that left out plates. Input: tables and logs. Output: one row per plate and stage.
 
 A verdict travels from table to table, so a reason is of the first stage of the flow whose table has it.
 """
@@ -29,7 +29,7 @@ def read(
     encoders
         Names; a table of an encoder lies in a folder of its name, and so does the log.
     logs
-        The folder of the jobs' logs, where there is one.
+        The folder of the jobs' logs; None without one.
     """
     found: dict[str, list[tuple[int, str, Path, tuple[str, ...]]]] = {}
     for path in paths:
@@ -62,7 +62,7 @@ def text(rows: pd.DataFrame) -> str:
 
 
 def _log(logs: str | Path | None, rule: str, folder: str, plate: str, encoders: Sequence[str]) -> tuple[str, str]:
-    """Return a job's log, where there is one, and its last lines."""
+    """Return a job's log and its last lines, both empty without a log."""
     if logs is None:
         return "", ""
     path = Path(logs, rule, *([folder] if folder in encoders else []), f"{plate}.log")

@@ -1,4 +1,4 @@
-"""Quality and exclusions: surveys, audits and profiles in; one row a plate, a channel, a reason and a lost well out."""
+"""Tables of quality and exclusions: one row per plate, channel, reason, spared site and well without a profile."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ REASONS = 40  # reasons that are listed; all images are counted
 
 
 def by_plate(screen: Screen) -> list[Record]:
-    """Return one dict a plate: what the sheet says of it, its verdict, and counts of wells, controls, images, cells."""
+    """Return one dict per plate: its row of the sheet, its verdict, and its wells, controls, images and cells."""
     sheet = screen.sheet.assign(plate=screen.sheet["plate"].astype(str)).drop_duplicates("plate").set_index("plate")
     wells, survey = screen.wells, screen.survey
     kind = pick(wells, "Metadata_pert_type")
@@ -40,7 +40,7 @@ def by_plate(screen: Screen) -> list[Record]:
 
 
 def by_channel(screen: Screen) -> list[Record]:
-    """Return one dict a channel: images, how many left out, and the 5th, 50th and 95th percentile of its measures."""
+    """Return one dict per channel: images, excluded ones, and the 5th, 50th and 95th percentile of its measures."""
     rows = []
     for channel in screen.channels if len(screen.survey) else ():
         mine = screen.survey[screen.survey["Metadata_Channel"] == channel]
@@ -53,7 +53,7 @@ def by_channel(screen: Screen) -> list[Record]:
 
 
 def by_reason(screen: Screen) -> list[Record]:
-    """Return one dict a reason why images were left out, most frequent first, with the sentence of one image."""
+    """Return one dict per reason why images were left out, most frequent first, with the sentence of one image."""
     if screen.survey.empty:
         return []
     bad = screen.survey[screen.survey["Metadata_Verdict"] != "keep"]
@@ -74,7 +74,7 @@ def by_reason(screen: Screen) -> list[Record]:
 
 
 def spared(screen: Screen) -> list[Record]:
-    """Return one dict a site with images that limits would have left out and a person kept."""
+    """Return one dict per site with images beyond a limit that a person kept."""
     if screen.survey.empty:
         return []
     survey = screen.survey

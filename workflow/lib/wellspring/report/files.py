@@ -1,4 +1,4 @@
-"""Which plate or encoder a file belongs to: lists of paths in, names out."""
+"""Match files to plates and encoders by their paths."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def owner(path: str | Path, names: Sequence[str]) -> str | None:
 
 
 def assign(paths: str | Path | Iterable[str | Path] | None, names: Sequence[str]) -> dict[str, Path]:
-    """Return name -> path. Lists of one length are parallel; else each path is matched by what it is called.
+    """Return name -> path. Lists of one length are parallel; else each path is matched by a name in it.
 
     Raises
     ------

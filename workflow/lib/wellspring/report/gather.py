@@ -1,7 +1,8 @@
-"""Everything the report shows, read once: paths of the stages' tables in, one `Screen` out.
+"""Read everything that the report shows, once. Input: paths of the stages' tables. Output: one `Screen`.
 
-Any list may be empty and any plate may be left out: what is absent is an empty frame, never an error. Of the large
-tables only what is shown is read, and an index is counted by well at once, so that a hundred plates fit in memory.
+Any list may be empty and any plate may be left out: missing tables give empty frames, never an error. Only the
+columns that are shown are read of the large tables, and indexes are counted by well, so that a hundred plates fit in
+memory.
 """
 
 import json
@@ -43,15 +44,15 @@ class Screen:
     plates: tuple[str, ...]
     encoders: tuple[str, ...]
     channels: tuple[str, ...]
-    sheet: pd.DataFrame  # one row a plate, as in the sheet
+    sheet: pd.DataFrame  # one row per plate, as in the sheet
     verdicts: dict[str, Verdict]
-    dropped: pd.DataFrame  # one row a plate and stage that left it out, see `dropped.read`
-    wells: pd.DataFrame  # one row a well of the index: well columns, Planes (found), Missing
+    dropped: pd.DataFrame  # one row per plate and stage that left it out, see `dropped.read`
+    wells: pd.DataFrame  # one row per well of the index: well columns, Planes (found), Missing
     audit: pd.DataFrame
     survey: pd.DataFrame  # Row is the row of the plate's binned views
     intensity: pd.DataFrame
-    cells: pd.DataFrame  # one row a plate and well: Cells
-    flags: pd.DataFrame  # one row a plate and set of flags: Cells
+    cells: pd.DataFrame  # one row per plate and well: Cells
+    flags: pd.DataFrame  # one row per plate and set of flags: Cells
     crops: dict[str, pd.DataFrame]  # plate -> crop table
     crop_files: dict[str, Path]
     view_files: dict[str, Path]
@@ -67,8 +68,8 @@ class Screen:
     fit_notes: dict[str, tuple[Note, ...]]  # encoder -> notes of its alignment
     items: pd.DataFrame  # with Encoder
     summary: pd.DataFrame  # with Encoder
-    sources: pd.DataFrame  # one row a table: Stage, Name, Rows, Digest and its provenance
-    jobs: pd.DataFrame  # one row a job that was timed, see `runtime.read`
+    sources: pd.DataFrame  # one row per table: Stage, Name, Rows, Digest and its provenance
+    jobs: pd.DataFrame  # one row per timed job, see `runtime.read`
     seed: int | None = None
 
     @property
@@ -107,9 +108,9 @@ def gather(
     sheet
         The plate sheet's rows.
     benchmarks
-        The folder of the jobs' run times, where there is one.
+        The folder of the jobs' run times; None without one.
     logs
-        The folder of the jobs' logs, where there is one.
+        The folder of the jobs' logs; None without one.
     """
     by_plate = {name: assign(inputs.get(name), plates) for name in PLATE_TABLES}
     by_encoder = {name: assign(inputs.get(name), encoders) for name in ENCODER_TABLES}
@@ -166,14 +167,14 @@ def pick(frame: pd.DataFrame, name: str, default: object = None) -> pd.Series:
 
 
 def _verdicts(found: dict[str, Verdict], aligned: dict[str, pd.DataFrame]) -> dict[str, Verdict]:
-    """Return the verdicts; a plate that no encoder's joined profiles hold is left out, whatever its tables say."""
+    """Return the verdicts; a plate that is in no encoder's joined profiles counts as left out."""
     joined = {plate for frame in aligned.values() for plate in pick(frame, "Metadata_Plate")}
     absent = [plate for plate, one in found.items() if one.keep and aligned and plate not in joined]
     return found | {plate: found[plate].because(words(NOT_IN_PROFILES)) for plate in absent}
 
 
 def _read(path: Path, name: str) -> pd.DataFrame:
-    """Return what is shown of a plate's table: an index and cells as counts by well, a survey without quantiles."""
+    """Return a plate's table as it is shown: index and cells as counts by well, the survey without most quantiles."""
     frame = tables.read(path, COLUMNS.get(name))
     return _wells(frame) if name == "index" else _cells(frame) if name == "cells" else frame
 
@@ -184,7 +185,7 @@ def _join(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _wells(index: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a well of an index table, with the number of planes found and missing."""
+    """Return one row per well of an index table, with the number of planes found and missing."""
     if index.empty:
         return index
     wells = index.drop(columns=[name for name in index if name in PLANE_KEY and name not in WELL_KEY]).drop_duplicates(
@@ -198,7 +199,7 @@ def _wells(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a well and set of flags of a table of cells: Cells."""
+    """Return the number of cells (`Cells`) per well and set of flags of a table of cells."""
     counted = cells.fillna({"Metadata_Flags": ""}).groupby([*WELL_KEY, "Metadata_Flags"], as_index=False).size()
     return counted.rename(columns={"size": "Cells"})
 

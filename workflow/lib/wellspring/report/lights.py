@@ -1,4 +1,4 @@
-"""Light paths in the report: their files and the survey's views in, pictures before and after with figures out."""
+"""Light paths of the report: mean images before and after the correction, flat fields, and their unevenness."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +15,8 @@ from wellspring.report.pictures import Picture
 from wellspring.report.svg import fixed
 from wellspring.views.binning import bin_area
 
-LIGHTS = 40  # light paths and channels with pictures: 15 kB of the page each
-SAMPLE = 400  # views a plate and channel in the mean before and after: more change it by less than a grey level
+LIGHTS = 40  # light paths and channels with pictures: 15 kB of the page per picture
+SAMPLE = 400  # views per plate and channel in the means; more change them by less than one grey level
 
 
 def light_paths(screen: Screen) -> dict[str, list[str]]:
@@ -47,7 +47,7 @@ def mean_view(screen: Screen, plates: Sequence[str], rows: Mapping[str, NDArray[
 
 
 def fields(screen: Screen, *, limit: int = LIGHTS) -> list[Record]:
-    """Return one dict a light path and channel: method, fields, figures, warnings, and pictures before, flat, after.
+    """Return one dict per light path and channel: method, fields, figures, warnings, and pictures before, flat, after.
 
     Figures are those of :mod:`wellspring.illumination.evenness`, (3,) each. Of more light paths and channels than
     `limit`, those with the largest residuals have pictures.
@@ -75,7 +75,7 @@ def fields(screen: Screen, *, limit: int = LIGHTS) -> list[Record]:
 
 
 def warnings(row: Mapping[str, Any]) -> list[str]:
-    """Return in words what is doubtful about a light path in one channel; `row` as of :func:`fields`."""
+    """Return the warnings of a light path in one channel; `row` is one of :func:`fields`."""
     said, fitted = [], row["method"] in ("basic", "median")
     if fitted and row["fields"] < FEW:
         said.append(f"fewer than {FEW} fields: weak estimate, restricted to a smooth bowl")

@@ -1,4 +1,4 @@
-"""Numbers of wells: what stages wrote of each well in, measures with a common scale out, compact for the page.
+"""Measures per well with one scale over all plates, in a compact form for the page.
 
 The page draws its plates from these numbers on demand; `plates` draws the figure beside it.
 """
@@ -12,10 +12,10 @@ from wellspring.report import plates, scatter, svg
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.plates import Measure
 
-MANY = 40000  # wells above which only the primary encoder's profile is drawn: 0.4 MB of the page an encoder
-# Wells times channels above which a measure of images is drawn over all channels: a fifth of a MB of the page each.
+MANY = 40000  # wells above which only the primary encoder's profile is drawn: 0.4 MB of the page per encoder
+# Wells times channels above which a measure of images is drawn over all channels: 0.2 MB of the page per measure.
 MANY_IMAGES = 40000
-# name, column of the survey, what is taken of a well's images, what it is
+# name, column of the survey, how a well's images are summarised, description
 SURVEYED = (
     ("Focus", "focus", "median", "median log-log slope of the power spectrum; more negative in blurred images"),
     ("Sharpness", "sharpness", "median", "median share of the contrast within 8 pixels that is present within 3"),
@@ -28,10 +28,10 @@ TYPES = ("negcon", "poscon", "trt", "empty")
 
 
 def measures(screen: Screen, *, primary: str | None) -> list[Measure]:
-    """Return what is drawn, the cells or views of the primary encoder's profile first.
+    """Return the measures that are drawn; the numbers of cells or views come first.
 
-    Of every encoder first axis and length of the aligned profile; of screens with more than `MANY` wells only of the
-    primary encoder.
+    First axis and length of the aligned profile are drawn for every encoder; in screens with more than `MANY` wells
+    only for the primary encoder.
     """
     found = []
     aligned = screen.aligned.get(primary, pd.DataFrame()) if primary else pd.DataFrame()
@@ -114,11 +114,11 @@ def _measure(name: str, doc: str, frame: pd.DataFrame, *, low: float | None = 0.
 
 
 def block(screen: Screen, found: list[Measure]) -> Record:
-    """Return what the page draws plates from.
+    """Return the data from which the page draws plates.
 
-    `plates` (name, words, left_out), `size`, `kinds` (codes of `types` a well and plate, null where there is no well),
-    `names` (codes of `levels`, what the well holds), `measures` (name, doc, group, low, high, `values`: a list a plate,
-    rows first, three digits; null without a well, false where undefined).
+    `plates` (name, words, left_out), `size`, `kinds` (codes of `types` per plate and well, null without a well),
+    `names` (codes of `levels`, the content of the well), `measures` (name, doc, group, low, high, `values`: one list
+    per plate, rows first, three digits; null without a well, false where undefined).
     """
     wells = pd.concat([*(measure.values["Well"] for measure in found), pick(screen.wells, WELL_KEY[1])])
     size = plates.shape(wells)
@@ -163,7 +163,7 @@ def _values(rows: pd.DataFrame | None, size: tuple[int, int]) -> list[Value] | N
 
 
 def _layout(screen: Screen, size: tuple[int, int]) -> tuple[list[list[int | None]], list[list[int | None]], list[str]]:
-    """Return (kinds, names, levels): a list of codes a plate, and what the codes of names mean."""
+    """Return (kinds, names, levels): one list of codes per plate, and the names that the codes of `names` stand for."""
     wells = screen.wells
     compound, dose = (
         pick(wells, "Metadata_Compound"),

@@ -1,7 +1,7 @@
-"""The metric table: the evaluation's summary in, rows of encoders' values by metric and level out.
+"""The metric table. Input: the evaluation's summary. Output: rows of the encoders' values by metric and level.
 
 A metric's baselines (`<metric>.permuted`, `<metric>.position_only`) are shown inside its cell. Nothing here depends on
-which metrics there are (see `naming` for what they are called).
+which metrics there are (`naming` has their titles).
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def scale(summary: pd.DataFrame) -> tuple[float, float]:
 
 
 def state(row: pd.Series, *, position: float = float("nan"), full: bool = False) -> str:
-    """Return how the interval lies to the chance level and to what the well's position alone gives.
+    """Return how the interval compares with the chance level and with the score of the well position alone.
 
     `above`: wholly over both; `position`: over chance only; `at`: not over chance; `none`: one of them is not known.
     Where chance is the most that can be had (`full`), `below`: wholly under it; `at`: not.
@@ -94,7 +94,7 @@ def table(summary: pd.DataFrame, *, encoders: Sequence[str]) -> list[Row]:
     owners = summary["Metadata_Metric"].map(naming.baseline)
     summary = summary.assign(Owner=[owner for owner, _ in owners], Ending=[ending for _, ending in owners])
     main = set(summary.loc[summary["Ending"] == "", "Metadata_Metric"])
-    alone = ~summary["Owner"].isin(main)  # a baseline without its metric stands for itself
+    alone = ~summary["Owner"].isin(main)  # a baseline without its metric is a row of its own
     summary.loc[alone, "Owner"], summary.loc[alone, "Ending"] = summary.loc[alone, "Metadata_Metric"], ""
     rows = []
     for metric in sorted(set(summary["Owner"]), key=naming.order):

@@ -1,4 +1,4 @@
-"""Plates as they look: the survey's binned views in, a picture a plate and channel with every well in its place out.
+"""Plate montages: one picture per plate and channel with the survey's binned view of every well in its position.
 
 The picture begins at the first and ends at the last row and column with a well. A well is shown by one field, a kept
 one if it has any. Black and white are the same in all wells of a picture, so that a dim row, an emptied well or a shade
@@ -17,8 +17,8 @@ from wellspring.report import naming, palette, plates, svg
 from wellspring.report.gather import Screen
 from wellspring.views import binning
 
-WIDE = 576  # pixels of a picture: 48 a well of 96, 24 of 384, 12 of 1536; 75 to 105 kB of the page in each case
-DRAWN = 480  # units of the drawing that a picture is wide
+WIDE = 576  # pixels of a picture: 48 per well of 96, 24 of 384, 12 of 1536; 75 to 105 kB of the page
+DRAWN = 480  # width of a picture in units of the drawing
 ENDS = (0.5, 99.8)  # percentiles of a plate's and channel's views that are shown black and white
 
 
@@ -33,7 +33,7 @@ class Montage:
 
 
 def montages(screen: Screen, *, limit: int) -> list[Montage]:
-    """Return the pictures of as many plates as `limit` of them allow, of a plate all its channels."""
+    """Return at most `limit` pictures, all channels of each plate that is shown."""
     found = []
     for plate in chosen(screen, limit=limit):
         rows = screen.survey[screen.survey["Metadata_Plate"] == plate]

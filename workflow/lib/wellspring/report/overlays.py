@@ -1,4 +1,4 @@
-"""Segmented fields of the report: stored pixels, labels and rows of cells in, outlined pictures and flag counts out.
+"""Segmented fields with outlined cells and nuclei, and the numbers of flagged cells per plate.
 
 A negative control and a treated well of each plate are drawn, so that a segmentation that fails on either is seen. Part
 of a large field is shown, as wide as some dozens of nuclei: outlines of a whole one would be a blur.
@@ -20,17 +20,17 @@ from wellspring.views.cutting import well_sites
 
 COLUMNS = ["Metadata_Cell", "Metadata_Nucleus_Area", "Metadata_Flags"]
 EDGE = 540  # px; largest edge of a picture
-NUCLEI = 24  # nucleus diameters that a picture is wide, where the field is wider
+NUCLEI = 24  # width of a picture in nucleus diameters, for fields that are wider
 SPARE = 1.25  # a field up to this much wider is shown whole
 DIM = 0.55  # of the pixels' brightness, so that outlines stand out
-# Outlines of a cell without and with flags, of its body and of its nucleus; told apart by lightness too.
+# Outlines of a cell without and with flags, of its body and of its nucleus; they differ in lightness too.
 PLAIN, FLAGGED = ((235, 235, 235), (90, 225, 255)), ((255, 110, 0), (255, 200, 60))
 KINDS = {"negcon": "negative control", "trt": "treated", "poscon": "positive control"}
 FLAGS = ("border", "small", "large", "unmatched", "dim", "bright", "blurred")
 
 
 def fields(screen: Screen, *, limit: int) -> list[Picture]:
-    """Return at most `limit` outlined fields, two a plate; of too many plates some, spread evenly."""
+    """Return at most `limit` outlined fields, two per plate; of too many plates an evenly spread selection."""
     files = (screen.label_files, screen.image_files, screen.cell_files)
     there = [plate for plate in screen.plates if all(plate in each for each in files)]
     many = min(len(there), -(-limit // 2))
@@ -39,7 +39,7 @@ def fields(screen: Screen, *, limit: int) -> list[Picture]:
 
 
 def by_plate(screen: Screen) -> list[Record]:
-    """Return one dict a plate with cells: cells, flagged ones, and those with each flag."""
+    """Return one dict per plate with cells: cells, flagged ones, and those with each flag."""
     found = screen.flags
     rows = []
     for plate in screen.plates if len(found) else ():

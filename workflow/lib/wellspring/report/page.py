@@ -1,4 +1,4 @@
-"""The page: a screen and the options in, one self-contained HTML text and a table and two drawings out."""
+"""Build the report: one self-contained HTML page, two tables and two drawings."""
 
 import json
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ from wellspring.report import (
     wording,
 )
 from wellspring.report.gather import Record, Screen, ordered_levels
-from wellspring.report.svg import number, standalone
+from wellspring.report.svg import count, number, standalone
 from wellspring.screen import sections
 
 PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
@@ -43,7 +43,7 @@ PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
 
 @dataclass(frozen=True)
 class Report:
-    """What the report stage writes: the page, and beside it two tables (CSV, TSV) and two drawings (SVG)."""
+    """The texts that the report stage writes: the page (HTML), two tables (CSV, TSV) and two drawings (SVG)."""
 
     page: str
     metrics: str
@@ -148,7 +148,9 @@ def render(context: Mapping[str, object], *, templates: str | Path = REPORT_TEMP
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(svg=Markup, number=number, block=block, duration=runtime.duration, size=runtime.size)
+    environment.filters.update(
+        svg=Markup, number=number, count=count, block=block, duration=runtime.duration, size=runtime.size
+    )
     style, *programs = (Markup((folder / name).read_text(encoding="utf-8")) for name in ("page.css", *PROGRAMS))
     program = Markup("\n").join(programs)
     return environment.get_template("page.html.j2").render(**context, style=style, program=program)
@@ -161,7 +163,7 @@ def block(value: object) -> Markup:
 
 
 def makers(screen: Screen) -> list[Record]:
-    """Return one row a stage: version, commit, digests of options and code, packages, seed, each as a list."""
+    """Return one row per stage: version, commit, digests of options and code, packages, seed, each as a list."""
     if screen.sources.empty:
         return []
     rows = []

@@ -1,7 +1,8 @@
-"""Colours and encoded pictures: numbers and pixels in, hex colours and data addresses out.
+"""Colour scales, and pictures encoded as data addresses.
 
 Categories use the Okabe-Ito colours without their yellow (it vanishes on white); the page's style sheet holds a lighter
-set for dark screens under the same numbers. Quantities use viridis. Both can be told apart with colour-blind sight.
+set for dark screens under the same numbers. Quantities use viridis. Both suit colour vision
+deficiency.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Pictures of the report: binned views and crops in, data addresses with their captions out."""
+"""Pictures of the report, made of binned views and crops: data addresses with captions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def _small(view: NDArray[Any], limit: int = 128) -> NDArray[Any]:
 
 
 def treatments(screen: Screen, *, limit: int) -> list[tuple[str, pd.DataFrame]]:
-    """Return (name, wells) of what samples are shown of: controls, then mechanisms, then compounds without one."""
+    """Return (name, wells) of the treatments with samples: controls, then mechanisms, then compounds without one."""
     wells = screen.wells
     if wells.empty:
         return []
@@ -77,7 +77,7 @@ def _named(wells: pd.DataFrame, column: str, before: str) -> list[tuple[str, pd.
 
 
 def samples(screen: Screen, *, groups: int, each: int, seed: int = 0) -> list[Record]:
-    """Return one dict a treatment: its name and pictures of single cells, or of fields where there are no crops."""
+    """Return one dict per treatment: its name and pictures of single cells, or of fields where there are no crops."""
     generator = np.random.default_rng(seed)
     kept, shown = pd.DataFrame() if screen.crops else _kept(screen), []
     sites = dict(list(kept.groupby(WELL_KEY))) if len(kept) else {}

@@ -1,4 +1,4 @@
-"""Verdicts of plates: read from their tables, as a table of one row per plate, and as the error of a run.
+"""Verdicts of plates, read from their tables: as one row per plate, and as the error of a run.
 
 A verdict states whether a plate is in the results, and if not, why.
 """

@@ -1,4 +1,4 @@
-"""Plates as drawings: one number a well in, a heatmap a plate out, the places of wells, and all plates as a figure."""
+"""Plate heatmaps: positions of wells, one drawing per plate, and one figure of all plates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FORMATS = ((8, 12), (16, 24), (32, 48))  # 96, 384 and 1536 wells
 
 @dataclass(frozen=True)
 class Measure:
-    """One number a well over all plates, with the scale that all plates share."""
+    """One number per well over all plates, with one scale for all plates."""
 
     name: str
     doc: str
@@ -55,7 +55,7 @@ def grid(measure: Measure, plate: str, *, size: tuple[int, int]) -> tuple[NDArra
 
 
 def heatmap(measure: Measure, plate: str, *, size: tuple[int, int], left_out: bool = False) -> str:
-    """Return one plate as a drawing: a picture of a pixel a well, crosses on undefined wells, row and column names."""
+    """Return one plate as a drawing: one pixel per well, crosses on undefined wells, row and column names."""
     values, there = grid(measure, plate, size=size)
     rows, columns = size
     step = 240 / columns

@@ -1,6 +1,6 @@
-"""Run time and memory by stage: the benchmark files that Snakemake writes beside the results in, rows out.
+"""Run time and memory by stage, read from the benchmark files that Snakemake writes beside the results.
 
-A file a job: `<folder>/<rule>/<plate, light path or encoder>.tsv`, for rules of a plate and an encoder one folder
+One file per job: `<folder>/<rule>/<plate, light path or encoder>.tsv`, for rules of a plate and an encoder one folder
 deeper. A job that was not run again keeps the figures of its last run.
 """
 
@@ -33,7 +33,7 @@ class Stage:
 
 
 def read(folder: str | Path | None, *, names: Sequence[str]) -> pd.DataFrame:
-    """Return one row a job: Rule, Of, Seconds, Memory (largest resident set, MB), Processor (seconds).
+    """Return one row per job: Rule, Of, Seconds, Memory (largest resident set, MB), Processor (seconds).
 
     Parameters
     ----------

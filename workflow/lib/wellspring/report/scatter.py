@@ -1,6 +1,6 @@
-"""The map of the profiles: an encoder's joined tables before and after alignment in, two axes a well out.
+"""The map of the profiles: two axes per well, before and after alignment.
 
-They leave as data for the page, both levels of the same wells, and as a drawing of the aligned profiles.
+The page gets both levels of the same wells as data; the drawing shows the aligned profiles.
 """
 
 from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ def before(
 
 
 def block(placed: pd.DataFrame, earlier: NDArray[np.float64] | None = None) -> Record:
-    """Return what the page's map needs: whole coordinates 0 to 1000 by level, coded columns, wells."""
+    """Return the data of the page's map: whole coordinates 0 to 1000 by level, coded columns, wells."""
     result: Record = {"n": len(placed), "columns": {}, "numbers": {}, "levels": {}}
     if earlier is not None:
         result["levels"]["normalised"] = _spread(earlier)
@@ -124,9 +124,9 @@ def _spread(spots: NDArray[Any]) -> dict[str, list[int | None]]:
 
 
 def drawing(placed: Mapping[str, pd.DataFrame], *, limit: int = 2000) -> str:
-    """Return the map as one drawing, a panel an encoder, coloured by mechanism (by type where none is stated).
+    """Return the map as one drawing, one panel per encoder, coloured by mechanism (by type where none is stated).
 
-    More than `limit` wells a panel are evenly thinned: further points would hide each other.
+    More than `limit` wells per panel are evenly thinned, since further points would hide each other.
     """
     body, size, gap = [], 250, 24
     across = min(max(len(placed), 1), 3)

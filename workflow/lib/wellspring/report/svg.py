@@ -1,4 +1,4 @@
-"""Small vector drawings: scales, axes and marks in, SVG text out.
+"""Small vector drawings as SVG text: scales, axes, marks, and numbers in words.
 
 Colours are style sheet variables with the light theme's colour as fallback, so that a figure follows the page's theme
 and is right as a file of its own. Every text passes `escape`; numbers are rounded, so that the same figure
@@ -104,7 +104,7 @@ def nest(svg: str, *, x: float, y: float, width: float, height: float) -> str:
 
 
 def standalone(svg: str) -> str:
-    """Return a drawing as a file of its own, with the paper behind it."""
+    """Return a drawing as a file of its own, with a white background."""
     head, tail = svg.split(">", 1)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}><rect width="100%" height="100%" fill="#ffffff"/>{tail}\n'
 

@@ -1,4 +1,4 @@
-"""Small pictures of wells for the map: crops or binned views in, sheets of tiles and each well's place on them out.
+"""Small pictures of wells for the map, as tiles on sheets, made of crops or binned views.
 
 A tile shows four cells of the well, or one field where cells were not cropped, on the plate's own intensity scale, so
 that wells of a plate can be compared. Many tiles share one picture file: it is a third smaller than a file each.
@@ -16,12 +16,12 @@ from wellspring.report import palette
 from wellspring.report.gather import Record, Screen, pick
 
 TILE = 64  # pixels
-ACROSS = 16  # tiles a row and rows a sheet
-SCALE_VIEWS = 64  # views a plate and channel that its intensity scale is taken from
+ACROSS = 16  # tiles per row and rows per sheet
+SCALE_VIEWS = 64  # views per plate and channel that set its intensity scale
 
 
 def sheets(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) -> Record:
-    """Return what the page needs of at most `limit` of the wells `among` (Plate, Well), the treatments in turn.
+    """Return pictures of at most `limit` of the wells `among` (Plate, Well), taken from the treatments in turn.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def _percentiles(images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def words(sheet: Mapping[str, Any], wells: int) -> str:
-    """Return what the map says of its pictures."""
+    """Return the map's sentence about its pictures."""
     if not sheet:
         return "There are no pictures of the wells: no images were read in this run."
     many = len(sheet["of"])

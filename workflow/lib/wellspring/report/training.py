@@ -1,4 +1,4 @@
-"""Encoders in the report: training histories, encoder cards and feature tables in, panels and rows out."""
+"""Encoders of the report: training curves, encoder cards, and counts of kept features."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ BASELINES = {name for names in BESIDE.values() for name in names}
 
 
 def panels(screen: Screen) -> list[Record]:
-    """Return one dict an encoder with a history: its name and drawings (losses together, then one a logged number)."""
+    """Return one dict per encoder with a history: its name and drawings (all losses, then one per logged number)."""
     found = []
     for encoder in screen.encoders:
         history = screen.history.get(encoder)
@@ -72,12 +72,12 @@ def panels(screen: Screen) -> list[Record]:
 
 
 def label(name: str) -> str:
-    """Return what a logged number is called."""
+    """Return the name of a logged number."""
     return NAMES.get(name, name.replace("_", " "))
 
 
 def cards(screen: Screen) -> list[Record]:
-    """Return one dict an encoder with a card: its plain values, one level deep, names joined by a dot."""
+    """Return one dict per encoder with a card: its plain values, one level deep, names joined by a dot."""
     found = []
     for encoder in screen.encoders:
         card = screen.cards.get(encoder)
@@ -109,7 +109,7 @@ def _plain(value: object) -> str:
 
 
 def features(screen: Screen) -> list[Record]:
-    """Return one dict an encoder: how many features were kept, and how many were dropped for which reason."""
+    """Return one dict per encoder: numbers of kept features, and of dropped ones by reason."""
     found = []
     for encoder in screen.encoders:
         frame = screen.features.get(encoder)

@@ -1,4 +1,4 @@
-"""The sentence of every note. Input: notes, or their text form. Output: plain English. No other module words a note.
+"""The sentence of every note. Input: notes, or their text form. Output: plain English. No other module does this.
 
 A sentence is a format string over the note's values, or a function of them where the grammar depends on a value.
 """

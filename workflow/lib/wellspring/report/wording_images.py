@@ -59,7 +59,9 @@ SURVEY: dict[str, Sentence] = {
     "low_focus": lambda values: (
         f"out of focus: log-log slope {_short(values['value'])}, below {_short(values['limit'])}"
     ),
-    "low_sharpness": lambda values: f"sharpness: {_short(values['value'])}, below {_short(values['limit'])}",
+    "low_sharpness": lambda values: (
+        f"low sharpness: {_number(values['value']):.4f}, below {_number(values['limit']):.4f}"
+    ),
     "outlier": lambda values: (
         f"outlier: {values['measure']} {_short(values['value'])}, {abs(_number(values['deviations'])):.1f} robust "
         f"standard deviations {'below' if _number(values['deviations']) < 0 else 'above'} the plate's median of "

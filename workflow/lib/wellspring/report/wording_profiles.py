@@ -29,7 +29,7 @@ PROFILE: dict[str, Sentence] = {
     "no_table_row": "no row in the table",
     "no_finite_embedding": "no finite embedding",
     "no_embedding": "no embedding",
-    "all_sites_excluded": "all sites excluded: {planes} images {notes}",
+    "all_sites_excluded": "all sites excluded ({planes:image}: {notes})",
     "too_few_to_normalise": lambda values: (
         f"{values['found']} {_ON[str(values['on'])]} with a profile, {values['needed']} needed to normalise"
     ),
