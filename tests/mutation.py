@@ -4,13 +4,19 @@
 
 Mutants are drawn with a seed over the lines of the packages. A first run of each package's unit tests records which
 tests reach which line; a mutant is then judged by those tests alone, the fastest first. A mutant that no test reaches
-lives. Prints the survivors with their place and, last, one JSON object with the share that was killed per package.
+lives. A line that runs only at import (a constant, a default) is judged by the tests that reach its module. Prints the
+survivors with their place and, last, one JSON object with the share that was killed per package.
+
+Not drawn, because a change is equivalent or concerns only wording: annotations and docstrings; what stands inside a
+`raise` or a call of `logger` or `warnings`; the keywords of `INERT` (checks of what holds anyway, copies, the form of
+threads and files); arguments of decorators.
 """
 
 import argparse
 import ast
 import copy
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -30,6 +36,7 @@ LIBRARY = Path("workflow/lib/wellspring")
 COPIED = ("workflow", "tests", "config", "resources", "envs", "docs", "benchmarks", "pyproject.toml", "Snakefile")
 SELECTED = "not slow and not gpu and not slurm"
 LIMIT = 90  # seconds for one mutant; one that takes longer counts as killed
+FORKS = multiprocessing.get_context("forkserver")
 MOST = 60  # tests per mutant, the fastest of those that reach it
 
 COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
@@ -46,16 +53,30 @@ CALLED = {
     "median": "mean",
 }
 CALLED |= {"floor": "ceil", "ceil": "floor", "argmin": "argmax", "argmax": "argmin", "sum": "max"}
-CALLED |= {"nanmean": "nanmedian"}
+INERT = {
+    "strict",
+    "copy",
+    "frozen",
+    "zero_copy_only",
+    "max_workers",
+    "ensure_ascii",
+    "row_group_size",
+    "mmap",
+    "stacklevel",
+}
+# Loaded once, before the processes that judge are forked; none of them loads the library.
+LOADED = ["pytest", "hypothesis", "numpy", "pandas", "pyarrow.parquet", "scipy.ndimage", "scipy.stats", "zarr"]
+LOADED += ["skimage.measure", "skimage.segmentation", "sklearn.linear_model", "sklearn.metrics"]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, the line, what stood there and what stands there now, and the changed source."""
+    """One change: the file, the line, the lines of its statement, what stood there and what is there now."""
 
     package: str
     file: Path
     line: int
+    lines: range
     before: str
     after: str
     source: str
@@ -63,7 +84,10 @@ class Mutant:
 
 def sites(tree: ast.Module) -> Iterator[tuple[ast.AST, Callable[[ast.AST], None]]]:
     """Yield each place that can be changed, with the function that changes its copy."""
+    left = {id(inner) for node in ast.walk(tree) for part in _inert(node) for inner in ast.walk(part)}
     for node in ast.walk(tree):
+        if id(node) in left:
+            continue
         if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARED:
             yield node, lambda twin: twin.ops.__setitem__(0, COMPARED[type(twin.ops[0])]())
         elif isinstance(node, ast.BinOp) and type(node.op) in COMPUTED:
@@ -83,6 +107,18 @@ def sites(tree: ast.Module) -> Iterator[tuple[ast.AST, Callable[[ast.AST], None]
             yield node, lambda twin: setattr(twin, "value", twin.value + 1)
         elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
             yield node, lambda twin: setattr(twin, "value", not twin.value)
+
+
+def _inert(node: ast.AST) -> list[ast.AST]:
+    """Return the parts of a node in which no change is drawn."""
+    if isinstance(node, ast.Raise):
+        return [node]
+    function = node.func if isinstance(node, ast.Call) else None
+    if isinstance(function, ast.Attribute) and getattr(function.value, "id", "") in ("logger", "warnings"):
+        return [node]
+    if isinstance(node, ast.keyword) and node.arg in INERT:
+        return [node]
+    return list(getattr(node, "decorator_list", []))
 
 
 def _called(node: ast.Call) -> str:
@@ -106,6 +142,7 @@ def mutants(package: str) -> list[Mutant]:
             for name in ("annotation", "returns"):
                 if getattr(node, name, None) is not None and not isinstance(node, ast.AnnAssign):
                     setattr(node, name, None)
+        spans = _spans(tree)
         for number, (node, _) in enumerate(sites(tree)):
             twin = copy.deepcopy(tree)
             place, change = list(sites(twin))[number]
@@ -113,8 +150,31 @@ def mutants(package: str) -> list[Mutant]:
             change(place)
             after, source = ast.unparse(place), ast.unparse(ast.fix_missing_locations(twin))
             if after != before:
-                found.append(Mutant(package, file.relative_to(ROOT), node.lineno, before, after, source))
+                place = file.relative_to(ROOT)
+                found.append(Mutant(package, place, node.lineno, spans[id(node)], before, after, source))
     return found
+
+
+def _spans(tree: ast.Module) -> dict[int, range]:
+    """Return the lines of the simple statement, or of the head of the compound one, that holds each node."""
+    found: dict[int, range] = {}
+    for statement in (node for node in ast.walk(tree) if isinstance(node, ast.stmt)):
+        body = getattr(statement, "body", None) or getattr(statement, "cases", None)
+        end = body[0].lineno - 1 if body and hasattr(body[0], "lineno") else statement.end_lineno or statement.lineno
+        lines = range(statement.lineno, max(end, statement.lineno) + 1)
+        # Walked from the outside in: the innermost statement is the last to write.
+        found |= {id(inner): lines for inner in ast.walk(statement)}
+    return found
+
+
+def judges(mutant: Mutant, lines: dict[tuple[str, int], list[str]]) -> list[str]:
+    """Return the tests that reach a mutant: its line, else its statement, else (run at import only) its module."""
+    file = str(mutant.file)
+    for places in ([mutant.line], mutant.lines, sorted(line for path, line in lines if path == file)):
+        tests = list(dict.fromkeys(test for line in places for test in lines.get((file, line), [])))
+        if tests:
+            return tests[:MOST]
+    return []
 
 
 def reached(package: str, folder: Path) -> dict[tuple[str, int], list[str]]:
@@ -152,15 +212,28 @@ def lives(mutant: Mutant, tests: list[str], copied: Path) -> bool:
     path = copied / mutant.file
     kept = path.read_text()
     path.write_text(mutant.source)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", *tests]
     try:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, cwd=copied, env=environment, capture_output=True, timeout=LIMIT, check=False)
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        process = FORKS.Process(target=judged, args=(str(copied), tests))
+        process.start()
+        process.join(LIMIT)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        return process.exitcode == 0
     finally:
         path.write_text(kept)
+
+
+def judged(folder: str, tests: list[str]) -> None:
+    """Run tests in a copy of the clone, quietly, and end the process with pytest's exit code."""
+    sys.dont_write_bytecode = True
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    os.chdir(folder)
+    import pytest
+
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", *tests]))
 
 
 def main() -> None:
@@ -171,6 +244,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    FORKS.set_forkserver_preload(LOADED)
     start, rng = time.monotonic(), random.Random(given.seed)
     everything = [mutant for package in given.packages for mutant in mutants(package)]
     drawn = rng.sample(everything, min(given.draw, len(everything)))
@@ -189,15 +264,18 @@ def main() -> None:
         def judge(mutant: Mutant) -> bool:
             copied = copies.get()
             try:
-                return lives(mutant, lines[mutant.package].get((str(mutant.file), mutant.line), []), copied)
+                living = lives(mutant, judges(mutant, lines[mutant.package]), copied)
+                if living:
+                    print(
+                        f"{mutant.file}:{mutant.line}: lives: {mutant.before[:100]}  ->  {mutant.after[:100]}",
+                        flush=True,
+                    )
+                return living
             finally:
                 copies.put(copied)
 
         with ThreadPoolExecutor(given.workers) as pool:
             alive = list(pool.map(judge, drawn))
-    for mutant, living in sorted(zip(drawn, alive, strict=True), key=lambda pair: (str(pair[0].file), pair[0].line)):
-        if living:
-            print(f"{mutant.file}:{mutant.line}: lives: {mutant.before[:100]}  ->  {mutant.after[:100]}")
     counts = {}
     for package in given.packages:
         mine = [not living for mutant, living in zip(drawn, alive, strict=True) if mutant.package == package]

@@ -222,3 +222,59 @@ def test_wells_of_index():
     index["Metadata_Compound"] = ["x", "y", "z", "y"]
     with pytest.raises(ValueError, match="A02"):
         wells_of(index)
+
+
+def test_rows_that_are_not_finite_are_counted_in_the_log(caplog):
+    frame, matrix = views(np.random.default_rng(11), sizes=(5, 4, 7))
+    matrix[2, 1], matrix[2, 3], matrix[9, 0] = np.nan, np.inf, -np.inf
+    aggregate(frame, matrix, wells("A01", "A02"), prefix="e", kind="cell")
+    assert "2 of 16 rows have values that are not finite" in caplog.text
+    assert "undefined" not in caplog.text
+    caplog.clear()
+    aggregate(frame, np.zeros((16, 3), np.float32), wells("A01", "A02", "A03"), prefix="e")
+    assert "not finite" not in caplog.text
+    assert "e: 1 of 3 wells are undefined: A03 (no_foreground_tile)" in caplog.text
+
+
+def test_wells_of_two_plates_stay_apart_and_views_without_a_site_count_none():
+    frame, matrix = views(np.random.default_rng(12), sizes=(2, 1, 3))
+    frame.loc[frame["Metadata_Well"] == "A02", "Metadata_Site"] = ""
+    both = pd.concat([frame, frame.assign(Metadata_Plate="P0")], ignore_index=True)
+    known = pd.concat([wells("A01", "A02"), wells("A01", "A02").assign(Metadata_Plate="P0")])
+    result = aggregate(both, np.vstack([matrix, matrix + 1]), known, prefix="e", kind="well")
+    assert result["Metadata_Plate"].tolist() == ["P0", "P0", "P1", "P1"]
+    assert result["Metadata_Site_Count"].tolist() == [2, 0, 2, 0]
+    assert result["Metadata_View_Count"].tolist() == [3, 3, 3, 3]
+    values = result[[f"e_{number}" for number in range(4)]].to_numpy()
+    np.testing.assert_allclose(values[:2], values[2:] + 1, rtol=1e-5)
+    np.testing.assert_allclose(values[2], matrix[:3].mean(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "field"}, "expected one of the kinds .*, found 'field'"),
+        ({"operation": "sum"}, "operation: expected one of .*, found 'sum'"),
+    ],
+)
+def test_unknown_kinds_and_operations_are_refused(options, message):
+    frame, matrix = views(np.random.default_rng(13))
+    with pytest.raises(ValueError, match=message):
+        aggregate(frame, matrix, wells("A01", "A02"), prefix="e", **options)
+    with pytest.raises(ValueError, match="expected 6 vectors, found 5"):
+        aggregate(frame, matrix[:5], wells("A01", "A02"), prefix="e")
+
+
+def test_an_encoder_without_features_leaves_every_well_undefined():
+    frame, matrix = views(np.random.default_rng(14))
+    result = aggregate(frame, matrix[:, :0], wells("A01", "A02"), prefix="e")
+    assert result["Metadata_Verdict"].tolist() == ["undefined"] * 2
+    assert result["Metadata_Reason"].tolist() == ["no_embedding"] * 2
+
+
+def test_a_well_with_a_feature_that_has_no_value_is_kept():
+    frame, matrix = views(np.random.default_rng(15))
+    matrix[4:, 2] = np.nan
+    result = aggregate(frame, matrix, wells("A01", "A02"), prefix="e")
+    assert result["Metadata_Verdict"].tolist() == ["keep", "keep"]
+    assert result.loc[1, [f"e_{number}" for number in range(4)]].isna().tolist() == [False, False, True, False]

@@ -99,3 +99,56 @@ def test_no_plate_to_join_is_valid(tmp_path):
     tables.write(frame, tmp_path / "j.parquet", table="profile", provenance={}, verdict=verdict)
     tables.write(consensus(frame), tmp_path / "c.parquet", table="consensus", provenance={}, verdict=verdict)
     assert len(tables.read(tmp_path / "c.parquet")) == 0
+
+
+def test_rows_come_in_the_order_of_their_keys_and_features_follow_them():
+    """Wells in falling order of their names: rows rise, and each has the values of its own wells."""
+    frame = screen().iloc[::-1].reset_index(drop=True)
+    result = consensus(frame, operation="mean", group_by=["Metadata_Batch", "Metadata_Cell_Line"])
+    keys = list(
+        zip(result["Metadata_Perturbation"], result["Metadata_Batch"], result["Metadata_Cell_Line"], strict=True)
+    )
+    assert keys == sorted(keys) and len(keys) == 9
+    for row, (name, batch, line) in enumerate(keys):
+        mine = frame["Metadata_Perturbation"].eq(name) & frame["Metadata_Batch"].eq(batch)
+        mine &= frame["Metadata_Cell_Line"].eq(line)
+        np.testing.assert_allclose(result.loc[row, "e_1"], frame.loc[mine, "e_1"].sum() / mine.sum(), rtol=1e-5)
+        assert result.loc[row, "Metadata_Replicate_Count"] == mine.sum()
+
+
+def test_one_concentration_is_given_and_several_are_not():
+    frame = screen()
+    frame["Metadata_Perturbation"] = frame["Metadata_Compound"].where(frame["Metadata_pert_type"] != "empty")
+    frame.loc[2, "Metadata_Concentration"] = 3.0
+    rows = consensus(frame, group_by=[]).set_index("Metadata_Perturbation")
+    assert rows.loc["y", "Metadata_Concentration"] == 2.0
+    assert rows.loc[["x", "DMSO"], "Metadata_Concentration"].isna().all()
+    assert rows.loc["DMSO", "Metadata_moa"] is None and rows.loc["x", "Metadata_moa"] == "m"
+    assert (rows["Metadata_Group"] == "").all()
+
+
+def test_one_replicate_is_its_own_consensus():
+    frame = screen()
+    single = frame[frame["Metadata_Well"] == "A05"]
+    for operation in ("median", "mean", "modz"):
+        found = consensus(single, operation=operation, group_by=["Metadata_Plate"])
+        np.testing.assert_array_equal(found[["e_0", "e_1", "e_2"]], single[["e_0", "e_1", "e_2"]])
+        assert found["Metadata_Plate"].tolist() == ["P1", "P2", "P3"]
+
+
+def test_empty_wells_and_wells_without_a_perturbation_are_left_out_each():
+    frame = screen()
+    frame.loc[frame["Metadata_Perturbation"] == "y@2", "Metadata_pert_type"] = "empty"
+    frame.loc[frame["Metadata_Well"] == "A06", "Metadata_pert_type"] = "trt"
+    assert consensus(frame, group_by=[])["Metadata_Perturbation"].tolist() == ["DMSO", "x@1"]
+
+
+def test_unknown_operations_and_groups_are_refused():
+    with pytest.raises(ValueError, match="expected one of .*, found 'sum'"):
+        consensus(screen(), operation="sum")
+    with pytest.raises(ValueError, match=r"found none called \['Metadata_Donor'\]"):
+        consensus(screen(), group_by=["Metadata_Cell_Line", "Metadata_Donor"])
+    with pytest.raises(ValueError, match="P2: expected the 3 features of P1, found 3 or other names"):
+        rng = np.random.default_rng(0)
+        other = plate("P2", rng=rng).rename(columns={"e_2": "f_2"})
+        join_plates([plate("P1", rng=rng), other], names=["P1", "P2"], verdicts=[Verdict()] * 2)

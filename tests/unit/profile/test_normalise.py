@@ -225,3 +225,114 @@ def test_means_keep_plates_together_where_controls_vary_in_few_directions():
 
     assert apart("standardize") < 1e-6
     assert apart("mad_robustize") > 0.1
+
+
+def exact(*, controls=8, treated=16, size=5):
+    """Return a plate whose controls are -1 or 1 and whose other wells are -3 or 3 in every feature."""
+    values = np.vstack([np.ones((controls, size)), 3 * np.ones((treated, size))])
+    values[::2] *= -1
+    frame = plate(np.random.default_rng(0), controls=controls, treated=treated, size=size)
+    frame[[f"e_{number}" for number in range(size)]] = values
+    return frame
+
+
+def test_epsilon_widens_the_mad_alone():
+    from pycytominer import normalize
+
+    frame = plate(np.random.default_rng(9))
+    names = [name for name in frame if name.startswith("e_")]
+    frame[names] = frame[names].astype(np.float64)
+    meta = [name for name in frame if name.startswith("Metadata_")]
+    wide = {
+        "features": names,
+        "meta_features": meta,
+        "samples": "Metadata_pert_type == 'negcon'",
+        "mad_robustize_epsilon": 0.5,
+    }
+    for method in METHODS:
+        ours = apply_normaliser(frame, fit_normaliser(frame, method=method, epsilon=0.5))[names]
+        np.testing.assert_allclose(ours, normalize(frame, method=method, **wide)[names], rtol=1e-6, atol=1e-8)
+
+
+def test_the_floor_is_a_share_of_the_usual_ratio_times_the_spread_of_the_plate():
+    """Controls spread by 1, all wells by sqrt(152 / 24); with constant controls only the others spread."""
+    frame = exact()
+    frame.loc[:7, "e_2"] = 0.0
+    normaliser = fit_normaliser(frame, method="standardize", spread_floor=0.3)
+    assert normaliser.floored.tolist() == [False, False, True, False, False]
+    assert not normaliser.dead.any()
+    expected = 0.3 * np.sqrt(24 / 152) * np.sqrt(144 / 24)
+    np.testing.assert_allclose(normaliser.scale, [1, 1, expected, 1, 1], rtol=1e-12)
+    result = apply_normaliser(frame, normaliser)
+    np.testing.assert_allclose(result["e_2"].abs(), [0] * 8 + [3 / expected] * 16, rtol=1e-6)
+
+
+def test_without_a_floor_a_feature_without_spread_in_the_controls_is_only_centred():
+    frame = exact()
+    frame.loc[:7, "e_2"] = 2.0
+    for method in METHODS:
+        result = apply_normaliser(frame, fit_normaliser(frame, method=method, spread_floor=0.0, epsilon=0.25))
+        np.testing.assert_allclose(result["e_2"], frame["e_2"] - 2, rtol=1e-6)
+
+
+def test_a_feature_that_most_wells_share_one_value_of_has_the_floor_of_its_deviation():
+    """The MAD of 20 zeros in 24 wells is 0: the deviation of all wells stands in, so that the feature is not dead."""
+    frame = exact()
+    frame["e_4"] = [0.0] * 20 + [6.0] * 4
+    normaliser = fit_normaliser(frame, method="mad_robustize", spread_floor=0.3)
+    deviation = np.sqrt(4 / 24 * 20 / 24) * 6
+    usual = 1 / 3  # the MAD of the controls over that of all wells
+    assert normaliser.floored[4] and not normaliser.dead[4]
+    np.testing.assert_allclose(normaliser.scale[4], 0.3 * usual * deviation, rtol=1e-12)
+
+
+def test_a_spread_that_is_only_rounding_counts_as_none():
+    frame = exact()
+    frame["e_0"] = 1e4 + 1e-4 * frame["e_0"]  # 3e-8 of the centre
+    frame["e_1"] = 1e4 + frame["e_1"]  # 3e-4 of the centre
+    normaliser = fit_normaliser(frame, method="standardize")
+    assert normaliser.dead.tolist() == [True, False, False, False, False]
+    assert normaliser.spread[0] == 0 and normaliser.spread[1] == pytest.approx(1)
+
+
+def test_as_many_controls_as_are_needed_are_enough():
+    for controls, keep in ((3, False), (4, True)):
+        _, _, verdict = normalise(exact(controls=controls), options=replace(OPTIONS, min_controls=4))
+        assert verdict.keep is keep
+
+
+def test_a_plate_without_features_is_left_out_and_none_is_dead_unscaled():
+    frame = exact()
+    bare = frame.drop(columns=[name for name in frame if name.startswith("e_")])
+    _, normaliser, verdict = normalise(bare, options=OPTIONS)
+    assert verdict == Verdict(False, ("no_embedding",)) and normaliser.count == 8
+    unscaled = fit_normaliser(frame.assign(e_1=0.0), method="none")
+    assert not unscaled.dead.any() and not unscaled.floored.any()
+
+
+def test_a_feature_without_a_value_in_the_controls_has_none_anywhere():
+    frame = exact()
+    frame.loc[:7, "e_3"] = np.nan
+    for method in [*METHODS, "rank_normal"]:
+        result = apply_normaliser(frame, fit_normaliser(frame, method=method))
+        assert result["e_3"].isna().all()
+        assert result[["e_0", "e_1", "e_2", "e_4"]].notna().all(axis=None)
+
+
+def test_other_features_than_those_of_the_fit_and_unknown_methods_are_refused():
+    frame = exact()
+    normaliser = fit_normaliser(frame)
+    with pytest.raises(ValueError, match="expected the 5 features of the fit, found 4"):
+        apply_normaliser(frame.drop(columns="e_1"), normaliser)
+    with pytest.raises(ValueError, match="expected one of .*'none'.*, found 'zscore'"):
+        fit_normaliser(frame, method="zscore")
+
+
+def test_what_is_floored_or_dead_is_logged_only_for_plates_that_are_kept(caplog):
+    frame = exact()
+    frame["e_4"] = 0.5
+    normalise(frame, options=OPTIONS)
+    assert "1 of 5 features without spread in any well: e_4" in caplog.text and "floored" not in caplog.text
+    caplog.clear()
+    normalise(frame.iloc[5:], options=OPTIONS)
+    assert "too_few_to_normalise" in caplog.text and "without spread" not in caplog.text
