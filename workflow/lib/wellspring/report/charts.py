@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -72,13 +73,15 @@ def volcano(
         if np.isfinite(value) and np.isfinite(height):
             active = one < alpha
             tip = f"{name}\n{x_label} {fixed(value)}, q {number(one)}"
-            fill, spot = category(0) if active else category(6), (panel.x(value), panel.y(height))
-            panel.body.append(mark(*spot, fill=fill, size=size, hollow=not active, tip=tip))
+            fill, centre = category(0) if active else category(6), (panel.x(value), panel.y(height))
+            panel.body.append(mark(*centre, fill=fill, size=size, hollow=not active, tip=tip))
     # names last and on a halo of paper, so that no point hides them
     halo = f'stroke="{PAPER}" stroke-width="3" paint-order="stroke"'
     panel.body.append(text(panel.left + 4, limit - 4, f"q = {number(alpha)}", fill=MUTED, extra=halo))
     if at is not None:
-        panel.body.append(text(at + 4, panel.top + 9, "chance", fill=MUTED, extra=halo))
+        beyond = at + 44 > panel.left + panel.width  # the label would leave the panel
+        spot, anchor = (at - 4, "end") if beyond else (at + 4, "start")
+        panel.body.append(text(spot, panel.top + 9, "chance", anchor=anchor, fill=MUTED, extra=halo))
     return document("".join(panel.body), width=360, height=242, title=title)
 
 
@@ -186,7 +189,7 @@ def matrix(
                 body.append(f'<rect {where} fill="none" stroke="{LINE}"/>')
                 continue
             colour = viridis(np.array(value / (top or 1)))
-            tip = f'data-tip="{_plain(name)} → {_plain(column)}: {fixed(value)}"'
+            tip = f'data-tip="{escape(str(name))} → {escape(str(column))}: {fixed(value)}"'
             body.append(f'<rect {where} fill="{to_hex(colour)}" {tip}/>')
             middle = left + size_x * (j + 0.5), head + size_y * (i + 0.5) + 4
             body.append(
@@ -224,7 +227,7 @@ def _large(
     body.append(f'<rect {box} fill="none" stroke="{LINE}"/>')
     body.append(
         f'<image {box} href="{data_address(pixels)}" preserveAspectRatio="none" style="image-rendering:pixelated" '
-        f'data-matrix="{_plain(json.dumps(parts, separators=(",", ":")))}"/>'
+        f'data-matrix="{escape(json.dumps(parts, separators=(",", ":")))}"/>'
     )
     return document("".join(body), width=width + 8, height=height + 42, title=title)
 
@@ -256,14 +259,14 @@ def doses(points: Mapping[str, Sequence[tuple[float, float, str]]], *, series: S
     zero = (np.log10(min(positive)) if positive else 0.0) - 0.5  # where a concentration of 0 is drawn
     place = {dose: float(np.log10(dose)) if dose > 0 else zero for dose, _, _ in every}
     panel = Panel(
-        40,
+        52,
         20,
         190,
         100,
         extent(list(place.values()), pad=0.08),
         extent([score for _, score, _ in every], include=[0, 1]),
     )
-    panel.axes(x_label="log₁₀ concentration", x_count=4)
+    panel.axes(x_label="log₁₀ concentration", y_label="control axis", x_count=4)
     panel.body.append(text(panel.left, 12, _short(title, 32)))
     for name, found in points.items():
         slot = series.index(name)
@@ -286,15 +289,9 @@ def doses(points: Mapping[str, Sequence[tuple[float, float, str]]], *, series: S
         for dose, score, tip in found:
             spot = panel.x(place[dose]), panel.y(score)
             panel.body.append(mark(*spot, fill=category(slot), shape=shape, size=2.6, tip=tip))
-    return document("".join(panel.body), width=240, height=156, title=f"dose curve of {title}")
+    return document("".join(panel.body), width=252, height=156, title=f"dose curve of {title}")
 
 
 def _short(name: object, length: int) -> str:
     whole = str(name)
     return whole if len(whole) <= length else f"{whole[: length - 1]}…"
-
-
-def _plain(name: object) -> str:
-    from html import escape
-
-    return escape(str(name), quote=True)

@@ -60,7 +60,7 @@ SURVEY: dict[str, Sentence] = {
         f"out of focus: log-log slope {_short(values['value'])}, below {_short(values['limit'])}"
     ),
     "low_sharpness": lambda values: (
-        f"low sharpness: {_number(values['value']):.4f}, below {_number(values['limit']):.4f}"
+        f"low sharpness: {_number(values['value']):.3f}, limit {_number(values['limit']):.3f}"
     ),
     "outlier": lambda values: (
         f"outlier: {values['measure']} {_short(values['value'])}, {abs(_number(values['deviations'])):.1f} robust "
