@@ -23,6 +23,7 @@ from wellspring.screen import config, sections
 
 WELL = ("Metadata_Plate", "Metadata_Well")
 KIND = "Metadata_pert_type"
+NULLS = ("Cell_Line", "Batch", "moa", "target", "Concentration", "pert_type", "Compound", "Perturbation")
 
 
 def read_profiles(path: str | Path) -> pd.DataFrame:
@@ -228,7 +229,7 @@ def evaluate_profiles(
     ...                       "Metadata_pert_type": ["negcon"] * 8 + ["trt"] * 8, "Metadata_Compound": compounds,
     ...                       "Metadata_moa": compounds, "x": rng.normal(size=16), "y": rng.normal(size=16)})
     >>> items, summary = ws.evaluate_profiles(frame, metrics=["activity"], null_size=1000)
-    >>> "activity" in set(summary["metric"])
+    >>> "activity" in set(summary["Metadata_Metric"])
     True
     """
     own = () if label == "Metadata_moa" else (label,)
@@ -292,9 +293,10 @@ def _complete(profiles: pd.DataFrame, *, needed: Sequence[str] = ()) -> pd.DataF
     if words:
         raise ValueError(f"profiles: features must be numeric, found text in {words[:10]}; call them Metadata_NAME")
     finite = np.isfinite(frame[names].to_numpy(dtype=np.float64)).any(axis=1)
-    fill = {"Metadata_Role": "fit", "Metadata_Reason": "", "Metadata_Verdict": np.where(finite, "keep", "undefined")}
-    fill |= dict.fromkeys(
-        ("Metadata_Cell_Line", "Metadata_Batch", "Metadata_moa", "Metadata_target", "Metadata_Concentration")
-    )
-    fill |= {KIND: None, "Metadata_Compound": None, "Metadata_Perturbation": None}
+    fill: dict[str, Any] = {
+        "Metadata_Role": "fit",
+        "Metadata_Reason": "",
+        "Metadata_Verdict": np.where(finite, "keep", "undefined"),
+    }
+    fill |= {f"Metadata_{name}": None for name in NULLS}
     return frame.assign(**{name: value for name, value in fill.items() if name not in frame})
