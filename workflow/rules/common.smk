@@ -283,16 +283,20 @@ def failed_jobs():
     """Return the jobs of this run that failed in their last attempt."""
     return [
         failures.Failure(
-            job.rule.name, job.wildcards_dict, [str(log) for log in job.log], next(map(str, job.output), "")
+            job.rule.name,
+            job.wildcards_dict,
+            [str(log) for log in job.log],
+            next(map(str, job.output), ""),
+            [str(output) for output in job.output],
         )
         for job in workflow.scheduler.failed
     ]
 
 
-def note_failures():
-    """Update the list of failed jobs after a run, and print the jobs that failed in it."""
+def note_failures(logs):
+    """Update the list of failed jobs after a run with these logs of Snakemake, and print the jobs that failed in it."""
     path = workflow.pathvars.apply("<results>/failures.tsv")
     names = [*plates.index, *plates["optics"], *encoders]
-    found = failures.update(path, failed_jobs(), names=names, slurm=".snakemake/slurm_logs")
+    found = failures.update(path, failed_jobs(), names=names, slurm=".snakemake/slurm_logs", snakemake=logs)
     if len(found):
         print(f"{len(found)} jobs failed (listed in {path}):\n{failures.words(found)}", file=sys.stderr)

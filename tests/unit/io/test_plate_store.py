@@ -123,7 +123,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path, monkeypatch, r
     monkeypatch.setattr(Full, "room", room)
     monkeypatch.setattr(Path, "open", lambda path, mode="r", *_, **__: Full(path, mode.replace("b", "")))
     with (
-        pytest.raises(OSError, match="P1 (A01 site 1|lease): could not be written to .*: No space left") as error,
+        pytest.raises(OSError, match="P1 (A01 site 1|lease): could not be written to .*: no space left") as error,
         ngff.PlateWriter(tmp_path / "p.zarr", plate="P1", channels=["DNA", "ER"]) as writer,
     ):
         writer.write("A01", "1", np.random.default_rng(0).integers(0, 5000, (2, 70, 90)).astype(np.uint16))
@@ -140,7 +140,7 @@ def test_a_disk_that_is_full_at_the_end_is_named_and_leaves_what_was_there(tmp_p
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with (
-        pytest.raises(OSError, match="P1 metadata: could not be written to .*: No space left"),
+        pytest.raises(OSError, match="P1 metadata: could not be written to .*: no space left"),
         ngff.PlateWriter(tmp_path / "p.zarr", plate="P1", channels=["DNA", "ER"]) as writer,
     ):
         writer.write("A01", "1", np.zeros((2, 70, 90), np.uint16))

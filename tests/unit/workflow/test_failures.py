@@ -1,5 +1,8 @@
 """The ledger: what failed, where and why; a row stays until its output is there or nobody wants it."""
 
+import dataclasses
+import os
+
 import pytest
 
 from wellspring.workflow import failures
@@ -109,3 +112,79 @@ def test_a_reason_that_is_a_list_has_its_first_item(failed, tmp_path):
     new = update(tmp_path, failed("verdict", "P1", "ValueError: 2 plates were left out:\n  P1: dim\n  P2: dim\n"))
     assert new["reason"].tolist() == ["ValueError: 2 plates were left out: P1: dim"]
     assert failures.words(new.assign(of="")).startswith("verdict: ValueError: 2 plates were left out: P1: dim\n")
+
+
+def began(plate: str, tmp_path, when: str = "Sun Nov 29 15:53:30 2026") -> str:
+    return f"""\
+[{when}]
+localrule survey:
+    input: index/{plate}.parquet
+    output: {tmp_path}/survey.{plate}, {tmp_path}/{plate}.npy
+    jobid: 2
+"""
+
+
+FAILED = "[Sun Nov 29 15:53:40 2026]\nError in rule survey:\n    message: {}\n    jobid: 2\n    output: {}/survey.P1\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "RuleException:\nCommand 'python x' died with <Signals.SIGTERM: 15>.\n" + FAILED.format(None, "{0}"),
+            "interrupted (SIGTERM) before it was done; run again to continue",
+        ),
+        (
+            "RuleException:\nCommand 'python x' returned non-zero exit status 137.\n" + FAILED.format(None, "{0}"),
+            "killed (SIGKILL), often for memory",
+        ),
+        (
+            "WorkflowError in rule survey in file s.smk, line 5:\nOutput {0}/P1.npy has older modification time "
+            "(2026-11-29 15:00:00) than input index/P1.parquet (2026-11-29 15:10:00). This could indicate a clock "
+            "skew problem",
+            "clock skew: {0}/P1.npy is older than its input index/P1.parquet; synchronise the clocks",
+        ),
+        (
+            "MissingOutputException in rule survey in file s.smk, line 5:\nJob 2 completed successfully, but some "
+            "output files are missing:\n{0}/survey.P1 (missing locally, parent dir not present)",
+            "{0}/survey.P1 did not appear although the job ended well",
+        ),
+        (
+            FAILED.format(
+                "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition'.\n        sbatch", "{0}"
+            ),
+            "not submitted: sbatch: error: invalid partition",
+        ),
+        (
+            FAILED.format("Job submission failed with exception: [Errno 2] sbatch", "{0}"),
+            "not submitted: submission failed with",
+        ),
+        (
+            FAILED.format("SLURM-job '12' failed, SLURM status is: 'NODE_FAIL'. Reason: None.", "{0}"),
+            "SLURM-job '12' failed, SLURM status is: 'NODE_FAIL'.",
+        ),
+        (FAILED.format("None", "/other"), failures.SILENT),
+    ],
+)
+def test_snakemake_s_own_log_knows_why_and_an_older_log_of_the_job_is_not_quoted(failed, tmp_path, said, reason):
+    job = failed("survey", "P1")
+    os.utime(job.logs[0], (0, 0))  # of an earlier run, with an error of its own
+    job = dataclasses.replace(job, outputs=[job.output, f"{tmp_path}/P1.npy"])
+    log = tmp_path / "snakemake.log"
+    log.write_text(began("P2", tmp_path) + began("P1", tmp_path) + said.format(tmp_path) + "\n")
+    new = failures.update(tmp_path / "failures.tsv", [job], names=["P1"], snakemake=[log])
+    (row,) = new.to_dict("records")
+    assert row["reason"].startswith(reason.format(tmp_path))
+    assert row["last_lines"] == "" and row["time"] > "2000"
+
+
+def test_the_error_in_a_job_s_own_log_comes_first(failed, tmp_path):
+    log = tmp_path / "snakemake.log"
+    log.write_text(began("P1", tmp_path, "Mon Jan  3 00:00:00 2000") + FAILED.format("None", tmp_path))
+    new = failures.update(tmp_path / "failures.tsv", [failed("survey", "P1")], names=["P1"], snakemake=[log])
+    assert new["reason"].tolist() == ["ValueError: P1: expected much"]
+
+
+def test_an_interrupted_job_is_not_an_error(failed, tmp_path):
+    new = update(tmp_path, failed("train", "P1", "Traceback\nKeyboardInterrupt\n"))
+    assert new["reason"].tolist() == ["interrupted (SIGINT) before it was done; run again to continue"]

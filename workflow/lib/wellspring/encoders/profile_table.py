@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from wellspring.encoders.table_columns import VALUES, numbers, schema, texts
 from wellspring.io import provenance
+from wellspring.io.disk import filling
 from wellspring.io.tables import Verdict
 from wellspring.screen import well_names
 
@@ -69,7 +70,7 @@ class Foreign:
         """
         width = len(self.features)
         place = pd.Series(np.arange(len(self.rows)), index=self.rows.index)
-        with tempfile.TemporaryFile(dir=folder) as spool:
+        with filling(Path(folder) / "temporary file"), tempfile.TemporaryFile(dir=folder) as spool:
             for start, block in numbers(self.path, self.features, wanted=self.rows.index.to_numpy()):
                 there = place.reindex(range(start, start + len(block)), fill_value=-1).to_numpy()
                 block, there = block[there >= 0], there[there >= 0]

@@ -21,6 +21,7 @@ import numpy as np
 import zarr
 
 from wellspring.io import zarr_shard
+from wellspring.io.disk import full, is_full
 from wellspring.io.lease import Lease
 from wellspring.io.ngff_metadata import NGFF, display, image, path_of, write_group, write_wells
 
@@ -204,8 +205,11 @@ class PlateWriter:
 
     def _unwritten(self, error: OSError, what: str) -> OSError:
         """Return the error of a full or failing disk with what was being written."""
-        found = f"could not be written to {self.path.parent}: {error.strerror}"
-        return OSError(error.errno, f"{self.plate} {what}: {found}")
+        if is_full(error):
+            return full(f"{self.plate} {what}", self.path.parent, error)
+        return OSError(
+            error.errno, f"{self.plate} {what}: could not be written to {self.path.parent}: {error.strerror}"
+        )
 
     def _describe(self) -> None:
         """Write the metadata of every group, those of the root last."""

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from wellspring.io.disk import filling
 from wellspring.io.notes import Note, loads
 from wellspring.io.shipped import TABLE_SCHEMAS
 
@@ -70,19 +71,25 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` (same suffix) that is renamed to `path` if the block raises nothing.
 
     Temporary files that a killed process left of the same file are removed first.
+
+    Raises
+    ------
+    DiskFullError
+        No space; an `OSError` that names the file and its folder (:mod:`wellspring.io.disk`).
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    left = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
-    for sibling in path.parent.iterdir():
-        if left.fullmatch(sibling.name):
-            sibling.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with filling(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        left = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
+        for sibling in path.parent.iterdir():
+            if left.fullmatch(sibling.name):
+                sibling.unlink(missing_ok=True)
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def conform(frame: pd.DataFrame, *, table: str) -> pa.Table:

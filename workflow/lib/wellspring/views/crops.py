@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
+from wellspring.io.disk import reserve
 from wellspring.io.keys import CELL_KEY, WELL_KEY
 from wellspring.io.ngff import PlateImages
 from wellspring.io.tables import atomic
@@ -111,6 +112,7 @@ def pack(
     shape = (len(rows), len(images.channels), size, size)
     with atomic(path) as temporary:
         array = open_memmap(temporary, mode="w+", dtype=np.uint16, shape=shape)
+        reserve(temporary)
 
         def fill(field: tuple[tuple[str, str], pd.DataFrame]) -> None:
             (well, site), group = field

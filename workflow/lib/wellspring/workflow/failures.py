@@ -16,6 +16,7 @@ import pandas as pd
 
 from wellspring.io import spreadsheet
 from wellspring.io.tables import atomic
+from wellspring.workflow.snakemake_log import INTERRUPTED, Log
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +31,22 @@ SILENT = "no error logged; probably killed (node failure, memory, time)"
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed job: its rule, its wildcards (plate, encoder, optics), its logs and its first output."""
+    """A failed job: its rule, its wildcards (plate, encoder, optics), its logs, its first output and all outputs."""
 
     rule: str
     wildcards: Mapping[str, str] = field(default_factory=dict)
     logs: Sequence[str] = ()
     output: str = ""
+    outputs: Sequence[str] = ()
 
 
 def update(
-    path: str | Path, failures: Sequence[Failure], *, names: Sequence[str], slurm: str | Path = ""
+    path: str | Path,
+    failures: Sequence[Failure],
+    *,
+    names: Sequence[str],
+    slurm: str | Path = "",
+    snakemake: Sequence[str | Path] = (),
 ) -> pd.DataFrame:
     """Update the list after a run, and return the rows of the jobs that failed in that run.
 
@@ -53,9 +60,11 @@ def update(
         Plates, light paths and encoders of the screen; rows of others are dropped.
     slurm
         Folder of SLURM's own logs, if jobs ran on a cluster.
+    snakemake
+        Snakemake's own logs of this run.
     """
-    path, wanted = Path(path), set(names)
-    new = pd.DataFrame([_row(one, Path(slurm)) for one in failures if one.output], columns=COLUMNS)
+    path, wanted, run = Path(path), set(names), Log(snakemake)
+    new = pd.DataFrame([_row(one, Path(slurm), run) for one in failures if one.output], columns=COLUMNS)
     old = read(path)
     stays = [_open(row, wanted) and row["output"] not in set(new["output"]) for row in old.to_dict("records")]
     rows = pd.concat([old[np.array(stays, dtype=bool)], new]).sort_values(["time", "rule", "of"])
@@ -90,20 +99,24 @@ def tail(path: str | Path, lines: int = LINES) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if re.search(r"\w", line)][-lines:]
 
 
-def reason(log: str | Path, slurm: str | Path = "") -> str:
-    """Return the last error in a log, else SLURM's message, else `SILENT`.
+def reason(log: str | Path, slurm: str | Path = "", *, known: str | None = None, since: float = 0) -> str:
+    """Return the last error in a log, else SLURM's message, else the `known` one of Snakemake, else `SILENT`.
 
-    A line that ends in a colon is joined with the next one.
+    A line that ends in a colon is joined with the next one. Logs of SLURM from before the time `since` are of other
+    jobs.
     """
     lines = tail(log, lines=10**6)
     errors = [number for number, line in enumerate(lines) if ERROR.match(line)]
     if errors:
         first, *rest = lines[errors[-1] :]
+        if first.startswith("KeyboardInterrupt"):
+            return INTERRUPTED.format("SIGINT")
         return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
     folder = Path(slurm)
     logs = sorted(folder.glob("*.log"), key=lambda each: each.stat().st_mtime) if slurm and folder.is_dir() else []
+    logs = [each for each in logs if each.stat().st_mtime >= since]
     ended = [line for each in logs[-1:] for line in tail(each, lines=10**6) if ENDED.fullmatch(line)]
-    return ended[-1] if ended else SILENT
+    return ended[-1] if ended else known or SILENT
 
 
 def _write(rows: pd.DataFrame, path: Path) -> None:
@@ -114,18 +127,21 @@ def _write(rows: pd.DataFrame, path: Path) -> None:
         spreadsheet.as_text(rows).to_csv(temporary, sep="\t", index=False)
 
 
-def _row(failure: Failure, slurm: Path) -> dict[str, str]:
-    log = next(iter(failure.logs), "")
+def _row(failure: Failure, slurm: Path, run: Log) -> dict[str, str]:
+    log, outputs = next(iter(failure.logs), ""), failure.outputs or [failure.output]
     of = list(failure.wildcards.values())
-    ended = Path(log).stat().st_mtime if log and Path(log).exists() else time.time()
+    since = run.begun(outputs) or 0
+    written = Path(log).stat().st_mtime if log and Path(log).exists() else None
+    own_log = log if written is not None and written >= since else ""  # an older one is of an earlier run
+    ended = written if own_log and written is not None else time.time()
     own = slurm / f"rule_{failure.rule}" / "_".join(of) if slurm.name else ""
     return {
         "rule": failure.rule,
         "of": " ".join(of),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(ended)),
-        "reason": reason(log, own),
+        "reason": reason(own_log, own, known=run.reason(outputs), since=since),
         "log": log,
-        "last_lines": " | ".join(line.replace("\t", " ") for line in tail(log)),
+        "last_lines": " | ".join(line.replace("\t", " ") for line in tail(own_log)),
         "output": failure.output,
     }
 
