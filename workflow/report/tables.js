@@ -81,7 +81,7 @@
       row.append(name, make("td", data.groups[i], { className: "words" }));
       for (const { scores } of columns) {
         const score = scores[i], cell = make("td", score ? fixed(score[0]) : "–");
-        if (score && score[1] !== null) cell.append(make("small", ` q ${fixed(score[1])}`));
+        if (score && score[1] !== null) cell.append(make("small", ` q ${score[1] < 5e-4 ? "<0.001" : fixed(score[1])}`));
         row.append(cell);
       }
       return row;

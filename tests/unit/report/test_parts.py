@@ -73,6 +73,10 @@ def test_labels_of_an_axis_have_the_same_decimals(values: list[float], labels: l
     assert svg.tick_labels(values) == labels
 
 
+def test_small_probabilities_are_no_zeros():
+    assert [svg.probability(value) for value in (1e-4, 5e-4, 0.0421, float("nan"))] == ["<0.001", "0.001", "0.042", "–"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.6, "0.600"), (-0.0001, "0.000"), (-1.5, "−1.500"), (12, "12.000"), (float("nan"), "–"), (2e6, "2e6")],

@@ -14,7 +14,7 @@ import pandas as pd
 from wellspring.report import charts, doses
 from wellspring.report.gather import Record, Screen, ordered_levels, pick
 from wellspring.report.naming import baseline, describe, main, natural
-from wellspring.report.svg import fixed, number
+from wellspring.report.svg import fixed, number, probability
 
 ARROW = re.compile(r"\s*(?:->|→|>|\||\bto\b)\s*")
 TABLE = 40  # rows of the table of values under a figure; the table of treatments has them all
@@ -22,6 +22,7 @@ POINTS = 1500  # treatments a volcano: more hide each other and weigh on the pag
 GROUPS = 60  # mechanisms a consistency figure
 MECHANISMS = 30  # mechanisms a confusion matrix, the others together
 REST = "all other mechanisms"
+SHOWN = {"value": fixed, "p": probability, "q": probability, "n": number}  # column -> its numbers as text
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _consistency(screen: Screen, items: pd.DataFrame, metric: str, level: str, a
     for label in middle.index[:GROUPS]:
         marks = []
         for row in items[items["Label"] == label].itertuples(index=False):
-            tip = f"{row.Encoder}\n{row.Metadata_Item}: {fixed(row.value)}\nq {fixed(row.q)}, n {int(row.n)}"
+            tip = f"{row.Encoder}\n{row.Metadata_Item}: {fixed(row.value)}\nq {probability(row.q)}, n {int(row.n)}"
             marks.append((row.Encoder, float(row.value), bool(row.q < alpha) if np.isfinite(row.q) else True, tip))
         rows.append((label, marks))
     series = [encoder for encoder in screen.encoders if encoder in set(items["Encoder"])]
@@ -270,8 +271,7 @@ def _mechanisms(aligned: pd.DataFrame) -> dict[str, str]:
 def _rows(items: pd.DataFrame, columns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     shown = items.head(TABLE)
     return tuple(
-        (str(row["Metadata_Item"]), *((number if name == "n" else fixed)(row[name]) for name in columns))
-        for row in shown.to_dict("records")
+        (str(row["Metadata_Item"]), *(SHOWN[name](row[name]) for name in columns)) for row in shown.to_dict("records")
     )
 
 

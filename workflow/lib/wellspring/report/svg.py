@@ -45,6 +45,11 @@ def fixed(value: float | None, decimals: int = 3) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
+def probability(value: float | None) -> str:
+    """Return a p or q value with three decimals, `<0.001` below."""
+    return "<0.001" if value is not None and value < 5e-4 else fixed(value)
+
+
 def count(amount: int, noun: str) -> str:
     """Return `1 plate`, `2,304 plates`."""
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
