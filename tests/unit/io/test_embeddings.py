@@ -130,3 +130,11 @@ def test_any_rows_in_any_order_are_read(tmp_path_factory, data):
             np.testing.assert_array_equal(opened[run], matrix[run])
         some = np.array(data.draw(st.lists(st.integers(0, max(len(matrix) - 1, 0)), max_size=len(matrix))), dtype=int)
         np.testing.assert_array_equal(opened[some], matrix[some])
+
+
+def test_groups_are_closed_at_the_number_of_values_and_not_before(tmp_path):
+    parts = [part(f"A{number:02d}", 2) for number in range(1, 8)]  # six numbers each
+    for values, groups in ((6, [2] * 7), (7, [4, 4, 4, 2]), (12, [4, 4, 4, 2]), (13, [6, 6, 2])):
+        embeddings.write_parts(parts, tmp_path / "a.parquet", values=values, **WRITTEN)
+        found = pq.ParquetFile(tmp_path / "a.parquet").metadata
+        assert [found.row_group(number).num_rows for number in range(found.num_row_groups)] == groups, values

@@ -1,5 +1,6 @@
 """The job that began last writes an output; one that was overtaken leaves it, wherever it was stopped."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -60,3 +61,38 @@ def test_a_suspended_job_that_resumes_leaves_the_finished_output(tmp_path):
     first.join()
     assert first.exitcode == 1
     assert path.read_text() == "second"
+
+
+def test_a_job_that_ends_removes_its_own_lease_alone(tmp_path):
+    path = tmp_path / "results" / "images" / "P1.zarr"
+    with Lease(path) as first:
+        assert first.held
+    assert list(path.parent.iterdir()) == []
+    with Lease(path):
+        second = Lease(path)
+        second.take()
+    assert second.held
+
+
+def test_the_job_of_slurm_that_took_the_lease_is_named(tmp_path, monkeypatch):
+    first, second = Lease(tmp_path / "a"), Lease(tmp_path / "a")
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    first.take()
+    with pytest.raises(Superseded, match="SLURM job 4711 began to write"):
+        second.demand()
+    monkeypatch.delenv("SLURM_JOB_ID")
+    first.take()
+    with pytest.raises(Superseded, match="process") as caught:
+        second.demand()
+    assert "SLURM" not in str(caught.value)
+
+
+def test_others_wait_while_one_publishes(tmp_path):
+    first = Lease(tmp_path / "a")
+    first.take()
+    with first.publishing():
+        folder = os.open(tmp_path, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(folder)

@@ -26,3 +26,20 @@ def test_what_is_no_note_is_refused(text):
 def test_a_code_that_could_not_be_read_back_is_refused(code, values):
     with pytest.raises(ValueError, match="expected"):
         Note(code, values)
+
+
+def test_equal_notes_count_once_and_keep_their_order():
+    first, second = Note("blank", {"value": 3}), Note("blank", {"value": 4})
+    assert len({first, second, Note("blank", {"value": 3})}) == 2
+    assert dumps([second, first, second]) == "blank(value=4); blank(value=3)"
+    assert dumps([]) == "" and loads("") == ()
+
+
+def test_the_place_of_what_cannot_be_read_is_shown():
+    for text, place in (("a; B", 3), ("a(b=1, C=2)", 7), ("a(b=1); c!", 9)):
+        with pytest.raises(ValueError, match=f"at character {place}, found"):
+            loads(text)
+
+
+def test_names_of_plates_in_letters_of_any_language_stay_readable():
+    assert str(Note("left_out", {"plate": "Größe 3µm"})) == 'left_out(plate="Größe 3µm")'

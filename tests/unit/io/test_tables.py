@@ -148,3 +148,79 @@ def test_what_a_killed_process_left_of_the_same_file_goes(tmp_path):
         path.write_text("whole")
     assert not stale.exists() and other.exists()
     assert (tmp_path / "P1.npy").read_text() == "whole"
+
+
+def test_a_file_in_folders_that_do_not_exist_yet_is_written(tmp_path):
+    tables.write(crops(), tmp_path / "results" / "crops" / "P1.parquet", table="crops", provenance=PROVENANCE)
+    assert len(tables.read(tmp_path / "results" / "crops" / "P1.parquet")) == 4
+
+
+def test_what_another_writer_removes_first_is_no_error(tmp_path, monkeypatch):
+    """Two writers of one file list the same leftovers, and one of them is quicker."""
+    gone = tmp_path / ".P1.123.part.npy"
+    monkeypatch.setattr(type(tmp_path), "iterdir", lambda folder: iter([gone]))
+    with tables.atomic(tmp_path / "P1.npy") as path:
+        path.write_text("whole")
+    assert (tmp_path / "P1.npy").read_text() == "whole"
+
+
+def test_further_metadata_has_the_type_of_its_values(tmp_path):
+    frame = profiles().assign(
+        Metadata_Flag=[True, False, True],
+        Metadata_Order=[3, 1, 2],
+        Metadata_Dose=[0.5, np.nan, 2.0],
+        Metadata_Note=["a", None, "b"],
+        Metadata_Nothing=np.nan,
+    )
+    found = tables.conform(frame, table="profile").schema
+    types = {name: str(found.field(f"Metadata_{name}").type) for name in ("Flag", "Order", "Dose", "Note", "Nothing")}
+    assert types == {"Flag": "bool", "Order": "int64", "Dose": "double", "Note": "string", "Nothing": "string"}
+
+
+def test_columns_are_read_as_asked(tmp_path):
+    tables.write(crops(), tmp_path / "a.parquet", table="crops", provenance=PROVENANCE)
+    assert list(tables.read(tmp_path / "a.parquet", ["Metadata_Cell", "Metadata_Well"])) == [
+        "Metadata_Cell",
+        "Metadata_Well",
+    ]
+
+
+def test_only_text_is_stored_with_a_dictionary_and_everything_but_vectors_is_compressed(tmp_path):
+    frame = crops(5).drop(columns=["Metadata_Cell", "Metadata_Row", "Metadata_Batch"]).assign(Metadata_View=range(5))
+    arrow = tables.with_vectors(frame, np.ones((5, 3), np.float32), table="embed")
+    pq.write_table(arrow, tmp_path / "a.parquet", **tables.parquet_options(arrow.schema))
+    group = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    for column in columns:
+        text = column.physical_type == "BYTE_ARRAY"
+        assert any("DICTIONARY" in name for name in column.encodings) is text, column.path_in_schema
+        vectors = column.path_in_schema.startswith("embedding")
+        assert column.compression == ("UNCOMPRESSED" if vectors else "ZSTD"), column.path_in_schema
+
+
+def test_vectors_follow_their_rows_and_none_is_lost(tmp_path):
+    frame = crops(5).drop(columns=["Metadata_Cell", "Metadata_Row", "Metadata_Batch"]).assign(Metadata_View=range(5))
+    matrix = np.arange(15, dtype=np.float32).reshape(5, 3)
+    order = [3, 0, 4, 2, 1]
+    arrow = tables.with_vectors(frame.iloc[order], matrix[order], table="embed")
+    pq.write_table(arrow, tmp_path / "a.parquet")
+    rows, found = tables.read_embedding(tmp_path / "a.parquet")
+    assert rows["Metadata_View"].tolist() == list(range(5)) and "embedding" not in rows
+    np.testing.assert_array_equal(found, matrix)
+    assert "embedding" not in tables.read(tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="embed: expected 5 vectors, found 4"):
+        tables.with_vectors(frame, matrix[:4], table="embed")
+
+
+def test_numbers_as_text_are_cast_and_other_text_is_refused():
+    cast = tables.conform(crops().assign(Metadata_Row=["4", "3", "2", "1"]), table="crops")
+    assert cast.column("Metadata_Row").to_pylist() == [4, 3, 2, 1]
+    text = tables.conform(crops().assign(Metadata_Site=1), table="crops")
+    assert text.column("Metadata_Site").to_pylist() == ["1"] * 4
+
+
+def test_a_verdict_gives_its_reasons_as_notes():
+    verdict = Verdict().because("blank").because("too_few(found=3)").because("blank")
+    assert [note.code for note in verdict.notes] == ["blank", "too_few"]
+    assert verdict.notes[1].values == {"found": 3} and not verdict.keep
+    assert Verdict().keep and Verdict().notes == ()
