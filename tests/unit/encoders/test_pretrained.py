@@ -156,3 +156,18 @@ def test_files_that_are_absent_or_no_weights_are_named(tmp_path):
     torch.save(START, tmp_path / "pickled.pth")  # a whole module runs code when it is loaded
     with pytest.raises(ValueError, match="pickled.pth: expected weights"):
         vit(weights=tmp_path / "pickled.pth")
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_positions_that_fit_are_left_as_they_are(tmp_path, alone):
+    """Of patches alone, or of class token and patches, where neither has one more than the network."""
+    network = encoder.build(VIT, channels=3, size=32, options=SMALL | {"no_embed_class": alone})
+    state = {name: torch.randn_like(value) for name, value in network.state_dict().items()}
+    torch.save(state, tmp_path / "start.pth")
+    pretrained.start_from(network, tmp_path / "start.pth")
+    assert state["pos_embed"].shape[1] == (16 if alone else 17)
+    for name in ("pos_embed", "cls_token"):
+        assert torch.equal(network.state_dict()[name], state[name])
+    torch.save({name: value for name, value in state.items() if name != "cls_token"}, tmp_path / "less.pth")
+    with pytest.raises(ValueError, match="1 are missing, e.g. cls_token"):
+        pretrained.start_from(network, tmp_path / "less.pth")

@@ -278,3 +278,15 @@ def test_a_well_with_a_feature_that_has_no_value_is_kept():
     result = aggregate(frame, matrix, wells("A01", "A02"), prefix="e")
     assert result["Metadata_Verdict"].tolist() == ["keep", "keep"]
     assert result.loc[1, [f"e_{number}" for number in range(4)]].isna().tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("kind", ["tile", "cell"])
+def test_a_well_whose_views_lie_apart_is_one_well(kind):
+    """Site 2 of A01, then A02, then site 1 of A01; the numbers of the views rise all the way."""
+    rows = [("P1", "A01", "2", 0), ("P1", "A02", "1", 1), ("P1", "A01", "1", 2)]
+    frame = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_View"])
+    matrix = np.array([[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]], np.float32)
+    result = aggregate(frame, matrix, wells("A01", "A02"), prefix="e", kind=kind)
+    assert result[["e_0", "e_1"]].to_numpy().tolist() == [[3.0, 30.0], [3.0, 30.0]]
+    assert result["Metadata_Site_Count"].tolist() == [2, 1]
+    assert result["Metadata_View_Count"].tolist() == [2, 1]
