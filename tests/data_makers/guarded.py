@@ -16,15 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from options import options as defaults
 from specimens import CHANNELS, PLATE, Key, Specimen
 from wellspring.images import run as images
 from wellspring.index import run as index
 from wellspring.io import ngff, raw_image, tables
-from wellspring.io.shipped import CONFIG_SCHEMAS
-from wellspring.screen import config, exclusions, sections
+from wellspring.screen import exclusions, sections
 from wellspring.survey import run as survey
 
 SECONDS = 20  # of a case, which takes a tenth of one
@@ -65,7 +63,7 @@ def run(specimen: Specimen, *, auto: bool = False, lost_wells: str = "report") -
     outcome = Outcome()
     # The schemas are read before rights are dropped, since the repository may lie below a folder of root's.
     over = {**specimen.options, "lost_wells": lost_wells} | ({"reader": "auto"} if auto else {})
-    options, looking, writing = _section("index", over), defaults("survey"), defaults("images")
+    options, looking, writing = defaults("index", **over), defaults("survey"), defaults("images")
     with _bounded(), _denied(specimen), _listening(outcome), _watching(specimen, outcome):
         try:
             _stages(specimen, outcome, options, looking, writing)
@@ -86,7 +84,7 @@ class _Even:
 
 
 def _stages(
-    specimen: Specimen, outcome: Outcome, options: dict, looking: sections.Survey, writing: sections.Images
+    specimen: Specimen, outcome: Outcome, options: sections.Index, looking: sections.Survey, writing: sections.Images
 ) -> None:
     sheet = {"plate": PLATE, "images": str(specimen.folder), "platemap": str(specimen.platemap), "batch": "b",
              "cell_line": "U2OS", "optics": PLATE, "role": "fit"}  # fmt: skip
@@ -116,10 +114,6 @@ def _stages(
     for row in good.to_dict("records"):
         here = raw_image.read(specimen.folder, row["Metadata_Path"], row["Metadata_Page"])
         outcome.read[tuple(row[key] for key in keys)] = here
-
-
-def _section(name: str, over: dict) -> dict:
-    return config._fill(over, yaml.safe_load((CONFIG_SCHEMAS / f"{name}.yaml").read_text()))
 
 
 class _Watch:

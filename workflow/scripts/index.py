@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.index import run as index
 from wellspring.io import provenance, tables
+from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    found = index.build(snakemake.params.sheet, snakemake.params.channels, snakemake.params.options)
+    found = index.build(
+        snakemake.params.sheet, snakemake.params.channels, sections.read(sections.Index, snakemake.params.options)
+    )
     origin = provenance.of(snakemake) | {"listing": found.listing}
     tables.write(found.table, snakemake.output.table, table="index", provenance=origin, verdict=found.verdict)
     tables.write(found.audit, snakemake.output.audit, table="audit", provenance=origin, verdict=found.verdict)

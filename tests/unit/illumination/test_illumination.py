@@ -85,7 +85,7 @@ def test_the_plate_gets_what_the_views_say():
 def test_without_fields_the_light_is_even(method):
     frame = _survey(_fields(2), "DNA").assign(Metadata_Verdict="exclude")
     light = estimate.light_path([frame], [_fields(2)], channels=["DNA", "ER"], options=replace(OPTIONS, method=method))
-    assert light.method == "none (no usable field)"
+    assert light.method == "no_usable_field"
     assert (light.flat == 1).all()
     assert np.isnan(light.held_out["residual_after"]).all()
     light = _light(np.full((5, 64, 64), np.nan, np.float32), method=method)

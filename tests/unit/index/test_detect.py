@@ -7,20 +7,19 @@ import pytest
 import tifffile
 import zarr
 
+from options import options as section
 from wellspring.index.readers import detect
 from wellspring.screen import well_names
 
-OPTIONS = {
-    "reader": "auto",
-    "pattern": r"(?P<well>[A-Z]{1,2}\d+)_s(?P<site>\d)_(?P<channel>\w+)\.tif",
-    "pages": "single",
-    "loaddata": None,
-    "roots": [],
-}
+PATTERN = r"(?P<well>[A-Z]{1,2}\d+)_s(?P<site>\d)_(?P<channel>\w+)\.tif"
+
+
+def _options(**changes):
+    return section("index", **{"pattern": PATTERN, **changes})
 
 
 def _choose(folder, **over):
-    return detect.choose(folder, plate="P", options=OPTIONS | over)
+    return detect.choose(folder, plate="P", options=_options(**over))
 
 
 def _name(folder, name, content=""):
@@ -48,7 +47,7 @@ def test_a_folder_says_what_it_is(tmp_path, caplog, make, expected):
     make(tmp_path)
     with caplog.at_level(logging.INFO):
         assert _choose(tmp_path) == expected
-    assert f"P: read as {expected}, since there is {detect.READERS[expected].sign}" in caplog.text
+    assert f"P: reader {expected} chosen; found {detect.READERS[expected].sign}" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -62,7 +61,7 @@ def test_a_folder_says_what_it_is(tmp_path, caplog, make, expected):
 def test_real_exports(shared_data, folder, expected):
     place = shared_data / "vendor_layout_samples" / folder
     assert _choose(place) == expected
-    assert len(detect.planes(str(place), plate="P", options=OPTIONS))
+    assert len(detect.planes(str(place), plate="P", options=_options()))
 
 
 def test_several_are_listed_and_none_is_chosen(tmp_path):
@@ -92,7 +91,7 @@ def test_links_are_those_that_the_config_allows(tmp_path):
     (tmp_path / "P" / "images").symlink_to(tmp_path / "archive")
     with pytest.raises(ValueError, match="index.roots"):
         _choose(tmp_path / "P")
-    options = OPTIONS | {"roots": [str(tmp_path / "archive")]}
+    options = _options(roots=[str(tmp_path / "archive")])
     found = detect.planes(str(tmp_path / "P"), plate="P", options=options)
     assert found["path"].tolist() == ["images/A1_s1_w1.tif"]
 
@@ -102,9 +101,9 @@ def test_a_table_in_the_sheet_is_loaddata(tmp_path):
     _name(tmp_path, "any name.csv", "Metadata_Well,FileName_DNA\nA1,x.tif\n")
     table = str(tmp_path / "any name.csv")
     for place in (table, f"file://{table}", f"file://{table.replace(' ', '%20')}"):
-        assert detect.planes(place, plate="P", options=OPTIONS)["path"].tolist() == ["x.tif"]
+        assert detect.planes(place, plate="P", options=_options())["path"].tolist() == ["x.tif"]
     with pytest.raises(ValueError, match="expected a folder for the reader harmony, found the table"):
-        detect.planes(table, plate="P", options=OPTIONS | {"reader": "harmony"})
+        detect.planes(table, plate="P", options=_options(reader="harmony"))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(8, 12), (16, 24), (32, 48)])
@@ -112,12 +111,12 @@ def test_plates_of_96_384_and_1536_wells(tmp_path, rows, columns):
     names = [well_names.name(row, column) for row in range(rows) for column in range(columns)]
     for name in names:
         (tmp_path / f"{name}_s1_w1.tif").touch()
-    found = detect.planes(str(tmp_path), plate="P", options=OPTIONS)
+    found = detect.planes(str(tmp_path), plate="P", options=_options())
     assert sorted(found["well"]) == sorted(names)
     assert len(names) in (96, 384, 1536)
 
 
 def test_pages_of_a_stack(tmp_path):
     tifffile.imwrite(tmp_path / "A1_s1_w1.tif", np.zeros((3, 8, 8), np.uint8), photometric="minisblack")
-    found = detect.planes(str(tmp_path), plate="P", options=OPTIONS | {"pages": "plane"})
+    found = detect.planes(str(tmp_path), plate="P", options=_options(pages="plane"))
     assert found[["plane", "page"]].to_numpy().tolist() == [["1", 0], ["2", 1], ["3", 2]]

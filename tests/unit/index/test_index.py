@@ -3,7 +3,6 @@ import itertools
 import pandas as pd
 import pytest
 import tifffile
-import yaml
 
 from options import options as section
 from wellspring.illumination import estimate, lightpath
@@ -11,15 +10,9 @@ from wellspring.images import run as images
 from wellspring.index import run as index
 from wellspring.index.readers import listing
 from wellspring.io import ngff, tables
-from wellspring.screen import config
 from wellspring.survey import run as survey
 
 SHEET = {"plate": "P1", "batch": "B1", "cell_line": "U2OS", "role": "fit", "optics": "P1", "time": "48"}
-
-
-def _options(section, root, **over):
-    schema = yaml.safe_load((root / "workflow" / "schemas" / "config" / f"{section}.yaml").read_text())
-    return config._fill(over, schema)
 
 
 def _planes(wells=("A01", "A02"), sites=("1", "2"), channels=("w1", "w2")):
@@ -59,8 +52,7 @@ def test_every_expected_plane_has_a_row(tmp_path):
 def test_without_images_the_wells_are_those_of_the_platemap(tmp_path):
     (tmp_path / "map.csv").write_text("well,compound,dose\na1,DMSO,\nB2,drug,high\n")
     sheet = {**SHEET, "images": "", "platemap": str(tmp_path / "map.csv")}
-    options = {"columns": {}, "pert_types": {}, "negcon": ["DMSO"], "poscon": []}
-    found = index.build(sheet, [], options)
+    found = index.build(sheet, [], section("index"))
     assert found.table["Metadata_Well"].tolist() == ["A01", "B02"]
     assert (found.table[["Metadata_Site", "Metadata_Channel", "Metadata_Plane"]] == "").all(axis=None)
     assert found.table["Metadata_pert_type"].tolist() == ["negcon", "trt"]
@@ -69,7 +61,7 @@ def test_without_images_the_wells_are_those_of_the_platemap(tmp_path):
     assert found.verdict.keep
     for table, frame in (("index", found.table), ("audit", found.audit)):
         tables.write(frame, tmp_path / f"{table}.parquet", table=table, provenance={})
-    without = index.build(sheet, [], {**options, "negcon": []})
+    without = index.build(sheet, [], section("index", negcon=[]))
     assert without.verdict == tables.Verdict(False, ("no_negative_controls",))
 
 
@@ -143,17 +135,16 @@ def test_one_time_point_is_chosen_by_a_person(caplog):
         index.at_time(planes, 3, plate="P1")
     with caplog.at_level("INFO"):
         assert len(index.at_time(planes, 2, plate="P1")) == 8
-    assert "time point 2 is taken; planes of others are left: {'10': 8}" in caplog.text
+    assert "time point 2 is used; planes of other time points are ignored: {'10': 8}" in caplog.text
     assert len(index.at_time(_planes(), None, plate="P1")) == 8
 
 
-def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path, root):
+def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path):
     """BBBC013: 48 wells, 2 channels of 8-bit palette images, through index, survey, illumination and images."""
     folder = shared_data / "bbbc013"
     sheet = SHEET | {"plate": "BBBC013", "images": folder / "images", "platemap": folder / "plate_layout.csv"}
-    options = _options(
+    options = section(
         "index",
-        root,
         pattern=r"(?P<channel>Channel[12])-\d+-(?P<row>[A-H])-(?P<column>\d+)\.tif",
         channels={"DNA": "Channel2", "GFP": "Channel1"},
         columns={"concentration": "dose", "pert_type": "role"},

@@ -159,7 +159,7 @@ def test_records_that_are_not_understood_are_left_and_told(tmp_path, caplog):
     _edit(tmp_path / RECORDS, "bts:FieldIndex='1'", "bts:FieldIndex='one'")
     _edit(tmp_path / RECORDS, "bts:Row='1' bts:TimePoint='1' bts:FieldIndex='2'", "bts:Row='77' bts:FieldIndex='2'")
     assert len(_read(tmp_path)) == 2
-    assert "2 records of" in caplog.text and "are not understood and left" in caplog.text
+    assert "2 records of" in caplog.text and "cannot be parsed and are skipped" in caplog.text
 
 
 @pytest.mark.parametrize("name", [RECORDS, "Settings.mes", "MeasurementDetail.mrf"])

@@ -222,7 +222,7 @@ def test_two_indices_and_a_link_to_another_place(tmp_path, caplog):
     vendors.harmony(plate, version=7)
     vendors.harmony(plate, version=5, wells=["H12"])
     assert set(harmony.planes(plate, plate="P1")["well"]) == {"A01", "B02"}
-    assert "['Index.idx.xml'] is left" in caplog.text
+    assert "['Index.idx.xml'] is ignored" in caplog.text
     (plate / "Images/Index.xml").rename(tmp_path / "far.xml")
     (plate / "Images/Index.xml").symlink_to(tmp_path / "far.xml")
     with pytest.raises(ValueError, match="found a link to .*far.xml"):
@@ -241,7 +241,7 @@ def test_images_that_are_not_understood_are_left_and_told(tmp_path, caplog):
     ):
         _edit(index, old, new)
     assert harmony.planes(tmp_path, plate="P1")["site"].tolist() == ["3", "6"]
-    assert "4 images of" in caplog.text and "are not understood and left" in caplog.text
+    assert "4 images of" in caplog.text and "cannot be parsed and are skipped" in caplog.text
 
 
 def test_no_index_and_no_image(tmp_path):

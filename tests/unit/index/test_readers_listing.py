@@ -42,7 +42,7 @@ def test_links_within_the_folder_are_followed_once(tmp_path, caplog):
     (tmp_path / "P" / "self").symlink_to("self")
     (tmp_path / "P" / "y.tif").symlink_to("a/x.tif")
     assert _list(tmp_path / "P") == {"self": 0, "y.tif": 2, "a/x.tif": 2}
-    assert caplog.text.count("is listed already") == 2
+    assert caplog.text.count("is already listed") == 2
 
 
 @pytest.mark.parametrize("name", ["folder", "x.tif", "gone.tif"])

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from moto.server import ThreadedMotoServer
 
+from options import options as section
 from wellspring.illumination import estimate
 from wellspring.images import run as images
 from wellspring.index import run as index
@@ -96,7 +97,7 @@ def _through(place, plate, zarr, **options):
     index_options = {"pattern": r"(?P<well>[A-Z]\d+)_s(?P<site>\d)_(?P<channel>\w+)\.tif", **options}
     whole = config.resolve({"encoders": {"jump": table}, "index": index_options, "illumination": {"method": "none"}})
     sheet = SHEET | {"images": str(place), "platemap": str(plate.parent / "map.csv")}
-    found = index.build(sheet, CHANNELS, whole["index"])
+    found = index.build(sheet, CHANNELS, sections.read(sections.Index, whole["index"]))
     seen = survey.run(
         found.table, sheet["images"], options=sections.read(sections.Survey, whole["survey"]), verdict=found.verdict
     )
@@ -164,7 +165,7 @@ def test_a_store_that_never_answers_ends(monkeypatch):
 
 def test_a_vendors_export_in_a_store_is_the_export_on_disk(bucket, shared_data):
     export = shared_data / "vendor_layout_samples" / "operetta_plate"
-    options = {"reader": "auto", "pattern": "(?P<well>x)", "pages": "single", "loaddata": None, "roots": []}
+    options = section("index", pattern="(?P<well>x)")
     _upload(bucket, export, "P1")
     here = detect.planes(str(export), plate="P1", options=options)
     there = detect.planes(f"s3://{BUCKET}/P1", plate="P1", options=options)
@@ -232,10 +233,9 @@ def test_loaddata_names_urls_below_the_roots_only(bucket, tmp_path, image_bytes,
     rows = [f"P1,A0{number + 1},1,s3://{BUCKET}/{url}" for number, url in enumerate(urls)]
     text = "Metadata_Plate,Metadata_Well,Metadata_Site,URL_OrigDNA\n" + "\n".join(rows)
     _put(bucket, "tables/P1.csv", text.encode())
-    options = {"pattern": "(?P<well>x)", "reader": "auto", "loaddata": f"s3://{BUCKET}/tables/{{plate}}.csv"}
-    found = detect.planes(
-        str(tmp_path), plate="P1", options={**options, "roots": [f"s3://{BUCKET}/in"], "pages": "single"}
-    )
+    table = f"s3://{BUCKET}/tables/{{plate}}.csv"
+    options = section("index", pattern="(?P<well>x)", loaddata=table, roots=[f"s3://{BUCKET}/in"])
+    found = detect.planes(str(tmp_path), plate="P1", options=options)
     paths = dict(zip(found["well"], found["path"], strict=True))
     assert paths == {
         "A01": f"s3://{BUCKET}/in/a 1.tif",
@@ -260,13 +260,7 @@ def test_where_nothing_can_be_listed_files_are_taken_to_be_there():
 
 def test_readers_that_open_images_refuse_a_store(bucket):
     _put(bucket, "P1/A01.ome.tif")
-    options = {
-        "pattern": "(?P<well>[A-Z]\\d+).ome.tif",
-        "reader": "auto",
-        "loaddata": None,
-        "roots": [],
-        "pages": "single",
-    }
+    options = section("index", pattern="(?P<well>[A-Z]\\d+).ome.tif")
     with pytest.raises(ValueError, match="P1: expected a folder on disk, since ometiff opens the images"):
         detect.planes(f"s3://{BUCKET}/P1", plate="P1", options=options)
 

@@ -32,7 +32,7 @@ FILES = [f"Image_{kind}_{name}" for name in CHANNELS.values() for kind in ("File
 FOLDER = r"(?:BBBC021_v1_images_)?(?P<plate>Week[0-9]+_[0-9]+)"
 FILE = r"(?:.*_)?(?P<well>[A-H][0-9]{2})_s(?P<site>[0-9]+)_w[0-9].*"
 NEGCON, POSCON = "DMSO", "taxol"
-# On every plate B02-D02 and E11-G11 hold DMSO, E02-G02 and B11-D11 taxol .3 uM; taxol elsewhere is its dose series.
+# On every plate B02-D02 and E11-G11 hold DMSO, E02-G02 and B11-D11 taxol 0.3 uM; taxol elsewhere is its dose series.
 CONTROL_COLUMNS = (1, 10)  # counted from 0
 TREATMENTS, COMPOUNDS, MECHANISMS = 103, 38, 12  # of the annotated subset
 WELLS = ["well", "compound", "concentration", "pert_type", "moa", "replicate"]
@@ -119,7 +119,7 @@ def layout(rows: pd.DataFrame, moa: pd.DataFrame, *, taxol: str = "series") -> p
         As ``mechanisms``.
     taxol
         What a positive control well of taxol counts for. ``series``: for itself alone, without a mechanism, as in the
-        profiles of Ljosa et al. 2013, so that treatment taxol .3 uM is its three wells of week 1. ``all``: for
+        profiles of Ljosa et al. 2013, so that treatment taxol 0.3 uM is its three wells of week 1. ``all``: for
         that treatment too, which then lies in all ten weeks, and NSCB has no reference for it.
     """
     table = rows.drop_duplicates(["plate", "well"]).merge(
@@ -250,7 +250,7 @@ def _natural(plate: str) -> list[int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the folder of a screen, as ``--help`` says."""
+    """Make the folder of a screen, with the options that ``--help`` lists."""
     parser = screen.parser("Make the folder of a screen from BBBC021's published files.")
     parser.add_argument(
         "--annotated", action="store_true", help="only the 103 treatments with a mechanism, their controls and plates"
@@ -259,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--taxol",
         choices=("series", "all"),
         default="series",
-        help="all: the taxol .3 uM controls of every plate are wells of that treatment too (default: %(default)s)",
+        help="all: the taxol 0.3 uM controls of every plate are wells of that treatment too (default: %(default)s)",
     )
     given = parser.parse_args(arguments)
     made = recipe(given.images, given.metadata, subset=given.annotated, taxol=given.taxol, partial=given.partial)

@@ -142,7 +142,7 @@ def _by_condition(items: pd.DataFrame, conditions: Sequence[str], threshold: flo
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the comparison, as ``--help`` says."""
+    """Print the comparison, with the options that ``--help`` lists."""
     parser = argparse.ArgumentParser(description="Print a finished screen's scores beside the published ones.")
     parser.add_argument("results", type=Path, help="the screen's results folder")
     parser.add_argument("--dataset", choices=DATASETS, required=True)

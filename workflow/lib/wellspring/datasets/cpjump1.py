@@ -229,7 +229,7 @@ def _tell(sheet: pd.DataFrame, files: dict[str, pd.DataFrame]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the folder of a screen, as ``--help`` says."""
+    """Make the folder of a screen, with the options that ``--help`` lists."""
     parser = screen.parser("Make the folder of a screen from CPJUMP1's published files.")
     parser.add_argument("--batch", default=BATCH, help="batch of the experiment's table (default: %(default)s)")
     parser.add_argument(

@@ -85,7 +85,7 @@ def locate(folder: Path | str, name: str, *, within: str = "") -> Path:
     Raises
     ------
     ValueError
-        There is no such file, or there are several; they are listed.
+        There is not such a file, or there are several; they are listed.
     """
     found = located(folder, name, within=within)
     if len(found) != 1:

@@ -165,7 +165,7 @@ def _listed(frame: pd.DataFrame) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the file, as ``--help`` says."""
+    """Write the file, with the options that ``--help`` lists."""
     parser = argparse.ArgumentParser(description="Write the file of the cell line transferability challenge.")
     parser.add_argument("--profiles", type=Path, required=True, help="results/align/ENCODER.parquet")
     parser.add_argument("--ids", type=Path, required=True, help="metadata_test.csv of the challenge")

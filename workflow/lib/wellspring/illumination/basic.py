@@ -24,9 +24,9 @@ BOWLS = DEGREES[:3]  # for few fields
 USUAL, USUAL_OF_FEW = (4, 1), (2, 1)  # of the least median error on simulated fields of every kind
 CLEARLY = 0.95  # other degrees must predict the other half 5 % better: less is chance on simulated fields
 PROBE = 8  # degree up to which a model is compared with other fields: finer structure is cells
-EVEN = 0.02  # spread of the levels relative to their mean, below which dark and flat field can not be told apart
+EVEN = 0.02  # spread of the levels relative to their mean, below which dark and flat field cannot be told apart
 SPARSE = 2.0  # standard deviations of a level, beyond which a value counts as that far away
-ROUNDS = 8  # of the fits in turn; after six the flat field changes by less than .001
+ROUNDS = 8  # of the fits in turn; after six the flat field changes by less than 0.001
 SETTLING = 1e-4  # ridge on the shift of all levels, which the flat field would otherwise leave undecided
 TINY = 1e-9
 
@@ -36,7 +36,7 @@ Fields = tuple[np.ndarray, np.ndarray]  # coefficients of a flat and a dark fiel
 def basic(stack: np.ndarray, *, offset: float | None = None, degrees: tuple[int, int | None] | None = None) -> Light:
     """Fit flat and dark field to views (n, h, w).
 
-    A bowl in the dark field can not be told from a higher offset, as ``level * flat`` is the sum of
+    A bowl in the dark field cannot be told from a higher offset, as ``level * flat`` is the sum of
     ``(level - c) * flat`` and ``c * flat``; it changes a corrected image by a constant. So the dark field is a plane
     at most.
 
@@ -58,7 +58,7 @@ def basic(stack: np.ndarray, *, offset: float | None = None, degrees: tuple[int,
 def degrees_for(stack: np.ndarray, *, offset: float | None = None) -> tuple[int, int | None]:
     """Return the degrees for views (n, h, w): ``USUAL``, or those that clearly better predict the other half of them.
 
-    With fewer than ``FEW`` fields the flat field is a bowl. There is no dark field with fewer than 4, which can not be
+    With fewer than ``FEW`` fields the flat field is a bowl. There is no dark field with fewer than 4, which cannot be
     halved, nor where all fields are as bright as each other.
     """
     table, _ = _levels(stack)

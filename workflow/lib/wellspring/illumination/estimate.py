@@ -60,7 +60,7 @@ def light_path(
         logger.warning("no usable field: the illumination is taken as even")
         even = np.ones((len(channels), 1, 1), dtype=np.float32)
         count, figures = np.zeros(len(channels), dtype=np.int32), [evenness.unknown() for _ in channels]
-        return LightPath(list(channels), even, 0 * even, "none (no usable field)", count, _stacked(figures))
+        return LightPath(list(channels), even, 0 * even, "no_usable_field", count, _stacked(figures))
     height, width = map(int, sizes.idxmax())
     shape = height, width
     usual = (table["Metadata_Height"] == shape[0]) & (table["Metadata_Width"] == shape[1])

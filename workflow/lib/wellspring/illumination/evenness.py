@@ -31,7 +31,7 @@ def measured(stack: np.ndarray, light: Light, *, base: float | None = None, seed
     light
         The light path to correct them by.
     base
-        Counts that are no light; None: the mean of the dark field.
+        Counts that are not light; None: the mean of the dark field.
 
     Returns
     -------

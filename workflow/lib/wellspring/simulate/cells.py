@@ -1,4 +1,4 @@
-"""Draw stained cells: positions and shape parameters come in; the stain on a field, five channels, goes out."""
+"""Draw stained cells: from positions and shape parameters, the stain of a field in five channels."""
 
 import numpy as np
 
@@ -23,7 +23,8 @@ def texture_bank(rng: np.random.Generator) -> np.ndarray:
     squared = frequency[:, None] ** 2 + np.fft.rfftfreq(BANK_SIDE)[None, :] ** 2
     spectrum = np.fft.rfft2(rng.standard_normal((BANK_SIDE, BANK_SIDE)))
     bank = np.fft.irfft2(spectrum * np.exp(-0.5 * (np.pi * BANK_GRAIN) ** 2 * squared), s=(BANK_SIDE, BANK_SIDE))
-    return ((bank - bank.mean()) / bank.std()).astype(np.float32)
+    scaled: np.ndarray = ((bank - bank.mean()) / bank.std()).astype(np.float32)
+    return scaled
 
 
 def place_cells(rng: np.random.Generator, *, field: int, density: float, spacing: float = 27.0) -> np.ndarray:
@@ -92,7 +93,8 @@ def _draw_cells(
         start = rng.integers(0, BANK_SIDE, (2, count, 1, 1)).astype(np.float32)
         rows = (across * step + start[0]).astype(np.int32) & (BANK_SIDE - 1)
         columns = (along * (step / stretched) + start[1]).astype(np.int32) & (BANK_SIDE - 1)
-        return bank[rows, columns]
+        cut: np.ndarray = bank[rows, columns]
+        return cut
 
     nucleoli = _nucleoli(along, across, traits, rng) * nucleus
     chromatin = np.clip(1 + 0.42 * texture(part["chromatin_scale"]), 0.1, None)
@@ -141,7 +143,9 @@ def _distance_inside(
     outline = traits["cell_radius"][:, None] * ellipse * np.clip(1 + traits["irregularity"][:, None] * lobes, 0.6, 1.5)
     outline = np.clip(outline, 1.25 * traits["nucleus_radius"][:, None], HALF - 2.0).astype(np.float32)
     turn = ((np.arctan2(across, along) + np.pi) * (128 / (2 * np.pi))).astype(np.int32) & 127
-    return np.take_along_axis(outline, turn.reshape(count, -1), axis=1).reshape(turn.shape) - np.hypot(along, across)
+    edge = np.take_along_axis(outline, turn.reshape(count, -1), axis=1).reshape(turn.shape)
+    distance: np.ndarray = edge - np.hypot(along, across)
+    return distance
 
 
 def _nucleoli(
@@ -162,7 +166,8 @@ def _nucleoli(
         along_off, across_off = (value[here].astype(np.float32)[:, None, None] for value in at)
         squared = (inner_along[here] - along_off) ** 2 + (inner_across[here] - across_off) ** 2
         blobs[here, NUCLEAR, NUCLEAR] += np.exp(-squared * narrow[here])
-    return np.clip(blobs, 0, 1)
+    clipped: np.ndarray = np.clip(blobs, 0, 1)
+    return clipped
 
 
 def _golgi(
@@ -173,9 +178,11 @@ def _golgi(
     reach = traits["nucleus_radius"] + traits["golgi_distance"]
     along_off, across_off = ((reach * turn(angle)).astype(np.float32)[:, None, None] for turn in (np.cos, np.sin))
     squared = (along - along_off) ** 2 + (across - across_off) ** 2
-    return np.exp(-squared * (0.5 / traits["golgi_width"] ** 2)[:, None, None]) * (outside > 0)
+    blob: np.ndarray = np.exp(-squared * (0.5 / traits["golgi_width"] ** 2)[:, None, None]) * (outside > 0)
+    return blob
 
 
-def _share(stain: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _share(stain: np.ndarray, share: np.ndarray | np.float32) -> np.ndarray:
     """Scale a structure so that it holds the given share of the cell's stain."""
-    return stain * (share / np.maximum(stain.sum(axis=(1, 2), keepdims=True), 1e-6))
+    scaled: np.ndarray = stain * (share / np.maximum(stain.sum(axis=(1, 2), keepdims=True), 1e-6))
+    return scaled

@@ -1,4 +1,4 @@
-"""Make feature tables of screens without images: sizes and effects come in; well profiles and their truth go out.
+"""Make well profiles with known effects, without images, and the table of their truth.
 
 For statistics with hundreds of treatments, where drawing cells would take hours and show nothing more.
 """
@@ -84,7 +84,8 @@ def feature_screen(
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Scale vectors (..., F) to a root mean square of 1."""
-    return vectors / np.sqrt((vectors**2).mean(axis=-1, keepdims=True))
+    scaled: np.ndarray = vectors / np.sqrt((vectors**2).mean(axis=-1, keepdims=True))
+    return scaled
 
 
 def _positions(count: int) -> tuple[np.ndarray, np.ndarray]:

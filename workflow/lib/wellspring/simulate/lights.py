@@ -80,4 +80,5 @@ def _field(kind: Scene, flat: np.ndarray, dark: np.ndarray, rng: np.random.Gener
         for _ in range(rng.integers(1, 4)):
             centre, radius = rng.uniform(0, SIDE, 2), rng.uniform(5, 35)
             seen[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2] = np.iinfo(np.uint16).max
-    return np.clip(seen, 0, np.iinfo(np.uint16).max)
+    counts: np.ndarray = np.clip(seen, 0, np.iinfo(np.uint16).max)
+    return counts

@@ -1,4 +1,4 @@
-"""Image a stained field: stain comes in; what a microscope and its camera make of it, uint16 planes, goes out."""
+"""Simulate microscope and camera: turn the stain of a field into uint16 planes."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,8 @@ def flat_field(
     y = (np.arange(height) + 0.5) / height - 0.5 - centre[0]
     x = (np.arange(width) + 0.5) / width - 0.5 - centre[1]
     light = (1 - loss) ** ((y[:, None] ** 2 + x[None, :] ** 2) / 0.5**2)
-    return (light / light.mean()).astype(np.float32)
+    flat: np.ndarray = (light / light.mean()).astype(np.float32)
+    return flat
 
 
 def plate_optics(screen: Screen, plate: str, *, seed: int) -> PlateOptics:
@@ -75,7 +76,7 @@ def plate_optics(screen: Screen, plate: str, *, seed: int) -> PlateOptics:
 
 
 def is_edge(screen: Screen, well: str) -> bool:
-    """Tell whether a well lies in the outer ring of its plate."""
+    """Return whether a well lies in the outer ring of its plate."""
     row, column = divmod(screen.wells.index(well), screen.columns)
     return row in (0, screen.rows - 1) or column in (0, screen.columns - 1)
 
@@ -130,7 +131,8 @@ def _haze(light: np.ndarray, *, sigma: float = 30.0, step: int = 8) -> np.ndarra
     """Spread light widely: a Gaussian of `sigma` pixels taken on a coarse grid and drawn up again linearly."""
     down_y, up_y = _coarse(light.shape[0], sigma=sigma, step=step)
     down_x, up_x = _coarse(light.shape[1], sigma=sigma, step=step)
-    return up_y @ (down_y @ light @ down_x.T) @ up_x.T
+    spread: np.ndarray = up_y @ (down_y @ light @ down_x.T) @ up_x.T
+    return spread
 
 
 def _coarse(length: int, *, sigma: float, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Write a plate of a synthetic screen: its description comes in; a folder of TIFF planes and a platemap goes out."""
+"""Write a plate of a synthetic screen, a folder of TIFF planes and a platemap, from its description."""
 
 import logging
 from pathlib import Path
@@ -81,4 +81,5 @@ def _with_debris(plane: np.ndarray) -> np.ndarray:
     y = (np.arange(height)[:, None] / height - 0.62) / 0.13
     x = (np.arange(width)[None, :] / width - 0.40) / 0.17
     glow = np.exp(2.0 * (1 - np.hypot(y, x + 0.3 * np.sin(4 * y)))) * 65535
-    return np.clip(plane + np.minimum(glow, 2 * 65535), 0, 65535).astype(np.uint16)
+    covered: np.ndarray = np.clip(plane + np.minimum(glow, 2 * 65535), 0, 65535).astype(np.uint16)
+    return covered

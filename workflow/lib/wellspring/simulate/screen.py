@@ -1,5 +1,6 @@
-"""Describe a synthetic screen: a YAML file comes in; a checked description, platemaps and sheet rows go out."""
+"""Read and check the YAML description of a synthetic screen; make its platemaps and its rows of the plate sheet."""
 
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,9 @@ def read_screen(path: str | Path) -> Screen:
     return screen_of(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
 
 
-def screen_of(data: dict, *, where: str) -> Screen:
+def screen_of(data: Mapping[str, object], *, where: str) -> Screen:
     """Check a screen's description as YAML gives it; `where` names it in an error."""
-    screen = _build(Screen, data, where=where)
+    screen: Screen = _build(Screen, data, where=where)
     _check(screen, where=where)
     return screen
 
@@ -152,7 +153,7 @@ def _build(kind: type, data: Any, *, where: str) -> Any:
 
 def _convert(kind: Any, value: Any, *, where: str) -> Any:
     """Cast one value to the type of its field."""
-    items = getattr(kind, "__args__", ())
+    items: Any = getattr(kind, "__args__", ())
     if getattr(kind, "__origin__", None) is tuple:
         if not isinstance(value, list):
             raise ValueError(f"{where}: expected a list, found {value!r}")
@@ -217,7 +218,7 @@ def _check(screen: Screen, *, where: str) -> None:
 
 def treatments(screen: Screen) -> pd.DataFrame:
     """List the treatments of a plate, controls aside: compound, concentration, mechanism (None: inactive), factor."""
-    names = [name for name in screen.active_mechanisms for _ in range(screen.compounds_per_mechanism)]
+    names: list[str | None] = [name for name in screen.active_mechanisms for _ in range(screen.compounds_per_mechanism)]
     factors = [
         screen.compound_factors[number % len(screen.compound_factors)]
         for _ in screen.active_mechanisms

@@ -1,4 +1,4 @@
-"""Shape parameters of a simulated cell: cell lines and log shifts come in; one value a cell and parameter goes out."""
+"""Draw the shape parameters of simulated cells, one value per cell and parameter, from cell line and log shifts."""
 
 import numpy as np
 

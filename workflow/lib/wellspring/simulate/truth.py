@@ -1,4 +1,4 @@
-"""The planted truth of a screen: its description comes in; what each treatment does and which planes are bad goes out.
+"""The planted truth of a screen: the effect of each treatment and the faulty planes, from the description.
 
 Tests and benchmarks read it; the workflow never does.
 """
@@ -18,7 +18,7 @@ def shifts(screen: Screen, *, seed: int) -> dict[tuple[str, float], dict[str, fl
     (hyperbolic, 1 at the highest dose), and every parameter by a signature of its own. Inactive ones shift nothing.
     """
     top = max(screen.doses) / (max(screen.doses) + screen.half_dose)
-    planted = {}
+    planted: dict[tuple[str, float], dict[str, float]] = {}
     listed = treatments(screen)
     numbers = {name: number for number, name in enumerate(dict.fromkeys(listed["compound"]))}
     for row in listed.itertuples():
@@ -35,7 +35,7 @@ def shifts(screen: Screen, *, seed: int) -> dict[tuple[str, float], dict[str, fl
 
 
 def truth(screen: Screen, *, seed: int) -> pd.DataFrame:
-    """Tell what every treatment does, controls included.
+    """Return the effect of every treatment, controls included.
 
     One row a compound and concentration: compound, concentration (float64), mechanism (None where inactive or control),
     active (bool), pert_type, and a column for every shape parameter and `density` with its planted log shift.

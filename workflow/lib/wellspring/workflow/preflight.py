@@ -89,7 +89,7 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index) 
     """Check a plate: list it, join it with its platemap, and open the first image of each channel."""
     name = str(sheet["plate"])
     try:
-        return _looked(name, sheet, index.build(sheet, channels, dataclasses.asdict(options)))
+        return _looked(name, sheet, index.build(sheet, channels, options))
     except Exception as error:  # whatever a reader raises for one plate, the other plates are checked too
         return Plate(name, (Finding("problem", f"plate {name}", _message(error)),))
 

@@ -25,7 +25,7 @@ PLACES = {"FieldIndex": "site", "Ch": "number", "ZIndex": "plane", "TimePoint": 
 
 
 def present(folder: Path | str) -> bool:
-    """Tell whether the folder, or a folder in it, holds ``MeasurementData.mlf``."""
+    """Return whether the folder, or a folder in it, holds ``MeasurementData.mlf``."""
     return bool(_measurements(Path(folder)))
 
 
@@ -53,7 +53,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     Raises
     ------
     ValueError
-        No measurement or several, no record of an image, or a file that is no XML (``xml.XMLError``); it is named.
+        No measurement or several, no record of an image, or a file that is not XML (``xml.XMLError``); it is named.
     """
     folder = Path(folder)
     records = owned(_chosen(_measurements(folder), plate=plate, folder=folder), folder, roots)
@@ -104,7 +104,7 @@ def _read(records: Path, plate: str) -> tuple[pd.DataFrame, list[dict[str, str]]
         run = said.get("TimelineIndex", "1"), said.get("ActionIndex", "1")
         rows.append({"plane": "1", "timepoint": "1", **place, **where, "run": run, "name": xml.text(element)})
     if odd:
-        logger.warning("%s: %d records of %s are not understood and left: %s", plate, len(odd), records, odd[:5])
+        logger.warning("%s: %d records of %s cannot be parsed and are skipped: %s", plate, len(odd), records, odd[:5])
     if not rows:
         raise ValueError(f"{records}: expected records of images, found none ({len(errors)} errors, {len(odd)} others)")
     return pd.DataFrame(rows), errors
@@ -173,7 +173,7 @@ def _apart(frame: pd.DataFrame, plate: str) -> pd.DataFrame:
 
 def _counted(frame: pd.DataFrame, errors: list[dict[str, str]]) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Count the time points from 1 in each well; an error at none of its well's is taken to be at the last of all."""
-    order = {}
+    order: dict[tuple[str, str], str] = {}
     for well, found in frame.groupby("well")["timepoint"]:
         order |= {(well, time): str(place) for place, time in enumerate(sorted(found.unique(), key=int), start=1)}
     last = max(order.values(), key=int)

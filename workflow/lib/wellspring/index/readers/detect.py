@@ -1,12 +1,11 @@
-"""Which reader a plate's folder wants, and its planes by that reader: the one table of readers.
+"""Choose the reader for a plate's folder and list its planes; ``READERS`` is the table of readers.
 
-A reader is a module with ``present(folder)`` and ``planes(folder, *, plate, roots)``; to add one is to write it and to
-add its line to ``READERS``. One that reads keys of the config takes them by name in both.
+A reader is a module with ``present(folder)`` and ``planes(folder, *, plate, roots)``; to add one, write the
+module and add its line to ``READERS``. A reader that needs keys of the config takes them by name in both functions.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -16,15 +15,16 @@ import pandas as pd
 from wellspring.index.readers import cellvoyager, harmony, imagexpress, loaddata, ometiff, omezarr, pattern
 from wellspring.index.readers.listing import files
 from wellspring.io import object_store
+from wellspring.screen.sections import Index
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 8  # files of a folder that an error names: enough to see how they are called
+SHOWN = 8  # files of a folder that an error lists, enough to show the naming scheme
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A module, what ``auto`` looks for, the keys of ``index`` that it takes, and whether it opens image files."""
+    """A reader: module, what ``auto`` looks for, the keys of ``index`` that it takes, whether it opens images."""
 
     module: ModuleType
     sign: str
@@ -41,16 +41,16 @@ READERS = {
     "ometiff": Reader(ometiff, "files .ome.tif, .ome.tiff or .companion.ome", ("pattern", "roots"), opens=True),
     "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
 }
-LAST = "pattern"  # matches the files of many exports that say more about themselves, so it is asked last
+LAST = "pattern"  # also matches the files of exports with richer metadata, so it is tried last
 
 
-def planes(images: str, *, plate: str, options: Mapping[str, object]) -> pd.DataFrame:
+def planes(images: str, *, plate: str, options: Index) -> pd.DataFrame:
     """List the planes of a plate.
 
     Parameters
     ----------
     images
-        What the sheet says: a folder, a URL, or a LoadData table beside the images.
+        The entry of the sheet: a folder, a URL, or a LoadData table beside the images.
     options
         Section ``index`` of the config.
 
@@ -62,28 +62,28 @@ def planes(images: str, *, plate: str, options: Mapping[str, object]) -> pd.Data
     Raises
     ------
     ValueError
-        None or several readers know the folder, or the reader's own errors, which name the file.
+        No reader or several recognise the folder; or the reader's own errors, which name the file.
     """
     folder = object_store.home(images)
     if folder != object_store.plain(images):
-        if options["reader"] not in ("auto", "loaddata"):
-            raise ValueError(f"{plate}: expected a folder for the reader {options['reader']}, found the table {images}")
-        options = {**options, "reader": "loaddata", "loaddata": object_store.plain(images)}
+        if options.reader not in ("auto", "loaddata"):
+            raise ValueError(f"{plate}: expected a folder for the reader {options.reader}, found the table {images}")
+        options = replace(options, reader="loaddata", loaddata=object_store.plain(images))
     if not object_store.is_url(folder):
         return _read(Path(folder), plate=plate, options=options)
     with object_store.stand_in(folder) as listed:
         return _read(listed, plate=plate, options=options, url=folder)
 
 
-def choose(folder: Path, *, plate: str, options: Mapping[str, object], shown: object = None) -> str:
-    """Return the name of the only reader that knows a folder; a reader by file names counts where no other does."""
+def choose(folder: Path, *, plate: str, options: Index, shown: object = None) -> str:
+    """Return the name of the only reader that recognises a folder; the reader by file names counts if no other does."""
     first = [name for name, reader in READERS.items() if name != LAST and _present(reader, folder, options)]
-    first = ["loaddata"] if options["loaddata"] else first  # a table that the config names is meant to be read
+    first = ["loaddata"] if options.loaddata else first  # a table named in the config has precedence
     found = first or [LAST] * bool(_present(READERS[LAST], folder, options))
     if len(found) == 1:
-        logger.info("%s: read as %s, since there is %s", plate, found[0], READERS[found[0]].sign)
+        logger.info("%s: reader %s chosen; found %s", plate, found[0], READERS[found[0]].sign)
         return found[0]
-    listed = [path for path, _ in islice(files(folder, roots=options["roots"]), SHOWN)]
+    listed = [path for path, _ in islice(files(folder, roots=options.roots), SHOWN)]
     if found:
         signs = "; ".join(f"{name} ({READERS[name].sign})" for name in found)
         raise ValueError(f"{plate}: {shown or folder} can be read in several ways, name one in index.reader: {signs}")
@@ -91,24 +91,24 @@ def choose(folder: Path, *, plate: str, options: Mapping[str, object], shown: ob
     raise ValueError(f"{plate}: expected in {shown or folder} one of {signs}; found the files {listed or 'none'}")
 
 
-def _read(folder: Path, *, plate: str, options: Mapping[str, object], url: str | None = None) -> pd.DataFrame:
-    name = str(options["reader"])
+def _read(folder: Path, *, plate: str, options: Index, url: str | None = None) -> pd.DataFrame:
+    name: str = options.reader
     if name == "auto":
         name = choose(folder, plate=plate, options=options, shown=url)
     reader = READERS[name]
-    if url and (reader.opens or ("pages" in reader.keys and options["pages"] != "single")):
+    if url and (reader.opens or ("pages" in reader.keys and options.pages != "single")):
         raise ValueError(f"{plate}: expected a folder on disk, since {name} opens the images, found {url}")
     try:
-        return reader.module.planes(folder, plate=plate, **{"roots": options["roots"], **_taken(reader, options)})
+        return reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options)})
     except ValueError as error:
         if plate in str(error):
             raise
         raise ValueError(f"{plate}: {error}") from error
 
 
-def _present(reader: Reader, folder: Path, options: Mapping[str, object]) -> bool:
+def _present(reader: Reader, folder: Path, options: Index) -> bool:
     return bool(reader.module.present(folder, **_taken(reader, options)))
 
 
-def _taken(reader: Reader, options: Mapping[str, object]) -> dict[str, object]:
-    return {key: options[key] for key in reader.keys}
+def _taken(reader: Reader, options: Index) -> dict[str, object]:
+    return {key: getattr(options, key) for key in reader.keys}

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def read(text: str, *, source: str) -> dict[str, object]:
     Raises
     ------
     ValueError
-        The text is no such profile, longer than ``LENGTH`` or deeper than ``DEPTH``; ``source`` is named.
+        The text is not such a profile, longer than ``LENGTH`` or deeper than ``DEPTH``; ``source`` is named.
     """
     if len(text) > LENGTH:
         raise ValueError(f"{source}: expected a flat-field profile of at most {LENGTH} characters, found {len(text)}")
@@ -41,13 +42,13 @@ def read(text: str, *, source: str) -> dict[str, object]:
     return found
 
 
-def field(profile: Mapping[str, object], shape: tuple[int, int], *, source: str) -> np.ndarray:
+def field(profile: Mapping[str, Any], shape: tuple[int, int], *, source: str) -> np.ndarray:
     """Return the flat field of a profile: (H, W) float32 of mean 1.
 
     The foreground's part is taken where it was measured, else the background's. A polynomial is the sum of
     ``c[n][j] x^(n-j) y^j`` with x = (column - Origin[0]) Scale[0] and y = (row - Origin[1]) Scale[1]. The order of the
     powers is nowhere documented; in a real measurement it agrees with the background of the fields, and the reverse
-    does less (correlation .61 against .52 over blocks of 36 pixels).
+    does less (correlation 0.61 against 0.52 over blocks of 36 pixels).
 
     Raises
     ------
@@ -56,7 +57,7 @@ def field(profile: Mapping[str, object], shape: tuple[int, int], *, source: str)
     """
     chosen = next((name for name in ("Foreground", "Background") if _measured(profile.get(name))), None)
     if chosen is None:
-        logger.warning("%s: Harmony has no estimate of the flat field, and 1 is taken everywhere", source)
+        logger.warning("%s: Harmony has no estimate of the flat field; an even field is used", source)
         return np.ones(shape, np.float32)
     part = profile[chosen]["Profile"]
     logger.info("%s: flat field of the %s (%s)", source, chosen.lower(), part.get("Type"))
@@ -86,11 +87,12 @@ def field(profile: Mapping[str, object], shape: tuple[int, int], *, source: str)
             values += weight * np.multiply.outer(y**j, x ** (degree - j))
     if not np.isfinite(values).all() or values.min() <= 0:
         raise ValueError(f"{source}: expected a positive flat field, found a minimum of {values.min():.3g}")
-    return (values / values.mean()).astype(np.float32)
+    flat: np.ndarray = (values / values.mean()).astype(np.float32)
+    return flat
 
 
 def _measured(part: object) -> bool:
-    """Tell whether Harmony could judge a part; ``Null`` is its word for one that it could not."""
+    """Return whether Harmony could judge a part; ``Null`` marks one that it could not."""
     return isinstance(part, dict) and isinstance(part.get("Profile"), dict) and part.get("Character") != "Null"
 
 
@@ -131,7 +133,7 @@ def _value(token: str, tokens: Iterator[str], depth: int) -> object:
 
 
 def _next(tokens: Iterator[str], end: str) -> str:
-    """Return what follows a value: the closing bracket, or what stands after the comma."""
+    """Return what follows a value: the closing bracket, or the token after the comma."""
     token = next(tokens).strip()
     if token == end:
         return token

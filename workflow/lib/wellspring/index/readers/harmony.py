@@ -1,7 +1,7 @@
-"""A measurement of Harmony, Operetta or Phenix (``Index.xml``, ``Index.idx.xml``) in; the table of planes out.
+"""Read a measurement of Harmony, Operetta or Phenix (``Index.xml``, ``Index.idx.xml``).
 
-To HarmonyV5 an image says all of itself; from V6 a map holds what the images of a channel share. Both are read alike,
-whatever the namespace. The flat-field profiles of the same file become flat fields.
+Up to HarmonyV5 every image has all its metadata; from V6 a map holds those that the images of a channel share. Both
+forms are read, in any namespace. The flat-field profiles of the same file become flat fields.
 """
 
 import logging
@@ -35,7 +35,7 @@ QUANTITIES = {
 
 
 def present(folder: Path | str) -> bool:
-    """Tell whether the folder, or ``Images`` in it, holds an index of Harmony."""
+    """Return whether the folder, or ``Images`` in it, holds an index of Harmony."""
     return bool(_indices(Path(folder)))
 
 
@@ -47,7 +47,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     folder
         The folder of the measurement: ``Index.xml`` or ``Index.idx.xml`` is in it or in ``Images``.
     plate
-        For the log, which tells what the file calls the plate.
+        For the log, which also has the file's name for the plate.
     roots
         Folders outside the plate's that the index may name files in.
 
@@ -57,12 +57,12 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
         As ``listing.complete``. ``channel`` is the vendor's name; where two channels share one it is followed by ``_``
         and the number, where there is none it is the number. Positions x and y are from the well's centre, z is the
         objective's. The path of an image whose state is not ``Ok``, which is outside the folder and the roots, or
-        which is not there, is null. Images that are not understood are left and named in the log.
+        which is not there, is null. Images that cannot be parsed are skipped, with a warning.
 
     Raises
     ------
     ValueError
-        No index, or one that is no XML (``xml.XMLError``), or that has no image; the file is named.
+        No index, or one that is not XML (``xml.XMLError``), or that has no image; the file is named.
     """
     folder = Path(folder)
     found = _indices(folder)
@@ -70,9 +70,9 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
         raise ValueError(f"{plate}: expected {' or '.join(NAMES)} in {folder} or {folder / FOLDERS[1]}, found none")
     index = owned(found[0], folder, roots)
     if len(found) > 1:
-        logger.info("%s: the index is %s, and %s is left", plate, index, [path.name for path in found[1:]])
+        logger.info("%s: index %s is used; %s is ignored", plate, index, [path.name for path in found[1:]])
     rows, known = [], []
-    channels: dict[str, object] = {}
+    channels: dict[str, dict[str, object]] = {}
     odd: list[str] = []
     for element in xml.elements(index, "Plate", "Entry", "Image"):
         kind = xml.local(element.tag)
@@ -81,15 +81,15 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
             known.append(xml.text(named.get("PlateID")) or xml.text(named.get("Name")))
         elif kind == "Entry":
             _note(channels, element)
-        elif len(element):  # in the list of wells images are mere numbers
+        elif len(element):  # the list of wells has images as numbers only
             try:
                 rows.append(_image(element))
             except ValueError as error:
                 odd.append(f"{xml.text(xml.children(element).get('id'))}: {error}")
     if odd:
-        logger.warning("%s: %d images of %s are not understood and left: %s", plate, len(odd), index, odd[:5])
+        logger.warning("%s: %d images of %s cannot be parsed and are skipped: %s", plate, len(odd), index, odd[:5])
     if not rows:
-        raise ValueError(f"{index}: expected images, found none{f' that is understood: {odd[0]}' if odd else ''}")
+        raise ValueError(f"{index}: expected images, found none{f' that can be parsed: {odd[0]}' if odd else ''}")
     frame = pd.DataFrame(rows)
     frame = _shared(frame, channels, plate).assign(
         **locate(frame["name"], folder=folder, base=index.parent, roots=roots, plate=plate, table=index)
@@ -107,7 +107,7 @@ def flat_fields(path: Path | str, shape: tuple[int, int]) -> dict[str, np.ndarra
     """Return the flat fields that Harmony measured, from an index or a file of profiles (``FFC_Profile``).
 
     The profile of the foreground (light from the sample) is taken; where a channel has none, that of the background.
-    A channel that Harmony found flat, or could not judge, has ones; the log says which.
+    A channel that Harmony found flat, or could not judge, has ones; the log names it.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def _indices(folder: Path) -> list[Path]:
 
 
 def _note(channels: dict[str, dict[str, object]], entry: Element) -> str:
-    """Add what an entry of a map says to its channel; returns the channel's number, empty where it has none."""
+    """Add a map entry's values to its channel; returns the channel's number, empty where it has none."""
     try:
         number = values.count(xml.attributes(entry).get("ChannelID", ""))
     except ValueError:
@@ -173,7 +173,7 @@ def _note(channels: dict[str, dict[str, object]], entry: Element) -> str:
 
 
 def _image(element: Element) -> dict[str, object]:
-    """Return what the index says of an image; raises ValueError where it lies on no well, field or channel."""
+    """Return the metadata of an image; ``ValueError`` if well, field or channel is missing."""
     named = xml.children(element)
     said = {name: xml.text(named.get(name)) for name in ("Row", "Col", "FieldID", "ChannelID")}
     empty = [name for name, value in said.items() if not value]

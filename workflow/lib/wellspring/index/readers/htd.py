@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wellspring.screen import well_names
 
-# A line of a 1536-well plate has 48 words, its 32 lines 10 kB; more than 1 MB is no such file.
+# A line of a 1536-well plate has 48 words, its 32 lines 10 kB; more than 1 MB is not such a file.
 BYTES = 1 << 20
 
 
@@ -30,7 +30,7 @@ def read(path: Path | str) -> Settings:
     Raises
     ------
     ValueError
-        The file can not be opened, is larger than ``BYTES``, or has no wells of a plate; the file is named.
+        The file cannot be opened, is larger than ``BYTES``, or has no wells of a plate; the file is named.
     """
     lines = _lines(Path(path))
     selected = _grid(lines, "WellsSelection", path)

@@ -1,8 +1,8 @@
-"""A plate of ImageXpress (MetaXpress) in: ``.HTD``, time points, z steps; the table of planes out.
+"""Read a plate of ImageXpress (MetaXpress): its ``.HTD``, folders of time points and z steps.
 
 Files are called ``<plate>_<well>_s<site>_w<wave><GUID>.tif`` below ``TimePoint_<n>/ZStep_<n>``; a plate of one site or
-one wave leaves out that part of the name, an export the GUID. What the files do not say, the ``.HTD`` does: names of
-the waves, wells and sites that were to be imaged. Thumbnails are left.
+one wave leaves out that part of the name, an export the GUID. The ``.HTD`` has what the file
+names lack: names of the waves, wells and sites that were to be imaged. Thumbnails are ignored.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
-# The shortest plate's name is taken, since _s10 looks like a well, too.
+# The shortest name of the plate is used, since _s10 looks like a well too.
 _NAME = re.compile(
     r"(?P<prefix>.*?)_(?P<well>[A-Z]{1,2}\d{1,3})(?:_s(?P<site>\d{1,4}))?(?:_w(?P<wave>\d{1,3}?))?(?P<thumb>_thumb)?"
     r"(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})?\.tiff?",
@@ -36,7 +36,7 @@ PROJECTION = "0"  # MetaXpress exports its projections as ZStep_0; on the instru
 
 
 def present(folder: Path | str) -> bool:
-    """Tell whether the folder, or one of its acquisitions, holds a ``.HTD``, or folders of time points or z steps."""
+    """Return whether the folder, or one of its acquisitions, holds a ``.HTD``, or folders of time points or z steps."""
     folder = Path(folder)
     dates = [path for path in entries(folder)[0] if DATE.fullmatch(path.name)]
     for home in (folder, *(path for date in dates for path in entries(date)[0])):
@@ -61,9 +61,9 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     -------
     pandas.DataFrame
         As ``listing.complete``. ``channel`` is the wave's name in the ``.HTD`` (followed by ``_w`` and the number where
-        two share one), or ``w1`` and so on. A projection is the plane ``0``. A well that the ``.HTD`` says was to be
+        two share one), or ``w1`` and so on. A projection is the plane ``0``. A well that the ``.HTD`` lists as
         imaged and that has no file, and a site that its other sites show to be missing, has planes without path.
-        Pixel size and exposure are those of the first file of a wave that says them, x and y (from the well's centre)
+        Pixel size and exposure are those of the first file of a wave that has them, x and y (from the well's centre)
         those of the site in one well: only these files' tags are read, and MetaXpress visits the same places in
         every well. z is not known.
 
@@ -85,7 +85,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
 
 
 def _listed(folder: Path, roots: Sequence[Path | str], plate: str) -> pd.DataFrame:
-    """Return a row for each image that is no thumbnail, with the folder of its acquisition and the plate it names."""
+    """Return a row per image, thumbnails left out, with the folder of its acquisition and the plate it names."""
     rows, others, odd = [], 0, []
     for path, size in files(folder, roots=roots):
         match = _NAME.fullmatch(posixpath.basename(path))
@@ -127,7 +127,7 @@ def _acquisition(frame: pd.DataFrame, *, plate: str, folder: Path) -> tuple[str,
 
 
 def _settings(folder: Path, home: str, plate: str) -> Settings | None:
-    """Return what the ``.HTD`` of an acquisition says; copies of it lie in every folder of time points and z steps."""
+    """Return the settings of an acquisition from its ``.HTD``, of which every folder of time points has a copy."""
     found = _settings_of(folder / home)
     if not found:
         logger.info("%s: no .HTD in %s, so waves are named by number and missing wells are not known", plate, folder)

@@ -1,8 +1,8 @@
-"""What every reader returns, and which files it may name: a folder and the allowed roots in, files and planes out.
+"""The table that every reader returns, and the files that it may name.
 
 A plate's files lie below its folder. A link may lead elsewhere, and a vendor's table may name another place, only below
-a root that the config allows. A link to anywhere else is an error that says what to write in the config, not a warning:
-the planes behind it would be missing, and where every well has such a link no other table would show it.
+a root that the config allows. A link to anywhere else raises an error that names the key to set, since a warning
+would leave planes missing, and if every well has such a link no other table would show it.
 """
 
 import logging
@@ -14,7 +14,7 @@ import pandas as pd
 
 logger = logging.getLogger(__name__)
 
-# What a reader must say, and what a plane has where it does not.
+# Columns that a reader must return, and the values of the others if it does not.
 REQUIRED = ["path", "well", "channel"]
 DEFAULTS: dict[str, object] = {"site": "1", "plane": "1", "timepoint": "1", "page": 0, "bytes": 0}
 DEFAULTS |= dict.fromkeys(["pixel_size", "x", "y", "z", "exposure"], float("nan"))
@@ -29,8 +29,8 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     frame
         ``path`` relative to the plate's folder with ``/`` (null: named but not there), ``well`` normalised,
         ``channel``; and of ``site``, ``plane``, ``timepoint`` (strings), ``page`` and ``bytes`` (int), ``pixel_size``
-        (micrometres a pixel), ``x``, ``y``, ``z`` (micrometres, the field's centre on the stage) and ``exposure`` (ms)
-        what the reader knows.
+        (micrometres per pixel), ``x``, ``y``, ``z`` (micrometres, field centre on the stage) and ``exposure`` (ms)
+        those that the reader knows.
 
     Returns
     -------
@@ -45,13 +45,13 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 def files(folder: Path, *, roots: Sequence[Path | str] = ()) -> Iterator[tuple[str, int]]:
     """Yield path (relative, with ``/``) and size of every file below a folder in sorted order, hidden ones left out.
 
-    Links are followed within the folder and the ``roots``, each folder once, so that a loop of links ends. What is
-    no regular file, or a link to nothing, has size 0: the survey says what is wrong with it.
+    Links are followed within the folder and the ``roots``, each folder once, so that a loop of links ends. Anything
+    but a regular file, and a broken link, has size 0: the survey finds its fault.
 
     Raises
     ------
     ValueError
-        ``folder`` is not a folder; a folder can not be listed; a link leads outside of the folder and the roots.
+        ``folder`` is not a folder; a folder cannot be listed; a link leads outside of the folder and the roots.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: expected a plate's folder, found {'a file' if folder.exists() else 'nothing'}")
@@ -60,17 +60,17 @@ def files(folder: Path, *, roots: Sequence[Path | str] = ()) -> Iterator[tuple[s
 
 
 def inside(path: Path | str, folder: Path | str, roots: Sequence[Path | str] = ()) -> bool:
-    """Tell whether a path, all links resolved, lies in the folder or below one of the roots."""
+    """Return whether a path, all links resolved, lies in the folder or below one of the roots."""
     return within(os.path.realpath(path), places(folder, roots))
 
 
 def places(folder: Path | str, roots: Sequence[Path | str] = ()) -> list[str]:
-    """Return the real paths of the folder, which is the first, and of the roots that are no prefixes of URLs."""
+    """Return the real paths of the folder, which is the first, and of the roots that are not prefixes of URLs."""
     return [os.path.realpath(root) for root in (folder, *roots) if "://" not in str(root)]
 
 
 def within(real: str, places: Sequence[str]) -> bool:
-    """Tell whether a real path is one of the places or below one."""
+    """Return whether a real path is one of the places or below one."""
     return any(real == place or real.startswith(place.rstrip("/") + "/") for place in places)
 
 
@@ -87,7 +87,7 @@ def named(name: str, held: Mapping[str, int]) -> str | None:
 def _below(parent: str, here: str, prefix: str, allowed: Sequence[str], seen: set[str]) -> Iterator[tuple[str, int]]:
     """Yield the files below a folder, which is really ``here``, with ``prefix`` before their paths."""
     if here in seen:
-        logger.warning("%s: the link to %s is not followed, since that folder is listed already", parent, here)
+        logger.warning("%s: link to %s not followed, since that folder is already listed", parent, here)
         return
     seen.add(here)
     try:
@@ -100,7 +100,7 @@ def _below(parent: str, here: str, prefix: str, allowed: Sequence[str], seen: se
         if entry.name.startswith("."):
             continue
         if not _text(entry.name):
-            logger.warning("%s: %a is left, since its name is not UTF-8, and no table can hold it", parent, entry.name)
+            logger.warning("%s: %a skipped, since its name is not UTF-8", parent, entry.name)
             continue
         target = os.path.realpath(entry.path) if entry.is_symlink() else f"{here}/{entry.name}"
         if entry.is_symlink() and not within(target, allowed):

@@ -1,9 +1,9 @@
-"""A CellProfiler LoadData table (CSV or Parquet) and the plate's folder in; the table of planes out.
+"""Read a CellProfiler LoadData table (CSV or Parquet).
 
-Images stand in ``FileName_<Channel>`` and ``PathName_<Channel>``, or in ``URL_<Channel>``, with or without ``Orig``
+Images are named in ``FileName_<Channel>`` and ``PathName_<Channel>``, or in ``URL_<Channel>``, with or without ``Orig``
 before the channel's name; the rest is ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. Folders named in such
-a table are usually those of another machine: a file that is not where the table says, or that may not be opened there,
-is found by the longest end of its path that the folder holds.
+a table are usually those of another machine: a file that is not at the named place, or that may not be opened there, is
+found by the longest end of its path that exists in the folder.
 """
 
 import logging
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 USUAL = re.compile(r"load_?data(_with_illum)?\.(csv|csv\.gz|parquet)", re.IGNORECASE)
 PAGES = 10**6  # of one file
-METRES = 1e-4  # a pixel above this is no length in metres, as Harmony's tables have it, but another unit
+METRES = 1e-4  # Harmony's tables have pixel sizes in metres; a larger value is in another unit
 
 
 def present(folder: Path | str, *, loaddata: str | None = None) -> bool:
-    """Tell whether the config names a LoadData table, or the folder holds one of a usual name."""
+    """Return whether the config names a LoadData table, or the folder holds one of a usual name."""
     return bool(loaddata) or _usual(Path(folder)) is not None
 
 
@@ -42,7 +42,7 @@ def planes(
     folder
         The plate's folder.
     plate
-        Rows of other plates are left; a table without ``Metadata_Plate`` is taken as this plate's.
+        Rows of other plates are ignored; a table without ``Metadata_Plate`` is of this plate.
     loaddata
         The table, CSV (also .gz) or Parquet: a URL, or a path relative to the working directory or the folder, with
         ``{plate}`` for the plate; none: the folder's ``load_data.csv``. Every column is read as string, so that plate
@@ -53,7 +53,7 @@ def planes(
     Returns
     -------
     pandas.DataFrame
-        As ``readers.listing.complete``; the path of a named file that is nowhere is null.
+        As ``readers.listing.complete``; the path of a named file that does not exist is null.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def _images(rows: pd.DataFrame, table: Path | str) -> dict[str, list[tuple[str, 
 def _located(
     names: Iterable[str], folder: Path, held: dict[str, int], roots: Sequence[Path | str]
 ) -> dict[str, tuple[str, int]]:
-    """Return path and size of the named files that are where the table says or, by their end, in the folder."""
+    """Return path and size of the named files: at the named place or, by the end of their path, in the folder."""
     prefixes = tuple(f"{str(root).rstrip('/')}/" for root in roots if object_store.is_url(root))
     urls = (
         {name for name in names if name.startswith(prefixes) and not object_store.climbs(name)} if prefixes else set()
@@ -177,7 +177,7 @@ def _located(
 
 
 def _there(path: str) -> bool:
-    """Tell whether a file is there; a name longer than a disk's is not."""
+    """Return whether a file is there; False for a name that is too long for the disk."""
     try:
         return Path(path).is_file()
     except OSError:

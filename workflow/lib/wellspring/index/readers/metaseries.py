@@ -29,14 +29,14 @@ def described(frame: pd.DataFrame, folder: Path, *, plate: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The frame with micrometres a pixel, milliseconds, and micrometres from the well's centre; NaN where not said.
+        The frame with micrometres per pixel, milliseconds, and micrometres from the well's centre; NaN where unknown.
     """
     there = frame[frame["path"].notna() & (frame["bytes"] > 0)]
     waves = {wave: _first(part, folder) for wave, part in there.groupby("wave")}
     sites = {site: _first(part, folder) for site, part in there.groupby("site")}
     silent = [wave for wave, said in waves.items() if math.isnan(said["pixel_size"])]
     if silent:
-        logger.info("%s: the tags of the waves %s do not say the pixel size", plate, silent)
+        logger.info("%s: the tags of the waves %s have no pixel size", plate, silent)
     nothing = dict.fromkeys(("pixel_size", "exposure", "x", "y"), float("nan"))
     by_wave = frame["wave"].map(lambda wave: waves.get(wave, nothing))
     by_site = frame["site"].map(lambda site: sites.get(site, nothing))
@@ -47,16 +47,16 @@ def described(frame: pd.DataFrame, folder: Path, *, plate: str) -> pd.DataFrame:
 
 
 def tags(path: Path) -> dict[str, float]:
-    """Return ``pixel_size``, ``exposure``, ``x`` and ``y`` of one file, NaN where it does not say.
+    """Return ``pixel_size``, ``exposure``, ``x`` and ``y`` of one file, NaN where unknown.
 
     Raises
     ------
     ValueError
-        The file is no TIFF, or its description no XML.
+        The file is not a TIFF, or its description no XML.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
-            text = tiff.pages[0].description
+            text = tiff.pages.first.description
     except Exception as error:  # the decoder raises whatever it meets in a damaged file
         raise ValueError(f"{path}: expected a TIFF, found {type(error).__name__}: {error}") from error
     said: dict[str, str] = {}

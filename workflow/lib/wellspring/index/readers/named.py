@@ -68,7 +68,7 @@ def locate(
 def entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the folders and the files in a folder, sorted, hidden ones left out.
 
-    None where it is no folder or can not be listed, which the listing of the plate raises.
+    None where it is not a folder or cannot be listed, which the listing of the plate raises.
     """
     try:
         with os.scandir(folder) as listing:  # asks the disk once, not for each of some 10,000 images
@@ -93,7 +93,7 @@ def owned(path: Path, folder: Path, roots: Sequence[Path | str]) -> Path:
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
-    """Tell whether an entry is a folder, and whether a file; neither where that can not be asked."""
+    """Return whether an entry is a folder, and whether a file; neither where that cannot be asked."""
     try:
         return entry.is_dir(), entry.is_file()
     except OSError:  # a link to itself
@@ -101,7 +101,7 @@ def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
 
 
 def _wanted(name: str, start: str, folder: Path) -> str | None:
-    """Return the path that a name means, relative to the folder or absolute; None where it is no path."""
+    """Return the path that a name means, relative to the folder or absolute; None where it is not a path."""
     if _ADDRESS.match(name) or "\0" in name:
         return None
     path = posixpath.normpath(posixpath.join(start, name.replace("\\", "/")))

@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import pandas as pd
@@ -36,7 +37,7 @@ KEYS = ("channel", "plane", "timepoint", "page")
 
 
 def present(folder: Path | str, *, pattern: str = "", roots: Sequence[Path | str] = ()) -> bool:
-    """Tell whether a file of the folder is called as OME-TIFFs or their companions are."""
+    """Return whether a file of the folder is called as OME-TIFFs or their companions are."""
     return any(path.lower().endswith((*ENDINGS, COMPANION)) for path, _ in files(Path(folder), roots=roots))
 
 
@@ -57,7 +58,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
     Returns
     -------
     pandas.DataFrame
-        As ``readers.listing.complete``. A channel has its name in the XML, or its number from 1. A file that can not be
+        As ``readers.listing.complete``. A channel has its name in the XML, or its number from 1. A file that cannot be
         opened has the pages that most files of one field have, if its name matches; the path of a file that an XML
         names and that is not there is null.
 
@@ -69,7 +70,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
     folder = Path(folder)
     compiled = compile_pattern(pattern)
     held = dict(files(folder, roots=roots))
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     broken: list[str] = []
     done: set[str] = set()
     for path in sorted(held, key=lambda path: (not path.lower().endswith(COMPANION), path)):
@@ -80,7 +81,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
             root = _xml(folder / path)
             found = list(_fields(root, path, held, plate, compiled))
         except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
-            logger.warning("%s: %s: its OME-XML can not be read (%s: %s)", plate, path, type(error).__name__, error)
+            logger.warning("%s: %s: its OME-XML cannot be read (%s: %s)", plate, path, type(error).__name__, error)
             broken.append(path)
             continue
         done |= {row["path"] for row in found if row["path"]}
@@ -103,7 +104,8 @@ def _xml(path: Path) -> Element:
     if not path.is_file():  # a pipe would never end
         raise ValueError("expected a regular file, found another kind")
     if path.name.lower().endswith(COMPANION):
-        size, text = path.stat().st_size, b""
+        size = path.stat().st_size
+        text: str | bytes = b""
         if size <= LARGEST:
             text = path.read_bytes()
     else:
@@ -112,13 +114,15 @@ def _xml(path: Path) -> Element:
         size = len(text)
     if size > LARGEST:
         raise ValueError(f"expected at most {LARGEST} bytes, found {size}")
-    root = ElementTree.fromstring(text, forbid_dtd=True)
+    root: Element = ElementTree.fromstring(text, forbid_dtd=True)
     if root.tag.rpartition("}")[2] != "OME":
         raise ValueError(f"expected OME, found {root.tag}")
     return root
 
 
-def _fields(root: Element, path: str, held: Mapping[str, int], plate: str, pattern: re.Pattern[str]) -> Iterator[dict]:
+def _fields(
+    root: Element, path: str, held: Mapping[str, int], plate: str, pattern: re.Pattern[str]
+) -> Iterator[dict[str, Any]]:
     """Yield the planes that a file's XML describes, with their wells; nothing where a companion describes them."""
     places = _places(root, plate)
     images = root.findall("{*}Image")
@@ -133,7 +137,7 @@ def _fields(root: Element, path: str, held: Mapping[str, int], plate: str, patte
             logger.warning("%s: %s: image %s is described twice, and the first is taken", plate, path, image.get("ID"))
             continue
         seen.add(image.get("ID", ""))
-        if said:
+        if said and match is not None:
             place = {"well": well_of(match), "site": (said.get("site") or "1") if len(images) == 1 else str(number + 1)}
         if place is None:
             logger.warning("%s: %s: image %s is of no well", plate, path, image.get("Name") or number + 1)
@@ -152,7 +156,7 @@ def _fields(root: Element, path: str, held: Mapping[str, int], plate: str, patte
             yield {"well": places[lost]["well"], "sample": (places[lost]["sample"], path, -1), "path": None}
 
 
-def _places(root: Element, plate: str) -> dict[str, dict]:
+def _places(root: Element, plate: str) -> dict[str, dict[str, Any]]:
     """Return well, order within it and position of the images that the XML's plate names, by their ID."""
     plates = root.findall("{*}Plate")
     if len(plates) > 1:
@@ -161,18 +165,18 @@ def _places(root: Element, plate: str) -> dict[str, dict]:
             found = [found.get("Name") for found in plates]
             raise ValueError(f"expected one plate called {plate}, found {found}")
         plates = named
-    places = {}
+    places: dict[str, dict[str, Any]] = {}
     for well in (well for found in plates for well in found.findall("{*}Well")):
         label = name(int(well.get("Row", -1)), int(well.get("Column", -1)))
         for sample in well.findall("{*}WellSample"):
             image = sample.find("{*}ImageRef")
             if image is not None:
                 position = {axis: _quantity(sample, f"Position{axis.upper()}", MICROMETRES) for axis in "xy"}
-                places[image.get("ID")] = {"well": label, "sample": int(sample.get("Index", 0)), **position}
+                places[image.get("ID", "")] = {"well": label, "sample": int(sample.get("Index", 0)), **position}
     return places
 
 
-def _pages(image: Element, path: str, own: str | None, held: Mapping[str, int]) -> Iterator[dict]:
+def _pages(image: Element, path: str, own: str | None, held: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """Yield where each plane of an image is, and what the XML says of it."""
     pixels = image.find("{*}Pixels")
     if pixels is None:
@@ -252,12 +256,12 @@ def _quantity(element: Element | None, name: str, units: Mapping[str, float], *,
         return NAN
     factor = units.get(element.get(f"{name}Unit", usual), NAN)
     try:
-        return float(element.get(name)) * factor
+        return float(element.attrib[name]) * factor
     except ValueError:
         return NAN
 
 
-def _numbered(rows: list[dict]) -> list[dict]:
+def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give the fields of a plate's description sites from 1 within their well, in the description's order."""
     samples = defaultdict(set)
     for row in rows:
@@ -267,8 +271,8 @@ def _numbered(rows: list[dict]) -> list[dict]:
     return [row if "site" in row else {**row, "site": sites[row["well"], row["sample"]]} for row in rows]
 
 
-def _as_usual(broken: list[str], rows: list[dict], pattern: re.Pattern[str]) -> Iterator[dict]:
-    """Yield for files that can not be opened the pages that most files of one field have; the survey names them."""
+def _as_usual(broken: list[str], rows: list[dict[str, Any]], pattern: re.Pattern[str]) -> Iterator[dict[str, Any]]:
+    """Yield for files that cannot be opened the pages that most files of one field have; the survey names them."""
     layouts = defaultdict(list)
     for row in rows:
         if "sample" not in row and row["path"]:

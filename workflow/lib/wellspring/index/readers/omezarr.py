@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -29,7 +30,7 @@ PLANES = 10**6  # planes of one array
 
 
 def present(folder: Path | str, *, roots: Sequence[Path | str] = ()) -> bool:
-    """Tell whether the folder is an OME-Zarr plate or holds one."""
+    """Return whether the folder is an OME-Zarr plate or holds one."""
     return any(True for _ in _plates(Path(folder), places(folder, roots)))
 
 
@@ -66,14 +67,14 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
         names = [path.name for path, _ in groups]
         raise ValueError(f"{plate}: expected one OME-Zarr plate in {folder}, found {names or 'none'}")
     group, spec = groups[0]
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for well in _listed(spec, "wells", group):
         place = _within(group, well, folder, roots)
         row, _, column = str(well["path"]).rpartition("/")
         label = well_names.normalise(f"{row}{column}")
         attributes = _attributes(place, allowed)
         if "well" not in attributes:
-            logger.warning("%s: %s: the plate names this well, and it has no metadata", plate, place)
+            logger.warning("%s: %s: the plate lists this well, but it has no metadata", plate, place)
             continue
         for image in _listed(attributes["well"], "images", place):
             try:
@@ -89,7 +90,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     return complete(pd.DataFrame(rows))
 
 
-def _plates(folder: Path, allowed: Sequence[str]) -> Iterator[tuple[Path, dict]]:
+def _plates(folder: Path, allowed: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the zarr groups with a plate's metadata: the folder, or else those just below it."""
     own = _attributes(folder, allowed).get("plate") if folder.is_dir() else None
     if isinstance(own, dict):
@@ -102,13 +103,13 @@ def _plates(folder: Path, allowed: Sequence[str]) -> Iterator[tuple[Path, dict]]
             yield path, spec
 
 
-def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -> Iterator[dict]:
-    """Yield the planes of an image group; none, and a word in the log, where it has no metadata."""
+def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -> Iterator[dict[str, Any]]:
+    """Yield the planes of an image group; without metadata none, and a warning in the log."""
     allowed = places(folder, roots)
     attributes = _attributes(field, allowed)
     scales = attributes.get("multiscales")
     if not isinstance(scales, list) or not scales or not scales[0].get("datasets"):
-        logger.warning("%s: %s: the well names this image, and it has no metadata", plate, field)
+        logger.warning("%s: %s: the well lists this image, but it has no metadata", plate, field)
         return
     level = scales[0]["datasets"][0]
     array = _within(field, level, folder, roots)
@@ -149,8 +150,8 @@ def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -
         yield row
 
 
-def _transformed(level: dict, whole: dict, count: int) -> tuple[list[float], list[float] | None]:
-    """Return scale and translation of an array in the units of its axes; None where no translation is said."""
+def _transformed(level: dict[str, Any], whole: dict[str, Any], count: int) -> tuple[list[float], list[float] | None]:
+    """Return scale and translation of an array in the units of its axes; None if no translation is given."""
     scale, shift = [1.0] * count, None
     for step in [*level.get("coordinateTransformations", []), *whole.get("coordinateTransformations", [])]:
         values = step.get(step.get("type"))
@@ -164,8 +165,8 @@ def _transformed(level: dict, whole: dict, count: int) -> tuple[list[float], lis
     return scale, shift
 
 
-def _attributes(group: Path, allowed: Sequence[str]) -> dict:
-    """Return the attributes of a zarr group: those under ``ome`` of version 0.5, else all; none of what is no group."""
+def _attributes(group: Path, allowed: Sequence[str]) -> dict[str, Any]:
+    """Return the attributes of a zarr group: those under ``ome`` (version 0.5), else all; empty if not a group."""
     found = _json(group / "zarr.json", allowed).get("attributes") or _json(group / ".zattrs", allowed)
     return found["ome"] if isinstance(found.get("ome"), dict) else found
 
@@ -178,8 +179,8 @@ def _shape(array: Path, allowed: Sequence[str]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _json(path: Path, allowed: Sequence[str]) -> dict:
-    """Return what a metadata file holds, nothing where there is none, it is no JSON, or a link leads out."""
+def _json(path: Path, allowed: Sequence[str]) -> dict[str, Any]:
+    """Return what a metadata file holds, nothing where there is none, it is not JSON, or a link leads out."""
     try:
         if not path.is_file() or path.stat().st_size > LARGEST:
             return {}
@@ -193,14 +194,14 @@ def _json(path: Path, allowed: Sequence[str]) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _listed(spec: object, key: str, where: Path) -> list[dict]:
+def _listed(spec: object, key: str, where: Path) -> list[dict[str, Any]]:
     found = spec.get(key) if isinstance(spec, dict) else None
     if not isinstance(found, list) or not all(isinstance(entry, dict) and "path" in entry for entry in found):
         raise ValueError(f"{where}: expected a list of {key} with their paths in the metadata, found {str(found)[:80]}")
     return found
 
 
-def _within(group: Path, entry: dict, folder: Path, roots: Sequence[Path | str]) -> Path:
+def _within(group: Path, entry: dict[str, Any], folder: Path, roots: Sequence[Path | str]) -> Path:
     """Return the place that a path in the metadata names, which must be below its group, links resolved."""
     parts = str(entry.get("path")).split("/")
     place = group.joinpath(*parts)

@@ -1,8 +1,8 @@
-"""A folder of images whose names say what they are, and a regular expression, in; the table of planes out.
+"""Read a folder of images by a regular expression for their file names.
 
 Named groups: ``well`` (or ``row`` and ``column``), and optionally ``plate``, ``site``, ``channel``, ``plane``,
-``timepoint``. Files are listed and their size is read; one is opened only to count the pages of a multi-page TIFF,
-never its pixels.
+``timepoint``. Files are listed with their sizes; a file is opened only to count the pages of a multi-page TIFF, and
+its pixels are not read.
 """
 
 import logging
@@ -19,12 +19,12 @@ from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
-Page = tuple[int, str | None, str | None]  # number, channel, plane; None: as the file's name says
+Page = tuple[int, str | None, str | None]  # number, channel, plane; None: as in the file's name
 GROUPS = ("site", "channel", "plane", "timepoint")
 
 
 def present(folder: Path | str, *, pattern: str, pages: str = "single", roots: Sequence[Path | str] = ()) -> bool:
-    """Tell whether a file of the folder matches the pattern."""
+    """Return whether a file of the folder matches the pattern."""
     compiled = compile_pattern(pattern)
     return any(compiled.fullmatch(path) for path, _ in files(Path(folder), roots=roots))
 
@@ -39,7 +39,7 @@ def planes(
     folder
         The plate's folder.
     plate
-        Where the pattern has a group ``plate``, files of another plate are left.
+        Where the pattern has a group ``plate``, files of other plates are ignored.
     pattern
         Matches the end of a file's path relative to the folder, from the start or after a ``/``.
     pages
@@ -50,7 +50,7 @@ def planes(
     Returns
     -------
     pandas.DataFrame
-        As ``readers.listing.complete``; what the name does not say is ``1``.
+        As ``readers.listing.complete``; ``1`` for what the name lacks.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def well_of(match: re.Match[str]) -> str:
 
 
 def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFrame:
-    """Return a row a page in place of a row a file."""
+    """Return a row per page in place of a row per file."""
     frame = frame.assign(_page=frame["path"].map(layouts)).explode("_page", ignore_index=True)
     page = pd.DataFrame(frame.pop("_page").tolist(), columns=["page", "_channel", "_plane"], index=frame.index)
     frame["page"] = page["page"].astype(int)
@@ -110,7 +110,7 @@ def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFra
 
 
 def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str, list[Page]]:
-    """Return the pages of each file; a file that can not be opened is given those that most files have."""
+    """Return the pages of each file; a file that cannot be opened gets the pages of most files."""
     layouts: dict[str, list[Page]] = {}
     broken: list[str] = []
     for path in paths:
@@ -120,7 +120,7 @@ def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str
             with tifffile.TiffFile(folder / path) as tiff:
                 layouts[path] = _numbered(len(tiff.pages), pages)
         except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
-            logger.warning("%s: %s: pages can not be counted (%s)", plate, path, error)
+            logger.warning("%s: %s: pages cannot be counted (%s)", plate, path, error)
             broken.append(path)
     if not layouts:
         raise ValueError(f"{plate}: index.pages is {pages}, and none of {len(broken)} files opens as TIFF in {folder}")

@@ -1,10 +1,10 @@
-"""Words of a vendor's table in, the values of ours out: counts, real numbers, and names of channels that may repeat."""
+"""Parse the values of vendors' tables: counts, real numbers, and channel names that may repeat."""
 
 import math
 from collections import Counter
 from collections.abc import Mapping
 
-DIGITS = 9  # of a count; no plate has a milliard of anything
+DIGITS = 9  # of a count; no plate has 10^9 of anything
 
 
 def count(text: str) -> str:
@@ -13,7 +13,7 @@ def count(text: str) -> str:
     Raises
     ------
     ValueError
-        The text is no count.
+        The text is not a count.
     """
     if not (text.isascii() and text.isdecimal()) or len(text) > DIGITS:
         raise ValueError(f"expected a count, found {text[:20]!r}")
@@ -21,7 +21,7 @@ def count(text: str) -> str:
 
 
 def real(text: str | None) -> float:
-    """Return a real number; NaN where the text is none, or not finite."""
+    """Return a real number; NaN if the text is not a number or not finite."""
     try:
         value = float(text or "nan")
     except ValueError:

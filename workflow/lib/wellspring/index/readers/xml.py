@@ -18,7 +18,7 @@ DEPTH = 64  # vendors' files are five or six deep
 
 
 class XMLError(ValueError):
-    """A file that is no XML, or XML that is not read: it has a DTD, entities, or is out of all proportion."""
+    """A file that is not XML, or XML that is not read: it has a DTD, entities, or is out of all proportion."""
 
 
 def elements(path: Path | str, *names: str) -> Iterator[Element]:
@@ -29,7 +29,7 @@ def elements(path: Path | str, *names: str) -> Iterator[Element]:
     Raises
     ------
     XMLError
-        The file can not be opened, is not well-formed, ends early, has a DTD or an entity, or is larger than
+        The file cannot be opened, is not well-formed, ends early, has a DTD or an entity, or is larger than
         ``FILE_BYTES``, deeper than ``DEPTH`` or has an element of more than ``ELEMENT_BYTES``; the file is named.
     """
     path = Path(path)
@@ -49,9 +49,10 @@ def element(text: str | bytes, *, source: Path | str) -> Element:
     if len(text) > ELEMENT_BYTES:
         raise XMLError(f"{source}: expected XML of at most {ELEMENT_BYTES} bytes, found {len(text)}")
     try:
-        return Defused.fromstring(text, forbid_dtd=True)
+        root: Element = Defused.fromstring(text, forbid_dtd=True)
     except (Defused.ParseError, ValueError, LookupError) as error:
         raise XMLError(f"{source}: expected XML without DTD, found {type(error).__name__}: {error}") from error
+    return root
 
 
 def local(name: str) -> str:
