@@ -12,7 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
 import tifffile
+import yaml
+
+from wellspring.index import run as index
+from wellspring.screen import config, sections, sheet
 
 IMAGE_COLUMNS = (
     "TableNumber,ImageNumber,Image_FileName_DAPI,Image_PathName_DAPI,Image_FileName_Tubulin,Image_PathName_Tubulin,"
@@ -201,3 +207,23 @@ def _field(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
         field += np.exp(-((((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2) / radius**2) ** 2))
     stack = field[None] * rng.uniform(1500, 3000, (channels, 1, 1))
     return (200 + stack + rng.normal(0, 20, (channels, side, side))).clip(0, 65535).astype(np.uint16)
+
+
+def indexed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Return the index of every plate of the screen, as the rule makes it in the screen's folder."""
+    monkeypatch.chdir(folder)
+    given = config.resolve(yaml.safe_load((folder / "config" / "config.yaml").read_text()))
+    options = sections.read(sections.Index, given["index"])
+    plates = sheet.read(given["plates"])
+    found = [index.build(row, given["channels"], options) for row in plates.to_dict("records")]
+    assert all(part.verdict.keep for part in found)
+    return pd.concat([part.table for part in found], ignore_index=True)
+
+
+def edited(mini: tuple[Path, Path], name: str, before: str, after: str) -> tuple[Path, Path]:
+    """Replace the first `before` in a metadata file; fails if the file does not contain it."""
+    path = mini[1] / name
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    return mini

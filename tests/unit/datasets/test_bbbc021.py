@@ -13,7 +13,6 @@ import yaml
 import miniatures
 from wellspring.datasets import bbbc021
 from wellspring.evaluate.nearest import nsc, nscb
-from wellspring.index import run as index
 from wellspring.io.shipped import DATASET_RECIPES
 from wellspring.screen import config, sheet
 
@@ -33,27 +32,8 @@ def options(folder):
     return config.resolve(yaml.safe_load((folder / "config" / "config.yaml").read_text()))
 
 
-def indexed(folder, monkeypatch):
-    """Return the index of every plate of the screen, as the rule makes it in the screen's folder."""
-    monkeypatch.chdir(folder)
-    given = options(folder)
-    plates = sheet.read(given["plates"])
-    found = [index.build(row, given["channels"], given["index"]) for row in plates.to_dict("records")]
-    assert all(part.verdict.keep for part in found)
-    return pd.concat([part.table for part in found], ignore_index=True)
-
-
-def edited(mini, name, before, after):
-    """Change a line of a metadata file; fails where there is nothing to change."""
-    path = mini[1] / name
-    text = path.read_text()
-    assert before in text
-    path.write_text(text.replace(before, after, 1))
-    return mini
-
-
 def test_the_index_has_every_well_with_its_treatment_mechanism_and_week(mini, tmp_path, monkeypatch):
-    table = indexed(run(mini, tmp_path / "screen"), monkeypatch)
+    table = miniatures.indexed(run(mini, tmp_path / "screen"), monkeypatch)
     assert table["Metadata_Path"].notna().all()
     assert len(table) == (11 + 11 + 11 - 1 + 1) * 4 * 3
     wells = table.drop_duplicates(["Metadata_Plate", "Metadata_Well"]).set_index(["Metadata_Plate", "Metadata_Well"])
@@ -72,22 +52,22 @@ def test_the_index_has_every_well_with_its_treatment_mechanism_and_week(mini, tm
 
 def test_the_pattern_of_the_config_reads_the_same_planes(mini, tmp_path, monkeypatch):
     folder = run(mini, tmp_path / "screen")
-    table = indexed(folder, monkeypatch)
+    table = miniatures.indexed(folder, monkeypatch)
     path = folder / "config" / "config.yaml"
     text = path.read_text().replace("reader: loaddata", "reader: pattern")
     path.write_text(text.replace("channels: {}", 'channels: {DNA: "1", Tubulin: "2", Actin: "4"}'))
-    pd.testing.assert_frame_equal(indexed(folder, monkeypatch), table)
+    pd.testing.assert_frame_equal(miniatures.indexed(folder, monkeypatch), table)
 
 
 def test_archives_unpacked_into_folders_of_their_names_or_of_weeks(tmp_path, monkeypatch):
     nested = miniatures.bbbc021(tmp_path / "nested", nested=True, side=0)
-    table = indexed(run(nested, tmp_path / "first"), monkeypatch)
+    table = miniatures.indexed(run(nested, tmp_path / "first"), monkeypatch)
     weeks = miniatures.bbbc021(tmp_path / "weeks", side=0)
     for folder in list(weeks[0].iterdir()):
         home = weeks[0] / folder.name.partition("_")[0]
         home.mkdir(exist_ok=True)
         folder.rename(home / folder.name)
-    again = indexed(run(weeks, tmp_path / "second"), monkeypatch)
+    again = miniatures.indexed(run(weeks, tmp_path / "second"), monkeypatch)
     keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel", "Metadata_Compound"]
     pd.testing.assert_frame_equal(again[keys], table[keys])
 
@@ -95,7 +75,7 @@ def test_archives_unpacked_into_folders_of_their_names_or_of_weeks(tmp_path, mon
 def test_an_image_that_is_not_there_is_a_missing_plane(mini, tmp_path, monkeypatch):
     lost = next((mini[0] / "Week1_22141").glob("*B03_s2_w4*"))
     lost.unlink()
-    table = indexed(run(mini, tmp_path / "screen"), monkeypatch)
+    table = miniatures.indexed(run(mini, tmp_path / "screen"), monkeypatch)
     gap = table[table["Metadata_Path"].isna()]
     assert gap[["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel"]].to_numpy().tolist() == [
         ["Week1_22141", "B03", "2", "Actin"]
@@ -105,7 +85,7 @@ def test_an_image_that_is_not_there_is_a_missing_plane(mini, tmp_path, monkeypat
 def test_the_annotated_subset_leaves_out_other_treatments_and_plates(tmp_path, monkeypatch):
     plates = {**miniatures.PLATES, "Week4_27481": {"C03": ("5-fluorouracil", "0.003")}}
     mini = miniatures.bbbc021(tmp_path, plates=plates, side=0)
-    table = indexed(run(mini, tmp_path / "screen", "--annotated"), monkeypatch)
+    table = miniatures.indexed(run(mini, tmp_path / "screen", "--annotated"), monkeypatch)
     assert set(table["Metadata_Plate"]) == set(miniatures.PLATES)
     treated = table[table["Metadata_pert_type"] == "trt"]
     assert treated["Metadata_moa"].notna().all()
@@ -115,7 +95,7 @@ def test_the_annotated_subset_leaves_out_other_treatments_and_plates(tmp_path, m
 
 @pytest.mark.parametrize(("taxol", "mechanism"), [("series", None), ("all", "Microtubule stabilizers")])
 def test_what_a_positive_control_counts_for(mini, tmp_path, monkeypatch, taxol, mechanism):
-    table = indexed(run(mini, tmp_path / "screen", "--taxol", taxol), monkeypatch)
+    table = miniatures.indexed(run(mini, tmp_path / "screen", "--taxol", taxol), monkeypatch)
     controls = table[table["Metadata_Well"].isin(["E02", "B11"])]
     assert (controls["Metadata_pert_type"] == "poscon").all()
     assert set(controls["Metadata_moa"]) == {mechanism}
@@ -149,7 +129,7 @@ def test_structures_where_there_are_any(mini, tmp_path):
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_file_and_line(mini, tmp_path, name, before, after, message):
     with pytest.raises(ValueError, match=message):
-        run(edited(mini, name, before, after), tmp_path / "screen")
+        run(miniatures.edited(mini, name, before, after), tmp_path / "screen")
     assert not (tmp_path / "screen").exists()
 
 
@@ -190,7 +170,7 @@ def test_a_screen_is_not_overwritten_unasked(mini, tmp_path):
 
 
 def test_the_command_says_an_error_in_one_line(mini, tmp_path):
-    edited(mini, "BBBC021_v1_moa.csv", '"taxol"', '"paclitaxel"')
+    miniatures.edited(mini, "BBBC021_v1_moa.csv", '"taxol"', '"paclitaxel"')
     given = ["--images", str(mini[0]), "--metadata", str(mini[1]), "--out", str(tmp_path / "screen")]
     library = str(DATASET_RECIPES.parents[1] / "workflow" / "lib")
     done = subprocess.run(

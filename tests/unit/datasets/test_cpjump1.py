@@ -4,13 +4,10 @@ import shutil
 
 import pandas as pd
 import pytest
-import yaml
 
 import miniatures
 from wellspring.datasets import cpjump1
-from wellspring.index import run as index
 from wellspring.index.readers import pattern
-from wellspring.screen import config, sheet
 
 EXPERIMENT = "benchmark/output/experiment-metadata.tsv"
 MAPS = f"metadata/platemaps/{miniatures.BATCH}"
@@ -30,27 +27,8 @@ def run(mini, out, *further, partial=True):
     return out
 
 
-def indexed(folder, monkeypatch):
-    """Return the index of every plate of the screen, as the rule makes it in the screen's folder."""
-    monkeypatch.chdir(folder)
-    given = config.resolve(yaml.safe_load((folder / "config" / "config.yaml").read_text()))
-    plates = sheet.read(given["plates"])
-    found = [index.build(row, given["channels"], given["index"]) for row in plates.to_dict("records")]
-    assert all(part.verdict.keep for part in found)
-    return pd.concat([part.table for part in found], ignore_index=True)
-
-
-def edited(mini, name, before, after):
-    """Change a line of a metadata file; fails where there is nothing to change."""
-    path = mini[1] / name
-    text = path.read_text()
-    assert before in text
-    path.write_text(text.replace(before, after, 1))
-    return mini
-
-
 def test_the_index_has_every_well_with_its_compound_target_and_condition(mini, tmp_path, monkeypatch):
-    table = indexed(run(mini, tmp_path / "screen"), monkeypatch)
+    table = miniatures.indexed(run(mini, tmp_path / "screen"), monkeypatch)
     assert table["Metadata_Path"].notna().all()
     assert len(table) == 3 * len(miniatures.WELLS) * 2 * 5
     wells = table.drop_duplicates(["Metadata_Plate", "Metadata_Well"]).set_index(["Metadata_Plate", "Metadata_Well"])
@@ -77,7 +55,7 @@ def test_without_the_mapping_of_the_config_positive_controls_are_such(mini, tmp_
     folder = run(mini, tmp_path / "screen")
     path = folder / "config" / "config.yaml"
     path.write_text("\n".join(line for line in path.read_text().splitlines() if "pert_types:" not in line))
-    wells = indexed(folder, monkeypatch).drop_duplicates(["Metadata_Plate", "Metadata_Well"])
+    wells = miniatures.indexed(folder, monkeypatch).drop_duplicates(["Metadata_Plate", "Metadata_Well"])
     kinds = wells.set_index("Metadata_Well")["Metadata_pert_type"]
     assert set(kinds[["C09", "C13", "E06", "E09"]]) == {"poscon"}
 
@@ -108,10 +86,10 @@ def test_compounds_by_name_are_one_where_samples_are_two(mini, tmp_path):
 
 def test_loaddata_tables_say_the_same_as_file_names(tmp_path, monkeypatch):
     mini = miniatures.cpjump1(tmp_path, imaged=["BR00116991", "BR00117026"], side=0)
-    by_name = indexed(run(mini, tmp_path / "first"), monkeypatch)
+    by_name = miniatures.indexed(run(mini, tmp_path / "first"), monkeypatch)
     for plate in ("BR00116991", "BR00117026"):
         tables = miniatures.load_data(tmp_path / "it's a table", plate)
-    by_table = indexed(run(mini, tmp_path / "second", "--load-data", str(tables)), monkeypatch)
+    by_table = miniatures.indexed(run(mini, tmp_path / "second", "--load-data", str(tables)), monkeypatch)
     by_name["Metadata_Site"] = by_name["Metadata_Site"].str.lstrip("0")
     by_name["Metadata_Plane"] = "1"
     pd.testing.assert_frame_equal(by_table, by_name)
@@ -154,7 +132,7 @@ def test_folders_of_illumination_functions_are_no_plates(mini, tmp_path):
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_file_and_line(mini, tmp_path, name, before, after, message):
     with pytest.raises(ValueError, match=message):
-        run(edited(mini, name, before, after), tmp_path / "screen")
+        run(miniatures.edited(mini, name, before, after), tmp_path / "screen")
     assert not (tmp_path / "screen").exists()
 
 
