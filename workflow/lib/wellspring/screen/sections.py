@@ -445,8 +445,8 @@ class Outliers:
     the slope of the power spectrum, on the blurred side only. Default: null."""
 
     sharpness: float | None
-    """The same of the sharpness, on the blurred side only. A field without cells has none, and is no outlier. Default:
-    null."""
+    """The same of the sharpness, on the blurred side only. A field without cells has no value and is not counted as an
+    outlier. Default: null."""
 
     mean: float | None
     """The same of the mean intensity, on both sides, as after a failed lamp or a doubled exposure. Default: null."""
