@@ -12,6 +12,12 @@ class PlaneFileError(ValueError):
         self.status = status
 
 
+def is_tiff(path: Path) -> bool:
+    """Return whether a file begins as a TIFF or BigTIFF does, whatever its name ends in."""
+    with path.open("rb") as stream:
+        return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
 def ends_early(path: Path) -> bool:
     """Return whether a file is empty, or a TIFF whose directory, or a PNG whose end, lies beyond its last byte."""
     try:

@@ -18,6 +18,7 @@ DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 # A header that promises more pixels per plane is refused: 1 GB of 16 bit. A stitched well of a 96-well plate at 0.65
 # micrometres has a fifth of that, a camera of 25 megapixels a twentieth.
 PIXELS = 2**29
+TIFF_ENDINGS = (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8")
 # Formats that microscopes write, besides TIFF. Pillow also opens formats whose plugins start programs (EPS) or trust
 # any size in a header (FITS).
 FORMATS = ("PNG", "BMP", "JPEG", "JPEG2000", "GIF", "PPM")
@@ -99,7 +100,7 @@ def _load(path: Path, page: int) -> tuple[np.ndarray, float | None, int]:
     try:
         if stat.S_ISDIR(found.st_mode):
             pixels = zarr_plane.read(path, page, largest=PIXELS)
-        elif path.suffix.lower() in (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8"):
+        elif path.suffix.lower() in TIFF_ENDINGS or plane_file.is_tiff(path):
             pixels, pixel_size, pages = tiff_plane.read(path, page, largest=PIXELS)
         else:
             pixels = _other(path, page)
