@@ -30,7 +30,8 @@ def test_the_way_beside_the_workflow_s_is_the_same_through_zarr(tmp_path, benchm
     for name in ("workflow", benchmark.THROUGH_ZARR):
         benchmark.write(tmp_path / name, pixels, benchmark.WAYS[name])
     ours, theirs = (zarr.open_array(tmp_path / name) for name in ("workflow", benchmark.THROUGH_ZARR))
-    assert ours.compressors == theirs.compressors and ours.chunks == theirs.chunks and ours.shards == theirs.shards
+    assert ours.compressors[:1] == theirs.compressors  # the workflow adds a checksum, which compresses nothing
+    assert ours.chunks == theirs.chunks and ours.shards == theirs.shards
     with ngff.PlateWriter(tmp_path / "p.zarr", plate="P", channels=["a", "b"]) as writer:
         writer.write("A01", "1", pixels)
     stored = (tmp_path / "p.zarr/A/01/1/0/zarr.json").read_bytes()

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from wellspring.cells import model_files, segment
+from wellspring.cells.labels import relabel
 from wellspring.cells.matching import match
 from wellspring.screen.sections import Cellpose as CellposeOptions
 from wellspring.screen.sections import WeightsFile
@@ -87,7 +88,7 @@ class Cellpose:
         nuclei = self._find("nuclei", dna[..., None])
         stains = [stain for _, stain in fields if stain is not None]
         if not stains:
-            found = [segment.relabel(each) for each in nuclei]
+            found = [relabel(each) for each in nuclei]
             return [(each, segment.grow_cells(each, None, options=self.growth)) for each in found]
         body = np.stack([stretch(stain, span=self.spans[1], floor=self.floor) for stain in stains])
         cells = self._find("cells", np.stack([body, dna], axis=-1))

@@ -7,7 +7,7 @@ a cell, a cell without a nucleus.
 
 import numpy as np
 
-from wellspring.cells.segment import relabel
+from wellspring.cells.labels import relabel
 
 
 def match(nuclei: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

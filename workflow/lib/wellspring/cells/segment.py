@@ -16,6 +16,8 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label
 from skimage.segmentation import expand_labels, watershed
 
+from wellspring.cells.labels import drop_small, relabel, small
+
 BINS = 512
 # Chosen on the tuning half of benchmarks/segmentation.py, where results change little around them: sigma (diameters) of
 # the smoothed distance map, so that a ragged outline does not split its nucleus, and the weight of intensity.
@@ -115,7 +117,7 @@ def find_nuclei(dna: np.ndarray, *, options: Options) -> np.ndarray:
     smooth = _smooth(dna, options.smoothing * diameter)
     mask = _foreground(smooth, noise=_noise(dna, options.smoothing * diameter), floor=options.floor, options=options)
     mask = ndimage.binary_opening(mask, iterations=1)
-    mask = _drop_small(ndimage.binary_fill_holes(mask), options.smallest * np.pi / 4 * diameter**2)
+    mask = drop_small(ndimage.binary_fill_holes(mask), options.smallest * np.pi / 4 * diameter**2)
     if not mask.any():
         return np.zeros(dna.shape, dtype=np.uint32)
     landscape = _landscape(mask, smooth, diameter)
@@ -125,7 +127,7 @@ def find_nuclei(dna: np.ndarray, *, options: Options) -> np.ndarray:
     seeds = np.zeros(mask.shape, dtype=np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     labels = _trim(watershed(-landscape, seeds, mask=mask), smooth, options=options)
-    labels[_small(labels, options.smallest * np.pi / 4 * diameter**2)[labels]] = 0
+    labels[small(labels, options.smallest * np.pi / 4 * diameter**2)[labels]] = 0
     return relabel(labels)
 
 
@@ -143,7 +145,7 @@ def grow_cells(nuclei: np.ndarray, cytoplasm: np.ndarray | None, *, options: Opt
     )
     near = ndimage.distance_transform_edt(nuclei == 0)
     disc = np.pi / 4 * options.diameter**2
-    filled = ~_drop_small(~(bright | (nuclei > 0)), options.hole * disc)
+    filled = ~drop_small(~(bright | (nuclei > 0)), options.hole * disc)
     mask = (filled & (near <= options.reach * options.diameter)) | (near <= options.ring * options.diameter)
     low, high = np.percentile(smooth, (1, 99))
     # Without the distance, two nuclei in one flat patch of stain would be divided by noise.
@@ -198,16 +200,6 @@ def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float =
         return float(pixels[0])
     background, cut = _levels(pixels)
     return float(background + share * (cut - background))
-
-
-def relabel(labels: np.ndarray) -> np.ndarray:
-    """Renumber labels 1, 2, ... in the order of their old numbers, uint32."""
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    numbers = np.zeros(len(present), dtype=np.uint32)
-    numbers[present] = np.arange(1, present.sum() + 1)
-    renumbered: np.ndarray = numbers[labels]
-    return renumbered
 
 
 def _objects(image: np.ndarray, cut: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -294,15 +286,3 @@ def _trim(labels: np.ndarray, smooth: np.ndarray, *, options: Options) -> np.nda
     whole = (areas > 0) & (areas == largest[owner])
     kept = np.where(whole[pieces], kept, 0)
     return np.where(ndimage.binary_fill_holes(kept > 0), labels, 0)
-
-
-def _small(labels: np.ndarray, least: float) -> np.ndarray:
-    small: np.ndarray = np.bincount(labels.ravel()) < least
-    small[0] = False
-    return small
-
-
-def _drop_small(mask: np.ndarray, least: float) -> np.ndarray:
-    labels, _ = ndimage.label(mask)
-    kept: np.ndarray = mask & ~_small(labels, least)[labels]
-    return kept
