@@ -34,11 +34,6 @@ def read_profiles(path: str | Path) -> pd.DataFrame:
     pandas.DataFrame
         One row per well: `Metadata_*` columns, and features.
 
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-
     Examples
     --------
     >>> import tempfile
