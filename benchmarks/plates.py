@@ -19,6 +19,7 @@ from numpy.lib.format import open_memmap
 
 from wellspring.io import ngff, tables
 from wellspring.screen import config as configuration
+from wellspring.screen.sections import Encoder, Train, read
 from wellspring.simulate import cells, optics
 from wellspring.simulate.screen import read_screen, stream
 from wellspring.simulate.traits import CHANNELS, draw_traits
@@ -95,7 +96,8 @@ def source(entry: Mapping, paths: Mapping[str, list[Path]], *, options: Mapping[
     """Open the training set of an encoder as rule train does."""
     from wellspring.train.data import open_source  # torch, which benchmarks of memory without networks do without
 
-    return open_source(entry, channels=list(CHANNELS), options=options, **paths)
+    encoder, train = read(Encoder, entry), read(Train, options)
+    return open_source(encoder.view, train, channels=list(CHANNELS), **paths)
 
 
 def load() -> str:

@@ -37,6 +37,7 @@ import plates  # noqa: E402
 
 from wellspring.encoders import encoder  # noqa: E402
 from wellspring.screen.config import presets  # noqa: E402
+from wellspring.screen.sections import Encoder, Train, read  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
 from wellspring.train import run  # noqa: E402
 from wellspring.train.hardware import TooLarge  # noqa: E402
@@ -82,12 +83,12 @@ def train(job: Mapping[str, object]) -> dict[str, float]:
     start = plates.memory("VmRSS")
     with _sampled("RssAnon") as most:
         run.run(
-            job["entry"],
+            read(Encoder, job["entry"]),
             plates.source(job["entry"], job["paths"], options=job["options"]),
             name="memory",
             channels=list(CHANNELS),
             seed=0,
-            options=job["options"],
+            options=read(Train, job["options"]),
             checkpoint=Path(job["folder"]) / "checkpoint.pt",
         )
     peak = plates.memory("VmHWM")

@@ -50,8 +50,9 @@ import plates  # noqa: E402
 
 from wellspring.encoders import encoder  # noqa: E402
 from wellspring.screen.config import presets  # noqa: E402
+from wellspring.screen.sections import Encoder, Train, read  # noqa: E402
 from wellspring.simulate.traits import CHANNELS  # noqa: E402
-from wellspring.train import hardware, loop, losses, networks, reading, run, simclr, sslprofiler  # noqa: E402
+from wellspring.train import build, hardware, loop, losses, networks, reading, run, simclr, sslprofiler  # noqa: E402
 from wellspring.train.data import Batch, load  # noqa: E402
 from wellspring.train.settings import Settings, resolve  # noqa: E402
 from wellspring.train.sources import Source  # noqa: E402
@@ -148,20 +149,19 @@ class Trial:
     ) -> None:
         self.entry, self.source, self.options = dict(entry), source, dict(options)
         self.device, self.seed, self.folder = device, seed, folder
-        self.settings: Settings = resolve(entry, seed=seed)
+        self.settings: Settings = resolve(read(Encoder, entry), seed=seed)
 
     def objective(self) -> nn.Module:
         """Build the objective as a run does."""
-        torch.manual_seed(self.seed)
-        network = run.build(self.settings, channels=len(CHANNELS))
-        kind = run.METHODS[self.settings.kind]
-        method = kind(network, self.settings, channels=len(CHANNELS), precision=self.options["precision"])
-        method = hardware.fit(method, device=self.device, compile=self.options["compile"])
+        count, options = len(CHANNELS), self.options
+        how = {"precision": options["precision"], "compiled": options["compile"]}
+        network = build.network(self.settings, channels=count)
+        method = build.objective(network, self.settings, channels=count, device=self.device, **how)
         return method.to(self.device).train()
 
     def batch(self) -> Batch:
         """Read the first batch onto the device."""
-        items = run.sampler(self.source, self.settings).draw(0)
+        items = build.sampler(self.source, self.settings).draw(0)
         rng = np.random.default_rng(self.seed)
         return load(self.source, items, sites=self.settings.sites, rng=rng, device=self.device)
 
@@ -169,12 +169,12 @@ class Trial:
         """Run the stage itself until the hook ends it."""
         with suppress(Done):
             run.run(
-                self.entry,
+                read(Encoder, self.entry),
                 self.source,
                 name="rate",
                 channels=list(CHANNELS),
                 seed=self.seed,
-                options=self.options,
+                options=read(Train, self.options),
                 checkpoint=self.folder / "checkpoint.pt",
                 hook=hook,
             )

@@ -4,24 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from options import encoder, options
 from wellspring.io import ngff, tables
 from wellspring.io.provenance import file_digest
-from wellspring.io.shipped import CONFIG_SCHEMAS
+from wellspring.screen.sections import Encoder
 from wellspring.views import cutting, intensity
 
 
-def options(section: str, **over) -> dict:
-    """A config section with its defaults; nested dicts of `over` are merged."""
-    from wellspring.screen.config import _fill, _merge
-
-    schema = yaml.safe_load((CONFIG_SCHEMAS / f"{section}.yaml").read_text())
-    return _merge(_fill({}, schema), over)
-
-
-def entry(**over) -> dict:
-    """An encoder small enough for a test."""
+def entry(**over) -> Encoder:
+    """Return an encoder small enough for a test; nested dicts of `over` are merged."""
     small = {
         "kind": "simclr",
         "backbone": "vit_tiny_patch16_224",
@@ -39,9 +31,9 @@ def entry(**over) -> dict:
             "bottleneck": 8,
         },
     }
-    from wellspring.screen.config import _merge
-
-    return _merge(options("encoders"), _merge(small, over))
+    for key, value in over.items():
+        small[key] = {**small.get(key, {}), **value} if isinstance(value, dict) else value
+    return encoder(**small)
 
 
 def weights(path: str | Path) -> dict[str, str]:
@@ -118,9 +110,9 @@ def screen(
     return {kind: [each[kind] for each in plates] for kind in plates[0]}
 
 
-def source(paths: dict[str, list[Path]], settings: dict, *, channels: list[str], **over):
-    """Open the training set of an encoder."""
+def source(paths: dict[str, list[Path]], entry: Encoder, *, channels: list[str], **over):
+    """Open the training set of an encoder; `over` are options of the section `train`."""
     from wellspring.train.data import open_source
 
     kinds = {kind: paths[kind] for kind in ("images", "intensity", "crops", "crop_tables")}
-    return open_source(settings, channels=channels, options=options("train", **over), **kinds)
+    return open_source(entry.view, options("train", **over), channels=channels, **kinds)

@@ -1,9 +1,10 @@
-"""Bind rule train to wellspring.train."""
+"""Run the rule train: `wellspring.train.launch` with the rule's files and parameters."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.io import provenance
+from wellspring.screen.sections import Encoder, Train, read
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -11,25 +12,27 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
+    from wellspring.train.job import Job
     from wellspring.train.launch import launch
 
     launch(
-        {
-            "name": snakemake.params.name,
-            "encoder": snakemake.params.encoder,
-            "channels": list(snakemake.params.channels),
-            "seed": snakemake.params.seed,
-            "options": dict(snakemake.params.options),
-            "code": snakemake.params.get("code", ""),
-            "images": [str(Path(path).parent) for path in snakemake.input.get("images", [])],
-            "intensity": list(snakemake.input.intensity),
-            "crops": list(snakemake.input.get("crops", [])),
-            "crop_tables": list(snakemake.input.get("crop_tables", [])),
-            "weights": snakemake.output.weights,
-            "card": snakemake.output.card,
-            "history": snakemake.output.history,
-            "checkpoint": str(Path(snakemake.output.weights).with_name("checkpoint.pt")),
-            "provenance": provenance.of(snakemake),
-        },
+        Job(
+            name=snakemake.params.name,
+            encoder=read(Encoder, snakemake.params.encoder),
+            channels=tuple(snakemake.params.channels),
+            seed=snakemake.params.seed,
+            options=read(Train, snakemake.params.options),
+            code=snakemake.params.get("code", ""),
+            images=tuple(str(Path(path).parent) for path in snakemake.input.get("images", [])),
+            intensity=tuple(snakemake.input.intensity),
+            crops=tuple(snakemake.input.get("crops", [])),
+            crop_tables=tuple(snakemake.input.get("crop_tables", [])),
+            weights=snakemake.output.weights,
+            card=snakemake.output.card,
+            history=snakemake.output.history,
+            checkpoint=str(Path(snakemake.output.weights).with_name("checkpoint.pt")),
+            provenance=provenance.of(snakemake),
+            threads=snakemake.threads,
+        ),
         threads=snakemake.threads,
     )

@@ -6,6 +6,7 @@ import pytest
 
 import benchmarks_of
 from wellspring.screen import config as configuration
+from wellspring.screen.sections import Encoder, read
 from wellspring.train.settings import resolve
 
 ablations = benchmarks_of.load("ablations")
@@ -46,7 +47,7 @@ def test_an_arm_differs_from_its_base_in_what_its_name_says(entries, arm, base, 
 def test_trained_arms_see_the_same_number_of_images(entries):
     trained = [entry for entry in entries.values() if entry["kind"] != "classical" and entry["steps"] != 0]
     assert {(entry["steps"], entry["batch"]) for entry in trained} == {(50, 64)}
-    assert all(resolve(entry, seed=1).sites in (1, 2) for entry in trained)
+    assert all(resolve(read(Encoder, entry), seed=1).sites in (1, 2) for entry in trained)
 
 
 def test_the_medium_screen_has_eight_mechanisms_of_four_compounds_and_all_nuisances():

@@ -16,7 +16,7 @@ from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import embeddings, ngff, tables
 from wellspring.screen.sections import Embed
-from wellspring.train.run import build
+from wellspring.train import build
 from wellspring.train.settings import resolve
 from wellspring.views import cutting, fields
 from wellspring.views.intensity import scale
@@ -28,8 +28,13 @@ KEY = list(embed.COLUMNS)[:4]
 
 def encoder_of(channels: list[str], **over) -> encoder.Encoder:
     settings = resolve(blobs.entry(**over), seed=1)
-    card = {"kind": settings.kind, "view": settings.view, "input_size": settings.input_size, "channels": channels}
-    return encoder.Encoder(build(settings, channels=len(channels)).eval(), card)
+    card = {
+        "kind": settings.kind,
+        "view": dataclasses.asdict(settings.view),
+        "input_size": settings.input_size,
+        "channels": channels,
+    }
+    return encoder.Encoder(build.network(settings, channels=len(channels)).eval(), card)
 
 
 def inputs(known: encoder.Encoder, paths: dict, **over) -> embed.PlateInputs:

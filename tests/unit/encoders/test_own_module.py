@@ -1,5 +1,6 @@
 """Networks of one's own: found, built, checked, trained, saved and loaded; and refused by key and remedy."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -9,14 +10,15 @@ from safetensors.torch import save_file
 
 import blobs
 import own_networks
-from jobs import job
 from options import options
+from trainings import job
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder, module
 from wellspring.encoders.factory import Factory, source_of
 from wellspring.io import ngff, tables
 from wellspring.screen import config
-from wellspring.train import run
+from wellspring.screen.sections import Encoder
+from wellspring.train import build
 from wellspring.train.settings import resolve
 from wellspring.train.worker import work
 from wellspring.views.scaling import intensity_scale
@@ -34,14 +36,14 @@ def screen(tmp_path_factory):
     return blobs.screen(tmp_path_factory.mktemp("screen"), channels=CHANNELS, width=110)
 
 
-def entry(file, function: str, **over) -> dict:
+def entry(file, function: str, **over) -> Encoder:
     """An entry of `encoders` of kind module."""
     over = {"steps": None if over.get("objective") in (None, "frozen") else 3} | over
     return blobs.entry(kind="module", factory=f"{file}:{function}", **over)
 
 
 def made(file, function: str, **over) -> torch.nn.Module:
-    return run.build(resolve(entry(file, function, **over), seed=1), channels=2)
+    return build.network(resolve(entry(file, function, **over), seed=1), channels=2)
 
 
 @pytest.mark.parametrize(
@@ -55,11 +57,11 @@ def made(file, function: str, **over) -> torch.nn.Module:
     ],
 )
 def test_it_is_trained_or_frozen_and_comes_back_from_its_files(screen, tmp_path, file, function, over, width, embedded):
-    described = job(tmp_path, screen, entry(file, function, **over), log_every=1) | {"threads": 1}
+    described = job(tmp_path, screen, entry(file, function, **over), log_every=1)
     work(described)
-    known = encoder.load(described["weights"], described["card"])
+    known = encoder.load(described.weights, described.card)
     steps = 0 if over.get("objective") in (None, "frozen") else 3
-    assert len(tables.read(described["history"])) == steps
+    assert len(tables.read(described.history)) == steps
     assert known.card["kind"] == "module" and known.card["objective"] == over.get("objective", "frozen")
     assert (known.card["features"], known.card["steps"]) == (width, steps)
     assert known.card["training"] == ("trained" if steps else "frozen")
@@ -120,21 +122,21 @@ def test_a_module_that_is_one_file_is_digested_without_its_neighbours(tmp_path, 
 
 
 def test_an_edit_changes_the_digest_and_is_loaded(file):
-    described = entry(file, "small")
+    described = dataclasses.asdict(entry(file, "small"))
     before = source_of(described, name="own")
     assert made(file, "small")[0].weight.shape[0] == 8
     file.write_text(file.read_text().replace("width=8", "width=9"))
     assert source_of(described, name="own") != before
     assert made(file, "small")[0].weight.shape[0] == 9
-    assert source_of(blobs.entry(), name="own") is None
+    assert source_of(dataclasses.asdict(blobs.entry()), name="own") is None
 
 
 def test_weights_of_an_edited_source_are_refused(screen, tmp_path, file):
-    described = job(tmp_path, screen, entry(file, "small")) | {"threads": 1}
+    described = job(tmp_path, screen, entry(file, "small"))
     work(described)
     file.write_text(file.read_text().replace("nn.GELU", "nn.ReLU"))
     with pytest.raises(ValueError, match=r"encoder\.json: module\.factory: expected the source .* edited after"):
-        encoder.load(described["weights"], described["card"])
+        encoder.load(described.weights, described.card)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import yaml
 
 from wellspring.io.shipped import ENCODER_PRESETS
 from wellspring.screen import config, config_readme
-from wellspring.train import run
+from wellspring.screen.sections import Encoder, read
+from wellspring.train import build
 from wellspring.train.settings import resolve
 
 CHANNELS = 5
@@ -44,7 +45,7 @@ def test_a_preset_resolves_and_is_overridden(name):
 def test_numbers_go_together(name):
     complete = whole(name)
     entry, train = complete["encoders"]["mine"], complete["train"]
-    settings = resolve(entry, seed=1)
+    settings = resolve(read(Encoder, entry), seed=1)
     per_gpu = settings.batch / train["gpus"] / train["nodes"] / train["accumulate"]
     assert per_gpu % settings.sites == 0
     assert per_gpu <= (64 if settings.distilled else 256)  # what the smallest of the GPUs has room for
@@ -53,24 +54,24 @@ def test_numbers_go_together(name):
     if settings.distilled:
         sizes = [entry["distillation"][size] for size in ("global_size", "local_size")]
         assert all(size % patch == 0 for size in sizes)
-        assert sizes[1] < sizes[0] <= settings.view["size"]
+        assert sizes[1] < sizes[0] <= settings.view.size
         if not name.startswith("demo."):
             assert settings.lr == pytest.approx(5e-4 * settings.batch / 256)
             assert settings.steps * settings.batch > 100 * entry["distillation"]["prototypes"]
     else:
-        assert settings.view["size"] % patch == 0 or "resnet" in settings.backbone
+        assert settings.view.size % patch == 0 or "resnet" in settings.backbone
         if entry["optimiser"] == "adamw":
             assert settings.lr == pytest.approx(1e-3 * math.sqrt(max(settings.batch, 256) / 256))
-    if settings.view["kind"] == "cell":
-        assert complete["crops"]["size"] >= 1.3 * settings.view["size"]  # what `view.size` asks for
+    if settings.view.kind == "cell":
+        assert complete["crops"]["size"] >= 1.3 * settings.view.size  # what `view.size` asks for
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_can_be_built(name):
-    settings = resolve(whole(name)["encoders"]["mine"], seed=1)
+    settings = resolve(read(Encoder, whole(name)["encoders"]["mine"]), seed=1)
     with torch.device("meta"):
-        network = run.build(settings, channels=CHANNELS)
-        method = run.METHODS[settings.kind](network, settings, channels=CHANNELS, precision="bfloat16")
+        network = build.network(settings, channels=CHANNELS)
+        method = build.OBJECTIVES[settings.kind](network, settings, channels=CHANNELS, precision="bfloat16")
     millions = sum(each.numel() for each in method.encoder.parameters()) / 1e6
     expected = {"demo": 0.8, "one_gpu": 21.6, "gpu_node": 86}[name.split(".")[0]]
     expected = {"one_gpu.perakis": 23.5, "gpu_node.simclr": 21.6}.get(name, expected)

@@ -1,5 +1,6 @@
 """Frozen networks of timm: from a config entry and a local file to vectors, without training images."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 import torch
 
 import blobs
+import trainings
 from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import ngff, tables
 from wellspring.screen import config, encoder_kinds
-from wellspring.train import run
+from wellspring.screen.sections import Encoder
 from wellspring.train.settings import resolve
 from wellspring.train.worker import work
 from wellspring.views.scaling import intensity_scale
@@ -31,19 +33,17 @@ def weights(tmp_path) -> dict[str, str]:
     return blobs.weights(tmp_path / "start.pth")
 
 
-def entry(weights: dict[str, str] | None, **over) -> dict:
+def entry(weights: dict[str, str] | None, **over) -> Encoder:
     return blobs.entry(kind="timm", weights=weights, steps=None, view={"kind": "tile", "size": 24}, **over)
 
 
 @pytest.mark.parametrize(("stem", "width"), [("widened", 32), ("channelwise", 64)])
 def test_a_frozen_network_is_built_without_images_and_embeds(tmp_path, weights, stem, width):
-    files = {name: str(tmp_path / f"encoder.{name}") for name in ("weights", "card", "history", "checkpoint")}
-    described = {"name": "frozen", "encoder": entry(weights, stem=stem), "channels": CHANNELS, "seed": 1, "code": ""}
     nothing = {kind: [] for kind in ("images", "intensity", "crops", "crop_tables")}
-    further = {"options": blobs.options("train"), "threads": 1, "provenance": {}}
-    work(described | nothing | further | files)
-    assert len(tables.read(files["history"])) == 0
-    known = encoder.load(files["weights"], files["card"])
+    job = trainings.job(tmp_path, nothing, entry(weights, stem=stem))
+    work(job)
+    assert len(tables.read(job.history)) == 0
+    known = encoder.load(job.weights, job.card)
     assert {key: known.card[key] for key in ("kind", "stem", "steps", "features", "trained_on")} == {
         "kind": "timm",
         "stem": stem,
@@ -60,15 +60,7 @@ def test_a_frozen_network_is_built_without_images_and_embeds(tmp_path, weights, 
 
 
 def test_the_card_is_json_and_the_files_do_not_depend_on_where_the_weights_lie(tmp_path, weights):
-    network, card, history = run.run(
-        entry(weights),
-        None,
-        name="frozen",
-        channels=CHANNELS,
-        seed=1,
-        options=blobs.options("train"),
-        checkpoint=tmp_path / "checkpoint.pt",
-    )
+    network, card, history = trainings.train(entry(weights), None, tmp_path)
     assert json.loads(json.dumps(card)) == card
     assert isinstance(history, pd.DataFrame)
     encoder.save(network, card, tmp_path / "e.safetensors", tmp_path / "e.json")
@@ -81,9 +73,8 @@ def test_the_card_is_json_and_the_files_do_not_depend_on_where_the_weights_lie(t
 
 def test_other_weights_than_those_of_the_config_are_refused(tmp_path, weights):
     Path(weights["path"]).write_bytes(Path(weights["path"]).read_bytes() + b"1")
-    known = {"name": "frozen", "channels": CHANNELS, "seed": 1, "options": blobs.options("train")}
-    with pytest.raises(ValueError, match=r"start\.pth: expected sha256 .* \(encoders.frozen.weights\), found"):
-        run.run(entry(weights), None, **known, checkpoint=tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"start\.pth: expected sha256 .* \(encoders.small.weights\), found"):
+        trainings.train(entry(weights), None, tmp_path)
 
 
 def test_what_a_frozen_network_needs_is_said_by_its_settings(weights):
@@ -91,8 +82,8 @@ def test_what_a_frozen_network_needs_is_said_by_its_settings(weights):
     with pytest.raises(ValueError, match="encoders.weights: expected a local file for timm.* `steps: 0`"):
         resolve(entry(None), seed=1)
     with pytest.raises(ValueError, match="encoders.steps: expected 0 for timm"):
-        resolve(entry(weights) | {"steps": 5}, seed=1)
-    with pytest.raises(ValueError, match="encoders.stem: expected widened but for timm"):
+        resolve(dataclasses.replace(entry(weights), steps=5), seed=1)
+    with pytest.raises(ValueError, match="encoders.stem: expected widened for every kind but timm"):
         resolve(blobs.entry(stem="channelwise"), seed=1)
 
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import blobs
+import trainings
 from wellspring.encoders import encoder
-from wellspring.train import run
 from wellspring.train.checkpoint import Checkpoint, Interrupted
 
 CHANNELS = ["DNA"]
@@ -74,10 +74,7 @@ def test_training_with_a_damaged_checkpoint_ends_with_the_same_weights(damage, t
     screen, entry = blobs.screen(tmp_path / "screen", channels=CHANNELS), blobs.entry(steps=6)
 
     def train(folder, hook=None):
-        source = blobs.source(screen, entry, channels=CHANNELS)
-        options = blobs.options("train", log_every=1, retrieve_every=0)
-        place = {"checkpoint": folder / "checkpoint.pt", "hook": hook}
-        return run.run(entry, source, name="small", channels=CHANNELS, seed=1, options=options, **place)
+        return trainings.train(entry, screen, folder, channels=CHANNELS, hook=hook, log_every=1, retrieve_every=0)
 
     def stop(step):
         if step == 3:
@@ -93,13 +90,11 @@ def test_training_with_a_damaged_checkpoint_ends_with_the_same_weights(damage, t
     assert steps == [1, 2, 3, 4, 5]  # written after steps 0 and 2, and the second was damaged
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in whole.state_dict().items())
     assert rows.equals(history)
+    assert not list((tmp_path / "parted").iterdir())  # the damaged checkpoint too
 
 
 def test_weights_that_were_changed_after_training_are_refused(tmp_path):
-    entry = blobs.entry(steps=0)
-    options = blobs.options("train")
-    place = {"checkpoint": tmp_path / "checkpoint.pt"}
-    network, card, _ = run.run(entry, None, name="small", channels=CHANNELS, seed=1, options=options, **place)
+    network, card, _ = trainings.train(blobs.entry(steps=0), None, tmp_path, channels=CHANNELS)
     weights, path = tmp_path / "encoder.safetensors", tmp_path / "encoder.json"
     encoder.save(network, card, weights, path)
     assert isinstance(encoder.load(weights, path).network, nn.Module)

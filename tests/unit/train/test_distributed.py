@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import blobs
+import trainings
 from processes import ranks
-from wellspring.train import distributed, losses, masks, run, simclr, sslprofiler
+from wellspring.train import distributed, losses, masks, simclr, sslprofiler
 from wellspring.train.reading import seed_of
 from wellspring.train.settings import resolve
 
@@ -89,16 +90,9 @@ def trained(paths: dict, names: list[str], folder: str, *, accumulate: int = 1) 
     """Losses and weights of small runs."""
     found = {}
     for name in names:
-        entry = blobs.entry(**ENTRIES[name])
-        network, _, history = run.run(
-            entry,
-            blobs.source(paths, entry, channels=CHANNELS),
-            name="small",
-            channels=CHANNELS,
-            seed=1,
-            options=blobs.options("train", log_every=1, accumulate=accumulate, retrieve_every=2),
-            checkpoint=blobs.Path(folder) / name / "checkpoint.pt",
-        )
+        entry, place = blobs.entry(**ENTRIES[name]), blobs.Path(folder) / name
+        how = {"log_every": 1, "accumulate": accumulate, "retrieve_every": 2}
+        network, _, history = trainings.train(entry, paths, place, channels=CHANNELS, **how)
         columns = history.drop(columns=["retrieval", "retrieval_chance"]).to_numpy(np.float64)  # only rank 0 has these
         found[name] = {"history": torch.from_numpy(columns), "weights": dict(network.state_dict())}
     return found
@@ -124,7 +118,7 @@ def draw_in_blocks(monkeypatch, settings, *, world: int) -> None:
 
     def hidden(count, grid, *, rng, **options):
         rngs = [np.random.default_rng([seed, sslprofiler.MASKS]) for seed in seeds]
-        crops = settings.distillation["global_count"]
+        crops = settings.distillation.global_count
         parts = [draw(count // world, grid, rng=own, **options).reshape(crops, -1, *grid) for own in rngs]
         return np.concatenate(parts, axis=1).reshape(count, *grid)
 

@@ -2,11 +2,7 @@
 
 import copy
 import dataclasses
-import json
-import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -14,14 +10,15 @@ import pytest
 import torch
 
 import blobs
-import jobs
+import trainings
 from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
 from wellspring.io import ngff, tables
-from wellspring.train import run
+from wellspring.train import build
 from wellspring.train.checkpoint import Interrupted
 from wellspring.train.hardware import TooLarge
+from wellspring.train.launch import launch
 from wellspring.train.settings import resolve
 from wellspring.views.scaling import IntensityScale, intensity_scale, prepare
 
@@ -39,16 +36,7 @@ def test_training_and_embedding_on_a_gpu(tmp_path, over):
     assert encoder.device().type == "cuda"
     entry = blobs.entry(**over)
     screen = blobs.screen(tmp_path, channels=CHANNELS)
-    network, card, history = run.run(
-        entry,
-        blobs.source(screen, entry, channels=CHANNELS),
-        name="small",
-        channels=CHANNELS,
-        seed=1,
-        options=blobs.options("train", log_every=1),
-        checkpoint=tmp_path / "checkpoint.pt",
-        code="",
-    )
+    network, card, history = trainings.train(entry, screen, tmp_path, log_every=1)
     assert np.isfinite(history["loss"]).all()
     encoder.save(network, card, tmp_path / "encoder.safetensors", tmp_path / "encoder.json")
     paths = blobs.plate(tmp_path / "one", channels=CHANNELS)
@@ -65,16 +53,7 @@ def test_training_and_embedding_on_a_gpu(tmp_path, over):
 
 def train(folder, *, hook=None, entry: dict, **options):
     screen = blobs.screen(folder / "screen", channels=CHANNELS)
-    return run.run(
-        entry,
-        blobs.source(screen, entry, channels=CHANNELS),
-        name="small",
-        channels=CHANNELS,
-        seed=1,
-        options=blobs.options("train", log_every=2, retrieve_every=4, **options),
-        checkpoint=folder / "checkpoint.pt",
-        hook=hook,
-    )
+    return trainings.train(entry, screen, folder, hook=hook, log_every=2, retrieve_every=4, **options)
 
 
 @pytest.mark.parametrize("kind", ["simclr", "sslprofiler"])
@@ -117,13 +96,8 @@ def test_two_gpus_train_together(tmp_path, compiled):
     entry = blobs.entry(
         kind="sslprofiler", view={"kind": "tile", "size": 32}, distillation={"batch_norm": True}, steps=6
     )
-    job = jobs.job(tmp_path, screen, entry, gpus=2, log_every=1, compile=compiled)
-    (tmp_path / "job").write_text(json.dumps(job))
-    call = (
-        "import json, sys; from wellspring.train.launch import launch; launch(json.load(open(sys.argv[1])), threads=8)"
-    )
-    done = subprocess.run([sys.executable, "-c", call, str(tmp_path / "job")], env=os.environ, check=False)
-    assert done.returncode == 0
+    job = trainings.job(tmp_path, screen, entry, gpus=2, log_every=1, compile=compiled)
+    launch(job, threads=8)
     assert np.isfinite(tables.read(tmp_path / "history.parquet")["loss"]).all()
     assert set(encoder.load(tmp_path / "encoder.safetensors", tmp_path / "encoder.json").card["trained_on"]["plates"])
 
@@ -183,7 +157,7 @@ def test_pixels_are_prepared_on_a_gpu_as_on_the_cpu():
 
 def test_channels_last_is_kept_and_changes_nothing():
     settings = dataclasses.replace(resolve(blobs.entry(), seed=1), backbone="resnet10t", backbone_options={})
-    network = run.build(settings, channels=2).eval().to("cuda")
+    network = build.network(settings, channels=2).eval().to("cuda")
     kernels = [value for value in network.parameters() if value.ndim == 4 and value.shape[1] > 1]
     assert kernels and all(value.is_contiguous(memory_format=torch.channels_last) for value in kernels)
     images = torch.randn(4, 2, 24, 24, device="cuda")

@@ -7,7 +7,7 @@ from torch import distributed as dist
 from torch import nn
 
 import blobs
-from wellspring.train import masks, run
+from wellspring.train import build, masks
 from wellspring.train.data import Batch
 from wellspring.train.settings import resolve
 
@@ -30,8 +30,8 @@ ENTRIES = {
 def method(name: str) -> nn.Module:
     known = resolve(blobs.entry(**ENTRIES[name]), seed=1)
     torch.manual_seed(0)
-    backbone = run.build(known, channels=CHANNELS)
-    return run.METHODS[known.kind](backbone, known, channels=CHANNELS, precision="float32").train()
+    backbone = build.network(known, channels=CHANNELS)
+    return build.OBJECTIVES[known.kind](backbone, known, channels=CHANNELS, precision="float32").train()
 
 
 def batch() -> Batch:

@@ -11,12 +11,16 @@ import time
 import pytest
 
 import blobs
-import jobs
+import trainings
 from wellspring.io import tables
+from wellspring.io.shipped import LIBRARY
 from wellspring.train import launch
 from wellspring.train.checkpoint import Interrupted
 
-CALL = "import json, sys; from wellspring.train.launch import launch; launch(json.load(open(sys.argv[1])), threads=2)"
+CALL = (
+    "import sys; from wellspring.train.job import Job; from wellspring.train.launch import launch; "
+    "launch(Job.read(sys.argv[1]), threads=2)"
+)
 # Starts what it is given once a node, as srun does, and tells how it was called.
 SRUN = """#!{python}
 import subprocess, sys
@@ -30,14 +34,16 @@ sys.exit(max(process.wait() for process in started))
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
-    return blobs.screen(tmp_path_factory.mktemp("screen"), channels=jobs.CHANNELS)
+    return blobs.screen(tmp_path_factory.mktemp("screen"), channels=trainings.CHANNELS)
 
 
 def start(job, folder):
     folder.mkdir(exist_ok=True)
-    (folder / "described.json").write_text(json.dumps(job))
-    log = (folder / "log").open("w")
-    return subprocess.Popen([sys.executable, "-c", CALL, str(folder / "described.json")], stdout=log, stderr=log)
+    job.write(folder / "described.json")
+    environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
+    with (folder / "log").open("w") as log:
+        call = [sys.executable, "-c", CALL, str(folder / "described.json")]
+        return subprocess.Popen(call, stdout=log, stderr=log, env=environment)
 
 
 def wait_for(text, folder, process):
@@ -53,8 +59,8 @@ def test_processes_stop_together_and_go_on_as_if_they_had_not(screen, tmp_path, 
     entry = blobs.entry(steps=20, one_plate=True)
     options = {"gpus": 2, "log_every": 1, "retrieve_every": 0}
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    assert start(jobs.job(whole, screen, entry, **options), whole).wait() == 0, (whole / "log").read_text()
-    job = jobs.job(parted, screen, entry, **options)
+    assert start(trainings.job(whole, screen, entry, **options), whole).wait() == 0, (whole / "log").read_text()
+    job = trainings.job(parted, screen, entry, **options)
     process = start(job, parted)
     wait_for("step 2:", parted, process)
     process.send_signal(number)
@@ -78,14 +84,14 @@ def test_nodes_meet_and_a_failure_is_told_in_its_own_words(screen, tmp_path, mon
     monkeypatch.setenv("SLURM_JOB_ID", str(os.getpid()))
     monkeypatch.setenv("SLURM_NTASKS", "7")
     folder = tmp_path / "two"
-    process = start(jobs.job(folder, screen, blobs.entry(), nodes=2), folder)
+    process = start(trainings.job(folder, screen, blobs.entry(), nodes=2), folder)
     assert process.wait() == 0, (folder / "log").read_text()
     assert len(tables.read(folder / "history.parquet")) == 2
     assert (
         "--nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=2 --gpus-per-node=1"
         in (tmp_path / "srun.called").read_text()
     )
-    process = start(jobs.job(folder, screen, blobs.entry(batch=6), nodes=2), folder)
+    process = start(trainings.job(folder, screen, blobs.entry(batch=6), nodes=2), folder)
     assert process.wait() == 1
     said = (folder / "log").read_text().splitlines()[-1]
     assert "RuntimeError: ValueError: encoders.batch: expected a multiple of 4 (2 processes" in said
@@ -93,7 +99,7 @@ def test_nodes_meet_and_a_failure_is_told_in_its_own_words(screen, tmp_path, mon
 
 def test_one_process_is_not_launched(screen, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "_run", None)
-    launch.launch(jobs.job(tmp_path, screen, blobs.entry()), threads=1)
+    launch.launch(trainings.job(tmp_path, screen, blobs.entry()), threads=1)
     assert tables.read(tmp_path / "history.parquet")["Metadata_Step"].tolist() == [0, 3]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "encoder.json",
@@ -119,8 +125,8 @@ def test_what_a_process_left_is_raised(screen, tmp_path, monkeypatch, kind, rais
 
     monkeypatch.setattr(launch, "_run", ended)
     with pytest.raises(raised, match=words):
-        launch.launch(jobs.job(tmp_path, screen, blobs.entry(), gpus=2), threads=2)
+        launch.launch(trainings.job(tmp_path, screen, blobs.entry(), gpus=2), threads=2)
     monkeypatch.setattr(launch, "_run", lambda call, *, threads: -9)
-    with pytest.raises(RuntimeError, match="expected all 2 processes to end well, found exit status -9"):
-        launch.launch(jobs.job(tmp_path, screen, blobs.entry(), gpus=2), threads=2)
+    with pytest.raises(RuntimeError, match="expected exit status 0 of all 2 processes, found -9"):
+        launch.launch(trainings.job(tmp_path, screen, blobs.entry(), gpus=2), threads=2)
     assert not list(tmp_path.iterdir())

@@ -9,8 +9,9 @@ import time
 import pytest
 
 import blobs
-import jobs
+import trainings
 from wellspring.io import tables
+from wellspring.train.job import Job
 
 STEPS, KILLS = 240, 20
 ENTRIES = {
@@ -26,7 +27,7 @@ ENTRIES = {
 OPTIONS = {"accumulate": 2, "log_every": 7, "retrieve_every": 50, "checkpoint_minutes": 0.002, "tensorboard": True}
 
 
-def run(job: dict, pipe) -> None:
+def run(job: Job, pipe) -> None:
     """The process that is killed: says which step is done, and waits to be told to go on."""
     from wellspring.train.worker import work
 
@@ -34,10 +35,10 @@ def run(job: dict, pipe) -> None:
         pipe.send(step)
         pipe.recv()
 
-    work(job | {"threads": 1}, hook=hook)
+    work(job, hook=hook)
 
 
-def killed(context, job: dict, at: int, number: int, *, delay: float = 0.0) -> tuple[int, int]:
+def killed(context, job: Job, at: int, number: int, *, delay: float = 0.0) -> tuple[int, int]:
     """Run a job and send it a signal `delay` seconds into the step after `at`; return its last step and its status."""
     here, there = context.Pipe()
     process = context.Process(target=run, args=(job, there))
@@ -60,17 +61,17 @@ def killed(context, job: dict, at: int, number: int, *, delay: float = 0.0) -> t
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ENTRIES)
 def test_killed_at_twenty_steps_and_run_again(kind, tmp_path):
-    screen = blobs.screen(tmp_path / "screen", channels=jobs.CHANNELS, cells=6)
+    screen = blobs.screen(tmp_path / "screen", channels=trainings.CHANNELS, cells=6)
     entry = blobs.entry(steps=STEPS, **ENTRIES[kind])
     context = multiprocessing.get_context("forkserver")  # the imports are made once; each run is a process of its own
     context.set_forkserver_preload(["torch", "timm", "torch.utils.tensorboard", "wellspring.train.worker"])
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    assert killed(context, jobs.job(whole, screen, entry, **OPTIONS), STEPS, 0) == (STEPS - 1, 0)
+    assert killed(context, trainings.job(whole, screen, entry, **OPTIONS), STEPS, 0) == (STEPS - 1, 0)
     rng = random.Random(kind)
     places = sorted(rng.sample(range(STEPS - 4), KILLS))
     signals = [signal.SIGKILL, signal.SIGTERM] * (KILLS // 2)
     rng.shuffle(signals)
-    job = jobs.job(parted, screen, entry, **OPTIONS)
+    job = trainings.job(parted, screen, entry, **OPTIONS)
     for place, number in zip(places, signals, strict=True):
         step, code = killed(context, job, place, number, delay=rng.uniform(0, 0.05))
         print(f"{kind}: {number.name} at step {place}: ended after step {step} with status {code}")

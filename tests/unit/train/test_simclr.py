@@ -1,13 +1,17 @@
 """Contrastive training of cells: starting weights of colour images, the published head, optimiser and schedule."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 import blobs
+import trainings
 from wellspring.encoders import encoder, pretrained
-from wellspring.train import run
+from wellspring.screen.sections import Encoder
+from wellspring.train import build
 from wellspring.train.data import Batch
 from wellspring.train.settings import resolve
 from wellspring.train.simclr import SimCLR
@@ -29,8 +33,8 @@ PUBLISHED = {
 }
 
 
-def entry(**over) -> dict:
-    return blobs.entry(**(PUBLISHED | over)) | {"backbone_options": {}}
+def entry(*, options: dict | None = None, **over) -> Encoder:
+    return dataclasses.replace(blobs.entry(**(PUBLISHED | over)), backbone_options=options or {})
 
 
 def batch(count: int, *, sites: int, channels: int = 2, seed: int = 0) -> Batch:
@@ -55,7 +59,7 @@ def photographs(tmp_path_factory) -> tuple[torch.nn.Module, str]:
 def test_training_starts_from_photographs_with_a_widened_stem(photographs):
     start, path = photographs
     known = resolve(entry(weights=blobs.weights(path)), seed=1)
-    method = SimCLR(run.build(known, channels=5), known, channels=5, precision="float32")
+    method = SimCLR(build.network(known, channels=5), known, channels=5, precision="float32")
     found, wanted = method.encoder.state_dict(), start.state_dict()
     assert found["conv1.weight"].shape == (64, 5, 7, 7)
     for name, value in found.items():
@@ -70,15 +74,8 @@ def test_training_starts_from_photographs_with_a_widened_stem(photographs):
 def test_a_run_from_photographs_trains_and_says_where_it_started(photographs, tmp_path):
     start, path = photographs
     screen = blobs.screen(tmp_path / "screen", channels=CHANNELS)
-    known = entry(weights=blobs.weights(path))
-    network, card, history = run.run(
-        known,
-        blobs.source(screen, known, channels=CHANNELS),
-        name="perakis",
-        channels=CHANNELS,
-        seed=1,
-        options=blobs.options("train", log_every=1),
-        checkpoint=tmp_path / "checkpoint.pt",
+    network, card, history = trainings.train(
+        entry(weights=blobs.weights(path)), screen, tmp_path, channels=CHANNELS, log_every=1
     )
     assert card["weights"]["name"] == "resnet18.safetensors"
     assert len(card["weights"]["sha256"]) == 64
@@ -90,12 +87,12 @@ def test_a_run_from_photographs_trains_and_says_where_it_started(photographs, tm
 def test_weights_of_another_network_are_refused(photographs):
     _, path = photographs
     with pytest.raises(ValueError, match=r"resnet18.safetensors: expected the \d+ weights of resnet34; 80 are missing"):
-        run.build(resolve(entry(weights=blobs.weights(path), backbone="resnet34"), seed=1), channels=5)
+        build.network(resolve(entry(weights=blobs.weights(path), backbone="resnet34"), seed=1), channels=5)
 
 
 def test_the_published_head_has_two_layers_and_no_normalisation():
     known = resolve(entry(backbone="resnet10t"), seed=1)
-    method = SimCLR(run.build(known, channels=2), known, channels=2, precision="float32")
+    method = SimCLR(build.network(known, channels=2), known, channels=2, precision="float32")
     kinds = [type(layer).__name__ for layer in method.projector]
     assert kinds == ["Linear", "ReLU", "Linear"]
     assert (method.projector[0].out_features, method.projector[2].out_features) == (2048, 256)
@@ -103,7 +100,7 @@ def test_the_published_head_has_two_layers_and_no_normalisation():
 
 def test_adam_takes_the_decay_as_a_part_of_the_gradient():
     known = resolve(entry(backbone="resnet10t", weight_decay=0.1), seed=1)
-    method = SimCLR(run.build(known, channels=2), known, channels=2, precision="float32")
+    method = SimCLR(build.network(known, channels=2), known, channels=2, precision="float32")
     from wellspring.train import loop
 
     optimiser = loop._optimiser(method, known)
@@ -121,10 +118,10 @@ def test_adam_takes_the_decay_as_a_part_of_the_gradient():
 def test_pairs_pull_and_are_a_term_of_their_own():
     over = {"backbone": "vit_tiny_patch16_224", "local_aggregation": {"kind": "pair", "sites_per_well": 3}, "batch": 6}
     small = {"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8}
-    known = resolve(entry(**over) | {"backbone_options": small}, seed=1)
+    known = resolve(entry(**over, options=small), seed=1)
     assert known.sites == 3
     torch.manual_seed(0)
-    method = SimCLR(run.build(known, channels=2), known, channels=2, precision="float32").train()
+    method = SimCLR(build.network(known, channels=2), known, channels=2, precision="float32").train()
     terms, seen = method(batch(6, sites=3), 0, seeded())
     assert set(terms) == {"nt_xent", "local_aggregation", "loss"}
     assert torch.allclose(terms["loss"], terms["nt_xent"] + terms["local_aggregation"])
@@ -143,9 +140,9 @@ def test_steps_on_one_batch_lower_the_loss(preset):
         "local_aggregation": {"kind": "pair"},
     }
     small = {"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8}
-    known = resolve(entry(**over) | {"backbone_options": small}, seed=1)
+    known = resolve(entry(**over, options=small), seed=1)
     torch.manual_seed(0)
-    method = SimCLR(run.build(known, channels=2), known, channels=2, precision="float32").train()
+    method = SimCLR(build.network(known, channels=2), known, channels=2, precision="float32").train()
     optimiser, rows, one = torch.optim.AdamW(method.parameters(), lr=2e-3), [], batch(12, sites=2)
     # Images of wells that differ: a channel's level and a stripe.
     one.images[:] = one.images * 0.2 + torch.linspace(0.1, 0.7, 6).repeat_interleave(2)[:, None, None, None]
@@ -162,4 +159,4 @@ def test_a_window_needs_views_that_keep_the_cell_in_the_middle():
     with pytest.raises(ValueError, match=r"view.window: expected null with crops"):
         resolve(entry(view={"kind": "cell", "size": 24, "window": 8.0}), seed=1)
     over = {"view": {"kind": "cell", "size": 24, "window": 8.0}, "augmentation": {"preset": "cells"}}
-    assert resolve(entry(**over), seed=1).view["window"] == 8.0
+    assert resolve(entry(**over), seed=1).view.window == 8.0

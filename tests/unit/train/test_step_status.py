@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import blobs
+import trainings
 from processes import ranks
-from wellspring.train import distributed, loop, run
+from wellspring.train import distributed, loop
 from wellspring.train.checkpoint import Checkpoint, Interrupted
 from wellspring.train.simclr import SimCLR
 from wellspring.train.step_status import StatusReduction, StepStatus
@@ -64,17 +65,8 @@ def screen(tmp_path_factory):
 
 
 def train(screen, folder, hook=None):
-    entry = blobs.entry(steps=8)
-    return run.run(
-        entry,
-        blobs.source(screen, entry, channels=CHANNELS),
-        name="small",
-        channels=CHANNELS,
-        seed=1,
-        options=blobs.options("train", log_every=100, retrieve_every=0),
-        checkpoint=folder / "checkpoint.pt",
-        hook=hook,
-    )
+    how = {"log_every": 100, "retrieve_every": 0}
+    return trainings.train(blobs.entry(steps=8), screen, folder, channels=CHANNELS, hook=hook, **how)
 
 
 def test_a_run_that_hears_late_stops_and_goes_on_to_the_same_weights(screen, tmp_path, monkeypatch):

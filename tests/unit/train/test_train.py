@@ -8,9 +8,12 @@ import pytest
 import torch
 
 import blobs
+import trainings
+from options import options
+from trainings import CHANNELS
 from wellspring.encoders import cards, encoder
 from wellspring.io import tables
-from wellspring.train import loop, run
+from wellspring.train import build, loop
 from wellspring.train.checkpoint import Checkpoint, Interrupted
 from wellspring.train.hardware import TooLarge
 from wellspring.train.settings import resolve
@@ -18,7 +21,6 @@ from wellspring.train.simclr import SimCLR
 from wellspring.train.sources import Cells
 from wellspring.train.sslprofiler import SSLProfiler
 
-CHANNELS = ["DNA", "RNA"]
 TILES = {"kind": "sslprofiler", "view": {"kind": "tile", "size": 32}}
 ENTRIES = {
     "pairs of cells": {"one_plate": True},
@@ -35,19 +37,8 @@ def screen(tmp_path_factory):
 
 
 def train(screen, folder, *, seed: int = 1, code: str = "", options: dict | None = None, write=None, hook=None, **over):
-    entry = blobs.entry(**over)
-    return run.run(
-        entry,
-        blobs.source(screen, entry, channels=CHANNELS),
-        name="small",
-        channels=CHANNELS,
-        seed=seed,
-        options=blobs.options("train", log_every=1, **(options or {})),
-        checkpoint=folder / "checkpoint.pt",
-        code=code,
-        write=write,
-        hook=hook,
-    )
+    how = {"log_every": 1} | (options or {})
+    return trainings.train(blobs.entry(**over), screen, folder, seed=seed, code=code, write=write, hook=hook, **how)
 
 
 def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:
@@ -160,7 +151,7 @@ def test_too_little_memory_says_what_to_change(screen, tmp_path, monkeypatch):
     with pytest.raises(TooLarge) as cells:
         train(screen, tmp_path, options={"precision": "bfloat16", "accumulate": 2})
     assert "4 images" in str(cells.value) and "train.accumulate: 4 (" in str(cells.value)
-    assert "told from those of their part alone" in str(cells.value)
+    assert "compare images of one part alone" in str(cells.value)
     assert "train.precision" not in str(cells.value)
 
 
@@ -223,7 +214,7 @@ def test_a_checkpoint_of_another_run_is_refused(screen, tmp_path, monkeypatch, c
 
 def test_no_steps_give_the_first_weights(screen, tmp_path):
     network, card, history = train(screen, tmp_path, steps=0)
-    fresh = run.build(resolve(blobs.entry(), seed=1), channels=2)
+    fresh = build.network(resolve(blobs.entry(), seed=1), channels=2)
     assert same(network, fresh)
     assert len(history) == 0
     tables.write(history, tmp_path / "history.parquet", table="history", provenance={})
@@ -244,12 +235,14 @@ def test_prototypes_are_still_at_first(screen, tmp_path):
     entry = blobs.entry(**TILES | over)
     settings = resolve(entry, seed=1)
     torch.manual_seed(1)
-    method = run.METHODS["sslprofiler"](run.build(settings, channels=2), settings, channels=2, precision="float32")
+    method = build.OBJECTIVES["sslprofiler"](
+        build.network(settings, channels=2), settings, channels=2, precision="float32"
+    )
     before = {name: value.clone() for name, value in method.state_dict().items()}
     source = blobs.source(screen, entry, channels=CHANNELS)
     checkpoint = Checkpoint(tmp_path / "c.pt", fingerprint="", minutes=10)
-    options = {"device": torch.device("cpu"), "checkpoint": checkpoint, "log_every": 1}
-    loop.train(method, source, run.sampler(source, settings), settings, **options)
+    drawn, every = build.sampler(source, settings), options("train", log_every=1)
+    loop.train(method, source, drawn, settings, every, device=torch.device("cpu"), checkpoint=checkpoint)
     moved = {name for name, value in method.state_dict().items() if not torch.equal(value, before[name])}
     assert "student.head.prototypes" not in moved
     assert {"student.head.mlp.0.weight", "teacher.head.mlp.0.weight", "centre"} <= moved

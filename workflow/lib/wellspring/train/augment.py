@@ -4,7 +4,9 @@ A recipe is a set of strengths, each 0 when off; named recipes stand in `PRESETS
 the view looks, the stain, the optics, the camera, and at last the standardising of the network's input.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,7 +105,7 @@ PRESETS = {
 }
 
 
-def recipe(preset: str, overrides: dict | None = None) -> Recipe:
+def recipe(preset: str, overrides: Mapping[str, object] | None = None) -> Recipe:
     """Return a preset with some strengths replaced; an unknown preset or strength is an error by name."""
     if preset not in PRESETS:
         raise ValueError(f"augmentation.preset: expected one of {sorted(PRESETS)}, found {preset!r}")
@@ -111,7 +113,8 @@ def recipe(preset: str, overrides: dict | None = None) -> Recipe:
     unknown = sorted(set(overrides or {}) - known)
     if unknown:
         raise ValueError(f"augmentation.overrides: expected some of {sorted(known)}, found {unknown}")
-    return replace(PRESETS[preset], **(overrides or {}))
+    values: dict[str, Any] = dict(overrides or {})  # the schema has checked them
+    return replace(PRESETS[preset], **values)
 
 
 def scaled(strengths: Recipe, share: float) -> Recipe:
@@ -125,9 +128,9 @@ def scaled(strengths: Recipe, share: float) -> Recipe:
     linear = ("elastic", "shift", "contrast", "jitter", "drop", "read", "vignette", "offset", "gain", "bias", "grain")
     return replace(
         strengths,
-        gamma=tuple(1 + (power - 1) * share for power in strengths.gamma),
-        blur=tuple(sigma * share for sigma in strengths.blur),
-        shot=tuple(photons / share**2 for photons in strengths.shot) if share > 0 else (0.0, 0.0),
+        gamma=(1 + (strengths.gamma[0] - 1) * share, 1 + (strengths.gamma[1] - 1) * share),
+        blur=(strengths.blur[0] * share, strengths.blur[1] * share),
+        shot=(strengths.shot[0] / share**2, strengths.shot[1] / share**2) if share > 0 else (0.0, 0.0),
         **{name: getattr(strengths, name) * share for name in linear},
     )
 

@@ -1,7 +1,8 @@
 """Checkpoints: write the state of a training run and read it back, so that a killed run resumes.
 
-A checkpoint carries the fingerprint of config, data and code: one of another run is refused by name, and the run starts
-anew. Checkpoints are removed at the end, so a finished run is never mistaken for an unfinished one.
+A checkpoint has the fingerprint of config, data and code. One with another fingerprint is not used: a warning names it,
+and the run starts from the first step. Checkpoints are removed at the end, so that a finished run is never taken for an
+unfinished one.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from wellspring.train import distributed
 logger = logging.getLogger(__name__)
 
 HEADER = b"wellspring checkpoint 1\n"
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # what a scheduler sends before it kills, and `--signal=USR1@120` of SLURM
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # sent by schedulers before they kill, and by `--signal=USR1@120` of SLURM
 
 
 class Interrupted(RuntimeError):
@@ -65,13 +66,15 @@ class Checkpoint:
             except FileNotFoundError:
                 continue
             except Damaged as error:
-                aside = path.with_name(f"{path.name}.damaged")
+                aside = _aside(path)
                 logger.warning("%s; renamed to %s, looking for the checkpoint before it", error, aside.name)
                 if distributed.rank() == 0:
                     path.replace(aside)
                 continue
             if state.get("fingerprint") != self.fingerprint:
-                logger.warning("%s is of another config, data or code and is not used; the run starts anew", path)
+                logger.warning(
+                    "%s is of another config, data or code and is not used; the run starts from the first step", path
+                )
                 return None
             return state
         return None
@@ -97,9 +100,15 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Remove both checkpoints of a finished run."""
-        self.path.unlink(missing_ok=True)
-        self.previous.unlink(missing_ok=True)
+        """Remove both checkpoints of a finished run, and the damaged ones that were renamed."""
+        for path in (self.path, self.previous):
+            path.unlink(missing_ok=True)
+            _aside(path).unlink(missing_ok=True)
+
+
+def _aside(path: Path) -> Path:
+    """Return the name that a damaged checkpoint gets."""
+    return path.with_name(f"{path.name}.damaged")
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -123,7 +132,7 @@ def _flush_folder(folder: Path) -> None:
 
 @contextmanager
 def stop_requested() -> Iterator[threading.Event]:
-    """Yield an event that is set when the process is asked to stop; previous handlers come back afterwards."""
+    """Yield an event that is set when the process is asked to stop; the previous handlers are restored afterwards."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

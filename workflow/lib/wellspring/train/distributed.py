@@ -108,7 +108,6 @@ def group(*, local: int) -> Iterator[None]:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor) -> Tensor:
-        ctx.count = len(rows)
         parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world())]
         dist.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
@@ -117,10 +116,10 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
         joint = gradient.contiguous().clone()
         dist.all_reduce(joint)
-        return joint[rank() * ctx.count : (rank() + 1) * ctx.count]
+        return joint.chunk(world())[rank()]
 
 
-def _reduced(values: Tensor, operation: dist.ReduceOp) -> Tensor:
+def _reduced(values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
     if world() == 1:
         return values.detach()
     joint = values.detach().clone(memory_format=torch.contiguous_format)

@@ -1,71 +1,71 @@
-"""What the machine asks of an objective: the objective flows in, the same fit for several GPUs or compiled flows out.
+"""Fit an objective to the machine: batch normalisation over several GPUs, compiled backbones.
 
-And what to change when a GPU has too little memory. Nothing is changed unasked, since a result would change with it.
+When a GPU has too little memory, the error lists what to change. Nothing is changed without being asked for, since
+the result would change with it.
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
-from timm.layers import convert_sync_batchnorm
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
+from wellspring.screen.sections import Train
 from wellspring.train import distributed
 from wellspring.train.settings import Settings
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class TooLarge(RuntimeError):
     """A step does not fit in the memory of the GPU."""
 
 
-def fit(method: nn.Module, *, device: torch.device, compile: bool) -> nn.Module:
-    """Return an objective whose batch normalisation spans all GPUs, with its backbones compiled where asked for.
+def fit(method: Module, *, device: torch.device, compiled: bool) -> Module:
+    """Make batch normalisation span all GPUs, and compile the backbones if asked for; return the objective.
 
-    Names and values of its weights stay as they are. On CPUs each process normalises by its own images.
+    Names and values of the weights stay as they are. On CPUs, each process normalises by its own images.
     """
     if device.type == "cuda" and distributed.world() > 1:
-        method = convert_sync_batchnorm(method)
-    if compile:
+        convert_sync_batchnorm(method)  # in place, since the objective itself is no normalisation
+    if compiled:
         for backbone in _backbones(method):
-            # Crops of two sizes are two graphs: one graph for any size would be a slower one.
+            # Crops of two sizes make two graphs; one graph for any size would be slower.
             name = "forward_features" if hasattr(backbone, "forward_features") else "forward"
             setattr(backbone, name, torch.compile(getattr(backbone, name), dynamic=False))
     return method
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """Return a backbone without what `fit` compiled of it."""
+    """Return a backbone with the methods that `fit` compiled restored."""
     for name in ("forward_features", "forward"):
         network.__dict__.pop(name, None)
     return network
 
 
-def explain(
-    settings: Settings, *, name: str, precision: str, accumulate: int, device: torch.device, error: Exception
-) -> TooLarge:
-    """Return the error that says what did not fit and what to change, in the order of what costs least.
+def explain(settings: Settings, options: Train, *, name: str, device: torch.device, error: Exception) -> TooLarge:
+    """Return the error for a step that did not fit, with what to change, the cheapest change first.
 
     Parameters
     ----------
-    settings
-        Of the encoder.
-    name
-        Of the encoder.
-    precision, accumulate
-        As in the config.
+    settings, name
+        Settings and name of the encoder.
+    options
+        The config section `train`.
     device
         The GPU.
     error
-        What torch raised.
+        The error that torch raised.
     """
-    world = distributed.world()
-    part = settings.batch // (world * accumulate)
-    options = settings.distillation
-    views, shrink = f"2 views of {settings.view['size']} px", "a smaller view.size"
+    world, accumulate, precision = distributed.world(), options.accumulate, options.precision
+    part, crops = settings.batch // (world * accumulate), settings.distillation
+    views, shrink = f"2 views of {settings.view.size} px", "a smaller view.size"
     if settings.distilled:
-        views = f"{options['global_count']} crops of {options['global_size']} px"
+        views = f"{crops.global_count} crops of {crops.global_size} px"
         shrink = "smaller crops (distillation.global_size)"
-        if options["local_count"]:
-            views += f" and {options['local_count']} of {options['local_size']} px"
+        if crops.local_count:
+            views += f" and {crops.local_count} of {crops.local_size} px"
             shrink = "fewer or smaller crops (distillation.local_count, global_size)"
     advice = [] if precision == "bfloat16" else ["train.precision: bfloat16"]
     more = [
@@ -76,14 +76,14 @@ def explain(
     if more:
         note = "the same batch in parts"
         if not settings.distilled:
-            note += ", whose images are told from those of their part alone"
-        elif options["koleo"] > 0 or options["targets"] == "sinkhorn":
-            note += ", each of which KoLeo and Sinkhorn see alone"
+            note += "; the contrast then compares images of one part alone"
+        elif settings.koleo > 0 or crops.targets == "sinkhorn":
+            note += "; KoLeo and Sinkhorn then compare images of one part alone"
         advice.append(f"train.accumulate: {more[0]} ({note})")
     advice += ["more GPUs (train.gpus)", shrink, "a smaller batch"]
     return TooLarge(
         f"encoders.{name}: a step does not fit in the GPU's memory ({_memory(device)}): {part} images "
-        f"({settings.batch} a step, {world} processes, {accumulate} parts), {views} each, {settings.backbone}, "
+        f"({settings.batch} per step, {world} processes, {accumulate} parts), {views} each, {settings.backbone}, "
         f"{precision}. What to change: {'; or '.join(advice)}. ({str(error).splitlines()[0]})"
     )
 

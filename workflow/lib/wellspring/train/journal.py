@@ -1,4 +1,4 @@
-"""The course of a training: rows of the history flow in; log lines, warnings and TensorBoard's curves flow out."""
+"""The history of a training: it keeps the rows, and writes log lines, warnings and TensorBoard's curves."""
 
 import logging
 import shutil
@@ -6,39 +6,45 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from wellspring.train import distributed, watch
 from wellspring.train.settings import Settings
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 logger = logging.getLogger(__name__)
+
+Row = dict[str, float]
 
 
 class Journal:
-    """Keeps the rows; the process of rank 0 tells of them too.
+    """Keeps the rows of the history; the process of rank 0 also logs them.
 
     Parameters
     ----------
     rows
-        Those before a resumed run; added to in place.
+        The rows before a resumed run; new rows are added in place.
     settings
-        Of the encoder.
+        Settings of the encoder.
     first
         First step of this process.
     board
-        Folder for TensorBoard, made anew from the rows so that a resumed run shows no step twice; None for none.
+        Folder for TensorBoard, written anew from the rows so that a resumed run shows every step once; None for none.
     """
 
-    def __init__(self, rows: list[dict[str, float]], settings: Settings, *, first: int, board: Path | None) -> None:
+    def __init__(self, rows: list[Row], settings: Settings, *, first: int, board: Path | None) -> None:
         self.rows, self.settings, self.board = rows, settings, board
-        self._writer = None
-        self._began = self._last = (first, time.monotonic())
+        self._writer: SummaryWriter | None = None
+        self._began = self._last = (float(first), time.monotonic())
 
     def __enter__(self) -> "Journal":
         if self.board is not None and distributed.rank() == 0:
             from torch.utils.tensorboard import SummaryWriter
 
             shutil.rmtree(self.board, ignore_errors=True)
-            # A TensorBoard that is looking on forgets what it has read of a killed run.
+            # A running TensorBoard forgets what it has read of a killed run.
             self._writer = SummaryWriter(str(self.board), purge_step=0)
             for row in self.rows:
                 self._draw(row)
@@ -50,8 +56,8 @@ class Journal:
         if self._writer is not None:
             self._writer.close()
 
-    def add(self, row: dict[str, float]) -> None:
-        """Keep a row, and tell of it."""
+    def add(self, row: Row) -> None:
+        """Keep a row; log it, with a warning if it shows a collapse."""
         self.rows.append(row)
         if distributed.rank():
             return
@@ -62,20 +68,17 @@ class Journal:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "Metadata_Step")
         logger.info("step %d: %s (%.0f images/s, %s left)", row["Metadata_Step"], figures, images, left)
         self._last = (done, now)
-        for message in watch.collapse(self.rows, settled=self.settings.warmup, prototypes=self._prototypes):
+        prototypes = self.settings.distillation.prototypes
+        for message in watch.collapse(self.rows, settled=self.settings.warmup, prototypes=prototypes):
             logger.warning("step %d: %s", row["Metadata_Step"], message)
         self._draw(row)
 
     def flush(self) -> None:
-        """Write what is held back for TensorBoard."""
+        """Write the rows that TensorBoard's writer still holds."""
         if self._writer is not None:
             self._writer.flush()
 
-    @property
-    def _prototypes(self) -> int:
-        return self.settings.distillation["prototypes"]
-
-    def _draw(self, row: dict[str, float]) -> None:
+    def _draw(self, row: Row) -> None:
         if self._writer is not None:
             for name, value in row.items():
                 if name != "Metadata_Step":

@@ -1,7 +1,7 @@
-"""Start a training: a job's description flows in, an encoder's files flow out, of one process or of several.
+"""Start a training in one process or in several, and raise the error of a process that failed.
 
-Several processes are torchrun's: on one node it is started here, on several by `srun` once a node of the allocation
-that this process has. They meet at this host.
+Several processes are started by torchrun. On one node, torchrun is started here; on several nodes, `srun` starts it
+once per node of the allocation of this process. The processes meet at this host.
 """
 
 import json
@@ -10,58 +10,60 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from wellspring.io.shipped import LIBRARY
 from wellspring.screen.encoder_kinds import trains
-from wellspring.screen.sections import Encoder, read
 from wellspring.train.checkpoint import SIGNALS, Interrupted
+from wellspring.train.job import Job
 
-GRACE = 300  # seconds for the steps and the checkpoint after a signal; schedulers kill before that where they give less
+GRACE = 300  # seconds for the steps and the checkpoint after a signal; a scheduler may give less and kill before
 PORTS = range(20000, 30000)  # below those that Linux gives to outgoing connections
 
 
-def launch(job: Mapping[str, object], *, threads: int) -> None:
-    """Train an encoder in as many processes as `job` asks for.
+def launch(job: Job, *, threads: int) -> None:
+    """Train an encoder in as many processes as `job.options` asks for.
 
     Parameters
     ----------
     job
-        JSON values: `name`, `encoder` (entry), `channels`, `seed`, `options` (section `train`), `code` (digest); the
-        files read, `images`, `intensity`, `crops`, `crop_tables` (lists); the files written, `weights`, `card`,
-        `history`, and `checkpoint`; and the `provenance` of the history.
+        The training; its `threads` are replaced.
     threads
-        Of this node, shared by its processes.
+        Threads of this node, shared by its processes.
 
     Raises
     ------
     Interrupted
         The processes were asked to stop and have written a checkpoint.
     RuntimeError
-        A process failed; in its words.
+        A process failed; the message is that of its error.
     """
-    gpus, nodes = (job["options"][name] if trains(read(Encoder, job["encoder"])) else 1 for name in ("gpus", "nodes"))
-    job = dict(job) | {"threads": max(threads // gpus, 1)}
+    gpus, nodes = (job.options.gpus, job.options.nodes) if trains(job.encoder) else (1, 1)
+    job = replace(job, threads=max(threads // gpus, 1))
     if gpus * nodes == 1:
         from wellspring.train.worker import work
 
         work(job)
         return
-    file = Path(job["checkpoint"]).with_name("job.json").absolute()
+    file = Path(job.checkpoint).with_name("job.json").absolute()
     failed = file.with_suffix(".failed")
     file.parent.mkdir(parents=True, exist_ok=True)
     failed.unlink(missing_ok=True)
-    file.write_text(json.dumps(job))
+    job.write(file)
     try:
-        ended = _run(command(file, gpus=gpus, nodes=nodes, threads=threads), threads=job["threads"])
+        ended = _run(command(file, gpus=gpus, nodes=nodes, threads=threads), threads=job.threads)
         if failed.exists():
-            said = json.loads(failed.read_text())
-            kind = Interrupted if said["kind"] == Interrupted.__name__ else RuntimeError
-            raise kind(said["message"] if kind is Interrupted else f"{said['kind']}: {said['message']}")
+            error = json.loads(failed.read_text())
+            if error["kind"] == Interrupted.__name__:
+                raise Interrupted(error["message"])
+            raise RuntimeError(f"{error['kind']}: {error['message']}")
         if ended:
             raise RuntimeError(
-                f"training: expected all {gpus * nodes} processes to end well, found exit status {ended}"
+                f"training: expected exit status 0 of all {gpus * nodes} processes, found {ended}; the reason is in "
+                "the log"
             )
     finally:
         file.unlink(missing_ok=True)
@@ -69,7 +71,7 @@ def launch(job: Mapping[str, object], *, threads: int) -> None:
 
 
 def command(file: Path, *, gpus: int, nodes: int, threads: int) -> list[str]:
-    """Return the call that starts torchrun on each node."""
+    """Return the command that starts torchrun on each node."""
     call = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={gpus}", f"--shutdown-timeout={GRACE}"]
     call += [f"--signals-to-handle={','.join(each.name for each in (*SIGNALS, signal.SIGINT))}"]
     if nodes == 1:
@@ -88,20 +90,21 @@ def command(file: Path, *, gpus: int, nodes: int, threads: int) -> list[str]:
 
 
 def _run(call: list[str], *, threads: int) -> int:
-    """Run a call whose output goes where this process's goes, hand on signals, and return its exit status."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    # `srun` takes options from these, which are those of the step that this process is.
+    """Run a command with this process's standard output and error, forward signals to it, return its exit status."""
+    # `srun` takes options from SLURM's variables, which are those of this process's step: only these are kept.
     kept = ("SLURM_JOB_ID", "SLURM_JOBID", "SLURM_CLUSTER_NAME", "SLURM_CONF")
-    environment = {name: each for name, each in environment.items() if name in kept or not name.startswith("SLURM_")}
+    environment = {name: each for name, each in os.environ.items() if name in kept or not name.startswith("SLURM_")}
+    path = [str(LIBRARY), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(path)}
     with (
         subprocess.Popen(call, env=environment, stdout=sys.stdout.fileno(), stderr=sys.stderr.fileno()) as process,
-        _handed_on(process),
+        _forwarded(process),
     ):
         return process.wait()
 
 
 @contextmanager
-def _handed_on(process: subprocess.Popen) -> Iterator[None]:
+def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
     before = {number: signal.signal(number, lambda got, _: process.send_signal(got)) for number in SIGNALS}
     try:
         yield

@@ -1,6 +1,6 @@
-"""The training loop: objective, source and settings flow in, the trained objective and its history flow out.
+"""The training loop: it makes the steps of an objective and returns the rows of its history.
 
-Alone or as one of several processes (`distributed`), which then take the same decisions at the same step.
+With several processes (`distributed`), all of them take the same decisions at the same step.
 """
 
 import logging
@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from wellspring.io.keys import WELL_KEY
+from wellspring.screen.sections import Train
 from wellspring.train import distributed, schedules, watch
 from wellspring.train.checkpoint import Checkpoint, Interrupted, stop_requested
 from wellspring.train.data import Batch
-from wellspring.train.journal import Journal
+from wellspring.train.journal import Journal, Row
 from wellspring.train.networks import groups
+from wellspring.train.objective import Objective
 from wellspring.train.reading import reading, seed_of
 from wellspring.train.retrieval_watch import Retrieval
 from wellspring.train.sampler import Sampler
@@ -26,46 +28,44 @@ from wellspring.train.step_status import StatusReduction, StepStatus
 
 logger = logging.getLogger(__name__)
 
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+
 
 def train(
-    method: nn.Module,
+    method: Objective,
     source: Source,
     sampler: Sampler,
     settings: Settings,
+    options: Train,
     *,
     device: torch.device,
     checkpoint: Checkpoint,
-    log_every: int,
-    accumulate: int = 1,
     retrieval: Retrieval | None = None,
-    retrieve_every: int = 0,
     board: Path | None = None,
     hook: Callable[[int], None] | None = None,
-) -> list[dict[str, float]]:
+) -> list[Row]:
     """Train an objective for the steps of its settings.
 
     Parameters
     ----------
     method
-        Returns terms of the loss and what is watched, as `simclr.SimCLR` does; changed in place.
+        The objective; changed in place.
     source, sampler
-        Images, and which of them a step sees.
+        Images, and which of them a step uses.
     settings
-        Of the encoder.
+        Settings of the encoder.
+    options
+        The config section `train`: the parts of a batch, and the steps between two rows and two measurements.
     device
         Where to compute.
     checkpoint
-        Read first, written in intervals and at SIGTERM or SIGUSR1.
-    log_every
-        Steps between two rows of the history.
-    accumulate
-        Parts in which a step's batch is computed, one after the other, before the weights move.
-    retrieval, retrieve_every
-        What is measured on held-back views, and the steps between; 0 for never.
+        Read first; written at intervals and at SIGTERM or SIGUSR1.
+    retrieval
+        Measures the retrieval of wells; None for never.
     board
         Folder for TensorBoard; None for none.
     hook
-        Called with each step when it is done.
+        Called with each step after it is done.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def train(
     rates = schedules.cosine(settings.lr, settings.lr * 1e-3, steps=settings.steps, warmup=settings.warmup)
     decays = schedules.cosine(*settings.weight_decay, steps=settings.steps)
     first, history = _resume(method, optimiser, checkpoint)
-    status = StatusReduction(device)
+    status, accumulate = StatusReduction(device), options.accumulate
     with (
         stop_requested() as stop,
         Journal(history, settings, first=first, board=board) as journal,
@@ -92,15 +92,13 @@ def train(
     ):
         for step in range(first, settings.steps):
             last = step == settings.steps - 1
-            retrieve = retrieve_every > 0 and (step % retrieve_every == 0 or last)
-            noted = retrieve or last or step % log_every == 0
-            for group in optimiser.param_groups:
-                group["lr"] = float(rates[step])
-                group["weight_decay"] = float(decays[step]) if group["decays"] else 0.0
-            optimiser.zero_grad(set_to_none=True)
+            retrieve = options.retrieve_every > 0 and (step % options.retrieve_every == 0 or last)
+            noted = retrieve or last or step % options.log_every == 0
+            rate = _set_rates(optimiser, rate=rates[step], decay=decays[step])
             terms, seen = _gradients(method, blocks, settings, device=device, accumulate=accumulate, keep=noted)
             reduced = status.reduce(step, terms["loss"], stop=stop.is_set(), save=checkpoint.due())
             write = reduced.stop or reduced.save
+            # The GPU is waited for only when a row or a checkpoint is written.
             for each in (reduced, status.newest()) if noted or write else (reduced,):
                 _demand_finite(each, source, sampler)
             distributed.average(method.parameters())
@@ -109,7 +107,7 @@ def train(
             optimiser.step()
             method.after_update(step)
             if noted:
-                row = _row(step, terms, seen, rate=float(rates[step]))
+                row = _row(step, terms, seen, rate=rate)
                 if retrieve and retrieval is not None and distributed.rank() == 0:
                     row |= retrieval.measure(method.encoder, device)
                 journal.add(row)
@@ -117,42 +115,53 @@ def train(
                 hook(step)
             if write and distributed.rank() == 0:
                 journal.flush()
-                checkpoint.write(
-                    {
-                        "step": step + 1,
-                        "method": method.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "history": history,
-                    }
-                )
-                logger.info("checkpoint at step %d", step + 1)
+                _save(checkpoint, method, optimiser, history, step=step + 1)
             if reduced.stop and not last:
-                raise Interrupted(f"asked to stop at step {step + 1} of {settings.steps}; a rerun goes on from there")
+                raise Interrupted(f"asked to stop at step {step + 1} of {settings.steps}; a rerun continues from there")
     return history
 
 
 def _optimiser(method: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-    if settings.optimiser not in kinds:
-        raise ValueError(f"optimiser: expected one of {sorted(kinds)}, found {settings.optimiser!r}")
-    return kinds[settings.optimiser](groups(method), lr=settings.lr)
+    if settings.optimiser not in OPTIMISERS:
+        raise ValueError(f"encoders.optimiser: expected one of {sorted(OPTIMISERS)}, found {settings.optimiser!r}")
+    return OPTIMISERS[settings.optimiser](groups(method), lr=settings.lr)
 
 
-def _resume(method: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Checkpoint) -> tuple[int, list[dict]]:
-    """Fill in the state of a checkpoint; return the next step and the history so far, the same in all processes."""
+def _resume(method: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Checkpoint) -> tuple[int, list[Row]]:
+    """Load the state of a checkpoint; return the next step and the history so far, the same in all processes."""
     state = checkpoint.read()
-    step = 0 if state is None else state["step"]
+    step: int = 0 if state is None else state["step"]
     most, least = distributed.maximum(torch.tensor([step, -step], device=next(method.parameters()).device)).tolist()
     if most != -least:
         raise ValueError(
-            f"{checkpoint.path}: expected one checkpoint for all processes, found steps {-least} to {most}"
+            f"{checkpoint.path}: expected one checkpoint for all processes, found steps {-least} to {most}; "
+            "all nodes must read the same folder"
         )
     if state is None:
         return 0, []
     method.load_state_dict(state["method"])
     optimiser.load_state_dict(state["optimiser"])
     logger.info("resumed at step %d", step)
-    return step, state["history"]
+    history: list[Row] = state["history"]
+    return step, history
+
+
+def _save(
+    checkpoint: Checkpoint, method: nn.Module, optimiser: torch.optim.Optimizer, history: list[Row], *, step: int
+) -> None:
+    """Write the state from which `_resume` continues at `step`."""
+    state = {"method": method.state_dict(), "optimiser": optimiser.state_dict(), "history": history}
+    checkpoint.write({"step": step} | state)
+    logger.info("checkpoint at step %d", step)
+
+
+def _set_rates(optimiser: torch.optim.Optimizer, *, rate: float, decay: float) -> float:
+    """Set the learning rate and weight decay of a step, and discard the gradients of the step before."""
+    for group in optimiser.param_groups:
+        group["lr"] = float(rate)
+        group["weight_decay"] = float(decay) if group["decays"] else 0.0
+    optimiser.zero_grad(set_to_none=True)
+    return float(rate)
 
 
 def _gradients(
@@ -164,7 +173,7 @@ def _gradients(
     accumulate: int,
     keep: bool,
 ) -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
-    """Add up the gradients of a step's blocks; return the mean of their terms, and what is watched where it is kept."""
+    """Add up the gradients of a step's blocks; return the means of their terms and, with `keep`, what is watched."""
     means: dict[str, Tensor] = {}
     kept = []
     for _ in range(accumulate):
@@ -180,9 +189,9 @@ def _gradients(
     return means, kept
 
 
-def _row(step: int, terms: dict[str, Tensor], seen: list[dict[str, Tensor]], *, rate: float) -> dict[str, float]:
-    """A row of the history, over the whole batch."""
-    row = {"Metadata_Step": step} | {name: float(distributed.mean(value)) for name, value in terms.items()}
+def _row(step: int, terms: dict[str, Tensor], seen: list[dict[str, Tensor]], *, rate: float) -> Row:
+    """Return a row of the history, over the batch of all processes."""
+    row: Row = {"Metadata_Step": step} | {name: float(distributed.mean(value)) for name, value in terms.items()}
     features = distributed.gather(torch.cat([each["features"].float() for each in seen]))
     row |= {"lr": rate, "feature_std": watch.feature_std(features), "rank": watch.effective_rank(features)}
     if "teacher" in seen[0]:
@@ -191,11 +200,11 @@ def _row(step: int, terms: dict[str, Tensor], seen: list[dict[str, Tensor]], *, 
     return row
 
 
-def _demand_finite(reduced: StepStatus, source: Source, sampler: Sampler) -> None:
-    if np.isfinite(reduced.loss):
+def _demand_finite(status: StepStatus, source: Source, sampler: Sampler) -> None:
+    if np.isfinite(status.loss):
         return
-    rows = source.frame.iloc[sampler.draw(reduced.step)][WELL_KEY].drop_duplicates()
+    rows = source.frame.iloc[sampler.draw(status.step)][WELL_KEY].drop_duplicates()
     wells = ", ".join(rows.astype(str).agg("/".join, axis=1).head(40))
     raise FloatingPointError(
-        f"step {reduced.step}: expected a finite loss, found {reduced.loss}; the batch's wells: {wells}"
+        f"step {status.step}: expected a finite loss, found {status.loss}; the batch's wells: {wells}"
     )

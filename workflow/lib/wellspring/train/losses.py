@@ -180,7 +180,7 @@ def pooled_aggregation(teacher: Tensor, student: Tensor, *, sites: int) -> Tenso
     Tensor
         Scalar float32, the mean over groups.
     """
-    known = teacher.mean(dim=0).unflatten(0, (-1, sites)).mean(dim=1)
+    known: Tensor = teacher.mean(dim=0).unflatten(0, (-1, sites)).mean(dim=1)
     return -(known * student).sum(dim=-1).mean()
 
 

@@ -1,4 +1,6 @@
-"""What is added to a backbone while training: its features and tokens flow in, what a loss compares flows out."""
+"""Heads, pooling and mask token that training adds to a backbone."""
+
+from typing import cast
 
 import torch
 from timm.models.eva import Eva
@@ -6,23 +8,23 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
-from wellspring.encoders.module import lacking
+from wellspring.encoders.module import PatchTokens, lacking
 
 
 class Projector(nn.Sequential):
-    """SimCLR's projection: linear, batch normalisation or none, ReLU, linear; (B, features) -> (B, out)."""
+    """SimCLR's projection: linear, optional batch normalisation, ReLU, linear; (B, features) to (B, out)."""
 
     def __init__(self, features: int, *, hidden: int, out: int, batch_norm: bool) -> None:
-        layers = [nn.Linear(features, hidden, bias=not batch_norm)]
+        layers: list[nn.Module] = [nn.Linear(features, hidden, bias=not batch_norm)]
         if batch_norm:
             layers.append(nn.BatchNorm1d(hidden))
         super().__init__(*layers, nn.ReLU(), nn.Linear(hidden, out))
 
 
 class PrototypeHead(nn.Module):
-    """DINO's head: an MLP to a bottleneck, normalised, then cosines to prototypes; (B, features) -> (B, prototypes).
+    """DINO's head: an MLP to a bottleneck, normalised, then cosines to prototypes; (B, features) to (B, prototypes).
 
-    The prototypes are the weight-normalised last layer of the paper with its lengths fixed at 1.
+    The prototypes are the weight-normalised last layer of the paper with the lengths fixed at 1.
     """
 
     def __init__(
@@ -42,20 +44,20 @@ class PrototypeHead(nn.Module):
         nn.init.trunc_normal_(self.prototypes, std=0.02)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the cosines of the bottleneck to each prototype."""
+        """Return the cosine between the bottleneck and each prototype, (B, prototypes)."""
         return linear(normalize(self.mlp(features), dim=-1), normalize(self.prototypes, dim=-1))
 
 
 class Pool(nn.Module):
-    """Bring the features of several views to one vector; (B, views, D) -> (B, D).
+    """Pool the features of several views to one vector: (B, views, D) to (B, D).
 
     Parameters
     ----------
     features
         D.
     kind
-        `mean`, or `attention`: a mean weighted by the softmax of the features' products with one learned query, which
-        starts at 0 and so as the mean.
+        `mean`, or `attention`: a mean weighted by the softmax of the features' products with one learned query. The
+        query starts at 0, so that `attention` starts as the mean.
     """
 
     def __init__(self, features: int, *, kind: str) -> None:
@@ -73,10 +75,10 @@ class Pool(nn.Module):
 
 
 class MaskToken(nn.Module):
-    """A learned token in the place of masked patches of a backbone.
+    """A learned token that replaces the masked patches of a backbone.
 
-    It is put in by a hook on the backbone's patch embedding, before positions are added, so that the backbone itself
-    stays as it is: neither its weights' names nor its forward pass without a mask change.
+    A hook on the backbone's patch embedding inserts it, before positions are added. The names of the backbone's weights
+    and its forward pass without a mask stay as they were.
 
     Parameters
     ----------
@@ -86,17 +88,18 @@ class MaskToken(nn.Module):
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.token = nn.Parameter(torch.zeros(backbone.embed_dim))
+        tokens = cast("PatchTokens", backbone)
+        self.token = nn.Parameter(torch.zeros(tokens.embed_dim))
         self.mask: Tensor | None = None
-        backbone.patch_embed.register_forward_hook(self._put_in)
+        cast("nn.Module", tokens.patch_embed).register_forward_hook(self._put_in)
 
     def encode(self, backbone: nn.Module, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `encode` does for the student's backbone, of images whose patches are masked.
+        """Return what `encode` returns, for images of which some patches are masked.
 
         Parameters
         ----------
         backbone
-            The one that the token was made for.
+            The backbone for which the token was made.
         images
             (B, C, H, W).
         mask
@@ -115,36 +118,38 @@ class MaskToken(nn.Module):
         return torch.where(mask, self.token.to(patches.dtype), patches)
 
 
-def demand_tokens(backbone: nn.Module) -> None:
-    """Raise a ValueError unless a backbone has patch tokens, all of them while training, that can be masked."""
+def demand_tokens(backbone: nn.Module) -> PatchTokens:
+    """Return a backbone with patch tokens that can be masked; a ValueError if it has none or drops some in training."""
     of_timm = type(backbone).__module__.startswith("timm.")
     if not isinstance(backbone, VisionTransformer | Eva) and (of_timm or lacking(backbone)):
         raise ValueError(
             "distillation.ibot.weight: expected 0 for a backbone without patch tokens (masked patches need a vision "
-            f"transformer), found a {type(backbone).__name__}"
+            f"transformer), found a weight for {type(backbone).__name__}"
         )
     if not isinstance(getattr(backbone, "patch_drop", None), nn.Identity | None):
-        raise ValueError("backbone_options.patch_drop_rate: expected 0 with masked patches, found more")
+        raise ValueError("backbone_options.patch_drop_rate: expected 0 with masked patches, found a larger rate")
+    return cast("PatchTokens", backbone)
 
 
 def encode(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return features (B, D) as the backbone itself gives them, and patch tokens (B, patches, D) of a transformer."""
-    states = backbone.forward_features(images)
-    return backbone.forward_head(states), states[:, backbone.num_prefix_tokens :]
+    """Return the features (B, D) and the patch tokens (B, patches, D) of a transformer."""
+    tokens = cast("PatchTokens", backbone)
+    states = tokens.forward_features(images)
+    return tokens.forward_head(states), states[:, tokens.num_prefix_tokens :]
 
 
 def width(backbone: nn.Module, *, channels: int, size: int) -> int:
-    """Return the number of features of a backbone, by asking it (timm's own figure leaves out pre-logits layers)."""
+    """Return the number of features of a backbone, from its output (timm's own figure leaves out pre-logits layers)."""
     was = backbone.training
     backbone.eval()
     with torch.no_grad():
-        found = backbone(torch.zeros(1, channels, size, size)).shape[1]
+        found = backbone(torch.zeros(1, channels, size, size))
     backbone.train(was)
-    return found
+    return int(found.shape[1])
 
 
 def groups(module: nn.Module) -> list[dict[str, object]]:
-    """Split the trained parameters in two optimiser groups: weights decay, biases and normalisations do not."""
+    """Return the trained parameters in two optimiser groups: weights decay, biases and normalisations do not."""
     trained = [each for each in module.parameters() if each.requires_grad]
     return [
         {"params": [each for each in trained if each.ndim > 1], "decays": True},
@@ -154,8 +159,8 @@ def groups(module: nn.Module) -> list[dict[str, object]]:
 
 @torch.no_grad()
 def follow(teacher: nn.Module, student: nn.Module, *, momentum: float) -> None:
-    """Move the teacher's weights towards the student's: m * teacher + (1 - m) * student; buffers are copied."""
+    """Set the teacher's weights to m * teacher + (1 - m) * student, in place; buffers are copied."""
     for target, source in zip(teacher.parameters(), student.parameters(), strict=True):
         target.lerp_(source.detach(), 1 - momentum)
-    for target, source in zip(teacher.buffers(), student.buffers(), strict=True):
-        target.copy_(source)
+    for kept, new in zip(teacher.buffers(), student.buffers(), strict=True):
+        kept.copy_(new)

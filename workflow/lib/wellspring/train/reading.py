@@ -1,14 +1,14 @@
-"""What each step sees, read ahead: a source and a sampler flow in, the batches of this process flow out.
+"""Read the batches of this process ahead of the steps.
 
-The joint batch of a step is cut into blocks of whole groups, one for each process and each part that gradients are
-accumulated over; a process reads its own blocks alone. Which images, places and views a block has hangs on its number,
-not on who computes it.
+The joint batch of a step is cut into blocks of whole groups, one for each process and each part over which gradients
+are accumulated. A process reads only its own blocks. The images, places and views of a block depend on its number, not
+on the process that computes it.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -21,22 +21,22 @@ from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings
 from wellspring.train.sources import Source
 
-READ, SEED = 3, 4  # streams of random numbers beside the sampler's
-READERS = 8  # threads that read ahead, at most; half of the process's threads
+READ, SEED = 3, 4  # streams of random numbers, besides those of the sampler
+READERS = 8  # largest number of threads that read ahead; fewer if half of the process's threads are fewer
 
 
 def seed_of(settings: Settings, step: int, block: int) -> int:
-    """Return the seed of what is drawn while a block of a step is computed: views, masks, drop path."""
+    """Return the seed for the views, masks and drop path of a block of a step."""
     return int(np.random.default_rng([settings.seed, step, SEED, block]).integers(2**62))
 
 
 def parts(settings: Settings, *, accumulate: int) -> int:
-    """Return the number of blocks of a joint batch; a ValueError where they would not be of whole groups."""
+    """Return the number of blocks of a joint batch; a ValueError if the groups cannot be shared equally."""
     blocks = accumulate * distributed.world()
     if settings.batch % (blocks * settings.sites):
         raise ValueError(
             f"encoders.batch: expected a multiple of {blocks * settings.sites} ({distributed.world()} processes x "
-            f"{accumulate} parts that are accumulated x {settings.sites} images of a well), found {settings.batch}"
+            f"{accumulate} accumulated parts x {settings.sites} images per well), found {settings.batch}"
         )
     return blocks
 
@@ -45,23 +45,23 @@ def parts(settings: Settings, *, accumulate: int) -> int:
 def reading(
     source: Source, sampler: Sampler, settings: Settings, *, device: torch.device, first: int, accumulate: int
 ) -> Iterator[Iterator[tuple[int, int, Batch]]]:
-    """Give an iterator over this process's blocks, in the order of the steps; threads read ahead until the block ends.
+    """Yield an iterator over the blocks of this process, in the order of the steps; threads read them ahead.
 
     Parameters
     ----------
     source, sampler, settings
-        Images, which of them a step sees, and the encoder's settings.
+        Images, which of them a step uses, and the settings of the encoder.
     device
-        Where the batches go.
+        Device of the batches.
     first
-        The first step; the last is that of the settings.
+        The first step; the settings have the number of steps.
     accumulate
-        Blocks of a step that this process computes one after the other.
+        Blocks per step of this process.
 
     Yields
     ------
     Iterator
-        Of the step, the number of the block in the joint batch, and the block.
+        Triples of the step, the number of the block in the joint batch, and the block.
     """
     size = settings.batch // parts(settings, accumulate=accumulate)
     world, rank = distributed.world(), distributed.rank()
@@ -92,7 +92,7 @@ def reading(
 
 
 def _on_device(batches: Iterator[tuple[int, int, Batch]], device: torch.device) -> Iterator[tuple[int, int, Batch]]:
-    """Move batches to a device; to a GPU one ahead, on a stream of its own, so that copying hides behind computing."""
+    """Move batches to a device; to a GPU one batch ahead, on its own stream, while the batch before is computed."""
     if device.type != "cuda":
         yield from batches
         return
@@ -100,7 +100,7 @@ def _on_device(batches: Iterator[tuple[int, int, Batch]], device: torch.device) 
 
     def move(values: Tensor) -> Tensor:
         moved = values.to(device, non_blocking=True)
-        moved.record_stream(torch.cuda.default_stream())  # where it is used: its memory is not given away before that
+        moved.record_stream(torch.cuda.default_stream())  # its memory is not reused before
         return moved
 
     for step, block, batch in batches:
@@ -108,12 +108,12 @@ def _on_device(batches: Iterator[tuple[int, int, Batch]], device: torch.device) 
             moved = step, block, _each(batch, move)
         if waiting is not None:
             yield waiting
-        stream.synchronize()  # the copy was under way while the batch before was computed
+        stream.synchronize()  # the copy ran while the batch before was computed
         waiting = moved
     if waiting is not None:
         yield waiting
 
 
 def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
-    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return replace(batch, **{name: function(each) for name, each in values.items() if isinstance(each, Tensor)})
+    images, mean, std, well = (function(each) for each in (batch.images, batch.mean, batch.std, batch.well))
+    return replace(batch, images=images, mean=mean, std=std, well=well)

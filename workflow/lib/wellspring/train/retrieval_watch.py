@@ -1,8 +1,8 @@
-"""Replicate retrieval while training: a few wells and the network flow in, the share of them that find themselves out.
+"""Replicate retrieval during training: the share of a few wells whose two halves of views find each other.
 
-Each well gives two halves of views, of two sites where it has them. A half finds its well when of all other halves of
-the sampled wells on its plate the nearest is the well's own. What a well is treated with is not read. Controls look
-alike, so all wells found is not to be expected; collapsed features are found by chance.
+Each well gives two halves of views, from two sites if it has two. A half counts as retrieved if the nearest of the
+other halves of the sampled wells on its plate is of the same well. Treatments are not read. Controls look alike, so a
+share of 1 is not to be expected; collapsed features give the share of chance.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
@@ -30,24 +31,25 @@ class Retrieval:
     Parameters
     ----------
     source
-        Images. Wells are drawn from these; see `split`.
+        Images from which the wells are drawn; see `split`.
     settings
-        Of the encoder.
+        Settings of the encoder.
     precision
-        Of the network.
+        `float32` or `bfloat16`, for the network.
     """
 
     def __init__(self, source: Source, settings: Settings, *, precision: str) -> None:
         self.source, self.settings, self.precision = source, settings, precision
         rng = np.random.default_rng([settings.seed, 0, DRAW])
-        again = settings.view["kind"] == "tile"
-        self.plates, pairs = [], []  # plate of each well (W,); its views, W of (VIEWS, 2)
+        again = settings.view.kind == "tile"
+        self.plates: list[int] = []  # the plate of each well, (W,)
+        pairs: list[NDArray[np.int64]] = []  # the views of each well, W of (VIEWS, 2)
         for plate in rng.permutation(np.unique(source.plate)):
             wells = rng.permutation(np.unique(source.well[source.plate == plate]))[:WELLS]
             halves = [_halves(source, well, rng, again=again) for well in wells]
             found = [pair for pair in halves if pair is not None]
             if len(found) > 1:
-                self.plates += [plate] * len(found)
+                self.plates += [int(plate)] * len(found)
                 pairs += found
             if len(set(self.plates)) == PLATES:
                 break
@@ -55,9 +57,9 @@ class Retrieval:
         self._images: list[Tensor] = []
 
     def measure(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Return `retrieval` and its chance level; nothing where no plate has two wells with two halves.
+        """Return `retrieval` and its chance level; nothing if no plate has two wells with two halves.
 
-        The network is left in the mode it was in, as are all random states.
+        The mode of the network and all random states stay as they were.
         """
         if not len(self.items):
             return {}
@@ -72,7 +74,7 @@ class Retrieval:
         return {"retrieval": found, "retrieval_chance": chance}
 
     def _views(self, device: torch.device) -> Iterator[Tensor]:
-        """Views as the encoder sees them when it embeds, in batches; read at the first call and kept, as float16."""
+        """Yield the views as the encoder embeds them, in batches; they are read once and kept as float16."""
         if not self._images:
             rng = np.random.default_rng([self.settings.seed, 0, READ])
             for start in range(0, self.items.size, BATCH):
@@ -80,35 +82,35 @@ class Retrieval:
         for images in self._images:
             yield images.to(device).float()
 
-    def _read(self, items: np.ndarray, rng: np.random.Generator) -> Tensor:
+    def _read(self, items: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
         look = self.settings.view
         scales = [self.source.pixels[code] for code in self.source.plate[items]]
-        window = None if look["window"] is None else torch.from_numpy(soft_window(look["size"], look["window"]))
+        window = None if look.window is None else torch.from_numpy(soft_window(look.size, look.window))
         seen = view(
             torch.from_numpy(self.source.read(items, rng, sites=2)),
             Recipe(),
             torch.Generator(),
-            size=look["size"],
+            size=look.size,
             mean=torch.from_numpy(np.stack([each.mean for each in scales])),
             std=torch.from_numpy(np.stack([each.std for each in scales])),
             window=window,
         )
         size = self.settings.input_size
-        if size != look["size"]:
+        if size != look.size:
             seen = interpolate(seen, size=(size, size), mode="bilinear", antialias=True)
         return seen.half()
 
 
 def score(halves: Tensor, plates: Tensor) -> tuple[float, float]:
-    """Share of halves whose nearest half of the other side is of their own well, and what chance gives.
+    """Return the share of halves whose nearest half of the other side is of their own well, and the share of chance.
 
     Parameters
     ----------
     halves
-        (W, 2, D) float features; they are centred by plate, as profiles are, since what all wells share would make
-        every cosine 1.
+        (W, 2, D) float features. They are centred by plate, as profiles are, since a part that all wells share would
+        make every cosine 1.
     plates
-        (W,) int; only wells of one plate are compared, two of each at least.
+        (W,) int, at least two wells per plate; only wells of one plate are compared.
     """
     found, chance = [], []
     for plate in plates.unique():
@@ -122,15 +124,15 @@ def score(halves: Tensor, plates: Tensor) -> tuple[float, float]:
 
 
 def split(source: Source, share: float, *, seed: int) -> tuple[Source, Source]:
-    """Hold back wells: return what is trained on, and where wells for retrieval are drawn from.
+    """Return the items to train on, and those from which wells for retrieval are drawn.
 
-    Both are the source itself with a share of 0. Else `share` of the wells of each plate, two at least, are held back;
-    which ones hangs on the seed.
+    With a share of 0 both are the source itself. Otherwise `share` of the wells of each plate, at least two, are held
+    out; the seed decides which.
 
     Raises
     ------
     ValueError
-        A plate would keep no well.
+        A plate would keep no well to train on.
     """
     if share == 0:
         return source, source
@@ -140,7 +142,8 @@ def split(source: Source, share: float, *, seed: int) -> tuple[Source, Source]:
         count = max(round(share * len(wells)), 2)
         if count >= len(wells):
             raise ValueError(
-                f"train.holdout: expected wells that are left to train on, found {count} of {len(wells)} held"
+                f"train.holdout: expected wells that are left to train on, found {count} of {len(wells)} held out on a "
+                f"plate; lower train.holdout from {share}"
             )
         chosen = np.random.default_rng([seed, int(plate), HELD]).permutation(wells)[:count]
         held |= np.isin(source.well, chosen)
@@ -148,23 +151,23 @@ def split(source: Source, share: float, *, seed: int) -> tuple[Source, Source]:
 
 
 class Part:
-    """Some items of a source, as a source."""
+    """A source of some items of another source."""
 
-    def __init__(self, source: Source, items: np.ndarray) -> None:
+    def __init__(self, source: Source, items: NDArray[np.intp]) -> None:
         self.source, self.items, self.pixels = source, items, source.pixels
         self.frame: pd.DataFrame = source.frame.iloc[items].reset_index(drop=True)
         self.plate, self.site = source.plate[items], source.site[items]
         self.well = np.unique(source.well[items], return_inverse=True)[1]
 
-    def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
-        """Scaled pixels of some items, in groups of `sites` of one well."""
+    def read(self, items: NDArray[np.int64], rng: np.random.Generator, *, sites: int = 1) -> NDArray[np.float32]:
+        """Return the scaled pixels of items, in groups of `sites` items of one well."""
         return self.source.read(self.items[items], rng, sites=sites)
 
 
-def _halves(source: Source, well: int, rng: np.random.Generator, *, again: bool) -> np.ndarray | None:
-    """Items of two halves of a well, (VIEWS, 2): of two sites, else two of one site; None where it has too few.
+def _halves(source: Source, well: int, rng: np.random.Generator, *, again: bool) -> NDArray[np.int64] | None:
+    """Return the items of two halves of a well, (VIEWS, 2), from two sites if it has two; None if it has too few.
 
-    `again` lets an item stand on both sides (fields: the reader takes disjoint blocks of it).
+    With `again`, an item may be in both halves (fields, from which the reader takes disjoint blocks).
     """
     items = np.flatnonzero(source.well == well)
     sites = np.unique(source.site[items])

@@ -1,7 +1,9 @@
-"""One training run: a config entry and a training set flow in, a network, its card and its history flow out."""
+"""One training run: from a config entry and a training set to the network, its card and its history."""
 
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -10,147 +12,98 @@ from torch import nn
 
 from wellspring.cells import model_files
 from wellspring.encoders import cards, encoder, module
-from wellspring.encoders.factory import Factory
-from wellspring.train import distributed, hardware
+from wellspring.screen.sections import Encoder, Train
+from wellspring.train import build, distributed, hardware
 from wellspring.train.checkpoint import Checkpoint
 from wellspring.train.data import fingerprint, manifest
+from wellspring.train.journal import Row
 from wellspring.train.loop import train
 from wellspring.train.networks import width
 from wellspring.train.retrieval_watch import Retrieval, split
-from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings, resolve
-from wellspring.train.simclr import SimCLR
 from wellspring.train.sources import Source
-from wellspring.train.sslprofiler import SSLProfiler
 
 logger = logging.getLogger(__name__)
 
-METHODS = {"simclr": SimCLR, "sslprofiler": SSLProfiler, "dino": SSLProfiler}
+Card = dict[str, object]
+Write = Callable[[nn.Module, Card, pd.DataFrame], None]
+COLUMNS = ["loss", "nt_xent", "distillation", "ibot", "koleo", "local_aggregation"]
+COLUMNS += ["lr", "feature_std", "rank", "teacher_entropy", "retrieval", "retrieval_chance"]
 
 
 def run(
-    entry: Mapping[str, object],
+    entry: Encoder,
     source: Source | None,
     *,
     name: str,
-    channels: list[str],
+    channels: Sequence[str],
     seed: int,
-    options: Mapping[str, object],
+    options: Train,
     checkpoint: Path,
     code: str = "",
-    write: Callable[[nn.Module, dict, pd.DataFrame], None] | None = None,
+    write: Write | None = None,
     hook: Callable[[int], None] | None = None,
-) -> tuple[nn.Module, dict, pd.DataFrame]:
+) -> tuple[nn.Module, Card, pd.DataFrame]:
     """Train an encoder, or build it untrained when its steps are 0.
 
-    As one of several processes: all return the same, the one of rank 0 writes.
+    With several processes, all of them return the same result, and the process of rank 0 writes it.
 
     Parameters
     ----------
     entry
-        Of `encoders`, its defaults filled in and its `like` followed.
+        Entry of `encoders`, with its defaults filled in and its `like` followed.
     source
         Training images; None for an encoder that is not trained.
     name
-        Of the entry.
+        Name of the entry.
     channels
-        In the order of the source's pixels.
+        Channels in the order of the source's pixels.
     seed
-        The run's; the entry's own goes first.
+        Seed of the run; the entry's own seed has precedence.
     options
         The config section `train`.
     checkpoint
-        Where the state of an unfinished run lies.
+        File for the state of the unfinished run.
     code
         Digest of the code, part of the fingerprint.
     write
-        Called with the result, by the process of rank 0; only then is the checkpoint removed.
+        Called with the result in the process of rank 0; the checkpoint is removed only afterwards.
     hook
-        Called with each step when it is done.
+        Called with each step after it is done.
 
     Returns
     -------
     tuple
         The network (on the CPU), its card (JSON values), and the rows of the table `history`.
+
+    Raises
+    ------
+    ValueError
+        The encoder has steps and no source.
+    hardware.TooLarge
+        A step does not fit in the GPU's memory.
     """
     settings = resolve(entry, seed=seed)
-    device = encoder.device()
-    seen = None
+    weights = settings.weights
+    if weights is not None:
+        model_files.check(weights.path, weights.sha256, key=f"encoders.{name}.weights")
+    network = build.network(settings, channels=len(channels))
+    card = _card(entry, settings, network, name=name, channels=channels)
+    parts = None
     if settings.steps:
-        trained, shown = split(source, options["holdout"], seed=settings.seed)
-        seen = manifest(trained)
-    start = None
-    if settings.weights:
-        model_files.check(settings.weights, settings.weights_sha256, key=f"encoders.{name}.weights")
-        start = settings.weights_sha256.lower()
-    network = build(settings, channels=len(channels))
-    features = width(network, channels=len(channels), size=settings.input_size)
-    source_code = None if settings.factory is None else module.describe(settings.factory, settings.arguments)
-    rows: list[dict] = []
-    file = Checkpoint(
-        checkpoint,
-        fingerprint=fingerprint(
-            entry=dict(entry),
-            seed=seed,
-            channels=channels,
-            **{name: options[name] for name in ("precision", "compile", "accumulate")},
-            processes=distributed.world(),
-            manifest=seen,
-            start=start,
-            source=None if source_code is None else source_code["sha256"],
-            code=code,
-        ),
-        minutes=options["checkpoint_minutes"],
-    )
-    if settings.steps:
-        # Heads draw their first weights from the global state.
-        torch.manual_seed(settings.seed)
-        method = METHODS[settings.kind](network, settings, channels=len(channels), precision=options["precision"])
-        method = hardware.fit(method, device=device, compile=options["compile"])
-        logger.info(
-            "%s: %d steps on %s, %d plates, %d items", name, settings.steps, device, len(seen["plates"]), seen["items"]
-        )
-        how = {key: options[key] for key in ("precision", "accumulate")}
-        try:
-            rows = train(
-                method,
-                trained,
-                sampler(trained, settings),
-                settings,
-                device=device,
-                checkpoint=file,
-                log_every=options["log_every"],
-                accumulate=options["accumulate"],
-                retrieval=Retrieval(shown, settings, precision=options["precision"]),
-                retrieve_every=options["retrieve_every"],
-                board=checkpoint.with_name("tensorboard") if options["tensorboard"] else None,
-                hook=hook,
-            )
-        except torch.OutOfMemoryError as error:
-            raise hardware.explain(settings, name=name, device=device, error=error, **how) from error
-        network = hardware.plain(method.encoder).to("cpu")
+        if source is None:
+            raise ValueError(f"encoders.{name}: expected training images for {settings.steps} steps, found none")
+        parts = split(source, options.holdout, seed=settings.seed)
+        card["trained_on"] = manifest(parts[0])
+    digest = _fingerprint(card, options, seed=seed, code=code)
+    file = Checkpoint(checkpoint, fingerprint=digest, minutes=options.checkpoint_minutes)
+    rows: list[Row] = []
+    if parts is not None:
+        network, rows = _trained(network, settings, *parts, name=name, options=options, checkpoint=file, hook=hook)
     else:
-        logger.info("%s: not trained; %d features of %s", name, features, settings.weights or "first weights")
-    card = {
-        "name": name,
-        "kind": entry["kind"],
-        "objective": settings.kind,
-        "module": source_code,
-        "backbone": settings.backbone if source_code is None else None,
-        "backbone_options": settings.backbone_options if source_code is None else {},
-        "stem": settings.stem,
-        "channels": list(channels),
-        "input_size": settings.input_size,
-        "features": features,
-        "view": settings.view,
-        "steps": settings.steps,
-        "seed": settings.seed,
-        "weights": {"name": Path(settings.weights).name, "sha256": start} if settings.weights else None,
-        "trained_on": seen,
-        "entry": dict(entry),
-        "final": {key: value for key, value in rows[-1].items() if key != "Metadata_Step"} if rows else {},
-    }
-    card |= {"training": cards.training(card), "network_sha256": cards.network_digest(card)}
+        start = "first weights" if weights is None else weights.path
+        logger.info("%s: not trained; a network of %d features with %s", name, card["features"], start)
+    card["final"] = {key: value for key, value in rows[-1].items() if key != "Metadata_Step"} if rows else {}
     result = network, card, history(rows)
     if distributed.rank() == 0:
         if write is not None:
@@ -159,56 +112,86 @@ def run(
     return result
 
 
-def build(settings: Settings, *, channels: int) -> nn.Module:
-    """Build the backbone of an encoder at its seed."""
-    if settings.factory is not None:
-        sizes = [settings.input_size]
-        if settings.distilled and settings.distillation["local_count"]:
-            sizes.append(settings.distillation["local_size"])
-        own = module.build(
-            Factory.read(settings.factory),
-            channels=channels,
-            size=settings.input_size,
-            arguments=settings.arguments,
-            seed=settings.seed,
-            weights=settings.weights,
+def history(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return rows as the table `history`, with a null for a figure that an objective does not have."""
+    frame = pd.DataFrame(rows, columns=["Metadata_Step", *COLUMNS])
+    return frame.astype({"Metadata_Step": "int32"} | dict.fromkeys(COLUMNS, "float32"))
+
+
+def _trained(
+    network: nn.Module,
+    settings: Settings,
+    source: Source,
+    held: Source,
+    *,
+    name: str,
+    options: Train,
+    checkpoint: Checkpoint,
+    hook: Callable[[int], None] | None,
+) -> tuple[nn.Module, list[Row]]:
+    """Train a network on a source; return the network that embeds, on the CPU, and the rows of the history.
+
+    Retrieval is measured on the wells of `held`.
+    """
+    device = encoder.device()
+    channels, plates = len(source.pixels[0].low), len(set(source.plate.tolist()))
+    method = build.objective(
+        network, settings, channels=channels, precision=options.precision, device=device, compiled=options.compile
+    )
+    logger.info("%s: %d steps on %s, %d plates, %d items", name, settings.steps, device, plates, len(source.frame))
+    try:
+        rows = train(
+            method,
+            source,
+            build.sampler(source, settings),
+            settings,
+            options,
+            device=device,
+            checkpoint=checkpoint,
+            retrieval=Retrieval(held, settings, precision=options.precision),
+            board=checkpoint.path.with_name("tensorboard") if options.tensorboard else None,
+            hook=hook,
         )
-        module.check(own, channels=channels, sizes=sizes, objective=settings.kind, key="encoders.factory")
-        return own.to(memory_format=torch.channels_last)
-    drop_path = settings.distillation["drop_path"] if settings.distilled else 0.0
-    network = encoder.build(
-        settings.backbone,
-        channels=channels,
-        size=settings.input_size,
-        options=settings.backbone_options,
-        seed=settings.seed,
-        drop_path=drop_path,
-        weights=settings.weights,
-        stem=settings.stem,
+    except torch.OutOfMemoryError as error:
+        raise hardware.explain(settings, options, name=name, device=device, error=error) from error
+    return hardware.plain(method.encoder).to("cpu"), rows
+
+
+def _card(entry: Encoder, settings: Settings, network: nn.Module, *, name: str, channels: Sequence[str]) -> Card:
+    """Return the card of an encoder before its training."""
+    own = None if settings.factory is None else module.describe(settings.factory, settings.arguments)
+    weights = settings.weights
+    card: Card = {
+        "name": name,
+        "kind": entry.kind,
+        "objective": settings.kind,
+        "module": own,
+        "backbone": settings.backbone if own is None else None,
+        "backbone_options": settings.backbone_options if own is None else {},
+        "stem": settings.stem,
+        "channels": list(channels),
+        "input_size": settings.input_size,
+        "features": width(network, channels=len(channels), size=settings.input_size),
+        "view": asdict(settings.view),
+        "steps": settings.steps,
+        "seed": settings.seed,
+        "weights": None if weights is None else {"name": Path(weights.path).name, "sha256": weights.sha256.lower()},
+        "trained_on": None,
+        "entry": asdict(entry),
+        "final": {},
+    }
+    plain: Card = json.loads(json.dumps(card))  # lists in place of tuples
+    return plain | {"training": cards.training(plain), "network_sha256": cards.network_digest(plain)}
+
+
+def _fingerprint(card: Card, options: Train, *, seed: int, code: str) -> str:
+    """Return the digest of everything that decides the weights of a run."""
+    return fingerprint(
+        card=card,
+        seed=seed,
+        precision=options.precision,
+        compile=options.compile,
+        accumulate=options.accumulate,
+        processes=distributed.world(),
+        code=code,
     )
-    return network.to(memory_format=torch.channels_last)
-
-
-def sampler(source: Source, settings: Settings) -> Sampler:
-    """Return what draws the batches of an encoder from a source."""
-    drawn = Sampler(
-        source.plate,
-        source.well,
-        source.site,
-        batch=settings.batch,
-        sites=settings.sites,
-        one_plate=settings.one_plate,
-        seed=settings.seed,
-        alone=settings.view["kind"] == "tile",
-    )
-    if settings.sites > 1 and drawn.short_wells:
-        logger.info("%d wells have fewer sites than a group: they give several places of a site", drawn.short_wells)
-    return drawn
-
-
-def history(rows: list[dict]) -> pd.DataFrame:
-    """Return rows as the table `history`, with a null for what an objective does not have."""
-    columns = ["loss", "nt_xent", "distillation", "ibot", "koleo", "local_aggregation"]
-    columns += ["lr", "feature_std", "rank", "teacher_entropy", "retrieval", "retrieval_chance"]
-    frame = pd.DataFrame(rows, columns=["Metadata_Step", *columns])
-    return frame.astype({"Metadata_Step": "int32"} | dict.fromkeys(columns, "float32"))

@@ -1,86 +1,113 @@
-"""What an entry of `encoders` means: the entry with its nulls flows in, settings without nulls flow out.
+"""The settings of one encoder's training, from its entry in the config section `encoders`.
 
-A null in an entry stands for the value that its kind was published or measured with.
+An entry holds nulls, which stand for the value that the kind was published or measured with. `resolve` is the only
+place where an entry becomes settings; settings have no nulls of that sort.
 """
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
+from wellspring.screen.sections import Distillation, Encoder, EncoderWeights, LocalAggregation, Projector, View
 from wellspring.train.augment import Recipe, recipe, scaled
 
-# DINO's schedule (Caron et al. 2021): lr 5e-4 x batch / 256, decay .04 to .4, EMA .996 to 1, a tenth of warm-up.
-DINO = {"steps": 20_000, "lr": 5e-4, "weight_decay": (0.04, 0.4), "warmup": 0.1}
-FROZEN = {
-    "steps": 0,
-    "lr": 1e-3,
-    "weight_decay": (0.05, 0.05),
-    "warmup": 0.0,
-    "distillation.ibot.weight": 0.0,
-    "distillation.koleo": 0.0,
-    "local_aggregation.kind": "none",
-}
-# What an entry's null is by kind, of a module by objective; a dot stands between a section and its key.
-KINDS: dict[str, dict[str, object]] = {
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """The values that the nulls of an entry stand for, and the kinds of local aggregation that the entry may have."""
+
+    steps: int
+    lr: float
+    weight_decay: tuple[float, float]
+    warmup: float
+    ibot: float
+    koleo: float
+    aggregation: Literal["none", "pair", "aggregate"]
+    aggregations: tuple[str, ...]
+
+
+# DINO's schedule (Caron et al. 2021): lr 5e-4 x batch / 256, weight decay 0.04 to 0.4, warm-up over a tenth.
+DINO = Nulls(
+    steps=20_000,
+    lr=5e-4,
+    weight_decay=(0.04, 0.4),
+    warmup=0.1,
+    ibot=0.0,
+    koleo=0.0,
+    aggregation="none",
+    aggregations=("none", "pair", "aggregate"),
+)
+FROZEN = Nulls(
+    steps=0,
+    lr=1e-3,
+    weight_decay=(0.05, 0.05),
+    warmup=0.0,
+    ibot=0.0,
+    koleo=0.0,
+    aggregation="none",
+    aggregations=("none",),
+)
+# By kind; of an entry of kind module, by its objective.
+KINDS = {
     # Masked patches and KoLeo weighted as in DINOv2 (Oquab et al. 2023), and the local aggregation of the paper.
-    "sslprofiler": DINO
-    | {"distillation.ibot.weight": 1.0, "distillation.koleo": 0.1, "local_aggregation.kind": "pair"},
-    # The same code without the three.
-    "dino": DINO | {"distillation.ibot.weight": 0.0, "distillation.koleo": 0.0, "local_aggregation.kind": "none"},
+    "sslprofiler": replace(DINO, ibot=1.0, koleo=0.1, aggregation="pair"),
+    "dino": DINO,
     # Measured on a synthetic screen with small ViTs; the published ResNet setting is an entry of its own.
-    "simclr": {
-        "steps": 20_000,
-        "lr": 1e-3,
-        "weight_decay": (0.05, 0.05),
-        "warmup": 0.06,
-        "distillation.ibot.weight": 0.0,
-        "distillation.koleo": 0.0,
-        "local_aggregation.kind": "pair",
-    },
-    # Frozen: nothing but the network and its view is used.
+    "simclr": Nulls(
+        steps=20_000,
+        lr=1e-3,
+        weight_decay=(0.05, 0.05),
+        warmup=0.06,
+        ibot=0.0,
+        koleo=0.0,
+        aggregation="pair",
+        aggregations=("none", "pair"),
+    ),
+    # A frozen encoder uses nothing but the network and its view.
     "timm": FROZEN,
     "frozen": FROZEN,
 }
 DISTILLED = ("sslprofiler", "dino")
-AGGREGATIONS = {
-    "sslprofiler": ("none", "pair", "aggregate"),
-    "dino": ("none", "pair", "aggregate"),
-    "simclr": ("none", "pair"),
-    "timm": ("none",),
-    "frozen": ("none",),
-}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How one encoder is trained; `lr` is the peak, already scaled by the batch where the kind does so.
-
-    `kind` is the objective: of an entry of kind module, its `objective`. `factory` is None for a timm backbone.
-    """
+    """How one encoder is trained."""
 
     kind: str
-    view: dict
+    """The objective: the entry's kind, or the `objective` of an entry of kind module."""
+    view: View
     backbone: str
-    backbone_options: dict
-    weights: str | None
-    weights_sha256: str | None
+    backbone_options: Mapping[str, object]
+    weights: EncoderWeights | None
     stem: str
     factory: str | None
-    arguments: dict
+    """Function that builds the network; None for a timm backbone."""
+    arguments: Mapping[str, object]
     steps: int
     batch: int
     optimiser: str
     lr: float
+    """Peak learning rate, already scaled by the batch where the kind does so."""
     weight_decay: tuple[float, float]
+    """At the first and at the last step."""
     warmup: int
+    """Steps."""
     clip: float
     temperature: float
     augmentation: Recipe
     ramp: int
-    aggregation: dict
+    """Steps over which the augmentation rises to its full strength."""
+    aggregation: LocalAggregation
     one_plate: bool
-    projector: dict
-    distillation: dict
+    projector: Projector
+    distillation: Distillation
+    ibot: float
+    """Weight of the loss on masked patches."""
+    koleo: float
+    """Weight of the loss KoLeo."""
     seed: int
 
     @property
@@ -90,88 +117,82 @@ class Settings:
 
     @property
     def sites(self) -> int:
-        """Images of a group of one well in a batch; 1 where a batch is not made of groups."""
-        return 1 if self.aggregation["kind"] == "none" else self.aggregation["sites_per_well"]
+        """Images per group of one well in a batch; 1 where a batch has no groups."""
+        return 1 if self.aggregation.kind == "none" else self.aggregation.sites_per_well
 
     def strengths(self, step: int) -> Recipe:
-        """What of the augmentation a step has: its share rises over the steps of the ramp."""
+        """Return the augmentation of a step: its share rises linearly over the steps of the ramp."""
         return scaled(self.augmentation, (step + 1) / self.ramp) if step < self.ramp else self.augmentation
 
     @property
     def input_size(self) -> int:
-        """Edge in pixels of what the network takes in: the global crop where crops are drawn, else the view."""
-        return self.distillation["global_size"] if self.distilled else self.view["size"]
+        """Edge of the network's input in pixels: that of the global crop where crops are drawn, else of the view."""
+        return self.distillation.global_size if self.distilled else self.view.size
 
 
-def resolve(entry: Mapping[str, object], *, seed: int) -> Settings:
-    """Turn an entry of `encoders` (defaults filled in) into settings.
+def resolve(entry: Encoder, *, seed: int) -> Settings:
+    """Return the settings of an entry of `encoders`.
 
     Parameters
     ----------
     entry
-        As in the schema `encoders`.
+        The entry with its defaults filled in.
     seed
-        The run's, for an entry without one of its own.
+        Seed of the run, for an entry without a seed of its own.
 
     Raises
     ------
     ValueError
-        Names a key that is not as expected.
+        The entry has values that exclude each other; names the key.
     """
-    kind = entry["kind"]
+    kind: str = entry.kind
     if kind == "module":
-        kind = entry["objective"] or "frozen"
+        kind = entry.objective or "frozen"
     elif kind not in KINDS:
         raise ValueError(f"encoders.kind: expected one of {[*sorted(KINDS), 'module']} for a network, found {kind!r}")
-    entry = _filled(entry, KINDS[kind])
-    augmentation, decay = entry["augmentation"], entry["weight_decay"]
-    default = "cells" if entry["view"]["kind"] == "cell" else "sslprofiler"
-    steps, batch = int(entry["steps"]), int(entry["batch"])
+    nulls = KINDS[kind]
+    steps, batch = _given(entry.steps, nulls.steps), entry.batch
+    decay = nulls.weight_decay if entry.weight_decay is None else entry.weight_decay
+    default = "cells" if entry.view.kind == "cell" else "sslprofiler"
+    aggregation = replace(entry.local_aggregation, kind=_given(entry.local_aggregation.kind, nulls.aggregation))
     settings = Settings(
         kind=kind,
-        view=dict(entry["view"]),
-        backbone=entry["backbone"],
-        backbone_options=dict(entry["backbone_options"]),
-        weights=entry["weights"] and entry["weights"]["path"],
-        weights_sha256=entry["weights"] and entry["weights"]["sha256"],
-        stem=entry["stem"],
-        factory=entry["factory"],
-        arguments=dict(entry["arguments"]),
+        view=entry.view,
+        backbone=entry.backbone,
+        backbone_options=dict(entry.backbone_options),
+        weights=entry.weights,
+        stem=entry.stem,
+        factory=entry.factory,
+        arguments=dict(entry.arguments),
         steps=steps,
         batch=batch,
-        optimiser=entry["optimiser"],
-        lr=float(entry["lr"]) * (batch / 256 if kind in DISTILLED else 1.0),
-        weight_decay=(float(decay[0]), float(decay[1])) if isinstance(decay, list | tuple) else (float(decay),) * 2,
-        warmup=round(float(entry["warmup"]) * steps),
-        clip=float(entry["clip"]),
-        temperature=float(entry["temperature"]),
-        augmentation=recipe(augmentation["preset"] or default, augmentation["overrides"]),
-        ramp=round(float(augmentation["ramp"]) * steps),
-        aggregation=dict(entry["local_aggregation"]),
-        one_plate=bool(entry["one_plate"]),
-        projector=dict(entry["projector"]),
-        distillation=dict(entry["distillation"]),
-        seed=seed if entry["seed"] is None else int(entry["seed"]),
+        optimiser=entry.optimiser,
+        lr=float(_given(entry.lr, nulls.lr)) * (batch / 256 if kind in DISTILLED else 1.0),
+        weight_decay=(float(decay[0]), float(decay[1])) if isinstance(decay, tuple) else (float(decay), float(decay)),
+        warmup=round(float(_given(entry.warmup, nulls.warmup)) * steps),
+        clip=float(entry.clip),
+        temperature=float(entry.temperature),
+        augmentation=recipe(entry.augmentation.preset or default, entry.augmentation.overrides),
+        ramp=round(float(entry.augmentation.ramp) * steps),
+        aggregation=aggregation,
+        one_plate=entry.one_plate,
+        projector=entry.projector,
+        distillation=entry.distillation,
+        ibot=float(_given(entry.distillation.ibot.weight, nulls.ibot)),
+        koleo=float(_given(entry.distillation.koleo, nulls.koleo)),
+        seed=_given(entry.seed, seed),
     )
     _check(settings)
     return settings
 
 
-def _filled(entry: Mapping[str, object], values: Mapping[str, object]) -> dict:
-    """Put `values` in the place of the entry's nulls."""
-    filled = copy.deepcopy(dict(entry))
-    for path, value in values.items():
-        *sections, key = path.split(".")
-        place = filled
-        for section in sections:
-            place = place[section]
-        if place[key] is None:
-            place[key] = value
-    return filled
+def _given(value: Value | None, null: Value) -> Value:
+    """Return the entry's value, or the value that its null stands for."""
+    return null if value is None else value
 
 
 def _check(settings: Settings) -> None:
-    """Refuse by name what does not go together."""
+    """Refuse settings that exclude each other; the error names the key."""
     kind, view, aggregation = settings.kind, settings.view, settings.aggregation
     if kind in ("timm", "frozen") and settings.steps:
         raise ValueError(f"encoders.steps: expected 0 for {kind}, which is not trained, found {settings.steps}")
@@ -181,16 +202,21 @@ def _check(settings: Settings) -> None:
             "entry of another kind with `steps: 0`"
         )
     if settings.stem != "widened" and kind != "timm":
-        raise ValueError(f"encoders.stem: expected widened but for timm, found {settings.stem}")
-    if view["window"] is not None and view["kind"] != "cell":
-        raise ValueError(f"encoders.view.window: expected null but for cells, found {view['window']}")
-    if view["window"] is not None and kind == "simclr" and settings.augmentation.crop != "centred":
-        # Of a crop anywhere in a view it would fade the wrong part; sslprofiler fades the view before it is cropped.
-        raise ValueError("encoders.view.window: expected null with crops that leave the cell's middle, found a number")
-    if aggregation["kind"] not in AGGREGATIONS[kind]:
+        raise ValueError(f"encoders.stem: expected widened for every kind but timm, found {settings.stem} for {kind}")
+    if view.window is not None and view.kind != "cell":
         raise ValueError(
-            f"encoders.local_aggregation.kind: expected one of {AGGREGATIONS[kind]} for {kind}, "
-            f"found {aggregation['kind']!r}"
+            f"encoders.view.window: expected null for views of kind {view.kind} (cell takes one), found {view.window}"
         )
-    if aggregation["kind"] == "aggregate" and settings.distillation["local_count"] == 0:
+    if view.window is not None and kind == "simclr" and settings.augmentation.crop != "centred":
+        # A crop from anywhere in a view would be faded in the wrong part; sslprofiler fades the view before cropping.
+        raise ValueError(
+            f"encoders.view.window: expected null with {settings.augmentation.crop} crops, which leave the middle of "
+            f"the cell, found {view.window}; set augmentation.overrides.crop to centred, or the window to null"
+        )
+    if aggregation.kind not in KINDS[kind].aggregations:
+        raise ValueError(
+            f"encoders.local_aggregation.kind: expected one of {KINDS[kind].aggregations} for {kind}, "
+            f"found {aggregation.kind!r}"
+        )
+    if aggregation.kind == "aggregate" and settings.distillation.local_count == 0:
         raise ValueError("encoders.distillation.local_count: expected 1 or more to aggregate, found 0")

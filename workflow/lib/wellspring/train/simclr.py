@@ -1,7 +1,7 @@
-"""SimCLR: batches of images flow in, the contrastive loss of two views of each flows out.
+"""SimCLR: the contrastive loss of two views of each image.
 
-Chen et al. 2020 (arXiv 2002.05709), as Perakis et al. 2021 (arXiv 2103.16670) use it on single cells; with an optional
-local aggregation that takes cells of other sites of a well as positives.
+Method: Chen et al. 2020 (arXiv 2002.05709), as Perakis et al. 2021 (arXiv 2103.16670) use it on single cells. An
+optional local aggregation takes cells of other sites of the well as positives.
 """
 
 import torch
@@ -12,19 +12,20 @@ from wellspring.train import distributed, losses
 from wellspring.train.augment import view
 from wellspring.train.data import Batch
 from wellspring.train.networks import Projector, width
+from wellspring.train.objective import Objective
 from wellspring.train.settings import Settings
 from wellspring.views.cutting import soft_window
 
 
-class SimCLR(nn.Module):
-    """A backbone with a projector, and their loss by step.
+class SimCLR(Objective):
+    """A backbone with a projector, and the loss of a step.
 
     Parameters
     ----------
     backbone
-        Maps (B, C, size, size) to (B, features); it is what embeds later.
+        Maps (B, C, size, size) to (B, features); it embeds after training.
     settings
-        Of the encoder.
+        Settings of the encoder.
     channels
         Number of input channels.
     precision
@@ -33,12 +34,14 @@ class SimCLR(nn.Module):
 
     def __init__(self, backbone: nn.Module, settings: Settings, *, channels: int, precision: str) -> None:
         super().__init__()
+        self.window: Tensor | None
         self.settings, self.precision = settings, precision
         self.backbone = backbone
         features = width(backbone, channels=channels, size=settings.input_size)
-        self.projector = Projector(features, **settings.projector)
+        head = settings.projector
+        self.projector = Projector(features, hidden=head.hidden, out=head.out, batch_norm=head.batch_norm)
         look = settings.view
-        window = None if look["window"] is None else torch.from_numpy(soft_window(look["size"], look["window"]))
+        window = None if look.window is None else torch.from_numpy(soft_window(look.size, look.window))
         self.register_buffer("window", window, persistent=False)
 
     @property
@@ -49,18 +52,18 @@ class SimCLR(nn.Module):
     def forward(
         self, batch: Batch, step: int, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the terms of the loss (`loss` is their weighted sum), and what is watched (`features`)."""
+        """Return the terms of the loss, and the `features` (B, D) of the first views; see `Objective.forward`."""
         strengths = self.settings.strengths(step)
         views = [
             view(
                 batch.images,
                 strengths,
                 generator,
-                size=self.settings.view["size"],
+                size=self.settings.view.size,
                 mean=batch.mean,
                 std=batch.std,
                 window=self.window,
-                region=self.settings.view["size"],
+                region=self.settings.view.size,
             )
             for _ in range(2)
         ]
@@ -74,11 +77,5 @@ class SimCLR(nn.Module):
             terms["local_aggregation"] = losses.pair_nt_xent(
                 first, second, sites=batch.sites, well=distributed.gather(batch.well), temperature=temperature
             )
-            terms["loss"] = terms["nt_xent"] + self.settings.aggregation["weight"] * terms["local_aggregation"]
+            terms["loss"] = terms["nt_xent"] + self.settings.aggregation.weight * terms["local_aggregation"]
         return terms, {"features": features.chunk(2)[0].detach()}
-
-    def before_update(self, step: int) -> None:
-        """Nothing is held back."""
-
-    def after_update(self, step: int) -> None:
-        """Nothing follows."""

@@ -1,6 +1,6 @@
-"""Training images: stored plates or packed crops flow in, scaled pixels of items by number flow out.
+"""Sources of training images: they read the scaled pixels of items by number, from packed crops or stored fields.
 
-An item is a cell or a field, so that the sampler draws both alike.
+An item is a cell or a field; the sampler draws both in the same way.
 """
 
 import logging
@@ -8,10 +8,11 @@ import os
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import union_categoricals
 
 from wellspring.io import ngff
@@ -23,31 +24,36 @@ logger = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """Items of a training set: codes of their plate, well and site (N,), and their pixels."""
+    """Items of a training set.
+
+    `frame` has their keys, one row per item; `pixels` the intensity scale of each plate; `plate`, `well` and `site`
+    their codes, (N,) int64 each.
+    """
 
     frame: pd.DataFrame
     pixels: list[IntensityScale]
-    plate: np.ndarray
-    well: np.ndarray
-    site: np.ndarray
+    plate: NDArray[np.int64]
+    well: NDArray[np.int64]
+    site: NDArray[np.int64]
 
-    def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
-        """Scaled pixels (B, C, H, H) float32 of some items, in groups of `sites` of one well."""
+    def read(self, items: NDArray[np.int64], rng: np.random.Generator, *, sites: int = 1) -> NDArray[np.float32]:
+        """Return the scaled pixels of items, (B, C, H, H) float32, in groups of `sites` items of one well."""
+        ...
 
 
 class Cells:
-    """Packed single-cell crops of the plates that fit.
+    """Packed single-cell crops of the plates of role `fit`.
 
     Parameters
     ----------
     crops
         `results/crops/{plate}.npy`, (N, C, Y, X) uint16 each.
     rows
-        Their tables, with plate, well, site and the row in the array.
+        Tables of the crops, with plate, well, site and the row in the array.
     pixels
-        Of the same plates, in the order of `crops`.
+        Intensity scales of the same plates, in the order of `crops`.
     least
-        Edge of the views that are cut from the crops.
+        Edge in pixels of the views that are cut from the crops.
     """
 
     def __init__(
@@ -65,8 +71,8 @@ class Cells:
         self.well, self.site = _codes(self.frame)
         self.row = self.frame["Metadata_Row"].to_numpy()
 
-    def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
-        """Scaled crops (B, C, Y, X) float32; nothing is drawn."""
+    def read(self, items: NDArray[np.int64], rng: np.random.Generator, *, sites: int = 1) -> NDArray[np.float32]:
+        """Return scaled crops (B, C, Y, X) float32; `rng` and `sites` have no effect."""
         out = np.empty((len(items), *self.arrays[self.plate[items[0]]].shape[1:]), dtype=np.float32)
         for place, item in enumerate(items):
             code = self.plate[item]
@@ -78,8 +84,9 @@ class Cells:
 class Packed:
     """An array (N, ...) in a NumPy file, read item by item.
 
-    Not mapped into memory: a process is charged for the pages of a mapped file that it has touched, so that its memory
-    would seem to grow to the size of the training set. The file stays open: to open it costs as much as half an item.
+    The file is not mapped into memory: the pages of a mapped file that a process has touched count as its memory,
+    which would seem to grow to the size of the training set. The file stays open, since opening it takes half as long
+    as reading an item.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -90,40 +97,41 @@ class Packed:
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
-    def __reduce__(self) -> tuple:
-        """Open the file anew in another process."""
+    def __reduce__(self) -> tuple[type["Packed"], tuple[Path]]:
+        """Open the file again in another process."""
         return Packed, (self.path,)
 
-    def read(self, item: int) -> np.ndarray:
-        """Return item number `item`; threads may read at the same time."""
+    def read(self, item: int) -> NDArray[Any]:
+        """Return item number `item`; several threads may read at the same time."""
         out = np.empty(self.shape[1:], dtype=self.dtype)
-        found = os.preadv(self._file, [out], self._start + item * out.nbytes)
+        found = os.preadv(self._file, [out.data], self._start + item * out.nbytes)
         if found != out.nbytes:
             raise ValueError(f"{self.path}: expected {out.nbytes} bytes of item {item}, found {found}")
         return out
 
 
 class Fields:
-    """Blocks of whole fields of the plates that fit.
+    """Square blocks of the fields of the plates of role `fit`.
 
     Parameters
     ----------
     plates
         Opened stores.
     pixels
-        Of the same plates.
+        Intensity scales of the same plates.
     channels
-        In the order of the encoder.
+        Channels in the order of the encoder.
     size
         Edge of a block in pixels.
     stain
         The channel that shows foreground.
     least
-        A block should hold this share of foreground; the best of `tries` is taken where none does.
+        Share of foreground that a block should have; if none of `tries` has it, the block with most is taken.
     tries
-        Places that are looked at.
+        Number of places that are tried.
     cache_bytes
-        Fields are kept in memory, as stored, when all of them fit in this; else blocks are read one by one.
+        Fields are kept in memory, as stored, if all of them fit in this number of bytes; otherwise blocks are read one
+        by one.
     """
 
     def __init__(
@@ -131,7 +139,7 @@ class Fields:
         plates: Sequence[ngff.PlateImages],
         pixels: list[IntensityScale],
         *,
-        channels: list[str],
+        channels: Sequence[str],
         size: int,
         stain: str,
         least: float,
@@ -143,7 +151,7 @@ class Fields:
                 raise ValueError(
                     f"{plate.plate}: expected fields of {size} px (view.size) or more, found {plate.shape}"
                 )
-        self.plates, self.pixels, self.channels, self.size = list(plates), pixels, channels, size
+        self.plates, self.pixels, self.channels, self.size = list(plates), pixels, list(channels), size
         self.stain, self.least, self.tries = stain, least, tries
         rows = [(plate.plate, well, site) for plate in plates for well, site in plate.fields]
         self.frame = pd.DataFrame(rows, columns=SITE_KEY)
@@ -152,16 +160,16 @@ class Fields:
         self.well, self.site = _codes(self.frame)
         self.above = [foreground_level(plate, stain=stain) for plate in plates]
         need = sum(len(plate.fields) * int(np.prod(plate.shape)) * 2 for plate in plates)
-        self.cache: dict[int, np.ndarray] | None = {} if need <= cache_bytes else None
+        self.cache: dict[int, NDArray[Any]] | None = {} if need <= cache_bytes else None
         logger.info(
             "%d fields, %.0f MB, %s", len(rows), need / 1e6, "cached" if self.cache is not None else "not cached"
         )
 
-    def read(self, items: np.ndarray, rng: np.random.Generator, *, sites: int = 1) -> np.ndarray:
-        """Scaled blocks (B, C, size, size) float32 at places drawn by `rng`.
+    def read(self, items: NDArray[np.int64], rng: np.random.Generator, *, sites: int = 1) -> NDArray[np.float32]:
+        """Return scaled blocks (B, C, size, size) float32 at places drawn by `rng`.
 
-        A field that stands several times in a group (a well with fewer sites than the group) gives disjoint blocks,
-        each from a strip of its own, where it is wide enough for them.
+        A field that occurs several times in a group (in a well with fewer sites than the group) gives disjoint blocks,
+        each from its own strip, if it is wide enough for them.
         """
         out = np.empty((len(items), len(self.channels), self.size, self.size), dtype=np.float32)
         for start in range(0, len(items), sites):
@@ -173,18 +181,22 @@ class Fields:
                 scale(block, scales.low, scales.high, out=out[start + place])
         return out
 
-    def _block(self, item: int, rng: np.random.Generator, *, strip: tuple[int, int]) -> np.ndarray:
-        """IntensityScale (C, size, size) of the first place that holds enough foreground, or of the best one."""
+    def _block(self, item: int, rng: np.random.Generator, *, strip: tuple[int, int]) -> NDArray[Any]:
+        """Return the stored pixels (C, size, size) of the first place with enough foreground, or of the best place.
+
+        `strip` is the number of the field's strip, and how many strips it is cut into.
+        """
         code = self.plate[item]
         height, width = self.plates[code].shape[1:]
         number, count = strip
         low, high = 0, width - self.size
         if width >= count * self.size:
             low, high = number * width // count, (number + 1) * width // count - self.size
-        best, kept, most = (0, 0), None, -1.0
+        best, most = (0, 0), -1.0
+        kept: NDArray[Any] | None = None
         for attempt in range(self.tries):
             corner = (int(rng.integers(0, height - self.size + 1)), int(rng.integers(low, high + 1)))
-            # Most first places do, so that one is read whole and its stain decoded once.
+            # Most first places have enough, so all channels are read there at once, and the stain is decoded once.
             whole = self._cut(item, self.channels, corner) if attempt == 0 else None
             stain = (
                 self._cut(item, [self.stain], corner)[0] if whole is None else whole[self.channels.index(self.stain)]
@@ -196,11 +208,12 @@ class Fields:
                 break
         return self._cut(item, self.channels, best) if kept is None else kept
 
-    def _cut(self, item: int, channels: list[str], corner: tuple[int, int]) -> np.ndarray:
+    def _cut(self, item: int, channels: list[str], corner: tuple[int, int]) -> NDArray[Any]:
         plate = self.plates[self.plate[item]]
         rows, columns = (slice(start, start + self.size) for start in corner)
         if self.cache is None:
-            return plate.read(*self.fields[item], channels, rows=rows, columns=columns)
+            block: NDArray[Any] = plate.read(*self.fields[item], channels, rows=rows, columns=columns)
+            return block
         if item not in self.cache:
             self.cache[item] = plate.read(*self.fields[item], self.channels)
         part = self.cache[item][:, rows, columns]
@@ -208,8 +221,8 @@ class Fields:
 
 
 def _joined(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join tables; strings become categories, since as objects those of millions of cells take gigabytes."""
-    columns = {}
+    """Join tables; strings become categories, since those of millions of cells take gigabytes as objects."""
+    columns: dict[str, Any] = {}
     for name in rows[0]:
         parts = [each[name] for each in rows]
         if parts[0].dtype == object:
@@ -219,7 +232,9 @@ def _joined(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _codes(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of well and site that are unique over the screen, (N,) int64 each."""
-    keys = WELL_KEY, SITE_KEY
-    return tuple(frame.groupby(key, sort=True, observed=True).ngroup().to_numpy(np.int64) for key in keys)
+def _codes(frame: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return codes of well and site that are unique over the screen, (N,) int64 each."""
+    well, site = (
+        frame.groupby(key, sort=True, observed=True).ngroup().to_numpy(np.int64) for key in (WELL_KEY, SITE_KEY)
+    )
+    return well, site

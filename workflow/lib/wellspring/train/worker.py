@@ -1,13 +1,14 @@
-"""One process of a training: a job's description flows in, the files of an encoder flow out.
+"""One process of a training: it opens the training set, trains, and writes the files of the encoder.
 
-The same function does the work whether it is called in the only process or in each of several, which torchrun starts as
-`python -m wellspring.train.worker JOB.json`. What a job holds is in `launch.launch`.
+The same function `work` runs in the only process, or in each of several processes, which torchrun starts as
+`python -m wellspring.train.worker JOB.json`.
 """
 
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,60 +18,67 @@ from torch import nn
 from wellspring.encoders import encoder
 from wellspring.io import tables
 from wellspring.screen.encoder_kinds import trains
-from wellspring.screen.sections import Encoder, read
 from wellspring.train import data, distributed, run
 from wellspring.train.checkpoint import Interrupted
+from wellspring.train.job import Job
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: not done, try again
 
 
-def work(job: Mapping[str, object], *, hook: Callable[[int], None] | None = None) -> None:
-    """Train an encoder and write its weights, card and history, in the process of rank 0.
+def work(job: Job, *, hook: Callable[[int], None] | None = None) -> None:
+    """Train an encoder; the process of rank 0 writes its weights, card and history.
 
     Parameters
     ----------
     job
-        As in `launch.launch`.
+        The training.
     hook
-        Called with each step when it is done.
+        Called with each step after it is done.
     """
 
-    def write(network: nn.Module, card: dict, history: pd.DataFrame) -> None:
-        encoder.save(network, card, job["weights"], job["card"])
-        tables.write(history, job["history"], table="history", provenance=job["provenance"])
+    def write(network: nn.Module, card: run.Card, history: pd.DataFrame) -> None:
+        encoder.save(network, card, job.weights, job.card)
+        tables.write(history, job.history, table="history", provenance=job.provenance)
 
-    torch.set_num_threads(job["threads"])
-    options = job["options"] | {"cache_mb": job["options"]["cache_mb"] / job["options"]["gpus"]}
-    files = {kind: job[kind] for kind in ("images", "intensity", "crops", "crop_tables")}
+    torch.set_num_threads(job.threads)
+    options = replace(job.options, cache_mb=job.options.cache_mb / job.options.gpus)
     source = None
-    if trains(read(Encoder, job["encoder"])):
-        source = data.open_source(job["encoder"], channels=job["channels"], options=options, **files)
+    if trains(job.encoder):
+        source = data.open_source(
+            job.encoder.view,
+            options,
+            channels=job.channels,
+            images=job.images,
+            intensity=job.intensity,
+            crops=job.crops,
+            crop_tables=job.crop_tables,
+        )
     run.run(
-        job["encoder"],
+        job.encoder,
         source,
-        name=job["name"],
-        channels=job["channels"],
-        seed=job["seed"],
+        name=job.name,
+        channels=job.channels,
+        seed=job.seed,
         options=options,
-        checkpoint=Path(job["checkpoint"]),
-        code=job["code"],
+        checkpoint=Path(job.checkpoint),
+        code=job.code,
         write=write,
         hook=hook,
     )
 
 
 def main(path: str) -> int:
-    """Do the work of a job's file as one of several processes; return the exit status.
+    """Do a job as one of several processes; return the exit status.
 
-    What went wrong is left in a file beside it, in words; the first process that fails has the say.
+    The first process that fails leaves its error in a file beside the job's file, for `launch.launch`.
     """
-    job = json.loads(Path(path).read_text())
+    job = Job.read(path)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.captureWarnings(True)
     try:
-        with distributed.group(local=job["options"]["gpus"]):
+        with distributed.group(local=job.options.gpus):
             if distributed.rank():
-                logging.getLogger().setLevel(logging.WARNING)  # all do the same; one tells of it
+                logging.getLogger().setLevel(logging.WARNING)  # all processes do the same; one of them logs it
             work(job)
     except Interrupted as stop:
         _leave(path, stop)
@@ -82,6 +90,7 @@ def main(path: str) -> int:
 
 
 def _leave(path: str, error: Exception) -> None:
+    """Write an error to a file, unless another process has written one."""
     try:
         with Path(path).with_suffix(".failed").open("x") as file:
             json.dump({"kind": type(error).__name__, "message": str(error)}, file)

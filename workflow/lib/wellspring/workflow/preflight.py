@@ -138,9 +138,9 @@ def own_networks(config: Config) -> list[Finding]:
                 found.append(Finding("warning", what, words))
                 continue
             # By name, since the conda environment of the check has no PyTorch, which these modules import.
-            training, settings = map(importlib.import_module, ("wellspring.train.run", "wellspring.train.settings"))
-            setting = settings.resolve(dataclasses.asdict(entry), seed=config.seed)
-            network = training.build(setting, channels=len(config.channels))
+            build, settings = map(importlib.import_module, ("wellspring.train.build", "wellspring.train.settings"))
+            setting = settings.resolve(entry, seed=config.seed)
+            network = build.network(setting, channels=len(config.channels))
             weights = sum(each.numel() for each in network.parameters())
             found.append(Finding("ok", what, f"{factory}: built, with {weights:,} weights"))
         except (ValueError, OSError) as error:
