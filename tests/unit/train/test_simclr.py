@@ -156,7 +156,7 @@ def test_steps_on_one_batch_lower_the_loss(preset):
 
 
 def test_a_window_needs_views_that_keep_the_cell_in_the_middle():
-    with pytest.raises(ValueError, match=r"view.window: expected null with crops"):
+    with pytest.raises(ValueError, match=r"view.window: expected null with resized crops"):
         resolve(entry(view={"kind": "cell", "size": 24, "window": 8.0}), seed=1)
     over = {"view": {"kind": "cell", "size": 24, "window": 8.0}, "augmentation": {"preset": "cells"}}
     assert resolve(entry(**over), seed=1).view.window == 8.0
