@@ -126,7 +126,8 @@ def test_a_checkpoint_that_is_killed_while_it_is_written_leaves_the_former_one(t
 
 
 def test_a_batch_that_does_not_divide_is_refused(screen, tmp_path):
-    with pytest.raises(ValueError, match=r"encoders.batch: expected a multiple of 6 \(1 processes x 3 accumulated parts.*found 8"):
+    message = r"encoders.batch: expected a multiple of 6 \(1 processes x 3 accumulated parts.*found 8"
+    with pytest.raises(ValueError, match=message):
         train(screen, tmp_path, options={"accumulate": 3})
 
 
