@@ -152,7 +152,7 @@ def test_too_little_memory_says_what_to_change(screen, tmp_path, monkeypatch):
     with pytest.raises(TooLarge) as cells:
         train(screen, tmp_path, options={"precision": "bfloat16", "accumulate": 2})
     assert "4 images" in str(cells.value) and "train.accumulate: 4 (" in str(cells.value)
-    assert "compare images of one part alone" in str(cells.value)
+    assert "compares images of one part alone" in str(cells.value)
     assert "train.precision" not in str(cells.value)
 
 
