@@ -45,6 +45,8 @@ KINDS = {
     "other_dtype": "data type differs from the plate's",
     "dtype": "data type not supported",
     "on_blocklist": "on the blocklist",
+    "same_pixels": "same pixels as another image",
+    "zero_tail": "last rows are zero",
     "outlier": "outlier of its plate and channel",
     "controls_excluded": "all negative controls excluded",
     "listed": "excluded as listed",

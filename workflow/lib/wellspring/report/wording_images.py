@@ -53,6 +53,8 @@ SURVEY: dict[str, Sentence] = {
     "several_pages": "shape: a file of {pages:page}, where the plate's files have 1",
     "other_shape": "shape: {found}, where the plate has {usual}",
     "other_dtype": "dtype: {found}, where the plate has {usual}",
+    "zero_tail": "incomplete: every pixel of the last {rows} of {height:row} is 0, and few before them are",
+    "same_pixels": "copy: {images:image} of wells {wells} have the same pixels",
     "saturated": lambda values: (
         f"saturated: {_percent(values['share'])} of the pixels, more than {_percent(values['limit'])}"
     ),
@@ -70,6 +72,7 @@ SURVEY: dict[str, Sentence] = {
     # of plates
     "too_many_sites_excluded": _too_many_sites,
     "controls_excluded": "all sites of the {wells:negative control well} are excluded",
+    "wells_copied": "{wells} of {total:well} have images with the same pixels as other images of the plate",
     "plate_listed": lambda values: _with_reason("listed in survey.exclusions", values),
 }
 SENTENCES: dict[str, Sentence] = {**FILES, **LISTS, **INDEX, **SURVEY}

@@ -1,8 +1,9 @@
 """Survey a plate: read every raw image once, measure its quality and bin it.
 
-A plane that is missing, damaged, blank, saturated, blurred or unlike the rest of its plate is excluded, and its whole
-site with it (:func:`kept`); the reason is a note (:mod:`wellspring.io.notes`). A person's exclusion list is applied
-last (:mod:`wellspring.screen.exclusions`). A plate that loses too many sites gets a verdict, not an exception.
+A plane that is missing, damaged, incomplete, blank, a copy of another image, saturated, blurred or unlike the rest of
+its plate is excluded, and its whole site with it (:func:`kept`); the reason is a note (:mod:`wellspring.io.notes`). A
+person's exclusion list is applied last (:mod:`wellspring.screen.exclusions`). A plate that loses too many sites gets a
+verdict, not an exception.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from wellspring.io.keys import PLANE_KEY, SITE_KEY
 from wellspring.io.notes import Note, loads
 from wellspring.io.tables import Verdict
 from wellspring.screen import exclusions, sections
-from wellspring.survey import focus
+from wellspring.survey import focus, suspect
 from wellspring.views import binning
 from wellspring.views.cutting import foreground_threshold
 
@@ -93,7 +94,8 @@ def run(
         for row, view in pool.map(look, range(len(index))):
             found.append(row)
             views.append(view)
-    rows = pd.DataFrame(found, columns=["status", "reason", "height", "width", "dtype", "pages", "size", *MEASURES])
+    columns = ["status", "reason", "height", "width", "dtype", "pages", "size", *suspect.COLUMNS, *MEASURES]
+    rows = pd.DataFrame(found, columns=columns)
     rows = _unlike(rows, alone=~index["Metadata_Path"].duplicated(keep=False))
     stack = _stacked(views, (rows["status"] == "ok").to_numpy())
     rows["foreground"] = _foreground(stack, index["Metadata_Channel"].to_numpy())
@@ -105,6 +107,7 @@ def run(
     if len(said) and (said["whole"] & (said["verdict"] == "exclude")).all():
         why = said["reason"].iloc[0]
         return Survey(table, stack, verdict.because(Note("plate_listed", {"reason": why} if why else {})))
+    verdict = suspect.judge(table, verdict)
     return Survey(table, stack, judge(table, index, max_excluded=options.max_excluded, verdict=verdict))
 
 
@@ -136,7 +139,8 @@ def _row(plane: raw_image.Plane, options: sections.Survey) -> dict[str, object]:
     row: dict[str, object] = {"status": plane.status, "reason": plane.reason}
     if plane.pixels is not None:
         row |= {"height": plane.pixels.shape[0], "width": plane.pixels.shape[1], "dtype": plane.pixels.dtype.name}
-        row |= {"pages": plane.pages, **focus.measure(plane.pixels, saturation=options.saturation)}
+        row |= {"pages": plane.pages, **suspect.measure(plane.pixels)}
+        row |= focus.measure(plane.pixels, saturation=options.saturation)
     return row
 
 
@@ -198,6 +202,8 @@ def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: sections.Survey) 
         first = where & (reasons == "")
         reasons[first] = pd.Series([str(note) for note in notes], index=rows.index[where], dtype=object)[first[where]]
 
+    exclude(*suspect.incomplete(rows))
+    exclude(*suspect.copies(rows, index))
     over = values["saturated"] > options.max_saturated
     shares = rows["saturated"][over]
     exclude(over, [Note("saturated", {"share": _short(share), "limit": options.max_saturated}) for share in shares])
@@ -255,6 +261,8 @@ def _named(index: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     table["Metadata_Pixel_Size"] = rows["size"].astype("float64")
     table["Metadata_Verdict"] = np.where(rows["reason"] == "", "keep", "exclude")
     table["Metadata_Reason"] = rows["reason"]
+    table[suspect.DIGEST] = rows[suspect.DIGEST].astype(object).where(rows[suspect.DIGEST].notna(), None)
+    table[suspect.ZERO_ROWS] = rows[suspect.ZERO_ROWS].astype("Int32")
     return table.join(rows[MEASURES].astype("float32"))
 
 
