@@ -336,3 +336,21 @@ def test_what_is_floored_or_dead_is_logged_only_for_plates_that_are_kept(caplog)
     caplog.clear()
     normalise(frame.iloc[5:], options=OPTIONS)
     assert "too_few_to_normalise" in caplog.text and "without spread" not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["mad_robustize", "standardize", "robustize"])
+@pytest.mark.parametrize("seed", range(3))
+def test_controls_that_differ_by_rounding_alone_have_no_spread(method, seed):
+    """Images of two grey values: controls are equal up to rounding in every feature, other wells are not."""
+    rng = np.random.default_rng(seed)
+    treated = rng.normal(size=(40, 5))
+    controls = 1e-16 * rng.normal(size=(16, 5))
+    frame = pd.DataFrame(np.vstack([controls, treated]), columns=[f"e_{number}" for number in range(5)])
+    frame.insert(0, "Metadata_pert_type", ["negcon"] * 16 + ["trt"] * 40)
+    frame.insert(1, "Metadata_Verdict", "keep")
+    frame.insert(2, "Metadata_Reason", "")
+    fit = fit_normaliser(frame, method=method)
+    assert (fit.spread == 0).all()
+    assert fit.floored.all()
+    found = apply_normaliser(frame, fit)[list(fit.features)].to_numpy()
+    assert np.abs(found).max() < 50

@@ -16,11 +16,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from wellspring.align import odd_plates
 from wellspring.align.steps import (
     cell_count,
     coral,
     frames,
     harmony,
+    limit,
     rank_normal,
     select,
     sphere,
@@ -47,6 +49,9 @@ STEPS: dict[str, tuple[Any, type[State]]] = {
     "standardize": (standardize, standardize.Scales),
     "harmony": (harmony, harmony.Corrected),
 }
+# Part of every alignment, and no entry of the config.
+BEFORE_STEPS = "limit"
+FITTED: dict[str, tuple[Any, type[State]]] = {BEFORE_STEPS: (limit, limit.Limits), **STEPS}
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Alignment:
     selection
         One row per feature of the input, table `features`.
     steps
-        Name and state of each step, in the order in which they are applied.
+        Name and state of each step, in the order in which they are applied; the first is `limit`, not in the config.
     """
 
     selection: pd.DataFrame
@@ -94,7 +99,7 @@ class Alignment:
         for number, name in enumerate(stored["steps"].tolist()):
             prefix = f"{number}."
             own = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
-            steps.append((name, STEPS[name][1].unpack(own)))
+            steps.append((name, FITTED[name][1].unpack(own)))
         names = [name for name in stored if name.startswith("selection.")]
         selection = pd.DataFrame({name.removeprefix("selection."): stored[name] for name in names})
         for name in ("Metadata_Feature", "Metadata_Reason"):
@@ -147,15 +152,24 @@ def fit_alignment(
     Returns
     -------
     Alignment
-        A step without enough controls or features uses a fallback, which `notes` records.
+        A step without enough controls or features uses a fallback, which `notes` records. They also name the wells and
+        plates that are unlike all others and therefore not part of the fit (`wellspring.align.odd_plates`).
     """
     names = tables.features(frame) if features is None else list(features)
     used = controls_of(frame) if controls is None else controls_of(frame) & np.asarray(controls, dtype=bool)
-    values = frames.matrix(frame, names)
+    values, entries = frames.matrix(frame, names), chain(options.steps)
+    frame = source = frames.replaced(frame, names, values)
+    usable, notes = odd_plates.used_wells(source, controls=used, options=options)
+    used = used & usable
+    low, high = odd_plates.limits(source, controls=used, options=options)
     selection = pd.DataFrame({"Metadata_Feature": names, "Metadata_Kept": True, "Metadata_Reason": ""})
     selection["spread"] = frames.deviation_of(values[used]).astype(np.float32)
-    frame, steps = frames.replaced(frame, names, values), []
-    entries = chain(options.steps)
+    if not usable.all():
+        frame = limit.apply(frame, limit.Limits(tuple(names), (), low, high))
+        # Harmony cannot be applied to wells that it did not see.
+        if not any(name == "harmony" for name, _ in entries):
+            frame, used = frame[usable].reset_index(drop=True), used[usable]
+    steps: list[tuple[str, State]] = []
     for number, (name, own) in enumerate(entries):
         module = STEPS[name][0]
         state = module.fit(frame, controls=used, options=with_own(options, own))
@@ -166,7 +180,15 @@ def fit_alignment(
             selection.loc[lost, "Metadata_Reason"] = list(state.reasons)
         if number + 1 < len(entries):
             frame = module.apply(frame, state)
-    alignment = Alignment(selection, tuple(steps))
+    first = steps[0][1].features if steps else tuple(names)
+    taken = pd.Index(names).get_indexer(pd.Index(first))
+    limits = limit.Limits(first, notes, low[taken], high[taken])
+    alignment = Alignment(selection, ((BEFORE_STEPS, limits), *steps))
+    before = odd_plates.sample(source, usable)
+    lost_spread = odd_plates.lost_spread(before, apply_alignment(before, alignment), names=alignment.features)
+    if lost_spread is not None:
+        limits = replace(limits, notes=(*notes, lost_spread))
+        alignment = Alignment(selection, ((BEFORE_STEPS, limits), *steps))
     for note in alignment.notes:
         logger.info("fit: %s", note)
     return alignment
@@ -184,7 +206,7 @@ def apply_alignment(frame: pd.DataFrame, alignment: Alignment) -> pd.DataFrame:
         `frame` lacks features of the fit; the message names them.
     """
     for name, state in alignment.steps:
-        frame = STEPS[name][0].apply(frame, state)
+        frame = FITTED[name][0].apply(frame, state)
     names = alignment.features
     return frames.replaced(frame, names, frames.matrix(frame, names).astype(np.float32))
 

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 METHODS = ("mad_robustize", "robustize", "standardize", "rank_normal", "none")
-# Profiles are float32 (relative resolution 6e-8): a spread below this share of the centre is rounding and counts as 0.
+# Profiles are float32 (relative resolution 6e-8): a spread below this share of the centre, or of the spread of all
+# wells of the plate, is rounding and counts as 0.
 ROUNDING = 1e-6
 
 
@@ -146,7 +147,9 @@ def fit_normaliser(
     that ratio over features is the usual ratio of the plate, and no feature is divided by less than `spread_floor`
     times the usual ratio times its own spread in all wells. This does not depend on the units of features, and its cost
     is small: a feature that changes strongly in most wells is damped, to no less than about 4 spreads for
-    `mad_robustize`. A feature whose spread in all wells is zero is dead: it is only centred, hence 0 where constant.
+    `mad_robustize`. A spread in the controls below a millionth of that in all wells is rounding: it counts as 0, and
+    not towards the usual ratio. A feature whose spread in all wells is zero is dead: it is only centred, hence 0 where
+    constant.
     """
     if method not in METHODS:
         raise ValueError(f"normalise: expected one of {list(METHODS)}, found {method!r}")
@@ -173,6 +176,8 @@ def fit_normaliser(
     _, everywhere = center_and_spread(values[defined], method)
     # If more than half of the wells share one value (a rectified feature), their MAD is 0, but not their deviation.
     everywhere = np.where(everywhere > 0, everywhere, center_and_spread(values[defined], "standardize")[1])
+    # Controls that differ by rounding alone, on a plate whose wells differ, have no spread either.
+    spread = np.where(spread <= ROUNDING * everywhere, 0.0, spread)
     alive = (everywhere > 0) & (spread > 0)
     usual = float(np.median(spread[alive] / everywhere[alive])) if alive.any() else 1.0
     floor = spread_floor * usual * everywhere

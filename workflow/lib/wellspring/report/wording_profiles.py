@@ -38,6 +38,12 @@ PROFILE: dict[str, Sentence] = {
     "no_plate_to_join": "no plate to join",
 }
 ALIGN: dict[str, Sentence] = {
+    "wells_left_out_of_fit": "plate {plate}: {wells} of {total:well} not used for the fit, beyond {limit:g} spreads of "
+    "the controls in {features:feature}, most in {feature} ({deviations:.3g} spreads)",
+    "plate_left_out_of_fit": "plate {plate} left out of the fit of {group}: it multiplies the largest variance of the "
+    "controls by {ratio:.3g}, more than {limit:g}",
+    "no_spread_after_alignment": "the aligned profiles have no spread: {after:.3g} after alignment, {before:.3g} "
+    "before, in {wells:well}",
     "features_kept": "{kept} of {total:feature} kept",
     "on_blocklist": "on the blocklist",
     "not_finite": "not finite in {wells} of {total:well}",

@@ -955,6 +955,16 @@ class Fit:
     directions. It holds for all entries, so that an evaluation on half of the controls can ask for half of them.
     Default: 12."""
 
+    max_deviation: float | None
+    """Distance from the centre of the controls, in usual spreads of the controls of a plate, beyond which a value is
+    set to this limit. A well with such a value is not used for the fit. It guards all plates against one whose
+    normalisation failed. Null: not asked. Default: 1000."""
+
+    max_influence: float | None
+    """A plate that multiplies the largest variance of the controls by more than this is left out of the fit
+    (leave-one-out, over all controls and within each group of `by`; at least half of the plates stay). It is aligned
+    all the same. Null: not asked. Default: 10."""
+
     by: Literal["cell_line", "batch"] | None
     """Fit sphere, standardize and cell_count by cell line or by batch, or one for all (null). Cell lines differ in how
     controls vary; a line that no fitted plate has goes through what was fitted on all controls. Default:
