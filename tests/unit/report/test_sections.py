@@ -10,6 +10,7 @@ import pytest
 from report_screen import HOSTILE, fabricate
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.notes import Note
 from wellspring.report import (
     alignment,
     biology,
@@ -88,6 +89,23 @@ def test_mixing_below_full_mixing_is_looked_at(screen: gather.Screen):
 def test_steps_that_fell_back_are_looked_at(screen: gather.Screen):
     (told,) = checks.fits(screen)
     assert told.text.startswith("Alignment fell back in ") and "100000 needed: " in told.lines[0]
+
+
+def test_plates_unlike_all_others_and_alignments_without_spread_are_looked_at_first(screen: gather.Screen):
+    plate = screen.kept[0]
+    left = {"plate": plate, "group": "*", "ratio": 1e15, "limit": 10}
+    flat = {"before": 1.0, "after": 3e-12, "wells": 80}
+    notes = (Note("plate_left_out_of_fit", left), Note("no_spread_after_alignment", flat))
+    changed = replace(screen, fit_notes={"e": notes})
+    first, second, *_ = overview.look_at(changed, [], [], level="aligned")
+    assert first.text == "The alignment of 1 encoder failed: its profiles have no spread."
+    assert second.text == "Wells of 1 plate are unlike all others; no alignment is fitted on them."
+    assert second.lines == (
+        f"e: plate {plate} left out of the fit of *: it multiplies the largest variance of the controls by 1e+15, more "
+        "than 10",
+    )
+    before, after = (overview.passes(one, [], level="aligned")[0].text for one in (screen, changed))
+    assert before.startswith(f"{len(screen.kept)} of ") and after.startswith(f"{len(screen.kept) - 1} of ")
 
 
 def test_metrics_that_are_not_known_stand_first_and_variants_unfold():

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from wellspring.align.odd_plates import COLLAPSED as NO_SPREAD
+from wellspring.align.odd_plates import LEFT_OUT
 from wellspring.illumination.flatfield import FEW
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.svg import count, number
@@ -119,6 +121,29 @@ def light(fields: Sequence[Record]) -> list[Statement]:
         lines = [f"{row['optics']}, {row['channel']}: {end}" for row, end in zip(worse, ends, strict=True)]
         text = f"The correction made {count(len(worse), 'channel')} more uneven on held-out fields."
         found.append(Statement(text, "illumination", tuple(lines[:SHOWN])))
+    return found
+
+
+def odd_plates(screen: Screen) -> list[str]:
+    """Return the kept plates that an alignment left out of its fit, wholly or in part, sorted."""
+    notes = [note for found in screen.fit_notes.values() for note in found if note.code in LEFT_OUT]
+    return sorted({str(note.values["plate"]) for note in notes} & set(screen.kept))
+
+
+def unlike_others(screen: Screen) -> list[Statement]:
+    """Return the alignments whose output has no spread, and the plates that are unlike all others."""
+    found = []
+    noted = [(name, note) for name, notes in screen.fit_notes.items() for note in notes]
+    flat = [f"{name}: {words(note)}" for name, note in noted if note.code == NO_SPREAD]
+    if flat:
+        text = f"The alignment of {count(len(flat), 'encoder')} failed: its profiles have no spread."
+        found.append(Statement(text, "alignment", tuple(flat)))
+    lines = [f"{name}: {words(note)}" for name, note in noted if note.code in LEFT_OUT]
+    if lines:
+        more = (f"and {len(lines) - SHOWN:,} more",) if len(lines) > SHOWN else ()
+        plates = len({str(note.values["plate"]) for _, note in noted if note.code in LEFT_OUT})
+        text = f"Wells of {count(plates, 'plate')} are unlike all others; no alignment is fitted on them."
+        found.append(Statement(text, "alignment", (*lines[:SHOWN], *more)))
     return found
 
 

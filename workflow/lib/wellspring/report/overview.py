@@ -33,9 +33,11 @@ def passes(screen: Screen, rows: Sequence[Row], *, level: str, changes: Sequence
     The main scores are named; the others are counted.
     """
     found = []
-    if screen.kept:
-        kept = f"{len(screen.kept):,} of {count(len(screen.plates), 'plate')}"
-        found.append(Statement(f"{kept} passed every check and {_are(screen.kept)} in the results.", "plates"))
+    odd = checks.odd_plates(screen)
+    passed = [plate for plate in screen.kept if plate not in odd]
+    if passed:
+        kept = f"{len(passed):,} of {count(len(screen.plates), 'plate')}"
+        found.append(Statement(f"{kept} passed every check and {_are(passed)} in the results.", "plates"))
     for name, lines in _scores(rows, level, direction=1, state="above", but=LAYOUT_NOTES):
         found.append(Statement(f"{name}: above chance.", "metrics", lines))
     for name, lines in _scores(rows, level, direction=-1, state="at"):
@@ -48,7 +50,7 @@ def look_at(
     screen: Screen, rows: Sequence[Row], fields: Sequence[Record], *, level: str, changes: Sequence[Change] = ()
 ) -> list[Statement]:
     """Return what to look at: batch effects, weak scores, losses by alignment, lost wells, light, collapse."""
-    found = checks.fits(screen) + _aligned(changes, good=False) + _mixing(rows, level)
+    found = checks.unlike_others(screen) + checks.fits(screen) + _aligned(changes, good=False) + _mixing(rows, level)
     for name, lines in _scores(rows, level, direction=-1, state="above"):
         found.append(Statement(f"{name}: above chance.", "metrics", lines))
     for name, lines in _scores(rows, level, direction=1, state="at"):
