@@ -198,6 +198,8 @@ def _plate(
         Metadata_Pixel_Size=0.65,
         Metadata_Verdict="keep",
         Metadata_Reason="",
+        Metadata_Digest=[f"{number:032x}" for number in range(len(planes))],
+        Metadata_Zero_Rows=0,
     )
     for name in (
         "quantile_0.001",
