@@ -2,12 +2,12 @@
 
 input    results/crops/{plate}.npy, .parquet    for an encoder that looks at cells
          results/images/{plate}.zarr            for an encoder that looks at tiles
-         results/images/{plate}.parquet         intensity scale a channel
+         results/images/{plate}.parquet         intensity scale per channel
          the file of encoders.NAME.weights      where an encoder starts from one
 output   results/train/{encoder}/encoder.safetensors, encoder.json, history.parquet
 
-The checkpoint beside them is no output, so that a killed run resumes from it; it is removed at the end. Nor is the folder
-`tensorboard`, for curves of a run under way.
+The checkpoint beside them is not an output, so that a killed run resumes from it; it is removed at the end. The folder
+`tensorboard`, with the curves of a run, is not an output either.
 """
 
 

@@ -1,6 +1,6 @@
-"""Views of images: scaled pixels and a recipe flow in, one augmented, standardised view of each image flows out.
+"""Augmentation: draw one standardised view of each image by the strengths of a recipe.
 
-A recipe is a set of strengths, each 0 when off; named recipes stand in `PRESETS`. The order is that of the light: where
+A recipe is a set of strengths, each 0 when off; `PRESETS` has the named recipes. The order is that of the light: where
 the view looks, the stain, the optics, the camera, and at last the standardising of the network's input.
 """
 

@@ -1,4 +1,4 @@
-"""Channel-aware colour: a batch of images flows in, the same with channels of other strength flows out.
+"""Channel-aware colour augmentation: change the strength of each channel of a batch of images.
 
 Stains differ between plates channel by channel, so every channel is changed on its own; nothing mixes channels (no hue,
 no grey). All functions take (B, C, H, W) float32, a strength and a generator on the device of the images; strength 0

@@ -1,4 +1,4 @@
-"""Several processes of one training: tensors of each rank flow in, what all ranks hold together flows out.
+"""Several processes of one training: combine the tensors of all ranks.
 
 In a single process every function gives back what it takes, so that an objective is written once. With several, each
 rank has the mean of its own images' losses, and the mean of gradients over ranks (`average`) is that of the joint

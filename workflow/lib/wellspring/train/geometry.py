@@ -1,4 +1,4 @@
-"""Where a view looks: a batch of images flows in, crops of one size flow out.
+"""Geometric augmentation: cut crops of one size from a batch of images.
 
 Crop, zoom, rotation, flip and elastic deformation are one map of coordinates, so pixels are interpolated once. The map
 is the same for all channels. Beyond the border an image is reflected.

@@ -1,4 +1,4 @@
-"""Objectives: embeddings or distributions of views flow in, scalars flow out.
+"""Losses of embeddings or distributions of views; each is a scalar.
 
 Every loss is computed in float32, whatever the precision of the network. A group is `sites` consecutive images of one
 well, from different sites of it.

@@ -1,4 +1,4 @@
-"""Masks of patches: numbers of views and places flow in, the places that a student does not see flow out.
+"""Masks of patches: draw the patches of each view that are masked for the student.
 
 A view's mask is made of blocks (Bao et al. 2022, BEiT), since single masked patches are read off their neighbours, and
 completed by single patches to exactly the share that was drawn for it.

@@ -1,4 +1,4 @@
-"""Microscope noise: a batch of images flows in, the same as a worse microscope would have taken it flows out.
+"""Noise augmentation: change a batch of images to what a worse microscope would have taken.
 
 All functions take (B, C, H, W) float32, a strength and a generator on the device of the images; strength 0 changes
 nothing, and `probability` is the share of images that are changed. What is made on the way is changed in place: memory

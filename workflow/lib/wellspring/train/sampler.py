@@ -1,4 +1,4 @@
-"""Which items a step sees: the plate, well and site of every item flow in, a batch of item numbers flows out.
+"""The sampler: draw the items of a step by their plate, well and site.
 
 An item is a cell (view: cell) or a field (view: tile). A draw is a function of (seed, step) alone.
 """

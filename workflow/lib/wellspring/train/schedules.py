@@ -1,4 +1,4 @@
-"""Settings that change while training: numbers flow in, one array indexed by the step flows out."""
+"""Schedules of settings that change during training, as arrays indexed by the step."""
 
 import numpy as np
 

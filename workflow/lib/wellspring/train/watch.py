@@ -1,4 +1,4 @@
-"""Figures that show a collapse while training: features or distributions flow in, single numbers flow out."""
+"""Figures that show a collapse during training, from features or distributions."""
 
 import math
 
