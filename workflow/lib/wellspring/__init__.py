@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wellspring.api.images import Encoder, aggregate, read_plate, segment
     from wellspring.api.profiles import (
         apply_alignment,
         consensus,
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
+_IMAGES = ("Encoder", "aggregate", "read_plate", "segment")
+
 __all__ = [
+    "Encoder",
+    "aggregate",
     "apply_alignment",
     "consensus",
     "evaluate_profiles",
     "fit_alignment",
     "normalise",
+    "read_plate",
     "read_profiles",
+    "segment",
     "write_report",
 ]
 
@@ -34,7 +41,7 @@ def __getattr__(name: str) -> object:
     """Return a name of `__all__` from its module of `wellspring.api`, which is imported on the first use."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("wellspring.api.profiles"), name)
+    return getattr(import_module(f"wellspring.api.{'images' if name in _IMAGES else 'profiles'}"), name)
 
 
 def __dir__() -> list[str]:

@@ -115,6 +115,17 @@ def embed(
     return pd.concat(frames, ignore_index=True), np.concatenate(matrices)
 
 
+def embed_images(encoder: Encoder, images: np.ndarray, scale: IntensityScale, options: Embed) -> np.ndarray:
+    """Encode views (N, C, H, W) of corrected pixels, uint16, to vectors (N, D) float32, on the CPU."""
+    encode = _Vectors(encoder, scale, options, torch.device("cpu"))
+    found = []
+    for start in range(0, len(images), options.batch):
+        views = images[start : start + options.batch]
+        part = fields.Part("", "", np.arange(len(views)), np.zeros((len(views), 2)), views, views[0])
+        found.append(encode([part]).float().numpy())
+    return np.concatenate(found)
+
+
 def _parts(encoder: Encoder, plate: PlateInputs, options: Embed, *, readers: int) -> Iterator[fields.Part]:
     """Yield the views of each field that the card and the options ask for."""
     images, channels, size = plate.images, encoder.channels, int(encoder.card["view"]["size"])
