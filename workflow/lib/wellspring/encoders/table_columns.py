@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from wellspring.io import budget
+
 VALUES = 2**21  # numbers per block, 16 MB of float64
 
 
@@ -41,10 +43,16 @@ def schema(path: Path) -> pa.Schema:
 def texts(path: Path, names: list[str]) -> pd.DataFrame:
     """Return columns as strings or None; numeric barcodes keep their digits, and a float 12.0 becomes 12."""
     if path.suffix == ".parquet":
-        table = pq.read_table(path, columns=names)
+        table = budget.parquet(path, names)
     else:
         options = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(names, pa.string()))
-        table = csv.read_csv(path, convert_options=options)
+        batches, size = [], 0
+        with csv.open_csv(path, convert_options=options) as stream:
+            for batch in stream:
+                size += batch.nbytes
+                budget.within(size, 4 * budget.TABLE_BYTES, "bytes after unpacking", path)
+                batches.append(batch)
+            table = pa.Table.from_batches(batches, schema=stream.schema)
     return pd.DataFrame({name: _text(table.column(name)) for name in names})
 
 

@@ -56,7 +56,11 @@ def build(sheet: Mapping[str, object], channels: Sequence[str], options: section
     )
     if not sheet["images"]:
         return without_images(wells, sheet=sheet)
-    planes = find(sheet["images"], plate=plate, options=options)
+    try:
+        planes = find(sheet["images"], plate=plate, options=options)
+    except (MemoryError, RecursionError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{plate}: expected files that can be listed in memory, found {found}") from error
     return join(
         planes,
         wells,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from wellspring.io import budget
 from wellspring.io.plane_file import PlaneFileError
 
 OPEN = 32  # arrays whose metadata stay in memory: those that the threads of a job read in turn
@@ -35,12 +36,13 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
     Raises
     ------
     PlaneFileError
-        There is no such plane, a chunk is missing, or the metadata promise more than ``largest``.
+        There is no such plane, a chunk is missing, or the metadata promise more than ``largest`` or than
+        :mod:`wellspring.io.budget` allows.
     """
     metadata = next((path for name in ("zarr.json", ".zarray") if (path := folder / name).is_file()), None)
     if metadata is None:
         raise PlaneFileError("unreadable", "expected a file or a zarr array, found a folder")
-    array = _open(folder, metadata.stat().st_mtime_ns, threading.get_ident())
+    array = _open(metadata, metadata.stat().st_mtime_ns, threading.get_ident())
     if array.ndim < 2:
         raise PlaneFileError(
             "unreadable", f"expected axes of which y and x are the last, found the shape {array.shape}"
@@ -55,7 +57,11 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
         raise PlaneFileError("missing", f"no plane {page} in the shape {array.shape}")
     index = tuple(int(number) for number in np.unravel_index(page, steps)) if steps else ()
     before = tuple(number // size for number, size in zip(index, pieces, strict=False))
-    grid = [range(math.ceil(size / piece)) for size, piece in zip((height, width), pieces[-2:], strict=True)]
+    try:
+        grid = [range(count) for count in budget.chunks((height, width), pieces[-2:], folder.name)]
+        budget.chunks((height, width), array.chunks[-2:], folder.name)  # within shards
+    except budget.OverBudgetError as error:
+        raise PlaneFileError("unreadable", str(error)) from error
     keys = [array.metadata.encode_chunk_key((*before, *place)) for place in itertools.product(*grid)]
     lost = [key for key in keys if not (folder / key).is_file()]
     if lost:
@@ -65,6 +71,10 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=OPEN)
-def _open(folder: Path, changed: int, thread: int) -> zarr.Array[Any]:
-    """Open an array, one per thread; again when its metadata file has changed."""
-    return zarr.open_array(folder, mode="r")
+def _open(metadata: Path, changed: int, thread: int) -> zarr.Array[Any]:
+    """Open an array by its metadata file, one per thread; again when that file has changed."""
+    try:
+        budget.json_of(metadata)  # before zarr parses it
+    except budget.OverBudgetError as error:
+        raise PlaneFileError("unreadable", str(error)) from error
+    return zarr.open_array(metadata.parent, mode="r")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from wellspring.io import budget
+
 LARGEST = 2**28  # bytes of a table that a person keeps; a platemap of 1,000 plates has some 50 MB
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -102,6 +104,7 @@ def _decoded(path: Path, what: str) -> str:
         raise ValueError(
             f"{path}: expected a {what} as text, found zero bytes (UTF-16 without a mark?); save it as UTF-8"
         )
+    budget.check_cells(text, path)
     return text
 
 
@@ -113,7 +116,10 @@ def _workbook(path: Path, what: str) -> list[tuple[int, list[str]]]:
             f"{path}: expected the package openpyxl for Excel files: pip install openpyxl, or save as CSV"
         ) from error
     try:
+        budget.check_workbook(path)
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except budget.OverBudgetError:
+        raise
     except Exception as error:  # a damaged workbook raises what its parts raise
         raise ValueError(f"{path}: expected an Excel workbook, found {type(error).__name__}: {error}"[:300]) from error
     if len(book.sheetnames) != 1:
@@ -121,7 +127,13 @@ def _workbook(path: Path, what: str) -> list[tuple[int, list[str]]]:
             f"{path}: expected a {what} in the only sheet of the workbook, found the sheets {book.sheetnames}"
         )
     rows = book.active.iter_rows(values_only=True)
-    return [(number, [_cell(value) for value in cells]) for number, cells in enumerate(rows, 1) if not _comment(cells)]
+    found, count = [], 0
+    for number, cells in enumerate(rows, 1):
+        count += len(cells)
+        budget.within(count, budget.CELLS, "cells", path)
+        if not _comment(cells):
+            found.append((number, [_cell(value) for value in cells]))
+    return found
 
 
 def _comment(cells: tuple[object, ...]) -> bool:

@@ -85,9 +85,15 @@ def run(
         row = index.loc[number]
         path = None if pd.isna(row["Metadata_Path"]) else row["Metadata_Path"]
         plane = raw_image.status(folder, path, int(row["Metadata_Page"]))
-        row = _row(plane, options)
+        try:
+            row, view = _row(plane, options), _view(plane, options.view_edge)
+        except MemoryError as error:  # one image of great size must not end the plate
+            plane = raw_image.Plane(
+                "unreadable", str(Note("unreadable", {"detail": f"{path}: out of memory: {error}"}))
+            )
+            row, view = _row(plane, options), None
         row["size"] = options.pixel_size or (sizes[number] if np.isfinite(sizes[number]) else plane.pixel_size)
-        return row, _view(plane, options.view_edge)
+        return row, view
 
     found, views = [], []
     with ThreadPoolExecutor(max(1, threads)) as pool:

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from wellspring.io import budget
+
 logger = logging.getLogger(__name__)
 
 # Columns that a reader must return, and the values of the others if it does not.
@@ -86,6 +88,8 @@ def named(name: str, held: Mapping[str, int]) -> str | None:
 
 def _below(parent: str, here: str, prefix: str, allowed: Sequence[str], seen: set[str]) -> Iterator[tuple[str, int]]:
     """Yield the files below a folder, which is really ``here``, with ``prefix`` before their paths."""
+    if prefix.count("/") > budget.DEPTH:
+        raise budget.OverBudgetError(f"{parent}: expected at most {budget.DEPTH} folders within each other, found more")
     if here in seen:
         logger.warning("%s: link to %s not followed, since that folder is already listed", parent, here)
         return

@@ -17,7 +17,7 @@ import pandas as pd
 
 from wellspring.index.readers.listing import complete, files, named, places, within
 from wellspring.index.readers.named import owned
-from wellspring.io import object_store
+from wellspring.io import budget, object_store
 from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
@@ -124,9 +124,13 @@ def _rows(table: Path | str, folder: Path, plate: str) -> pd.DataFrame:
 def _read(path: Path, table: Path | str) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
-            frame = pd.read_parquet(path)
+            frame = budget.parquet(path).to_pandas()
             return frame.astype(object).where(frame.isna(), frame.astype(str)).where(frame.notna(), None)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+        content = budget.unpacked(path)
+        budget.check_cells(content.getvalue(), path)
+        return pd.read_csv(content, dtype=str, keep_default_na=False, na_values=[""])
+    except budget.OverBudgetError as error:
+        raise ValueError(f"{table}: {error}") from error
     except (ValueError, OSError, EOFError) as error:  # errors of pandas and Arrow are ValueErrors
         raise ValueError(f"{table}: expected a LoadData table, found {type(error).__name__}: {error}") from error
 

@@ -22,6 +22,7 @@ from defusedxml import ElementTree
 
 from wellspring.index.readers.listing import complete, files
 from wellspring.index.readers.pattern import compile_pattern, well_of
+from wellspring.io import budget
 from wellspring.screen.well_names import name
 
 logger = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ def _xml(path: Path) -> Element:
         size = len(text)
     if size > LARGEST:
         raise ValueError(f"expected at most {LARGEST} bytes, found {size}")
+    budget.check_xml(text, source=path)
     root: Element = ElementTree.fromstring(text, forbid_dtd=True)
     if root.tag.rpartition("}")[2] != "OME":
         raise ValueError(f"expected OME, found {root.tag}")

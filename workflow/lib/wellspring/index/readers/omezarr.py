@@ -4,7 +4,6 @@ The plate's, wells' and images' metadata are read as the JSON that they are, the
 of the array of full resolution, its page the flat number over the axes before y and x.
 """
 
-import json
 import logging
 import math
 import os
@@ -16,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from wellspring.index.readers.listing import complete, files, inside, places, within
+from wellspring.io import budget
 from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,6 @@ MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centime
                "angstrom": 1e-4, "inch": 25400.0}  # fmt: skip
 PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")  # of a path in the metadata; those of the specification are within
 METADATA = ("zarr.json", ".zarray", ".zattrs")  # of an array; zarr opens them by itself
-LARGEST = 2**28  # bytes of one metadata file
 PLANES = 10**6  # planes of one array
 
 
@@ -182,13 +181,13 @@ def _shape(array: Path, allowed: Sequence[str]) -> tuple[int, ...]:
 def _json(path: Path, allowed: Sequence[str]) -> dict[str, Any]:
     """Return what a metadata file holds, nothing where there is none, it is not JSON, or a link leads out."""
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST:
+        if not path.is_file():
             return {}
         if not within(os.path.realpath(path), allowed):
             logger.warning("%s: a link that leads out of the plate's folder and index.roots is not followed", path)
             return {}
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError, OSError) as error:
+        found = budget.json_of(path)
+    except (ValueError, OSError) as error:
         logger.warning("%s: expected JSON, found %s: %s", path, type(error).__name__, error)
         return {}
     return found if isinstance(found, dict) else {}
