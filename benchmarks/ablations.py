@@ -1,17 +1,17 @@
 """Ablations: what parts of SSLProfiler, of its augmentation and of its post-processing add, and to what.
 
-A medium screen (8 mechanisms of 4 compounds, 8 inactive compounds, 2 batches, 2 cell lines, 16 controls a plate; wells,
-plates, edges and batches disturbed as in the demo) is simulated from a seed and run through the workflow, once for all
-arms. An arm is an entry of `encoders` that differs from its base in what its name says; all see the same number of
+A medium screen (8 mechanisms of 4 compounds, 8 inactive compounds, 2 batches, 2 cell lines, 16 controls per plate;
+wells, plates, edges and batches disturbed as in the demo) is simulated from a seed and run through the workflow, once
+for all arms. An arm is an entry of `encoders` that differs from its base as its name states; all see the same number of
 images. `post.*` arms are the base's own views through another post-processing, so nothing is trained for them.
 
 Each arm stands beside the base of its table by paired differences over treatments: consistency and activity (mean
 average precision), transfer (mechanism of the nearest other compound in the other cell line), and, unpaired, how well
 plate, batch and edge are read from the negative controls. Intervals are 95 % by a bootstrap over treatments pooled over
-seeds. A difference whose interval holds 0 is no finding; neither is one that turns its sign between seeds.
+seeds. A difference whose interval holds 0 is not a finding; nor is one that changes sign between seeds.
 
 Settings were chosen on screen seed 7 (`--seeds 7` reproduces it), never on those reported. Networks and steps are sized
-for two CPU cores: a figure here says what holds early in training and on simulated cells.
+for two CPU cores: a figure here holds early in training and on simulated cells.
 
     python benchmarks/ablations.py [--quick] [--keep FOLDER] [--seeds 21 22 23] [--arms NAME ...] [--curve] [--cores 2]
 
@@ -61,7 +61,7 @@ NETWORK = {
     "backbone_options": {"embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 8},
     "batch": 64,
 }
-# Tuned on seed 7: a sharp teacher (.03) and an augmentation that rises over half of the steps. Without them the
+# Tuned on seed 7: a sharp teacher (0.03) and an augmentation that rises over half of the steps. Without them the
 # teacher's distributions went flat (log K) in 150 steps; so they did with Sinkhorn, of 64 images for 256 prototypes.
 SSL = NETWORK | {
     "kind": "sslprofiler",

@@ -4,9 +4,9 @@ Claim: SimCLR and SSLProfiler, trained on the plate's own images without labels,
 (Spearman's correlation of dose and place between the controls) and hold the controls apart (Z') at least as well as
 their own untrained networks (`random` looks at cells, `random_tiles` at tiles). Beside them stand hand-made features
 (`classical`) and `ratio`, the crude one for which the assay was made: the stain in the nucleus over that in the
-cytoplasm, a median over cells, here of the workflow's own cells and pixels. Of Otsu nuclei without a flat field that
-ratio has .88 and .75. An interval of the
-difference of trained and untrained that lies below 0 refutes the claim; one that holds 0 leaves it open.
+cytoplasm, a median over cells, here of the workflow's own cells and pixels. With Otsu nuclei and without a flat field
+the ratio scores 0.88 and 0.75. An interval of the difference between trained and untrained that lies below 0 refutes
+the claim; one that holds 0 leaves it open.
 
 The workflow itself runs once on `tests/real/bbbc013/config.yaml` with an entry for each encoder and seed, so that
 pixels are processed once. Levels are judged as rule evaluate does: two halves of the plate's negative controls, each
@@ -15,7 +15,7 @@ across the plate would look like a dose response; differences between encoders s
 
 Intervals are 95 %. Spearman: a bootstrap over the 36 treated wells of the mean over seeds, differences on the same
 wells. Z': the mean over seeds of the workflow's generalised interval; differences of it by Student's t over the seeds,
-which says what another seed would do on these wells, and nothing of other wells.
+which shows what another seed would do on these wells, not on other wells.
 
     python benchmarks/bbbc013.py [--quick] [--images ../shared/data/bbbc013] [--seeds 31 32 33] [--keep FOLDER]
 
@@ -127,7 +127,7 @@ def frames(results: Path, encoder: str, config: Mapping) -> dict[str, tuple[pd.D
 
 
 def scores(found: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
-    """Return a row a level, fold and well of `frames`: its place between the controls as `score`, its kind and dose."""
+    """Return a row per level, fold and well of `frames`: as `score` its place between the controls; kind, dose."""
     parts = []
     for level, pair in found.items():
         for fold, frame in enumerate(pair):
@@ -250,7 +250,7 @@ def show(found: Mapping[str, object], seeds: Sequence[int]) -> None:
                 low, high = found[f"{level}.{metric}.{first}_minus_{second}"][1:3]
                 verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
                 print(f"{level}, {metric}: {first} against itself untrained: {verdict}")
-    print("chance of Spearman is 0; a Z' above .5 is an excellent assay, one below 0 tells no control from another")
+    print("chance of Spearman is 0; a Z' above 0.5 is an excellent assay, below 0 the controls overlap")
 
 
 def main() -> None:
@@ -292,7 +292,7 @@ def _middle(draws: np.ndarray) -> list[float]:
 
 
 def _rounded(value: object) -> object:
-    """Return the value with floats to four digits; what is not finite becomes null, for it is no JSON."""
+    """Return the value with floats to four digits, and null for values that are not finite, which JSON lacks."""
     if isinstance(value, list):
         return [_rounded(each) for each in value]
     return (round(value, 4) if np.isfinite(value) else None) if isinstance(value, float) else value

@@ -2,7 +2,7 @@
 
 How much of the bare rate is left (1) of embedding, which reads a field once and cuts all its cells, beside merely
 decompressing the same fields, chunk by chunk, not put together; (2) of training, which reads packed crops in random
-order, beside copying the same items out of a memory-mapped array. The aim is .8 of each. Claim (3): the memory of both
+order, beside copying the same items out of a memory-mapped array. The aim is 0.8 of each. Claim (3): the memory of both
 does not grow with the number of cells; more of it for four times the cells refutes it. The squares of 96 px around 290
 cells hold 2.3 times the pixels of their field, those of 64 px as many.
 

@@ -1,6 +1,6 @@
 """Do encoders learn on the demo screen? Trained beside untrained networks and mean intensities, paired by treatment.
 
-Claim: SimCLR as shipped gains at least .2 over the same network untrained (`random`) in consistency and in transfer
+Claim: SimCLR as shipped gains at least 0.2 over the same network untrained (`random`) in consistency and in transfer
 between cell lines, at the normalised and the aligned level. SSLProfiler as shipped stands beside with its own untrained
 twin (`random_ssl`) and a curve over steps on the first seed, without a claim of how much. A smaller gain of SimCLR, or
 an interval that reaches 0, would refute it. `intensity` is the mean and standard deviation of each channel's corrected
@@ -8,7 +8,7 @@ pixels, a field at a time, through the same aggregation, normalisation and evalu
 
 For each screen seed (others than the shipped one) the workflow itself runs on the shipped config with that seed. Levels
 are judged as rule evaluate does: each plate aligned by the controls of others. Scores of a treatment:
-activity (mean average precision), retrieved (q < .05), consistency (average precision of the mechanism) and transfer
+activity (mean average precision), retrieved (q < 0.05), consistency (average precision of the mechanism) and transfer
 (1 nearest neighbour of another compound, from the other line). Intervals are 95 % by a bootstrap over treatments pooled
 over seeds; treatments of a seed share a screen and a network, so the means by seed are printed too.
 
@@ -70,7 +70,7 @@ def settings(seed: int, *, quick: bool, curve: bool) -> dict:
 
 
 def intensities(results: Path, plate: str) -> pd.DataFrame:
-    """Return the plate's aggregated profiles of mean and standard deviation of each channel, a field a view."""
+    """Return the plate's aggregated profiles of mean and standard deviation of each channel, one view per field."""
     images = ngff.open_plate(results / "images" / f"{plate}.zarr")
     index = tables.read(results / "index" / f"{plate}.parquet")
     fields = (images.read(well, site).astype(np.float64) for well, site in images.fields)

@@ -1,11 +1,11 @@
 """How fast a plate is embedded, beside the bare network, and how much memory it takes.
 
-Claim: embedding from a stored plate runs at .90 or more of the rate of the timm network alone, fed with tensors that
+Claim: embedding from a stored plate runs at 0.90 or more of the rate of the timm network alone, fed with tensors that
 lie on the device already; and the host's memory does not grow with the number of views. A lower ratio, or more memory
 for four times the views, refutes it. Measured is all that rule `embed` does once its modules are loaded: reading and
 decoding OME-Zarr, foreground, cutting, scaling, the network, and writing the table. Both sides have the same batch, the
 same kind of arithmetic and the same threads, take turns in one process, and the ratio is the median of the turns'. The
-ratio of processor time beside it says what is left on a machine without idle cores, and holds beside other jobs too.
+ratio of processor time beside it shows what remains on a machine without idle cores, and holds beside other jobs too.
 
     python benchmarks/embed_rate.py [--quick] [--threads 2] [--seed 11] [--device cpu]
 """
@@ -41,7 +41,7 @@ from wellspring.simulate.traits import CHANNELS  # noqa: E402
 from wellspring.views import scaling  # noqa: E402
 
 TINY = {"embed_dim": 128, "depth": 4, "num_heads": 4, "patch_size": 8}
-DENSITY = 40 / 400**2  # cells a pixel, as on the demo screen
+DENSITY = 40 / 400**2  # cells per pixel, as on the demo screen
 GPU_BATCH = 256
 # Of the config section `embed`, beside batch and precision of a run.
 OPTIONS = {"leave_out": [], "least_foreground": 0.02}
@@ -112,7 +112,7 @@ def bare(network: encoder.Encoder, views: int, *, device: torch.device, precisio
 def rates(
     network: encoder.Encoder, paths: Mapping[str, list[Path]], folder: Path, *, repeats: int, seed: int, **options
 ) -> dict[str, float]:
-    """Measure both sides in turns: images a second of each, the median ratio and its extremes."""
+    """Measure both sides in turns: images per second of each, the median ratio and its extremes."""
     plate = ngff.open_plate(paths["images"][0])
     cells = cells_of(plate, seed=seed) if network.card["view"]["kind"] == "cell" else None
     views = stage(network, paths, cells, folder / "embed.parquet", **options)  # the first turn warms up, uncounted

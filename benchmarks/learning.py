@@ -1,6 +1,6 @@
 """What the benchmarks of learning share: runs of the workflow, scores by treatment, paired differences and intervals.
 
-A screen's folder flows in, one row a treatment, score and encoder flows out. Levels are judged as rule evaluate does:
+Takes a screen's folder; returns one row per treatment, score and encoder. Levels are judged as rule evaluate does:
 at `aligned` each plate by a transform fitted on the controls of others.
 """
 
@@ -138,7 +138,7 @@ def interval(values: np.ndarray, *, draws: int = 10_000) -> list[float]:
 
 
 def rounded(value: object) -> object:
-    """Return the value with floats to four digits; what is not finite becomes null, for it is no JSON."""
+    """Return the value with floats to four digits, and null for values that are not finite, which JSON lacks."""
     if isinstance(value, list):
         return [rounded(each) for each in value]
     return (round(value, 4) if np.isfinite(value) else None) if isinstance(value, float) else value

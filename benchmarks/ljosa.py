@@ -2,12 +2,12 @@
 
 Claim. On the CellProfiler profiles of Ljosa et al. 2013 (632 wells, 516 features, 55 plates, 10 weeks) NSC, done as a
 peer does it (standardised on each plate's DMSO wells without a floor, mean of a treatment's wells, correlation), is
-within 2 treatments of the peer's 84 of 103 (published .83), and NSCB judges 92 treatments. Refuted by another count.
+within 2 treatments of the peer's 84 of 103 (published 0.83), and NSCB judges 92 treatments. Refuted by another count.
 
 Then one table: what normalisation, feature selection, sphering and TVN (sphering and CORAL by week) do to both scores,
 with the median of a treatment's wells and the cosine. Sphering is fitted on DMSO wells, which no score reads.
 Settings are the config's defaults, none was chosen here. Intervals (95 %) resample the 38 compounds, since the doses of
-a compound are no independent evidence; the difference to the first row is paired.
+a compound are not independent evidence; the difference to the first row is paired.
 
     python benchmarks/ljosa.py [--quick] [--data FOLDER]
 

@@ -2,7 +2,7 @@
 
 Claims. (bare) On exchangeable random features every score lies at its stated chance level, and every p is uniform, as
 far as it is not discrete. (chain) Through normalising, selecting, aligning and judging, P(p <= a) of inactive
-treatments is no more than a = .01, .05, .1, at every level, for 8 to 64 controls a plate, 64 to 768 features and every
+treatments is at most a = 0.01, 0.05, 0.1, at every level, for 8 to 64 controls per plate, 64 to 768 features and every
 regularisation of the sphering. (power) Aligning each plate by the controls of the others (`crossfit`, as the stage
 evaluate does) finds no fewer weak effects than aligning each half of the controls by the other half (`halves`).
 Refuted by an interval whose lower end is above a; by a score whose interval misses its chance level in more than the
@@ -66,12 +66,12 @@ FITS = {
     "shrinkage": {},
     "shrinkage, selected": {"max_correlation": 0.3},
     "rank": {"sphering": "rank"},
-    "ridge .03": {"sphering": "ridge"},
-    "ridge .000001": {"sphering": "ridge", "ridge": 1e-6},
+    "ridge 0.03": {"sphering": "ridge"},
+    "ridge 0.000001": {"sphering": "ridge", "ridge": 1e-6},
     "standardize": {"sphering": "standardize"},
     "none": {"sphering": "none"},
 }
-SHOWN = ("shrinkage", "ridge .000001")
+SHOWN = ("shrinkage", "ridge 0.000001")
 POWER = {
     "demo": {"batches": 2, "cell_lines": 2, "plates": 1, "controls": 12, "active": 8, "inactive": 24, "mechanisms": 4},
     "screen": {"batches": 2, "plates": 2, "controls": 16, "active": 20, "inactive": 100, "mechanisms": 5},
@@ -253,7 +253,7 @@ def power_screen(seed: int, name: str, *, null_size: int) -> dict[str, dict[str,
 
 
 def power(screens: Mapping[str, int], *, seed: int) -> dict:
-    """Return, by design and level, the shares called at q < .05, consistency, and paired differences."""
+    """Return, by design and level, the shares called at q < 0.05, consistency, and paired differences."""
     figures = {}
     print(
         f"\npower\n{'design':10}{'level':52}"

@@ -1,4 +1,4 @@
-"""Plates of a real size for the benchmarks: a folder flows in, the files that a stage reads flow out.
+"""Plates of a real size for the benchmarks: write into a folder the files that a stage reads.
 
 Six fields of the demo screen's cells are drawn at full size; every further field is one of them, rolled around, so that
 pixels compress as real ones do (random numbers would not) and a hundred fields are made in seconds.

@@ -1,7 +1,7 @@
 """Profiles of large screens: time and memory of aggregating cells beside pycytominer, and of a hundred plates.
 
-Claim. (cells) One million single cells of 768 features become normalised profiles of 384 wells in .2 or less of
-pycytominer's time, reading counted on both sides, and in .2 or less of its memory, with the same result. Each side is
+Claim. (cells) One million single cells of 768 features become normalised profiles of 384 wells in 0.2 or less of
+pycytominer's time, reading counted on both sides, and in 0.2 or less of its memory, with the same result. Each side is
 a process of its own that reads its own form of the same float32 numbers: a Parquet file with a column a feature by
 pandas, and a table `embed` row group by row group. Refuted by a larger share, or by profiles that differ.
 (plates) 100 plates of 384 wells x 768 features go through normalising, fitting, aligning and evaluating in less than
@@ -108,7 +108,7 @@ def memory() -> float:
 
 
 def wellspring(path: Path, operation: str) -> pd.DataFrame:
-    """Aggregate and normalise by this library: the profiles, one row a well."""
+    """Aggregate and normalise by this library: the profiles, one row per well."""
     views, matrix = embeddings.open_embedding(path)
     about = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": WELLS})
     about["Metadata_pert_type"] = np.where(about["Metadata_Well"].isin(CONTROLS), "negcon", "trt")
@@ -121,7 +121,7 @@ def wellspring(path: Path, operation: str) -> pd.DataFrame:
 
 
 def pycytominer(path: Path, operation: str) -> pd.DataFrame:
-    """Aggregate and normalise by pycytominer: the profiles, one row a well."""
+    """Aggregate and normalise by pycytominer: the profiles, one row per well."""
     from pycytominer import aggregate as reduce
     from pycytominer import normalize
 

@@ -1,7 +1,7 @@
 """How fast raw images are read, beside bare loops, and how much memory it takes.
 
-Claims: (1) rule `images` runs at .8 or more of the rate of a bare loop that reads the same TIFF files by tifffile and
-writes them, as they are, as the same store, with the same number of threads; (2) rule `survey` at .5 or more of the
+Claims: (1) rule `images` runs at 0.8 or more of the rate of a bare loop that reads the same TIFF files by tifffile and
+writes them, as they are, as the same store, with the same number of threads; (2) rule `survey` at 0.5 or more of the
 rate of a bare loop that reads them and calls NumPy and SciPy once for each measure that the survey lists; (3) the peak
 memory of both is flat in the number of images, but for the binned view that the survey keeps of each (16 KB). A lower
 ratio, or more memory for ten times the images, refutes it.
@@ -272,7 +272,7 @@ def peak(raw: Raw, out: Path, stage: str) -> float:
 
 
 def main() -> None:
-    """Print a row a stage, number of images and of threads, and, last, one JSON line."""
+    """Print a row per stage, number of images and of threads, and, last, one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer images and turns")
     parser.add_argument("--seed", type=int, default=11)

@@ -3,7 +3,7 @@
 Data: the fluorescence images of the 2018 Data Science Bowl with corrected masks (BBBC038; 541 images, 23,096 nuclei).
 Average precision at an IoU threshold is TP / (TP + FP + FN), as in the Bowl and in Cellpose's papers, the mean over
 images. The images come from many microscopes, so the nucleus diameter is estimated for each image from its pixels
-alone. Options were tuned on images of the seeded half `tune` only; `test` is the other half. Scores are told by the
+alone. Options were tuned on images of the seeded half `tune` only; `test` is the other half. Scores are reported by the
 size of the image besides, both halves together, since in this set a size stands for a microscope and a kind of sample.
 
     python benchmarks/segmentation.py [--quick] [--data FOLDER]
@@ -72,7 +72,7 @@ def overlap(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def score(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Return AP at each level, F1 at .5, counts. At IoU >= .5 a match is one to one without further search."""
+    """Return AP at each level, F1 at 0.5, counts. At IoU >= 0.5 a match is one to one without further search."""
     iou = overlap(truth, found)
     true, seen = iou.shape
     hits = [int((iou > level).sum()) if iou.size else 0 for level in LEVELS]
@@ -89,7 +89,7 @@ def score(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
 
 
 def run(data: Path, *, quick: bool) -> pd.DataFrame:
-    """Score all methods on all images (`quick`: 60 seeded ones): a row an image and method."""
+    """Score all methods on all images (`quick`: 60 seeded ones): a row per image and method."""
     names = sorted(pd.read_csv(data / "index.csv")["id"])
     order = np.random.default_rng(SEED).permutation(len(names))
     tune = set(order[: len(names) // 2])

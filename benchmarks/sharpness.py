@@ -1,4 +1,4 @@
-"""Does the survey's sharpness say blur and nothing else? Fields blurred by known widths in, answers of measures out.
+"""Does the survey's sharpness measure only blur? Fields blurred by known widths in, answers of measures out.
 
 Usage: python benchmarks/sharpness.py [--quick] [--images GLOB ...] [--stacks GLOB ...]. Beside it stand the slope of
 the power spectrum (the survey's other measure), Laplacian and Sobel energy and Vollath's F4 over the variance, the
@@ -7,7 +7,7 @@ each of 5 channels; --images adds real ones. For each measure and set of fields:
 with every step of blur, without and with noise of photons added after it; how often a field as it is ranks above one
 blurred by 2 px; how far noise, a third of the brightness, and an eighth of the cells move it, in units of what 2 px of
 blur does; and the milliseconds a field of 1080 px. Each GLOB of --stacks names the planes of a focal stack; given is
-the share of stacks in which a measure rises to one plane and falls from there. A share below .9 or a move above .2
+the share of stacks in which a measure rises to one plane and falls from there. A share below 0.9 or a move above 0.2
 would refute the claim.
 """
 
@@ -169,7 +169,7 @@ def peaks(measure: Callable[[np.ndarray], float], stacks: list[list[np.ndarray]]
 def main() -> None:
     """Run, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two fields a channel of 300 px in place of six of 540 px")
+    parser.add_argument("--quick", action="store_true", help="two fields of 300 px per channel, not six of 540 px")
     parser.add_argument("--images", nargs="*", default=[], help="patterns of TIFF files that are added")
     parser.add_argument("--stacks", nargs="*", default=[], help="patterns of TIFF files, each of a focal stack")
     parser.add_argument("--seed", type=int, default=0)

@@ -48,7 +48,7 @@ CELLS = {
     "view": {"kind": "cell", "size": 64},
     "backbone": "vit_tiny_patch16_224",
     "backbone_options": TINY,
-    "local_aggregation": {"kind": "none"},  # every image once an epoch
+    "local_aggregation": {"kind": "none"},  # every image once per epoch
     "augmentation": {"preset": "flips"},
     "batch": 64,
 }

@@ -1,10 +1,10 @@
 """How fast encoders train from their stored plates, beside the same step on images that lie on the device already.
 
 Claims. (a) Training as the workflow does it (sampler, reading and decoding OME-Zarr or packed crops in threads,
-augmentation, objective, optimiser, history) runs at .90 or more of the rate of the bare step: the same objective and
+augmentation, objective, optimiser, history) runs at 0.90 or more of the rate of the bare step: the same objective and
 optimiser on one batch that is on the device, with nothing around it. A lower ratio refutes it. (b) Augmentation takes
-less than a tenth of a step on a GPU (on a CPU it is told, not claimed). Told besides: (c) where a step's time goes, and
-(d) images a second and model FLOP utilisation of ViT-S/16 and ViT-B/16 in bfloat16, with and without compile.
+less than a tenth of a step on a GPU (on a CPU reported, not claimed). Also reported: (c) where a step's time goes, and
+(d) images per second and model FLOP utilisation of ViT-S/16 and ViT-B/16 in bfloat16, with and without compile.
 
 (a, b) Four arms take turns in one process, the order turned round each time, and ratios are of the same round:
 `bare`, the step alone; `store`, the whole loop; `ready`, the loop with its batches on the device; `views`, that one
@@ -20,7 +20,7 @@ for dense bfloat16; of a CPU that of the largest of some products of square matr
 
     python benchmarks/train_rate.py [--quick] [--threads 2] [--seed 11] [--device cpu] [--only SETTING]
 
-In the JSON line `<setting>.<arm>` are steps a second, `<setting>.ratio` and `.augmentation` [median, least, most] of
+In the JSON line `<setting>.<arm>` are steps per second, `<setting>.ratio` and `.augmentation` [median, least, most] of
 the rounds, `<setting>.section.<name>` shares of a step, and `utilisation.<net>.<plain or compiled>.<figure>` those of
 (d), null where they were not measured.
 """
@@ -106,7 +106,7 @@ class Watch:
 
     @property
     def rate(self) -> float:
-        """Steps a second."""
+        """Steps per second."""
         return self.count / self.taken
 
 
@@ -180,7 +180,7 @@ class Trial:
             )
 
     def rate(self, arm: str, *, seconds: float) -> float:
-        """Return the steps a second of an arm."""
+        """Return the steps per second of an arm."""
         # The loop reads ahead: what is timed begins when what was read during its first step is used up.
         readers = min(max(torch.get_num_threads() // 2, 1), reading.READERS)
         timer = Watch(self.device, skip=2 * readers + 2 if arm == "store" else 2, seconds=seconds)
@@ -197,7 +197,7 @@ class Trial:
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
+    """Wait until the device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -323,7 +323,7 @@ def sections(trial: Trial, *, seconds: float) -> dict[str, float]:
 
 
 def utilisation(trial: Trial, most: float, *, seconds: float) -> dict[str, float]:
-    """Return images a second of the whole loop, and its FLOP utilisation and that of the bare step."""
+    """Return images per second of the whole loop, and its FLOP utilisation and that of the bare step."""
     count = flops_a_step(Trial(**vars_of(trial) | {"options": trial.options | {"compile": False}}))
     rate = {arm: trial.rate(arm, seconds=seconds) for arm in ("store", "bare")}
     used = [rate[arm] * count / most for arm in ("store", "bare")]

@@ -1,13 +1,13 @@
 """Does one number of the workflow's cells read a translocation assay as well as a crude ratio? BBBC013, 48 wells.
 
-In the assay FKHR-GFP moves into the nucleus with the dose of wortmannin. The feature is one number a well: GFP in the
+In the assay FKHR-GFP moves into the nucleus with the dose of wortmannin. The feature is one number per well: GFP in the
 nucleus over GFP in the rest of the cell, the median over all cells, on corrected pixels. Nothing is fitted, normalised
 or aligned. Beside it stands the crude ratio: raw pixels, objects above Otsu's threshold of the DNA image, GFP in them
 over GFP in the ring of 5 px around each, the median over objects.
 
 Spearman's correlation of dose and feature over the 36 treated wells, its 95 % interval a bootstrap over these wells,
 the difference on the same draws. Z' of the 4 positive and 8 negative controls; its interval is a generalised confidence
-interval for normal wells, since a bootstrap of so few covers too little (of 4 and 4 wells .58 in place of .95). An
+interval for normal wells, since a bootstrap of so few covers too little (of 4 and 4 wells 0.58 in place of 0.95). An
 interval of the difference below 0 refutes the claim for doses, a Z' below the crude one's interval for the controls.
 
     python benchmarks/translocation.py [--quick] [--images ../shared/data/bbbc013] [--keep FOLDER] [--cores 1]
@@ -66,7 +66,7 @@ def figures(features: dict[str, pd.Series], layout: pd.DataFrame, *, draws: int 
     Parameters
     ----------
     features
-        By name, a number a well.
+        By name, a number per well.
     layout
         By well: pert_type and concentration.
     """

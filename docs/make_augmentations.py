@@ -33,7 +33,7 @@ PICTURES = REPOSITORY / "docs" / "augmentations"
 SEED = 3
 TILE = 132  # edge of a tile, px
 GAP, LABEL = 4, 17
-BYTES = 60_000  # a picture is no larger, for which it gets a palette where it must
+BYTES = 60_000  # largest picture; a larger one is reduced to a palette
 # Colours of the channels that are shown; the others are augmented too, and left out so that cells stay readable.
 SHOWN = {"DNA": (0.15, 0.35, 1.0), "ER": (0.1, 0.75, 0.25), "Mito": (1.0, 0.25, 0.1)}
 BRIGHTEN = 0.7  # power of the scaled pixels on the page, so that dim parts of a cell are seen
@@ -233,7 +233,7 @@ def _said(value: object) -> str:
 
 
 def filled(page: str) -> str:
-    """Return the page with its tables in place of what stands between their markers."""
+    """Return the page with its tables in place of the text between their markers."""
     for name, table in tables().items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
         page, found = re.subn(pattern, lambda hit, table=table: f"{hit[1]}{table}\n{hit[2]}", page, flags=re.S)

@@ -7,7 +7,7 @@ tests reach which line; a mutant is then judged by those tests alone, the fastes
 lives. A line that runs only at import (a constant, a default) is judged by the tests that reach its module. Prints the
 survivors with their place and, last, one JSON object with the share that was killed per package.
 
-Not drawn, because a change is equivalent or concerns only wording: annotations and docstrings; what stands inside a
+Not drawn, because a change is equivalent or concerns only wording: annotations and docstrings; text inside a
 `raise` or a call of `logger` or `warnings`; the keywords of `INERT` (checks of what holds anyway, copies, the form of
 threads and files); arguments of decorators.
 """

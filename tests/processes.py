@@ -1,4 +1,4 @@
-"""Several gloo processes on this machine: a function flows in, what it returns on each rank flows out."""
+"""Several gloo processes on this machine: run a function, return its result on each rank."""
 
 import traceback
 from collections.abc import Callable

@@ -247,7 +247,7 @@ def _companion(base: Path) -> None:
 
 
 def _fields(base: Path, write_one: Callable[[Path, list[np.ndarray]], None], suffix: str) -> list[tuple]:
-    """Write a file a field, its channels one after the other."""
+    """Write a file per field, its channels one after the other."""
     (base / "plate").mkdir()
     rows = []
     for well in WELLS:

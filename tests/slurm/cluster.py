@@ -1,4 +1,4 @@
-"""A SLURM of its own: Debian's packages flow in, a running cluster flows out, nothing is left of it.
+"""A SLURM cluster for the tests, started from Debian's packages and removed without a trace.
 
 munge, slurmctld and several slurmd, each a "node", all on this machine's loopback; with accounting where slurmdbd and
 MariaDB are installed. No systemd, no cgroups. The nodes claim more cores and memory than there are, so that jobs ask

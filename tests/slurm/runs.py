@@ -1,4 +1,4 @@
-"""A small screen on a cluster: a clone of the workflow flows in, a run of it is started, looked at, and killed.
+"""A small screen on a cluster: start a run from a clone of the workflow, inspect it, kill it.
 
 The screen is the demo's, of two plates with small fields and one encoder, by a copy of the clone: what others change in
 theirs while a run of minutes is under way does not reach it.
@@ -41,7 +41,7 @@ def clone(root: Path, folder: Path) -> Path:
 
 
 def edit(file: Path, old: str, new: str) -> None:
-    """Replace what stands once in a file."""
+    """Replace text that occurs once in a file."""
     text = file.read_text()
     assert text.count(old) == 1, f"{file}: expected {old!r} once, found it {text.count(old)} times"
     file.write_text(text.replace(old, new))

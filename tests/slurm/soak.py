@@ -1,4 +1,4 @@
-"""Kill runs at random and run them again: a number of kills flows in, how many ended with the same results flows out.
+"""Kill runs at random and run them again; count how many of N killed runs end with the same results.
 
     python tests/slurm/soak.py --kills 50 --on-slurm 8 --folder /scratch/soak
 

@@ -110,7 +110,7 @@ def test_cpjump1_runs_to_the_challenge_s_file(tmp_path, capsys):
     small = {"backbone_options": network, "backbone": "vit_tiny_patch16_224", "steps": 0, "view": {"size": 48}}
     small["distillation"] = {"global_size": 48, "local_size": 24, "prototypes": 16, "hidden": 16, "bottleneck": 8}
     shortened(folder, sslprofiler=small)
-    # eight DMSO wells a plate in the miniature, 64 in the published layout
+    # eight DMSO wells per plate in the miniature, 64 in the published layout
     screens.change(folder, {"profile": {"min_controls": 4}, "report": {"encoder": "sslprofiler"}})
     results = finished(folder)
     summary = tables.read(results / "evaluate" / "sslprofiler.summary.parquet").set_index("Metadata_Metric")

@@ -1,9 +1,9 @@
 """Align: each plate through what was fitted; then all plates joined, and the consensus of each treatment.
 
 input    results/profile/{encoder}/{plate}.normalised.parquet, results/fit/{encoder}.npz
-output   results/align/{encoder}/{plate}.parquet         one row a well, aligned
+output   results/align/{encoder}/{plate}.parquet         one row per well, aligned
          results/align/{encoder}.parquet                 the plates that are kept, joined
-         results/align/{encoder}.consensus.parquet       one row a treatment
+         results/align/{encoder}.consensus.parquet       one row per treatment
 """
 
 

@@ -1,8 +1,8 @@
-"""Cells: label images of nuclei and cells, and one row a cell.
+"""Cells: label images of nuclei and cells, and one row per cell.
 
 input    results/images/{plate}.zarr, results/images/{plate}.parquet; weights, for networks
 output   results/cells/{plate}.zarr       an HCS plate of label images
-         results/cells/{plate}.parquet    one row a cell: centre, box, areas, flags
+         results/cells/{plate}.parquet    one row per cell: centre, box, areas, flags
 """
 
 

@@ -1,7 +1,7 @@
 """Crops: the training sample of cells, packed.
 
 input    results/images/{plate}.zarr, results/cells/{plate}.parquet
-output   results/crops/{plate}.npy        (N, C, Y, X) uint16, a fixed number of cells a well
+output   results/crops/{plate}.npy        (N, C, Y, X) uint16, a fixed number of cells per well
          results/crops/{plate}.parquet    one row a crop
 """
 

@@ -1,8 +1,8 @@
-"""Embed: one row a view, tile or cell, of a plate, by an encoder that is a network; `measure` has the others.
+"""Embed: one row per view, tile or cell, of a plate, by an encoder that is a network; `measure` has the others.
 
 input    results/train/{encoder}/encoder.safetensors, encoder.json
          results/images/{plate}.zarr, results/images/{plate}.parquet, results/cells/{plate}.parquet
-output   results/embed/{encoder}/{plate}.parquet    one row a view, with its embedding
+output   results/embed/{encoder}/{plate}.parquet    one row per view, with its embedding
 """
 
 

@@ -2,7 +2,7 @@
 
 input    results/survey/{plate}.parquet, .npy    of each plate that shares the light path
          files of illumination.given             flat fields of the vendor, with the method given
-output   results/illumination/{optics}.npz       flat and dark field a channel, evenness before and after
+output   results/illumination/{optics}.npz       flat and dark field per channel, evenness before and after
 """
 
 

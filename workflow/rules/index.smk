@@ -2,7 +2,7 @@
 
 input    the plate's folder and its platemap
 output   results/index/{plate}.parquet          one row an expected plane
-         results/index/{plate}.audit.parquet    one row a well: found, expected, doubled, missing
+         results/index/{plate}.audit.parquet    one row per well: found, expected, doubled, missing
 """
 
 

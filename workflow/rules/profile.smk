@@ -1,4 +1,4 @@
-"""Profile: one row a well, aggregated over its views, and normalised on the plate's negative controls.
+"""Profile: one row per well, aggregated over its views, and normalised on the plate's negative controls.
 
 input    results/embed/{encoder}/{plate}.parquet, results/index/{plate}.parquet, results/survey/{plate}.parquet
 output   results/profile/{encoder}/{plate}.aggregated.parquet, .normalised.parquet

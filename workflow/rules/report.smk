@@ -1,8 +1,8 @@
 """Report: one page a person opens; then the verdict, an error that names the plates that were left out.
 
-input    what every stage says of its plates, encoders and metrics; and what its jobs took, where that is known
+input    every stage's reports on its plates, encoders and metrics; and what its jobs took, where that is known
 output   results/report/index.html     self-contained
-         results/report/verdict.tsv    one row a plate; made only when every plate is kept
+         results/report/verdict.tsv    one row per plate; made only when every plate is kept
 """
 
 page_files = [

@@ -1,4 +1,4 @@
-"""Bind rule cells to wellspring.cells.run: label images of a plate and one row a cell."""
+"""Bind rule cells to wellspring.cells.run: label images of a plate and one row per cell."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -33,13 +33,13 @@ def test_p_of_permutations_is_uniform_with_ties_too():
 
 
 def test_a_screen_is_judged_at_every_level_beside_the_artefacts():
-    fits = {"ridge .000001": null.FITS["ridge .000001"]}
+    fits = {"ridge 0.000001": null.FITS["ridge 0.000001"]}
     given = {"controls": 12, "features": 96}
     found = {
         name: null.chain_screen(1, options | given, fits, null_size=1000) for name, options in null.DESIGNS.items()
     }
-    expected = ["aggregated", "normalised", "aligned, ridge .000001", "not cross-fitted, ridge .000001"]
+    expected = ["aggregated", "normalised", "aligned, ridge 0.000001", "not cross-fitted, ridge 0.000001"]
     assert list(found["plates"]) == expected
     assert list(found["one plate"]) == [*expected[:2], "centred on all", *expected[2:]]
     shares = found["plates"]
-    assert shares["aligned, ridge .000001"][1] <= 0.05 < 0.4 < shares["not cross-fitted, ridge .000001"][1]
+    assert shares["aligned, ridge 0.000001"][1] <= 0.05 < 0.4 < shares["not cross-fitted, ridge 0.000001"][1]

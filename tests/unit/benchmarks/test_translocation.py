@@ -1,4 +1,4 @@
-"""The pure parts of the benchmark on one number a well: the crude ratio, both scores and the paired interval."""
+"""The pure parts of the benchmark on one number per well: the crude ratio, both scores and the paired interval."""
 
 import numpy as np
 import pandas as pd

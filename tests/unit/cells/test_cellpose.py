@@ -248,7 +248,7 @@ def test_tiles_are_those_of_the_library(shape, factor, count):
 
 @pytest.mark.slow
 def test_a_network_trained_here_finds_planted_nuclei(tiny, tmp_path):
-    """Two layers trained for minutes on 24 fields find the nuclei of a plate of others: AP at IoU .5 over .75."""
+    """Two layers trained for minutes on 24 fields find the nuclei of a plate of others: AP at IoU 0.5 over 0.75."""
     from cellpose import train
 
     from benchmarks_of import load

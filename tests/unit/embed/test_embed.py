@@ -179,7 +179,7 @@ def test_no_more_than_a_few_fields_are_read_ahead_of_the_network(tmp_path, monke
     seen = [(len(next(batches)[0]), len(read)) for _ in range(10)]
     for number, (count, so_far) in enumerate(seen, start=1):
         assert count == 8
-        # A field of 8 cells a batch; the batch on the device, and the fields that the only reader is ahead.
+        # A field of 8 cells per batch; the batch on the device, and the fields that the only reader is ahead.
         assert so_far <= number + 1 + fields.AHEAD + 1
     batches.close()
 

@@ -209,7 +209,7 @@ def test_controls_of_different_plates_are_compared_in_one_transform():
         frames = crossfitted(frame, each, options=FIT, seed=0, recentre=False)
         scores = [nuisance(*wells.in_order(part[tables.features(part)].to_numpy(float), part))[1] for part in frames]
         read.append(np.mean([score.value for score in scores]))
-    # By chance .25; each plate by its own transform is why by_halves is there.
+    # By chance 0.25; each plate by its own transform is why by_halves is there.
     assert read[0] > 0.7 and read[1] < 0.4
 
 

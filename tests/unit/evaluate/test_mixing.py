@@ -129,7 +129,7 @@ def test_nearest_are_those_of_a_sort_with_ties_by_row():
 
 
 def batched(**given):
-    """A screen in one line, of four batches of a plate each, with 40 controls a plate."""
+    """A screen in one line, of four batches of a plate each, with 40 controls per plate."""
     x, meta = screen(controls=40, treatments=8, features=16, **given)
     return x, meta.assign(Metadata_Cell_Line="one", Metadata_Batch=meta["Metadata_Plate"].str.replace("P", "B"))
 

@@ -244,7 +244,7 @@ def test_nsc_of_the_published_profiles_is_the_published_one():
     x = x[:, np.isfinite(x).all(axis=0)]
     _, frame, _ = treatment_profiles(x, meta)
     assert len(frame) == 103 and frame["compound"].nunique() == 38 and frame["label"].nunique() == 12
-    # Published for mean profiles: .83; Pearson's correlation is the cosine of rows less their mean.
+    # Published for mean profiles: 0.83; Pearson's correlation is the cosine of rows less their mean.
     centred = x - x.mean(axis=1, keepdims=True)
     score = nsc(centred, meta, operation="mean")
     assert score.n == 103 and round(score.value * 103) == 85

@@ -96,7 +96,7 @@ def _cells(rng, *, blur=0.0, count=30, edge=128):
 
 
 def _wells(folder, fields):
-    """Write one field a well and plane, {(well, plane): pixels}, as a plate of one channel."""
+    """Write one field per well and plane, {(well, plane): pixels}, as a plate of one channel."""
     rows = []
     for (well, plane), pixels in fields.items():
         name = f"{well}_{plane}.tif"

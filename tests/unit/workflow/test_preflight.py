@@ -183,7 +183,7 @@ def test_too_little_room_is_a_problem_and_what_is_stored_needs_none(complete, tm
 
 
 def test_room_of_a_jump_plate_is_that_of_the_storage_table(complete):
-    """What the README states: images 23 to 27 GB, crops 3.5 GB at 100 cells a well, views 280 MB, embeddings .4 GB."""
+    """The README states: images 23 to 27 GB, crops 3.5 GB at 100 cells per well, views 280 MB, embeddings 0.4 GB."""
     with_cells = complete | {"cells": complete["cells"] | {"activate": True}}
     size = Size(384, 3456, 17280, 5, 1080, 1080)
     room = disk_space.expected(size, config.typed(with_cells | {"survey": complete["survey"] | {"view_edge": 64}}))

@@ -39,7 +39,7 @@ WELLS = ["well", "compound", "concentration", "pert_type", "moa", "replicate"]
 
 
 def fields(path: Path | str) -> pd.DataFrame:
-    """Read ``BBBC021_v1_image.csv``: one row a field of view.
+    """Read ``BBBC021_v1_image.csv``: one row per field of view.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def mechanisms(path: Path | str, treatments: pd.DataFrame, *, source: str = IMAG
 
 
 def layout(rows: pd.DataFrame, moa: pd.DataFrame, *, taxol: str = "series") -> pd.DataFrame:
-    """Return one row a well: plate, week and the columns `WELLS`.
+    """Return one row per well: plate, week and the columns `WELLS`.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def figures(path: Path | str) -> pd.DataFrame:
 
 
 def measured(results: Path | str, *, conditions: Sequence[str] = (), threshold: float = 0.05) -> pd.DataFrame:
-    """Return what the screen's evaluation says, one row a metric, condition, encoder and level.
+    """Return the results of the screen's evaluation, one row per metric, condition, encoder and level.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def measured(results: Path | str, *, conditions: Sequence[str] = (), threshold: 
 
 
 def page(ours: pd.DataFrame, theirs: pd.DataFrame, *, levels: Sequence[str] = LEVELS) -> str:
-    """Return the comparison as text, metric by metric: ours with intervals, then theirs with what stands against it."""
+    """Return the comparison as text, metric by metric: ours with intervals, then theirs with its caveats."""
     lines = []
     theirs = theirs.assign(condition=theirs["condition"].where(theirs["condition"].notna(), None))
     for (metric, condition), rows in theirs.groupby(["metric", "condition"], sort=False, dropna=False):

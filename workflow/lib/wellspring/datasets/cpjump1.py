@@ -43,7 +43,7 @@ PLATES = 24  # of the challenge
 
 
 def experiment(path: Path | str, *, batch: str = BATCH) -> pd.DataFrame:
-    """Read ``experiment-metadata.tsv``: one row a plate of the batch, indexed by barcode.
+    """Read ``experiment-metadata.tsv``: one row per plate of the batch, indexed by barcode.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def compounds(path: Path | str) -> pd.DataFrame:
 def layout(
     path: Path | str, table: pd.DataFrame, *, source: str = COMPOUNDS, names: str = "broad_sample"
 ) -> pd.DataFrame:
-    """Read a platemap and join what is known of its compounds: one row a well.
+    """Read a platemap and join what is known of its compounds: one row per well.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Evaluation of profiles: in flow profile tables at several levels, out flow items (one row each) and a summary."""
+"""Evaluation of profiles: from profile tables at several levels to items (one row each) and a summary."""

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 PAUSES = (1.0, 4.0, 16.0)  # seconds before a request is repeated; S3 asks for growing pauses when it is busy
 CONNECT, READ = 10, 60  # seconds for a connection, and between two parts of an answer; botocore has 60 and 60
-WHOLE = 300  # seconds for one file or listing: 30 MB at 100 kB a second
+WHOLE = 300  # seconds for one file or listing: 30 MB at 100 kB per second
 LOADDATA = (".csv", ".csv.gz", ".parquet")
 # Endings of files that describe the planes; readers open these, so they are copied and not replaced by sparse files.
 TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".companion.ome", *LOADDATA)

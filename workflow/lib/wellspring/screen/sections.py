@@ -59,7 +59,8 @@ class View:
     kind: Literal["tile", "cell", "well"]
     """`tile`: squares of the field (SSLProfiler). `cell`: squares around cells; needs `cells.activate`. null is cell
     for classical, which measures the cells themselves, and tile for the others. Of a table, what its rows are: `well`
-    (null), one profile a well, or `cell` and `tile`, which are aggregated as those of other encoders. Default: null."""
+    (null), one profile per well, or `cell` and `tile`, which are aggregated as those of other encoders. Default:
+    null."""
 
     size: int
     """Edge of a view, px. Of a cell, what the network takes in, cut from the middle of the packed crop (whose
@@ -120,8 +121,8 @@ class LocalAggregation:
     `none` for dino. Default: null."""
 
     sites_per_well: int
-    """Sites of a well in a batch, the least that can be matched; more show fewer wells a batch. A well with fewer gives
-    several places of a site. Default: 2."""
+    """Sites of a well in a batch, the least that can be matched; more show fewer wells per batch. A well with fewer
+    gives several places of a site. Default: 2."""
 
     pool: Literal["mean", "attention"]
     """How `aggregate` brings the crops of a well together: their mean, or a mean weighted by one learned query
@@ -310,8 +311,8 @@ class Encoder:
     1,280,000 images, some 100 epochs of 20 plates of 384 wells with a site each. Default: null."""
 
     batch: int
-    """Images a step, before views are drawn; a multiple of local_aggregation.sites_per_well. Perakis 256; 64 fits ViT-S
-    with ten crops on one GPU. Default: 64."""
+    """Images per step, before views are drawn; a multiple of local_aggregation.sites_per_well. Perakis 256; 64 fits
+    ViT-S with ten crops on one GPU. Default: 64."""
 
     optimiser: Literal["adamw", "adam"]
     """AdamW as in DINO; Perakis uses Adam, whose weight decay is part of the gradient. Default: "adamw"."""
@@ -898,8 +899,8 @@ class Profile:
     (1958), by which all that lies beyond the wells of the fit is alike, so that it wants normalise_on all; or none.
     `auto` is median and MAD for classical features, whose tails are long, and mean and standard deviation for learned
     ones: medians, taken feature by feature, lie outside of the few directions in which the controls vary, and sphering
-    blows the others up (three simulated screens with 16 controls a plate: the plate is read from the controls with 0.91
-    after medians and 0.56 after means, activity 0.19 and 0.54). Default: "auto"."""
+    blows the others up (three simulated screens with 16 controls per plate: the plate is read from the controls with
+    0.91 after medians and 0.56 after means, activity 0.19 and 0.54). Default: "auto"."""
 
     normalise_on: Literal["negcon", "all"]
     """The wells of a plate that its centre and scale are taken from (pycytominer's `samples`): its negative controls,
@@ -1153,16 +1154,16 @@ class Report:
     """Most treatments (controls, mechanisms, compounds without one) that sample pictures are shown of. Default: 24."""
 
     sample_cells: int
-    """Sample pictures a treatment. A 96 px cell takes about 6 kB of the page. Default: 6."""
+    """Sample pictures per treatment. A 96 px cell takes about 6 kB of the page. Default: 6."""
 
     overlays: int
     """Most pictures of segmented fields, a negative control and a treated well a plate. One takes about 60 kB of the
     page, so that of more than 24 plates some, evenly spread, have them; the flags of all are counted. Default: 48."""
 
     montages: int
-    """Most pictures of whole plates, one a plate and channel. One takes 75 to 105 kB of the page, so that of more than
-    8 plates of five channels some have them: those that were left out first, then those with the most images left out.
-    Default: 40."""
+    """Most pictures of whole plates, one per plate and channel. One takes 75 to 105 kB of the page, so that of more
+    than 8 plates of five channels some have them: those that were left out first, then those with the most images left
+    out. Default: 40."""
 
     bad_images: int
     """Most pictures of left-out images, spread over reasons and plates; all are counted. One takes about 4 kB of the

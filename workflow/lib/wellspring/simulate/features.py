@@ -42,8 +42,8 @@ def feature_screen(
     direction of the plate's own. `plate_scale` is the log sd of a plate's spread, a feature; `correlation` the share of
     the wells' variance that lies in a few common directions. With `fixed_layout` all plates have one layout.
 
-    Returns (profiles, truth). Profiles: one row a well, the well columns of a profile table, then float32 features
-    "x_0" ... . Truth: one row a treatment: compound, concentration, mechanism (None where inactive), active, effect.
+    Returns (profiles, truth). Profiles: one row per well, the well columns of a profile table, then float32 features
+    "x_0" ... . Truth: one row per treatment: compound, concentration, mechanism (None where inactive), active, effect.
     Raises ValueError where a plate cannot hold its wells or a number is out of range.
     """
     if active and not 1 <= mechanisms <= active:
@@ -96,11 +96,11 @@ def _positions(count: int) -> tuple[np.ndarray, np.ndarray]:
             names = np.array([f"{letter}{column + 1:02d}" for letter in letters for column in range(columns)])
             row, column = np.divmod(np.arange(rows * columns), columns)
             return names, np.isin(row, (0, rows - 1)) | np.isin(column, (0, columns - 1))
-    raise ValueError(f"expected at most {FORMATS[-1][0] * FORMATS[-1][1]} wells a plate, found {count}")
+    raise ValueError(f"expected at most {FORMATS[-1][0] * FORMATS[-1][1]} wells per plate, found {count}")
 
 
 def _truth(active: int, inactive: int, *, mechanisms: int, effect: float) -> pd.DataFrame:
-    """One row a treatment; active compounds are dealt to the mechanisms in turn."""
+    """One row per treatment; active compounds are dealt to the mechanisms in turn."""
     names = [f"mechanism {number % mechanisms + 1:03d}" for number in range(active)] + [None] * inactive
     return pd.DataFrame(
         {

@@ -24,7 +24,7 @@ OFFSET = 100.0
 
 @dataclass(frozen=True)
 class Scene:
-    """Mean number of cells a field, and the share of fields with saturated debris."""
+    """Mean number of cells per field, and the share of fields with saturated debris."""
 
     cells: float
     debris: float = 0.0

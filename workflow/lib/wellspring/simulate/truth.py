@@ -37,7 +37,7 @@ def shifts(screen: Screen, *, seed: int) -> dict[tuple[str, float], dict[str, fl
 def truth(screen: Screen, *, seed: int) -> pd.DataFrame:
     """Return the effect of every treatment, controls included.
 
-    One row a compound and concentration: compound, concentration (float64), mechanism (None where inactive or control),
+    One row per compound and concentration: compound, concentration (float64), mechanism (None if inactive or control),
     active (bool), pert_type, and a column for every shape parameter and `density` with its planted log shift.
     """
     planted = shifts(screen, seed=seed)

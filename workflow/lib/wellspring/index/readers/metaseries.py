@@ -19,7 +19,7 @@ MILLISECONDS = {"ms": 1.0, "s": 1e3, "sec": 1e3, "us": 1e-3}
 def described(frame: pd.DataFrame, folder: Path, *, plate: str) -> pd.DataFrame:
     """Add ``pixel_size`` and ``exposure`` of each wave and ``x``, ``y`` of each site.
 
-    Tags of one file a wave and one a site are read, pixels of none.
+    Tags of one file per wave and one per site are read, pixels of none.
 
     Parameters
     ----------

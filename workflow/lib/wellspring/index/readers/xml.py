@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from defusedxml import ElementTree as Defused
 
-# Some 3 kB an image: 1536 wells x 4 fields x 5 channels x 40 planes, the largest plate that we know of, is below.
+# Some 3 kB per image: 1536 wells x 4 fields x 5 channels x 40 planes, the largest plate that we know of, is below.
 FILE_BYTES = 4 << 30
 ELEMENT_BYTES = 1 << 20  # an image or a channel takes some kB; one endless element would fill the memory
 DEPTH = 64  # vendors' files are five or six deep
