@@ -79,7 +79,7 @@ def settings(seeds: Sequence[int], *, quick: bool) -> dict:
 
 
 def run(folder: Path, config: dict, images: Path, *, cores: int, targets: Sequence[str]) -> None:
-    """Run the workflow in `folder` up to `targets`; what is finished there stays.
+    """Run the workflow in `folder` up to `targets`; finished results there are kept.
 
     Raises RuntimeError, with the name of its log, where the workflow fails.
     """
@@ -248,7 +248,7 @@ def show(found: Mapping[str, object], seeds: Sequence[int]) -> None:
         for metric in METRICS:
             for first, second in TRAINED.items():
                 low, high = found[f"{level}.{metric}.{first}_minus_{second}"][1:3]
-                verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+                verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
                 print(f"{level}, {metric}: {first} against itself untrained: {verdict}")
     print("chance of Spearman is 0; a Z' above 0.5 is an excellent assay, below 0 the controls overlap")
 

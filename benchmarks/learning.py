@@ -35,7 +35,7 @@ METRIC = {"activity": "activity", "retrieved": "activity.retrieved", "consistenc
 
 
 def run(folder: Path, config: dict, targets: Sequence[str], *, cores: int, sheet: Path | None = None) -> None:
-    """Run the workflow in `folder` up to `targets`; what is finished there stays.
+    """Run the workflow in `folder` up to `targets`; finished results there are kept.
 
     `sheet` is copied to its config; None leaves the one that is there. Raises RuntimeError, with the name of its log,
     where the workflow fails.

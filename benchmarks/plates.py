@@ -71,7 +71,7 @@ def fields(folder: Path, pool: list[np.ndarray], count: int) -> dict[str, list[P
 
 
 def crops(folder: Path, pool: list[np.ndarray], count: int, *, size: int) -> dict[str, list[Path]]:
-    """Write `count` packed crops of `size` px, eight a field, and their tables; return the paths by kind."""
+    """Write `count` packed crops of `size` px, eight per field, and their tables; return the paths by kind."""
     folder.mkdir(parents=True, exist_ok=True)
     side, each = pool[0].shape[-1], 8
     array = open_memmap(folder / f"{PLATE}.npy", mode="w+", dtype=np.uint16, shape=(count, len(CHANNELS), size, size))

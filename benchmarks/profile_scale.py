@@ -177,7 +177,7 @@ def aggregate_cells(folder: Path, *, count: int, repeats: int) -> tuple[pd.DataF
 
 
 def write_plates(folder: Path, count: int) -> None:
-    """Write `count` plates of 384 wells, aggregated, of two batches or of ten plates a batch."""
+    """Write `count` plates of 384 wells, aggregated, of two batches or of ten plates per batch."""
     batches = max(2, count // 10)
     drawn, _ = feature_screen(seed=0, batches=batches, plates=count // batches, **SCREEN)
     for plate, frame in drawn.groupby("Metadata_Plate"):

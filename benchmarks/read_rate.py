@@ -73,7 +73,7 @@ class Raw:
 
 
 def make(folder: Path, pool: list[np.ndarray], count: int) -> Raw:
-    """Write `count` images, a channel a file, of fields that are those of `pool` rolled around."""
+    """Write `count` images, one channel per file, of fields that are those of `pool` rolled around."""
     folder.mkdir(parents=True, exist_ok=True)
     side, rows = pool[0].shape[-1], []
     for number in range(-(-count // len(CHANNELS))):
@@ -226,7 +226,7 @@ def rates(raw: Raw, folder: Path, *, repeats: int) -> dict[str, dict[str, float]
 
 
 def costs(raw: Raw, *, repeats: int) -> dict[str, dict[str, float]]:
-    """Return the processor milliseconds an image of each measure, ours and the library's: medians over images.
+    """Return the processor milliseconds per image of each measure, ours and the library's: medians over images.
 
     ``all`` is what both do with an image that is read; ours takes quantiles, mean and saturation from one histogram.
     """

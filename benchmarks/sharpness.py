@@ -6,7 +6,7 @@ variance over the mean (Sun et al. 2004 compare such), and the same quotient at 
 each of 5 channels; --images adds real ones. For each measure and set of fields: the share of fields in which it falls
 with every step of blur, without and with noise of photons added after it; how often a field as it is ranks above one
 blurred by 2 px; how far noise, a third of the brightness, and an eighth of the cells move it, in units of what 2 px of
-blur does; and the milliseconds a field of 1080 px. Each GLOB of --stacks names the planes of a focal stack; given is
+blur does; and the milliseconds per field of 1080 px. Each GLOB of --stacks names the planes of a focal stack; given is
 the share of stacks in which a measure rises to one plane and falls from there. A share below 0.9 or a move above 0.2
 would refute the claim.
 """

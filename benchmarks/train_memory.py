@@ -77,7 +77,7 @@ STEPS = 3  # of a run of the second table: the optimiser's state is there after 
 
 
 def train(job: Mapping[str, object]) -> dict[str, float]:
-    """Train as `job` says, in this process; return its memory in MB."""
+    """Train as `job` asks, in this process; return its memory in MB."""
     torch.set_num_threads(job["threads"])
     device = encoder.device()
     start = plates.memory("VmRSS")

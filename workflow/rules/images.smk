@@ -2,7 +2,7 @@
 
 input    results/index/{plate}.parquet, results/survey/{plate}.parquet, results/illumination/{optics}.npz, raw images
 output   results/images/{plate}.zarr       NGFF 0.5 HCS plate, a field an array (C, Y, X) uint16, excluded sites absent
-         results/images/{plate}.parquet    robust intensity scale a channel
+         results/images/{plate}.parquet    robust intensity scale per channel
 """
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of plans fakes what it says, and the number of jobs a plate is a small constant."""
+"""The benchmark of plans fakes the states it claims; the number of jobs per plate is a small constant."""
 
 import pytest
 

@@ -50,7 +50,7 @@ def fields(path: Path | str) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        A column is missing; a plate or file name is not of the published form, or its well another than the row says;
+        A column is missing; a plate or file name is not of the published form, or its well differs from the row's;
         a well has two treatments. The line is named.
     """
     rows = published.table(path, columns=[PLATE, WELL, REPLICATE, NAME, DOSE, *FILES])

@@ -164,7 +164,7 @@ def recipe(
         See ``layout``.
     tables
         Folder of LoadData tables, ``<plate>/load_data.csv`` (or .gz) below it, as ``load_data_csv`` of the repository
-        (they are LFS files there) and of the gallery's workspace. None: file names say what the images are.
+        (they are LFS files there) and of the gallery's workspace. None: file names identify the images.
     partial
         Go on with the plates whose images are there.
 

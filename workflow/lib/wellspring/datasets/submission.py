@@ -4,7 +4,7 @@
 
 After the challenge's page (CVDD-CVPR25/cvdd-cvpr25.github.io, ``challenge.md``): one row per well with the columns
 ``ID``, ``feature_1`` ... ``feature_N``, any N, no missing or infinite value; ``metadata_test.csv`` gives each ID's
-plate and well. What those two columns are called there, and what an ID looks like, the page does not say: they are
+plate and well. What those two columns are called there, and what an ID looks like, the page leaves open: they are
 found by the usual names or named by options, and a file of IDs alone is read by a format.
 """
 

@@ -2,7 +2,7 @@
 
 The model is BaSiC's (Peng et al. 2017, Nature Communications 8, 14836): views sorted at each place are
 ``level[t] * flat[p] + dark[p] + sparse[t, p]``. Sorting makes them nearly of rank one, as light has the same
-distribution everywhere in a field; dim levels (background) and bright ones (cells) tell dark from flat. Two things
+distribution everywhere in a field; dim levels (background) and bright ones (cells) separate dark from flat. Two things
 differ. Smooth is a polynomial whose degree is judged by other fields, in place of few cosines, which are level at the
 edge where vignettes are steep. And levels, fields and the sparse part are fitted in turn by least squares, in place of
 an augmented Lagrangian. Beside BaSiCPy: benchmarks/illumination.py.
@@ -24,7 +24,7 @@ BOWLS = DEGREES[:3]  # for few fields
 USUAL, USUAL_OF_FEW = (4, 1), (2, 1)  # of the least median error on simulated fields of every kind
 CLEARLY = 0.95  # other degrees must predict the other half 5 % better: less is chance on simulated fields
 PROBE = 8  # degree up to which a model is compared with other fields: finer structure is cells
-EVEN = 0.02  # spread of the levels relative to their mean, below which dark and flat field cannot be told apart
+EVEN = 0.02  # spread of the levels relative to their mean, below which dark and flat field cannot be separated
 SPARSE = 2.0  # standard deviations of a level, beyond which a value counts as that far away
 ROUNDS = 8  # of the fits in turn; after six the flat field changes by less than 0.001
 SETTLING = 1e-4  # ridge on the shift of all levels, which the flat field would otherwise leave undecided
@@ -36,7 +36,7 @@ Fields = tuple[np.ndarray, np.ndarray]  # coefficients of a flat and a dark fiel
 def basic(stack: np.ndarray, *, offset: float | None = None, degrees: tuple[int, int | None] | None = None) -> Light:
     """Fit flat and dark field to views (n, h, w).
 
-    A bowl in the dark field cannot be told from a higher offset, as ``level * flat`` is the sum of
+    A bowl in the dark field cannot be distinguished from a higher offset, as ``level * flat`` is the sum of
     ``(level - c) * flat`` and ``c * flat``; it changes a corrected image by a constant. So the dark field is a plane
     at most.
 

@@ -15,7 +15,7 @@ import numpy as np
 class LightPath:
     """The flat and dark fields of one light path, per channel.
 
-    ``flat`` (C, H, W) float32 of mean 1; ``dark`` (C, H, W) float32 counts; ``fields`` (C,) int32 used a channel;
+    ``flat`` (C, H, W) float32 of mean 1; ``dark`` (C, H, W) float32 counts; ``fields`` (C,) int32 used per channel;
     ``held_out`` the figures of :func:`wellspring.illumination.evenness.measured`, (C, 3) float32 each, NaN where
     fields are too few.
     """

@@ -246,12 +246,12 @@ class Encoder:
     kind: Literal["sslprofiler", "dino", "simclr", "timm", "module", "classical", "table"]
     """`sslprofiler`: a student follows a teacher across crops of a site, on masked patches, and across the sites of a
     well (reconstruction of Dai et al. 2025, arXiv 2506.14265). `dino`: the same without masked patches, KoLeo and local
-    aggregation (Caron et al. 2021). `simclr`: two views of a cell are told from other cells (Perakis et al. 2021, arXiv
-    2103.16670). `timm`: a frozen model, from a local file of `weights`; it is fed as all others are, with pixels of
-    mean 0 and deviation 1 by plate and channel, whatever its own training had. `module`: a network of your own, from
-    `factory`, trained by `objective` or frozen. `classical`: classical features of cells (cp_measure), without a
-    network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer, DeepProfiler), from `files`,
-    without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
+    aggregation (Caron et al. 2021). `simclr`: two views of a cell are distinguished from other cells (Perakis et al.
+    2021, arXiv 2103.16670). `timm`: a frozen model, from a local file of `weights`; it is fed as all others are, with
+    pixels of mean 0 and deviation 1 by plate and channel, whatever its own training had. `module`: a network of your
+    own, from `factory`, trained by `objective` or frozen. `classical`: classical features of cells (cp_measure),
+    without a network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer, DeepProfiler), from
+    `files`, without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
 
     files: str | None
     """For table: a Parquet or CSV file (also .gz), relative to the working directory; {plate} is replaced, without it
@@ -343,7 +343,7 @@ class Encoder:
     """Pulls the sites of a well together; they share position and plate too, so watch the nuisance metrics."""
 
     one_plate: bool
-    """Each batch from one plate, so that the plate does not tell cells apart in the contrast. true in the setting that
+    """Each batch from one plate, so that the contrast cannot use the plate to separate cells. true in the setting that
     was measured for simclr; not ablated apart from local aggregation. Default: false."""
 
     projector: Projector
@@ -853,7 +853,7 @@ class Measure:
     families: tuple[Family, ...]
     """`intensity`; `shape` (AreaShape with Zernike and Feret); `texture` (Haralick); `granularity`; `radial` (rings and
     Zernike magnitudes); `correlation` of channels (Pearson, Manders, rank-weighted); `costes`, the same by Costes'
-    thresholds; `neighbours`. With five channels a cell takes some 4, 5, 24, 26, 35, 11, 110 and 1 ms of one core
+    thresholds; `neighbours`. With five channels they take some 4, 5, 24, 26, 35, 11, 110 and 1 ms of one core per cell
     (measured), so the default 0.1 s: an hour for 500,000 cells on 16 cores. costes is left out for its time and since
     it is undefined for 40 % of cells. Default: ["intensity", "shape", "texture", "granularity", "radial",
     "correlation", "neighbours"]."""
@@ -952,7 +952,7 @@ class Fit:
 
     min_controls: int
     """Controls (with fit_on all: wells) that a step needs, of each group or batch; with fewer sphere standardises, and
-    the others take what was fitted on all or change nothing, as the features table says. Twelve leave rank four
+    the others take what was fitted on all or change nothing; the features table records which. Twelve leave rank four
     directions. It holds for all entries, so that an evaluation on half of the controls can ask for half of them.
     Default: 12."""
 
@@ -972,7 +972,7 @@ class Fit:
     "cell_line"."""
 
     batches: str
-    """Metadata column by whose values coral and harmony tell batches apart, as Metadata_Plate. Default:
+    """Metadata column by whose values coral and harmony distinguish batches, such as Metadata_Plate. Default:
     "Metadata_Batch"."""
 
     fit_on: Literal["negcon", "all"]
@@ -980,9 +980,9 @@ class Fit:
     all that have a profile, as JUMP's recipe does. Each has its danger. well_position is for layouts that differ from
     plate to plate: where a treatment has one position on all plates, `all` subtracts its effect (no treatment is found
     active any more), and `negcon` cleans the controls' positions alone, so that inactive treatments still stand out by
-    their place (in a simulated screen 93 % of them, as without the step); the features table says how many positions
-    are so. cell_count takes away what cell-killing treatments do, with `negcon` no further than the controls' counts
-    reach. rank_normal fitted on controls makes all alike that lies beyond them. Default: "negcon"."""
+    their place (in a simulated screen 93 % of them, as without the step); the features table records how many.
+    cell_count takes away what cell-killing treatments do, with `negcon` no further than the controls' counts reach.
+    rank_normal fitted on controls makes all alike that lies beyond them. Default: "negcon"."""
 
     sphering: Literal["shrinkage", "rank", "ridge", "standardize", "none"]
     """How the controls' covariance is regularised before it is whitened: shrinkage towards the identity by the weight
@@ -1037,8 +1037,8 @@ class Fit:
 
     max_correlation: float | Literal["auto"] | None
     """Drop features correlated above this with another, as pycytominer's correlation_threshold does; null keeps all.
-    `auto` is pycytominer's 0.9 for classical features (`Cells_`, `Cytoplasm_`, `Nuclei_`), of which most say the same
-    as others, and null for learned ones, of which no two do and which sphering decorrelates anyhow. Default: "auto"."""
+    `auto` is pycytominer's 0.9 for classical features (`Cells_`, `Cytoplasm_`, `Nuclei_`), of which most are redundant,
+    and null for learned ones, of which no two do and which sphering decorrelates anyhow. Default: "auto"."""
 
 
 @dataclass(frozen=True)

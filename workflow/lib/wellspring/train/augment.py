@@ -54,10 +54,10 @@ class Recipe:
                 object.__setattr__(self, field.name, tuple(value))
 
 
-# Perakis et al. 2021 as released: resized crop .08-1, horizontal flip, elastic p .5, colour jitter .2 p .8, blur of
-# sigma .1-2 p .5. What differs: crops are squares (there of an aspect of 3/4 to 4/3); brightness and contrast are drawn
-# a channel, which stands for the hue and saturation of photographs too; the elastic field is one of up to 6 px (that of
-# the library's defaults then was a strong affine map); the blur reaches 2.5 sigma (there 4 px).
+# Perakis et al. 2021 as released: resized crop 0.08 to 1, horizontal flip, elastic p 0.5, colour jitter 0.2 p 0.8, blur
+# of sigma 0.1 to 2 p 0.5. What differs: crops are squares (there of an aspect of 3/4 to 4/3); brightness and contrast
+# are drawn per channel, which stands for the hue and saturation of photographs too; the elastic field is one of up to 6
+# px (that of the library's defaults then was a strong affine map); the blur reaches 2.5 sigma (there 4 px).
 PERAKIS = Recipe(
     crop="resized",
     scale=(0.08, 1.0),
@@ -87,9 +87,9 @@ PRESETS = {
         offset=0.03,
     ),
     "perakis": PERAKIS,
-    # The same with the strong jitter (.8) that the released code builds and does not use.
+    # The same with the strong jitter (0.8) that the released code builds and does not use.
     "perakis_strong": replace(PERAKIS, jitter=0.8),
-    # The floor of the ablation: what a microscope can not tell apart.
+    # The floor of the ablation: what a microscope cannot resolve.
     "flips": Recipe(flip=True, rotate="right"),
     # Cells at native size, which is signal: stain, focus and noise vary, and orientation means nothing.
     "cells": Recipe(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def shift(images: Tensor, strength: float, generator: torch.Generator, *, probability: float = 1.0) -> Tensor:
-    """Add U(-strength, strength) to each channel of scaled pixels, clipped to [0, 1] (Bayer's recipe: .3)."""
+    """Add U(-strength, strength) to each channel of scaled pixels, clipped to [0, 1] (Bayer's recipe: 0.3)."""
     if strength == 0:
         return images
     amount = (2 * _uniform(images, generator) - 1) * strength
@@ -20,7 +20,7 @@ def shift(images: Tensor, strength: float, generator: torch.Generator, *, probab
 def gamma(
     images: Tensor, strength: tuple[float, float], generator: torch.Generator, *, probability: float = 1.0
 ) -> Tensor:
-    """Raise each channel of scaled pixels to a power U(low, high) (Bayer: .5 to 1.5); (1, 1) changes nothing."""
+    """Raise each channel of scaled pixels to a power U(low, high) (Bayer: 0.5 to 1.5); (1, 1) changes nothing."""
     low, high = strength
     if low == high == 1:
         return images
@@ -31,9 +31,9 @@ def gamma(
 
 
 def contrast(images: Tensor, strength: float, generator: torch.Generator, *, probability: float = 1.0) -> Tensor:
-    """Multiply each channel (brightness) and its distance to its mean (contrast) by factors max(N(1, strength), .5).
+    """Multiply each channel (brightness) and its distance to its mean (contrast) by factors max(N(1, strength), 0.5).
 
-    Cell-DINO and Dino4Cells: strength .2, probability .8 an image.
+    Cell-DINO and Dino4Cells: strength 0.2, probability 0.8 per image.
     """
     if strength == 0:
         return images
@@ -49,7 +49,7 @@ def jitter(images: Tensor, strength: float, generator: torch.Generator, *, proba
     """Multiply each channel's distance to its mean (contrast), then the channel (brightness), by U(1 - s, 1 + s).
 
     The colour jitter of photographs for one channel at a time, clipped to [0, 1] as there; no factor is below 0.
-    SimCLR: .8 with probability .8 an image; Perakis et al. as released: .2.
+    SimCLR: 0.8 with probability 0.8 per image; Perakis et al. as released: 0.2.
     """
     if strength == 0:
         return images

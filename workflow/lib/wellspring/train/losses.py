@@ -171,7 +171,7 @@ def pooled_aggregation(teacher: Tensor, student: Tensor, *, sites: int) -> Tenso
     teacher
         (G, B, K) probabilities of the global views.
     student
-        (B / sites, K) log-probabilities, one row a group.
+        (B / sites, K) log-probabilities, one row per group.
     sites
         Images of a group, 2 or more.
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ASPECT = 0.3  # of a block, height to width, log-uniform in [.3, 1 / .3] (BEiT, DINOv2)
+ASPECT = 0.3  # of a block, height to width, log-uniform in [0.3, 1 / 0.3] (BEiT, DINOv2)
 LEAST = 4  # patches of a block (BEiT, DINOv2)
 TRIES = 10  # to place a block before single patches complete the mask (BEiT, DINOv2)
 

@@ -18,7 +18,7 @@ def shot(
     """Photon noise of scaled pixels at a gain log-uniform in `photons` (photons at full scale).
 
     A Poisson variable of mean gain * x over the gain, by its Gaussian approximation: mean x, variance x / gain. At the
-    dimmest gain of the recipe (50) and x = .1 the two differ by a skewness of .45, at a small part of the cost.
+    dimmest gain of the recipe (50) and x = 0.1 the two differ by a skewness of 0.45, at a small part of the cost.
     """
     if photons[0] <= 0:
         return images

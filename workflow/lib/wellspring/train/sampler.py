@@ -29,7 +29,7 @@ class Sampler:
         it has them. A well with fewer gives several items of a site (other cells; for fields the same one again, of
         which the reader takes disjoint blocks). 1 draws single items, without groups.
     one_plate
-        All items of a batch come from one plate, so that the plate can not tell negatives apart.
+        All items of a batch come from one plate, so that the plate cannot separate negatives.
     seed
         Of the run.
     alone

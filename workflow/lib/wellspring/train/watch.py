@@ -51,7 +51,7 @@ def entropy(probabilities: Tensor) -> float:
 
 
 def collapse(rows: list[dict[str, float]], *, settled: int, prototypes: int) -> list[str]:
-    """Return what the last row of a history says of a collapse that the row before did not say yet.
+    """Return the signs of collapse in the last row of a history that the row before did not show.
 
     Parameters
     ----------

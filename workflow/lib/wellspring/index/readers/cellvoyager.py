@@ -85,7 +85,7 @@ def _chosen(found: list[Path], *, plate: str, folder: Path) -> Path:
 
 
 def _read(records: Path, plate: str) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Return a row for each image, and what each record of an error says of its place."""
+    """Return a row for each image, and the place that each record of an error gives."""
     rows, errors, odd = [], [], []
     for element in xml.elements(records, "MeasurementRecord"):
         said = xml.attributes(element)

@@ -50,7 +50,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     """List the planes of a plate's folder.
 
     A wave may have z steps and MetaXpress's own projection of them, which are never mixed: the z steps are taken, to be
-    projected as the config says, and the projection only for a wave that has nothing else.
+    projected as configured, and the projection only for a wave that has nothing else.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Files as a vendor's table names them, and the plate's folder, in; paths in it or below an allowed root out.
 
-What a table says is a claim of whoever wrote it: a name that leads out of the folder and the roots, or is an address,
-is refused and told in the log. Nothing that the listing of the folder does not hold is opened, nor looked at.
+A table is not trusted: a name that leads out of the folder and the roots, or is an address,
+is refused and logged. Only files that the listing of the folder holds are opened or inspected.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """A folder of OME-TIFFs in; the table of planes out, by the OME-XML in them or in a companion file.
 
 Single-file (each file holds its own fields) and multi-file data sets (one XML names the pages of many files) are one
-thing: a page is where a ``TiffData`` says it is. Wells are the XML's own where it describes a plate, and else those of
+thing: a ``TiffData`` element locates each page. Wells are the XML's own where it describes a plate, and else those of
 the file's name. A file's first directory is read, never its pixels.
 """
 
@@ -147,7 +147,7 @@ def _fields(
         if "sample" in place:
             place = {**place, "sample": (place["sample"], path, number)}
         pages = list(_pages(image, path, root.get("UUID"), held))
-        # A file of one channel, plane or time point is that which its name says, where the pattern names it.
+        # A file of one channel, plane or time point takes its name's value, where the pattern names it.
         named = {key: said[key] for key in KEYS if said.get(key) and len({page[key] for page in pages}) == 1}
         for page in pages:
             known = {key: value for key, value in page.items() if key in ("x", "y") and not math.isnan(value)}
@@ -179,7 +179,7 @@ def _places(root: Element, plate: str) -> dict[str, dict[str, Any]]:
 
 
 def _pages(image: Element, path: str, own: str | None, held: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Yield where each plane of an image is, and what the XML says of it."""
+    """Yield where each plane of an image is, and its attributes in the XML."""
     pixels = image.find("{*}Pixels")
     if pixels is None:
         return
