@@ -470,7 +470,7 @@ def folder_link_outside(specimen: Specimen, chance: random.Random) -> Damage | N
 
 @fault
 def clutter(specimen: Specimen, chance: random.Random) -> Damage | None:
-    """Files that are no images, of names that no shell likes; nothing is lost."""
+    """Files that are not images, with names that shells handle badly; nothing is lost."""
     for name in chance.sample(ODD, 4):
         place = specimen.folder / name
         if "/" not in name and not os.path.lexists(place):

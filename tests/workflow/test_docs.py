@@ -236,7 +236,7 @@ def test_config_snippets_are_valid(root, tmp_path, monkeypatch):
 
 
 def test_every_promise_names_tests_that_exist(root):
-    """A promise whose test is renamed or removed is no promise."""
+    """Each promise names a test that exists."""
     rows = [line for line in (root / "docs" / "promises.md").read_text().splitlines() if line.startswith("| ")]
     promises = [row for row in rows if not row.startswith("| Promise")]
     assert len(promises) > 12

@@ -25,7 +25,7 @@ def test_median_correlations_are_those_of_copairs():
     theirs, _ = corr_between_replicates(
         x[treated], meta[treated].reset_index(drop=True), ["Metadata_Perturbation"], ["Metadata_Well"], False
     )
-    # Two replicates in one well are no pair to copairs, so that such treatments can not be compared.
+    # Two replicates in one well do not form a pair in copairs, so that such treatments cannot be compared.
     whole = theirs[theirs["count"] == 6].index
     ours = replicating(x, meta).items.set_index("Metadata_Item")["value"]
     assert len(whole) >= 3

@@ -102,7 +102,7 @@ def test_without_fields_the_light_is_even(method):
 
 
 def test_what_is_measured_is_held_out():
-    """Noise that a fit to the same fields would take up is no gain on others."""
+    """Noise that a fit to the same fields would take up does not count as a gain on others."""
     rng = np.random.default_rng(0)
     y, x = np.meshgrid(*[np.linspace(-1, 1, 64)] * 2, indexing="ij")
     bumps = [np.exp(-((y - a) ** 2 + (x - b) ** 2) / 0.1) for a, b in rng.uniform(-1, 1, (16, 2))]

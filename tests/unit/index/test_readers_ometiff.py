@@ -48,7 +48,7 @@ def test_lengths_and_times_are_in_our_units(tmp_path):
     frame = _planes(tmp_path)
     assert frame["pixel_size"].tolist() == pytest.approx([0.65] * 2)
     assert frame["x"].tolist() == [1500.0] * 2
-    assert frame["y"].isna().all()  # the reference frame is no unit
+    assert frame["y"].isna().all()  # the reference frame is not a unit
     assert frame["exposure"].tolist() == [50.0, 2000.0]
     assert frame["channel"].tolist() == ["1", "2"]  # unnamed
 

@@ -109,7 +109,7 @@ def replicate_connectivity(
         if k < 1 or not len(mine) or len(set(owner[mine])) < 2:
             continue
         near = nearest(rows, queries=mine, references=here, k=k, barred=itself(here))
-        # An edge to a well that was not drawn leads out of the compound, and is no edge of its graph.
+        # An edge to a well that was not drawn leads out of the compound and does not belong to its graph.
         index = np.searchsorted(mine, near.index).clip(max=len(mine) - 1)
         parts.append((mine, np.where(mine[index] == near.index, index, -1)))
     if not parts:

@@ -1,7 +1,7 @@
 """Transfer between cell lines or batches: labels predicted in one group with references from another.
 
 A[s, t] is the accuracy of k-nearest-neighbour prediction (cosine) of the wells of group t with references from group s;
-where s = t, references are wells on other plates. For mechanisms, wells of the same compound are no references; for
+where s = t, references are wells on other plates. For mechanisms, wells of the same compound are left out; for
 compounds (as in CPJUMP1), they are the ones to be found. The score is the mean over pairs s ≠ t. The gap is the mean of
 the diagonal minus the score.
 """

@@ -8,7 +8,7 @@ NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table for people: an apostrophe before each text that begins like a formula and is no number.
+    """Return a table for people: an apostrophe before each text that begins like a formula and is not a number.
 
     Examples
     --------

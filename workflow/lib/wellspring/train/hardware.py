@@ -28,7 +28,7 @@ def fit(method: Module, *, device: torch.device, compiled: bool) -> Module:
     Names and values of the weights stay as they are. On CPUs, each process normalises by its own images.
     """
     if device.type == "cuda" and distributed.world() > 1:
-        convert_sync_batchnorm(method)  # in place, since the objective itself is no normalisation
+        convert_sync_batchnorm(method)  # in place, since the objective itself is not a normalisation layer
     if compiled:
         for backbone in _backbones(method):
             # Crops of two sizes make two graphs; one graph for any size would be slower.

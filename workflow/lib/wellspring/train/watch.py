@@ -29,7 +29,7 @@ def effective_rank(features: Tensor) -> float:
     Parameters
     ----------
     features
-        (B, D) float; they are centred first, since a common offset is no dimension of variation.
+        (B, D) float; they are centred first, since a common offset is not a dimension of variation.
 
     Returns
     -------
