@@ -3,6 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
+from wellspring.report import wording
 from wellspring.screen.config import typed
 from wellspring.workflow import preflight
 from wellspring.workflow.log import log_to
@@ -21,5 +22,5 @@ if __name__ == "__main__":
         simulated=params.simulated,
         processes=snakemake.threads,
     )
-    print(preflight.table(found), file=terminal, flush=True)
-    preflight.require(found)
+    print(preflight.table(found, worded=wording.worded), file=terminal, flush=True)
+    preflight.require(found, worded=wording.worded)

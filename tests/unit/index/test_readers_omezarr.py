@@ -108,7 +108,7 @@ def test_a_chunk_that_is_not_there_is_no_black_square(tmp_path, version):
     assert raw_image.status(tmp_path, "A/1/0/0", 0).status == "ok"
     found = raw_image.status(tmp_path, "A/1/0/0", 1)
     assert found.status == "truncated"
-    assert "1 of 6 chunks are not there" in found.reason
+    assert "1 of 6 chunks are missing" in found.reason
     shutil.rmtree(base / "1")
     assert raw_image.status(tmp_path, "A/1/0/0", 1).status == "missing"
     assert raw_image.status(tmp_path, "A/1/0/0", 2).status == "missing"

@@ -11,6 +11,7 @@ import yaml
 
 import own_networks
 from wellspring.io import raw_image
+from wellspring.report import wording
 from wellspring.screen import config
 from wellspring.workflow import disk_space, preflight
 from wellspring.workflow.disk_space import Size
@@ -52,7 +53,11 @@ def found(rows, complete, tmp_path, **more):
 
 
 def of(findings, what):
-    return [(one.grade, one.words) for one in findings if one.what == what]
+    return [
+        (one.grade, one.words + (wording.worded(one.notes) if one.notes else ""))
+        for one in findings
+        if one.what == what
+    ]
 
 
 def test_a_screen_that_can_run_passes_and_nothing_is_written(screen, complete, tmp_path):

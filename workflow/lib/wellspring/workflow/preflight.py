@@ -10,7 +10,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -33,11 +33,15 @@ SHOWN = 300  # characters of an error that are shown
 
 @dataclass(frozen=True)
 class Finding:
-    """One result: ``ok``, ``warning`` (the screen can run) or ``problem`` (it cannot), of ``what``, in ``words``."""
+    """One result: ``ok``, ``warning`` (the screen can run) or ``problem`` (it cannot), of ``what``, in ``words``.
+
+    ``notes``: reasons as text (:mod:`wellspring.io.notes`), which follow the words.
+    """
 
     grade: Literal["ok", "warning", "problem"]
     what: str
     words: str
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,26 +202,27 @@ def gpu(config: Config) -> list[Finding]:
     return [Finding("warning", "GPU", f"{words}: {', '.join(networks)}")]
 
 
-def table(found: Iterable[Finding]) -> str:
-    """Return the findings as lines of text, in columns."""
-    rows = [(one.grade, one.what, line) for one in found for line in one.words.splitlines() or [""]]
+def table(found: Iterable[Finding], *, worded: Callable[[str], str] = str) -> str:
+    """Return the findings as lines of text, in columns; `worded` gives the sentences of notes."""
+    texts = [(one, one.words + (worded(one.notes) if one.notes else "")) for one in found]
+    rows = [(one.grade, one.what, line) for one, text in texts for line in text.splitlines() or [""]]
     wide = max((len(what) for _, what, _ in rows), default=0)
     return "\n".join(f"{grade:<8} {what:<{wide}}  {words}" for grade, what, words in rows)
 
 
-def require(found: Sequence[Finding]) -> None:
+def require(found: Sequence[Finding], *, worded: Callable[[str], str] = str) -> None:
     """Raise `ValueError` with all problems, if there are any."""
     problems = [one for one in found if one.grade == "problem"]
     if problems:
         counted = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise ValueError(f"Cannot run: {counted}\n{table(problems)}")
+        raise ValueError(f"Cannot run: {counted}\n{table(problems, worded=worded)}")
 
 
 def _looked(name: str, sheet: Mapping[str, object], found: index.Index) -> Plate:
     what = f"plate {name}"
     table, verdict = found.table, found.verdict
     wells = table["Metadata_Well"].nunique()
-    findings = [Finding("warning", what, f"will be left out: {reason}") for reason in verdict.reasons]
+    findings = [Finding("warning", what, "will be left out: ", reason) for reason in verdict.reasons]
     if not sheet["images"]:
         return Plate(name, (*findings, Finding("ok", what, f"{wells} wells, no images")))
     there = table["Metadata_Path"].notna()
