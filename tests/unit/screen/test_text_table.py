@@ -71,3 +71,14 @@ def test_a_workbook_of_one_sheet(tmp_path):
     book.save(tmp_path / "sheet.xlsx")
     with pytest.raises(ValueError, match=r"the sheets \['Sheet', 'more'\]"):
         read(tmp_path / "sheet.xlsx")
+
+
+def test_a_table_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def denied(_):
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "sheet.csv"
+    path.write_text("plate\nP1\n")
+    monkeypatch.setattr("pathlib.Path.read_bytes", denied)
+    with pytest.raises(ValueError, match="sheet.csv: expected a table that can be read, found: Permission denied"):
+        read(path)

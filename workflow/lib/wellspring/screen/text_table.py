@@ -48,7 +48,11 @@ def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
     {3: {'plate': 'P1', 'cell_line': 'iPSC #3'}}
     """
     path = Path(path)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name that the file system does not take
+        raise ValueError(f"{path}: expected the {what} here, found: {error.strerror}") from error
+    if not there:
         raise ValueError(f"{path}: expected the {what} here, found no such file")
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path}: expected a {what} of at most {LARGEST} bytes, found {path.stat().st_size}")
@@ -86,7 +90,10 @@ def _lines(path: Path, what: str) -> list[tuple[int, list[str]]]:
 
 
 def _decoded(path: Path, what: str) -> str:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: expected a {what} that can be read, found: {error.strerror}") from error
     if data[:2] == b"PK":
         raise ValueError(
             f"{path}: expected a {what} as text, found a workbook or archive; give Excel files the ending .xlsx"
