@@ -49,9 +49,7 @@ def imported(script: Path) -> set[str]:
         if file in seen:
             continue
         seen.add(file)
-        # The package itself loads the public face of notebooks when asked for it, which no script does.
-        modules = code_digest.imports(file) - {"wellspring"}
-        waiting.extend(source for name in modules if (source := code_digest.source(name)))
+        waiting.extend(source for name in code_digest.imports(file) if (source := code_digest.source(name)))
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}

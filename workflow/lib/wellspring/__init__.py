@@ -6,6 +6,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from wellspring.io.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from wellspring.api.images import Encoder, aggregate, read_plate, segment
     from wellspring.api.profiles import (
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
         write_report,
     )
 
-__version__ = "0.2.0"
 
 _IMAGES = ("Encoder", "aggregate", "read_plate", "segment")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring import __version__
 from wellspring.export import annotated, gallery
 from wellspring.io import tables
 from wellspring.io.provenance import digest, file_digest
+from wellspring.io.version import __version__
 from wellspring.profile.aggregate import hand_made, wells_of
 from wellspring.screen.names import check_label
 from wellspring.screen.sections import Export

@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from wellspring import __version__
 from wellspring.io.shipped import CLONE
+from wellspring.io.version import __version__
 
 # Packages whose version is recorded, by rule; the others record numpy and pandas.
 PACKAGES = {

@@ -18,6 +18,7 @@ PLUMBING = {
     "wellspring.io.tables",
     "wellspring.io.embeddings",
     "wellspring.io.provenance",
+    "wellspring.io.version",
     "wellspring.screen.sections",  # options are parameters of each job
     "wellspring.screen.section_reader",
     "wellspring.workflow.log",
