@@ -9,7 +9,7 @@ def test_all_problems_are_printed_and_nothing_is_made(tmp_path):
     assert done.returncode != 0
     for name in ("P1", "P2"):
         assert f"problem  plate {name}" in done.stdout, done.stdout
-    assert "found 2 problems" in done.stdout
+    assert "Cannot run: 2 problems" in done.stdout
     assert not (folder / "results").exists()
 
 

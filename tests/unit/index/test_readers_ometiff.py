@@ -158,7 +158,7 @@ def test_xml_that_can_not_be_read_leaves_the_file_to_the_survey(tmp_path, caplog
     (tmp_path / "A3.ome.tif").write_bytes(b"no TIFF")
     frame = _planes(tmp_path)
     assert frame.groupby("well")["channel"].agg(list).to_dict() == dict.fromkeys(("A01", "A02", "A03"), ["1", "2"])
-    assert "A2.ome.tif: its OME-XML can not be read" in caplog.text
+    assert "A2.ome.tif: its OME-XML cannot be read" in caplog.text
 
 
 def test_nothing_that_can_be_read(tmp_path):

@@ -174,7 +174,7 @@ def test_a_broken_image_leaves_the_others(tmp_path, caplog):
         (tmp_path / "A" / "1" / name / "zarr.json").write_text(text)
     frame = omezarr.planes(tmp_path, plate="P")
     assert frame.groupby("well")["site"].unique().map(list).to_dict() == {"A01": ["2"], "AF48": ["0", "1", "2"]}
-    assert "this image, and it has no metadata" in caplog.text
+    assert "this image, but it has no metadata" in caplog.text
     assert "an image of" in caplog.text
 
 
