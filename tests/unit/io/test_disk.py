@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,17 @@ import pytest
 from wellspring.io import disk, tables
 
 
-@pytest.fixture
+@contextmanager
 def narrow():
-    """Let this process write files of 64 kB at most, as a disk that is nearly full does."""
+    """Let this process write files of 64 kB at most, as a disk that is nearly full does; pytest's own log is longer."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def _bytes(path):
@@ -45,8 +48,12 @@ def _text(path):
 
 
 @pytest.mark.parametrize("write", [_bytes, _array, _archive, _parquet, _text])
-def test_every_writer_names_file_and_folder(tmp_path, narrow, write):
-    with pytest.raises(disk.DiskFullError) as caught, tables.atomic(tmp_path / "views.npy") as path:
+def test_every_writer_names_file_and_folder(tmp_path, write):
+    with (
+        narrow(),
+        pytest.raises(disk.DiskFullError) as caught,
+        tables.atomic(tmp_path / "views.npy") as path,
+    ):
         write(path)
     assert f"views.npy: could not be written to {tmp_path}: no space left (" in str(caught.value)
     assert "Free space or move the results" in str(caught.value)
