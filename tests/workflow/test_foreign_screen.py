@@ -73,7 +73,7 @@ def test_tables_become_profiles_with_their_own_features(folder):
         kept = profiles[profiles["Metadata_Verdict"] == "keep"].set_index("Metadata_Well")
         np.testing.assert_allclose(kept[list(NAMES.values())], given.loc[kept.index, list(NAMES.values())], rtol=1e-6)
         lacking = profiles.loc[profiles["Metadata_Verdict"] == "undefined", "Metadata_Reason"].tolist()
-        assert lacking == (["no row in the table"] if plate == "00101" else [])
+        assert lacking == (["no_table_row"] if plate == "00101" else [])
         origin = tables.provenance(path)["foreign"]
         assert origin["file"] == f"{plate}.csv.gz" and len(origin["sha256"]) == 64
         assert len(origin["absent"]) == len(lacking)
