@@ -420,13 +420,13 @@ def doubled(specimen: Specimen, chance: random.Random) -> Damage | None:
 
 @fault
 def channel_missing(specimen: Specimen, chance: random.Random) -> Damage | None:
-    """No image of a channel is there."""
+    """No image of a channel is there, except links that another fault made."""
     if any(len(keys) > 1 for keys in specimen.files.values()):
         return None
     channel = chance.choice(("DNA", "ER"))
     lost = frozenset(key for key in KEYS if key[2] == channel)
     for path, keys in specimen.files.items():
-        if keys[0] in lost and (path.is_symlink() or path.exists()) and not path.is_dir():
+        if keys[0] in lost and path.is_file() and not path.is_symlink():
             path.unlink()
     specimen.whole -= lost
     return Damage(doomed=lost, stops="may", told=f'channel_without_files\\(channel="{channel}"|missing')

@@ -107,7 +107,7 @@ EVALUATE: dict[str, Sentence] = {
     "too_few_references": "too few references of the label to win {votes:vote} for {queries} of {total} queries",
     # why there is no value
     "no_plate_kept": "no plate is kept",
-    "no_negative_controls": "no negative control",
+    "no_negative_controls": "no negative controls",
     "no_treated_wells": "no treated well",
     "too_few_controls": "needs {needed} negative controls, found {found}",
     "too_few_mechanisms": "needs {needed} mechanisms, found {found} among the treatments",
