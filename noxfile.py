@@ -38,7 +38,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests that need neither a GPU nor SLURM nor much time."""
-    session.run("pytest", "-m", QUICK, "-n", "auto", "--dist", "loadgroup", *session.posargs)
+    session.run("pytest", "-m", QUICK, *session.posargs)
 
 
 @nox.session
