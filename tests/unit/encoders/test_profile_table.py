@@ -179,10 +179,20 @@ CASES = {
         {"kind": "cell"},
         r"expected whole numbers of cells, found \['x'\]",
     ),
-    "text": (
-        frame(["A01"]).assign(FileName="a"),
+    "text among the features": (
+        frame(["A01"]).assign(Cells_Label="a"),
         {},
-        "expected numbers in each column that is not Metadata_.*FileName",
+        "expected numbers in the features, found text in .*Cells_Label",
+    ),
+    "a plate column of an unknown name": (
+        frame(["A01"]).rename(columns={"Metadata_Plate": "Metadata_Plates"}),
+        {},
+        r"expected the columns \['Metadata_Plate'\] \(set their names in `columns`\).*similar.*Metadata_Plates",
+    ),
+    "no regular expression": (
+        frame(["A01"]),
+        {"features": ["Cells_("]},
+        r"regular expressions in `features`, found 'Cells_\('",
     ),
     "an absent column": (frame(["A01"]), {"columns": {"site": "Field"}}, r"expected the columns \['Field'\]"),
     "no feature of the prefix": (
@@ -190,7 +200,7 @@ CASES = {
         {"features": ["Cytoplasm_"]},
         "no feature matches 'Cytoplasm_'",
     ),
-    "no features": (frame(["A01"]).drop(columns=NAMES), {}, "expected columns of numbers beside Metadata"),
+    "no features": (frame(["A01"]).drop(columns=NAMES), {}, "expected columns of features, found none"),
 }
 
 

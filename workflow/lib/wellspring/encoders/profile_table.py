@@ -7,17 +7,19 @@ so that memory does not grow with the number of cells. All other metadata comes 
 
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from wellspring.encoders.table_columns import VALUES, numbers, schema, texts
+from wellspring.encoders.table_columns import VALUES, numbers, row_numbers, texts
+from wellspring.encoders.table_features import Choice, choose
+from wellspring.encoders.table_format import Source, open_source
 from wellspring.io import provenance
 from wellspring.io.disk import filling
 from wellspring.io.tables import Verdict
@@ -25,14 +27,29 @@ from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
-# Names of the key columns in tables of CellProfiler, pycytominer and JUMP.
+# Names of the key columns in tables of CellProfiler, CytoTable, pycytominer, DeepProfiler and JUMP; the first is used.
 KEYS = {
-    "plate": "Metadata_Plate",
-    "well": "Metadata_Well",
-    "site": "Metadata_Site",
-    "view": "Metadata_ObjectNumber",
+    "plate": (
+        "Metadata_Plate",
+        "Image_Metadata_Plate",
+        "Metadata_plate",
+        "Metadata_Assay_Plate_Barcode",
+        "Metadata_Barcode",
+    )
+    + ("Assay_Plate_Barcode", "Plate", "plate", "Barcode", "barcode", "plate_id", "PlateID"),
+    "well": (
+        "Metadata_Well",
+        "Image_Metadata_Well",
+        "Metadata_well",
+        "Metadata_well_position",
+        "Metadata_Well_position",
+    )
+    + ("well_position", "Well", "well", "well_id", "WellID"),
+    "site": ("Metadata_Site", "Image_Metadata_Site", "Metadata_site", "Metadata_Field", "Image_Metadata_Field")
+    + ("Metadata_FieldID", "Site", "site", "field", "fov", "Metadata_ImageNumber", "ImageNumber"),
+    "view": ("Metadata_ObjectNumber", "ObjectNumber", "Metadata_Cells_Number_Object_Number")
+    + ("Metadata_Nuclei_Number_Object_Number", "Metadata_tile", "tile", "cell_id"),
 }
-COUNTERS = ("ImageNumber", "ObjectNumber", "TableNumber")  # CellProfiler's row numbers, not features
 ORDER = ["Metadata_Well", "Metadata_Site", "Metadata_View"]
 
 
@@ -42,7 +59,7 @@ class Foreign:
 
     Attributes
     ----------
-    path
+    source
         The file.
     rows
         One row per view in key order, with the columns of the table `embed`; its index is the row in the file.
@@ -51,10 +68,11 @@ class Foreign:
     verdict
         Not keep where the file has no row of the plate.
     origin
-        For the provenance: name and digest of the file, and wells that only the table or only the platemap has.
+        For the provenance: name and digest of the file, the rule by which features were chosen and the numeric columns
+        that were not, and wells that only the table or only the platemap has.
     """
 
-    path: Path
+    source: Source
     rows: pd.DataFrame
     features: list[str]
     verdict: Verdict
@@ -71,7 +89,7 @@ class Foreign:
         width = len(self.features)
         place = pd.Series(np.arange(len(self.rows)), index=self.rows.index)
         with filling(Path(folder) / "temporary file"), tempfile.TemporaryFile(dir=folder) as spool:
-            for start, block in numbers(self.path, self.features, wanted=self.rows.index.to_numpy()):
+            for start, block in numbers(self.source, self.features, wanted=self.rows.index.to_numpy()):
                 there = place.reindex(range(start, start + len(block)), fill_value=-1).to_numpy()
                 block, there = block[there >= 0], there[there >= 0]
                 # Consecutive rows are written at once.
@@ -101,7 +119,7 @@ def open_table(
     Parameters
     ----------
     path
-        Parquet, or CSV (also .gz).
+        A table of a format that :mod:`wellspring.encoders.table_format` knows; a folder of DeepProfiler's files.
     plate, wells_of_plate
         The plate, and the wells of its index.
     kind
@@ -109,7 +127,7 @@ def open_table(
     columns
         Key of `KEYS` to the name of the column, where it differs.
     features
-        Regular expressions, matched from the start of a name; without any, all columns that are not metadata.
+        Regular expressions, from the start of a name; without any, see :mod:`wellspring.encoders.table_features`.
     one_plate
         Whether a table without a column of plates is of this plate.
     lost_wells
@@ -118,14 +136,15 @@ def open_table(
     Raises
     ------
     ValueError
-        A column is missing, duplicated or not numeric; a row has no well; a well name is invalid or not in the index;
-        or a row is duplicated.
+        A format that is not taken; a column is missing, duplicated or not numeric; a row has no well; a well name is
+        invalid or not in the index; or a row is duplicated.
     """
     path = Path(path)
-    form = schema(path)
-    keys = _keys(form, columns or {}, path, kind=kind, one_plate=one_plate)
-    chosen = _features(form, keys, features, path)
-    frame = texts(path, list(keys.values())).rename(columns={name: key for key, name in keys.items()})
+    source = open_source(path)
+    keys = _keys(source.schema, columns or {}, path, kind=kind, one_plate=one_plate)
+    chosen = chosen_features(source, keys=list(keys.values()), patterns=features)
+    read = texts(source, list(dict.fromkeys(keys.values())))
+    frame = pd.DataFrame({key: read[name] for key, name in keys.items()})
     found = sorted(frame["plate"].dropna().unique()) if "plate" in frame else [plate]
     if "plate" in frame:
         if frame["plate"].isna().any():
@@ -147,48 +166,58 @@ def open_table(
         verdict = verdict.because(f"{path.name} has no row of plate {plate}, it has those of {found[:10]}")
     elif absent:
         logger.warning("%s: plate %s: %d wells of the platemap have no row: %s", path, plate, len(absent), absent)
-    logger.info("%s: plate %s: %d rows of %d features", path, plate, len(rows), len(chosen))
-    origin = {"file": path.name, "sha256": provenance.file_digest(path), "left_out": strange, "absent": absent}
-    return Foreign(path, rows, chosen, verdict, origin)
+    logger.info("%s: plate %s: %d rows of %d features", path, plate, len(rows), len(chosen.names))
+    origin = {"file": path.name, "sha256": _digest(path), "left_out": strange, "absent": absent, **chosen.origin}
+    return Foreign(source, rows, list(chosen.names), verdict, origin)
+
+
+def chosen_features(source: Source, *, keys: Collection[str], patterns: Sequence[str] = ()) -> Choice:
+    """Return the features of a table, and log the rule and what it left; see `wellspring.encoders.table_features`."""
+    chosen = choose(source.schema, keys=keys, patterns=patterns, where=source.path)
+    if chosen.rule == "numeric":
+        counters = row_numbers(source, chosen.names)
+        if counters:
+            form = pa.schema([one for one in source.schema if one.name not in counters])
+            kept = choose(form, keys=keys, where=source.path)
+            left = tuple(name for name in source.schema.names if name in {*kept.left, *counters})
+            chosen = replace(kept, left=left)
+    logger.info("%s: %d features by the rule %r", source.path, len(chosen.names), chosen.rule)
+    if chosen.left:
+        few = f"{list(chosen.left[:20])}{' and others' if len(chosen.left) > 20 else ''}"
+        logger.warning("%s: %d numeric columns are not features: %s", source.path, len(chosen.left), few)
+    return chosen
 
 
 def _keys(form: pa.Schema, columns: Mapping[str, str], path: Path, *, kind: str, one_plate: bool) -> dict[str, str]:
     """Return key to column; sites and view numbers where the table has them and rows are not wells."""
     absent = [name for name in columns.values() if name not in form.names]
-    keys = {key: name for key, name in {**KEYS, **columns}.items() if name in form.names}
+    keys = known_keys(form.names) | {key: name for key, name in columns.items() if name in form.names}
     needed = ["well"] + ["plate"] * (not one_plate) + ["site"] * (kind == "tile")
-    absent += [KEYS[key] for key in needed if key not in keys and key not in columns]
+    absent += [KEYS[key][0] for key in needed if key not in keys and key not in columns]
     if absent:
-        few = [name for name in form.names if name.startswith("Metadata_")][:20]
-        raise ValueError(f"{path}: expected the columns {absent} (set their names in `columns`), found {few}")
+        few = [name for name in form.names if name.startswith(("Metadata_", "Image_Metadata_"))] or form.names
+        near = {name: found for name in absent if (found := get_close_matches(name, form.names, n=3, cutoff=0.6))}
+        hint = f"; similar names: {near}" if near else ""
+        raise ValueError(
+            f"{path}: expected the columns {absent} (set their names in `columns`), found {few[:20]}{hint}"
+        )
     if kind == "well":
         return {key: keys[key] for key in ("plate", "well") if key in keys}
     # Cell numbers are unique within a site only, so that without sites they do not identify cells of a well.
     return keys if "site" in keys or "view" in columns else {key: keys[key] for key in keys if key != "view"}
 
 
-def _features(form: pa.Schema, keys: Mapping[str, str], patterns: Sequence[str], path: Path) -> list[str]:
-    own = {*keys.values(), *COUNTERS}
-    names = [name for name in form.names if not name.startswith("Metadata_") and name not in own]
-    left = [name for name in form.names if name in COUNTERS]
-    if left:
-        logger.info("%s: not used as features: %s", path, left)
-    for pattern in patterns:
-        if not any(re.match(pattern, name) for name in names):
-            raise ValueError(f"{path}: no feature matches {pattern!r} from its start (`features`); found {names[:10]}")
-    if patterns:
-        names = [name for name in names if any(re.match(pattern, name) for pattern in patterns)]
-    kinds = {name: form.field(name).type for name in names}
-    numbers = (pa.types.is_floating, pa.types.is_integer, pa.types.is_null)
-    odd = {name: str(kind) for name, kind in kinds.items() if not any(test(kind) for test in numbers)}
-    if odd:
-        listed = dict(list(odd.items())[:10])
-        raise ValueError(
-            f"{path}: expected numbers in each column that is not Metadata_*, found {listed} (choose by `features`)"
-        )
-    if not names:
-        raise ValueError(f"{path}: expected columns of numbers beside Metadata_*, found none")
-    return names
+def _digest(path: Path) -> str:
+    """Return the sha256 of a file, or of the names and digests of a folder's files."""
+    if path.is_file():
+        return provenance.file_digest(path)
+    return provenance.digest({str(one.relative_to(path)): provenance.file_digest(one) for one in path.rglob("*.npz")})
+
+
+def known_keys(names: Collection[str]) -> dict[str, str]:
+    """Return key to column for the usual names of key columns."""
+    found = {key: next((name for name in usual if name in names), None) for key, usual in KEYS.items()}
+    return {key: name for key, name in found.items() if name is not None}
 
 
 def _wells(column: pd.Series, where: str) -> pd.Series:

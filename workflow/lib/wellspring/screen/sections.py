@@ -254,18 +254,21 @@ class Encoder:
     `files`, without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
 
     files: str | None
-    """For table: a Parquet or CSV file (also .gz), relative to the working directory; {plate} is replaced, without it
-    one file holds all plates. Columns `Metadata_Plate` and `Metadata_Well`, numbers in all that does not begin with
-    `Metadata_`; every other fact about a well comes from platemap and sheet. A screen whose encoders are all tables
-    needs no images. Default: null."""
+    """For table: a file, relative to the working directory; {plate} is replaced, without it one file holds all plates.
+    Parquet, Feather, CSV (comma, semicolon or tab; UTF-8 or UTF-16; also compressed), recognised by content, or a
+    folder of DeepProfiler's .npz files of a plate. A long table (`metric`, `value`) and a column of vectors are read
+    too. Every other fact about a well comes from platemap and sheet. A screen whose encoders are all tables needs no
+    images. Default: null."""
 
     columns: Mapping[str, str]
     """For table, what its columns are called where they have other names. Default: {}."""
 
     features: tuple[str, ...]
     """For table, its features: regular expressions that match from the start of the name, so that a prefix is one, as
-    `[Cells_, Nuclei_]`; none is every column but `Metadata_*` and CellProfiler's ImageNumber, ObjectNumber and
-    TableNumber. Default: []."""
+    `[Cells_, Nuclei_]`. Without any, a rule decides, which log and provenance name: columns of CellProfiler's
+    compartments, else numbered columns of a stem (efficientnet_0), else numeric columns that are not known metadata.
+    Positions, counts, times and row numbers are features only where an expression mentions them (`Cells_Location_`).
+    Default: []."""
 
     factory: str | None
     """For module, the function that builds the network: `PACKAGE.MODULE:FUNCTION`, importable where Snakemake runs and

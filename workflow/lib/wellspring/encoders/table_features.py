@@ -1,0 +1,194 @@
+"""Rules for which columns of a foreign table are features, by their names and types.
+
+The first rule that finds a column is used:
+
+1. `asked`: regular expressions of the config, matched from the start of a name.
+2. `compartments`: names that begin with Cells, Cytoplasm or Nuclei, as `pycytominer.infer_cp_features` has it, or that
+   hold a CellProfiler module after another object (`Organoids_AreaShape_Area`).
+3. `families`: numbered names of one stem (`efficientnet_0`, `efficientnet_1`), if they are most of the numeric columns.
+4. `numeric`: numeric columns that are not known metadata.
+
+Positions, counts, times and row numbers of objects describe the image or the acquisition. No rule takes them, unless a
+regular expression mentions them (`Cells_Location_`).
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+COMPARTMENTS = ("Cells", "Cytoplasm", "Nuclei")
+_MODULES = (
+    "AreaShape|Intensity|Texture|Granularity|RadialDistribution|Correlation|Neighbors|ObjectSkeleton|Colocalization"
+)
+_CELLPROFILER = re.compile(rf"(?!Image_|Metadata_)[A-Za-z0-9]+_(?:{_MODULES})_")
+# Of an object: where it lies, which number it has, how many others it belongs to, how long it took.
+_OF_OBJECT = re.compile(
+    r"(?:^|_)(?:Location|Parent|Children|Count|ExecutionTime|ModuleError)_|(?:^|_)(?:Object|Image|Table)_?Number(?:_|$)"
+    r"|(?:^|_)Number_Object_Number|(?:^|_)Group_(?:Index|Number|Length)|AreaShape_Center_|AreaShape_BoundingBoxM(?:in|ax)imum_"
+)
+_PREFIXES = re.compile(r"(?:Image_)?Metadata_|Image_|Experiment_")
+_WORDS = """
+plate barcode well site field fov tile view row col column edge x y z t dose doses conc concentration concentrations
+molarity um nm mmoles micromolar compound treatment batch run replicate rep repl day days hour hours hrs minutes time
+times timepoint timestamp date passage seed index idx id ids rowid rownumber unnamed level number no nr count counts
+n ncells nuclei cells control label labels class target cluster split fold weight width height depth pixelsize exposure
+"""
+_KNOWN = frozenset(_WORDS.split())
+# Words that make metadata of a longer name: anywhere (`dose_in_uM`), last (`cell_count`), first (`centroid-0`).
+_ANYWHERE = frozenset({"dose", "doses", "conc", "concentration", "barcode", "replicate"})
+_ANYWHERE |= {"time", "times", "hours", "timepoint", "timestamp", "execution"}
+_LAST = frozenset({"id", "idx", "index", "row", "col", "column", "number", "count", "counts", "time"})
+_FIRST = frozenset(
+    {"unnamed", "centroid", "center", "centre", "pos", "position", "coord", "coordinate", "bbox", "n", "num"}
+)
+_FAMILY = re.compile(r"(.*?)[_\-. ]?(\d+)")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The features of a table.
+
+    Attributes
+    ----------
+    names
+        The columns, in the order of the file.
+    rule
+        `asked`, `compartments`, `families` or `numeric`.
+    left
+        The numeric columns that are not features, in the order of the file.
+    text
+        The columns that are neither keys nor numbers.
+    """
+
+    names: tuple[str, ...]
+    rule: str
+    left: tuple[str, ...]
+    text: tuple[str, ...]
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """What the provenance records: rule, number of features, and the numeric columns that were not used."""
+        return {"rule": self.rule, "features": len(self.names), "not_features": list(self.left)}
+
+
+def choose(form: pa.Schema, *, keys: Collection[str], patterns: Sequence[str] = (), where: object) -> Choice:
+    """Return the features of a table.
+
+    Parameters
+    ----------
+    form
+        Names and types of the columns.
+    keys
+        Columns of plate, well, site and view.
+    patterns
+        Regular expressions; without any, the rules for names decide.
+    where
+        The file, for messages.
+
+    Raises
+    ------
+    ValueError
+        A pattern is not a regular expression or matches nothing; a column that a rule takes by its name holds text; or
+        no column is left.
+
+    Examples
+    --------
+    >>> form = pa.schema([("plate", pa.string()), ("dose", pa.float64()), ("f_0", pa.float64()), ("f_1", pa.float64())])
+    >>> choose(form, keys=["plate"], where="a.csv")
+    Choice(names=('f_0', 'f_1'), rule='families', left=('dose',), text=())
+    """
+    names = [name for name in form.names if name not in set(keys)]
+    numeric = [name for name in names if is_number(form.field(name).type)]
+    if patterns:
+        rule, taken = "asked", _asked(names, patterns, where)
+    else:
+        rule, taken = _ruled(names, numeric)
+    words = {name: str(form.field(name).type) for name in taken if name not in set(numeric)}
+    if words:
+        raise ValueError(
+            f"{where}: expected numbers in the features, found text in {dict(list(words.items())[:10])} (choose others "
+            "by `features`, or call the columns Metadata_NAME)"
+        )
+    if not taken:
+        raise ValueError(
+            f"{where}: expected columns of features, found none among {names[:10]}; features are numeric columns that "
+            "are not known metadata, or those that `features` lists"
+        )
+    mine = set(taken)
+    left = tuple(name for name in numeric if name not in mine)
+    return Choice(tuple(taken), rule, left, tuple(name for name in names if name not in {*mine, *left}))
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether a column of this type may be a feature; a column of nulls may."""
+    tests = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
+    return any(test(kind) for test in tests)
+
+
+def describes_object(name: str) -> bool:
+    """Return whether a name is that of a position, count, time or row number of CellProfiler."""
+    return bool(_OF_OBJECT.search(name))
+
+
+def is_metadata(name: str) -> bool:
+    """Return whether a numeric column is known metadata by its name.
+
+    Examples
+    --------
+    >>> [name for name in ("Unnamed: 0", "Metadata_dose", "cell_count", "PC1", "area") if is_metadata(name)]
+    ['Unnamed: 0', 'Metadata_dose', 'cell_count']
+    """
+    if not name.strip() or _PREFIXES.match(name) or describes_object(name):
+        return True
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    words = [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
+    if not words or "".join(words) in _KNOWN or words[-1] in _LAST or words[0] in _FIRST or _ANYWHERE & set(words):
+        return True
+    return all(word in _KNOWN or word.isdigit() for word in words) and not words[0].isdigit()
+
+
+def _asked(names: Sequence[str], patterns: Sequence[str], where: object) -> list[str]:
+    taken = set[str]()
+    for pattern in patterns:
+        try:
+            test = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(
+                f"{where}: expected regular expressions in `features`, found {pattern!r}: {error}"
+            ) from error
+        mine = [name for name in names if test.match(name)]
+        if not mine:
+            raise ValueError(f"{where}: no feature matches {pattern!r} from its start (`features`); found {names[:10]}")
+        # `Cells_` asks for the measurements of cells; `Cells_Location_` asks for their positions.
+        named = _OF_OBJECT.search(pattern) or pattern in names
+        taken.update(name for name in mine if named or not describes_object(name))
+    return [name for name in names if name in taken]
+
+
+def _ruled(names: Sequence[str], numeric: Sequence[str]) -> tuple[str, list[str]]:
+    measured = [name for name in names if _of_cellprofiler(name) and not describes_object(name)]
+    if measured:
+        return "compartments", measured
+    candidates = [name for name in numeric if not _PREFIXES.match(name) and not describes_object(name)]
+    families = _families(candidates)
+    if families and len(families) * 2 > len(candidates):
+        return "families", families
+    return "numeric", [name for name in candidates if not is_metadata(name)]
+
+
+def _of_cellprofiler(name: str) -> bool:
+    return name.startswith(tuple(f"{one}_" for one in COMPARTMENTS)) or bool(_CELLPROFILER.match(name))
+
+
+def _families(names: Sequence[str]) -> list[str]:
+    """Return the names of stems that have at least three numbers each; a stem may be empty (`0`, `1`, `2`)."""
+    stems: Mapping[str, list[str]] = {}
+    found = dict(stems)
+    for name in names:
+        parts = _FAMILY.fullmatch(name)
+        if parts and parts[1].lower().rstrip("_-. :") not in _KNOWN - {"x", "t", "y", "z", "n", ""}:
+            found.setdefault(parts[1], []).append(name)
+    mine = {name for group in found.values() if len(group) > 2 for name in group}
+    return [name for name in names if name in mine]
