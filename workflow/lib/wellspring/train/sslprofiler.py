@@ -101,12 +101,12 @@ class SSLProfiler(Objective):
                 # In training mode like the student, so that batch normalisation uses a batch's own statistics in both.
                 known, targets, patch_targets = self._taught(wide, hidden, temperature)
             if hidden is None or self.mask is None:
-                seen, patch_logits = backbone(wide), None
+                seen, patches = backbone(wide), None
             else:
                 seen, patches = self.mask.encode(backbone, wide, hidden.mask)
-                patch_logits = _patch_logits(student, patches, hidden)
             near = [] if narrow is None else [backbone(narrow)]
             logits = student["head"](torch.cat([seen, *near]))
+            patch_logits = None if hidden is None or patches is None else _patch_logits(student, patches, hidden)
             pooled = None if self.pool is None else student["head"](self.pool(_by_well(near[0], count, batch.sites)))
         targets = targets.unflatten(0, (views, count))
         log_student = self._log(logits).unflatten(0, (-1, count))  # views x B x K
