@@ -4,6 +4,7 @@ import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "doctests", "docs", "tests"]
+ENVIRONMENTS = ("python", "-m", "wellspring.workflow.environments")
 QUICK = "not slow and not gpu and not slurm"
 
 
@@ -14,7 +15,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("snakefmt", "--check", "Snakefile", "workflow/Snakefile", "workflow/rules")
     session.run("snakemake", "--lint")
-    session.run("python", "envs/make.py", "--check")
+    session.run(*ENVIRONMENTS, "--check")
 
 
 @nox.session
@@ -45,6 +46,12 @@ def tests(session: nox.Session) -> None:
 def slurm(session: nox.Session) -> None:
     """Run the quick tests on a SLURM cluster that they start."""
     session.run("pytest", "-m", "slurm and not slow", *session.posargs)
+
+
+@nox.session
+def environments(session: nox.Session) -> None:
+    """Update the conda environments in `envs/` from the lock and the imports of the scripts."""
+    session.run(*ENVIRONMENTS)
 
 
 @nox.session

@@ -73,7 +73,7 @@ def test_lock_meets_every_requirement(root):
 
 
 def test_conda_environments_are_made_from_the_imports_and_the_lock(root):
-    call(sys.executable, "envs/make.py", "--check", cwd=root)
+    call(sys.executable, "-m", "wellspring.workflow.environments", "--check", cwd=root)
     pinned = {**lock(root), **torch_of(root)}
     for file in sorted((root / "envs").glob("*.yaml")):
         environment = yaml.safe_load(file.read_text())

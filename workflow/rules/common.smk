@@ -46,6 +46,7 @@ from wellspring.cells import model_files
 from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
 from wellspring.io import object_store
+from wellspring.io.shipped import REPORT_TEMPLATES
 from wellspring.screen import exclusions, sheet
 from wellspring.screen.config import resolve, typed
 from wellspring.screen.config_checks import check_roles, steps_of

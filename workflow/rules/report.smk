@@ -5,11 +5,6 @@ output   results/report/index.html     self-contained
          results/report/verdict.tsv    one row per plate; made only when every plate is kept
 """
 
-page_files = [
-    f"report/{name}.html.j2" for name in ("page", "macros", "biology", "screen", "quality", "cells", "illumination")
-]
-page_files += [f"report/{name}" for name in ("page.css", "page.js", "tables.js", "plates.js", "map.js")]
-
 
 rule report:
     input:
@@ -78,7 +73,7 @@ rule report:
         seed=lookup("seed", within=config),
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         logs=workflow.pathvars.apply("<logs>"),
-        code=code("report", *page_files),
+        code=code("report", *sorted(REPORT_TEMPLATES.iterdir())),
     script:
         "../scripts/report.py"
 

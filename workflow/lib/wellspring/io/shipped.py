@@ -8,6 +8,6 @@ CLONE = WORKFLOW.parent
 CONFIG_SCHEMAS = WORKFLOW / "schemas" / "config"
 TABLE_SCHEMAS = WORKFLOW / "schemas" / "tables"
 SHEET_SCHEMA = WORKFLOW / "schemas" / "plates.yaml"
-REPORT_TEMPLATES = WORKFLOW / "report"
+REPORT_TEMPLATES = LIBRARY / "wellspring" / "report" / "templates"
 ENCODER_PRESETS = CLONE / "resources" / "encoders"
 DATASET_RECIPES = CLONE / "resources" / "datasets"

@@ -1,7 +1,7 @@
 """Make the conda environments from what the scripts of each one import, and from the versions of requirements.lock.
 
-python envs/make.py            write envs/*.yaml
-python envs/make.py --check    fail where a file differs from what would be written
+python -m wellspring.workflow.environments            write envs/*.yaml
+python -m wellspring.workflow.environments --check    fail where a file differs from what would be written
 """
 
 import ast
@@ -9,10 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-CLONE = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CLONE / "workflow" / "lib"))
-
-from wellspring.workflow import code_digest  # noqa: E402
+from wellspring.io.shipped import CLONE, WORKFLOW
+from wellspring.workflow import code_digest
 
 # What is imported under another name than it is installed.
 INSTALLED_AS = {
@@ -61,10 +59,10 @@ def imported(script: Path) -> set[str]:
 def packages() -> dict[str, set[str]]:
     """Return the packages of each environment that a rule names."""
     found: dict[str, set[str]] = {}
-    for file in sorted((CLONE / "workflow" / "rules").glob("*.smk")):
+    for file in sorted((WORKFLOW / "rules").glob("*.smk")):
         pattern = r'conda:\s+(?:fitting\()?"../../envs/(\w+).yaml".*?script:\s+"../scripts/(\w+).py"'
         for name, script in re.findall(pattern, file.read_text(), re.S):
-            found.setdefault(name, set()).update(imported(CLONE / "workflow" / "scripts" / f"{script}.py"))
+            found.setdefault(name, set()).update(imported(WORKFLOW / "scripts" / f"{script}.py"))
     return {name: own | BY_NAME[name] for name, own in found.items()}
 
 
@@ -85,7 +83,7 @@ def environments() -> dict[str, str]:
 def _text(name: str, pinned: list[str]) -> str:
     head = [
         f"# {TITLES[name]}",
-        "# For `--software-deployment-method conda`. Made by envs/make.py from the imports of the scripts, with the",
+        "# For `--software-deployment-method conda`. Made by `nox -s environments` from the scripts' imports, with the",
         "# versions of requirements.lock and envs/torch.txt from the same registry: both ways of installing agree.",
     ]
     start = ["channels:", "  - conda-forge", "  - nodefaults", "dependencies:", "  - python=3.11"]
@@ -102,7 +100,7 @@ def main() -> int:
             if "--check" not in sys.argv:
                 path.write_text(text)
     if "--check" in sys.argv and differing:
-        print(f"{differing} differ from the scripts' imports and the lock; run: python envs/make.py", file=sys.stderr)
+        print(f"{differing} differ from the scripts' imports and the lock; run: nox -s environments", file=sys.stderr)
         return 1
     return 0
 
