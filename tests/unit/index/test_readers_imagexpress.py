@@ -102,7 +102,7 @@ def test_a_stack_and_its_projection_are_not_mixed(tmp_path, caplog):
         folder = tmp_path / str(exported)
         vendors.imagexpress(folder, steps=3, projection=True, exported=exported)
         assert set(_read(folder)["plane"]) == {"1", "2", "3"}
-        assert "the z steps are taken, 8 files of projections are left" in caplog.text
+        assert "the z steps are used, 8 files of projections are ignored" in caplog.text
 
 
 def test_a_wave_that_was_only_projected_is_taken_as_it_is(tmp_path):
@@ -170,7 +170,7 @@ def test_images_on_no_well_are_told(tmp_path, caplog):
     vendors.imagexpress(tmp_path, wells=["A01"])
     (tmp_path / "P1_ZZ99_s1_w1.tif").touch()
     assert set(_read(tmp_path)["well"]) == {"A01"}
-    assert "1 images lie on no well and are left: ['P1_ZZ99_s1_w1.tif']" in caplog.text
+    assert "1 images have an invalid well and are ignored: ['P1_ZZ99_s1_w1.tif']" in caplog.text
 
 
 def test_nothing_of_the_kind(tmp_path):

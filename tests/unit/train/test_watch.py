@@ -39,9 +39,9 @@ def rows(*values: dict) -> list[dict]:
     [
         ({}, []),
         ({"feature_std": 0.11, "rank": 3.1}, []),
-        ({"feature_std": 0.09}, ["feature_std 0.09 is below 20% of what it was at step 0, 0.5"]),
+        ({"feature_std": 0.09}, ["feature_std 0.09 is below 20% of its value at step 0, 0.5"]),
         ({"rank": 2.9}, ["rank 2.9 is below"]),
-        ({"teacher_entropy": math.log(8) * 0.995}, ["distributions say nothing; a lower"]),
+        ({"teacher_entropy": math.log(8) * 0.995}, ["distributions are flat; a lower"]),
         ({"teacher_entropy": 0.005}, ["each image is one prototype; a higher"]),
         ({"feature_std": 0.0, "rank": 0.0, "teacher_entropy": 0.0}, ["feature_std", "rank", "teacher_entropy"]),
     ],

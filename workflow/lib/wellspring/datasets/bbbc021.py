@@ -1,15 +1,15 @@
-"""BBBC021 as published: image folders and three metadata files in, the folder of a screen out.
+"""Make the folder of a screen from the image folders and the three metadata files of BBBC021.
 
     python -m wellspring.datasets.bbbc021 --images IMAGES --metadata METADATA --out SCREEN
 
 Human MCF7 cells, 55 plates of 10 weeks, DNA, tubulin and actin (Caie et al. 2010; Ljosa et al., Nature Methods 2012,
-https://bbbc.broadinstitute.org/BBBC021). Followed are the columns and file names of ``BBBC021_v1_image.csv`` and
-``BBBC021_v1_moa.csv`` as in cytomining/cytominergallery ``inst/extdata`` (the header of ``BBBC021_v1_compound.csv``
-could not be read anywhere, so that file may be left out, and of it only the columns compound and smiles are looked for,
-in whatever case). The names of the archives are those of https://data.broadinstitute.org/bbbc/BBBC021; the folder that
-an archive holds is looked for by its plate's name. What a treatment, a batch and a control well are follows Ljosa et
-al., J Biomol Screen 2013: its table of profiles has 330 DMSO wells and 302 wells of the 103 treatments, and taxol is
-there in its dose series of week 1 alone, not in the positive controls of every plate.
+https://bbbc.broadinstitute.org/BBBC021). The columns and file names are those of ``BBBC021_v1_image.csv`` and
+``BBBC021_v1_moa.csv`` in cytomining/cytominergallery ``inst/extdata``. The header of ``BBBC021_v1_compound.csv`` was
+not available, so that file is optional, and only its columns compound and smiles (in any case) are used. The names of
+the archives are those of https://data.broadinstitute.org/bbbc/BBBC021; an archive's folder is found by its plate's
+name. Treatments, batches and control wells are defined as by Ljosa et al., J Biomol Screen 2013: its table of profiles
+has 330 DMSO wells and 302 wells of the 103 treatments; taxol is in it as the dose series of week 1 only, not as the
+positive controls of every plate.
 """
 
 import logging
@@ -86,12 +86,12 @@ def fields(path: Path | str) -> pd.DataFrame:
 
 
 def mechanisms(path: Path | str, treatments: pd.DataFrame, *, source: str = IMAGE) -> pd.DataFrame:
-    """Read ``BBBC021_v1_moa.csv``: compound, concentration (float64), moa; the row of DMSO is left out.
+    """Read ``BBBC021_v1_moa.csv``: compound, concentration (float64), moa, without the row of DMSO.
 
     Parameters
     ----------
     treatments
-        Compounds and concentrations that were imaged, from the file `source`; a row of another one is an error.
+        Compounds and concentrations that were imaged, from the file `source`; other rows are an error.
     """
     rows = published.table(path, columns=["compound", "concentration", "moa"])
     published.complete(rows, ["compound", "concentration", "moa"], path)
@@ -118,9 +118,9 @@ def layout(rows: pd.DataFrame, moa: pd.DataFrame, *, taxol: str = "series") -> p
     moa
         As ``mechanisms``.
     taxol
-        What a positive control well of taxol counts for. ``series``: for itself alone, without a mechanism, as in the
-        profiles of Ljosa et al. 2013, so that treatment taxol 0.3 uM is its three wells of week 1. ``all``: for
-        that treatment too, which then lies in all ten weeks, and NSCB has no reference for it.
+        How positive control wells of taxol are used. ``series``: only as controls, without a mechanism, as in the
+        profiles of Ljosa et al. 2013; the treatment taxol 0.3 uM then has its three wells of week 1. ``all``: also as
+        wells of that treatment, which then occurs in all ten weeks and has no reference for NSCB.
     """
     table = rows.drop_duplicates(["plate", "well"]).merge(
         moa, how="left", on=["compound", "concentration"], validate="many_to_one"
@@ -181,7 +181,7 @@ def recipe(
     Parameters
     ----------
     images
-        Folder of the unpacked archives; a plate's folder bears its name (``Week1_22123``), wherever below it lies.
+        Folder of the unpacked archives; the folder of a plate has its name (``Week1_22123``), at any depth.
     metadata
         Folder with the published files.
     subset
@@ -189,12 +189,12 @@ def recipe(
     taxol
         See ``layout``.
     partial
-        Go on with the plates whose images are there.
+        Continue with the plates whose images exist.
 
     Raises
     ------
     ValueError
-        Names the file and line, or the folder, what was expected and what was found.
+        The published files are not as expected; names the file and line, or the folder.
     """
     path = published.locate(metadata, IMAGE)
     rows = fields(path)
@@ -226,7 +226,7 @@ def recipe(
 
 
 def _tell(table: pd.DataFrame) -> None:
-    """Log what the screen holds beside what the whole set does."""
+    """Log the size of the screen and of the whole data set."""
     marked = table[(table["pert_type"] != "negcon") & table["moa"].notna()]
     logger.info(
         "%d plates of %d weeks, %d wells (%d DMSO, %d taxol controls); "

@@ -1,10 +1,10 @@
-"""A finished screen beside the published numbers: evaluation tables and ``published.tsv`` in, a page of text out.
+"""Compare the evaluation of a finished screen with the published numbers in ``published.tsv``, as text.
 
     python -m wellspring.datasets.compare SCREEN/results --dataset bbbc021
 
-``published.tsv`` of a recipe has one row a published value: the metric of ours that it corresponds to (or a name of its
-own), the condition it holds for, the method, the value, how many items it is of, the source, whether it was read there
-or inferred, whether it can be compared (yes, partly, no) and why not.
+``published.tsv`` of a recipe has one row per published value: the corresponding metric of this workflow (or another
+name), the condition, the method, the value, the number of items, the source, whether the value was read there or
+inferred, and whether it is comparable (yes, partly, no) and why not.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def measured(results: Path | str, *, conditions: Sequence[str] = (), threshold: 
         Ends of item names of ``activity`` (values of ``evaluate.replicates_share``, joined by ``|``). For each,
         ``activity.retrieved`` is counted among its items alone, with q by Benjamini and Hochberg over those.
     threshold
-        Of q.
+        Threshold of q.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def measured(results: Path | str, *, conditions: Sequence[str] = (), threshold: 
 
 
 def page(ours: pd.DataFrame, theirs: pd.DataFrame, *, levels: Sequence[str] = LEVELS) -> str:
-    """Return the comparison as text, metric by metric: ours with intervals, then theirs with its caveats."""
+    """Return the comparison as text, by metric: our values with intervals, then the published ones with caveats."""
     lines = []
     theirs = theirs.assign(condition=theirs["condition"].where(theirs["condition"].notna(), None))
     for (metric, condition), rows in theirs.groupby(["metric", "condition"], sort=False, dropna=False):
@@ -143,10 +143,10 @@ def _by_condition(items: pd.DataFrame, conditions: Sequence[str], threshold: flo
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the comparison, with the options that ``--help`` lists."""
-    parser = argparse.ArgumentParser(description="Print a finished screen's scores beside the published ones.")
+    parser = argparse.ArgumentParser(description="Print the scores of a finished screen next to the published ones.")
     parser.add_argument("results", type=Path, help="the screen's results folder")
     parser.add_argument("--dataset", choices=DATASETS, required=True)
-    parser.add_argument("--level", choices=LEVELS, action="append", help="only this level (may be given again)")
+    parser.add_argument("--level", choices=LEVELS, action="append", help="only this level (may be repeated)")
     given = parser.parse_args(arguments)
     theirs = figures(DATASET_RECIPES / given.dataset / "published.tsv")
     conditions = theirs.loc[theirs["metric"] == "activity.retrieved", "condition"].dropna().unique().tolist()

@@ -1,11 +1,11 @@
-"""CPJUMP1 as published: image folders of the Cell Painting Gallery and metadata files in, the folder of a screen out.
+"""Make the folder of a screen from CPJUMP1's image folders (Cell Painting Gallery) and metadata files.
 
     python -m wellspring.datasets.cpjump1 --images IMAGES --metadata METADATA --out SCREEN
 
 The 24 compound plates of batch 2020_11_04_CPJUMP1 (Chandrasekaran et al., Nature Methods 2024), U2OS and A549, those of
 the cell line transferability challenge. Columns, file names and folders are those of the repository
 jump-cellpainting/2024_Chandrasekaran_NatureMethods: ``benchmark/output/experiment-metadata.tsv`` (its ``Cell_type`` is
-the cell line, its ``Cell_line`` says Parental or Cas9), ``metadata/platemaps/<batch>/barcode_platemap.csv`` and
+the cell line, its ``Cell_line`` is Parental or Cas9), ``metadata/platemaps/<batch>/barcode_platemap.csv`` and
 ``platemap/JUMP-Target-1_compound_platemap.txt`` (a well without ``broad_sample`` is DMSO),
 ``metadata/external_metadata/JUMP-Target-1_compound_metadata.tsv`` (whose last row, without ``broad_sample``, is DMSO).
 Images lie as in broadinstitute/cellpainting-gallery ``documentation/data_structure.md``, project cpg0000-jump-pilot:
@@ -29,7 +29,7 @@ BATCH = "2020_11_04_CPJUMP1"
 EXPERIMENT, BARCODES = "experiment-metadata.tsv", "barcode_platemap.csv"
 COMPOUNDS = "JUMP-Target-1_compound_metadata.tsv"
 FOLDER = r"(?P<plate>BR[0-9]{8}[A-F]?)(?:__.*)?"
-# the sheet's column -> that of the experiment's table
+# column of the sheet -> column of the experiment's table
 CONDITIONS = {
     "cell_line": "Cell_type",
     "Time": "Time",
@@ -96,17 +96,17 @@ def compounds(path: Path | str) -> pd.DataFrame:
 def layout(
     path: Path | str, table: pd.DataFrame, *, source: str = COMPOUNDS, names: str = "broad_sample"
 ) -> pd.DataFrame:
-    """Read a platemap and join what is known of its compounds: one row per well.
+    """Read a platemap and join the metadata of its compounds: one row per well.
 
     Parameters
     ----------
     path
         ``JUMP-Target-1_compound_platemap.txt``.
     table
-        As ``compounds``; `source` is the file it is of.
+        As ``compounds``, read from the file `source`.
     names
-        What a compound is called: ``broad_sample``, which the challenge classifies, or ``pert_iname``, by which two
-        samples of one substance (dexamethasone is there twice) are one compound.
+        Column with the names of compounds: ``broad_sample``, as in the challenge, or ``pert_iname``, which makes two
+        samples of one substance (dexamethasone has two) one compound.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def layout(
     Raises
     ------
     ValueError
-        A compound that `source` lacks, or a well that is there twice; the line is named.
+        A compound that `source` lacks, or a duplicated well; names the line.
     """
     rows = published.table(path, columns=["well_position", "broad_sample"], separator="\t")
     published.complete(rows, ["well_position"], path)
@@ -166,12 +166,12 @@ def recipe(
         Folder of LoadData tables, ``<plate>/load_data.csv`` (or .gz) below it, as ``load_data_csv`` of the repository
         (they are LFS files there) and of the gallery's workspace. None: file names identify the images.
     partial
-        Go on with the plates whose images are there.
+        Continue with the plates whose images exist.
 
     Raises
     ------
     ValueError
-        Names the file and line, or the folder, what was expected and what was found.
+        The published files are not as expected; names the file and line, or the folder.
     """
     path = published.locate(metadata, EXPERIMENT)
     plates = experiment(path, batch=batch)
@@ -179,7 +179,7 @@ def recipe(
     screen.checked(folders, plates.index, images=images, metadata=path)
     others = sorted(set(folders) & set(plates.index[plates["Perturbation"] != "compound"]))
     if others:
-        logger.info("%s: %d plates are not of compounds and are left: %s", images, len(others), others)
+        logger.info("%s: %d plates do not have compounds and are left out: %s", images, len(others), others)
     wanted = plates.index[plates["Perturbation"] == "compound"].tolist()
     wanted = screen.present(wanted, folders, images=images, partial=partial)
     maps_path = published.locate(metadata, BARCODES, within=batch)
@@ -219,7 +219,7 @@ def _reader(tables: Path | str, plates: Sequence[str], batch: str) -> dict[str, 
 
 
 def _tell(sheet: pd.DataFrame, files: dict[str, pd.DataFrame]) -> None:
-    """Log what the screen holds."""
+    """Log the plates of the screen."""
     lines = sheet.groupby("cell_line")["plate"].count().to_dict()
     logger.info("%d of %d compound plates: %s", len(sheet), PLATES, lines)
     for name, table in files.items():
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--compound",
         choices=("broad_sample", "pert_iname"),
         default="broad_sample",
-        help="what a compound is: the sample, as in the challenge (default), or the substance's name",
+        help="name of a compound: the sample, as in the challenge (default), or the substance",
     )
     parser.add_argument("--load-data", type=Path, help="folder of LoadData tables; without it file names are read")
     given = parser.parse_args(arguments)

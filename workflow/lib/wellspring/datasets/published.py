@@ -1,6 +1,6 @@
-"""Files as others published them: a folder and a name in, a table of strings or a plate's folder out.
+"""Read published files as tables of strings, and find the folders of plates.
 
-Every mistake names the file and the line of it.
+Each error names the file and the line.
 """
 
 import re
@@ -25,12 +25,12 @@ def table(path: Path | str, *, columns: Sequence[str], separator: str = ",") -> 
     Returns
     -------
     pandas.DataFrame
-        Its index is such that ``line(index)`` is the line of the file.
+        ``line(index)`` of an index value is the line of the file.
 
     Raises
     ------
     ValueError
-        The file, a column or any row is not there.
+        The file or a column is missing, or the file has no row.
     """
     path = Path(path)
     if not path.is_file():
@@ -68,7 +68,7 @@ def complete(rows: pd.DataFrame, columns: Sequence[str], path: Path | str) -> No
 
 
 def numbers(rows: pd.DataFrame, column: str, path: Path | str) -> pd.Series:
-    """Return a column as float64, the double nearest to what is written; an empty cell is NaN."""
+    """Return a column as float64, the double nearest to the text; an empty cell is NaN."""
     values = []
     for index, value in rows[column].items():
         try:
@@ -85,7 +85,7 @@ def locate(folder: Path | str, name: str, *, within: str = "") -> Path:
     Raises
     ------
     ValueError
-        There is not such a file, or there are several; they are listed.
+        There is no such file, or there are several; lists them.
     """
     found = located(folder, name, within=within)
     if len(found) != 1:
@@ -95,9 +95,9 @@ def locate(folder: Path | str, name: str, *, within: str = "") -> Path:
 
 
 def located(folder: Path | str, name: str, *, within: str = "") -> list[Path]:
-    """Return the files called `name` (or ``name.gz``): that of the folder itself, or else those below it.
+    """Return the files called `name` (or ``name.gz``): the one in the folder itself, else those below it.
 
-    Of several, those below a folder called `within` are taken where there are any.
+    If there are several, those below a folder called `within` have precedence.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -111,8 +111,8 @@ def located(folder: Path | str, name: str, *, within: str = "") -> list[Path]:
 def plate_folders(folder: Path | str, pattern: str) -> dict[str, Path]:
     """Return plate -> its folder of images: folders at or below `folder` whose name `pattern` matches.
 
-    The group ``plate`` of the pattern is the plate. Folders of illumination functions (``illum``) bear plates' names
-    too and are left.
+    The group ``plate`` of the pattern is the plate. Folders of illumination functions (``illum``) have plates' names
+    too and are left out.
 
     Raises
     ------

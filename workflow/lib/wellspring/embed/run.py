@@ -72,7 +72,7 @@ def stream(
         See `PlateInputs`.
     options
         Config section `embed`. `tokens: auto` is `class_and_patches` for sslprofiler and dino, `pooled` otherwise. With
-        `field: joined`, the whole field, resized to the input of the network whatever its aspect ratio, is encoded too
+        `field: joined`, the whole field, resized to the (square) input of the network, is encoded too
         and joined to the vector of each of its tiles, each block normalised to length 1 (multi-granularity).
     device
         Where to compute.

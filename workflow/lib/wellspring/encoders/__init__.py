@@ -1,1 +1,1 @@
-"""Networks and their files (built, trained, pretrained, frozen, of one's own), and profile tables of other tools."""
+"""Networks and their files (built, trained, pretrained, frozen, custom), and profile tables of other tools."""

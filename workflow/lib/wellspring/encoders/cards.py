@@ -20,9 +20,9 @@ FROZEN = ("timm", "frozen")  # objectives without a training
 
 
 def network_digest(card: Mapping[str, object]) -> str:
-    """Return the sha256 (hexadecimal) of the network that a card describes, as it is before the first step.
+    """Return the sha256 (hexadecimal) of the network that a card describes, before its first step.
 
-    Of the starting weights, the content counts and the file name does not.
+    The content of a file of starting weights is part of it, the file's name is not.
     """
     described = {key: card.get(key) for key in ARCHITECTURE}
     weights = described["weights"]
@@ -45,7 +45,7 @@ def twin(card: Mapping[str, object], others: Iterable[Mapping[str, object]]) -> 
     Parameters
     ----------
     card
-        Of any encoder; one that is not trained has no twin.
+        Card of any encoder; an encoder that is not trained has no twin.
     others
         Cards of the screen's encoders, `card` may be among them. The first that fits is taken.
     """

@@ -201,7 +201,7 @@ def precise(device: torch.device, precision: str) -> torch.autocast | nullcontex
 
 
 def device() -> torch.device:
-    """Return the first GPU if there is one, else the CPU, with deterministic kernels switched on."""
+    """Return the first GPU, or the CPU without a GPU; deterministic kernels are switched on."""
     found = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Some backward kernels on GPUs have no deterministic version: they are used, and torch warns.
     torch.use_deterministic_algorithms(True, warn_only=found.type == "cuda")
@@ -229,7 +229,7 @@ def load(weights: str | Path, card_path: str | Path) -> Encoder:
     Raises
     ------
     ValueError
-        The source of a network of one's own is missing, or differs from the source at the time of saving.
+        The source of a custom network is missing, or has changed since the weights were saved.
     """
     card = json.loads(Path(card_path).read_text())
     expected, found = card.get("weights_sha256"), file_digest(weights)

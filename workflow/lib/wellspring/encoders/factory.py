@@ -1,4 +1,4 @@
-"""Locating the factory of a network of one's own, and the digest of its source. Works without PyTorch.
+"""Locate the factory of a custom network, and compute the digest of its source. Works without PyTorch.
 
 A factory is written as `PACKAGE.MODULE:FUNCTION` (importable where Snakemake runs and in its jobs, for example by
 `PYTHONPATH`) or as `FILE.py:FUNCTION` (relative to the working directory, as all paths of the config). A file may
@@ -135,7 +135,7 @@ def source_of(entry: Mapping[str, object], *, name: str) -> str | None:
 
 
 def _import_file(file: Path) -> ModuleType:
-    """Import a file under a name of its own, again where its content has changed."""
+    """Import a file under a unique name; import it again if its content has changed."""
     content = hashlib.sha256(file.read_bytes()).hexdigest()
     name = f"wellspring_factory_{file.stem}_{content[:16]}"
     if name in sys.modules:

@@ -1,4 +1,4 @@
-"""A network of one's own (encoder `kind: module`): built by a factory, and checked before it is used.
+"""Custom networks (encoder `kind: module`): built by a factory, and checked before use.
 
 The factory is a function of `channels` (number of input channels) and `size` (edge of the input in pixels), both given
 by keyword, and of the keyword arguments of `encoders.NAME.arguments`. It returns an `nn.Module` that maps images
@@ -47,7 +47,7 @@ class PatchEmbedding(Protocol):
 class PatchTokens(Protocol):
     """A network with patch tokens, as the objectives sslprofiler and dino need it.
 
-    The names are those of timm's vision transformers, so that a subclass of one fits as it is. A forward pass is
+    The names are those of timm's vision transformers, so that their subclasses comply unchanged. A forward pass is
     `forward_head(forward_features(images))`.
 
     Attributes
@@ -81,7 +81,7 @@ TOKENS = ("embed_dim", "num_prefix_tokens", "patch_embed", "forward_features", "
 
 
 def describe(written: str, arguments: Mapping[str, object]) -> dict[str, object]:
-    """Return what the card states of a network of one's own: factory, arguments, and digest of the source."""
+    """Return the entry of a custom network in its card: factory, arguments, and digest of the source."""
     return {"factory": written, "arguments": dict(arguments), "sha256": Factory.read(written).digest()}
 
 
@@ -107,12 +107,12 @@ def build(
     seed
         Seed of the initial weights; the global random state is restored afterwards.
     weights
-        A local file of the network's own weights (see `pretrained.start_from`); None keeps what the factory made.
+        A local file of the network's weights (see `pretrained.start_from`); None keeps the factory's initial weights.
 
     Raises
     ------
     ValueError
-        The factory does not take these arguments, fails, or returns something else than an `nn.Module`; names the key.
+        The factory does not take these arguments, fails, or does not return an `nn.Module`; names the key.
     """
     function = factory.load()
     given = {"channels": channels, "size": size}
@@ -160,7 +160,7 @@ def rebuild(described: Mapping[str, object], *, channels: int, size: int, key: s
 
 
 def lacking(network: nn.Module) -> list[str]:
-    """Return what a network lacks of the protocol `PatchTokens`, by name."""
+    """Return the names of the attributes of the protocol `PatchTokens` that a network lacks."""
     names = [name for name in TOKENS if not hasattr(network, name)]
     if "patch_embed" not in names and not hasattr(network.patch_embed, "dynamic_feat_size"):
         names.append("patch_embed.dynamic_feat_size")
@@ -173,7 +173,7 @@ def check(network: nn.Module, *, channels: int, sizes: Sequence[int], objective:
     Parameters
     ----------
     network
-        As `build` returns it; in training or evaluation mode, which stays.
+        As `build` returns it; its training or evaluation mode is restored.
     channels, sizes
         Number of input channels, and edges of the input in pixels: the view, or global and local crops.
     objective

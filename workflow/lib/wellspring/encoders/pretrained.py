@@ -49,13 +49,13 @@ DIALECTS = {
 def start_from(network: nn.Module, path: str | Path) -> None:
     """Load the weights of a file into `network`, with the stem widened to the network's channels.
 
-    Classifiers and projection heads are left out. Position embeddings are resampled to the network's grid. Of a file
-    with a teacher and a student, the teacher is used.
+    Classifiers and projection heads are left out. Position embeddings are resampled to the network's grid. If a file
+    has a teacher and a student, the teacher is used.
 
     Parameters
     ----------
     network
-        A network of timm, or of one's own; changed in place.
+        A network of timm or a custom network; changed in place.
     path
         `.safetensors`, or a PyTorch file of tensors only.
 

@@ -1,1 +1,1 @@
-"""Which planes a plate has, and which wells they belong to; `readers` has a module per file layout."""
+"""The planes of a plate and the wells they belong to; `readers` has one module per file layout."""

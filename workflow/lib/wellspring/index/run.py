@@ -27,7 +27,7 @@ SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Met
 NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
          "z": "Metadata_Position_Z"}  # fmt: skip
 
-DEEPEST = 1000  # focal planes per site: twice what an organoid of 0.5 mm needs at one plane per micrometre
+DEEPEST = 1000  # focal planes per site: twice as many as an organoid of 0.5 mm needs at one plane per micrometre
 # Limit of expected planes per plane found. A half-failed plate expects twice as many; fields numbered on from well to
 # well, or one file with a damaged count, a hundred times as many. Plates of fewer expected planes are not checked.
 SPARSEST, FEWEST = 20, 100_000
@@ -123,7 +123,7 @@ def join(
     wells
         As ``platemap.read``.
     sheet
-        The plate's row; columns that the workflow does not know become ``Metadata_<name>``.
+        The plate's row; other columns than the workflow's own become ``Metadata_<name>``.
     channels
         The channels that every site must have; others in the files are ignored.
     aliases
@@ -132,8 +132,8 @@ def join(
         The sites that every well must have; empty: all sites that occur on the plate.
     lost_wells
         ``error``: wells in images but not in the platemap, or the reverse, and planes found twice, are an error.
-        ``report``: a well without images has rows without paths, a well without platemap is left out, of doubled
-        planes the first path is taken; the audit names them. An ``empty`` well without images is never lost.
+        ``report``: a well without images has rows without paths, a well that the platemap lacks is left out, and the
+        first path of a duplicated plane is used; the audit names them. An ``empty`` well without images is no error.
 
     Raises
     ------
@@ -201,17 +201,17 @@ def _channels(planes: pd.DataFrame, channels: Sequence[str], aliases: Mapping[st
         )
     others = found[~found.index.isin(list(ours))]
     if len(others):
-        logger.info("%s: planes of other channels are left: %s", plate, others.to_dict())
+        logger.info("%s: planes of other channels are ignored: %s", plate, others.to_dict())
     return kept.assign(channel=kept["channel"].map(ours))
 
 
 def _check_extent(planes: pd.DataFrame, *, wells: int, sites: int, plate: str) -> None:
-    """Refuse planes that few sites have: every site would be expected to have them, and one bad number fill the memory.
+    """Refuse planes that few sites have: every site would have to have them, and a wrong number could fill the memory.
 
     Raises
     ------
     ValueError
-        A channel has more than ``DEEPEST`` planes, or the sites were ``SPARSEST`` times as many planes as are named.
+        A channel has more than ``DEEPEST`` planes, or ``SPARSEST`` times as many planes are expected as were found.
     """
     depths = planes.groupby("channel")["plane"].nunique()
     if depths.max() > DEEPEST:
@@ -229,7 +229,7 @@ def _check_extent(planes: pd.DataFrame, *, wells: int, sites: int, plate: str) -
 def _expected(
     wells: Sequence[str], sites: Sequence[str], channels: Sequence[str], planes: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the key of every plane that there ought to be: a channel has the planes that it has anywhere."""
+    """Return the key of every expected plane: each site should have all planes that a channel has at any site."""
     found = planes.groupby("channel")["plane"].unique()
     depths = {channel: sorted(found.get(channel, ["1"])) for channel in channels}
     stacks = [(channel, plane) for channel in channels for plane in depths[channel]]
@@ -261,7 +261,7 @@ def _audit(
 
 
 def _described(table: pd.DataFrame, wells: pd.DataFrame, sheet: Mapping[str, object]) -> pd.DataFrame:
-    """Name the columns as the schema does and add what platemap and sheet know of each well; the sheet yields."""
+    """Rename the columns as in the schema, and add those of platemap and sheet; the platemap has precedence."""
     table = table.rename(columns={key: NAMES.get(key, f"Metadata_{key.title()}") for key in table.columns})
     table["Metadata_Page"] = table["Metadata_Page"].fillna(0).astype("int32")
     table["Metadata_Bytes"] = table["Metadata_Bytes"].fillna(0).astype("int64")

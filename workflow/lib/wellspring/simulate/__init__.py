@@ -1,1 +1,1 @@
-"""Synthetic screens with a planted truth: the demo screen's images, and feature tables without images."""
+"""Synthetic screens with known effects: the demo screen's images, and feature tables without images."""

@@ -11,7 +11,7 @@ NUCLEAR = slice(HALF - 18, HALF + 18)
 BANK_SIDE = 1024
 BANK_GRAIN = 8.0
 STAIN = np.array([4.5e5, 8.0e5, 7.0e5, 9.0e5, 8.0e5], dtype=np.float32)
-"""Total counts of a cell, a channel: the same whatever the shape."""
+"""Total counts per cell and channel, independent of the shape."""
 
 
 def texture_bank(rng: np.random.Generator) -> np.ndarray:

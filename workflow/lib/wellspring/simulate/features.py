@@ -1,6 +1,6 @@
 """Make well profiles with known effects, without images, and the table of their truth.
 
-For statistics with hundreds of treatments, where drawing cells would take hours and show nothing more.
+For statistics with hundreds of treatments, for which drawing cells would take hours without further insight.
 """
 
 import numpy as np
@@ -36,11 +36,12 @@ def feature_screen(
     """Draw a screen of well profiles.
 
     Each batch has `plates` plates of each cell line; each plate has every treatment `replicates` times. Shifts are in
-    units of the spread between control wells of a plate, root mean square over the features: `effect` that of an active
-    compound (a `mechanism_share` of its square is common to its mechanism, the rest its own; inactive ones have none),
-    `batch_shift` and `plate_shift` those of all wells of a batch or plate, `edge_shift` that of outer wells, in a
-    direction of the plate's own. `plate_scale` is the log sd of a plate's spread, a feature; `correlation` the share of
-    the wells' variance that lies in a few common directions. With `fixed_layout` all plates have one layout.
+    units of the spread between control wells of a plate, root mean square over the features. `effect` is the shift of
+    an active compound: a `mechanism_share` of its square is common to its mechanism, the rest specific to the compound;
+    inactive compounds have no shift. `batch_shift` and `plate_shift` are shifts of all wells of a batch or plate,
+    `edge_shift` of outer wells, in one direction per plate. `plate_scale` is the log sd of a plate's spread, per
+    feature; `correlation` is the share of the wells' variance in a few common directions. With `fixed_layout`, all
+    plates have the same layout.
 
     Returns (profiles, truth). Profiles: one row per well, the well columns of a profile table, then float32 features
     "x_0" ... . Truth: one row per treatment: compound, concentration, mechanism (None where inactive), active, effect.

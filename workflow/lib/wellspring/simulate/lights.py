@@ -1,8 +1,8 @@
-"""Fields seen through a known light path, as binned views: a kind of field in, views with flat and dark field out.
+"""Simulate binned views of fields behind a known flat and dark field, to judge illumination estimates.
 
-For judging estimates: fields are drawn on 270 x 270 pixels, each the mean of 4 x 4 of a camera of 1080, with shot and
-read noise of those means, and binned as the survey does. Flat fields follow the cos^4 law of an off-centre lens, which
-is neither a polynomial nor made of cosines; cells are round; nothing else is taken from what is to be estimated.
+Fields are drawn on 270 x 270 pixels, each the mean of 4 x 4 pixels of a camera of 1080, with shot and read noise of
+those means, and binned as the survey does. Flat fields follow the cos^4 law of an off-centre lens, which is neither a
+polynomial nor a sum of cosines, so they do not match the model of any estimate. Cells are round.
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ WELL_STREAM = 5
 
 @dataclass(frozen=True)
 class PlateOptics:
-    """What a plate's stain and light path do; per channel, in the order of CHANNELS.
+    """Staining and light path of a plate; per channel, in the order of CHANNELS.
 
     `flat` (C, H, W) float32 of mean 1, `gain` (C,), `gradient` (C,) log over the plate's columns, `edge_gain` (C,),
     `shift` (C, 2) pixels y and x.
@@ -29,7 +29,7 @@ class PlateOptics:
 
 @dataclass(frozen=True)
 class WellState:
-    """What a well's place and handling do: gain (C,), blur in pixels, factor on the number of cells."""
+    """Effects of a well's position and handling: gain (C,), blur in pixels, factor on the number of cells."""
 
     gain: np.ndarray
     blur: float
@@ -41,7 +41,7 @@ def flat_field(
 ) -> np.ndarray:
     """Return the planted flat field of a plate's channel: (H, W) float32 of mean 1; `shape` None is the field's own.
 
-    A bell about an off-centre point that moves a little between channels.
+    A bell centred on an off-centre point, which differs slightly between channels.
     """
     if channel not in CHANNELS:
         raise ValueError(f"{channel}: expected one of {', '.join(CHANNELS)}")
@@ -82,7 +82,7 @@ def is_edge(screen: Screen, well: str) -> bool:
 
 
 def well_state(screen: Screen, plate: str, well: str, optics: PlateOptics, *, seed: int) -> WellState:
-    """Draw what a well's place and handling do to its images."""
+    """Draw the effects of a well's position and handling on its images."""
     nuisance = screen.nuisance
     number = screen.wells.index(well)
     rng = stream(seed, WELL_STREAM, screen.plate_number(plate), number)
@@ -128,7 +128,7 @@ def _blur(field: np.ndarray, *, sigma: float, shift: np.ndarray) -> np.ndarray:
 
 
 def _haze(light: np.ndarray, *, sigma: float = 30.0, step: int = 8) -> np.ndarray:
-    """Spread light widely: a Gaussian of `sigma` pixels taken on a coarse grid and drawn up again linearly."""
+    """Blur widely: a Gaussian of `sigma` pixels on a coarse grid, upsampled linearly."""
     down_y, up_y = _coarse(light.shape[0], sigma=sigma, step=step)
     down_x, up_x = _coarse(light.shape[1], sigma=sigma, step=step)
     spread: np.ndarray = up_y @ (down_y @ light @ down_x.T) @ up_x.T

@@ -18,8 +18,8 @@ LOGGER = logging.getLogger(__name__)
 def write_plate(screen: Screen, plate: str, folder: str | Path, *, seed: int) -> None:
     """Write one plate: <well>_s<site>_<channel>.tif (uint16) and platemap.csv, faults included.
 
-    Every field depends on the seed and its place only: plates are independent and the same seed gives the same bytes.
-    Raises ValueError for a plate the screen does not have.
+    Every field depends only on the seed and its position: plates are independent, and the same seed gives the same
+    bytes. Raises ValueError for a plate that the screen does not have.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def write_plate(screen: Screen, plate: str, folder: str | Path, *, seed: int) ->
 
 
 def _write_field(planes: np.ndarray, folder: Path, stem: str, faults: list[Fault], *, pixel_size: float) -> None:
-    """Write the channels of a field (C, H, W) uint16, with what is wrong with them."""
+    """Write the channels of a field (C, H, W) uint16, with their faults."""
     import tifffile
 
     per_centimetre = 1e4 / pixel_size

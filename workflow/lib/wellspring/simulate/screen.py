@@ -12,7 +12,7 @@ import yaml
 from wellspring.simulate.traits import CHANNELS, TRAITS
 
 FAULTS = {"truncated": "truncated", "blank": "blank", "missing": "missing", "debris": "saturated"}
-"""Kinds of planted fault, and what a survey of the plate should call each."""
+"""Kinds of planted fault, and the status that a survey of the plate should report for each."""
 
 LAYOUT_STREAM = 3
 
@@ -36,7 +36,7 @@ class CellLine:
 
 @dataclass(frozen=True)
 class Nuisance:
-    """Strengths of what disturbs the images; units stand beside each number in the screen file."""
+    """Strengths of disturbances of the images; the screen file gives the unit of each number."""
 
     well_gain: float
     plate_gain: float
@@ -58,7 +58,7 @@ class Nuisance:
 
 @dataclass(frozen=True)
 class Fault:
-    """One planted fault: what is wrong with which planes (`channel` may be "all")."""
+    """One planted fault: its kind and its planes (`channel` may be "all")."""
 
     kind: str
     plate: str
@@ -68,7 +68,7 @@ class Fault:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels the fault touches."""
+        """The channels that have the fault."""
         return CHANNELS if self.channel == "all" else (self.channel,)
 
 
@@ -115,19 +115,19 @@ class Screen:
         return dict(list(self.mechanisms.items())[: self.mechanism_count])
 
     def plate_number(self, plate: str) -> int:
-        """Place of a plate in the screen; raises ValueError for a plate the screen does not have."""
+        """Return the index of a plate in the screen; raises ValueError for a plate that the screen does not have."""
         if plate not in self.plates:
             raise ValueError(f"{plate}: expected a plate of the screen ({', '.join(self.plates)})")
         return list(self.plates).index(plate)
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
-    """Return a random generator that depends on the seed and a place, and on no other draw."""
+    """Return a random generator that depends only on the seed and a position."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def read_screen(path: str | Path) -> Screen:
-    """Read and check a screen file; raises ValueError that names the key, what was expected and what was found."""
+    """Read and check a screen file; a ValueError names the key, the expected and the found value."""
     path = Path(path)
     return screen_of(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
 
@@ -239,7 +239,7 @@ def layout(screen: Screen, *, seed: int) -> dict[str, pd.DataFrame]:
     """Place the treatments on every plate.
 
     Returns plate -> platemap: well_position, compound, concentration (float64, NaN for controls), pert_type
-    (negcon or trt), moa (None for controls and inactive compounds). Wells left over are not in it, nor imaged.
+    (negcon or trt), moa (None for controls and inactive compounds). Unused wells have no row and no images.
     """
     listed = treatments(screen)
     contents = pd.concat(

@@ -1,4 +1,4 @@
-"""The planted truth of a screen: the effect of each treatment and the faulty planes, from the description.
+"""The ground truth of a screen: the effect of each treatment and the faulty planes, from the description.
 
 Tests and benchmarks read it; the workflow never does.
 """
@@ -15,7 +15,8 @@ def shifts(screen: Screen, *, seed: int) -> dict[tuple[str, float], dict[str, fl
     """Log shifts of every treatment: (compound, concentration) -> parameter (of TRAITS, or density) -> shift.
 
     An active compound shifts its mechanism's parameters by strength times its factor times its response at the dose
-    (hyperbolic, 1 at the highest dose), and every parameter by a signature of its own. Inactive ones shift nothing.
+    (hyperbolic, 1 at the highest dose), and every parameter by a signature of the compound. Inactive compounds shift no
+    parameter.
     """
     top = max(screen.doses) / (max(screen.doses) + screen.half_dose)
     planted: dict[tuple[str, float], dict[str, float]] = {}

@@ -1,7 +1,7 @@
 """Augmentation: draw one standardised view of each image by the strengths of a recipe.
 
-A recipe is a set of strengths, each 0 when off; `PRESETS` has the named recipes. The order is that of the light: where
-the view looks, the stain, the optics, the camera, and at last the standardising of the network's input.
+A recipe is a set of strengths, each 0 when off; `PRESETS` has the named recipes. The steps follow the path of the
+light: geometry, stain, optics, camera, and finally the standardisation of the network's input.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from wellspring.views.scaling import standardise
 
 @dataclass(frozen=True)
 class Recipe:
-    """Strengths of an augmentation; the defaults change nothing but cut the middle of the image."""
+    """Strengths of an augmentation; the defaults only crop the centre of the image."""
 
     crop: str = "centred"  # centred | native | resized
     scale: tuple[float, float] = (1.0, 1.0)  # share of the area, with resized
@@ -31,18 +31,18 @@ class Recipe:
     elastic_probability: float = 0.3
     shift: float = 0.0  # of [0, 1]
     gamma: tuple[float, float] = (1.0, 1.0)
-    colour_probability: float = 1.0  # a channel, for shift and gamma
+    colour_probability: float = 1.0  # per channel, for shift and gamma
     contrast: float = 0.0
-    contrast_probability: float = 0.8  # an image
+    contrast_probability: float = 0.8  # per image
     jitter: float = 0.0
-    jitter_probability: float = 0.8  # an image
-    drop: float = 0.0  # probability a channel
+    jitter_probability: float = 0.8  # per image
+    drop: float = 0.0  # probability per channel
     shot: tuple[float, float] = (0.0, 0.0)  # photons at full scale
     read: float = 0.0  # of [0, 1]
     blur: tuple[float, float] = (0.0, 0.0)  # sigma, px
     vignette: float = 0.0
     offset: float = 0.0  # of [0, 1]
-    noise_probability: float = 0.5  # an image, for the five above
+    noise_probability: float = 0.5  # per image, for the five above
     gain: float = 0.0  # log standard deviation, on standardised pixels
     bias: float = 0.0  # standardised units
     grain: float = 0.0  # largest noise, standardised units
@@ -55,9 +55,9 @@ class Recipe:
 
 
 # Perakis et al. 2021 as released: resized crop 0.08 to 1, horizontal flip, elastic p 0.5, colour jitter 0.2 p 0.8, blur
-# of sigma 0.1 to 2 p 0.5. What differs: crops are squares (there of an aspect of 3/4 to 4/3); brightness and contrast
-# are drawn per channel, which stands for the hue and saturation of photographs too; the elastic field is one of up to 6
-# px (that of the library's defaults then was a strong affine map); the blur reaches 2.5 sigma (there 4 px).
+# of sigma 0.1 to 2 p 0.5. Differences: crops are square (released: aspect ratio 3/4 to 4/3); brightness and contrast
+# are drawn per channel, which also replaces the hue and saturation of photographs; the elastic field reaches 6 px (the
+# library's defaults at that time gave a strong affine map); the blur kernel reaches 2.5 sigma (released: 4 px).
 PERAKIS = Recipe(
     crop="resized",
     scale=(0.08, 1.0),
@@ -87,11 +87,11 @@ PRESETS = {
         offset=0.03,
     ),
     "perakis": PERAKIS,
-    # The same with the strong jitter (0.8) that the released code builds and does not use.
+    # As perakis, with the strong jitter (0.8) that the released code defines and does not use.
     "perakis_strong": replace(PERAKIS, jitter=0.8),
-    # The floor of the ablation: what a microscope cannot resolve.
+    # The weakest recipe of the ablation: orientations, which carry no biology.
     "flips": Recipe(flip=True, rotate="right"),
-    # Cells at native size, which is signal: stain, focus and noise vary, and orientation means nothing.
+    # Cells keep their native size, which is signal. Stain, focus, noise and orientation vary.
     "cells": Recipe(
         zoom=1.05,
         centre_shift=1.0,
@@ -106,7 +106,7 @@ PRESETS = {
 
 
 def recipe(preset: str, overrides: Mapping[str, object] | None = None) -> Recipe:
-    """Return a preset with some strengths replaced; an unknown preset or strength is an error by name."""
+    """Return a preset with some strengths replaced; a ValueError names an unknown preset or strength."""
     if preset not in PRESETS:
         raise ValueError(f"augmentation.preset: expected one of {sorted(PRESETS)}, found {preset!r}")
     known = {field.name for field in fields(Recipe)}
@@ -118,10 +118,10 @@ def recipe(preset: str, overrides: Mapping[str, object] | None = None) -> Recipe
 
 
 def scaled(strengths: Recipe, share: float) -> Recipe:
-    """Return a recipe with a share of its colour, noise and elastic strengths; crops, flips and turns stay.
+    """Return a recipe whose colour, noise and elastic strengths are scaled by `share`; crops, flips and turns stay.
 
-    0 leaves nothing of them, 1 gives the recipe itself; photons rise by 1 / share squared, since noise falls with their
-    root.
+    0 switches them off, 1 returns the recipe unchanged. Photons are divided by the square of the share, since the noise
+    falls with their square root.
     """
     if share >= 1:
         return strengths
@@ -136,9 +136,9 @@ def scaled(strengths: Recipe, share: float) -> Recipe:
 
 
 def fade(images: Tensor, mean: Tensor, *, sigma: float) -> Tensor:
-    """Fade scaled pixels (B, C, H, H) from the middle outwards to their plate's mean (B, C), a Gaussian of `sigma` px.
+    """Fade scaled pixels (B, C, H, H) outwards to their plate's mean (B, C), with a Gaussian window of `sigma` px.
 
-    For crops of a view that are drawn anywhere in it; standardised, the result is the window times the view.
+    Used where crops are drawn anywhere in a view. After standardisation, the result is the window times the view.
     """
     window = torch.from_numpy(soft_window(images.shape[-1], sigma)).to(images.device)
     return mean[:, :, None, None] + (images - mean[:, :, None, None]) * window
@@ -172,8 +172,8 @@ def view(
     window
         (size, size) weights that fade the surroundings of a cell, or None.
     region
-        Edge in pixels of the square in the middle of the images that `native` and `resized` crops are taken from; None
-        for all of it. What lies around it is seen where a view is turned.
+        Edge in pixels of the central square of the images that `native` and `resized` crops are taken from; None for
+        the whole image. Rotated views also show pixels outside of it.
 
     Returns
     -------

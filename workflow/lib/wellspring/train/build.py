@@ -23,7 +23,7 @@ OBJECTIVES = {"simclr": SimCLR, "sslprofiler": SSLProfiler, "dino": SSLProfiler}
 def network(settings: Settings, *, channels: int) -> nn.Module:
     """Build the network that embeds, with its first weights.
 
-    The weights come from `settings.weights` or from the seed; the global random state stays as it is.
+    The weights come from `settings.weights` or from the seed; the global random state is restored.
     """
     start = None if settings.weights is None else settings.weights.path
     if settings.factory is not None:
@@ -69,7 +69,7 @@ def objective(
     precision
         `float32` or `bfloat16`, for the networks.
     device
-        Where the objective will be trained; it is not moved there.
+        The device on which the objective will be trained; the objective is not moved there.
     compiled
         Whether backbones are compiled.
     """
@@ -92,7 +92,7 @@ def sampler(source: Source, settings: Settings) -> Sampler:
     )
     if settings.sites > 1 and drawn.short_wells:
         logger.info(
-            "%d wells have fewer than %d sites; their groups hold several places of one site",
+            "%d wells have fewer than %d sites; their groups contain several places of one site",
             drawn.short_wells,
             settings.sites,
         )

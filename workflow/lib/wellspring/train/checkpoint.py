@@ -1,8 +1,8 @@
 """Checkpoints: write the state of a training run and read it back, so that a killed run resumes.
 
-A checkpoint has the fingerprint of config, data and code. One with another fingerprint is not used: a warning names it,
-and the run starts from the first step. Checkpoints are removed at the end, so that a finished run is never taken for an
-unfinished one.
+A checkpoint has the fingerprint of config, data and code. A checkpoint with another fingerprint is not used: a warning
+names it, and the run starts from the first step. Checkpoints are removed at the end, so that a finished run is never
+taken for an unfinished one.
 """
 
 import hashlib

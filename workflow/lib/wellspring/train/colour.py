@@ -1,8 +1,8 @@
 """Channel-aware colour augmentation: change the strength of each channel of a batch of images.
 
-Stains differ between plates channel by channel, so every channel is changed on its own; nothing mixes channels (no hue,
-no grey). All functions take (B, C, H, W) float32, a strength and a generator on the device of the images; strength 0
-changes nothing.
+Each stain varies independently between plates, so each channel is changed independently; no function mixes channels (no
+hue, no greyscale). All functions take (B, C, H, W) float32, a strength and a generator on the device of the images;
+strength 0 changes nothing.
 """
 
 import torch
@@ -26,7 +26,7 @@ def gamma(
         return images
     power = low + (high - low) * _uniform(images, generator)
     chosen = _chosen(images, probability, generator)
-    # The floor keeps 0 ** power cheap and at 0 to within 1e-3 for every power of the recipe.
+    # The lower limit avoids slow powers of 0; the result is within 1e-3 of 0 for every power of the recipe.
     return images.clamp_min(1e-6).pow_(torch.where(chosen, power, 1.0))
 
 
@@ -48,7 +48,7 @@ def contrast(images: Tensor, strength: float, generator: torch.Generator, *, pro
 def jitter(images: Tensor, strength: float, generator: torch.Generator, *, probability: float = 1.0) -> Tensor:
     """Multiply each channel's distance to its mean (contrast), then the channel (brightness), by U(1 - s, 1 + s).
 
-    The colour jitter of photographs for one channel at a time, clipped to [0, 1] as there; no factor is below 0.
+    The colour jitter of photographs, applied per channel and clipped to [0, 1] as for photographs; factors are >= 0.
     SimCLR: 0.8 with probability 0.8 per image; Perakis et al. as released: 0.2.
     """
     if strength == 0:
@@ -66,7 +66,7 @@ def drop(images: Tensor, probability: float, generator: torch.Generator) -> Tens
         return images
     draw = _uniform(images, generator)
     kept = draw >= probability
-    kept |= draw == draw.amax(dim=1, keepdim=True)  # the channel that was furthest from being dropped stays
+    kept |= draw == draw.amax(dim=1, keepdim=True)  # the channel with the largest draw is always kept
     return images * kept
 
 
@@ -89,10 +89,10 @@ def _normal(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _chosen(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Which channels of which images are changed, (B, C, 1, 1) bool."""
+    """Draw the channels that are changed, (B, C, 1, 1) bool."""
     return _uniform(images, generator) < probability
 
 
 def _image_chosen(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Which images are changed, (B, 1, 1, 1) bool."""
+    """Draw the images that are changed, (B, 1, 1, 1) bool."""
     return torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < probability

@@ -1,9 +1,9 @@
 """Several processes of one training: combine the tensors of all ranks.
 
-In a single process every function gives back what it takes, so that an objective is written once. With several, each
-rank has the mean of its own images' losses, and the mean of gradients over ranks (`average`) is that of the joint
-batch. A loss that looks across images is computed by every rank on gathered rows: all have its joint value,
-and since the backward of `gather` sums over ranks, the mean of gradients is exact for it too.
+In a single process every function returns its argument, so that an objective is written once. With several processes,
+each rank computes the mean loss of its own images, and the mean of the gradients over ranks (`average`) is the gradient
+of the joint batch. A loss that compares images is computed by every rank on gathered rows: all ranks have its joint
+value. The backward pass of `gather` sums over ranks, so the mean of the gradients is exact for these losses too.
 """
 
 import logging
@@ -39,7 +39,7 @@ def gather(rows: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (world * B, ...). The gradient of this rank's rows is the sum of what all ranks hold of it.
+        (world * B, ...). The gradient of this rank's rows is summed over all ranks.
     """
     return _Gather.apply(rows) if world() > 1 else rows
 
@@ -60,11 +60,11 @@ def maximum(values: Tensor) -> Tensor:
 
 
 def average(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace the gradients of this rank by their means over ranks, in one reduction once a step's backward is done.
+    """Replace the gradients of this rank by their means over ranks, in one reduction after a step's backward pass.
 
-    Reducing while backward runs (DistributedDataParallel) would hide 88 MB of a ViT-S, some milliseconds of a step of
-    hundreds, and would forbid parameters that a step does not use. A gradient that is None here counts as 0 where
-    another rank has one, and stays None where none has.
+    Reducing during the backward pass (DistributedDataParallel) would hide the transfer of 88 MB for a ViT-S, which
+    takes some milliseconds of a step of hundreds; but it would not allow parameters that a step does not use. A
+    gradient that is None on this rank counts as 0 if another rank has one, and stays None otherwise.
     """
     trained = [each for each in parameters if each.requires_grad]
     if world() == 1 or not trained:
@@ -84,9 +84,9 @@ def average(parameters: Iterable[nn.Parameter]) -> None:
 
 @contextmanager
 def group(*, local: int) -> Iterator[None]:
-    """Join the processes that torchrun started, `local` of them on this machine; alone in a process started otherwise.
+    """Join the group of processes that torchrun started, `local` of them on this machine; else there is no group.
 
-    NCCL joins GPUs, each process taking that of its local rank; gloo joins processes of a machine without one.
+    With GPUs the backend is NCCL, and each process uses the GPU of its local rank; without GPUs it is gloo.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield

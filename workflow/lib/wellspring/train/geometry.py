@@ -34,9 +34,9 @@ def frames(
     side, size
         Edge of the source and of the crop, in pixels.
     crop
-        `centred`: at native resolution around the middle; `native`: at native resolution anywhere in the region (in its
-        middle where that is no larger); `resized`: a square of a share of the region's area,
-        anywhere in it, resized to `size`.
+        `centred`: at native resolution around the middle; `native`: at native resolution anywhere in the region (at its
+        centre if the region is not larger); `resized`: a square with a share of the region's area, anywhere in it,
+        resized to `size`.
     scale
         Range of that share (with `resized`).
     zoom

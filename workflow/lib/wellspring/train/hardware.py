@@ -25,7 +25,7 @@ class TooLarge(RuntimeError):
 def fit(method: Module, *, device: torch.device, compiled: bool) -> Module:
     """Make batch normalisation span all GPUs, and compile the backbones if asked for; return the objective.
 
-    Names and values of the weights stay as they are. On CPUs, each process normalises by its own images.
+    Names and values of the weights do not change. On CPUs, each process normalises by its own images.
     """
     if device.type == "cuda" and distributed.world() > 1:
         convert_sync_batchnorm(method)  # in place, since the objective itself is not a normalisation layer

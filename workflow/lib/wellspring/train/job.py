@@ -18,7 +18,7 @@ class Job:
     channels: tuple[str, ...]
     """Channels in the order in which the network takes them."""
     seed: int
-    """Seed of the run, for an entry without a seed of its own."""
+    """Seed of the run, used if the entry has no seed."""
     options: Train
     """The config section `train`."""
     code: str

@@ -31,7 +31,7 @@ class Journal:
     first
         First step of this process.
     board
-        Folder for TensorBoard, written anew from the rows so that a resumed run shows every step once; None for none.
+        Folder for TensorBoard, rewritten from the rows so that a resumed run shows every step once; None for no files.
     """
 
     def __init__(self, rows: list[Row], settings: Settings, *, first: int, board: Path | None) -> None:
@@ -44,7 +44,7 @@ class Journal:
             from torch.utils.tensorboard import SummaryWriter
 
             shutil.rmtree(self.board, ignore_errors=True)
-            # A running TensorBoard forgets what it has read of a killed run.
+            # A running TensorBoard discards the events of a killed run.
             self._writer = SummaryWriter(str(self.board), purge_step=0)
             for row in self.rows:
                 self._draw(row)

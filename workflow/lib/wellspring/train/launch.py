@@ -39,7 +39,7 @@ def launch(job: Job, *, threads: int) -> None:
     Interrupted
         The processes were asked to stop and have written a checkpoint.
     RuntimeError
-        A process failed; the message is that of its error.
+        A process failed; the message is the message of its error.
     """
     gpus, nodes = (job.options.gpus, job.options.nodes) if trains(job.encoder) else (1, 1)
     job = replace(job, threads=max(threads // gpus, 1))
@@ -83,7 +83,7 @@ def command(file: Path, *, gpus: int, nodes: int, threads: int) -> list[str]:
         port = PORTS[int(number) % len(PORTS)]
         call += [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={socket.gethostname()}:{port}"]
         call += [f"--rdzv-id={number}"]
-        # This process runs in a step of the allocation itself, hence `--overlap`.
+        # `--overlap`, because this process itself runs in a step of the allocation.
         step = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
         call = [*step, f"--cpus-per-task={threads}", f"--gpus-per-node={gpus}", "--kill-on-bad-exit=1", *call]
     return [*call, "-m", "wellspring.train.worker", str(file)]

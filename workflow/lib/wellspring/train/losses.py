@@ -1,6 +1,6 @@
 """Losses of embeddings or distributions of views; each is a scalar.
 
-Every loss is computed in float32, whatever the precision of the network. A group is `sites` consecutive images of one
+Every loss is computed in float32, for any precision of the network. A group is `sites` consecutive images of one
 well, from different sites of it.
 """
 
@@ -50,8 +50,8 @@ def pair_nt_xent(first: Tensor, second: Tensor, *, sites: int, well: Tensor, tem
     Returns
     -------
     Tensor
-        Scalar float32, the mean over anchors and over the two views of each other image of the group. 0 where a batch
-        holds one well.
+        Scalar float32, the mean over anchors and over the two views of each other image of the group. 0 if a batch has
+        a single well.
     """
     similarity, count = _similarities(first, second, temperature=temperature)
     wells = torch.cat([well, well])
@@ -164,7 +164,7 @@ def pair_aggregation(teacher: Tensor, student: Tensor, *, sites: int) -> Tensor:
 
 
 def pooled_aggregation(teacher: Tensor, student: Tensor, *, sites: int) -> Tensor:
-    """Local aggregation by pooling: what the student makes of a well as a whole is matched with the teacher's mean.
+    """Local aggregation by pooling: the student's distribution for a pooled group is matched with the teacher's mean.
 
     Parameters
     ----------

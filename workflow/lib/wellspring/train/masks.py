@@ -1,7 +1,7 @@
 """Masks of patches: draw the patches of each view that are masked for the student.
 
-A view's mask is made of blocks (Bao et al. 2022, BEiT), since single masked patches are read off their neighbours, and
-completed by single patches to exactly the share that was drawn for it.
+A view's mask consists of blocks (Bao et al. 2022, BEiT), since single masked patches can be inferred from their
+neighbours. Single patches complete it to exactly the share that was drawn for the view.
 """
 
 import math
@@ -18,10 +18,10 @@ TRIES = 10  # to place a block before single patches complete the mask (BEiT, DI
 
 @dataclass(frozen=True)
 class Hidden:
-    """What a batch of N views hides: `mask` (N, rows, columns) bool, `place` (M,) int64, `weight` (M,) float32.
+    """Masks of a batch of N views: `mask` (N, rows, columns) bool, `place` (M,) int64, `weight` (M,) float32.
 
-    `place` numbers the masked patches among all patches of all views, and `weight` is 1 / (N x masked patches of the
-    view), with which a sum over masked patches is a mean over a view's and then over views.
+    `place` is the index of each masked patch among the patches of all views. `weight` is 1 / (N x masked patches of the
+    view), so that a weighted sum is the mean over the masked patches of a view, then over views.
     """
 
     mask: Tensor
@@ -30,7 +30,7 @@ class Hidden:
 
 
 def hide(mask: np.ndarray, device: torch.device) -> Hidden:
-    """Put masks (N, rows, columns) on a device; numbers are found before, so that a GPU is not waited for."""
+    """Copy masks (N, rows, columns) to a device; indices are computed on the CPU to avoid a synchronisation."""
     share = mask / (len(mask) * mask.sum(axis=(1, 2), keepdims=True).clip(min=1))
     return Hidden(
         mask=torch.from_numpy(mask).to(device, non_blocking=True),
@@ -56,17 +56,17 @@ def draw(
     grid
         Rows and columns of patches.
     probability
-        Share of the views that have a mask: as many of them in every batch (at least one), so that steps compare.
+        Share of the views that have a mask; the number is the same in every batch (at least one).
     ratio
-        Range of the share of a view's patches that are masked. It is cut into as many parts as there are masked views,
-        and each draws from a part of its own (DINOv2), so that a batch holds easy and hard ones alike.
+        Range of the share of a view's patches that are masked. It is divided into one interval per masked view, and
+        each view draws from its own interval (DINOv2), so that every batch has both easy and hard masks.
     rng
         Random state.
 
     Returns
     -------
     np.ndarray
-        (views, rows, columns) bool; a view with a mask has at least one masked patch, and one that is not.
+        (views, rows, columns) bool; a view with a mask has at least one masked and one visible patch.
     """
     total = math.prod(grid)
     if total < 2:
@@ -81,7 +81,7 @@ def draw(
 
 
 def blocks(grid: tuple[int, int], count: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Mask exactly `count` patches of a grid, in blocks as far as they fit; (rows, columns) bool."""
+    """Mask exactly `count` patches of a grid, in blocks if they fit, then single patches; (rows, columns) bool."""
     rows, columns = grid
     mask = np.zeros(grid, dtype=bool)
     left, tries = count, TRIES

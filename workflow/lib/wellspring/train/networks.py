@@ -77,8 +77,8 @@ class Pool(nn.Module):
 class MaskToken(nn.Module):
     """A learned token that replaces the masked patches of a backbone.
 
-    A hook on the backbone's patch embedding inserts it, before positions are added. The names of the backbone's weights
-    and its forward pass without a mask stay as they were.
+    A hook on the backbone's patch embedding inserts it, before positions are added. It changes neither the names of the
+    backbone's weights nor its forward pass without a mask.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Noise augmentation: change a batch of images to what a worse microscope would have taken.
+"""Noise augmentation: photon and read noise, defocus, vignetting and background of a batch of images.
 
 All functions take (B, C, H, W) float32, a strength and a generator on the device of the images; strength 0 changes
-nothing, and `probability` is the share of images that are changed. What is made on the way is changed in place: memory
-that is touched for the first time costs a CPU more than the arithmetic.
+nothing, and `probability` is the share of images that are changed. Temporary arrays are changed in place, because on a
+CPU allocating memory takes longer than the arithmetic.
 """
 
 import math
@@ -15,10 +15,10 @@ from torch.nn.functional import pad
 def shot(
     images: Tensor, photons: tuple[float, float], generator: torch.Generator, *, probability: float = 1.0
 ) -> Tensor:
-    """Photon noise of scaled pixels at a gain log-uniform in `photons` (photons at full scale).
+    """Add photon noise to scaled pixels at a gain log-uniform in `photons` (photons at full scale).
 
-    A Poisson variable of mean gain * x over the gain, by its Gaussian approximation: mean x, variance x / gain. At the
-    dimmest gain of the recipe (50) and x = 0.1 the two differ by a skewness of 0.45, at a small part of the cost.
+    The Gaussian approximation of Poisson(gain * x) / gain: mean x, variance x / gain, at a fraction of the cost. At the
+    lowest gain of the recipe (50) and x = 0.1, it lacks a skewness of 0.45.
     """
     if photons[0] <= 0:
         return images
@@ -29,7 +29,7 @@ def shot(
 
 
 def read(images: Tensor, strength: float, generator: torch.Generator, *, probability: float = 1.0) -> Tensor:
-    """Add Gaussian noise of a standard deviation U(0, strength) an image."""
+    """Add Gaussian noise; the standard deviation of each image is drawn from U(0, strength)."""
     if strength == 0:
         return images
     deviation = strength * _by_image(images, generator) * _chosen(images, probability, generator)
@@ -49,7 +49,7 @@ def defocus(
     offset = torch.arange(-radius, radius + 1, device=images.device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (offset / width) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)  # B x (2 radius + 1)
-    # Sums of shifted copies are faster on a CPU than a grouped convolution with a kernel an image.
+    # Sums of shifted copies are faster on a CPU than a grouped convolution with one kernel per image.
     for axis, border in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
         padded = pad(images, border, mode="reflect")
         total = torch.zeros_like(images)
@@ -60,7 +60,7 @@ def defocus(
 
 
 def vignette(images: Tensor, strength: float, generator: torch.Generator, *, probability: float = 1.0) -> Tensor:
-    """Multiply by a paraboloid about an off-centre point, 1 on average and within 1 ± strength."""
+    """Multiply by a paraboloid centred on a random point; its mean is 1 and its range within 1 ± strength."""
     if strength == 0:
         return images
     rows = torch.linspace(-1, 1, images.shape[2], device=images.device)[None, None, :, None]

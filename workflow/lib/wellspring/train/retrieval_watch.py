@@ -1,8 +1,8 @@
 """Replicate retrieval during training: the share of a few wells whose two halves of views find each other.
 
 Each well gives two halves of views, from two sites if it has two. A half counts as retrieved if the nearest of the
-other halves of the sampled wells on its plate is of the same well. Treatments are not read. Controls look alike, so a
-share of 1 is not to be expected; collapsed features give the share of chance.
+other halves of the sampled wells on its plate is of the same well. Treatments are not read. Control wells resemble each
+other, so the share does not reach 1; collapsed features give the chance level.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from wellspring.train.sources import Source
 from wellspring.views.cutting import soft_window
 
 HELD, DRAW, READ = 6, 7, 8  # streams of random numbers beside the sampler's and the loop's
-PLATES, WELLS, VIEWS = 2, 16, 4  # 256 views: a step's work or two, and 130 MB where views are 5 x 224 x 224
+PLATES, WELLS, VIEWS = 2, 16, 4  # 256 views: the work of one or two steps, and 130 MB where views are 5 x 224 x 224
 BATCH = 64
 
 
@@ -59,7 +59,7 @@ class Retrieval:
     def measure(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Return `retrieval` and its chance level; nothing if no plate has two wells with two halves.
 
-        The mode of the network and all random states stay as they were.
+        The mode of the network and all random states are restored.
         """
         if not len(self.items):
             return {}
@@ -102,13 +102,13 @@ class Retrieval:
 
 
 def score(halves: Tensor, plates: Tensor) -> tuple[float, float]:
-    """Return the share of halves whose nearest half of the other side is of their own well, and the share of chance.
+    """Return the share of halves whose nearest neighbour among the other halves is of their well, and the chance level.
 
     Parameters
     ----------
     halves
-        (W, 2, D) float features. They are centred by plate, as profiles are, since a part that all wells share would
-        make every cosine 1.
+        (W, 2, D) float features. They are centred by plate, as profiles are, since an offset that all wells share would
+        bring every cosine close to 1.
     plates
         (W,) int, at least two wells per plate; only wells of one plate are compared.
     """

@@ -180,7 +180,7 @@ def _card(entry: Encoder, settings: Settings, network: nn.Module, *, name: str, 
         "entry": asdict(entry),
         "final": {},
     }
-    plain: Card = json.loads(json.dumps(card))  # lists in place of tuples
+    plain: Card = json.loads(json.dumps(card))  # lists instead of tuples
     return plain | {"training": cards.training(plain), "network_sha256": cards.network_digest(plain)}
 
 

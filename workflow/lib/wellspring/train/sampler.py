@@ -1,4 +1,4 @@
-"""The sampler: draw the items of a step by their plate, well and site.
+"""The sampler: draws the items of a step by their plate, well and site.
 
 An item is a cell (view: cell) or a field (view: tile). A draw is a function of (seed, step) alone.
 """
@@ -23,18 +23,18 @@ class Sampler:
     plate, well, site
         (N,) int64 codes of each item; wells and sites are unique over the screen (B02 of two plates has two codes).
     batch
-        Items a step; a multiple of `sites`.
+        Items per step; a multiple of `sites`.
     sites
-        Items of a group: items s * i ... s * i + s - 1 of a batch are of one well, from `sites` different sites where
-        it has them. A well with fewer gives several items of a site (other cells; for fields the same one again, of
-        which the reader takes disjoint blocks). 1 draws single items, without groups.
+        Items per group: items s * i ... s * i + s - 1 of a batch are of one well, from `sites` different sites if it
+        has as many. A well with fewer sites gives several items of a site: other cells, or the same field, from which
+        the reader takes disjoint blocks. 1 draws single items, without groups.
     one_plate
         All items of a batch come from one plate, so that the plate cannot separate negatives.
     seed
-        Of the run.
+        Seed of the run.
     alone
-        With groups: whether an item may stand several times in one (fields), else wells with fewer items than `sites`
-        are left out.
+        With groups: whether a group may contain an item several times (fields). If not, wells with fewer items than
+        `sites` are left out.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Sampler:
 
     @property
     def short_wells(self) -> int:
-        """Wells with fewer sites than a group has items, which give several items of a site."""
+        """Number of wells with fewer sites than a group has items; they give several items of a site."""
         return sum(len(sites) < self.sites for sites in self.wells)
 
     def draw(self, step: int) -> np.ndarray:
-        """Items of a step, (batch,) int64."""
+        """Return the items of a step, (batch,) int64."""
         rng = generator(self.seed, step, stream=DRAW)
         if self.sites > 1:
             return self._groups(rng)
@@ -91,7 +91,7 @@ class Sampler:
         return np.concatenate([self._of_well(self.wells[well], rng) for well in chosen])
 
     def _of_well(self, sites: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-        """Draw one group: each site again only when all were drawn, and of a site each item likewise."""
+        """Draw one group: a site is repeated only after all sites, and an item of a site only after all its items."""
         counts = np.bincount(_cycle(np.arange(len(sites)), self.sites, rng), minlength=len(sites))
         drawn = [_cycle(items, count, rng) for items, count in zip(sites, counts, strict=True) if count]
         return rng.permutation(np.concatenate(drawn))
@@ -100,7 +100,7 @@ class Sampler:
 def _group(
     plate: np.ndarray, well: np.ndarray, site: np.ndarray, *, least: int
 ) -> tuple[list[list[np.ndarray]], list[np.ndarray]]:
-    """Items by site of each well with `least` items, and the numbers of the wells of each plate."""
+    """Return the items by site of each well with `least` items, and the indices of the wells of each plate."""
     order = np.lexsort((site, well))
     wells, codes = [], []
     for items in np.split(order, np.flatnonzero(np.diff(well[order])) + 1):
@@ -111,6 +111,6 @@ def _group(
 
 
 def _cycle(items: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` of the items, each again only when all have been drawn."""
+    """Draw `count` items; an item is repeated only after all have been drawn."""
     rounds = -(-count // len(items))
     return np.concatenate([rng.permutation(items) for _ in range(rounds)])[:count]

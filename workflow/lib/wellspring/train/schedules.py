@@ -4,7 +4,7 @@ import numpy as np
 
 
 def cosine(start: float, end: float, *, steps: int, warmup: int = 0, first: float = 0.0) -> np.ndarray:
-    """Cosine from `start` to `end`, after a linear warm-up from `first`.
+    """Return a cosine from `start` to `end`, after a linear warm-up from `first`.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def cosine(start: float, end: float, *, steps: int, warmup: int = 0, first: floa
 
 
 def ramp(start: float, end: float, *, steps: int, warmup: int) -> np.ndarray:
-    """Linear from `start` to `end` over `warmup` steps, then constant; (steps,) float64."""
+    """Return a line from `start` to `end` over `warmup` steps, then `end`; (steps,) float64."""
     if not 0 <= warmup <= steps:
         raise ValueError(f"schedule: expected a warm-up of 0 to {steps} steps, found {warmup}")
     return np.concatenate([np.linspace(start, end, warmup, endpoint=False), np.full(steps - warmup, end)])

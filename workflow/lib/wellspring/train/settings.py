@@ -1,7 +1,7 @@
 """The settings of one encoder's training, from its entry in the config section `encoders`.
 
-An entry holds nulls, which stand for the value that the kind was published or measured with. `resolve` is the only
-place where an entry becomes settings; settings have no nulls of that sort.
+An entry has nulls, each of which means the value that the kind was published or measured with. Only `resolve` turns an
+entry into settings, and it replaces these nulls.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Nulls:
-    """The values that the nulls of an entry stand for, and the kinds of local aggregation that the entry may have."""
+    """The values that replace the nulls of an entry, and the kinds of local aggregation that the entry may have."""
 
     steps: int
     lr: float
@@ -54,7 +54,7 @@ KINDS = {
     # Masked patches and KoLeo weighted as in DINOv2 (Oquab et al. 2023), and the local aggregation of the paper.
     "sslprofiler": replace(DINO, ibot=1.0, koleo=0.1, aggregation="pair"),
     "dino": DINO,
-    # Measured on a synthetic screen with small ViTs; the published ResNet setting is an entry of its own.
+    # Measured on a synthetic screen with small ViTs; the published ResNet setting is a separate entry.
     "simclr": Nulls(
         steps=20_000,
         lr=1e-3,
@@ -65,7 +65,7 @@ KINDS = {
         aggregation="pair",
         aggregations=("none", "pair"),
     ),
-    # A frozen encoder uses nothing but the network and its view.
+    # A frozen encoder uses only the network and its view.
     "timm": FROZEN,
     "frozen": FROZEN,
 }
@@ -126,7 +126,7 @@ class Settings:
 
     @property
     def input_size(self) -> int:
-        """Edge of the network's input in pixels: that of the global crop where crops are drawn, else of the view."""
+        """Edge of the network's input in pixels: the edge of the global crop if crops are drawn, else of the view."""
         return self.distillation.global_size if self.distilled else self.view.size
 
 
@@ -138,7 +138,7 @@ def resolve(entry: Encoder, *, seed: int) -> Settings:
     entry
         The entry with its defaults filled in.
     seed
-        Seed of the run, for an entry without a seed of its own.
+        Seed of the run, used if the entry has no seed.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def resolve(entry: Encoder, *, seed: int) -> Settings:
 
 
 def _given(value: Value | None, null: Value) -> Value:
-    """Return the entry's value, or the value that its null stands for."""
+    """Return the entry's value, or the default of its kind if it is null."""
     return null if value is None else value
 
 

@@ -1,8 +1,8 @@
 """SSLProfiler and DINO: the self-distillation loss of crops of views.
 
 A reconstruction of Dai et al. 2025 (arXiv 2506.14265), of which abstract and introduction are public, from its closest
-methods. A student matches a slowly following teacher across crops of a view (DINO, Caron et al. 2021) and on patches
-that are masked for the student (iBOT, Zhou et al. 2022). Its features are kept apart (KoLeo, DINOv2). A local
+methods. A student matches its teacher, a moving average, across crops of a view (DINO, Caron et al. 2021) and on
+patches that are masked for the student (iBOT, Zhou et al. 2022). KoLeo (DINOv2) spreads its features. A local
 aggregation branch matches it with the teacher's views of the other sites of the well. DINO is the first term alone.
 """
 
@@ -70,7 +70,7 @@ class SSLProfiler(Objective):
         for module in self.teacher.modules():
             if isinstance(module, DropPath):
                 module.drop_prob = 0.0
-        # Of the student alone: the teacher gets every patch, and one site at a time.
+        # Only the student has these: the teacher gets every patch, and one site at a time.
         self.mask = MaskToken(backbone) if masked else None
         self.pool = Pool(features, kind=aggregation.pool) if aggregation.kind == "aggregate" else None
         for name in ("centre", "patch_centre"):

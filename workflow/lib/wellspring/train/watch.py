@@ -56,11 +56,12 @@ def collapse(rows: list[dict[str, float]], *, settled: int, prototypes: int) -> 
     Parameters
     ----------
     rows
-        Of the table `history`, from step 0.
+        Rows of the table `history`, from step 0.
     settled
-        Steps before which nothing is said: while the learning rate rises, a teacher is flat and features are still.
+        Steps before which no sign is reported: while the learning rate rises, the teacher's distributions are flat and
+        features hardly change.
     prototypes
-        Of the teacher's distributions.
+        Number of prototypes of the teacher's distributions.
     """
     if rows[-1]["Metadata_Step"] <= settled:
         return []
@@ -73,7 +74,7 @@ def _collapsed(row: dict[str, float], start: dict[str, float], prototypes: int) 
     for name, least in (("feature_std", 0.0), ("rank", 1.0)):
         if row[name] - least < FALLEN * (start[name] - least):
             found[name] = (
-                f"{name} {row[name]:.3g} is below {FALLEN:.0%} of what it was at step {start['Metadata_Step']}, "
+                f"{name} {row[name]:.3g} is below {FALLEN:.0%} of its value at step {start['Metadata_Step']}, "
                 f"{start[name]:.3g}: features collapse; lower lr, or see `projector` and `distillation` of the encoder"
             )
     entropy, flat = row.get("teacher_entropy"), math.log(prototypes)
@@ -81,7 +82,7 @@ def _collapsed(row: dict[str, float], start: dict[str, float], prototypes: int) 
         same = entropy >= FLAT * flat
         found["teacher_entropy"] = (
             f"teacher_entropy {entropy:.3g} of {flat:.3g} at most: "
-            f"{'distributions say nothing' if same else 'each image is one prototype'}; "
+            f"{'distributions are flat' if same else 'each image is one prototype'}; "
             f"a {'lower' if same else 'higher'} distillation.teacher_temperature or targets: sinkhorn may help"
         )
     return found

@@ -1,1 +1,1 @@
-"""Vendors' folders in, one table of planes out; a module a layout. No reader opens pixels."""
+"""Readers of vendors' folders, one module per layout; each returns a table of planes without opening pixels."""

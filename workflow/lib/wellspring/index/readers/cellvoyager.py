@@ -1,7 +1,7 @@
-"""A measurement of a CellVoyager (CV7000, CV8000, CQ1; ``.mlf``, ``.mes``, ``.mrf``) in; the table of planes out.
+"""Read a measurement of a CellVoyager (CV7000, CV8000, CQ1; ``.mlf``, ``.mes``, ``.mrf``).
 
-``MeasurementData.mlf`` has a record for every image, and for every one that could not be taken. What the channels are
-stands in the settings (``.mes``: names, exposure) and in the details (``.mrf``: pixels).
+``MeasurementData.mlf`` has a record for each image, and for each image that could not be taken. The settings (``.mes``)
+have the names and exposures of the channels, the details (``.mrf``) their pixel sizes.
 """
 
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 RECORDS, DETAILS, SETTINGS = "MeasurementData.mlf", ".mrf", ".mes"
 KEY = ["well", "site", "number", "plane", "timepoint"]
-# Attribute of a record -> column of the key; an error may leave out any of them, and then means all that there are.
+# Attribute of a record -> column of the key; a record of an error without one of them applies to all its values.
 PLACES = {"FieldIndex": "site", "Ch": "number", "ZIndex": "plane", "TimePoint": "timepoint"}
 
 
@@ -35,8 +35,8 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     Parameters
     ----------
     folder
-        The folder of ``MeasurementData.mlf``, or the one above it; of several measurements in a folder that one is
-        taken whose folder is called ``plate``.
+        The folder of ``MeasurementData.mlf``, or the one above it; of several measurements in a folder, the one whose
+        folder is called ``plate`` is read.
     roots
         Folders outside the plate's that the records may name files in.
 
@@ -44,11 +44,11 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     -------
     pandas.DataFrame
         As ``listing.complete``. ``channel`` is the fluorophore of the settings, else their target, followed by ``_``
-        and the channel's number where two share it; ``C01`` and so on where nothing is said. Where a channel was taken
-        twice at the same place by two actions, its name is followed by ``_A`` and the action. Time points are counted
-        from 1 in each well, since the records count on from well to well where these have timelines of their own. x
-        and y are from the well's centre, z from the focus. A record of an error is a plane without path, unless the
-        image was taken in another attempt.
+        and the channel's number if two share it; ``C01`` and so on if the settings have neither. If two actions took a
+        channel at the same place, its name is followed by ``_A`` and the action. Time points are counted from 1 in each
+        well, since the records number on from well to well if wells have separate timelines. x and y are relative to
+        the well's centre, z to the focus. A record of an error is a plane without path, unless the image was taken in
+        another attempt.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def _read(records: Path, plate: str) -> tuple[pd.DataFrame, list[dict[str, str]]
 
 
 def _with_errors(frame: pd.DataFrame, errors: list[dict[str, str]], plate: str) -> pd.DataFrame:
-    """Add a plane without path for each that an error stands for and that no record has; an error may be of a well."""
+    """Add a plane without path for each plane of a record of an error (or its whole well) that has no image."""
     if not errors:
         return frame
     patterns = frame[KEY[1:]].drop_duplicates()
@@ -122,7 +122,7 @@ def _with_errors(frame: pd.DataFrame, errors: list[dict[str, str]], plate: str) 
         for column in KEY[1:]:
             said = place.get(column)
             same = part[part[column] == said] if said is not None else part
-            # A place that no image has, as the last field of a plate whose last well failed, is one nevertheless.
+            # A place without any image counts too, such as the last field of a plate whose last well failed.
             part = same if len(same) else part.assign(**{column: said}).drop_duplicates()
         keys = ((place["well"], *row) for row in part.itertuples(index=False, name=None))
         lost |= dict.fromkeys(key for key in keys if key not in known)
@@ -157,14 +157,14 @@ def _name(channel: Element) -> str:
 
 
 def _apart(frame: pd.DataFrame, plate: str) -> pd.DataFrame:
-    """Tell images of one channel apart that several actions took at the same place."""
+    """Distinguish images of one channel that several actions took at the same place, by the channel's name."""
     twice = frame[frame.duplicated(KEY, keep=False)]
     several = twice.groupby("number")["run"].nunique()
     numbers = list(several[several > 1].index)
     if not numbers:
         return frame
     logger.warning(
-        "%s: several actions took the channels %s, which are kept apart by _A and the action", plate, numbers
+        "%s: several actions took the channels %s; their names get the suffix _A and the action", plate, numbers
     )
     suffix = [f"_A{action}" if line == "1" else f"_L{line}A{action}" for line, action in frame["run"]]
     named = frame["channel"] + pd.Series(suffix, index=frame.index)
@@ -172,7 +172,7 @@ def _apart(frame: pd.DataFrame, plate: str) -> pd.DataFrame:
 
 
 def _counted(frame: pd.DataFrame, errors: list[dict[str, str]]) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Count the time points from 1 in each well; an error at none of its well's is taken to be at the last of all."""
+    """Count the time points from 1 in each well; an error at a time point without images counts as the last one."""
     order: dict[tuple[str, str], str] = {}
     for well, found in frame.groupby("well")["timepoint"]:
         order |= {(well, time): str(place) for place, time in enumerate(sorted(found.unique(), key=int), start=1)}

@@ -24,7 +24,7 @@ SHOWN = 8  # files of a folder that an error lists, enough to show the naming sc
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader: module, what ``auto`` looks for, the keys of ``index`` that it takes, whether it opens images."""
+    """A reader: module, the files that ``auto`` looks for, its keys of ``index``, and whether it opens images."""
 
     module: ModuleType
     sign: str

@@ -1,7 +1,7 @@
-"""A flat-field profile as Acapella (Harmony) writes it in, a flat field out.
+"""Parse a flat-field profile of Acapella (Harmony) into a flat field.
 
-The text is nested lists and named values, ``{Background: {Character: NonFlat, Profile: {Coefficients: [[1.2], ...``:
-neither names nor words are quoted unless they hold a comma or bracket.
+The text is nested lists and named values, ``{Background: {Character: NonFlat, Profile: {Coefficients: [[1.2], ...``.
+Names and words are quoted only if they contain a comma or bracket.
 """
 
 import logging
@@ -21,7 +21,7 @@ DEGREE = 8  # Harmony fits polynomials of degree 4
 
 
 def read(text: str, *, source: str) -> dict[str, object]:
-    """Return the values of a profile by name: dictionaries, lists and strings (numbers as they are written).
+    """Return the values of a profile by name: dictionaries, lists and strings (also for numbers).
 
     Raises
     ------
@@ -33,7 +33,7 @@ def read(text: str, *, source: str) -> dict[str, object]:
     tokens = iter([token for token in _TOKEN.findall(text) if token.strip()] + [""])
     try:
         if "".join(_TOKEN.findall(text)) != text or next(tokens).strip() != "{":
-            raise ValueError("no { at its start, or a quotation mark without its other")
+            raise ValueError("no { at its start, or an unclosed quotation mark")
         found = _names(tokens, 1)
         if next(tokens):
             raise ValueError("text after its end")
@@ -47,13 +47,13 @@ def field(profile: Mapping[str, Any], shape: tuple[int, int], *, source: str) ->
 
     The foreground's part is taken where it was measured, else the background's. A polynomial is the sum of
     ``c[n][j] x^(n-j) y^j`` with x = (column - Origin[0]) Scale[0] and y = (row - Origin[1]) Scale[1]. The order of the
-    powers is nowhere documented; in a real measurement it agrees with the background of the fields, and the reverse
-    does less (correlation 0.61 against 0.52 over blocks of 36 pixels).
+    powers is not documented; in a real measurement this order matches the background of the fields better than the
+    reverse (correlation 0.61 against 0.52 over blocks of 36 pixels).
 
     Raises
     ------
     ValueError
-        A part that is not understood, a field that is not positive, or one of other proportions than ``shape``.
+        A part cannot be parsed, the field is not positive, or its proportions differ from ``shape``.
     """
     chosen = next((name for name in ("Foreground", "Background") if _measured(profile.get(name))), None)
     if chosen is None:
@@ -133,7 +133,7 @@ def _value(token: str, tokens: Iterator[str], depth: int) -> object:
 
 
 def _next(tokens: Iterator[str], end: str) -> str:
-    """Return what follows a value: the closing bracket, or the token after the comma."""
+    """Return the token after a value: the closing bracket, or the token after the comma."""
     token = next(tokens).strip()
     if token == end:
         return token

@@ -106,8 +106,8 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
 def flat_fields(path: Path | str, shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """Return the flat fields that Harmony measured, from an index or a file of profiles (``FFC_Profile``).
 
-    The profile of the foreground (light from the sample) is taken; where a channel has none, that of the background.
-    A channel that Harmony found flat, or could not judge, has ones; the log names it.
+    The profile of the foreground (light from the sample) is used, or of the background if a channel has no other.
+    A channel that Harmony found flat, or could not judge, gets ones; the log names it.
 
     Parameters
     ----------
@@ -124,13 +124,13 @@ def flat_fields(path: Path | str, shape: tuple[int, int]) -> dict[str, np.ndarra
     Raises
     ------
     ValueError
-        No profile, or one that is not understood, not positive or of other proportions; file and channel are named.
+        No profile, or one that cannot be parsed, is not positive or has other proportions; names file and channel.
     """
     channels: dict[str, dict[str, object]] = {}
     profiles: dict[str, str] = {}
     for element in xml.elements(path, "Entry", "Image"):
         if xml.local(element.tag) == "Image" and len(element):
-            break  # the maps stand before the images
+            break  # the maps come before the images
         number, profile = _note(channels, element), xml.text(xml.children(element).get("FlatfieldProfile"))
         if number and profile:
             profiles[number] = profile
@@ -150,7 +150,7 @@ def flat_fields(path: Path | str, shape: tuple[int, int]) -> dict[str, np.ndarra
 
 
 def _indices(folder: Path) -> list[Path]:
-    """Return the indices of the first folder that has any, the one to read first."""
+    """Return the indices of the first folder that has any; the first of them is read."""
     for place in (folder / name for name in FOLDERS):
         found = [path for path in entries(place)[1] if path.name.lower() in NAMES]
         if found:
@@ -193,7 +193,7 @@ def _image(element: Element) -> dict[str, object]:
 
 
 def _quantities(named: dict[str, Element]) -> dict[str, float]:
-    """Return pixel size, position and exposure in our units; NaN where not stated, or in a unit that we do not know."""
+    """Return pixel size, position and exposure in our units; NaN if absent or in an unknown unit."""
     found = {}
     for column, (names, units, usual) in QUANTITIES.items():
         element = next((named[name] for name in names if name in named), None)
@@ -203,7 +203,7 @@ def _quantities(named: dict[str, Element]) -> dict[str, float]:
 
 
 def _shared(frame: pd.DataFrame, channels: dict[str, dict[str, object]], plate: str) -> pd.DataFrame:
-    """Fill what the images leave to the map of channels, and name the channels."""
+    """Fill metadata that is only in the map of channels, and name the channels."""
     said = frame["number"].map(lambda number: channels.get(number, {}))
     for column in QUANTITIES:
         frame[column] = frame[column].fillna(said.map(lambda channel, key=column: channel.get(key, float("nan"))))

@@ -1,4 +1,4 @@
-"""The settings of an acquisition by MetaXpress (``.HTD``) in; wells, sites and waves out."""
+"""Read the settings of an acquisition by MetaXpress (``.HTD``): wells, sites and waves."""
 
 import csv
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Settings:
-    """What was to be imaged: ``wells`` (normalised), the number of ``sites`` in each, and the names of the ``waves``.
+    """The planned images: ``wells`` (normalised), the number of ``sites`` per well, and the names of the ``waves``.
 
-    ``waves`` has the number of every wave that is collected, and its name, empty where it has none; waves are numbered
-    from 1 as in the names of files.
+    ``waves`` maps the number of each collected wave to its name (empty if it has none); waves are numbered from 1, as
+    in file names.
     """
 
     wells: tuple[str, ...]
@@ -63,7 +63,7 @@ def _lines(path: Path) -> dict[str, list[str]]:
 
 
 def _grid(lines: dict[str, list[str]], name: str, path: Path | str) -> list[tuple[int, int]]:
-    """Return row and column, from 0, of what is selected in lines ``<name>1``, ``<name>2``, ..."""
+    """Return row and column, from 0, of the positions selected in lines ``<name>1``, ``<name>2``, ..."""
     found = []
     for key, values in lines.items():
         row = key.removeprefix(name)

@@ -1,8 +1,8 @@
 """Read a plate of ImageXpress (MetaXpress): its ``.HTD``, folders of time points and z steps.
 
-Files are called ``<plate>_<well>_s<site>_w<wave><GUID>.tif`` below ``TimePoint_<n>/ZStep_<n>``; a plate of one site or
-one wave leaves out that part of the name, an export the GUID. The ``.HTD`` has what the file
-names lack: names of the waves, wells and sites that were to be imaged. Thumbnails are ignored.
+Files are called ``<plate>_<well>_s<site>_w<wave><GUID>.tif`` below ``TimePoint_<n>/ZStep_<n>``. Plates of one site or
+one wave lack that part of the name, and exports lack the GUID. The ``.HTD`` has the names of the waves, and the wells
+and sites that should have been imaged. Thumbnails are ignored.
 """
 
 import itertools
@@ -49,8 +49,8 @@ def present(folder: Path | str) -> bool:
 def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) -> pd.DataFrame:
     """List the planes of a plate's folder.
 
-    A wave may have z steps and MetaXpress's own projection of them, which are never mixed: the z steps are taken, to be
-    projected as configured, and the projection only for a wave that has nothing else.
+    A wave may have z steps and MetaXpress's own projection of them. They are never mixed: the z steps are used, and
+    projected as configured; the projection is used only for a wave without z steps.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     Raises
     ------
     ValueError
-        No file of such a name, several plates of which none is called ``plate``, or a ``.HTD`` that is none.
+        No file of such a name, several plates of which none is called ``plate``, or an invalid ``.HTD``.
     """
     folder = Path(folder)
     home, frame = _acquisition(_listed(folder, roots, plate), plate=plate, folder=folder)
@@ -104,13 +104,13 @@ def _listed(folder: Path, roots: Sequence[Path | str], plate: str) -> pd.DataFra
         where = (steps.get("zstep"), steps.get("timepoint", "1"))
         rows.append((path, size, home, match["prefix"], well, site, wave, *where))
     if odd:
-        logger.warning("%s: %d images lie on no well and are left: %s", plate, len(odd), odd[:5])
+        logger.warning("%s: %d images have an invalid well and are ignored: %s", plate, len(odd), odd[:5])
     logger.info("%s: %d images and %d thumbnails in %s", plate, len(rows), others, folder)
     return pd.DataFrame(rows, columns=["path", "bytes", "home", "prefix", *KEY])
 
 
 def _acquisition(frame: pd.DataFrame, *, plate: str, folder: Path) -> tuple[str, pd.DataFrame]:
-    """Return the folder and the images of the plate, where there are images of several."""
+    """Return the folder and the images of this plate, if the folder has images of several."""
     if frame.empty:
         raise ValueError(f"{plate}: expected files <plate>_<well>_s<site>_w<wave>.tif below {folder}, found none")
     found = dict(list(frame.groupby(["home", "prefix"])))
@@ -120,7 +120,7 @@ def _acquisition(frame: pd.DataFrame, *, plate: str, folder: Path) -> tuple[str,
         shown = [f"{home}/{prefix}" for home, prefix in found if (home, prefix) not in ours][:10]
         if len(ours) != 1:
             raise ValueError(f"{plate}: expected one plate of that name below {folder}, found {ours[:10] or shown}")
-        logger.warning("%s: images of other plates below %s are left: %s", plate, folder, shown)
+        logger.warning("%s: images of other plates below %s are ignored: %s", plate, folder, shown)
         found = {ours[0]: found[ours[0]]}
     (home, _), part = next(iter(found.items()))
     return home, part.drop(columns=["home", "prefix"]).reset_index(drop=True)
@@ -143,7 +143,7 @@ def _settings_of(home: Path, name: str | None = None) -> list[Path]:
 
 
 def _without_projections(frame: pd.DataFrame, plate: str) -> pd.DataFrame:
-    """Return a wave's z steps, or its projection where there are none; name the planes."""
+    """Return a wave's z steps, or its projection if it has none; name the planes."""
     step = frame["plane"].isna() | (frame["plane"] == PROJECTION)
     stacked = frame["wave"].isin(frame.loc[~step, "wave"])
     if not (~step).any():
@@ -152,14 +152,14 @@ def _without_projections(frame: pd.DataFrame, plate: str) -> pd.DataFrame:
     left = both & step
     if both.any():
         logger.info(
-            "%s: waves %s have z steps and projections: the z steps are taken, %d files of projections are left",
+            "%s: waves %s have z steps and projections: the z steps are used, %d files of projections are ignored",
             plate, sorted(frame.loc[both, "wave"].unique()), left.sum(),
         )  # fmt: skip
     return frame[~left].assign(plane=frame["plane"].fillna(PROJECTION)).reset_index(drop=True)
 
 
 def _with_missing(frame: pd.DataFrame, setting: Settings | None, plate: str) -> pd.DataFrame:
-    """Add the planes of wells and sites that were to be imaged and have no file."""
+    """Add the planes of wells and sites that should have been imaged and have no file."""
     if setting is None:
         return frame
     sites = [str(number + 1) for number in range(setting.sites)]

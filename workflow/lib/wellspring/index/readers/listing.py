@@ -1,8 +1,8 @@
 """The table that every reader returns, and the files that it may name.
 
-A plate's files lie below its folder. A link may lead elsewhere, and a vendor's table may name another place, only below
-a root that the config allows. A link to anywhere else raises an error that names the key to set, since a warning
-would leave planes missing, and if every well has such a link no other table would show it.
+A plate's files are below its folder. A link, or a path in a vendor's table, may lead elsewhere only below a root that
+the config allows. A link to any other place raises an error that names the key to set. A warning would not do: planes
+would be missing, and if every well has such a link no other table would show it.
 """
 
 import logging
@@ -32,12 +32,12 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
         ``path`` relative to the plate's folder with ``/`` (null: named but not there), ``well`` normalised,
         ``channel``; and of ``site``, ``plane``, ``timepoint`` (strings), ``page`` and ``bytes`` (int), ``pixel_size``
         (micrometres per pixel), ``x``, ``y``, ``z`` (micrometres, field centre on the stage) and ``exposure`` (ms)
-        those that the reader knows.
+        those that the format has.
 
     Returns
     -------
     pandas.DataFrame
-        The columns ``COLUMNS``; what is not known is ``1``, 0 or NaN.
+        The columns ``COLUMNS``; unknown values are ``1``, 0 or NaN.
     """
     missing = {name: value for name, value in DEFAULTS.items() if name not in frame}
     kinds = {name: type(value) for name, value in DEFAULTS.items() if not isinstance(value, str)}
@@ -47,8 +47,8 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 def files(folder: Path, *, roots: Sequence[Path | str] = ()) -> Iterator[tuple[str, int]]:
     """Yield path (relative, with ``/``) and size of every file below a folder in sorted order, hidden ones left out.
 
-    Links are followed within the folder and the ``roots``, each folder once, so that a loop of links ends. Anything
-    but a regular file, and a broken link, has size 0: the survey finds its fault.
+    Links are followed within the folder and the ``roots``, each folder once, so that a loop of links ends. Broken links
+    and entries that are not regular files have size 0; the survey reports them.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def within(real: str, places: Sequence[str]) -> bool:
 def named(name: str, held: Mapping[str, int]) -> str | None:
     """Return the longest end of a path, as another machine names it, that is a file of the folder, or None.
 
-    Parts ``..`` are left out, and what is found is a file that was listed: no name leads outside of the folder.
+    Parts ``..`` are left out, and only listed files are returned, so no name can lead outside of the folder.
     """
     parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
     ends = ("/".join(parts[start:]) for start in range(len(parts)))
@@ -87,7 +87,7 @@ def named(name: str, held: Mapping[str, int]) -> str | None:
 
 
 def _below(parent: str, here: str, prefix: str, allowed: Sequence[str], seen: set[str]) -> Iterator[tuple[str, int]]:
-    """Yield the files below a folder, which is really ``here``, with ``prefix`` before their paths."""
+    """Yield the files below a folder (real path ``here``), with ``prefix`` before their paths."""
     if prefix.count("/") > budget.DEPTH:
         raise budget.OverBudgetError(f"{parent}: expected at most {budget.DEPTH} folders within each other, found more")
     if here in seen:

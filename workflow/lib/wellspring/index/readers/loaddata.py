@@ -1,9 +1,9 @@
 """Read a CellProfiler LoadData table (CSV or Parquet).
 
 Images are named in ``FileName_<Channel>`` and ``PathName_<Channel>``, or in ``URL_<Channel>``, with or without ``Orig``
-before the channel's name; the rest is ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. Folders named in such
-a table are usually those of another machine: a file that is not at the named place, or that may not be opened there, is
-found by the longest end of its path that exists in the folder.
+before the channel's name; the keys are ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. The folders in such a
+table are usually those of another machine: a file that is not at the named place, or must not be opened there, is found
+by the longest end of its path that exists in the folder.
 """
 
 import logging
@@ -91,7 +91,7 @@ def planes(
 
 
 def _usual(folder: Path) -> Path | None:
-    """Return the folder's LoadData table, the one without illumination functions where there are both."""
+    """Return the folder's LoadData table, preferably one without illumination functions."""
     if not folder.is_dir():
         return None
     found = [path for path in folder.iterdir() if USUAL.fullmatch(path.name) and path.is_file()]
@@ -189,7 +189,7 @@ def _there(path: str) -> bool:
 
 
 def _frames(rows: pd.DataFrame, channel: str, table: Path | str) -> pd.Series | int:
-    """Return the page of each row's image by ``Frame_<Channel>``, 0 where there is no such column."""
+    """Return the page of each row's image by ``Frame_<Channel>``, 0 without such a column."""
     if f"Frame_{channel}" not in rows:
         return 0
     pages = pd.to_numeric(rows[f"Frame_{channel}"].fillna("0"), errors="coerce")
@@ -211,13 +211,13 @@ def _wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
 
 
 def _first(rows: pd.DataFrame, *columns: str) -> list[str]:
-    """Return the first of the columns that is there, or ones."""
+    """Return the first of the columns that exists, or ones."""
     name = next((column for column in columns if column in rows), None)
     return ["1"] * len(rows) if name is None else rows[name].fillna("1").tolist()
 
 
 def _lengths(rows: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return pixel size and position (micrometres) where the table has them in metres, as tables from Harmony do."""
+    """Return pixel size and position (micrometres) if the table has them in metres, as tables from Harmony do."""
     if "Metadata_ImageResolutionX" not in rows:
         return {}
     size = pd.to_numeric(rows["Metadata_ImageResolutionX"], errors="coerce")

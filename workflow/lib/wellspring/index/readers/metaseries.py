@@ -1,4 +1,4 @@
-"""What MetaXpress writes into the tags of its TIFF files in: pixel size, exposure and place in the well out."""
+"""Read the tags of MetaXpress's TIFF files: pixel size, exposure and position in the well."""
 
 import logging
 import math
@@ -11,7 +11,7 @@ from wellspring.index.readers import values, xml
 
 logger = logging.getLogger(__name__)
 
-TRIES = 3  # files that are asked before a wave or a site counts as not described; the first may be the damaged one
+TRIES = 3  # files that are tried before a wave or a site counts as not described; the first may be damaged
 MICROMETRES = {"um": 1.0, "µm": 1.0, "nm": 1e-3, "mm": 1e3}
 MILLISECONDS = {"ms": 1.0, "s": 1e3, "sec": 1e3, "us": 1e-3}
 
@@ -57,7 +57,7 @@ def tags(path: Path) -> dict[str, float]:
     try:
         with tifffile.TiffFile(path) as tiff:
             text = tiff.pages.first.description
-    except Exception as error:  # the decoder raises whatever it meets in a damaged file
+    except Exception as error:  # the decoder raises many kinds of error for a damaged file
         raise ValueError(f"{path}: expected a TIFF, found {type(error).__name__}: {error}") from error
     said: dict[str, str] = {}
     if text.lstrip().startswith("<"):

@@ -1,7 +1,7 @@
-"""Files as a vendor's table names them, and the plate's folder, in; paths in it or below an allowed root out.
+"""Find the files that a vendor's table names, in the plate's folder or below an allowed root.
 
-A table is not trusted: a name that leads out of the folder and the roots, or is an address,
-is refused and logged. Only files that the listing of the folder holds are opened or inspected.
+A table is not trusted: a name that leads out of the folder and the roots, or is an address, is refused and logged. Only
+files in the listing of the folder are opened or inspected.
 """
 
 import logging
@@ -31,18 +31,19 @@ def locate(
     Parameters
     ----------
     names
-        As in the table: relative to ``base``, with ``/`` or ``\``; an absolute one only below ``roots``. A file that
-        is not at its place but once elsewhere in the folder is taken from there (tables may lie above the images).
+        As in the table: relative to ``base``, with ``/`` or ``\``; absolute only below ``roots``. A file that is not at
+        the named place, but exactly once elsewhere in the folder, is found there (a table may be above the images).
         An empty name is an image that the table lists and the microscope did not write.
     folder, base
         The plate's folder, and the folder in it that names are relative to.
     plate, table
-        For the log, which gets the count and the first names of those refused, missing and not named by the table.
+        For the log, which has the number and first names of files that are refused, missing, or not in the table.
 
     Returns
     -------
     pandas.DataFrame
-        A row a name: ``path`` relative to ``folder`` (absolute below a root; null: refused or not there), ``bytes``.
+        One row per name: ``path`` relative to ``folder`` (absolute below a root; null: refused or not there),
+        ``bytes``.
     """
     names, held = list(names), dict(files(folder, roots=roots))
     start = base.relative_to(folder).as_posix()
@@ -68,10 +69,10 @@ def locate(
 def entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the folders and the files in a folder, sorted, hidden ones left out.
 
-    None where it is not a folder or cannot be listed, which the listing of the plate raises.
+    None if it is not a folder or cannot be listed; the listing of the plate raises the error.
     """
     try:
-        with os.scandir(folder) as listing:  # asks the disk once, not for each of some 10,000 images
+        with os.scandir(folder) as listing:  # one query of the disk, not one for each of some 10,000 images
             found = sorted((entry.name, *_kind(entry)) for entry in listing)
     except OSError:
         return [], []
@@ -93,7 +94,7 @@ def owned(path: Path, folder: Path, roots: Sequence[Path | str]) -> Path:
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
-    """Return whether an entry is a folder, and whether a file; neither where that cannot be asked."""
+    """Return whether an entry is a folder, and whether it is a file; neither if the disk refuses the query."""
     try:
         return entry.is_dir(), entry.is_file()
     except OSError:  # a link to itself
@@ -101,7 +102,7 @@ def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
 
 
 def _wanted(name: str, start: str, folder: Path) -> str | None:
-    """Return the path that a name means, relative to the folder or absolute; None where it is not a path."""
+    """Return the path of a name, relative to the folder or absolute; None if it is not a path."""
     if _ADDRESS.match(name) or "\0" in name:
         return None
     path = posixpath.normpath(posixpath.join(start, name.replace("\\", "/")))
@@ -113,7 +114,7 @@ def _wanted(name: str, start: str, folder: Path) -> str | None:
 
 
 def _elsewhere(wanted: set[str], held: dict[str, int]) -> dict[str, str]:
-    """Return where files lie that are not at their place; one that could be two, or that another name means, is not."""
+    """Return the places of files that are not where named; ambiguous files, and files of other names, are left out."""
     missing = [path for path in wanted if path not in held]
     if not missing:
         return {}
@@ -126,7 +127,7 @@ def _elsewhere(wanted: set[str], held: dict[str, int]) -> dict[str, str]:
 
 
 def _below_root(path: str | None, folder: Path, roots: Sequence[Path | str]) -> int | None:
-    """Return the size of a file that is not named below the folder; None where no root allows it or it is not there."""
+    """Return the size of a file outside of the folder; None if it does not exist or no root allows it."""
     if path is None or not inside(path, folder, roots) or len(path) > LENGTH or not Path(path).is_file():
         return None
     return Path(path).stat().st_size

@@ -1,8 +1,8 @@
-"""A folder of OME-TIFFs in; the table of planes out, by the OME-XML in them or in a companion file.
+"""Read a folder of OME-TIFFs by the OME-XML in the files or in a companion file.
 
-Single-file (each file holds its own fields) and multi-file data sets (one XML names the pages of many files) are one
-thing: a ``TiffData`` element locates each page. Wells are the XML's own where it describes a plate, and else those of
-the file's name. A file's first directory is read, never its pixels.
+Single-file data sets (each file has its own fields) and multi-file data sets (one XML names the pages of many files)
+are read in the same way: a ``TiffData`` element locates each page. Wells come from the XML if it describes a plate,
+else from the file's name. Only the first directory of a file is read, never its pixels.
 """
 
 import logging
@@ -38,7 +38,7 @@ KEYS = ("channel", "plane", "timepoint", "page")
 
 
 def present(folder: Path | str, *, pattern: str = "", roots: Sequence[Path | str] = ()) -> bool:
-    """Return whether a file of the folder is called as OME-TIFFs or their companions are."""
+    """Return whether a file of the folder has the name of an OME-TIFF or a companion file."""
     return any(path.lower().endswith((*ENDINGS, COMPANION)) for path, _ in files(Path(folder), roots=roots))
 
 
@@ -50,7 +50,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
     folder
         The plate's folder.
     plate
-        Of several plates in one XML that of this name is taken.
+        Name of the plate to read, if an XML describes several.
     pattern
         ``index.pattern``: well and site of the files whose XML describes no plate.
     roots
@@ -81,7 +81,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
         try:
             root = _xml(folder / path)
             found = list(_fields(root, path, held, plate, compiled))
-        except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
+        except Exception as error:  # decoders raise many kinds of error; the survey names the file
             logger.warning("%s: %s: its OME-XML cannot be read (%s: %s)", plate, path, type(error).__name__, error)
             broken.append(path)
             continue
@@ -136,7 +136,9 @@ def _fields(
     for number, image in enumerate(images):
         place = places.get(image.get("ID", ""))
         if place is not None and image.get("ID") in seen:
-            logger.warning("%s: %s: image %s is described twice, and the first is taken", plate, path, image.get("ID"))
+            logger.warning(
+                "%s: %s: image %s is described twice; the first description is used", plate, path, image.get("ID")
+            )
             continue
         seen.add(image.get("ID", ""))
         if said and match is not None:
@@ -147,19 +149,21 @@ def _fields(
         if "sample" in place:
             place = {**place, "sample": (place["sample"], path, number)}
         pages = list(_pages(image, path, root.get("UUID"), held))
-        # A file of one channel, plane or time point takes its name's value, where the pattern names it.
+        # For a file of one channel, plane or time point, the value in its name has precedence.
         named = {key: said[key] for key in KEYS if said.get(key) and len({page[key] for page in pages}) == 1}
         for page in pages:
             known = {key: value for key, value in page.items() if key in ("x", "y") and not math.isnan(value)}
             yield {**page, **named, **place, **known}
-    if path.lower().endswith(COMPANION):  # it describes the whole plate: a field that it lacks moves no other
+    if path.lower().endswith(
+        COMPANION
+    ):  # the XML describes the whole plate, so a missing field does not shift the others
         for lost in places.keys() - {image.get("ID", "") for image in images}:
             logger.warning("%s: %s: image %s of a well is not described", plate, path, lost)
             yield {"well": places[lost]["well"], "sample": (places[lost]["sample"], path, -1), "path": None}
 
 
 def _places(root: Element, plate: str) -> dict[str, dict[str, Any]]:
-    """Return well, order within it and position of the images that the XML's plate names, by their ID."""
+    """Return well, order within the well and position of the images of the XML's plate, by image ID."""
     plates = root.findall("{*}Plate")
     if len(plates) > 1:
         named = [found for found in plates if plate in (found.get("Name"), found.get("ExternalIdentifier"))]

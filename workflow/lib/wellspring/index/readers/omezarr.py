@@ -1,7 +1,7 @@
-"""A folder with an OME-Zarr plate in; the table of planes out: NGFF 0.1 to 0.4 on zarr v2, 0.5 and later on zarr v3.
+"""Read an OME-Zarr plate: NGFF 0.1 to 0.4 on zarr v2, 0.5 and later on zarr v3.
 
-The plate's, wells' and images' metadata are read as the JSON that they are, the chunks are not. A plane's path is that
-of the array of full resolution, its page the flat number over the axes before y and x.
+Only the JSON metadata of plate, wells and images are read, no chunks. The path of a plane is the array of full
+resolution; its page is the flat index over the axes before y and x.
 """
 
 import logging
@@ -41,7 +41,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     folder
         The zarr group of the plate, or a folder that holds it.
     plate
-        Of several groups that of this name, in its metadata or by its folder, is taken.
+        Name of the group to read (in its metadata, or of its folder), if there are several.
     roots
         Folders outside of the plate's that links may lead to.
 
@@ -80,7 +80,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
                 field = _within(place, image, folder, roots)
                 found = list(_image(field, folder, roots, plate))
             except (ValueError, TypeError, LookupError, AttributeError) as error:  # JSON of another shape than NGFF's
-                logger.warning("%s: an image of %s is left: %s: %s", plate, place, type(error).__name__, error)
+                logger.warning("%s: an image of %s is ignored: %s: %s", plate, place, type(error).__name__, error)
                 continue
             rows.extend({"well": label, "site": field.name, **row} for row in found)
     if not rows:
@@ -90,7 +90,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
 
 
 def _plates(folder: Path, allowed: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the zarr groups with a plate's metadata: the folder, or else those just below it."""
+    """Yield the zarr groups with a plate's metadata: the folder itself, else its subfolders."""
     own = _attributes(folder, allowed).get("plate") if folder.is_dir() else None
     if isinstance(own, dict):
         yield folder, own
@@ -179,7 +179,7 @@ def _shape(array: Path, allowed: Sequence[str]) -> tuple[int, ...]:
 
 
 def _json(path: Path, allowed: Sequence[str]) -> dict[str, Any]:
-    """Return what a metadata file holds, nothing where there is none, it is not JSON, or a link leads out."""
+    """Return the content of a metadata file; None if it is absent, not JSON, or behind a link that leads out."""
     try:
         if not path.is_file():
             return {}

@@ -50,7 +50,7 @@ def planes(
     Returns
     -------
     pandas.DataFrame
-        As ``readers.listing.complete``; ``1`` for what the name lacks.
+        As ``readers.listing.complete``; values that the name lacks are ``1``.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def planes(
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Return ``index.pattern`` as an expression for a whole relative path; ``ValueError`` where it names no well."""
+    """Return ``index.pattern`` as an expression for a whole relative path; ``ValueError`` without a group for wells."""
     try:
         compiled = re.compile(rf"(?:.*/)?(?:{pattern})")
     except re.error as error:
@@ -100,7 +100,7 @@ def well_of(match: re.Match[str]) -> str:
 
 
 def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFrame:
-    """Return a row per page in place of a row per file."""
+    """Return one row per page instead of one row per file."""
     frame = frame.assign(_page=frame["path"].map(layouts)).explode("_page", ignore_index=True)
     page = pd.DataFrame(frame.pop("_page").tolist(), columns=["page", "_channel", "_plane"], index=frame.index)
     frame["page"] = page["page"].astype(int)
@@ -119,7 +119,7 @@ def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str
                 raise ValueError("expected a regular file, found another kind")
             with tifffile.TiffFile(folder / path) as tiff:
                 layouts[path] = _numbered(len(tiff.pages), pages)
-        except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
+        except Exception as error:  # decoders raise many kinds of error; the survey names the file
             logger.warning("%s: %s: pages cannot be counted (%s)", plate, path, error)
             broken.append(path)
     if not layouts:

@@ -8,7 +8,7 @@ DIGITS = 9  # of a count; no plate has 10^9 of anything
 
 
 def count(text: str) -> str:
-    """Return a count as it was numbered, without leading zeros.
+    """Return the text of a count without leading zeros.
 
     Raises
     ------
@@ -30,14 +30,14 @@ def real(text: str | None) -> float:
 
 
 def distinct(names: Mapping[str, str], *, nameless: str = "{}", repeated: str = "{}_{}") -> dict[str, str]:
-    """Return a name of each channel's number, no two the same.
+    """Return a unique name for each channel's number.
 
     Parameters
     ----------
     names
-        Number of a channel -> the vendor's name of it, which stays as it is where no other channel has it.
+        Number of a channel -> the vendor's name, which is kept if it is unique.
     nameless, repeated
-        Format of a channel without name (of the number), and of one whose name another has, too (of name and number).
+        Format of the name of a channel without one (from the number), and with a repeated one (from name and number).
     """
     labels = {number: name or nameless.format(number) for number, name in names.items()}
     while shared := {label for label, times in Counter(labels.values()).items() if times > 1}:

@@ -1,7 +1,7 @@
-"""A vendor's XML file in, its elements out, one at a time: no DTD, no entity, nothing fetched, memory bounded.
+"""Parse a vendor's XML file element by element: no DTD, no entities, no downloads, bounded memory.
 
-Indices of plates reach hundreds of megabytes (JUMP's layout, 384 wells x 9 fields x 5 channels x 4 planes, is 200), so
-an element is dropped as soon as it was used. Namespaces are left out of names, because they change with each version.
+Indices of plates reach hundreds of megabytes (JUMP's layout, 384 wells x 9 fields x 5 channels x 4 planes: 200 MB), so
+each element is freed after use. Namespaces are left out of names, because they change with each version.
 """
 
 from collections.abc import Iterator
@@ -11,20 +11,20 @@ from xml.etree.ElementTree import Element
 
 from defusedxml import ElementTree as Defused
 
-# Some 3 kB per image: 1536 wells x 4 fields x 5 channels x 40 planes, the largest plate that we know of, is below.
+# At 3 kB per image, enough for 1536 wells x 4 fields x 5 channels x 40 planes, the largest plate known to us.
 FILE_BYTES = 4 << 30
 ELEMENT_BYTES = 1 << 20  # an image or a channel takes some kB; one endless element would fill the memory
 DEPTH = 64  # vendors' files are five or six deep
 
 
 class XMLError(ValueError):
-    """A file that is not XML, or XML that is not read: it has a DTD, entities, or is out of all proportion."""
+    """A file that is not XML, or XML that is refused: it has a DTD or entities, or exceeds a limit."""
 
 
 def elements(path: Path | str, *names: str) -> Iterator[Element]:
     """Yield the elements of these local names in their order in the file, each whole and freed after its turn.
 
-    An element inside another one that is yielded is part of that one and does not come by itself.
+    An element inside a yielded element is part of it and is not yielded separately.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def elements(path: Path | str, *names: str) -> Iterator[Element]:
 
 
 def element(text: str | bytes, *, source: Path | str) -> Element:
-    """Return the root of XML held in another file, such as a TIFF's description; ``source`` is what an error names."""
+    """Return the root of XML in another file, such as a TIFF's description; errors name ``source``."""
     if len(text) > ELEMENT_BYTES:
         raise XMLError(f"{source}: expected XML of at most {ELEMENT_BYTES} bytes, found {len(text)}")
     try:
@@ -66,7 +66,7 @@ def attributes(found: Element) -> dict[str, str]:
 
 
 def children(found: Element) -> dict[str, Element]:
-    """Return the children of an element by local name; of those of one name the first."""
+    """Return the children of an element by local name; the first if a name is repeated."""
     named: dict[str, Element] = {}
     for child in found:
         named.setdefault(local(child.tag), child)
@@ -74,12 +74,12 @@ def children(found: Element) -> dict[str, Element]:
 
 
 def text(found: Element | None) -> str:
-    """Return the text of an element without white space around it; empty where there is no element or no text."""
+    """Return the stripped text of an element; empty if the element or its text is missing."""
     return "" if found is None or found.text is None else found.text.strip()
 
 
 class _Bounded:
-    """A file for a parser, which raises when more was read than one element may take."""
+    """A file for a parser; raises an error when one element takes more than the limit."""
 
     def __init__(self, stream: BinaryIO, path: Path) -> None:
         self.stream, self.path, self.held = stream, path, 0
