@@ -33,8 +33,8 @@ def segmented(folder, fields, name="labels.zarr", *, threads=1, **changes):
 
 
 def lattice(count, step, radius, *, height=2000.0):
-    """Return a field of count x count discs."""
-    rows, columns = np.mgrid[: count * step, : count * step]
+    """Return a field of count x count discs, with a wider margin at its right."""
+    rows, columns = np.mgrid[: count * step, : count * step + step // 8]
     inside = (rows % step - step // 2) ** 2 + (columns % step - step // 2) ** 2 <= radius**2
     noise = np.random.default_rng(0).normal(0, 5, inside.shape)
     return (100 + height * inside + noise)[None]
@@ -48,7 +48,7 @@ def test_five_thousand_objects_are_five_thousand_rows(tmp_path):
 
 
 def test_one_giant_object_is_flagged_and_stays(tmp_path):
-    rows, columns = np.mgrid[:300, :300]
+    rows, columns = np.mgrid[:300, :340]
     giant = 100 + 5000 * ((rows - 150) ** 2 + (columns - 150) ** 2 < 120**2)
     frame, _ = segmented(tmp_path, {("A01", "1"): giant[None]}, nucleus_diameter=60, split=2.0)
     assert frame["Metadata_Flags"].tolist() == ["large"]
@@ -65,7 +65,7 @@ def test_black_and_saturated_fields_have_no_cells_beside_those_that_do(tmp_path,
 
 
 def test_a_plate_all_saturated_is_empty(tmp_path):
-    fields = {("A01", "1"): np.full((1, 90, 90), 65535), ("A02", "1"): np.full((1, 90, 90), 65535)}
+    fields = {("A01", "1"): np.full((1, 90, 70), 65535), ("A02", "1"): np.full((1, 90, 70), 65535)}
     frame, _ = segmented(tmp_path, fields, nucleus_diameter=None)
     assert len(frame) == 0 and "Metadata_Flags" in frame
 
@@ -73,7 +73,7 @@ def test_a_plate_all_saturated_is_empty(tmp_path):
 def test_order_of_fields_and_number_of_workers_do_not_count(tmp_path):
     generator = np.random.default_rng(1)
     fields = {
-        (f"{row}0{column}", site): lattice(4, 30, 9)[:, : 90 + 0, :] + generator.normal(0, 30, (1, 90, 120))
+        (f"{row}0{column}", site): lattice(4, 30, 9)[:, : 90 + 0, :] + generator.normal(0, 30, (1, 90, 123))
         for row in "AB" for column in (1, 2) for site in "12"
     }  # fmt: skip
     found = []

@@ -20,7 +20,7 @@ def giant():
 
 
 EXTREMES = {
-    "empty field": ({("A01", "1"): lattice(4, 30, 9), ("A02", "1"): np.full((1, 120, 120), 100)}, {}, 16),
+    "empty field": ({("A01", "1"): lattice(4, 30, 9), ("A02", "1"): np.full((1, 120, 123), 100)}, {}, 16),
     "no cell at all": ({("A01", "1"): np.full((1, 90, 90), 100)}, {}, 0),
     "all saturated": ({("A01", "1"): np.full((1, 90, 90), 65535), ("A02", "1"): np.full((1, 90, 90), 65535)}, {}, 0),
     "one giant": ({("A01", "1"): giant()}, {"nucleus_diameter": 60, "split": 2.0}, 1),

@@ -16,7 +16,7 @@ SIZE, BACKGROUND = 40, np.array([90.0])
 def plate(tmp_path_factory):
     """Return pixels, labels and rows of a plate of two fields of cells close together."""
     folder = tmp_path_factory.mktemp("plate")
-    noise = np.random.default_rng(1).integers(0, 500, (1, 120, 120))
+    noise = np.random.default_rng(1).integers(0, 500, (1, 120, 123))
     images, limits = plate_of(folder, {("A01", "1"): lattice(4, 30, 9) + noise, ("B01", "1"): lattice(4, 30, 11)})
     rows = run.segment_plate(images, limits, folder / "labels.zarr", options=options(cytoplasm=[]))
     return images, ngff.open_plate(folder / "labels.zarr"), rows

@@ -17,16 +17,24 @@ from wellspring.views.binning import bin_area, enlarge
 OPTIONS = options("illumination", method="basic", offset="estimate")
 
 
+SIZE = (180, 192)  # px of a field, three per view
+
+
 @cache
 def _drawn(seed):
-    return lights.views("debris", 20, seed=seed).stack
+    return _oblong(lights.views("debris", 20, seed=seed)).stack
+
+
+def _oblong(views):
+    """Return the views without their outer rows, so that height and width differ."""
+    return lights.Views(views.stack[:, 2:-2], views.flat[2:-2], views.dark[2:-2])
 
 
 def _fields(count, seed=0):
     return _drawn(seed)[:count].copy()
 
 
-def _survey(stack, channel, plate="P", size=(192, 192)):
+def _survey(stack, channel, plate="P", size=SIZE):
     rows = [(plate, f"A{i + 1:02d}", "1", channel, "1", "keep", *size) for i in range(len(stack))]
     names = ["Plate", "Well", "Site", "Channel", "Plane", "Verdict", "Height", "Width"]
     frame = pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names])
@@ -47,7 +55,7 @@ def test_a_light_path_of_two_plates(tmp_path):
     surveys[1].loc[0, "Metadata_Verdict"] = "exclude"
     stacks[0][4] = np.nan
     light = estimate.light_path(surveys, stacks, channels=["DNA"], options=OPTIONS)
-    assert light.flat.shape == light.dark.shape == (1, 192, 192)
+    assert light.flat.shape == light.dark.shape == (1, *SIZE)
     assert light.flat.dtype == light.dark.dtype == np.float32
     assert light.flat.mean() == pytest.approx(1, abs=1e-5)
     assert light.fields.tolist() == [38]
@@ -72,11 +80,11 @@ def test_channels_are_taken_in_any_order():
 
 
 def test_the_plate_gets_what_the_views_say():
-    planted = lights.views("sparse", 40, seed=3)
+    planted = _oblong(lights.views("sparse", 40, seed=3))
     light = _light(planted.stack)
-    truth = enlarge(planted.flat, (192, 192))
+    truth = enlarge(planted.flat, SIZE)
     assert (light.flat[0] / truth).std() < 0.02
-    assert np.abs(light.dark[0] - enlarge(planted.dark, (192, 192))).max() < 15
+    assert np.abs(light.dark[0] - enlarge(planted.dark, SIZE)).max() < 15
     known = _light(planted.stack, offset=100)
     assert (known.dark == 100).all()
 
@@ -88,7 +96,7 @@ def test_without_fields_the_light_is_even(method):
     assert light.method == "no_usable_field"
     assert (light.flat == 1).all()
     assert np.isnan(light.held_out["residual_after"]).all()
-    light = _light(np.full((5, 64, 64), np.nan, np.float32), method=method)
+    light = _light(np.full((5, 60, 64), np.nan, np.float32), method=method)
     assert light.fields.tolist() == [0]
     assert (light.flat == 1).all()
     assert (light.dark == 0).all()
@@ -113,7 +121,7 @@ def test_what_is_measured_is_held_out():
 
 
 def test_none_changes_nothing():
-    raw = np.random.default_rng(0).integers(0, 65536, (1, 192, 192)).astype(np.uint16)
+    raw = np.random.default_rng(0).integers(0, 65536, (1, *SIZE)).astype(np.uint16)
     light = _light(_fields(6), method="none")
     np.testing.assert_array_equal(lightpath.correct(raw, light.flat, light.dark), raw)
     np.testing.assert_array_equal(light.held_out["residual_before"], light.held_out["residual_after"])
@@ -125,12 +133,12 @@ def test_correction_flattens_and_keeps_the_pedestal():
     corrected = lightpath.correct(raw, truth / truth.mean(), np.full_like(truth, 100))
     assert corrected.dtype == np.uint16
     assert np.abs(corrected.astype(float) - 600).max() <= 2
-    bright = lightpath.correct(np.full((2, 2), 65535, np.uint16), np.full((2, 2), 0.5), np.zeros((2, 2)))
+    bright = lightpath.correct(np.full((2, 3), 65535, np.uint16), np.full((2, 3), 0.5), np.zeros((2, 3)))
     assert (bright == 65535).all()
 
 
 def test_files_of_each_channel_are_taken(tmp_path):
-    flats = {name: np.linspace(1, 1 + step, 192 * 192).reshape(192, 192) for name, step in (("DNA", 1), ("ER", 3))}
+    flats = {name: np.linspace(1, 1 + step, 180 * 192).reshape(SIZE) for name, step in (("DNA", 1), ("ER", 3))}
     (tmp_path / "scope").mkdir()
     for name, flat in flats.items():
         np.save(tmp_path / "scope" / f"scope_Illum{name}.npy", flat)
@@ -155,11 +163,11 @@ def test_what_was_exported_can_be_given(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.ones((191, 192)), r"shape \(192, 192\), found \(191, 192\)"),
-        (np.ones((2, 192, 192)), r"found \(2, 192, 192\)"),
-        (np.where(np.eye(192) > 0, np.nan, 1), "found 192 not finite and 0 of 0 or less"),
-        (1 - np.eye(192), "found 0 not finite and 192 of 0 or less"),
-        (np.ones((192, 192), complex), "expected numbers, found complex128"),
+        (np.ones((192, 180)), r"shape \(180, 192\), found \(192, 180\)"),
+        (np.ones((2, *SIZE)), r"found \(2, 180, 192\)"),
+        (np.where(np.eye(*SIZE) > 0, np.nan, 1), "found 180 not finite and 0 of 0 or less"),
+        (1 - np.eye(*SIZE), "found 0 not finite and 180 of 0 or less"),
+        (np.ones(SIZE, complex), "expected numbers, found complex128"),
         (np.array([{}]), "expected an array in .npy, found"),
         (None, "found no such file"),
         (b"no array", "expected an array in .npy, found"),

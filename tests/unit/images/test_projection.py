@@ -39,7 +39,7 @@ def test_a_stack_is_never_held_whole():
         for number in range(20):
             alive[0] += 1
             most[0] = max(most[0], alive[0])
-            yield np.full((4, 4), number, np.uint16).view(Plane)
+            yield np.full((4, 5), number, np.uint16).view(Plane)
 
     for method in ("max", "mean"):
         alive[0] = most[0] = 0

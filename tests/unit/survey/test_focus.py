@@ -36,14 +36,14 @@ def test_focus_falls_with_blur():
     ]
     assert abs(slopes[0]) < 0.1
     assert slopes == sorted(slopes, reverse=True)
-    assert np.isnan(focus.focus(np.full((64, 64), 5, np.uint8)))
+    assert np.isnan(focus.focus(np.full((64, 72), 5, np.uint8)))
 
 
 def _grains(rng: np.random.Generator, *, count: int = 60, edge: int = 256) -> np.ndarray:
-    """Return discs and grains on a ground of 0: float64 (edge, edge)."""
-    y, x = np.mgrid[:edge, :edge]
-    field = np.zeros((edge, edge))
-    for *centre, radius in rng.uniform((0, 0, 1.5), (edge, edge, 9), (count, 3)):
+    """Return discs and grains on a ground of 0: float64 (edge, edge + 40)."""
+    y, x = np.mgrid[:edge, : edge + 40]
+    field = np.zeros(y.shape)
+    for *centre, radius in rng.uniform((0, 0, 1.5), (*y.shape, 9), (count, 3)):
         field += np.hypot(y - centre[0], x - centre[1]) < radius
     return field
 

@@ -88,9 +88,10 @@ def test_a_plate_without_one_image_has_a_survey(tmp_path):
 
 def _cells(rng, *, blur=0.0, count=30, edge=128):
     """Return round cells with sharp edges on a ground, blurred, with the noise of a camera: uint16."""
-    y, x = np.mgrid[:edge, :edge]
-    field = np.full((edge, edge), 100.0)
-    for centre in rng.uniform(0, edge, (count, 2)):
+    shape = edge, edge + 16
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    field = np.full(shape, 100.0)
+    for centre in rng.uniform(0, shape, (count, 2)):
         field += 400 * (np.hypot(y - centre[0], x - centre[1]) < 6)
     return rng.poisson(gaussian_filter(field, blur) if blur else field).astype(np.uint16)
 

@@ -20,8 +20,8 @@ def test_views_keep_the_total_light(height, width, edge):
 
 
 def test_whole_bins_are_plain_means():
-    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    expected = pixels.reshape(4, 2, 4, 2).mean(axis=(1, 3))
+    pixels = np.arange(96, dtype=np.uint8).reshape(8, 12)
+    expected = pixels.reshape(4, 2, 4, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(binning.bin_area(pixels, (4, 4)), expected)
     np.testing.assert_allclose(binning.bin_area(np.stack([pixels] * 2), (4, 4)), np.stack([expected] * 2))
 

@@ -104,9 +104,9 @@ def test_cut_is_that_of_numpy_whatever_field_and_size(height, width, size, rando
 
 
 def test_cut_of_nothing_and_of_bad_centres():
-    field = np.zeros((2, 10, 10), np.uint16)
+    field = np.zeros((2, 10, 13), np.uint16)
     assert cutting.cut(field, np.empty((0, 2)), 5).shape == (0, 2, 5, 5)
-    for centre in ([-1.0, 5.0], [5.0, 10.0], [np.nan, 5.0]):
+    for centre in ([-1.0, 5.0], [10.0, 5.0], [5.0, 13.0], [np.nan, 5.0]):
         with pytest.raises(ValueError, match="inside the field"):
             cutting.cut(field, np.array([centre]), 5)
 
@@ -126,7 +126,7 @@ def test_foreground_fraction_counts_pixels_at_both_resolutions():
 
 def test_foreground_threshold_of_a_plate_separates_cells_and_leaves_empty_fields_empty():
     generator = np.random.default_rng(3)
-    plate = generator.normal(100, 5, (6, 40, 40)).astype(np.float32)
+    plate = generator.normal(100, 5, (6, 40, 52)).astype(np.float32)
     plate[:4, 10:20, 10:20] += 400
     plate[5] = np.nan
     threshold = cutting.foreground_threshold(plate)
