@@ -290,3 +290,13 @@ def test_a_well_whose_views_lie_apart_is_one_well(kind):
     assert result[["e_0", "e_1"]].to_numpy().tolist() == [[3.0, 30.0], [3.0, 30.0]]
     assert result["Metadata_Site_Count"].tolist() == [2, 1]
     assert result["Metadata_View_Count"].tolist() == [2, 1]
+
+
+def test_the_median_of_numbers_of_64_bits_is_rounded_once():
+    """Half-way between two numbers of 32 bits, rounding before the mean gives another one than rounding after it."""
+    step = 2.0**-23  # between 1 and the next number of 32 bits
+    frame, matrix = views(np.random.default_rng(16), sizes=(2, 0, 1))
+    values = np.ones((3, 4))
+    values[:2] = [[1 + 0.4 * step], [1 + 1.4 * step]]
+    result = aggregate(frame, values, wells("A01", "A02"), prefix="e", kind="cell", operation="median")
+    assert result[[f"e_{number}" for number in range(4)]].to_numpy().tolist() == [[1 + step] * 4, [1.0] * 4]

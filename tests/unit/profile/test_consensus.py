@@ -152,3 +152,13 @@ def test_unknown_operations_and_groups_are_refused():
         rng = np.random.default_rng(0)
         other = plate("P2", rng=rng).rename(columns={"e_2": "f_2"})
         join_plates([plate("P1", rng=rng), other], names=["P1", "P2"], verdicts=[Verdict()] * 2)
+
+
+def test_the_rows_of_joined_plates_are_numbered_through():
+    """Rows are found by their number later: two rows of one number would be two wells for one."""
+    rng = np.random.default_rng(4)
+    plates = [plate("P1", rng=rng), plate("P2", rng=rng)]
+    frame, _ = join_plates(plates, names=["P1", "P2"], verdicts=[Verdict()] * 2)
+    assert frame.index.tolist() == list(range(12))
+    assert frame["Metadata_Plate"].tolist() == ["P1"] * 6 + ["P2"] * 6
+    np.testing.assert_array_equal(frame.loc[7, ["e_0", "e_1", "e_2"]], plates[1].loc[1, ["e_0", "e_1", "e_2"]])

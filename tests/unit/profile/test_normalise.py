@@ -354,3 +354,22 @@ def test_controls_that_differ_by_rounding_alone_have_no_spread(method, seed):
     assert fit.floored.all()
     found = apply_normaliser(frame, fit)[list(fit.features)].to_numpy()
     assert np.abs(found).max() < 50
+
+
+def test_four_controls_are_enough_and_three_are_not():
+    fits = [fit_normaliser(plate(np.random.default_rng(9), controls=count)) for count in (3, 4)]
+    assert [bool(fit.reason) for fit in fits] == [True, False]
+    assert options("profile").min_controls == 4
+
+
+def test_features_without_spread_in_the_controls_do_not_lower_the_floor_of_the_others():
+    """Most features are constant in the controls: the usual ratio is the median of the other features' ratios."""
+    frame = plate(np.random.default_rng(10), size=7)
+    constant = [f"e_{number}" for number in range(1, 6)]
+    frame.loc[:23, constant] = np.float32(0.5)
+    fit = fit_normaliser(frame, method="standardize", spread_floor=0.5)
+    values = frame[[f"e_{number}" for number in range(7)]].to_numpy(np.float64)
+    everywhere = values.std(axis=0)
+    ratios = values[:24, [0, 6]].std(axis=0) / everywhere[[0, 6]]
+    np.testing.assert_allclose(fit.floor, 0.5 * ratios.mean() * everywhere, rtol=1e-6)
+    np.testing.assert_array_equal(fit.floored, [name in constant for name in fit.features])
