@@ -2,10 +2,14 @@
 
     python tests/mutation.py --draw 300 --packages evaluate cells profile io
 
-Mutants are drawn with a seed over the lines of the packages. A first run of each package's unit tests records which
-tests reach which line; a mutant is then judged by those tests alone, the fastest first. A mutant that no test reaches
-lives. A line that runs only at import (a constant, a default) is judged by the tests that reach its module. Prints the
-survivors with their place and, last, one JSON object with the share that was killed per package.
+Mutants are drawn with a seed, the same number per package. A first run of each package's unit tests, in a copy of the
+clone, records which tests reach which line; a mutant is then judged by those tests alone, the fastest first. A mutant
+that no test reaches lives. A line that runs only at import (a constant, a default) is judged by the tests that reach
+its module. Prints the survivors with their place and, last, one JSON object with the share that was killed, per package
+and together, each with its 95 % interval (Wilson). A mutant whose tests exceed the time limit counts as killed, and
+their number is given. As a control, some of the drawn mutants are also judged without their change: these must live.
+
+Tests that were written against the survivors of one seed are measured with another seed.
 
 Not drawn, because a change is equivalent or concerns only wording: annotations and docstrings; text inside a
 `raise` or a call of `logger` or `warnings`; the keywords of `INERT` (checks of what holds anyway, copies, the form of
@@ -35,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = Path("workflow/lib/wellspring")
 COPIED = ("workflow", "tests", "config", "resources", "envs", "docs", "benchmarks", "pyproject.toml", "Snakefile")
 SELECTED = "not slow and not gpu and not slurm"
-LIMIT = 90  # seconds for one mutant; one that takes longer counts as killed
+LIMIT = 180  # seconds for one mutant; one that takes longer counts as killed
 FORKS = multiprocessing.get_context("forkserver")
 MOST = 60  # tests per mutant, the fastest of those that reach it
 
@@ -66,20 +70,37 @@ INERT = {
 }
 # Loaded once, before the processes that judge are forked; none of them loads the library.
 LOADED = ["pytest", "hypothesis", "numpy", "pandas", "pyarrow.parquet", "scipy.ndimage", "scipy.stats", "zarr"]
-LOADED += ["skimage.measure", "skimage.segmentation", "sklearn.linear_model", "sklearn.metrics"]
+LOADED += ["skimage.measure", "skimage.segmentation", "sklearn.linear_model", "sklearn.metrics", "pycytominer", "regex"]
+LOADED += [
+    "torch",
+    "skimage.feature",
+    "mahotas",
+    "jsonschema",
+    "boto3",
+    "botocore.client",
+    "moto.server",
+    "ome_zarr_models",
+]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, the line, the lines of its statement, what stood there and what is there now."""
+    """One change: the file, which of its places, the line, the lines of its statement, the code before and after."""
 
     package: str
     file: Path
+    number: int
     line: int
     lines: range
     before: str
     after: str
-    source: str
+
+    def source(self) -> str:
+        """Return the module with the change."""
+        tree = bare(ROOT / self.file)
+        place, change = list(sites(tree))[self.number]
+        change(place)
+        return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def sites(tree: ast.Module) -> Iterator[tuple[ast.AST, Callable[[ast.AST], None]]]:
@@ -95,7 +116,7 @@ def sites(tree: ast.Module) -> Iterator[tuple[ast.AST, Callable[[ast.AST], None]
         elif isinstance(node, ast.BoolOp):
             yield node, lambda twin: setattr(twin, "op", ast.Or() if isinstance(twin.op, ast.And) else ast.And())
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub | ast.Invert):
-            yield node, lambda twin: setattr(twin, "op", ast.UAdd() if isinstance(twin.op, ast.USub) else ast.Not())
+            yield node, _other_sign
         elif isinstance(node, ast.Call) and _called(node) in CALLED:
             yield node, _other_call
         elif isinstance(node, ast.keyword) and node.arg == "axis" and isinstance(node.value, ast.Constant):
@@ -121,6 +142,13 @@ def _inert(node: ast.AST) -> list[ast.AST]:
     return list(getattr(node, "decorator_list", []))
 
 
+def _other_sign(twin: ast.UnaryOp) -> None:
+    if isinstance(twin.op, ast.Not):
+        twin.operand = ast.UnaryOp(ast.Not(), twin.operand)
+    else:
+        twin.op = ast.UAdd() if isinstance(twin.op, ast.USub) else ast.Not()
+
+
 def _called(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
@@ -133,25 +161,29 @@ def _other_call(twin: ast.Call) -> None:
         twin.func.id = other
 
 
+def bare(file: Path) -> ast.Module:
+    """Return a module without annotations, which hold numbers and names that nothing computes with."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        for name in ("annotation", "returns"):
+            if getattr(node, name, None) is not None and not isinstance(node, ast.AnnAssign):
+                setattr(node, name, None)
+    return tree
+
+
 def mutants(package: str) -> list[Mutant]:
     """Return every mutant of a package's modules; annotations and docstrings are left alone."""
     found = []
     for file in sorted((ROOT / LIBRARY / package).rglob("*.py")):
-        tree = ast.parse(file.read_text())
-        for node in ast.walk(tree):  # annotations hold numbers and names that nothing computes with
-            for name in ("annotation", "returns"):
-                if getattr(node, name, None) is not None and not isinstance(node, ast.AnnAssign):
-                    setattr(node, name, None)
+        tree = bare(file)
         spans = _spans(tree)
-        for number, (node, _) in enumerate(sites(tree)):
-            twin = copy.deepcopy(tree)
-            place, change = list(sites(twin))[number]
-            before = ast.unparse(place)
-            change(place)
-            after, source = ast.unparse(place), ast.unparse(ast.fix_missing_locations(twin))
+        for number, (node, change) in enumerate(sites(tree)):
+            twin = copy.deepcopy(node)
+            change(twin)
+            before, after = ast.unparse(node), ast.unparse(ast.fix_missing_locations(twin))
             if after != before:
                 place = file.relative_to(ROOT)
-                found.append(Mutant(package, place, node.lineno, spans[id(node)], before, after, source))
+                found.append(Mutant(package, place, number, node.lineno, spans[id(node)], before, after))
     return found
 
 
@@ -177,13 +209,13 @@ def judges(mutant: Mutant, lines: dict[tuple[str, int], list[str]]) -> list[str]
     return []
 
 
-def reached(package: str, folder: Path) -> dict[tuple[str, int], list[str]]:
-    """Return which tests reach each line of a package, the fastest first."""
+def reached(package: str, copied: Path, folder: Path) -> dict[tuple[str, int], list[str]]:
+    """Return which tests reach each line of a package in a copy of the clone, the fastest first."""
     tests, data, timed = f"tests/unit/{package}", folder / f".coverage.{package}", folder / f"{package}.xml"
     command = [sys.executable, "-m", "pytest", tests, "-q", "-m", SELECTED, "-p", "no:cacheprovider"]
     command += [f"--cov={LIBRARY / package}", "--cov-context=test", "--cov-report=", f"--junitxml={timed}"]
-    environment = os.environ | {"COVERAGE_FILE": str(data), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {"COVERAGE_FILE": str(data)}
+    done = subprocess.run(command, cwd=copied, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(
             f"{package}: expected tests that pass before anything is changed, found:\n{done.stdout[-3000:]}"
@@ -200,18 +232,19 @@ def reached(package: str, folder: Path) -> dict[tuple[str, int], list[str]]:
     for file in coverage.measured_files():
         for line, contexts in coverage.contexts_by_lineno(file).items():
             names = {name.partition("|")[0] for name in contexts if name}
-            place = str(Path(file).relative_to(ROOT)), line
+            place = str(Path(file).relative_to(copied)), line
             found[place] = sorted(names, key=lambda name: seconds.get(name, 60.0))[:MOST]
     return found
 
 
-def lives(mutant: Mutant, tests: list[str], copied: Path) -> bool:
-    """Return whether the tests pass with the change in a copy of the clone."""
+def outcome(mutant: Mutant, tests: list[str], copied: Path, change: bool = True) -> str:
+    """Return whether a mutant "lives", is "killed" or runs into the "limit" in a copy of the clone."""
     if not tests:
-        return True
+        return "lives"
     path = copied / mutant.file
-    kept = path.read_text()
-    path.write_text(mutant.source)
+    kept, before = path.read_text(), path.stat()
+    if change:
+        path.write_text(mutant.source())
     try:
         process = FORKS.Process(target=judged, args=(str(copied), tests))
         process.start()
@@ -219,14 +252,42 @@ def lives(mutant: Mutant, tests: list[str], copied: Path) -> bool:
         if process.exitcode is None:
             process.kill()
             process.join()
-        return process.exitcode == 0
+            return "limit"
     finally:
         path.write_text(kept)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # its compiled file is valid again
+    if process.exitcode == 5:
+        raise SystemExit(f"{mutant.file}:{mutant.line}: expected to collect {tests}, pytest collected nothing")
+    return "lives" if process.exitcode == 0 else "killed"
+
+
+def interval(killed: int, total: int) -> list[float]:
+    """Return the 95 % interval of a share (Wilson 1927)."""
+    if not total:
+        return [0.0, 1.0]
+    z, share = 1.959964, killed / total
+    middle = share + z**2 / (2 * total)
+    half = z * ((share * (1 - share) + z**2 / (4 * total)) / total) ** 0.5
+    return [round((middle + sign * half) / (1 + z**2 / total), 3) for sign in (-1, 1)]
+
+
+def counted(outcomes: list[str]) -> dict[str, object]:
+    """Return the counts of some mutants: killed, of which at the limit, drawn, and the share with its interval."""
+    total, killed = len(outcomes), sum(one != "lives" for one in outcomes)
+    share = round(killed / total, 3) if total else None
+    return {
+        "killed": killed,
+        "limit": outcomes.count("limit"),
+        "of": total,
+        "share": share,
+        "interval": interval(killed, total),
+    }
 
 
 def judged(folder: str, tests: list[str]) -> None:
     """Run tests in a copy of the clone, quietly, and end the process with pytest's exit code."""
     sys.dont_write_bytecode = True
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than most tests
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
@@ -243,45 +304,63 @@ def main() -> None:
     parser.add_argument("--draw", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--controls", type=int, default=20, help="mutants judged also without their change")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     FORKS.set_forkserver_preload(LOADED)
     start, rng = time.monotonic(), random.Random(given.seed)
-    everything = [mutant for package in given.packages for mutant in mutants(package)]
-    drawn = rng.sample(everything, min(given.draw, len(everything)))
+    possible = {package: mutants(package) for package in given.packages}
+    drawn = [mutant for package in possible for mutant in _draw(package, possible, given)]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        lines = {package: reached(package, folder) for package in given.packages}
+        folder = Path(name).resolve()
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(given.workers):
-            for part in COPIED:
-                source, target = ROOT / part, folder / str(number) / part
-                target.parent.mkdir(parents=True, exist_ok=True)
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, target, ignore=ignored) if source.is_dir() else shutil.copy(source, target)
+            _copy(folder / str(number))
             copies.put(folder / str(number))
+        # Tests that start Python find the library of the copy, not that of the clone.
+        os.environ["PYTHONPATH"] = str(folder / "0" / LIBRARY.parent)
+        lines = {package: reached(package, folder / "0", folder) for package in given.packages}
 
-        def judge(mutant: Mutant) -> bool:
-            copied = copies.get()
+        def judge(mutant: Mutant, change: bool = True) -> str:
+            copied, tests = copies.get(), judges(mutant, lines[mutant.package])
             try:
-                living = lives(mutant, judges(mutant, lines[mutant.package]), copied)
-                if living:
-                    print(
-                        f"{mutant.file}:{mutant.line}: lives: {mutant.before[:100]}  ->  {mutant.after[:100]}",
-                        flush=True,
-                    )
-                return living
+                found = outcome(mutant, tests, copied, change)
             finally:
                 copies.put(copied)
+            if (found == "lives") == change:
+                changed = f"{mutant.before[:100]}  ->  {mutant.after[:100]}" if change else "the control"
+                unseen = "" if tests else " (no test reaches it)"
+                print(f"{mutant.file}:{mutant.line}: {found}{unseen}: {changed}", flush=True)
+            return found
 
         with ThreadPoolExecutor(given.workers) as pool:
-            alive = list(pool.map(judge, drawn))
+            controls = list(
+                pool.map(lambda mutant: judge(mutant, change=False), rng.sample(drawn, min(given.controls, len(drawn))))
+            )
+            if set(controls) - {"lives"}:
+                raise SystemExit("expected tests that pass without a change, found the controls above")
+            outcomes = list(pool.map(judge, drawn))
     counts = {}
     for package in given.packages:
-        mine = [not living for mutant, living in zip(drawn, alive, strict=True) if mutant.package == package]
-        counts[package] = {"killed": sum(mine), "of": len(mine)}
-    total = {"killed": len(drawn) - sum(alive), "of": len(drawn), "possible": len(everything)}
-    print(json.dumps({"packages": counts, "all": total, "seconds": round(time.monotonic() - start)}))
+        mine = [found for mutant, found in zip(drawn, outcomes, strict=True) if mutant.package == package]
+        counts[package] = counted(mine) | {"possible": len(possible[package])}
+    result = {"seed": given.seed, "packages": counts, "all": counted(outcomes)}
+    print(json.dumps(result | {"controls": len(controls), "seconds": round(time.monotonic() - start)}))
+
+
+def _draw(package: str, possible: dict[str, list[Mutant]], given: argparse.Namespace) -> list[Mutant]:
+    """Return a package's part of the draw: the start of an order that depends only on the seed and the package."""
+    mixed = random.Random(f"{given.seed} {package}").sample(possible[package], len(possible[package]))
+    return mixed[: given.draw // len(possible)]
+
+
+def _copy(target: Path) -> None:
+    """Copy what the tests read of the clone."""
+    for part in COPIED:
+        source, place = ROOT / part, target / part
+        place.parent.mkdir(parents=True, exist_ok=True)
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, place, ignore=ignored) if source.is_dir() else shutil.copy(source, place)
 
 
 if __name__ == "__main__":
