@@ -25,6 +25,7 @@ rule fit:
     params:
         encoder="{encoder}",
         options=lookup("fit", within=config),
+        features=lookup("profile/features", within=config),
         code=code("fit"),
     script:
         "../scripts/fit.py"

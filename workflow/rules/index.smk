@@ -27,6 +27,7 @@ rule index:
         sheet=sheet_row,
         channels=lookup("channels", within=config),
         options=lookup("index", within=config),
+        normalised_on=lookup("profile/normalise_on", within=config),
         code=code("index"),
     script:
         "../scripts/index.py"

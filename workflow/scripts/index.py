@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     found = index.build(
-        snakemake.params.sheet, snakemake.params.channels, sections.read(sections.Index, snakemake.params.options)
+        snakemake.params.sheet,
+        snakemake.params.channels,
+        sections.read(sections.Index, snakemake.params.options),
+        controls=snakemake.params.normalised_on == "negcon",
     )
     origin = provenance.of(snakemake) | {"listing": found.listing}
     tables.write(found.table, snakemake.output.table, table="index", provenance=origin, verdict=found.verdict)

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from wellspring.io import embeddings, provenance, tables
-from wellspring.profile.aggregate import aggregate, wells_of
+from wellspring.io.notes import dumps
+from wellspring.profile.aggregate import aggregate, operation_for, wells_of
+from wellspring.profile.decisions import decisions
 from wellspring.profile.normalise import normalise
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
@@ -31,5 +33,13 @@ if __name__ == "__main__":
     of = provenance.of(snakemake)
     tables.write(aggregated, snakemake.output.aggregated, table="profile", provenance=of, verdict=verdict)
     normalised, normaliser, verdict = normalise(aggregated, options=options, verdict=verdict)
+    decided = decisions(
+        aggregated,
+        options=options,
+        method=normaliser.method,
+        operation=operation_for(options.operation, tables.features(aggregated)),
+        foreign=tables.provenance(snakemake.input.embed).get("foreign"),
+    )
+    of = of | {"decided": dumps(decided)}
     tables.write(normalised, snakemake.output.normalised, table="profile", provenance=of, verdict=verdict)
     normaliser.save(snakemake.output.normaliser)

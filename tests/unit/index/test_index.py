@@ -63,6 +63,7 @@ def test_without_images_the_wells_are_those_of_the_platemap(tmp_path):
         tables.write(frame, tmp_path / f"{table}.parquet", table=table, provenance={})
     without = index.build(sheet, [], section("index", negcon=[]))
     assert without.verdict == tables.Verdict(False, ("no_negative_controls",))
+    assert index.build(sheet, [], section("index", negcon=[]), controls=False).verdict.keep
 
 
 def test_lost_wells_are_an_error_that_lists_them():

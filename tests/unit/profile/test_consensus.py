@@ -148,7 +148,7 @@ def test_unknown_operations_and_groups_are_refused():
         consensus(screen(), operation="sum")
     with pytest.raises(ValueError, match=r"found none called \['Metadata_Donor'\]"):
         consensus(screen(), group_by=["Metadata_Cell_Line", "Metadata_Donor"])
-    with pytest.raises(ValueError, match="P2: expected the 3 features of P1, found 3 or other names"):
+    with pytest.raises(ValueError, match=r"features that not all have: \{'P1': \['f_2'\], 'P2': \['e_2'\]\}"):
         rng = np.random.default_rng(0)
         other = plate("P2", rng=rng).rename(columns={"e_2": "f_2"})
         join_plates([plate("P1", rng=rng), other], names=["P1", "P2"], verdicts=[Verdict()] * 2)
@@ -162,3 +162,50 @@ def test_the_rows_of_joined_plates_are_numbered_through():
     assert frame.index.tolist() == list(range(12))
     assert frame["Metadata_Plate"].tolist() == ["P1"] * 6 + ["P2"] * 6
     np.testing.assert_array_equal(frame.loc[7, ["e_0", "e_1", "e_2"]], plates[1].loc[1, ["e_0", "e_1", "e_2"]])
+
+
+@pytest.mark.parametrize("operation", ["median", "mean", "modz"])
+def test_a_gap_is_left_out_of_its_feature_alone(operation):
+    rng = np.random.default_rng(2)
+    frame = pd.concat([plate(f"P{number}", rng=rng) for number in range(4)], ignore_index=True)
+    whole = consensus(frame, operation=operation, group_by=[]).set_index("Metadata_Perturbation")
+    frame.loc[2, "e_1"], frame.loc[:, "e_2"] = np.nan, np.nan
+    found = consensus(frame, operation=operation, group_by=[]).set_index("Metadata_Perturbation")
+    others = frame.loc[(frame["Metadata_Perturbation"] == "x@1") & frame["e_1"].notna(), "e_1"].astype(float)
+    assert len(others) == 7
+    expected = {"median": others.median(), "mean": others.mean()}
+    if operation in expected:
+        assert found.loc["x@1", "e_1"] == pytest.approx(expected[operation], rel=1e-6)
+        assert found.loc["x@1", "e_0"] == whole.loc["x@1", "e_0"]
+    assert np.isfinite(found[["e_0", "e_1"]].to_numpy()).all() and found["e_2"].isna().all()
+
+
+@pytest.mark.parametrize("operation", ["median", "mean", "modz"])
+def test_mechanisms_are_combined_as_pycytominer_does(operation):
+    from pycytominer import consensus as foreign
+
+    frame = screen()
+    frame["Metadata_moa"] = frame["Metadata_Compound"].map({"x": "m", "y": "n"})
+    names, key = tables.features(frame), ["Metadata_moa", "Metadata_Cell_Line"]
+    chosen = frame[frame["Metadata_moa"].notna()]
+    expected = foreign(chosen, replicate_columns=key, features=names, operation=operation).set_index(key).sort_index()
+    ours = consensus(frame, operation=operation, of="Metadata_moa").rename(columns={"Metadata_moa": "moa"})
+    ours = ours.rename(columns={"Metadata_Perturbation": "Metadata_moa"}).set_index(key).sort_index()
+    assert ours.index.tolist() == expected.index.tolist()
+    np.testing.assert_allclose(ours[names], expected[names].astype(float), rtol=1e-5, atol=1e-6)
+
+
+def test_plates_of_other_features_are_named_or_joined_by_what_they_share():
+    rng = np.random.default_rng(0)
+    first, second = plate("P1", rng=rng), plate("P2", rng=rng).rename(columns={"e_2": "other"})
+    second = second[[*reversed(second.columns)]]  # order never matters
+    given = {"names": ["P1", "P2"], "verdicts": [Verdict(), Verdict()]}
+    with pytest.raises(ValueError, match=r"\{'P1': \['other'\], 'P2': \['e_2'\]\} \(profile.features: intersection"):
+        join_plates([first, second], **given)
+    joined, verdict = join_plates([first, second], features="intersection", **given)
+    assert tables.features(joined) == ["e_0", "e_1"]
+    expected = np.concatenate([first[["e_0", "e_1"]], second[["e_0", "e_1"]]])
+    np.testing.assert_array_equal(joined[["e_0", "e_1"]], expected)
+    assert verdict.keep and verdict.notes[0].values["names"] == "other, e_2"
+    shuffled, _ = join_plates([first, first[[*reversed(first.columns)]].assign(Metadata_Plate="P3")], **given)
+    np.testing.assert_array_equal(shuffled.loc[6:, ["e_0", "e_1", "e_2"]], first[["e_0", "e_1", "e_2"]])

@@ -1,12 +1,13 @@
 """The populations that are judged: at each level the wells of plates that fit or are projected, and held-out wells."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from wellspring.evaluate import wells
 from wellspring.evaluate.crossfit import crossfitted, crowded_plates, deal
+from wellspring.evaluate.gaps import closed
 from wellspring.evaluate.levels import join, judged, split_role
 from wellspring.evaluate.metric import Reads
 from wellspring.io.notes import Note
@@ -35,6 +36,8 @@ class Population:
         Whether the wells are of held-out plates; the names of their scores end in `.heldout`.
     notes
         How the controls that are judged were kept out of the fit.
+    gaps
+        What was left out or filled because values are missing (`wellspring.evaluate.gaps`).
     """
 
     level: str
@@ -43,11 +46,23 @@ class Population:
     treated: pd.DataFrame
     held_out: bool = False
     notes: tuple[Note, ...] = ()
+    gaps: tuple[Note, ...] = ()
 
     @classmethod
     def of(cls, frame: pd.DataFrame, *, level: str) -> "Population":
         """Return the population in which all metrics read the same table."""
         return cls(level, (frame,), (frame,), frame)
+
+    def closed(self, *, max_missing: float) -> "Population":
+        """Return the population without gaps in its profiles."""
+        parts = [closed(frame, max_missing=max_missing) for frame in (*self.controls, *self.across, self.treated)]
+        if not any(notes for _, notes in parts):
+            return self
+        frames, many = [frame for frame, _ in parts], len(self.controls)
+        gaps = tuple(dict.fromkeys(note for _, notes in parts[-1:] + parts[:1] for note in notes))
+        return replace(
+            self, controls=tuple(frames[:many]), across=tuple(frames[many:-1]), treated=frames[-1], gaps=gaps
+        )
 
     @property
     def suffix(self) -> str:
@@ -96,7 +111,7 @@ def populations(
         across = crossfitted(kept, every, options=fit, published=published, seed=seed, recentre=False)
     found.append(Population("aligned", controls, across, published, notes=dealt.notes))
     found.append(_held_out("aligned", held, judged(held, halved=halved, seed=seed, aligned=True)))
-    return [each for each in found if len(each.controls[0])]
+    return [each.closed(max_missing=fit.max_missing) for each in found if len(each.controls[0])]
 
 
 def _held_out(level: str, frame: pd.DataFrame, controls: tuple[pd.DataFrame, ...]) -> Population:

@@ -64,12 +64,16 @@ def evaluate(
     return tabulate(found, options=options, seed=seed)
 
 
-def judge(population: Population, *, options: Evaluate, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+def judge(
+    population: Population, *, options: Evaluate, seed: int = 0, max_missing: float = 0.05
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tables `items` and `summary` of one population.
 
     Only Metadata_Plate, Metadata_Well, Metadata_pert_type and Metadata_Compound are required. A metric that needs
-    another column has the value NaN and a note where the column is missing.
+    another column has the value NaN and a note where the column is missing. Gaps are closed first, by the rules of
+    `wellspring.evaluate.gaps`.
     """
+    population = population.closed(max_missing=max_missing)
     found = scores(population, metrics=chosen(options.metrics), options=options, seed=seed)
     return tabulate([(population, found)], options=options, seed=seed)
 
@@ -92,8 +96,8 @@ def scores(
     for reads in READS:
         for score in _of_kind(population, reads, metrics=metrics, options=options, seed=seed):
             plain = metric_of(score.metric).layout and not score.metric.endswith((PERMUTED, ".gap"))
-            notes = (*(layout if plain else ()), *(population.notes if reads == "controls" else ()))
-            found.append(score.noted(*notes) if np.isfinite(score.value) else score)
+            notes = (*(layout if plain else ()), *(population.notes if reads == "controls" else ()), *population.gaps)
+            found.append(score.noted(*notes) if np.isfinite(score.value) else score.noted(*population.gaps))
         if reads == "treated":
             found += position
     return [score.named(score.metric + population.suffix) for score in found]

@@ -43,8 +43,13 @@ class Index:
     listing: str
 
 
-def build(sheet: Mapping[str, object], channels: Sequence[str], options: sections.Index) -> Index:
-    """Read a plate's folder and platemap and join them; ``sheet`` is its row, ``options`` the section ``index``."""
+def build(
+    sheet: Mapping[str, object], channels: Sequence[str], options: sections.Index, *, controls: bool = True
+) -> Index:
+    """Read a plate's folder and platemap and join them; ``sheet`` is its row, ``options`` the section ``index``.
+
+    Without ``controls`` a plate needs no negative control, as where it is normalised on all of its wells.
+    """
     plate = str(sheet["plate"])
     wells = platemap.read(
         str(sheet["platemap"]),
@@ -55,7 +60,7 @@ def build(sheet: Mapping[str, object], channels: Sequence[str], options: section
         poscon=options.poscon,
     )
     if not sheet["images"]:
-        return without_images(wells, sheet=sheet)
+        return without_images(wells, sheet=sheet, controls=controls)
     try:
         planes = find(sheet["images"], plate=plate, options=options)
     except (MemoryError, RecursionError) as error:
@@ -69,10 +74,11 @@ def build(sheet: Mapping[str, object], channels: Sequence[str], options: section
         aliases=options.channels,
         sites=options.sites,
         lost_wells=options.lost_wells,
+        controls=controls,
     )
 
 
-def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object]) -> Index:
+def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object], controls: bool = True) -> Index:
     """Return the index of a plate without images: a row per well of the platemap, without site and channel."""
     plate, found = str(sheet["plate"]), wells["Metadata_Well"].tolist()
     table = listing.complete(
@@ -81,7 +87,7 @@ def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object]) -> Index
     table = _described(table, wells, sheet)
     nothing = pd.DataFrame(columns=["well", "site", "channel", "path"])
     audit = _audit(found, nothing, set(), set(found), set(), (), ()).assign(Metadata_Plate=plate)
-    return Index(table, audit, _controlled(table, Verdict()), hashlib.sha256(b"").hexdigest())
+    return Index(table, audit, _controlled(table, Verdict(), needed=controls), hashlib.sha256(b"").hexdigest())
 
 
 def find(images: object, *, plate: str, options: sections.Index) -> pd.DataFrame:
@@ -113,6 +119,7 @@ def join(
     aliases: Mapping[str, str],
     sites: Sequence[str] = (),
     lost_wells: str = "error",
+    controls: bool = True,
 ) -> Index:
     """Join planes and wells into the index and the audit of a plate.
 
@@ -175,16 +182,16 @@ def join(
     for channel in channels:
         if not (planes["channel"] == channel).any():
             verdict = verdict.because(Note("channel_without_files", {"channel": channel}))
-    verdict = _controlled(table, verdict)
+    verdict = _controlled(table, verdict, needed=controls)
     return Index(
         table, audit.assign(Metadata_Plate=plate), verdict, hashlib.sha256("\n".join(listed).encode()).hexdigest()
     )
 
 
-def _controlled(table: pd.DataFrame, verdict: Verdict) -> Verdict:
-    """Return the verdict, not keep where the plate has no negative control."""
+def _controlled(table: pd.DataFrame, verdict: Verdict, *, needed: bool) -> Verdict:
+    """Return the verdict, not keep where the plate has no negative control although one is needed."""
     controls = (table["Metadata_pert_type"] == "negcon").any()
-    return verdict if controls else verdict.because(Note("no_negative_controls"))
+    return verdict if controls or not needed else verdict.because(Note("no_negative_controls"))
 
 
 def _channels(planes: pd.DataFrame, channels: Sequence[str], aliases: Mapping[str, str], plate: str) -> pd.DataFrame:

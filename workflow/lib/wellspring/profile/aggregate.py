@@ -50,8 +50,20 @@ def wells_of(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def hand_made(names: Sequence[str]) -> bool:
-    """Return whether all features have names of classical features."""
-    return bool(names) and all(name.startswith(COMPARTMENTS) for name in names)
+    """Return whether most features have names of classical features."""
+    return 2 * classical(names) > len(names)
+
+
+def operation_for(operation: str, names: Sequence[str]) -> str:
+    """Return the operation that aggregates features of these names; `auto` is decided by most of them."""
+    if operation != "auto":
+        return operation
+    return "median" if hand_made(names) else "mean"
+
+
+def classical(names: Sequence[str]) -> int:
+    """Return the number of features with names of classical features."""
+    return sum(name.startswith(COMPARTMENTS) for name in names)
 
 
 def aggregate(
@@ -99,8 +111,7 @@ def aggregate(
     names = [f"{prefix}_{number}" for number in range(matrix.shape[1])] if names is None else list(names)
     if len(names) != matrix.shape[1]:
         raise ValueError(f"{prefix}: expected the names of {matrix.shape[1]} features, found {len(names)}")
-    if operation == "auto":
-        operation = "median" if hand_made(names) else "mean"
+    operation = operation_for(operation, names)
     _check(views, matrix, kind=kind, operation=operation)
     order, sites, starts = _order(views)
     known = set(map(tuple, wells[WELL_KEY].to_numpy()))

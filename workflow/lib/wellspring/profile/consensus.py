@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
 from wellspring.io.notes import Note
-from wellspring.io.tables import Verdict, features
+from wellspring.io.tables import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +23,22 @@ DESCRIBED = ("Metadata_Compound", "Metadata_Concentration", "Metadata_pert_type"
 
 
 def join_plates(
-    plates: Sequence[pd.DataFrame], *, names: Sequence[str], verdicts: Sequence[Verdict]
+    plates: Sequence[pd.DataFrame], *, names: Sequence[str], verdicts: Sequence[Verdict], features: str = "error"
 ) -> tuple[pd.DataFrame, Verdict]:
     """Return the rows of the plates with the verdict keep, and a verdict with the reasons of the other plates.
+
+    The order of a plate's features does not matter: that of the first plate is used.
+
+    Parameters
+    ----------
+    features
+        For plates with different features. `error`: refuse them; `intersection`: keep those that all plates have, with
+        a reason that names the others.
 
     Raises
     ------
     ValueError
-        A plate has other features than the first.
+        A plate lacks features that others have; names them, plate by plate.
     """
     kept = [(name, plate) for name, plate, verdict in zip(names, plates, verdicts, strict=True) if verdict.keep]
     reasons = tuple(
@@ -42,18 +51,46 @@ def join_plates(
     if not kept:
         # An empty table with the columns of a plate is valid for its readers.
         return plates[0].iloc[:0].reset_index(drop=True), Verdict(False, (*reasons, str(Note("no_plate_to_join"))))
-    first, expected = kept[0][0], features(kept[0][1])
-    for name, plate in kept:
-        if features(plate) != expected:
-            found = len(features(plate))
-            raise ValueError(f"{name}: expected the {len(expected)} features of {first}, found {found} or other names")
-    return pd.concat([plate for _, plate in kept], ignore_index=True), Verdict(True, reasons)
+    shared, lost = common_features([plate for _, plate in kept], names=[name for name, _ in kept])
+    if lost and features == "error":
+        raise ValueError(
+            f"expected the same features in all plates, found features that not all have: {lost} "
+            "(profile.features: intersection keeps the others)"
+        )
+    if lost:
+        left = {
+            "features": len({one for each in lost.values() for one in each}),
+            "plates": len(lost),
+            "kept": len(shared),
+        }
+        listed = ", ".join(dict.fromkeys(one for each in lost.values() for one in each))
+        reasons = (*reasons, str(Note("features_of_some_plates", {**left, "names": listed[:1000]})))
+        logger.warning(reasons[-1])
+    parts = [pd.concat([plate[metadata_of(plate)], plate[shared]], axis=1) for _, plate in kept]
+    return pd.concat(parts, ignore_index=True), Verdict(True, reasons)
+
+
+def common_features(plates: Sequence[pd.DataFrame], *, names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the features that all plates have, in the order of the first, and for each plate those that it lacks."""
+    each = [dict.fromkeys(tables.features(plate)) for plate in plates]
+    every = dict.fromkeys(one for own in each for one in own)
+    lost = {name: [one for one in every if one not in own] for name, own in zip(names, each, strict=True)}
+    return [one for one in each[0] if all(one in own for own in each)], {name: one for name, one in lost.items() if one}
+
+
+def metadata_of(frame: pd.DataFrame) -> list[str]:
+    """Return the names of the columns that are not features."""
+    return [name for name in frame.columns if name.startswith("Metadata_")]
 
 
 def consensus(
-    frame: pd.DataFrame, *, operation: str = "median", group_by: Sequence[str] = ("Metadata_Cell_Line",)
+    frame: pd.DataFrame,
+    *,
+    operation: str = "median",
+    group_by: Sequence[str] = ("Metadata_Cell_Line",),
+    of: str = "Metadata_Perturbation",
 ) -> pd.DataFrame:
-    """Return one row per perturbation and group: the consensus of its wells over plates.
+    """Return one row per perturbation (or mechanism) and group: the consensus of its wells over plates.
 
     Wells without a profile count in Metadata_Undefined_Count only; a perturbation with only such wells stays, with 0
     replicates and null features. Empty wells, wells without a perturbation and held-out plates are left out: a held-out
@@ -67,6 +104,9 @@ def consensus(
         `median`, `mean`, or `modz` (replicates weighted by their mean Spearman correlation, by pycytominer).
     group_by
         Metadata columns beside the perturbation.
+    of
+        The column whose values are combined: the perturbation, or Metadata_moa for one profile per mechanism. Its value
+        is in `Metadata_Perturbation`.
 
     Returns
     -------
@@ -77,13 +117,13 @@ def consensus(
     """
     if operation not in OPERATIONS:
         raise ValueError(f"consensus: expected one of {list(OPERATIONS)}, found {operation!r}")
-    absent = [name for name in group_by if name not in frame.columns]
+    absent = [name for name in (of, *group_by) if name not in frame.columns]
     if absent:
         raise ValueError(f"group_by: expected columns of the profiles, found none called {absent}")
-    names = features(frame)
-    out = (frame["Metadata_pert_type"] == "empty") | frame["Metadata_Perturbation"].isna()
+    names = tables.features(frame)
+    out = (frame["Metadata_pert_type"] == "empty") | frame[of].isna()
     chosen = frame[~out & (frame["Metadata_Role"] != "heldout")].reset_index(drop=True)
-    keys = chosen[["Metadata_Perturbation", *group_by]].fillna("").astype(str)
+    keys = chosen[[of, *group_by]].fillna("").astype(str)
     rows, profiles = (
         list[dict[str, object]](),
         np.full((keys.drop_duplicates().shape[0], len(names)), np.nan, dtype=np.float32),
@@ -125,13 +165,22 @@ def _joined(column: pd.Series) -> str | None:
 
 
 def _combine(replicates: pd.DataFrame, *, operation: str) -> npt.NDArray[np.float64]:
-    """Return one profile (features,) of the replicates' (n, features)."""
-    values = replicates.to_numpy(dtype=np.float64)
-    combined: npt.NDArray[np.float64]
+    """Return one profile (features,) of the replicates' (n, features); a value that is not finite is left out.
+
+    For modz a gap is first filled with the median of the other replicates. A feature without a value is NaN.
+    """
+    values = replicates.to_numpy(dtype=np.float64, copy=True)
+    values[~np.isfinite(values)] = np.nan
+    if np.isnan(values).any():
+        logger.info("%d values of %d replicates are not finite and are left out", np.isnan(values).sum(), len(values))
+    combined = np.full(values.shape[1], np.nan)
+    some = np.isfinite(values).any(axis=0)
+    values = values[:, some]
     if operation == "modz" and len(values) > 1:
         from pycytominer.cyto_utils.modz import modz_base
 
-        combined = modz_base(replicates.astype(np.float64).reset_index(drop=True)).to_numpy()
+        whole = np.where(np.isnan(values), np.nanmedian(values, axis=0), values)
+        combined[some] = modz_base(pd.DataFrame(whole)).to_numpy()
     else:
-        combined = values.mean(axis=0) if operation == "mean" else np.median(values, axis=0)
+        combined[some] = np.nanmean(values, axis=0) if operation == "mean" else np.nanmedian(values, axis=0)
     return combined

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from wellspring.align.alignment import Alignment
 from wellspring.io import tables
 from wellspring.io.keys import PLANE_KEY, WELL_KEY
-from wellspring.io.notes import Note
+from wellspring.io.notes import Note, loads
 from wellspring.io.tables import Verdict
 from wellspring.report import dropped, plate_verdicts, runtime
 from wellspring.report.files import as_list, assign
@@ -65,7 +65,7 @@ class Screen:
     aligned: dict[str, pd.DataFrame]
     normalised: dict[str, tuple[Path, ...]]  # encoder -> tables of single plates, before alignment
     features: dict[str, pd.DataFrame]
-    fit_notes: dict[str, tuple[Note, ...]]  # encoder -> notes of its alignment
+    fit_notes: dict[str, tuple[Note, ...]]  # encoder -> notes of its profiles and their alignment
     items: pd.DataFrame  # with Encoder
     summary: pd.DataFrame  # with Encoder
     sources: pd.DataFrame  # one row per table: Stage, Name, Rows, Digest and its provenance
@@ -146,13 +146,22 @@ def gather(
             name: tuple(path for path in as_list(inputs.get("tables")) if path.parent.name == name) for name in encoders
         },
         features=coded["features"],
-        fit_notes={name: Alignment.load(path).notes for name, path in assign(inputs.get("fits"), encoders).items()},
+        fit_notes={
+            name: (*_decided(as_list(inputs.get("tables")), name), *Alignment.load(path).notes)
+            for name, path in assign(inputs.get("fits"), encoders).items()
+        },
         items=_join(frame.assign(Encoder=name) for name, frame in coded["per_item"].items()),
         summary=_join(frame.assign(Encoder=name) for name, frame in coded["summary"].items()),
         sources=_sources({**by_plate, **by_encoder}),
         jobs=runtime.read(benchmarks, names=[*plates, *encoders, *pick(rows, "optics").dropna()]),
         seed=seed,
     )
+
+
+def _decided(paths: Sequence[Path], encoder: str) -> tuple[Note, ...]:
+    """Return what was decided about an encoder's profiles (`wellspring.profile.decisions`), each note once."""
+    mine = [tables.provenance(path) for path in paths if path.parent.name == encoder]
+    return tuple(dict.fromkeys(note for found in mine for note in loads(str(found.get("decided", "")))))
 
 
 def ordered_levels(found: Sequence[str]) -> list[str]:

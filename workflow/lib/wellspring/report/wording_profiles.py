@@ -15,6 +15,7 @@ _HALVED = {
     "replicates_on_one_plate": "replicates on one plate",
 }
 _ON = {"negcon": "negative controls", "all": "wells"}
+_EVERY = {"negcon": "the negative controls", "all": "all wells"}
 
 
 def _title(metric: str) -> str:
@@ -36,6 +37,23 @@ PROFILE: dict[str, Sentence] = {
     "plate_excluded": "plate excluded: {notes}",
     "plate_left_out": "plate {plate} left out: {notes}",
     "no_plate_to_join": "no plate to join",
+    "features_of_some_plates": "{features:feature} left out, which {plates:plate} lack: {names}; {kept} kept",
+    "features_by_rule": lambda values: (
+        f"{values['features']} features of the table, chosen by the rule {values['rule']}; "
+        + (
+            f"{values['left']} numeric columns are not features: {values['names']}"
+            if values["left"]
+            else "no other number"
+        )
+    ),
+    "decided_by_majority": "auto: {classical} of {total:feature} have names of classical features: views are "
+    "aggregated by {operation}, plates normalised by {normalise}",
+    "values_missing": "{values} values are not finite, in {features:feature} and {wells:well}; {empty:feature} without "
+    "any value. Means and medians leave them out; alignment and scores drop features with too many and fill other gaps",
+    "already_normalised": lambda values: (
+        f"the table looks normalised already: {100 * float(str(values['share'])):.0f} % of its features are centred at "
+        f"0 with a spread near 1 in {_EVERY[str(values['on'])]}; set profile.normalise: none to use it as it is"
+    ),
 }
 ALIGN: dict[str, Sentence] = {
     "wells_left_out_of_fit": "plate {plate}: {wells} of {total:well} not used for the fit, beyond {limit:g} spreads of "
@@ -91,6 +109,10 @@ EVALUATE: dict[str, Sentence] = {
     "p = {p:.3g}",
     "gap": "mean of the diagonal (references on other plates) minus the mean off the diagonal",
     "axis": "axis between the means of the controls, fitted on all rows but one and used for that row",
+    "gaps_filled": "{values} missing values in {features:feature} and {wells:well} filled with the median of the "
+    "plate's controls",
+    "features_missing": "{features} of {total:feature} left out: too many wells lack them",
+    "wells_missing": "{wells} of {total:well} without a score: most of their features are missing",
     # the layout alone could give it
     "treatment_fixed_to_wells": lambda values: (
         "perturbation and position coincide: each treatment has the same wells on all plates"

@@ -890,11 +890,11 @@ class Profile:
     """Aggregation of views to well profiles, normalisation per plate, and the consensus of replicates."""
 
     operation: Literal["auto", "mean", "median"]
-    """How views become a well: tiles to their site and sites to their well, cells to their well at once. `auto` is the
-    median for classical features, pycytominer's default, since their ratios and moments have long tails (on the demo
-    screen mechanisms were read in the other cell line with 0.98 by the median and 0.47 by the mean), and the mean for
-    learned ones, as Perakis et al. 2021 for cells and the multi-position profiles of Dai et al. 2025 for tiles.
-    Default: "auto"."""
+    """How views become a well: tiles to their site and sites to their well, cells to their well at once. `auto` is
+    decided by most features, and the report names the decision: the median for classical features, pycytominer's
+    default, since their ratios and moments have long tails (on the demo screen mechanisms were read in the other cell
+    line with 0.98 by the median and 0.47 by the mean), and the mean for learned ones, as Perakis et al. 2021 for cells
+    and the multi-position profiles of Dai et al. 2025 for tiles. Default: "auto"."""
 
     normalise: Literal["auto", "mad_robustize", "robustize", "standardize", "rank_normal", "none"]
     """Centre and scale of each plate, as in pycytominer: median and MAD (the JUMP consortium's), median and
@@ -909,6 +909,10 @@ class Profile:
     """The wells of a plate that its centre and scale are taken from (pycytominer's `samples`): its negative controls,
     or all wells with a profile. All is for plates with few controls where most treatments do nothing; where many do
     something, it takes part of that away, and more on plates that hold more of it. Default: "negcon"."""
+
+    features: Literal["error", "intersection"]
+    """Plates with different features, as tables of other tools may have: error refuses them by name; intersection keeps
+    the features that all plates have. The order of the features never matters. Default: "error"."""
 
     min_controls: int
     """Negative controls (with normalise_on all: wells) with a profile that a plate needs; with fewer it is left out of
