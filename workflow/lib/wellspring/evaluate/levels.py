@@ -18,6 +18,7 @@ import pandas as pd
 from wellspring.evaluate import wells
 from wellspring.evaluate.wells import Array
 from wellspring.io import tables
+from wellspring.screen.treatments import harmonised
 
 LEVELS = ("aggregated", "normalised", "aligned")
 CENTRED = 1e-4
@@ -25,7 +26,7 @@ CENTRED = 1e-4
 
 def join(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the plates' tables as one, sorted by plate and well, empty wells left out, with `Metadata_Edge` (bool)."""
-    frame = pd.concat(list(frames), ignore_index=True)
+    frame = harmonised(pd.concat(list(frames), ignore_index=True))
     for plate in sorted(set(wells.column(frame, wells.PLATE))):
         mine = (frame[wells.PLATE] == plate).to_numpy()
         frame.loc[mine, "Metadata_Edge"] = wells.positions(frame[mine].drop(columns="Metadata_Edge", errors="ignore"))[

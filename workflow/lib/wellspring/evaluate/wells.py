@@ -12,6 +12,7 @@ import pandas as pd
 
 from wellspring.io.notes import Note
 from wellspring.screen import well_names as names
+from wellspring.screen.treatments import joined, name
 
 Array = npt.NDArray[Any]
 QUERIES = 1000  # fewest wells that look for neighbours: a share then has a standard error of 0.016 at most
@@ -73,9 +74,14 @@ def treatments(metadata: pd.DataFrame) -> Array:
     """Return the name of each well's treatment (n,): compound@concentration, or the compound where there is no dose."""
     compound, dose = column(metadata, "Metadata_Compound"), column(metadata, "Metadata_Concentration")
     return np.array(
-        [None if c is None else (str(c) if d is None else f"{c}@{d}") for c, d in zip(compound, dose, strict=True)],
+        [None if c is None else _named(str(c), d) for c, d in zip(compound, dose, strict=True)],
         dtype=object,
     )
+
+
+def _named(compound: str, dose: object) -> str:
+    whole = name(compound, None)
+    return whole if dose is None else f"{whole}@{dose}"
 
 
 def perturbations(metadata: pd.DataFrame) -> Array:
@@ -86,7 +92,7 @@ def perturbations(metadata: pd.DataFrame) -> Array:
 def replicate_names(metadata: pd.DataFrame, share: tuple[str, ...] = ()) -> Array:
     """Return the name of each well's set of replicates (n,): its perturbation and its values of the columns `share`."""
     parts = [perturbations(metadata), *(column(metadata, name) for name in share)]
-    return np.array(["|".join(str(part) for part in row) for row in zip(*parts, strict=True)], dtype=object)
+    return np.array([joined(row) for row in zip(*parts, strict=True)], dtype=object)
 
 
 def codes(values: Array) -> Array:

@@ -15,6 +15,7 @@ from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
+from wellspring.screen.treatments import harmonised
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def join_plates(
         reasons = (*reasons, str(Note("features_of_some_plates", {**left, "names": listed[:1000]})))
         logger.warning(reasons[-1])
     parts = [pd.concat([plate[metadata_of(plate)], plate[shared]], axis=1) for _, plate in kept]
-    return pd.concat(parts, ignore_index=True), Verdict(True, reasons)
+    return harmonised(pd.concat(parts, ignore_index=True)), Verdict(True, reasons)
 
 
 def common_features(plates: Sequence[pd.DataFrame], *, names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:

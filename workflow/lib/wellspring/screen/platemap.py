@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.screen import well_names
+from wellspring.screen import treatments, well_names
 from wellspring.screen.text_table import read as read_table
 
 PERT_TYPES = ("trt", "negcon", "poscon", "empty")
@@ -104,7 +104,8 @@ def read(
     doubled = sorted(frame.loc[frame["Metadata_Well"].duplicated(), "Metadata_Well"].unique())
     if doubled:
         raise ValueError(f"{plate}: expected a well once in {path}, found twice {doubled}")
-    frame["Metadata_Concentration"] = _numbers(frame["Metadata_Concentration"], path)
+    doses = _numbers(frame["Metadata_Concentration"], path).to_numpy(dtype=np.float64)
+    frame["Metadata_Concentration"] = treatments.one_dose(frame["Metadata_Compound"].to_numpy(dtype=object), doses)
     kinds = _types(table, found, pert_types or {}, path)
     frame["Metadata_pert_type"] = _filled(kinds, frame["Metadata_Compound"], negcon, poscon)
     frame["Metadata_Perturbation"] = frame["Metadata_Perturbation"].fillna(_perturbation(frame))
@@ -177,13 +178,11 @@ def _filled(kinds: pd.Series, compound: pd.Series, negcon: Sequence[str], poscon
 
 
 def _perturbation(frame: pd.DataFrame) -> pd.Series:
-    """Return compound@concentration, the compound without a concentration, or the type without a compound."""
-    compound = frame["Metadata_Compound"].fillna(frame["Metadata_pert_type"])
-    dose = [
-        "" if pd.isna(value) else "@" + np.format_float_positional(value, trim="-")
-        for value in frame["Metadata_Concentration"]
-    ]
-    return compound.where(frame["Metadata_Compound"].isna(), compound + dose)
+    """Return the name of each well's treatment, or the type without a compound."""
+    pairs = zip(frame["Metadata_Compound"], frame["Metadata_Concentration"], strict=True)
+    names = [None if pd.isna(compound) else treatments.name(compound, dose) for compound, dose in pairs]
+    named = pd.Series(names, index=frame.index, dtype=object)
+    return named.where(frame["Metadata_Compound"].notna(), frame["Metadata_pert_type"])
 
 
 def _values(column: pd.Series) -> list[str]:
