@@ -21,10 +21,10 @@ rule measure:
         encoder=one_of(classical),
     conda:
         "../../envs/cells.yaml"
-    threads: 16
+    threads: 4
     resources:
-        mem_mb=scaled(16000),
-        runtime=scaled(480),
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
     params:
         options=lookup("measure", within=config),
         leave_out=lookup("embed/leave_out", within=config),

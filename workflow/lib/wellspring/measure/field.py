@@ -8,12 +8,14 @@ Features of an absent object, and features that cp_measure leaves undefined, are
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from cp_measure import bulk
 from cp_measure.multimask.measureobjectneighbors import measureobjectneighbors
 
+from wellspring.measure import correlation, granularity, intensity, radial, shape, texture, zernike
+from wellspring.measure.objects import Objects
 from wellspring.screen.sections import Measure
 
 FAMILIES = ("intensity", "shape", "texture", "granularity", "radial", "correlation", "costes", "neighbours")
@@ -25,6 +27,7 @@ LEFT_OUT = re.compile(
     r"_Location_|Center_[XYZ]$|BoundingBox(Minimum|Maximum)_|Orientation$|ZernikePhase_|NormalizedMoment_(0_0|0_1|1_0)$"
 )
 Values = Iterator[tuple[str, np.ndarray]]
+Spectra = Sequence[np.ndarray | None]
 
 
 def measure(
@@ -63,8 +66,9 @@ def measure(
     with np.errstate(all="ignore"), warnings.catch_warnings():
         # Undefined values are NaN by contract; aggregation counts them.
         warnings.simplefilter("ignore", RuntimeWarning)
+        spectra = _spectra(pixels, options)
         for labels, owners in _layers(nuclei, cells, numbers):
-            for name, values in _features(labels, pixels, channels, options):
+            for name, values in _features(labels, pixels, spectra, channels, options):
                 for kind, (own, rows) in owners.items():
                     column = np.full(len(numbers), np.nan, dtype=np.float32)
                     column[rows] = np.asarray(values, dtype=np.float64)[own]
@@ -107,58 +111,74 @@ def _layers(
         yield labels, owners
 
 
-def _features(labels: np.ndarray, pixels: np.ndarray, channels: Sequence[str], options: Measure) -> Values:
+def _features(
+    labels: np.ndarray, pixels: np.ndarray, spectra: Spectra, channels: Sequence[str], options: Measure
+) -> Values:
     """Yield (name without the object, values of the labels 1 to m) of all families except the neighbours."""
-    families = options.families
-    if "shape" in families:
-        for function in ("sizeshape", "zernike", "feret"):
-            for key, values in _call(function, labels, None):
-                yield f"AreaShape_{key}", values
-    for channel, image in zip(channels, pixels, strict=True):
-        for family in families:
-            for key, values in _of_channel(family, labels, image, options):
-                yield _named(key, channel), values
-    for (one, first), (other, second) in itertools.combinations(zip(channels, pixels, strict=True), 2):
-        for key, values in _of_pair(families, labels, first, second):
-            # Directed features end in 1 for first to second channel, and in 2 for second to first.
-            group, feature, *which = key.replace("Correlation_Pearson", "Correlation_Correlation").split("_")
-            yield "_".join((group, feature, *((other, one) if which == ["2"] else (one, other)))), values
-
-
-def _of_channel(family: str, labels: np.ndarray, image: np.ndarray, options: Measure) -> Values:
-    if family == "intensity":
-        yield from _call("intensity", labels, image)
-    elif family == "texture":
-        clipped = np.minimum(image, 1.0)
-        for scale in options.texture_scales:
-            for key, values in _call("texture", labels, clipped, scale=scale, gray_levels=options.texture_levels):
-                yield f"Texture_{key}", values
-    elif family == "granularity":
-        sizes = {"subsample_size": options.granularity_subsample, "element_size": options.granularity_radius}
-        length = options.granularity_length
-        yield from _call("granularity", labels, image, granular_spectrum_length=length, **sizes)
-    elif family == "radial":
-        yield from _call("radial_distribution", labels, image, bin_count=options.radial_bins)
-        yield from _call("radial_zernikes", labels, image)
-
-
-def _of_pair(families: Sequence[str], labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Values:
-    functions = bulk.get_correlation_measurements(sanitize=False)
     if not labels.any():
         return
+    families, objects = options.families, Objects.of(labels)
+    values = np.stack([objects.at(image) for image in pixels])
+    if "shape" in families:
+        yield from ((f"AreaShape_{key}", column) for key, column in shape.measure(objects).items())
+    moments: zernike.Moments = [{} for _ in channels]
+    if {"shape", "radial"} & set(families):
+        outline, moments = zernike.measure(objects, values if "radial" in families else values[:0])
+        if "shape" in families:
+            yield from ((f"AreaShape_{key}", column) for key, column in outline.items())
+    ranked = {"intensity", "correlation"} & set(families)
+    orders = [objects.order(each) if ranked else np.empty(0, dtype=np.int64) for each in values]
+    rings = radial.rings(objects, options.radial_bins) if "radial" in families else None
+    for place, channel in enumerate(channels):
+        for found in _of_channel(objects, values[place], orders[place], spectra[place], options):
+            yield from ((_named(key, channel), column) for key, column in found.items())
+        if rings is not None:
+            for found in (radial.measure(objects, values[place], rings), moments[place]):
+                yield from ((_named(key, channel), column) for key, column in found.items())
     if "correlation" in families:
-        for function in ("pearson", "manders_fold", "rwc"):
-            yield from functions[function](first, second, labels).items()
+        both = [(each, correlation.ranks(objects, each, order)) for each, order in zip(values, orders, strict=True)]
+        for one, other in itertools.combinations(range(len(channels)), 2):
+            for key, column in correlation.measure(objects, both[one], both[other]).items():
+                yield _of_pair(key, channels[one], channels[other]), column
     if "costes" in families:
-        clipped = np.minimum(first, 1.0), np.minimum(second, 1.0)
-        yield from functions["costes"](*clipped, labels, scale_max=GREY).items()
+        costes = bulk.get_correlation_measurements(sanitize=False)["costes"]
+        clipped = np.minimum(pixels, 1.0)
+        for one, other in itertools.combinations(range(len(channels)), 2):
+            for key, column in costes(clipped[one], clipped[other], labels, scale_max=GREY).items():
+                yield _of_pair(key, channels[one], channels[other]), column
 
 
-def _call(function: str, labels: np.ndarray, image: np.ndarray | None, **options: object) -> Values:
-    """Yield the results of one function of cp_measure; nothing without labels."""
-    if labels.any():
-        known: dict[str, Callable[..., dict[str, np.ndarray]]] = bulk.get_core_measurements(sanitize=False)
-        yield from known[function](labels, image, **options).items()
+def _of_channel(
+    objects: Objects, values: np.ndarray, order: np.ndarray, steps: np.ndarray | None, options: Measure
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the features of one channel, by family; `steps` is the channel's granularity spectrum."""
+    if "intensity" in options.families:
+        yield intensity.measure(objects, values, order)
+    if "texture" in options.families:
+        for scale in options.texture_scales:
+            yield texture.measure(objects, values, scale=scale, levels=options.texture_levels)
+    if "granularity" in options.families:
+        if steps is None:
+            yield granularity.undefined(objects, options.granularity_length)
+        else:
+            yield granularity.measure(objects, values, steps)
+
+
+def _spectra(pixels: np.ndarray, options: Measure) -> Spectra:
+    """Return the granularity spectrum of each channel (C, H, W); None without the family."""
+    if "granularity" not in options.families:
+        return [None] * len(pixels)
+    sizes = {"radius": options.granularity_radius, "length": options.granularity_length}
+    return [granularity.spectrum(image, subsample=options.granularity_subsample, **sizes) for image in pixels]
+
+
+def _of_pair(key: str, one: str, other: str) -> str:
+    """Return CellProfiler's name of a feature of two channels.
+
+    Directed features end in 1 for first to second channel, and in 2 for second to first.
+    """
+    group, feature, *which = key.replace("Correlation_Pearson", "Correlation_Correlation").split("_")
+    return "_".join((group, feature, *((other, one) if which == ["2"] else (one, other))))
 
 
 def _named(key: str, channel: str) -> str:
