@@ -246,6 +246,20 @@ def test_tiles_are_those_of_the_library(shape, factor, count):
     assert int(np.prod(tiles.shape[:2])) == count
 
 
+@pytest.mark.parametrize(
+    ("diameters", "shape", "count"),
+    [((None, None), (200, 250), 16), ((60, None), (200, 250), 16), ((60, 60), (500, 510), 16),
+     ((15, None), (200, 250), 2), ((15, 60), (200, 300), 2), ((None, 10), (900, 1000), 1)],
+)  # fmt: skip
+def test_as_many_fields_are_segmented_together_as_fill_a_batch(oracle, diameters, shape, count):
+    """A field of 200 x 250 px at 15 px per nucleus is doubled for the network, hence 2 x 3 tiles of 256 px."""
+    segmenter = cellpose.Cellpose(
+        networks(batch=16).cellpose, scale=dict(zip(("nuclei", "cells"), diameters, strict=True)), least=1,
+        spans=(100.0, 1.0), floor=0.3, growth=None, cytoplasm=True,
+    )  # fmt: skip
+    assert segmenter.together(shape) == count
+
+
 @pytest.mark.slow
 def test_a_network_trained_here_finds_planted_nuclei(tiny, tmp_path):
     """Two layers trained for minutes on 24 fields find the nuclei of a plate of others: AP at IoU 0.5 over 0.75."""

@@ -66,3 +66,13 @@ def test_defaults_are_those_of_the_config():
     section = config.schema()["properties"]["cells"]["properties"]
     defaults = flags.flag.__kwdefaults__
     assert defaults == {name: section[name]["default"] for name in defaults}
+
+
+def test_a_nucleus_of_less_than_a_count_has_its_sharpness_too():
+    """Half a count above its surroundings, as after a correction: the same sharpness as at 500 counts."""
+    image, truth, _ = planted(offset=0.0)
+    one = np.where(truth == 8, truth, 0).astype(np.uint32)
+    found = [
+        flags.measure(one, image * gain, outside=truth == 0, diameter=18)[1][8] for gain in (1.0, 0.5 / image.max())
+    ]
+    assert found[0] > 0 and found[1] == pytest.approx(found[0], rel=1e-3)

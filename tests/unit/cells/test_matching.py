@@ -59,3 +59,13 @@ def test_empty_and_unequal():
         assert labels.shape == (4, 5) and not labels.any()
     with pytest.raises(ValueError, match="expected one shape"):
         match(np.zeros((4, 5), int), np.zeros((5, 4), int))
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
+def test_of_two_nuclei_of_one_size_the_first_has_the_cell(numbers):
+    nuclei, cells = np.zeros((2, 20, 30), int)
+    cells[2:18, 2:28] = 3
+    nuclei[4:8, 15:19], nuclei[10:14, 5:9] = numbers
+    found, grown = match(nuclei, cells)
+    assert found[5, 16] == grown[5, 16] == grown[17, 27] == 1
+    assert found[11, 6] == 2 and grown[11, 6] == 1

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.stats import norm
+from skimage.filters import threshold_otsu
 from test_segment import GRID, discs
 
 from wellspring.cells import flags, segment
@@ -136,3 +138,60 @@ def test_a_nucleus_darker_than_its_surroundings_has_no_sharpness():
     nuclei[10:20, 10:20] = 1
     brightness, sharpness = flags.measure(nuclei, 200 - 90 * (nuclei > 0), outside=nuclei == 0, diameter=10)
     assert brightness[1] == -90 and sharpness[1] == 0
+
+
+def test_an_object_below_the_share_of_haze_is_measured_above_the_threshold_of_its_field():
+    """A disc of 13 % of its field, by the definition: twice the largest distance to the background."""
+    field, truth = discs([(100, 110)], radius=42, noise=2)
+    assert 0.12 < (truth > 0).mean() < 0.15
+    smooth = ndimage.gaussian_filter(field.astype(np.float32), 1)
+    roots = np.sqrt(smooth - smooth.min())
+    expected = 2 * ndimage.distance_transform_edt(roots > threshold_otsu(roots, nbins=512)).max()
+    assert segment.estimate_diameter([field]) == pytest.approx(expected, rel=1e-6)
+
+
+def bar(dim, bright):
+    """Return a bar of 21 x 61 px in a field, its left half dim, and its counts."""
+    rows, columns = np.mgrid[:81, :101]
+    inside = (abs(rows - 40) <= 10) & (abs(columns - 50) <= 30)
+    return inside, np.where(columns < 50, dim, bright) * inside.astype(float)
+
+
+def test_the_landscape_of_an_even_object_is_its_distance_in_radii_plus_a_half():
+    inside, counts = bar(300.0, 300.0)
+    found = segment._landscape(inside, counts, 20.0)
+    tent = np.maximum(11 - abs(np.arange(-30.0, 31)), 0)
+    expected = ndimage.gaussian_filter1d(tent, 0.12 * 20)[30] / 10 + 0.5
+    assert found[40, 50] == pytest.approx(expected, rel=1e-3)
+    assert (found[~inside] == 0).all()
+
+
+def test_the_landscape_is_higher_where_an_object_is_brighter_than_around():
+    """4 px to both sides of an edge: counts smoothed by 2 px over counts smoothed by 10 px, half of it."""
+    inside, counts = bar(200.0, 600.0)
+    found = segment._landscape(inside, counts, 20.0)
+    bright, dim = ((200 + 400 * norm.cdf(at / 2)) / (200 + 400 * norm.cdf(at / 10)) for at in (4.5, -3.5))
+    assert found[40, 54] - found[40, 46] == pytest.approx(0.5 * (bright - dim), rel=0.05)
+
+
+def test_a_dim_nucleus_by_itself_is_found_and_one_between_bright_ones_is_not():
+    """Between the least threshold and Otsu's, the mean over four diameters decides."""
+    rows, columns = np.mgrid[:160, :260]
+
+    def disc(y, x, radius):
+        return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+
+    field = np.where(disc(80, 60, 40), 900.0, 100.0)
+    background, cut = segment._levels(field)
+    dim = background + 0.9 * (cut - background)
+    field[disc(80, 60, 12)] = dim
+    field[disc(80, 200, 6)] = dim
+    found = segment._foreground(field, noise=0.0, floor=0.0, options=Options(diameter=12))
+    assert found[disc(80, 200, 6)].all() and not found[disc(80, 60, 12)].any()
+    assert found[disc(80, 60, 40) & ~disc(80, 60, 12)].all()
+
+
+def test_the_floor_and_the_diameter_have_the_defaults_that_are_documented():
+    field, _ = discs(GRID, radius=9)
+    assert segment.plate_floor([field], diameter=18) == segment.plate_floor([field], diameter=18, share=0.3)
+    assert segment.estimate_diameter([]) == 30.0
