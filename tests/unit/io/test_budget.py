@@ -19,6 +19,7 @@ import tifffile
 
 from options import options
 from wellspring.encoders import table_columns
+from wellspring.encoders.table_format import open_source
 from wellspring.index.readers import listing, loaddata, ometiff, omezarr
 from wellspring.io import budget, raw_image
 from wellspring.screen import text_table
@@ -91,7 +92,7 @@ def test_a_parquet_file_that_unpacks_to_gigabytes(tmp_path):
     with limited(), pytest.raises(ValueError, match="bytes after unpacking"):
         loaddata.planes(tmp_path, plate="P")
     with limited(), pytest.raises(ValueError, match="bytes after unpacking"):
-        table_columns.texts(tmp_path / "load_data.parquet", ["Metadata_Well"])
+        table_columns.texts(open_source(tmp_path / "load_data.parquet"), ["Metadata_Well"])
 
 
 def test_a_parquet_file_of_endless_rows(tmp_path):
