@@ -52,6 +52,7 @@ def test_the_tilt_of_a_dark_field_is_seen():
 def test_order_scale_and_axes_do_not_matter():
     stack = _oblong("debris", 24).stack
     found = basic.basic(stack, degrees=(4, 1))
+    assert found.flat.shape == found.dark.shape == stack.shape[1:]
     mixed = basic.basic(np.random.default_rng(0).permutation(stack), degrees=(4, 1))
     np.testing.assert_allclose(mixed.flat, found.flat, atol=1e-6)
     brighter = basic.basic(stack * 3, degrees=(4, 1))

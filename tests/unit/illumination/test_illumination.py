@@ -148,6 +148,8 @@ def test_files_of_each_channel_are_taken(tmp_path):
         np.testing.assert_allclose(light.flat[number], flat / flat.mean(), rtol=1e-5)
     assert (light.dark == 0).all()
     assert light.fields.tolist() == [8, 0]
+    seen = evenness.measured(_fields(8), flatfield.light(bin_area(flats["DNA"], (60, 64))))
+    np.testing.assert_allclose(light.held_out["residual_after"][0], seen["residual_after"], rtol=1e-5)
     assert (_light(_fields(8), method="given", given=path, offset=90).dark == 90).all()
     files = given.files(path, optics="scope", channels=["DNA", "ER"])
     assert [file.name for file in files] == ["scope_IllumDNA.npy", "scope_IllumER.npy"]
