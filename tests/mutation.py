@@ -95,9 +95,9 @@ class Mutant:
     before: str
     after: str
 
-    def source(self) -> str:
-        """Return the module with the change."""
-        tree = bare(ROOT / self.file)
+    def source(self, folder: Path) -> str:
+        """Return the module of a copy of the clone with the change."""
+        tree = bare(folder / self.file)
         place, change = list(sites(tree))[self.number]
         change(place)
         return ast.unparse(ast.fix_missing_locations(tree))
@@ -244,7 +244,7 @@ def outcome(mutant: Mutant, tests: list[str], copied: Path, change: bool = True)
     path = copied / mutant.file
     kept, before = path.read_text(), path.stat()
     if change:
-        path.write_text(mutant.source())
+        path.write_text(mutant.source(copied))
     try:
         process = FORKS.Process(target=judged, args=(str(copied), tests))
         process.start()
