@@ -1,12 +1,14 @@
 """Kill runs at random and run them again; count how many of N killed runs end with the same results.
 
     python tests/slurm/soak.py --kills 50 --on-slurm 8 --folder /scratch/soak
+    python tests/slurm/soak.py --races 50 --on-slurm 8 --folder /scratch/soak
 
 A small screen is run, killed at a time that is uniform over a run, unlocked and run again; killed some more times on
 its way, and run to its end; then its results are compared byte for byte with those of a run that nothing disturbed. The
 head or one of its jobs is killed, by SIGKILL or SIGTERM, and nothing else is: what a killed head started goes on beside
 the next run, as it does on a real machine. On SLURM its jobs are cancelled first, as docs/cluster.md asks. Stopped, the
-soak goes on where it was with the same folder.
+soak goes on where it was with the same folder. With `--races` the disturbances are aimed (`races.py`): two writers, a
+suspended job that resumes, a purge between two stages; each must converge, or stop by name and then converge.
 """
 
 import argparse
@@ -19,12 +21,14 @@ import sys
 import time
 from collections import Counter
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cluster
 import psutil
+import races
 import runs
 from test_end_to_end_slurm import GROUPED
 
@@ -41,6 +45,9 @@ def main() -> None:
     given = arguments()
     folder = given.folder.resolve()
     workflow, undisturbed, seconds = prepare(folder)
+    if given.races:
+        race(given, folder, races.Ground(workflow, undisturbed, runs.PLATES[0]))
+        return
     journal = folder / "soak.jsonl"
     done = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
     for where, wanted in (("local", given.kills - given.on_slurm), ("slurm", given.on_slurm)):
@@ -60,10 +67,35 @@ def main() -> None:
     print(json.dumps({"kills": kills, "runs": len(done), "equal": len(done) - len(bad), "different": bad}))
 
 
+def race(given: argparse.Namespace, folder: Path, ground: races.Ground) -> None:
+    """Run the aimed races, every kind at every stage in turn; print a line a race and a summary as JSON."""
+    pairs = [(kind, stage) for stage in races.STAGES for kind in races.KINDS if kind != "purge" or stage != "simulate"]
+    random.Random(given.seed).shuffle(pairs)
+    journal = folder / "races.jsonl"
+    done = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    for where, wanted in (("local", given.races - given.on_slurm), ("slurm", given.on_slurm)):
+        with cluster.cluster() if where == "slurm" and wanted else nullcontext() as slurm:
+            for number in range(sum(row["where"] == where for row in done), wanted):
+                kind, stage = pairs[(number + (0 if slurm is None else given.races)) % len(pairs)]
+                place, seed = folder / f"race.{where}{number}", f"{given.seed} {where} {number}"
+                shutil.rmtree(place, ignore_errors=True)
+                row = races.race(replace(ground, slurm=slurm), place, kind=kind, stage=stage, seed=seed)
+                done.append(row | {"run": place.name})
+                with journal.open("a") as stream:
+                    stream.write(json.dumps(done[-1]) + "\n")
+                print(json.dumps(done[-1]), flush=True)
+    for kind, count in sorted(Counter(f"{row['where']} {row['kind']}" for row in done).items()):
+        print(f"{count:3d}  {kind}")
+    bad = [row["run"] for row in done if not row["converged"]]
+    stops = sum(bool(row["ended"]) for row in done)
+    print(json.dumps({"races": len(done), "converged": len(done) - len(bad), "stopped_by_name": stops, "bad": bad}))
+
+
 def arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--races", type=int, default=0, help="aimed races in place of kills")
     parser.add_argument("--on-slurm", type=int, default=0, help="of these, on a cluster of its own; they come last")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, required=True, help="of the runs; the same one goes on")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.cells import run
 from wellspring.io import ngff, provenance, tables
-from wellspring.io.lease import Lease
+from wellspring.io.lease import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    with Lease(snakemake.output.table) as lease:
-        frame = run.segment_plate(
-            ngff.open_plate(Path(snakemake.input.zarr).parent),
-            tables.read(snakemake.input.intensity),
-            Path(snakemake.output.zarr).parent,
-            options=sections.read(sections.Cells, snakemake.params.options),
-            threads=snakemake.threads,
-        )
-        lease.demand()
-        verdict = tables.verdict(snakemake.input.intensity)
-        tables.write(frame, snakemake.output.table, table="cells", provenance=provenance.of(snakemake), verdict=verdict)
+    claim(snakemake.output)
+    frame = run.segment_plate(
+        ngff.open_plate(Path(snakemake.input.zarr).parent),
+        tables.read(snakemake.input.intensity),
+        Path(snakemake.output.zarr).parent,
+        options=sections.read(sections.Cells, snakemake.params.options),
+        threads=snakemake.threads,
+    )
+    verdict = tables.verdict(snakemake.input.intensity)
+    tables.write(frame, snakemake.output.table, table="cells", provenance=provenance.of(snakemake), verdict=verdict)

@@ -6,6 +6,7 @@ import numpy as np
 
 from wellspring.illumination import estimate, lightpath
 from wellspring.io import tables
+from wellspring.io.lease import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
+    claim(snakemake.output)
     light = estimate.light_path(
         [tables.read(path) for path in snakemake.input.surveys],
         [np.load(path, mmap_mode="r", allow_pickle=False) for path in snakemake.input.views],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from wellspring.illumination import lightpath
 from wellspring.images import run as images
 from wellspring.io import provenance, tables
-from wellspring.io.lease import Lease
+from wellspring.io.lease import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -15,23 +15,22 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    with Lease(snakemake.output.intensity) as lease:
-        scale = images.write(
-            Path(snakemake.output.zarr).parent,
-            index=tables.read(snakemake.input.index),
-            surveyed=tables.read(snakemake.input.survey),
-            light=lightpath.load(snakemake.input.illumination),
-            folder=snakemake.params.root,
-            plate=snakemake.wildcards.plate,
-            channels=snakemake.params.channels,
-            options=sections.read(sections.Images, snakemake.params.options),
-            threads=snakemake.threads,
-        )
-        lease.demand()
-        tables.write(
-            scale,
-            snakemake.output.intensity,
-            table="intensity",
-            provenance=provenance.of(snakemake),
-            verdict=tables.verdict(snakemake.input.survey),
-        )
+    claim(snakemake.output)
+    scale = images.write(
+        Path(snakemake.output.zarr).parent,
+        index=tables.read(snakemake.input.index),
+        surveyed=tables.read(snakemake.input.survey),
+        light=lightpath.load(snakemake.input.illumination),
+        folder=snakemake.params.root,
+        plate=snakemake.wildcards.plate,
+        channels=snakemake.params.channels,
+        options=sections.read(sections.Images, snakemake.params.options),
+        threads=snakemake.threads,
+    )
+    tables.write(
+        scale,
+        snakemake.output.intensity,
+        table="intensity",
+        provenance=provenance.of(snakemake),
+        verdict=tables.verdict(snakemake.input.survey),
+    )

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from wellspring.io.lease import claim
 from wellspring.io.tables import atomic
 from wellspring.report import gather, page
 from wellspring.screen import sections
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
+    claim(snakemake.output)
     params = snakemake.params
     names = {name: list(params[name]) for name in ("plates", "encoders", "channels", "sheet")}
     folders = {name: params[name] for name in ("benchmarks", "logs")}

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from wellspring.io.lease import claim, whole_folder
 from wellspring.simulate.plate import write_plate
 from wellspring.simulate.screen import screen_of
 from wellspring.workflow.log import log_to
@@ -11,5 +12,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
+    claim(snakemake.output)
     screen = screen_of(snakemake.params.screen, where="resources/demo/screen.yaml")
-    write_plate(screen, snakemake.wildcards.plate, snakemake.output[0], seed=snakemake.params.seed)
+    with whole_folder(snakemake.output[0]) as folder:
+        write_plate(screen, snakemake.wildcards.plate, folder, seed=snakemake.params.seed)

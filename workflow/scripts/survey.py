@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellspring.io import provenance, tables
+from wellspring.io.lease import claim
 from wellspring.screen import exclusions, sections
 from wellspring.survey import run as survey
 from wellspring.workflow.log import log_to
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
+    claim(snakemake.output)
     found = survey.run(
         tables.read(snakemake.input.index),
         snakemake.params.root,

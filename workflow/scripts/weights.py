@@ -1,10 +1,11 @@
 """Bind rule weights to wellspring.cells.model_files: fetch Cellpose's, print the config lines that name them."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.cells import model_files
+from wellspring.io.lease import claim
+from wellspring.io.tables import atomic
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     terminal = sys.stdout
     log_to(snakemake.log[0])
+    claim(snakemake.output)
     digest = model_files.fetch(snakemake.params.source, snakemake.output.file)
     lines = model_files.lines(snakemake.output.file, digest)
-    Path(snakemake.output.lines).write_text(lines)
+    with atomic(snakemake.output.lines) as path:
+        path.write_text(lines)
     print(lines, file=terminal, flush=True)

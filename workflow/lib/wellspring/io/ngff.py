@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 import zarr
 
-from wellspring.io import zarr_shard
+from wellspring.io import lease, zarr_shard
 from wellspring.io.disk import full, is_full
 from wellspring.io.lease import Lease
 from wellspring.io.ngff_metadata import NGFF, display, image, path_of, write_group, write_wells
@@ -147,7 +147,8 @@ class PlateWriter:
         self.path = Path(path)
         self.plate, self.channels, self.pixel_size, self.source = plate, list(channels), pixel_size, source
         self.windows: dict[str, tuple[float, float]] = dict(windows or {})
-        self._lease = Lease(self.path)
+        claimed = lease.of(self.path)  # by the job, when it started
+        self._claimed, self._lease = claimed is not None, claimed or Lease(self.path)
         self._partial = self.path.with_name(f".{self.path.name}.{self._lease.token}.partial")
         self._fields: set[tuple[str, str]] = set()
         self._identities: dict[str, int] = {}
@@ -155,7 +156,7 @@ class PlateWriter:
 
     def __enter__(self) -> Self:
         try:
-            self._lease.take()
+            self._lease.demand() if self._claimed else self._lease.take()
         except OSError as error:
             raise self._unwritten(error, "lease") from error
         for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.partial"):
@@ -168,7 +169,8 @@ class PlateWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._lease.__exit__()
+            if not self._claimed:
+                self._lease.__exit__()
             shutil.rmtree(self._partial, ignore_errors=True)
 
     def write(self, well: str, site: str, pixels: np.ndarray) -> None:

@@ -6,8 +6,8 @@ key, columns have a fixed order, and no time is written.
 """
 
 import json
-import os
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from wellspring.io import lease
 from wellspring.io.disk import filling
 from wellspring.io.notes import Note, loads
 from wellspring.io.shipped import TABLE_SCHEMAS
@@ -76,18 +77,28 @@ def atomic(path: str | Path) -> Iterator[Path]:
     ------
     DiskFullError
         No space; an `OSError` that names the file and its folder (:mod:`wellspring.io.disk`).
+    Superseded
+        Another job has claimed the file since this one did (:mod:`wellspring.io.lease`); that job's file stays.
     """
     path = Path(path)
+    owned = lease.of(path)
+    if owned is not None:
+        owned.demand()
     with filling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        left = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
+        left = re.compile(rf"\.{re.escape(path.stem)}\.[0-9a-f]+\.part{re.escape(path.suffix)}")
         for sibling in path.parent.iterdir():
             if left.fullmatch(sibling.name):
                 sibling.unlink(missing_ok=True)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
         try:
             yield temporary
-            temporary.replace(path)
+            with lease.publishing(path):
+                temporary.replace(path)
+        except FileNotFoundError:
+            if owned is not None:
+                owned.demand()  # the job that took the lease has removed the temporary file
+            raise
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from wellspring.io import lease
 from wellspring.io.tables import atomic
 from wellspring.train import distributed
 
@@ -88,6 +89,7 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save(state | {"fingerprint": self.fingerprint}, buffer)
         content = buffer.getbuffer()
+        lease.demand_all()
         with atomic(self.path) as temporary:
             with temporary.open("wb") as file:
                 file.write(HEADER + hashlib.sha256(content).digest())
@@ -101,6 +103,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove both checkpoints of a finished run, and the damaged ones that were renamed."""
+        lease.demand_all()
         for path in (self.path, self.previous):
             path.unlink(missing_ok=True)
             _aside(path).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from wellspring.encoders import encoder
-from wellspring.io import tables
+from wellspring.io import lease, tables
 from wellspring.screen.encoder_kinds import trains
 from wellspring.train import data, distributed, run
 from wellspring.train.checkpoint import Interrupted
@@ -73,6 +73,7 @@ def main(path: str) -> int:
     The first process that fails leaves its error in a file beside the job's file, for `launch.launch`.
     """
     job = Job.read(path)
+    lease.inherit([job.weights, job.card, job.history])
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.captureWarnings(True)
     try:

@@ -1,0 +1,223 @@
+"""Aimed races: a job is suspended, overtaken or robbed of its input at a stage of a finished screen.
+
+Each race takes a twin of a finished screen without the results of one stage, makes that stage again with a second
+writer, a suspended job or a purge on the way, and compares all results with those of the finished screen, byte for
+byte. In a race of writers the first job has an option of its own, so that a result of the late job would differ.
+"""
+
+import random
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cluster
+import psutil
+import runs
+
+import screens
+
+KINDS = ("two writers", "suspended", "resumed", "purge")
+IMPORTS = 2.0  # s, in which a script has not begun its work: part of the time in which a job is stopped
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: the results that its job writes, the first of which is asked for; an option that changes their bytes."""
+
+    outputs: tuple[str, ...]
+    option: Mapping = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()  # folders of results of earlier stages that it reads
+
+
+# {plate}: the plate; networks are of the encoder simclr.
+STAGES = {
+    "simulate": Stage(("demo/{plate}",)),
+    "index": Stage(("index/{plate}.parquet", "index/{plate}.audit.parquet"), inputs=("demo/{plate}",)),
+    "survey": Stage(
+        ("survey/{plate}.parquet", "survey/{plate}.npy", "survey/{plate}.excluded.tsv"),
+        {"survey": {"max_saturated": 0.011}},
+        ("index", "demo/{plate}"),
+    ),
+    "illumination": Stage(("illumination/{plate}.npz",), {"illumination": {"offset": 100}}, ("survey",)),
+    "images": Stage(
+        ("images/{plate}.parquet", "images/{plate}.zarr"), {"images": {"low": 0.002}}, ("illumination", "survey")
+    ),
+    "cells": Stage(
+        ("cells/{plate}.parquet", "cells/{plate}.zarr"), {"cells": {"smallest": 0.2}}, ("images", "images/{plate}.zarr")
+    ),
+    "crops": Stage(
+        ("crops/{plate}.npy", "crops/{plate}.parquet"),
+        {"crops": {"cells_per_well": 7}},
+        ("cells", "images/{plate}.zarr"),
+    ),
+    "train": Stage(("train/simclr",), {"encoders": {"simclr": {"temperature": 0.3}}}, ("crops", "images")),
+    "embed": Stage(
+        ("embed/simclr/{plate}.parquet",), {"embed": {"batch": 64}}, ("train/simclr", "images/{plate}.zarr")
+    ),
+    "profile": Stage(
+        tuple(
+            f"profile/simclr/{{plate}}.{end}" for end in ("normalised.parquet", "aggregated.parquet", "normaliser.npz")
+        ),
+        {"profile": {"spread_floor": 0.2}},
+        ("embed/simclr",),
+    ),
+    "fit": Stage(("fit/simclr.npz", "fit/simclr.features.parquet"), {"fit": {"ridge": 0.1}}, ("profile/simclr",)),
+    "align": Stage(("align/simclr/{plate}.parquet",), inputs=("fit", "profile/simclr")),
+    "consensus": Stage(
+        ("align/simclr.parquet", "align/simclr.consensus.parquet"),
+        {"profile": {"consensus": "mean"}},
+        ("align/simclr",),
+    ),
+    "evaluate": Stage(
+        ("evaluate/simclr.items.parquet", "evaluate/simclr.summary.parquet"),
+        {"evaluate": {"permutations": 7}},
+        ("align", "profile/simclr"),
+    ),
+    "report": Stage(("report/metrics.csv", "report/map.svg"), {"report": {"title": "Another"}}, ("evaluate", "align")),
+}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where races are run: the clone, the finished screen, one of its plates, and a cluster or None."""
+
+    workflow: Path
+    finished: Path
+    plate: str
+    slurm: cluster.Cluster | None = None
+
+
+def race(ground: Ground, folder: Path, *, kind: str, stage: str, seed: str) -> dict:
+    """Run one race; return what was done, how it ended and which results differ (none, if it converged)."""
+    drawn, start = random.Random(seed), time.monotonic()
+    outputs = [path.format(plate=ground.plate) for path in STAGES[stage].outputs]
+    runs.twin(ground.finished, folder, *outputs)
+    run = Run(ground, folder, stage, f"results/{outputs[0]}")
+    row = {"kind": kind, "stage": stage, "where": "slurm" if ground.slurm else "local"}
+    row |= _purged(run, drawn) if kind == "purge" else _raced(run, kind, drawn)
+    left = runs.working(folder)
+    late = [process for process in left if process.status() == psutil.STATUS_STOPPED]
+    assert not late, f"{folder}: suspended jobs are left: {late}"
+    cluster.wait(lambda: not runs.working(folder), what="the jobs of a race", seconds=300)
+    if row["ended"]:
+        row["named"] = run.named(row.get("lost", ""))
+        run.to_end(forced=row.get("from", ""))
+    row["different"] = runs.different(folder, ground.finished)
+    row["seconds"] = round(time.monotonic() - start)
+    row["converged"] = not row["different"] and row.get("named", True)
+    if row["converged"]:
+        shutil.rmtree(folder)
+    return row
+
+
+@dataclass
+class Run:
+    """The runs of a race: of one stage, in one folder; all that they print goes to `head.log`."""
+
+    ground: Ground
+    folder: Path
+    stage: str
+    target: str
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Unlock and start a run that makes the stage."""
+        workflow = self.ground.workflow
+        screens.snakemake("--unlock", cwd=self.folder, workflow=workflow)
+        if self.ground.slurm is None:
+            asked = ("--cores", "2", "--rerun-incomplete", self.target, *arguments)
+            call = screens.command(*asked, cwd=self.folder, workflow=workflow)
+        else:
+            call = runs.through(self.folder, workflow, self.target, *arguments)
+        with (self.folder / "head.log").open("a") as said:
+            return subprocess.Popen(call, cwd=workflow, env=screens.environment(), stdout=said, stderr=said)
+
+    def job(self, head: subprocess.Popen, known: set[int] = frozenset()) -> psutil.Process | None:
+        """Wait for the script of the stage, other than the `known` ones; None where the run ended before."""
+        while head.poll() is None:
+            for process in runs.working(self.folder, self.stage):
+                if process.pid not in known:
+                    return process
+            if self.ground.slurm is not None:
+                self.ground.slurm.hurry()
+            time.sleep(0.05)
+        return None
+
+    def to_end(self, *, forced: str = "") -> None:
+        """Run until the end, which must be a good one; `forced` stages are made again."""
+        head = self.start(*(("--forcerun", forced) if forced else ()))
+        if self.end(head):
+            raise RuntimeError(
+                f"{self.folder}: expected the last run to end well, found {head.returncode}; see head.log"
+            )
+
+    def end(self, head: subprocess.Popen) -> int:
+        """Wait for the end of a run and return its exit status."""
+
+        def ended() -> bool:
+            if self.ground.slurm is not None:
+                self.ground.slurm.hurry()
+            return head.poll() is not None
+
+        cluster.wait(ended, what=f"the end of a run in {self.folder}", seconds=400)
+        return head.returncode
+
+    def seconds(self) -> float:
+        """Return how long the stage took in the finished screen."""
+        (row,) = list((self.ground.finished / "results" / "benchmarks" / self.stage).rglob("*.tsv"))[:1]
+        return float(row.read_text().splitlines()[1].split("\t")[0])
+
+    def named(self, lost: str) -> bool:
+        """Return whether a stop is explained: by the job that overtook, or by the file that is lost."""
+        logs = [path.read_text(errors="replace") for path in (self.folder / "results" / "logs").rglob("*.log")]
+        said = "\n".join([*logs, (self.folder / "head.log").read_text(errors="replace")])
+        return lost in said if lost else re.search(r"Superseded: \S+", said) is not None
+
+
+def _raced(run: Run, kind: str, drawn: random.Random) -> dict:
+    """Start a job with another option, kill its head and let a second run make the stage."""
+    option = STAGES[run.stage].option
+    config = run.folder / "config" / "config.yaml"
+    original = config.read_text()
+    screens.change(run.folder, option)
+    head = run.start()
+    job = run.job(head)
+    if job is None:
+        raise RuntimeError(f"{run.folder}: the first run ended before its job began; see head.log")
+    after = drawn.uniform(0, run.seconds() + IMPORTS)
+    time.sleep(after)
+    with suppress(psutil.NoSuchProcess):
+        if kind != "two writers":
+            job.suspend()
+    stopped = job.is_running()
+    head.kill()
+    head.wait()
+    config.write_text(original)
+    second = run.start()
+    if kind == "resumed":
+        other = run.job(second, {job.pid})
+        if other is not None:
+            time.sleep(drawn.uniform(0, run.seconds() + IMPORTS))
+        with suppress(psutil.NoSuchProcess):
+            job.resume()
+    ended = run.end(second)
+    with suppress(psutil.NoSuchProcess):
+        job.resume()
+    return {"after": round(after, 1), "stopped": stopped, "ended": ended}
+
+
+def _purged(run: Run, drawn: random.Random) -> dict:
+    """Delete a file that the stage reads, or a shard of one, and run the stage."""
+    folders = [run.folder / "results" / name.format(plate=run.ground.plate) for name in STAGES[run.stage].inputs]
+    files = sorted(path for folder in folders for path in folder.iterdir() if path.is_file())
+    files += sorted(path for folder in folders for path in folder.glob("*/*/*/0/c/0/0/0"))
+    lost = drawn.choice(files)
+    lost.unlink()
+    ended = run.end(run.start())
+    name = str(lost.relative_to(run.folder / "results"))
+    # A shard is not an output: the plate that lost it is made again, as the error asks.
+    return {"lost": name, "from": name.partition("/")[0] if "/c/0/0/0" in name else "", "ended": ended}
