@@ -34,14 +34,14 @@ class Stage:
     inputs: tuple[str, ...] = ()  # folders of results of earlier stages that it reads
 
 
-# {plate}: the plate; networks are of the encoder simclr.
+# {plate}: the plate; networks are of the encoder simclr. Lost raw images are excluded by name, and not of these races.
 STAGES = {
     "simulate": Stage(("demo/{plate}",)),
-    "index": Stage(("index/{plate}.parquet", "index/{plate}.audit.parquet"), inputs=("demo/{plate}",)),
+    "index": Stage(("index/{plate}.parquet", "index/{plate}.audit.parquet")),
     "survey": Stage(
         ("survey/{plate}.parquet", "survey/{plate}.npy", "survey/{plate}.excluded.tsv"),
         {"survey": {"max_saturated": 0.011}},
-        ("index", "demo/{plate}"),
+        ("index",),
     ),
     "illumination": Stage(("illumination/{plate}.npz",), {"illumination": {"offset": 100}}, ("survey",)),
     "images": Stage(
@@ -107,7 +107,8 @@ def race(ground: Ground, folder: Path, *, kind: str, stage: str, seed: str) -> d
     if row["ended"]:
         row["named"] = run.named(row.get("lost", ""))
         run.to_end(forced=row.get("from", ""))
-    row["different"] = runs.different(folder, ground.finished)
+    # A lost result that nothing reads any more stays lost.
+    row["different"] = [name for name in runs.different(folder, ground.finished) if name != row.get("lost")]
     row["seconds"] = round(time.monotonic() - start)
     row["converged"] = not row["different"] and row.get("named", True)
     if row["converged"]:

@@ -69,7 +69,9 @@ def main() -> None:
 
 def race(given: argparse.Namespace, folder: Path, ground: races.Ground) -> None:
     """Run the aimed races, every kind at every stage in turn; print a line a race and a summary as JSON."""
-    pairs = [(kind, stage) for stage in races.STAGES for kind in races.KINDS if kind != "purge" or stage != "simulate"]
+    pairs = [
+        (kind, stage) for stage in races.STAGES for kind in races.KINDS if kind != "purge" or races.STAGES[stage].inputs
+    ]
     random.Random(given.seed).shuffle(pairs)
     journal = folder / "races.jsonl"
     done = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
