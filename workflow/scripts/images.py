@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     claim(snakemake.output)
+    light = lightpath.load(snakemake.input.illumination)
     scale = images.write(
         Path(snakemake.output.zarr).parent,
         index=tables.read(snakemake.input.index),
         surveyed=tables.read(snakemake.input.survey),
-        light=lightpath.load(snakemake.input.illumination),
+        light=light,
         folder=snakemake.params.root,
         plate=snakemake.wildcards.plate,
         channels=snakemake.params.channels,
@@ -31,6 +32,6 @@ if __name__ == "__main__":
         scale,
         snakemake.output.intensity,
         table="intensity",
-        provenance=provenance.of(snakemake),
+        provenance=provenance.of(snakemake) | {"illumination": light.records()},
         verdict=tables.verdict(snakemake.input.survey),
     )

@@ -72,6 +72,18 @@ def test_planes_are_projected_corrected_and_stored(tmp_path, projection):
     )
 
 
+def test_a_channel_without_a_gain_keeps_its_pixels_and_the_table_says_so(tmp_path):
+    frame = _plate(tmp_path, depth=1)
+    why = "light_untested(wells=2, needed=4)"
+    light = replace(_light(), applied=np.array([True, False]), notes=["", why])
+    table = _write(tmp_path / "p.zarr", frame, tmp_path, light=light).set_index("Metadata_Channel")
+    assert table["Metadata_Illumination"].to_dict() == {"DNA": "not_applied", "ER": "given"}
+    assert table["Metadata_Illumination_Notes"].to_dict() == {"DNA": why, "ER": ""}
+    plate = ngff.open_plate(tmp_path / "p.zarr")
+    raw = tifffile.imread(tmp_path / "A01_DNA_0.tif")
+    np.testing.assert_array_equal(plate.read("A01", "1", ["DNA"])[0], raw)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_do_not_change_a_byte(tmp_path, threads):
     frame = _plate(tmp_path)

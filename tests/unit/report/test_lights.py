@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from wellspring.illumination import judge
 from wellspring.illumination.evenness import MEASURES
+from wellspring.io.notes import Note
 from wellspring.report import checks, lights
+from wellspring.report.wording import words
 
 
 def _row(change, *, fields=100, method="basic"):
@@ -38,6 +41,28 @@ def test_figures_have_intervals():
     assert lights.figures(_row([0, 0, 0])) == [
         "uneven, %: 10.0 (8.0 to 12.3) → 10.0 (8.0 to 12.3)",
         "edge, %: 10.0 (8.0 to 12.3) → 10.0 (8.0 to 12.3)",
+        "objects, %: 10.0 (8.0 to 12.3) → 10.0 (8.0 to 12.3)",
     ]
+    few = _row([0, 0, 0]) | {"objects_before": np.full(3, np.nan)}
+    assert len(lights.figures(few)) == 2
     row = _row([np.nan] * 3) | {name: np.full(3, np.nan) for name in MEASURES}
     assert lights.figures(row) == ["too few fields to measure a residual"]
+
+
+def test_a_channel_that_is_not_corrected_is_named_with_the_reason():
+    values = {"before": 0.02, "after": 0.25, "low": 0.2, "high": 0.3}
+    row = _row([-0.1, -0.2, -0.05]) | {"applied": False, "notes": str(Note("light_worse_objects", values))}
+    reason = (
+        "not corrected, the objects' brightness does not follow the flat field: unevenness of objects in held-out "
+        "wells 2.0 % before and 25.0 % after, change 20.0 % to 30.0 %"
+    )
+    assert lights.warnings(row) == [reason]
+    (statement,) = checks.light([row, _row([-0.1, -0.2, -0.05])])
+    assert statement.text == "1 channel of a light path is not corrected for illumination."
+    assert statement.lines == (f"scope, DNA: {reason}",)
+
+
+@pytest.mark.parametrize("code", judge.CODES)
+def test_every_reason_against_a_correction_has_a_sentence(code):
+    values = {"before": 0.1, "after": 0.2, "low": -0.1, "high": 0.3, "wells": 3, "needed": 4}
+    assert words(Note(code, values)).startswith("not corrected")

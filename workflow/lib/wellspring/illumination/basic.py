@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from wellspring.illumination import flatfield
 from wellspring.illumination.flatfield import FEW, Light, halves, light, smooth_basis
 from wellspring.views.binning import bin_area, shape_of
 
@@ -33,7 +34,13 @@ TINY = 1e-9
 Fields = tuple[np.ndarray, np.ndarray]  # coefficients of a flat and a dark field
 
 
-def basic(stack: np.ndarray, *, offset: float | None = None, degrees: tuple[int, int | None] | None = None) -> Light:
+def basic(
+    stack: np.ndarray,
+    *,
+    offset: float | None = None,
+    degrees: tuple[int, int | None] | None = None,
+    darkest: float | None = None,
+) -> Light:
     """Fit flat and dark field to views (n, h, w).
 
     A bowl in the dark field cannot be distinguished from a higher offset, as ``level * flat`` is the sum of
@@ -48,11 +55,29 @@ def basic(stack: np.ndarray, *, offset: float | None = None, degrees: tuple[int,
         Counts of an even dark field, if known; None estimates the dark field, its mean from 0 to the darkest value.
     degrees
         Of the flat field and of the dark field (None: 0 counts); None takes those of :func:`degrees_for`.
+    darkest
+        Counts that an estimated dark field does not exceed anywhere; None: :func:`flatfield.darkest` of the views.
     """
     degrees = degrees_for(stack, offset=offset) if degrees is None else degrees
     table, shape = _levels(stack)
     flat, dark = _fit(table, shape, degrees, offset)
-    return light(_drawn(flat, stack.shape[1:]), _drawn(dark, stack.shape[1:]))
+    plane = _drawn(dark, stack.shape[1:])
+    if offset is None:
+        possible = _possible(plane, flatfield.darkest(stack) if darkest is None else darkest)
+        if not np.array_equal(possible, plane):
+            plane = possible
+            flat, _ = _fit(table - bin_area(plane, shape).ravel(), shape, degrees, 0.0)
+    return light(_drawn(flat, stack.shape[1:]), plane)
+
+
+def _possible(plane: np.ndarray, darkest: float) -> np.ndarray:
+    """Return a dark field (h, w) between 0 and the darkest counts: its tilt is reduced, then its mean moved."""
+    highest = max(darkest, 0.0)
+    mean = float(np.clip(plane.mean(), 0.0, highest))
+    tilt = plane - plane.mean()
+    room = min(mean / max(-float(tilt.min()), TINY), (highest - mean) / max(float(tilt.max()), TINY), 1.0)
+    possible: np.ndarray = plane if room == 1 and mean == plane.mean() else np.clip(mean + room * tilt, 0.0, highest)
+    return possible
 
 
 def degrees_for(stack: np.ndarray, *, offset: float | None = None) -> tuple[int, int | None]:

@@ -1,24 +1,48 @@
 """Estimate the flat and dark fields of a light path from the surveys and views of the plates that share it.
 
-Channel by channel, on the binned views that the survey kept; what a correction gains is measured on fields that its
-estimate has not seen.
+Channel by channel, on the binned views that the survey kept. What a correction gains is measured on wells that its
+estimate has not seen (:mod:`wellspring.illumination.judge`); a channel that does not gain is not corrected.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from wellspring.illumination import basic, evenness, flatfield, given
+from wellspring.illumination import basic, evenness, flatfield, given, judge
 from wellspring.illumination.lightpath import LightPath
+from wellspring.io.notes import Note, dumps
 from wellspring.screen.sections import Illumination
 from wellspring.views import binning
 
 logger = logging.getLogger(__name__)
 
-DARKEST = 0.02  # of the mean: a darker corner is a wall of the well, and dividing by less amplifies noise
-FEWEST = 4  # fields that can be halved, to measure what a correction gains
+FITTED = ("basic", "median")  # methods whose flat field is estimated from the views
+DARKEST_PIXELS = "quantile_0.001"  # column of the survey: a dark field is below it, too
+GAIN_LIMITED, DARK_ABOVE_DATA = "light_gain_limited", "light_dark_above_data"
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Views (n, h, w) of a channel with the well of each (n,), and the counts that its dark field does not exceed."""
+
+    stack: np.ndarray
+    wells: np.ndarray
+    darkest: float
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """Flat and dark field (H, W) of a channel, its fields, figures, whether it is applied, and notes as text."""
+
+    flat: np.ndarray
+    dark: np.ndarray
+    fields: int
+    figures: dict[str, np.ndarray]
+    applied: bool
+    notes: str
 
 
 def light_path(
@@ -33,7 +57,8 @@ def light_path(
     """Estimate a light path from the surveys and views of the plates that share it.
 
     Planes that the survey excludes are left out, and so are views of another shape than most. A light path without one
-    good field is even: flat 1, dark 0.
+    good field is even: flat 1, dark 0. With ``apply: auto``, a channel whose held-out wells do not gain is not applied,
+    and has a note; flat fields of the method ``given`` are applied unless held-out wells get worse.
 
     Parameters
     ----------
@@ -60,7 +85,9 @@ def light_path(
         logger.warning("no usable field: the illumination is taken as even")
         even = np.ones((len(channels), 1, 1), dtype=np.float32)
         count, figures = np.zeros(len(channels), dtype=np.int32), [evenness.unknown() for _ in channels]
-        return LightPath(list(channels), even, 0 * even, "no_usable_field", count, _stacked(figures))
+        idle = np.zeros(len(channels), dtype=bool)
+        why = [str(judge.against(one, wells=0)) for one in figures]
+        return LightPath(list(channels), even, 0 * even, "no_usable_field", count, _stacked(figures), idle, why)
     height, width = map(int, sizes.idxmax())
     shape = height, width
     usual = (table["Metadata_Height"] == shape[0]) & (table["Metadata_Width"] == shape[1])
@@ -72,76 +99,126 @@ def light_path(
     parts = []
     for channel, flat in zip(channels, known, strict=True):
         chosen = good & (table["Metadata_Channel"] == channel).to_numpy()
-        parts.append(_channel(_gather(stacks, chosen), shape, name=channel, options=options, known=flat))
-    flat, dark, fields, figures = zip(*parts, strict=True)
-    counts = np.array(fields, dtype=np.int32)
-    return LightPath(list(channels), np.stack(flat), np.stack(dark), options.method, counts, _stacked(figures))
+        parts.append(_channel(_gather(table, stacks, chosen), shape, name=channel, options=options, known=flat))
+    return LightPath(
+        list(channels),
+        np.stack([part.flat for part in parts]),
+        np.stack([part.dark for part in parts]),
+        options.method,
+        np.array([part.fields for part in parts], dtype=np.int32),
+        _stacked([part.figures for part in parts]),
+        np.array([part.applied for part in parts]),
+        [part.notes for part in parts],
+    )
 
 
 def _stacked(figures: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.stack([each[name] for each in figures]) for name in evenness.MEASURES}
 
 
-def _gather(stacks: Sequence[np.ndarray], chosen: np.ndarray) -> np.ndarray:
+def _gather(table: pd.DataFrame, stacks: Sequence[np.ndarray], chosen: np.ndarray) -> _Views:
     """Return the chosen rows of stacks that follow each other, without those that hold NaN."""
     starts = np.cumsum([0, *(len(stack) for stack in stacks)])
     parts = [stack[chosen[start : start + len(stack)]] for start, stack in zip(starts, stacks, strict=False)]
     parts = [part for part in parts if len(part)]
     stack = np.concatenate(parts) if parts else np.empty((0, 1, 1), dtype=np.float32)
-    return stack[np.isfinite(stack).all(axis=(1, 2))]
+    finite = np.isfinite(stack).all(axis=(1, 2))
+    rows, stack = table[chosen][finite], stack[finite]
+    darkest = flatfield.darkest(stack) if len(stack) else 0.0
+    pixels = rows[DARKEST_PIXELS].dropna() if DARKEST_PIXELS in rows else pd.Series(dtype=float)
+    if len(pixels):
+        darkest = min(darkest, float(pixels.quantile(flatfield.LOWEST)))
+    return _Views(stack, (rows["Metadata_Plate"] + "/" + rows["Metadata_Well"]).to_numpy(), darkest)
 
 
 def _channel(
-    stack: np.ndarray,
-    shape: tuple[int, int],
-    *,
-    name: str,
-    options: Illumination,
-    known: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray, int, dict[str, np.ndarray]]:
-    """Return flat and dark field at full size, the number of fields, and the figures of :mod:`evenness`."""
-    method, count = options.method, len(stack)
-    fitted = method in ("basic", "median")
+    views: _Views, shape: tuple[int, int], *, name: str, options: Illumination, known: np.ndarray | None
+) -> _Channel:
+    """Estimate, limit and judge one channel."""
+    count, fitted = len(views.stack), options.method in FITTED
     if count == 0 and fitted:
         logger.warning("%s: no usable field, taken as even", name)
-        return np.ones(shape, np.float32), np.zeros(shape, np.float32), 0, evenness.unknown()
+        figures = evenness.unknown()
+        untested = str(judge.against(figures, wells=0))
+        return _Channel(np.ones(shape, np.float32), np.zeros(shape, np.float32), 0, figures, False, untested)
     if fitted and count < flatfield.FEW:
         logger.warning("%s: %d fields are few: only a bowl is fitted, and the estimate is weak", name, count)
-    seen = stack if count else np.zeros((1, *binning.shape_of(*shape)), dtype=np.float32)
-    light = _light(seen, options, known)
-    figures = _held_out(stack, light, options) if count >= FEWEST else evenness.unknown()
-    flat = known if known is not None else np.maximum(binning.enlarge(light.flat, shape), DARKEST)
-    flat = (flat / flat.mean(dtype=np.float64)).astype(np.float32)
-    dark = binning.enlarge(light.dark, shape)
-    _say(name, count, light, figures)
-    return flat, dark, count, figures
+    seen = views.stack if count else np.zeros((1, *binning.shape_of(*shape)), dtype=np.float32)
+    light, notes = _light(seen, views.darkest, options, known)
+    figures = _figures(views, light, options)
+    flat = known if known is not None else binning.enlarge(light.flat, shape)
+    flat = (flatfield.limited(flat, options.max_gain) if fitted else flat / flat.mean(dtype=np.float64)).astype(
+        np.float32
+    )
+    low, high = np.float32(light.dark.min()), np.float32(light.dark.max())
+    dark = np.clip(binning.enlarge(light.dark, shape), low, high)
+    _log(name, count, light, figures)
+    why = _against(figures, views, options)
+    if why is not None:
+        logger.warning("%s: not corrected (illumination.apply: auto): %s", name, why)
+    return _Channel(flat, dark, count, figures, why is None, dumps([*notes, why] if why else notes))
 
 
-def _light(stack: np.ndarray, options: Illumination, known: np.ndarray | None) -> flatfield.Light:
-    """Return the light path of views (n, h, w) by the config's method."""
-    method = options.method
+def _light(
+    stack: np.ndarray, darkest: float, options: Illumination, known: np.ndarray | None
+) -> tuple[flatfield.Light, list[Note]]:
+    """Return the light path of views (n, h, w) by the config's method, within its limits, with notes on the limits."""
+    notes = []
     offset = None if options.offset == "estimate" else float(options.offset)
-    if method == "none":
-        return flatfield.light(np.ones(stack.shape[1:]))
+    if offset is not None and offset > darkest and options.method != "none":
+        notes.append(Note(DARK_ABOVE_DATA, {"offset": offset, "darkest": float(f"{darkest:.4g}")}))
+    if options.method == "none":
+        return flatfield.light(np.ones(stack.shape[1:])), []
     if known is not None:
-        return flatfield.light(binning.bin_area(known, stack.shape[1:]), offset or 0.0)
-    if method == "basic":
-        return basic.basic(stack, offset=offset)
-    dark = basic.basic(stack, degrees=basic.BOWLS[1]).dark.mean() if offset is None else offset
-    return flatfield.median(stack, offset=float(dark))
+        return flatfield.light(binning.bin_area(known, stack.shape[1:]), offset or 0.0), notes
+    if options.method == "basic":
+        light = basic.basic(stack, offset=offset, darkest=darkest)
+    else:
+        even = basic.basic(stack, degrees=basic.BOWLS[1], darkest=darkest).dark.mean() if offset is None else offset
+        light = flatfield.median(stack, offset=float(even))
+    limit = options.max_gain
+    if light.flat.min() < 1 / limit or light.flat.max() > limit:
+        gains = {"largest": float(f"{1 / light.flat.min():.3g}"), "limit": limit}
+        notes.append(Note(GAIN_LIMITED, gains))
+        light = flatfield.Light(flatfield.limited(light.flat, limit), light.dark)
+    return light, notes
 
 
-def _held_out(stack: np.ndarray, light: flatfield.Light, options: Illumination) -> dict[str, np.ndarray]:
-    """Measure the evenness of one half of the fields by the other's estimate, of all where nothing is estimated."""
-    if options.method in ("none", "given"):
-        return evenness.measured(stack, light)
-    half = flatfield.halves(len(stack))
-    return evenness.measured(stack[~half], _light(stack[half], options, None), base=float(light.dark.mean()))
+def _figures(views: _Views, light: flatfield.Light, options: Illumination) -> dict[str, np.ndarray]:
+    """Measure the evenness of wells by an estimate from other wells; of all where nothing is estimated."""
+    if options.method not in FITTED:
+        some = judge.thinned(len(views.stack))
+        if len(np.unique(views.wells)) < judge.FEWEST:
+            return evenness.unknown()
+        return evenness.measured(views.stack[some], light, wells=views.wells[some])
+    base = float(light.dark.mean())
+    return judge.held_out(
+        views.stack, views.wells, lambda some: _light(some, views.darkest, options, None)[0], base=base
+    )
 
 
-def _say(name: str, count: int, light: flatfield.Light, figures: Mapping[str, np.ndarray]) -> None:
-    message = "%s: %d fields, dark field %.1f (%.1f to %.1f), unevenness of held-out fields %.3f -> %.3f (%.3f to %.3f)"
-    dark, (before, *_), after = light.dark, figures["residual_before"], figures["residual_after"]
-    logger.info(message, name, count, dark.mean(), dark.min(), dark.max(), before, *after)
-    if figures["residual_change"][1] > 0:
-        logger.warning("%s: the correction makes held-out fields less even", name)
+def _against(figures: Mapping[str, np.ndarray], views: _Views, options: Illumination) -> Note | None:
+    """Return why the correction is not applied, None if it is."""
+    if options.apply == "always" or options.method == "none":
+        return None
+    why = judge.against(figures, wells=len(np.unique(views.wells)))
+    if options.method == "given" and why is not None and why.code in (judge.UNTESTED, judge.NO_GAIN):
+        return None
+    return why
+
+
+def _log(name: str, count: int, light: flatfield.Light, figures: Mapping[str, np.ndarray]) -> None:
+    message = "%s: %d fields, dark field %.1f (%.1f to %.1f), gain %.2f to %.2f"
+    dark, gain = light.dark, 1 / light.flat
+    logger.info(message, name, count, dark.mean(), dark.min(), dark.max(), gain.min(), gain.max())
+    for what, measure in (("background", "residual"), ("objects", "objects")):
+        before, after = figures[f"{measure}_before"][0], figures[f"{measure}_after"][0]
+        change = figures[f"{measure}_change"]
+        logger.info(
+            "%s: unevenness of %s, held out: %.3f -> %.3f, change %.3f (%.3f to %.3f)",
+            name,
+            what,
+            before,
+            after,
+            *change,
+        )

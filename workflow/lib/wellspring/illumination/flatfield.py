@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import legendre
 from scipy.ndimage import median_filter
+from scipy.optimize import brentq
 
 FEW = 16  # fields below which nothing finer than a bowl is estimated
+LOWEST = 0.05  # quantile over the fields of their darkest value: a dark field is below it
 SMALLEST = 0.05  # of the mean, where an estimate would not be positive
 
 
@@ -26,6 +28,35 @@ def light(flat: np.ndarray, dark: np.ndarray | float = 0.0) -> Light:
     flat = np.asarray(flat, dtype=np.float64)
     flat = np.maximum(flat / flat.mean(), SMALLEST) if flat.mean() > 0 else np.ones_like(flat)
     return Light(flat / flat.mean(), np.broadcast_to(np.asarray(dark, dtype=np.float64), flat.shape).copy())
+
+
+def limited(flat: np.ndarray, gain: float) -> np.ndarray:
+    """Return a flat field (h, w) of mean 1 cut so that pixels are multiplied by at most ``gain``, at least its inverse.
+
+    Examples
+    --------
+    >>> limited(np.array([[0.1, 1.0, 1.9]]), 2.0).round(3).tolist()
+    [[0.5, 0.862, 1.638]]
+    """
+    flat = np.asarray(flat, dtype=np.float64)
+    flat = np.maximum(flat / flat.mean(), SMALLEST / gain)
+    if flat.min() >= 1 / gain and flat.max() <= gain:
+        return flat
+
+    def cut(level: float) -> np.ndarray:
+        """Return the flat field cut about a level; the right level is the one that makes its mean 1."""
+        return np.clip(flat / level, 1 / gain, gain)
+
+    ends = float(flat.min()) / gain, float(flat.max())  # all are cut to the gain; none is above 1
+    return cut(brentq(lambda level: cut(level).mean() - 1, *ends, xtol=1e-9)) if gain > 1 else np.ones_like(flat)
+
+
+def darkest(stack: np.ndarray) -> float:
+    """Return the counts that no dark field of views (n, h, w) exceeds.
+
+    The 5 % quantile over the fields of each field's darkest bin, so that one failed exposure does not decide.
+    """
+    return float(np.quantile(stack.min(axis=(1, 2)), LOWEST))
 
 
 def median(stack: np.ndarray, *, offset: float = 0.0, window: float = 0.09) -> Light:

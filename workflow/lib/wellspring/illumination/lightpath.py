@@ -4,11 +4,13 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+NOT_APPLIED = "not_applied"  # in place of the method, of a channel whose pixels stay as they are
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class LightPath:
 
     ``flat`` (C, H, W) float32 of mean 1; ``dark`` (C, H, W) float32 counts; ``fields`` (C,) int32 used per channel;
     ``held_out`` the figures of :func:`wellspring.illumination.evenness.measured`, (C, 3) float32 each, NaN where
-    fields are too few.
+    fields are too few. ``applied`` (C,) bool: whether pixels of the channel are corrected; () stands for all.
+    ``notes``: per channel, why not, and what was limited, as text (:mod:`wellspring.io.notes`); () stands for none.
     """
 
     channels: list[str]
@@ -26,6 +29,28 @@ class LightPath:
     method: str
     fields: np.ndarray
     held_out: Mapping[str, np.ndarray] = field(default_factory=dict)
+    applied: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool))
+    notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Give each channel its value of ``applied`` and ``notes``."""
+        if not len(self.applied):
+            object.__setattr__(self, "applied", np.ones(len(self.channels), dtype=bool))
+        object.__setattr__(self, "notes", tuple(self.notes) or ("",) * len(self.channels))
+
+    def used(self) -> "LightPath":
+        """Return what pixels are corrected by: the same, with an even light path where it is not applied."""
+        where = self.applied[:, None, None]
+        return replace(
+            self, flat=np.where(where, self.flat, np.float32(1)), dark=np.where(where, self.dark, np.float32(0))
+        )
+
+    def records(self) -> list[dict[str, str]]:
+        """Return a dict per channel, for tables and provenance: ``channel``, ``correction`` and ``notes`` as text."""
+        return [
+            {"channel": channel, "correction": self.method if applied else NOT_APPLIED, "notes": notes}
+            for channel, applied, notes in zip(self.channels, self.applied.tolist(), self.notes, strict=True)
+        ]
 
     def of(self, channels: Sequence[str]) -> "LightPath":
         """Return the same for these channels, in their order."""
@@ -36,7 +61,16 @@ class LightPath:
             return self
         at = [self.channels.index(channel) for channel in channels]
         held_out = {name: figures[at] for name, figures in self.held_out.items()}
-        return LightPath(list(channels), self.flat[at], self.dark[at], self.method, self.fields[at], held_out)
+        return replace(
+            self,
+            channels=list(channels),
+            flat=self.flat[at],
+            dark=self.dark[at],
+            fields=self.fields[at],
+            held_out=held_out,
+            applied=self.applied[at],
+            notes=[self.notes[place] for place in at],
+        )
 
 
 def correct(raw: np.ndarray, flat: np.ndarray, dark: np.ndarray) -> np.ndarray:
@@ -84,6 +118,7 @@ def save(path: Path | str, light: LightPath) -> None:
     """Write a light path as ``.npz`` of plain arrays, to be read with ``allow_pickle=False``."""
     arrays: dict[str, Any] = {"channel": np.array(light.channels), "method": np.array(light.method)}
     arrays |= {"flat": light.flat, "dark": light.dark, "fields": light.fields, **light.held_out}
+    arrays |= {"applied": light.applied, "notes": np.array(light.notes, dtype=np.str_)}
     np.savez_compressed(path, **arrays)
 
 
@@ -92,16 +127,18 @@ def load(path: Path | str) -> LightPath:
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     channels, method = arrays.pop("channel").tolist(), str(arrays.pop("method"))
-    flat, dark, fields = (arrays.pop(name) for name in ("flat", "dark", "fields"))
-    return LightPath(channels, flat, dark, method, fields, held_out=arrays)
+    flat, dark, fields, applied = (arrays.pop(name) for name in ("flat", "dark", "fields", "applied"))
+    notes = arrays.pop("notes").tolist()
+    return LightPath(channels, flat, dark, method, fields, held_out=arrays, applied=applied, notes=notes)
 
 
 def export(folder: Path | str, light: LightPath, *, plate: str) -> list[Path]:
     """Write ``<plate>_Illum<Channel>.npy`` (H, W) float32, by which CellProfiler's CorrectIlluminationApply divides.
 
-    They are flat fields alone, of mean 1. CellProfiler knows no dark field; here it is taken off first.
+    They are flat fields alone, of mean 1; 1 everywhere for a channel that is not corrected. CellProfiler knows no dark
+    field; here it is taken off first.
     """
     paths = [Path(folder) / f"{plate}_Illum{channel}.npy" for channel in light.channels]
-    for path, flat in zip(paths, light.flat, strict=True):
+    for path, flat in zip(paths, light.used().flat, strict=True):
         np.save(path, flat)
     return paths

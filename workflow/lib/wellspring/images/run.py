@@ -67,6 +67,8 @@ def write(
         The table ``intensity``, one row per channel.
     """
     light = light.of(channels)
+    said = pd.DataFrame(light.records())
+    light = light.used()
     sites = _stacks(index, surveyed, channels=channels, options=options)
     sizes = surveyed["Metadata_Pixel_Size"].dropna()
     pixel_size = float(sizes.iloc[0]) if len(sizes) else None
@@ -104,7 +106,8 @@ def write(
         writer.windows = dict(zip(channels, windows, strict=True))
     absent = len(index[SITE_KEY].drop_duplicates()) - len(sites)
     logger.info("%s: %d sites written, %d left out by the survey", plate, len(sites), absent)
-    return scale.assign(Metadata_Pixel_Size=pixel_size)
+    corrections = {"Metadata_Illumination": said["correction"], "Metadata_Illumination_Notes": said["notes"]}
+    return scale.assign(Metadata_Pixel_Size=pixel_size, **corrections)
 
 
 def _stacks(

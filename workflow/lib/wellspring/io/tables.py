@@ -106,6 +106,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def conform(frame: pd.DataFrame, *, table: str) -> pa.Table:
     """Return `frame` as an Arrow table in the schema's column order and types, sorted by the key.
 
+    Columns that the schema calls optional are null where the frame lacks them.
+
     Raises
     ------
     ValueError
@@ -113,6 +115,9 @@ def conform(frame: pd.DataFrame, *, table: str) -> pa.Table:
     """
     spec = schema(table)
     columns = {name: column for name, column in spec["columns"].items() if column["type"] != "embedding"}
+    frame = frame.assign(
+        **{name: None for name, column in columns.items() if column.get("optional") and name not in frame}
+    )
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(f"{table}: expected the columns {missing}, found {list(frame.columns)[:30]}")

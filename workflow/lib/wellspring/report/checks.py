@@ -11,7 +11,7 @@ from wellspring.align.odd_plates import LEFT_OUT
 from wellspring.illumination.flatfield import FEW
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.svg import count, number
-from wellspring.report.wording import kinds, words
+from wellspring.report.wording import kinds, worded, words
 
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
 FALLBACK = "too_few_for_step"  # code of the note of a step that had fewer wells than it needs
@@ -108,10 +108,18 @@ def wells(screen: Screen) -> list[Statement]:
 
 
 def light(fields: Sequence[Record]) -> list[Statement]:
-    """Return the flat fields that are weak or did harm; `fields` as `lights.fields` gives them."""
-    weak = [row for row in fields if row["fields"] < FEW and row["method"] in ("basic", "median")]
-    worse = [row for row in fields if row["residual_change"][1] > 0]
+    """Return the flat fields that are not applied, weak, or did harm; `fields` as `lights.fields` gives them."""
+    idle = [row for row in fields if not row.get("applied", True)]
+    used = [row for row in fields if row.get("applied", True)]
+    weak = [row for row in used if row["fields"] < FEW and row["method"] in ("basic", "median")]
+    worse = [row for row in used if row["residual_change"][1] > 0]
     found = []
+    if idle:
+        lines = [f"{row['optics']}, {row['channel']}: {worded(row['notes'])}" for row in idle[:SHOWN]]
+        lines += [f"and {len(idle) - SHOWN:,} more"] if len(idle) > SHOWN else []
+        channels = count(len(idle), "channel")
+        text = f"{channels} of a light path {'is' if len(idle) == 1 else 'are'} not corrected for illumination."
+        found.append(Statement(text, "illumination", tuple(lines)))
     if weak:
         lines = [f"{row['optics']}, {row['channel']}: {count(row['fields'], 'field')}" for row in weak[:SHOWN]]
         text = f"{count(len(weak), 'flat field')} of fewer than {FEW} fields: weak."

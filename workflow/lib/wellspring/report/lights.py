@@ -13,6 +13,7 @@ from wellspring.report import palette
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.pictures import Picture
 from wellspring.report.svg import fixed
+from wellspring.report.wording import worded
 from wellspring.views.binning import bin_area
 
 LIGHTS = 40  # light paths and channels with pictures: 15 kB of the page per picture
@@ -63,7 +64,13 @@ def fields(screen: Screen, *, limit: int = LIGHTS) -> list[Record]:
             known = {name: stored[name] for name in stored.files if name not in ("flat", "dark")}
         for place, channel in enumerate(known["channel"].astype(str)):
             row = {"optics": optics, "channel": channel, "method": str(known["method"])}
-            row |= {"fields": int(known["fields"][place])} | {name: known[name][place] for name in MEASURES}
+            row |= {"fields": int(known["fields"][place])}
+            row |= {name: known[name][place] if name in known else np.full(3, np.nan) for name in MEASURES}
+            row |= (
+                {"applied": bool(known["applied"][place]), "notes": str(known["notes"][place])}
+                if "notes" in known
+                else {}
+            )
             rows.append(row | {"warnings": warnings(row), "figures": figures(row)})
     worst = sorted(range(len(rows)), key=lambda place: -np.nan_to_num(rows[place]["residual_after"][0]))[:limit]
     for place, row in enumerate(rows):
@@ -79,6 +86,10 @@ def warnings(row: Mapping[str, Any]) -> list[str]:
     said, fitted = [], row["method"] in ("basic", "median")
     if fitted and row["fields"] < FEW:
         said.append(f"fewer than {FEW} fields: weak estimate, restricted to a smooth bowl")
+    if row.get("notes"):
+        said.append(worded(row["notes"]))
+    if not row.get("applied", True):
+        return said
     _, low, high = row["residual_change"]
     if low > 0:
         said.append("made held-out fields less even")
@@ -92,6 +103,7 @@ def figures(row: Mapping[str, Any]) -> list[str]:
     if not np.isfinite(row["residual_before"][0]):
         return ["too few fields to measure a residual"]
     parts = {"residual": "uneven", "edge": "edge"}
+    parts |= {"objects": "objects"} if np.isfinite(row["objects_before"][0]) else {}
     return [
         f"{words}, %: {' → '.join(_percent(row[f'{name}_{when}']) for when in ('before', 'after'))}"
         for name, words in parts.items()

@@ -27,7 +27,7 @@ SENTENCES: dict[str, Sentence] = {
     # wellspring.report: a text that is not in the form of notes, such as that of a table made by other software
     UNCODED: "{text}",
     "not_in_profiles": "the plate is not among the aligned profiles",
-    # io.raw_image, screen.exclusions, survey
+    # io.raw_image, screen.exclusions, survey, illumination
     **wording_images.SENTENCES,
     # profile, align, evaluate
     **wording_profiles.SENTENCES,

@@ -1,4 +1,4 @@
-"""The sentences of the notes of image files, exclusion lists, indexes and surveys (see `wording`)."""
+"""The sentences of the notes of image files, exclusion lists, indexes, surveys and light paths (see `wording`)."""
 
 from collections.abc import Callable, Mapping
 
@@ -75,4 +75,27 @@ SURVEY: dict[str, Sentence] = {
     "wells_copied": "{wells} of {total:well} have images with the same pixels as other images of the plate",
     "plate_listed": lambda values: _with_reason("listed in survey.exclusions", values),
 }
-SENTENCES: dict[str, Sentence] = {**FILES, **LISTS, **INDEX, **SURVEY}
+
+
+def _changed(what: str, values: Values) -> str:
+    """Return the unevenness of held-out wells before and after a correction, with the interval of its change."""
+    before, after, low, high = (_percent(values[name]) for name in ("before", "after", "low", "high"))
+    interval = f"{low} to {high}".replace("-", "−")
+    return f"unevenness of {what} in held-out wells {before} before and {after} after, change {interval}"
+
+
+LIGHT: dict[str, Sentence] = {
+    "light_untested": "not corrected: {wells:well}, and {needed} are needed to test the correction on held-out wells",
+    "light_no_gain": lambda values: f"not corrected, no gain in held-out wells: {_changed('background', values)}",
+    "light_worse_background": lambda values: (
+        f"not corrected, held-out wells become less even: {_changed('background', values)}"
+    ),
+    "light_worse_objects": lambda values: (
+        f"not corrected, the objects' brightness does not follow the flat field: {_changed('objects', values)}"
+    ),
+    "light_gain_limited": "gain limited to {limit} (illumination.max_gain), estimated up to {largest}",
+    "light_dark_above_data": (
+        "illumination.offset is {offset} counts, above the darkest pixels ({darkest}); detail below it is lost"
+    ),
+}
+SENTENCES: dict[str, Sentence] = {**FILES, **LISTS, **INDEX, **SURVEY, **LIGHT}

@@ -529,6 +529,17 @@ class Illumination:
     an even or tilted dark field, if fields outside the fit confirm it. The method given takes estimate as 0. Default:
     "estimate"."""
 
+    max_gain: float
+    """Largest factor by which an estimated flat field multiplies a pixel, and the inverse of the smallest. Light falls
+    by the fourth power of the cosine towards the edge of a lens, which is a factor of 2 to 3 in the corners of real
+    plates; a darker corner is a well's wall, and a larger factor amplifies mainly noise there. Default: 4."""
+
+    apply: Literal["auto", "always"]
+    """auto: a channel is corrected only if wells that the estimate did not see become more even: by the 95 % interval
+    of the change of their background or of their objects, with neither against it. Otherwise its pixels stay as they
+    are, and report, log and the plate's table give the reason. always: every channel is corrected. Flat fields of the
+    method given are applied unless wells become less even. Default: "auto"."""
+
 
 @dataclass(frozen=True)
 class Images:

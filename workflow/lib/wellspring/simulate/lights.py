@@ -24,13 +24,42 @@ OFFSET = 100.0
 
 @dataclass(frozen=True)
 class Scene:
-    """Mean number of cells per field, and the share of fields with saturated debris."""
+    """A kind of field.
+
+    ``cells``: their mean number. ``debris``: share of fields with saturated debris. ``background``, ``bright``: counts
+    of the medium and of a cell's centre. ``sigma``: of a cell, pixels. ``offset``, ``gradient``: counts of the dark
+    field and of its change from the centre to the edge. ``middle``: spread of the cells around the centre, as a share
+    of half the edge; 0 is none. ``glow``: counts of stray light at the edge, which no flat field shapes. ``lens``:
+    False for an even flat field. ``wall``: distance from the centre beyond which a well's wall takes the light, as a
+    share of half the edge; 0 is none. ``seeding``: spread of the number of cells between fields, of its logarithm.
+    """
 
     cells: float
     debris: float = 0.0
+    background: float = BACKGROUND
+    bright: float = BRIGHT
+    sigma: float = CELL
+    offset: float = OFFSET
+    gradient: float = GRADIENT
+    middle: float = 0.0
+    glow: float = 0.0
+    lens: bool = True
+    wall: float = 0.0
+    seeding: float = 0.3
 
 
 SCENES = {"dense": Scene(350), "sparse": Scene(12), "debris": Scene(120, debris=0.15)}
+# Scenes in which a correction can do harm. Where `lens` is False the right one is none at all.
+HARD = {
+    "organoids": Scene(5, background=2, bright=220, sigma=10, offset=2, gradient=0, glow=8, lens=False),
+    "dim background": Scene(25, background=4, bright=200, offset=4, gradient=0),
+    "bright sparse": Scene(1.5, background=8, bright=8000, gradient=0),
+    "few crowded": Scene(900, background=60, bright=300, lens=False, seeding=0.6),
+    "seeded in the middle": Scene(90, middle=0.7, lens=False),
+    "in the middle, lens": Scene(90, middle=0.7),
+    "touching the border": Scene(9, sigma=14, background=60, gradient=0),
+    "well wall": Scene(500, offset=37, gradient=0, background=250, wall=0.95, lens=False),
+}
 
 
 @dataclass(frozen=True)
@@ -43,37 +72,49 @@ class Views:
 
 
 def views(scene: str, count: int, *, seed: int) -> Views:
-    """Draw ``count`` fields of a scene, one of ``SCENES``, through a light path that the seed draws too.
+    """Draw ``count`` fields of a scene, one of ``SCENES`` or ``HARD``, through a light path that the seed draws too.
 
     The first fields of a larger count are those of a smaller one.
     """
-    kind, rng = SCENES[scene], np.random.default_rng([seed, sorted(SCENES).index(scene)])
-    flat, dark = _light_path(rng)
+    number = sorted(SCENES).index(scene) if scene in SCENES else 100 + list(HARD).index(scene)
+    kind, rng = (SCENES | HARD)[scene], np.random.default_rng([seed, number])
+    flat, dark = _light_path(kind, rng)
     shape = shape_of(SIDE, SIDE)
     stack = np.stack([bin_area(_field(kind, flat, dark, rng), shape) for _ in range(count)])
     return Views(stack, bin_area(flat, shape), bin_area(dark, shape))
 
 
-def _light_path(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _light_path(kind: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return flat and dark field (SIDE, SIDE): light falls by 30 to 40 % from its centre over half the edge."""
     at = np.linspace(-1, 1, SIDE)
     centre = rng.uniform(-0.25, 0.25, 2)
     steep = rng.uniform(0.6, 0.7, 2) ** -0.5 - 1
     flat = (1 + steep[0] * (at[:, None] - centre[0]) ** 2 + steep[1] * (at[None, :] - centre[1]) ** 2) ** -2.0
     angle = rng.uniform(0, 2 * np.pi)
-    dark = OFFSET + GRADIENT * (np.cos(angle) * at[:, None] + np.sin(angle) * at[None, :])
+    dark = kind.offset + kind.gradient * (np.cos(angle) * at[:, None] + np.sin(angle) * at[None, :])
+    if not kind.lens:
+        flat = np.ones_like(flat)
     return flat / flat.mean(), dark
 
 
 def _field(kind: Scene, flat: np.ndarray, dark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw one field (SIDE, SIDE): staining and density differ between fields by a fifth and a third."""
-    gain, cells = rng.lognormal(0, 0.2), rng.poisson(kind.cells * rng.lognormal(0, 0.3))
+    gain, cells = rng.lognormal(0, 0.2), rng.poisson(kind.cells * rng.lognormal(0, kind.seeding))
     stain = np.zeros((SIDE + 2 * MARGIN,) * 2)
-    np.add.at(stain, tuple(rng.integers(0, len(stain), (2, cells))), rng.lognormal(np.log(BRIGHT), 0.5, cells))
-    stain = gaussian_filter(stain, CELL) * 2 * np.pi * CELL**2
+    at = rng.integers(0, len(stain), (2, cells))
+    if kind.middle:
+        at = np.clip(np.rint(len(stain) / 2 + rng.normal(0, kind.middle * SIDE / 2, (2, cells))), 0, len(stain) - 1)
+        at = at.astype(int)
+    np.add.at(stain, tuple(at), rng.lognormal(np.log(kind.bright), 0.5, cells))
+    stain = gaussian_filter(stain, kind.sigma) * 2 * np.pi * kind.sigma**2
     haze = gaussian_filter(stain, MARGIN)
-    light = gain * (BACKGROUND * rng.lognormal(0, 0.1) + 0.85 * stain + 0.15 * haze)[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    seen = light * flat
+    light = kind.background * rng.lognormal(0, 0.1) + 0.85 * stain + 0.15 * haze
+    seen = gain * light[MARGIN:-MARGIN, MARGIN:-MARGIN] * flat
+    if kind.glow or kind.wall:
+        y, x = (np.linspace(-1, 1, SIDE) - rng.normal(0, 0.03) for _ in "yx")
+        away = np.hypot(y[:, None], x[None, :])
+        seen += gain * kind.glow * away**2 / 2
+        seen *= 1 / (1 + np.exp((away - kind.wall) / 0.06)) if kind.wall else 1
     seen += rng.standard_normal(seen.shape) * np.sqrt((SHOT * seen + READ**2) / MEANED) + dark
     if rng.random() < kind.debris:
         y, x = np.ogrid[:SIDE, :SIDE]
