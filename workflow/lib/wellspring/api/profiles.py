@@ -5,7 +5,6 @@ workflow adds (verdict, role, perturbation) are filled in where a table of other
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from wellspring.evaluate.populations import Population
 from wellspring.io import tables
 from wellspring.profile import consensus as joining
 from wellspring.profile import normalise as normalising
-from wellspring.screen import config, sections
+from wellspring.screen import config, sections, treatments
 
 WELL = ("Metadata_Plate", "Metadata_Well")
 KIND = "Metadata_pert_type"
@@ -150,9 +149,13 @@ def apply_alignment(profiles: pd.DataFrame, alignment: Alignment) -> pd.DataFram
 
 
 def consensus(
-    profiles: pd.DataFrame, *, operation: str = "median", group_by: Sequence[str] = ("Metadata_Cell_Line",)
+    profiles: pd.DataFrame,
+    *,
+    operation: str = "median",
+    group_by: Sequence[str] = ("Metadata_Cell_Line",),
+    of: str = "Metadata_Perturbation",
 ) -> pd.DataFrame:
-    """Combine the replicates of each perturbation to one profile.
+    """Combine the replicates of each perturbation (or the wells of each mechanism) to one profile.
 
     Parameters
     ----------
@@ -162,6 +165,8 @@ def consensus(
         `median`, `mean` or `modz`.
     group_by
         Metadata columns that are kept apart.
+    of
+        The column whose values are combined, as Metadata_moa.
 
     Returns
     -------
@@ -182,7 +187,7 @@ def consensus(
     [2.0]
     """
     frame = _complete(profiles, needed=(KIND, "Metadata_Perturbation"))
-    return joining.consensus(frame, operation=operation, group_by=group_by)
+    return joining.consensus(frame, operation=operation, group_by=group_by, of=of)
 
 
 def evaluate_profiles(
@@ -255,19 +260,12 @@ def write_report(profiles: pd.DataFrame, path: str | Path, *, label: str = "Meta
     ...     Path(folder, "report.html").read_text().startswith("<!")
     True
     """
-    from wellspring.report import gather, page
+    from wellspring.report import page
+    from wellspring.score.run import screen_of
 
     frame = _complete(profiles)
     items, summary = evaluate_profiles(frame, label=label, seed=seed)
-    plates = list(dict.fromkeys(frame["Metadata_Plate"]))
-    empty = gather.gather({}, plates=plates, encoders=["profiles"], channels=[], seed=seed)
-    screen = replace(
-        empty,
-        aligned={"profiles": frame},
-        items=items.assign(Encoder="profiles"),
-        summary=summary.assign(Encoder="profiles"),
-    )
-    made = page.build(screen, options=config.default(sections.Report))
+    made = page.build(screen_of(frame, items, summary, seed=seed), options=config.default(sections.Report))
     with tables.atomic(path) as temporary:
         temporary.write_text(made.page, encoding="utf-8")
 
@@ -277,7 +275,9 @@ def _complete(profiles: pd.DataFrame, *, needed: Sequence[str] = ()) -> pd.DataF
     frame = profiles.reset_index(drop=True)
     names = tables.features(frame)
     if "Metadata_Perturbation" not in frame and "Metadata_Compound" in frame:
-        frame["Metadata_Perturbation"] = frame["Metadata_Compound"]
+        doses = frame["Metadata_Concentration"] if "Metadata_Concentration" in frame else [None] * len(frame)
+        pairs = zip(frame["Metadata_Compound"], doses, strict=True)
+        frame["Metadata_Perturbation"] = [None if pd.isna(one) else treatments.name(one, dose) for one, dose in pairs]
     absent = [name for name in (*WELL, *needed) if name not in frame]
     if absent:
         raise ValueError(

@@ -1,0 +1,224 @@
+"""The command `wellspring score`: tables of others give the scores that pandas and NumPy give directly."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wellspring.__main__ import main
+from wellspring.io import tables
+from wellspring.score.run import Options, read, score
+
+METRICS = ["activity", "nsc", "consistency"]
+QUICK = {"metrics": METRICS, "bootstrap": 100, "permutations": 0, "null_size": 1000}
+
+
+def screen(seed=0, width=12, plates=2, separator=False):
+    rng, rows = np.random.default_rng(seed), []
+    for plate in range(plates):
+        compounds = ["DMSO"] * 6 + [f"c{number}" for number in range(6) for _ in range(2)]
+        for number, place in enumerate(rng.permutation(18)):
+            well = f"{'ABC'[number // 6]}{number % 6 + 1:02d}"
+            moa = None if compounds[place] == "DMSO" else f"m{int(compounds[place][1:]) % 3}"
+            rows.append((f"p{plate}", well, compounds[place], moa))
+    frame = pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in ("Plate", "Well", "Compound", "moa")])
+    shift = {f"m{number}": 1.5 * rng.normal(size=width) for number in range(3)}
+    values = rng.normal(size=(len(frame), width)) + [shift.get(moa, np.zeros(width)) for moa in frame["Metadata_moa"]]
+    return pd.concat([frame, pd.DataFrame(values, columns=[f"efficientnet_{n}" for n in range(width)])], axis=1)
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def direct(frame):
+    """Return activity, NSC and consistency, computed row by row."""
+    names = [name for name in frame if name.startswith("efficientnet_")]
+    treated = frame[frame["Metadata_Compound"] != "DMSO"].reset_index(drop=True)
+    rows = np.round(unit(treated[names].to_numpy(dtype=np.float32).astype(float)), 16)
+
+    def precision(similar, positive):
+        order = np.argsort(-similar, kind="stable")
+        hit = positive[order]
+        return (np.cumsum(hit) / np.arange(1, len(hit) + 1))[hit].mean()
+
+    found = {}
+    values = []
+    for _, group in treated.groupby("Metadata_Compound"):
+        own = []
+        for row in group.index:
+            here = frame[(frame["Metadata_Plate"] == treated.loc[row, "Metadata_Plate"])]
+            against = here.loc[here["Metadata_Compound"] == "DMSO", names].to_numpy(dtype=np.float32).astype(float)
+            others = [one for one in group.index if one != row]
+            pool = np.concatenate([rows[others], unit(against)])
+            own.append(precision(pool @ rows[row], np.arange(len(pool)) < len(others)))
+        values.append(np.mean(own))
+    found["activity"] = np.mean(values)
+    median = treated.groupby("Metadata_Compound")[names].median()
+    label = treated.groupby("Metadata_Compound")["Metadata_moa"].first()
+    similar = unit(median.to_numpy(dtype=float))
+    similar = similar @ similar.T
+    np.fill_diagonal(similar, -2)
+    found["nsc"] = np.mean(label.to_numpy()[similar.argmax(axis=1)] == label.to_numpy())
+    values = []
+    for _, group in treated.groupby("Metadata_Compound"):
+        own = []
+        for row in group.index:
+            pool = treated.index[treated["Metadata_Compound"] != treated.loc[row, "Metadata_Compound"]]
+            same = (treated.loc[pool, "Metadata_moa"] == treated.loc[row, "Metadata_moa"]).to_numpy()
+            own.append(precision(rows[pool] @ rows[row], same))
+        values.append(np.mean(own))
+    found["consistency"] = np.mean(values)
+    return found
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.data())
+def test_random_foreign_tables_give_the_scores_that_are_computed_directly(tmp_path_factory, data):
+    folder, seed = tmp_path_factory.mktemp("drawn"), data.draw(st.integers(0, 10**6))
+    rng, frame = np.random.default_rng(seed), screen(seed)
+    expected = direct(frame)
+    foreign = frame.assign(
+        Metadata_Extra=rng.integers(9, size=len(frame)), ImageNumber=range(len(frame)), dose=1.0, note="null, NA",
+        Image_Count_Cells=rng.integers(99, size=len(frame)), empty=np.nan, Metadata_row=range(len(frame)),
+    )  # fmt: skip
+    renamed = data.draw(st.sampled_from([{}, {"Metadata_Well": "Well", "Metadata_Plate": "Plate"}]))
+    foreign = foreign.rename(columns=renamed | {"Metadata_moa": "mechanism", "Metadata_Compound": "pert_iname"})
+    foreign = foreign.sample(frac=1, random_state=seed % 1000)[rng.permutation(foreign.columns)]
+    kind = data.draw(st.sampled_from(["parquet", "csv", "tsv", "feather"]))
+    path = folder / f"any.{kind}"
+    {
+        "parquet": lambda: foreign.to_parquet(path),
+        "csv": lambda: foreign.to_csv(path, sep=";"),
+        "tsv": lambda: foreign.to_csv(path, sep="\t", encoding="utf-16", index=False),
+        "feather": lambda: foreign.reset_index(drop=True).to_feather(path),
+    }[kind]()
+    summary = score([path], folder / "out", options=Options(label="mechanism", evaluate=QUICK))
+    found = summary.set_index("Metadata_Metric")["value"]
+    for metric in METRICS:
+        assert found[metric] == pytest.approx(expected[metric], abs=1e-6), metric
+
+
+def test_the_command_writes_page_and_tables_and_prints_the_metrics(tmp_path):
+    screen().to_csv(tmp_path / "a.csv", index=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "wellspring.score", "a.csv", "--metrics", "nsc", "--out", "out"],
+        cwd=tmp_path, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "index.html", "items.parquet", "metrics.csv", "summary.parquet",
+    ]  # fmt: skip
+    assert done.stdout == (tmp_path / "out" / "metrics.csv").read_text()
+    value = tables.read(tmp_path / "out" / "summary.parquet").set_index("Metadata_Metric").loc["nsc", "value"]
+    assert value == pytest.approx(direct(screen())["nsc"], abs=1e-6)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "12 features of the table, chosen by the rule families" in page
+
+
+def jump(seed=0):
+    """A table of wells with JUMP's names: identifiers, a gene, a treatment and types of controls."""
+    frame = screen(seed).rename(columns={"Metadata_Compound": "Metadata_JCP2022", "Metadata_moa": "Metadata_Class"})
+    control = frame["Metadata_JCP2022"] == "DMSO"
+    frame["Metadata_gene"], frame["Metadata_treatment"] = "G" + frame["Metadata_JCP2022"], frame["Metadata_JCP2022"]
+    return frame.assign(
+        Metadata_pert_type=np.where(control, "control", "trt"), Metadata_control_type=np.where(control, "negcon", None)
+    )
+
+
+def test_a_table_with_jumps_names_needs_no_option_but_the_label(tmp_path):
+    jump().to_parquet(tmp_path / "jump.parquet", index=False)
+    summary = score([tmp_path / "jump.parquet"], tmp_path / "out", options=Options(label="Class", evaluate=QUICK))
+    found, expected = summary.set_index("Metadata_Metric")["value"], direct(screen())
+    assert found["activity"] == pytest.approx(expected["activity"], abs=1e-6)
+    items = tables.read(tmp_path / "out" / "items.parquet")
+    assert items.loc[items["Metadata_Metric"] == "activity", "Metadata_Item"].nunique() == 6
+
+
+def test_a_column_of_unknown_name_is_refused_with_suggestions(tmp_path):
+    frame = jump().drop(columns=["Metadata_gene", "Metadata_treatment"])
+    frame.rename(columns={"Metadata_JCP2022": "Metadata_identifier"}).to_parquet(tmp_path / "a.parquet", index=False)
+    with pytest.raises(ValueError, match=r"a.parquet: no column of compounds .*set --compound .*'Metadata_identifier'"):
+        read([tmp_path / "a.parquet"], options=Options(label="Class"))
+    with pytest.raises(
+        ValueError, match=r"no column 'identifer' \(--compound\); expected one of .*Metadata_identifier"
+    ):
+        read([tmp_path / "a.parquet"], options=Options(label="Class", roles={"compound": "identifer"}))
+    found, _ = read([tmp_path / "a.parquet"], options=Options(label="Class", roles={"compound": "identifier"}))
+    assert found["Metadata_Compound"].nunique() == 7
+
+
+def test_one_column_may_serve_two_roles(tmp_path):
+    frame = jump().drop(columns=["Metadata_gene", "Metadata_treatment", "Metadata_Class"])
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+    options = Options(label="JCP2022", roles={"compound": "JCP2022", "batch": "JCP2022"})
+    found, _ = read([tmp_path / "a.parquet"], options=options)
+    assert (found["Metadata_Compound"] == found["Metadata_JCP2022"]).all()
+    assert (found["Metadata_Batch"] == found["Metadata_JCP2022"]).all()
+
+
+def test_a_typed_well_without_a_label_is_an_error(tmp_path):
+    frame = jump()
+    row = frame.index[frame["Metadata_pert_type"] == "trt"][3]
+    frame.loc[row, "Metadata_JCP2022"] = None
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+    well = f"{frame.loc[row, 'Metadata_Plate']} {frame.loc[row, 'Metadata_Well']}"
+    with pytest.raises(ValueError, match=f"1 treated wells have no label in 'Metadata_JCP2022': .'{well}'"):
+        read([tmp_path / "a.parquet"], options=Options(label="Class"))
+
+
+def test_controls_are_compounds_or_values_of_a_column(tmp_path):
+    frame = screen()
+    frame["Metadata_Compound"] = frame["Metadata_Compound"].replace("DMSO", "buffer")
+    frame["role"] = np.where(frame["Metadata_Compound"] == "buffer", "blank", "x")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for controls in (("buffer",), ("role=blank",)):
+        found, _ = read([tmp_path / "a.csv"], options=Options(controls=controls))
+        assert (found["Metadata_pert_type"] == "negcon").sum() == 12
+    with pytest.raises(ValueError, match=r"no well is 'water' \(--controls\); the commonest values are .*buffer"):
+        read([tmp_path / "a.csv"], options=Options(controls=("water",)))
+
+
+def test_files_are_joined_and_other_features_are_named(tmp_path):
+    frame = screen()
+    first, second = (part for _, part in frame.groupby("Metadata_Plate"))
+    first.to_parquet(tmp_path / "a.parquet", index=False)
+    second[[*reversed(second.columns)]].to_csv(tmp_path / "b.csv", index=False)
+    files = [tmp_path / "a.parquet", tmp_path / "b.csv"]
+    summary = score(files, tmp_path / "out", options=Options(evaluate=QUICK))
+    assert summary.set_index("Metadata_Metric").loc["nsc", "value"] == pytest.approx(direct(frame)["nsc"], abs=1e-6)
+    second.drop(columns="efficientnet_3").to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(ValueError, match=r"b.csv': \['efficientnet_3'\]"):
+        read(files, options=Options())
+    found, notes = read(files, options=Options(shared="intersection"))
+    assert len(tables.features(found)) == 11 and "efficientnet_3" in {str(n.values.get("names")) for n in notes}
+
+
+@pytest.mark.parametrize("given", [[], ["other"], ["score", "absent.csv"]])
+def test_what_cannot_run_is_told_in_one_line_with_status_2(given, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(given) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_bbbc021_by_the_peers_table(tmp_path, shared_data):
+    peer = shared_data / "bbbc021_ljosa_profiles" / "peer" / "BBBC021_feature_selected_mad_robustize.csv"
+    if not peer.exists():
+        pytest.skip(f"no table {peer}")
+    summary = score([peer], tmp_path, options=Options(label="moa", evaluate={**QUICK, "metrics": ["nsc", "activity"]}))
+    table = pd.read_csv(peer)
+    names = tables.features(read([peer], options=Options(label="moa"))[0])
+    treated = table[table["Metadata_moa"].notna() & (table["Metadata_Compound"] != "DMSO")]
+    key = ["Metadata_Compound", "Metadata_Concentration", "Metadata_moa"]
+    median = treated.groupby(key)[names].median().reset_index()
+    similar = unit(median[names].to_numpy())
+    similar = similar @ similar.T
+    same = median["Metadata_Compound"].to_numpy()[:, None] == median["Metadata_Compound"].to_numpy()[None]
+    similar[same] = -2
+    moa = median["Metadata_moa"].to_numpy()
+    expected = np.mean(moa[similar.argmax(axis=1)] == moa)
+    assert len(median) == 103
+    assert summary.set_index("Metadata_Metric").loc["nsc", "value"] == pytest.approx(expected, abs=1e-9)

@@ -1,0 +1,89 @@
+"""The command `wellspring score`, also `python -m wellspring.score`.
+
+Examples
+--------
+>>> arguments().parse_args(["profiles.parquet", "--label", "target", "--out", "report"]).label
+'target'
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from wellspring.score.columns import USUAL
+
+DESCRIPTION = """Evaluate a table of profiles (one row per well) of any tool, and write the page with its scores.
+
+Formats: Parquet, Feather, CSV (comma, semicolon or tab; UTF-8 or UTF-16; also compressed). Columns are found by
+their usual names (Metadata_Plate, Metadata_Well, Metadata_Compound, Metadata_pert_type and others)."""
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="wellspring score", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("profiles", nargs="+", type=Path, help="tables of profiles; several are joined")
+    parser.add_argument(
+        "--label", default="Metadata_moa", help="column of the classes, such as mechanisms (%(default)s)"
+    )
+    parser.add_argument(
+        "--controls", nargs="+", default=(), metavar="NAME", help="negative controls: compounds, or COLUMN=VALUE"
+    )
+    parser.add_argument("--out", type=Path, default=Path("report"), help="folder of page and tables (%(default)s)")
+    for role in USUAL:
+        option = f"--{role.replace('_', '-')}"
+        parser.add_argument(option, dest=role, metavar="COLUMN", help=f"column of the {role.replace('_', ' ')}")
+    parser.add_argument(
+        "--features", nargs="+", default=(), metavar="REGEX", help="features, from the start of their names"
+    )
+    parser.add_argument(
+        "--shared-features", choices=("error", "intersection"), default="error", help="files of different features"
+    )
+    methods = ("none", "auto", "mad_robustize", "robustize", "standardize", "rank_normal")
+    parser.add_argument("--normalise", choices=methods, default="none", help="normalise each plate first (%(default)s)")
+    parser.add_argument(
+        "--normalise-on", choices=("negcon", "all"), default="negcon", help="on which wells (%(default)s)"
+    )
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="names or families of metrics (all)")
+    parser.add_argument("--replicates-share", nargs="+", default=(), metavar="COLUMN", help="what replicates share")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 2, with one line, where the table cannot be evaluated."""
+    parser = arguments()
+    args = parser.parse_args(given)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    from wellspring.report.metrics import csv
+    from wellspring.score.run import Options, score
+
+    evaluate: dict[str, object] = {"metrics": list(args.metrics)} if args.metrics else {}
+    if args.replicates_share:
+        evaluate["replicates_share"] = [f"Metadata_{one.removeprefix('Metadata_')}" for one in args.replicates_share]
+    options = Options(
+        label=args.label,
+        roles={role: getattr(args, role) for role in USUAL if getattr(args, role)},
+        controls=tuple(args.controls),
+        features=tuple(args.features),
+        shared=args.shared_features,
+        normalise=args.normalise,
+        normalise_on=args.normalise_on,
+        evaluate=evaluate,
+        seed=args.seed,
+    )
+    try:
+        summary = score(args.profiles, args.out, options=options)
+    except ValueError as error:
+        print(f"wellspring score: {error}", file=sys.stderr)
+        return 2
+    print(csv(summary.assign(Encoder="profiles")), end="")
+    print(f"{args.out / 'index.html'}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""Columns of a profile table by their roles: found by usual names, or given; then the table in the workflow's form."""
+
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import pandas as pd
+
+from wellspring.encoders.profile_table import KEYS
+from wellspring.screen import platemap, treatments, well_names
+
+# Role to usual names of its column, beside those with `Metadata_` before them; the first that the table has is used.
+USUAL: dict[str, tuple[str, ...]] = {
+    "plate": KEYS["plate"],
+    "well": KEYS["well"],
+    "compound": ("Compound", "compound", "pert_iname", "broad_sample", "JCP2022", "Perturbation", "perturbation")
+    + ("treatment", "Treatment", "gene", "Gene", "Symbol", "drug", "Drug"),
+    "dose": ("Concentration", "concentration", "dose", "Dose", "mmoles_per_liter", "dose_uM", "Dose_uM"),
+    "type": ("pert_type", "control_type"),
+    "cell_line": ("Cell_Line", "cell_line", "cell_id", "Cell_line", "Cell_type"),
+    "batch": ("Batch", "batch", "Batch_Number", "Plate_Batch"),
+}
+OURS = {"dose": "Concentration", "type": "pert_type"} | {
+    name: name.title() for name in ("plate", "well", "compound", "cell_line", "batch")
+}
+DMSO = ("dmso", "negcon", "negative_control", "vehicle", "untreated")  # names of controls, where no type is given
+
+
+def find(names: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return role to column; one column may have two roles.
+
+    Raises
+    ------
+    ValueError
+        A given column is not in the table; names similar ones.
+    """
+    found = {role: column_of(names, name, role) for role, name in given.items()}
+    for role, usual in USUAL.items():
+        candidates = [one for name in usual for one in (f"Metadata_{name}", name)]
+        column = next((name for name in candidates if name in names), None)
+        if column is not None:
+            found.setdefault(role, column)
+    return found
+
+
+def column_of(names: Collection[str], name: str, role: str) -> str:
+    """Return the column of a name that a person gave, with or without `Metadata_`; `ValueError` names similar ones."""
+    for one in (name, f"Metadata_{name}", name.removeprefix("Metadata_")):
+        if one in names:
+            return one
+    near = get_close_matches(name, list(names), n=5, cutoff=0.5)
+    listed = near or [one for one in names if one.startswith("Metadata_")][:20] or list(names)[:20]
+    raise ValueError(f"no column {name!r} (--{role.replace('_', '-')}); expected one of {listed}")
+
+
+def workflow_table(
+    table: pd.DataFrame, features: Sequence[str], *, roles: Mapping[str, str], controls: Sequence[str] = (), where: str
+) -> pd.DataFrame:
+    """Return the table in the form of this workflow: `Metadata_*` columns by their roles, and the features.
+
+    Parameters
+    ----------
+    table
+        One row per well; metadata as text or None, features as numbers.
+    features
+        Names of the features.
+    roles
+        Of `find`. Without a plate all wells are of one plate `table`; without a well the rows are numbered.
+    controls
+        Negative controls: names of compounds, or `COLUMN=VALUE`. Without any, the column of types decides, else the
+        compounds of usual names (`DMSO`); a table may have none.
+    where
+        The file, for messages.
+
+    Raises
+    ------
+    ValueError
+        No column of compounds; a treated well without a compound; an unknown type; a well that is there twice; controls
+        that no well has.
+    """
+    features = list(features)
+    frame = pd.DataFrame(
+        {
+            name if name.startswith("Metadata_") else f"Metadata_{name}": table[name]
+            for name in table.columns
+            if name not in set(features)
+        }
+    )
+    frame["Metadata_Plate"] = table[roles["plate"]] if "plate" in roles else "table"
+    frame["Metadata_Well"] = _wells(table, roles)
+    for role in ("cell_line", "batch"):
+        if role in roles:
+            frame[f"Metadata_{OURS[role]}"] = table[roles[role]]
+    if "compound" not in roles:
+        raise ValueError(f"{where}: no column of compounds among {list(USUAL['compound'])}; {_suggest(frame)}")
+    frame["Metadata_Compound"] = table[roles["compound"]]
+    frame["Metadata_Concentration"] = _doses(table, roles, where)
+    frame["Metadata_pert_type"] = _kinds(table, frame, roles, controls, where)
+    _check(frame, roles, where)
+    pairs = zip(frame["Metadata_Compound"], frame["Metadata_Concentration"], strict=True)
+    frame["Metadata_Perturbation"] = [None if one is None else treatments.name(one, dose) for one, dose in pairs]
+    return treatments.harmonised(pd.concat([frame, table[features]], axis=1))
+
+
+def _wells(table: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
+    """Return names of wells as A01; a name of another form stays, and its position is unknown."""
+    if "well" not in roles:
+        return pd.Series([f"row {number}" for number in range(1, len(table) + 1)], index=table.index, dtype=object)
+    known = dict[object, object]()
+    for value in table[roles["well"]].unique():
+        try:
+            known[value] = well_names.normalise(value)
+        except ValueError:
+            known[value] = value
+    return table[roles["well"]].map(known)
+
+
+def _doses(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> pd.Series:
+    if "dose" not in roles:
+        return pd.Series(np.nan, index=table.index)
+    column = table[roles["dose"]]
+    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    odd = column.notna() & numbers.isna() & ~column.astype(str).str.fullmatch("(?i)nan|na|none|-|")
+    if odd.any():
+        raise ValueError(
+            f"{where}: expected numbers in the column of doses {roles['dose']!r}, found {sorted(set(column[odd]))[:5]} "
+            "(choose another by --dose)"
+        )
+    return numbers
+
+
+def _kinds(
+    table: pd.DataFrame, frame: pd.DataFrame, roles: Mapping[str, str], controls: Sequence[str], where: str
+) -> pd.Series:
+    compound = frame["Metadata_Compound"]
+    kinds = pd.Series(np.where(compound.isna(), "empty", "trt"), index=table.index, dtype=object)
+    if "type" in roles:
+        known = {kind: kind for kind in platemap.PERT_TYPES} | platemap.SYNONYMS
+        given = table[roles["type"]]
+        second = next((one for one in ("Metadata_control_type", "control_type") if one in table), None)
+        if second is not None:  # JUMP's type is "control", and the other column has its kind
+            given = given.where(given != "control", table[second])
+        unknown = sorted(set(given.dropna()) - set(known))
+        if unknown and not controls:
+            raise ValueError(f"{where}: expected {list(known)} in {roles['type']!r}, found {unknown} (set --controls)")
+        kinds = given.map(known).fillna(kinds)
+    if controls:
+        chosen = pd.Series(False, index=table.index)
+        for one in controls:
+            name, _, value = one.partition("=")
+            column = table[column_of(table.columns, name, "controls")] if value else compound
+            mine = column == (value or one)
+            if not mine.any():
+                found = column.dropna().value_counts().index.tolist()[:10]
+                raise ValueError(f"{where}: no well is {one!r} (--controls); the commonest values are {found}")
+            chosen |= mine
+        return kinds.where(~chosen, "negcon").where(chosen | (kinds != "negcon"), "trt")
+    if "type" not in roles:
+        kinds = kinds.where(~compound.astype(str).str.lower().isin(DMSO), "negcon")
+    return kinds
+
+
+def _check(frame: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
+    bare = frame[(frame["Metadata_pert_type"] == "trt") & frame["Metadata_Compound"].isna()]
+    if len(bare):
+        few = [" ".join(pair) for pair in bare[["Metadata_Plate", "Metadata_Well"]].astype(str).to_numpy()[:10]]
+        raise ValueError(
+            f"{where}: {len(bare)} treated wells have no label in {roles['compound']!r}: {few}; {_suggest(frame)}, or "
+            "give these wells the type `empty`"
+        )
+    doubled = frame.duplicated(["Metadata_Plate", "Metadata_Well"])
+    if doubled.any():
+        few = frame.loc[doubled, ["Metadata_Plate", "Metadata_Well"]].drop_duplicates().astype(str).to_numpy()[:5]
+        raise ValueError(
+            f"{where}: expected one row per well, found several of {[' '.join(pair) for pair in few]}; aggregate cells "
+            "and sites to wells first, or name the columns by --plate and --well"
+        )
+
+
+def _suggest(frame: pd.DataFrame) -> str:
+    """Return which columns may hold the compounds: text in every treated well, with replicates."""
+    words = [name for name in frame.columns if frame[name].dtype == object and 1 < frame[name].nunique() < len(frame)]
+    skipped = {"Metadata_Plate", "Metadata_Well", "Metadata_pert_type"}
+    return f"set --compound to the column that names them, perhaps one of {[n for n in words if n not in skipped][:10]}"

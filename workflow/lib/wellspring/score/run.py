@@ -1,0 +1,178 @@
+"""Read profile tables, evaluate them by the code of the rules `evaluate` and `report`, and write page and tables."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wellspring.encoders.profile_table import chosen_features
+from wellspring.encoders.table_columns import numbers, texts
+from wellspring.encoders.table_format import open_source
+from wellspring.evaluate import run
+from wellspring.evaluate.populations import Population
+from wellspring.io import provenance, tables
+from wellspring.io.notes import Note
+from wellspring.profile.consensus import join_plates
+from wellspring.profile.decisions import already_normalised, decisions, of_rule
+from wellspring.profile.normalise import normalise
+from wellspring.report import gather, page
+from wellspring.score.columns import column_of, find, workflow_table
+from wellspring.screen import config, sections
+
+logger = logging.getLogger(__name__)
+NAME = "profiles"  # how the page calls the encoder
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command.
+
+    Attributes
+    ----------
+    label
+        Column of the classes.
+    roles
+        Role (plate, well, compound, dose, type, cell_line, batch) to column, where it has no usual name.
+    controls
+        See `wellspring.score.columns.workflow_table`.
+    features
+        Regular expressions; none: the rules of `wellspring.encoders.table_features`.
+    shared
+        `error` or `intersection`: for several files with different features.
+    normalise
+        A method of `profile.normalise`; `none` takes the profiles as they are.
+    normalise_on
+        `negcon` or `all`.
+    evaluate
+        Further keys of the config section `evaluate`.
+    seed
+        Of permutations, draws and resamples.
+    """
+
+    label: str = "Metadata_moa"
+    roles: Mapping[str, str] = field(default_factory=dict)
+    controls: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    shared: str = "error"
+    normalise: str = "none"
+    normalise_on: str = "negcon"
+    evaluate: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 0
+
+
+def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> pd.DataFrame:
+    """Evaluate tables of profiles, one row per well; return the table `summary`.
+
+    Writes `index.html` (the page), `metrics.csv`, and the tables `items.parquet` and `summary.parquet` into `out`.
+
+    Parameters
+    ----------
+    paths
+        Files of any format of :mod:`wellspring.encoders.table_format`; several are joined.
+
+    Raises
+    ------
+    ValueError
+        A file cannot be read, or a column is missing; names what was expected and the option to set.
+    """
+    frame, notes = read(paths, options=options)
+    label = f"Metadata_{options.label.removeprefix('Metadata_')}"
+    if options.normalise != "none":
+        frame, more = _normalised(frame, options)
+        notes = (*notes, *more)
+    elif (frame["Metadata_pert_type"] == "negcon").any() and already_normalised(frame) is None:
+        notes = (*notes, Note("not_normalised"))
+    for note in notes:
+        logger.info("%s", note)
+    chosen = config.default(sections.Evaluate, label=label, **options.evaluate)
+    population = Population.of(frame, level="aligned")
+    items, summary = run.judge(population, options=chosen, seed=options.seed)
+    of = {"rule": "score", "notes": [str(note) for note in notes], "seed": options.seed}
+    of |= {"inputs": {Path(path).name: provenance.file_digest(path) for path in paths if Path(path).is_file()}}
+    out = Path(out)
+    tables.write(items, out / "items.parquet", table="items", provenance=of)
+    tables.write(summary, out / "summary.parquet", table="summary", provenance=of)
+    made = page.build(
+        screen_of(frame, items, summary, notes=notes, seed=options.seed), options=config.default(sections.Report)
+    )
+    for name, text in (("index.html", made.page), ("metrics.csv", made.metrics)):
+        with tables.atomic(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return summary
+
+
+def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    """Return the wells of all files in the workflow's form, and notes on their features."""
+    parts, notes = list[pd.DataFrame](), dict[Note, None]()
+    for path in paths:
+        source = open_source(path)
+        names = [*source.schema.names, *(column for column, _ in source.lists.values())]
+        roles = {**options.roles}
+        found = find(names, roles)
+        label = column_of(names, options.label, "label") if options.label != "Metadata_moa" else None
+        keys = {*found.values(), *([label] if label else [])}
+        chosen = chosen_features(source, keys=keys, patterns=options.features)
+        features = list(chosen.names)
+        about = [name for name in source.schema.names if name not in set(features) and name not in source.lists]
+        table = texts(source, about)
+        blocks = [block for _, block in numbers(source, features, wanted=np.arange(len(table)))]
+        matrix = np.concatenate(blocks) if blocks else np.zeros((0, len(features)), dtype=np.float32)
+        table = pd.concat([table, pd.DataFrame(matrix, columns=features)], axis=1)
+        parts.append(
+            workflow_table(table, features, roles=found, controls=options.controls, where=str(path)).reset_index(
+                drop=True
+            )
+        )
+        notes[of_rule(chosen.origin)] = None
+    if len(parts) > 1:
+        verdicts = [tables.Verdict()] * len(parts)
+        joined, verdict = join_plates(parts, names=list(map(str, paths)), verdicts=verdicts, features=options.shared)
+        doubled = joined.duplicated(["Metadata_Plate", "Metadata_Well"])
+        if doubled.any():
+            found_twice = sorted(set(joined.loc[doubled, "Metadata_Plate"]))[:10]
+            raise ValueError(f"expected each well in one file, found wells of the plates {found_twice} in several")
+        return complete(joined), (*notes, *verdict.notes)
+    return complete(parts[0]), tuple(notes)
+
+
+def complete(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with role, verdict and reason: wells without any finite feature are undefined."""
+    names = tables.features(frame)
+    finite = np.isfinite(frame[names].to_numpy(dtype=np.float64)).any(axis=1)
+    fill: dict[str, object] = {"Metadata_Role": "fit", "Metadata_Reason": ""}
+    fill |= {f"Metadata_{name}": None for name in ("Cell_Line", "Batch", "moa", "target")}
+    given = {name: value for name, value in fill.items() if name not in frame}
+    return frame.assign(**given, Metadata_Verdict=np.where(finite, "keep", "undefined"))
+
+
+def screen_of(
+    frame: pd.DataFrame, items: pd.DataFrame, summary: pd.DataFrame, *, notes: Sequence[Note] = (), seed: int = 0
+) -> gather.Screen:
+    """Return what the page shows of a table without a screen."""
+    plates = list(dict.fromkeys(frame["Metadata_Plate"]))
+    empty = gather.gather({}, plates=plates, encoders=[NAME], channels=[], seed=seed)
+    return replace(
+        empty,
+        aligned={NAME: frame},
+        items=items.assign(Encoder=NAME),
+        summary=summary.assign(Encoder=NAME),
+        fit_notes={NAME: tuple(notes)} if notes else {},
+    )
+
+
+def _normalised(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    profile = config.default(sections.Profile, normalise=options.normalise, normalise_on=options.normalise_on)
+    parts, notes = list[pd.DataFrame](), dict[Note, None]()
+    for plate, part in frame.groupby("Metadata_Plate", sort=True):
+        whole = part.reset_index(drop=True)
+        made, normaliser, verdict = normalise(whole, options=profile)
+        for note in decisions(whole, options=profile, method=normaliser.method, operation="none"):
+            if note.code == "already_normalised":
+                notes[note] = None
+        for note in verdict.notes:
+            notes[Note("plate_left_out", {"plate": str(plate), "notes": str(note)})] = None
+        parts.append(made)
+    return pd.concat(parts, ignore_index=True), tuple(notes)
