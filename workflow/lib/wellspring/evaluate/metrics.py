@@ -15,6 +15,7 @@ from wellspring.evaluate import (
     grit,
     hits,
     mixing,
+    multilabel,
     nearest,
     nuisance,
     purity,
@@ -51,6 +52,7 @@ METRICS: tuple[Metric, ...] = (
     dose.SPEARMAN,
     dose.Z_PRIME,
 )
+METRICS = tuple(multilabel.aware(metric) for metric in METRICS)
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(metric.family for metric in METRICS))
 
 

@@ -109,6 +109,7 @@ EVALUATE: dict[str, Sentence] = {
     "two_halves": "mean of two halves of the negative controls; p is the larger of the two",
     "permuted": "mean of {rounds} permutations of mechanisms over compounds; the interval is their 95 % range; "
     "p = {p:.3g}",
+    "several_labels": "a compound may have several of the {labels:label}; sharing one is a match",
     "gap": "mean of the diagonal (references on other plates) minus the mean off the diagonal",
     "axis": "axis between the means of the controls, fitted on all rows but one and used for that row",
     "gaps_filled": "{values} missing values in {features:feature} and {wells:well} filled with the median of the "

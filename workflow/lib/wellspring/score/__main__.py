@@ -49,6 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--metrics", nargs="+", metavar="NAME", help="names or families of metrics (all)")
     parser.add_argument("--replicates-share", nargs="+", default=(), metavar="COLUMN", help="what replicates share")
+    parser.add_argument("--separator", default="|", help="between several labels of a compound (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 
@@ -62,6 +63,7 @@ def main(given: Sequence[str] | None = None) -> int:
     from wellspring.score.run import Options, score
 
     evaluate: dict[str, object] = {"metrics": list(args.metrics)} if args.metrics else {}
+    evaluate["separator"] = args.separator or None
     if args.replicates_share:
         evaluate["replicates_share"] = [f"Metadata_{one.removeprefix('Metadata_')}" for one in args.replicates_share]
     options = Options(

@@ -1071,6 +1071,11 @@ class Evaluate:
     """Column whose values consistency, NSC, NSCB and transfer read; Metadata_target is the usual other one. Default:
     "Metadata_moa"."""
 
+    separator: str | None
+    """Splits the values of `label` where a compound has several, as targets `EGFR|ERBB2`. In consistency, NSC, NSCB and
+    hits a pair that shares any label is positive and never negative, as in copairs' multilabel mode; other scores
+    compare whole values. Null: values are never split. Default: "|"."""
+
     replicates_share: tuple[str, ...]
     """Columns that replicates must have in common for activity, beside the perturbation; [Metadata_Cell_Line] asks for
     activity within each cell line. None by default - replicates on all plates count. Default: []."""

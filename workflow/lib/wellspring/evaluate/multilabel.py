@@ -1,0 +1,258 @@
+"""Consistency, NSC and hits where a compound may have several labels, as targets `a|b`.
+
+Labels are split at `evaluate.separator`. Two wells that share a label are never each other's negatives, as in the
+multilabel mode of `copairs`: the precision of a well is computed label by label, with the wells of other compounds
+that have this label as positives and those that share no label with it as negatives. Its value is the mean over labels.
+For NSC and hits, a neighbour is right if it shares any label. Where no label holds the separator, the functions of
+`retrieval`, `nearest` and `hits` are used.
+"""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wellspring.evaluate import hits, retrieval, wells
+from wellspring.evaluate import nearest as near_scores
+from wellspring.evaluate.metric import Compute, Metric
+from wellspring.evaluate.nearest import asked, permuted, same_compound, treatment_profiles
+from wellspring.evaluate.neighbours import nearest
+from wellspring.evaluate.precision import average_precision, expected
+from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
+
+CALLS = 100_000  # precisions that are computed for the permuted labels, at most
+
+
+def split(label: object, separator: str) -> tuple[str, ...]:
+    """Return the labels of a value, each once, without white space around them.
+
+    Examples
+    --------
+    >>> split("EGFR| ERBB2|EGFR", "|")
+    ('EGFR', 'ERBB2')
+    """
+    parts = str(label).split(separator) if separator else [str(label)]
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def needed(metadata: pd.DataFrame, label: str, separator: str | None) -> bool:
+    """Return whether a treated well has several labels."""
+    if not separator:
+        return False
+    found = pd.unique(wells.column(metadata, label)[wells.labelled(metadata, label)])
+    return any(len(split(value, separator)) > 1 for value in found)
+
+
+def membership(labels: Array, separator: str) -> tuple[Array, list[str]]:
+    """Return which labels each row has, (n, labels) bool, and the labels in order."""
+    parts = [split(value, separator) for value in labels]
+    names = sorted({name for one in parts for name in one})
+    place = {name: number for number, name in enumerate(names)}
+    result = np.zeros((len(parts), len(names)), dtype=bool)
+    for row, one in enumerate(parts):
+        result[row, [place[name] for name in one]] = True
+    return result, names
+
+
+def precisions(similar: Array, allowed: Array, mine: Array, member: Array) -> tuple[Array, Array]:
+    """Return the average precision and its chance for each label of a query, (labels of the query,) each.
+
+    Parameters
+    ----------
+    similar
+        (n,) similarities of all wells to the query.
+    allowed
+        (n,) bool, the wells of other compounds.
+    mine, member
+        (labels,) and (n, labels) bool, the labels of the query and of all wells.
+    """
+    negative = allowed & ~member[:, mine].any(axis=1)
+    values, chances = [], []
+    for label in np.flatnonzero(mine):
+        positive = allowed & member[:, label]
+        count, total = int(positive.sum()), int(positive.sum() + negative.sum())
+        values.append(average_precision(similar[positive], similar[negative]) if count else np.nan)
+        chances.append(float(expected(np.array([count]), np.array([total]))[0]) if count else np.nan)
+    return np.array(values), np.array(chances)
+
+
+def consistency(
+    features: Array,
+    metadata: pd.DataFrame,
+    *,
+    label: str,
+    separator: str,
+    permutations: int = 0,
+    queries: int | None = None,
+    seed: int = 0,
+) -> tuple[Score, Array]:
+    """Return the score `consistency`, and its values (rounds,) after labels were permuted over compounds."""
+    value, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
+    labelled = wells.labelled(metadata, label, "Metadata_Compound")
+    keep = labelled & wells.defined(features, metadata)
+    lost = int(labelled.sum() - keep.sum())
+    member, names = membership(value[keep], separator)
+    if len(names) < 2:
+        return absent("consistency", Note("too_few_mechanisms", {"found": len(names), "needed": 2})), np.zeros(0)
+    rows, owner = wells.units(features[keep]), compound[keep].astype(str)
+    taken = np.arange(len(rows)) if queries is None else wells.drawn(owner, at_most=queries, seed=seed)
+    rounds = min(permutations, max(20, CALLS // len(taken))) if permutations else 0
+    _, first, code = np.unique(owner, return_index=True, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    deals = [member, *(member[first][rng.permutation(len(first))][code] for _ in range(rounds))]
+    found, chance = np.full((len(deals), len(taken)), np.nan), np.full(len(taken), np.nan)
+    for place, query in enumerate(taken):
+        similar, allowed = wells.cosine(rows[query][None], rows)[0], code != code[query]
+        for number, dealt in enumerate(deals):
+            scores, chances = precisions(similar, allowed, dealt[query], dealt)
+            if np.isfinite(scores).any():
+                found[number, place] = np.nanmean(scores)
+                chance[place] = np.nanmean(chances) if number == 0 else chance[place]
+    drawn = owner[taken]
+    frame = pd.DataFrame({"Metadata_Item": drawn, "value": found[0], "chance": chance, "label": value[keep][taken]})
+    by = frame.groupby("Metadata_Item", sort=True)
+    items = by.agg(value=("value", "mean"), n=("value", "count"), Metadata_Group=("label", "first")).reset_index()
+    undefined = pd.Series(compound[labelled & ~keep].astype(str)).value_counts()
+    items["n_undefined"] = items["Metadata_Item"].map(undefined).fillna(0).astype(int)
+    scored = items[np.isfinite(items["value"].to_numpy(float))]
+    if not len(scored):
+        note = Note("no_shared_mechanism")
+        return Score("consistency", items=items, n_undefined=lost + len(rows), notes=(note,)), np.zeros(0)
+    score = Score(
+        "consistency",
+        items=items,
+        units=pd.DataFrame({"stratum": "trt", "cluster": scored["Metadata_Item"], "value": scored["value"]}),
+        chance=float(by["chance"].mean().mean()),
+        n=len(scored),
+        n_undefined=lost + int((~np.isfinite(found[0])).sum()),
+        notes=(Note("several_labels", {"labels": len(names)}), *wells.sampling(len(taken), len(rows))),
+    )
+    return score, np.array([pd.Series(row).groupby(drawn).mean().mean() for row in found[1:]])
+
+
+def nearest_labels(
+    features: Array,
+    metadata: pd.DataFrame,
+    *,
+    label: str,
+    separator: str,
+    neighbours: tuple[int, ...] = (),
+    apart: bool = False,
+    queries: int | None = None,
+    seed: int = 0,
+) -> list[Score]:
+    """Return `nsc` or, with `apart` (no shared batch), `nscb`; with `neighbours` the scores of `hits` in its place."""
+    profiles, frame, lost = treatment_profiles(features, metadata, label=label)
+    shared = membership(frame["label"].to_numpy(), separator)[0].astype(np.float32)
+    alike, batches, dropped = same_compound(frame), np.zeros((len(frame), 1), dtype=np.float32), 0
+    if apart:
+        batches = membership(np.array(["\0".join(map(str, own)) for own in frame["batches"]]), "\0")[0].astype(
+            np.float32
+        )
+        several = (shared.T @ batches > 0).sum(axis=1) > 1  # labels that occur in several batches
+        kept = (shared[:, several] > 0).any(axis=1)
+        profiles, frame, shared = profiles[kept], frame[kept].reset_index(drop=True), shared[kept]
+        batches, dropped, alike = batches[kept], int((~kept).sum()), same_compound(frame)
+
+    def barred(query: Array) -> Array:
+        result: Array = alike(query) | (batches[query] @ batches.T > 0)
+        return result
+
+    names = [f"{kind}.k{k}" for k in neighbours for kind in hits.KINDS] or ["nscb" if apart else "nsc"]
+    if not len(frame):
+        note = Note("no_labelled_treatments_in_batches" if apart else "no_labelled_treatments")
+        return [absent(name, note, n_undefined=lost) for name in names]
+    taken = asked(frame, queries=queries, seed=seed)
+    near = nearest(
+        wells.units(profiles),
+        queries=taken,
+        references=np.arange(len(frame)),
+        k=max(neighbours, default=1),
+        barred=barred,
+    )
+    right = near.valid & (np.einsum("ql,qkl->qk", shared[taken], shared[near.index]) > 0)
+    pieces = np.array_split(taken, 1 + len(taken) // 500)
+    matching = np.concatenate([((shared[one] @ shared.T > 0) & ~barred(one)).sum(axis=1) for one in pieces])
+    mine, found, allowed = frame.iloc[taken].reset_index(drop=True), near.allowed > 0, np.maximum(near.allowed, 1)
+    share = matching / allowed
+    notes: tuple[Note, ...] = (Note("several_labels", {"labels": shared.shape[1]}),)
+    notes += (Note("mechanism_in_one_batch", {"treatments": dropped}),) if dropped else ()
+    notes += wells.sampling(len(taken), len(frame), "treatments")
+    given = {"frame": mine, "found": found, "lost": lost, "notes": notes}
+    if not neighbours:
+        return [_score(names[0], right[:, 0].astype(float), share, **given)]
+    scores = []
+    for k in neighbours:
+        reach = np.minimum(k, allowed)
+        part = right[:, :k].sum(axis=1) / reach
+        richer = np.where(matching > 0, part / np.maximum(share, 1e-12), np.nan)
+        by_kind = {"hit": (part > 0).astype(float), "precision": part, "enrichment": richer}
+        chances = {"hit": hits.any_hit(matching, allowed, reach), "precision": share, "enrichment": np.ones(len(mine))}
+        scores += [_score(f"{kind}.k{k}", value, chances[kind], **given) for kind, value in by_kind.items()]
+    return scores
+
+
+def aware(metric: Metric) -> Metric:
+    """Return the metric whose function takes several labels per compound, for those of this module."""
+    return replace(metric, compute=_either(metric.compute)) if metric.name in NAMES and metric.compute else metric
+
+
+@cache
+def _either(single: Compute) -> Compute:
+    """Return the function that computes by `single` where each compound has one label, else by this module."""
+
+    def compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+        if not needed(metadata, options.label, options.separator):
+            return list(single(features, metadata, options, seed))
+        name = next(name for name, one in COMPUTED.items() if one is single)
+        return _several(name, features, metadata, options, seed)
+
+    return compute
+
+
+def _several(name: str, features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    given: dict[str, Any] = {"label": options.label, "separator": options.separator, "seed": seed}
+    if name == "consistency":
+        queries = wells.most_queries(len(metadata), options.pairs)
+        rounds = options.permutations
+        score, null = consistency(features, metadata, **given, permutations=rounds, queries=queries)
+        return [score, permuted(score, null)] if len(null) else [score]
+    queries = wells.most_queries(len(set(wells.treatments(metadata))), options.pairs)
+    near = options.hit_neighbours if name == "hit" else ()
+    return nearest_labels(features, metadata, **given, neighbours=near, apart=name == "nscb", queries=queries)
+
+
+def _score(
+    name: str, value: Array, chance: Array, *, frame: pd.DataFrame, found: Array, lost: int, notes: tuple[Note, ...]
+) -> Score:
+    value = np.where(found, value, np.nan)
+    items = pd.DataFrame(
+        {
+            "Metadata_Item": frame["treatment"],
+            "value": value,
+            "n": frame["wells"],
+            "n_undefined": (~np.isfinite(value)).astype(int),
+            "Metadata_Group": frame["label"],
+        }
+    )
+    scored = np.isfinite(value)
+    return Score(
+        name,
+        items=items,
+        units=pd.DataFrame({"stratum": name, "cluster": frame["compound"], "value": value})[scored],
+        chance=float(chance[scored].mean()) if scored.any() else float("nan"),
+        n=int(scored.sum()),
+        n_undefined=lost + int((~scored).sum()),
+        proportion=name.startswith(("hit", "nsc")),
+        notes=notes if scored.any() else (Note("no_shared_mechanism"),),
+    )
+
+
+SINGLE: tuple[Metric, ...] = (retrieval.CONSISTENCY, near_scores.NSC, near_scores.NSCB, hits.HIT)
+COMPUTED: dict[str, Compute] = {metric.name: metric.compute for metric in SINGLE if metric.compute is not None}
+NAMES = frozenset({*COMPUTED, "precision", "enrichment"})
