@@ -45,11 +45,16 @@ def components(image: np.ndarray) -> np.ndarray:
 
 
 def distance(image: np.ndarray) -> np.ndarray:
-    """Otsu's threshold and a watershed on the distance transform, as in scikit-image's example, smoothed by 1 px."""
+    """Otsu's threshold and a watershed on the distance transform, as in scikit-image's example, smoothed by 1 px.
+
+    Peaks are at least a third of the estimated nucleus diameter apart, as this workflow's estimate has it: with a fixed
+    distance, large nuclei would be cut to pieces. Of a quarter, a third and a half, a third is best on the tuning half.
+    """
+    apart = max(1, round(segment.estimate_diameter([image]) / 3))
     smooth = gaussian(image, 1, preserve_range=True)
     mask = smooth > threshold_otsu(smooth)
     height = ndimage.distance_transform_edt(mask)
-    peaks = peak_local_max(height, min_distance=7, labels=ndimage.label(mask)[0], exclude_border=False)
+    peaks = peak_local_max(height, min_distance=apart, labels=ndimage.label(mask)[0], exclude_border=False)
     seeds = np.zeros(image.shape, dtype=np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     return watershed(-height, seeds, mask=mask)

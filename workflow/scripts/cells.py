@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring.cells import run
+from wellspring.cells import plausible, run
 from wellspring.io import ngff, provenance, tables
 from wellspring.io.lease import claim
 from wellspring.screen import sections
@@ -22,5 +22,5 @@ if __name__ == "__main__":
         options=sections.read(sections.Cells, snakemake.params.options),
         threads=snakemake.threads,
     )
-    verdict = tables.verdict(snakemake.input.intensity)
+    verdict = plausible.verdict(frame, tables.verdict(snakemake.input.intensity))
     tables.write(frame, snakemake.output.table, table="cells", provenance=provenance.of(snakemake), verdict=verdict)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wellspring.cells import run as cells
 from wellspring.cells import segment as segmenting
+from wellspring.cells import table as cell_table
 from wellspring.cells.flags import flag
 from wellspring.embed.run import embed_images
 from wellspring.encoders import encoder as encoders
@@ -101,7 +101,7 @@ def segment(
     size = segmenting.estimate_diameter([dna]) if diameter is None else float(diameter)
     found = segmenting.threshold(dna, body, options=segmenting.Options(diameter=size))
     options = config.default(sections.Cells)
-    table = cells.table(*found, dna=dna, diameter=size, small=options.small, large=options.large)
+    table = cell_table.table(*found, dna=dna, diameter=size, small=options.small, large=options.large)
     table = flag(table, dim=options.dim, bright=options.bright, blurred=options.blurred)
     return dict(zip(("nuclei", "cells"), found, strict=True)), table
 

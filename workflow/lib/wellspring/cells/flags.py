@@ -59,8 +59,9 @@ def flag(frame: pd.DataFrame, *, dim: float = 0.2, bright: float = 5.0, blurred:
     brightness, sharpness = (frame[f"Metadata_Nucleus_{name}"] for name in ("Brightness", "Sharpness"))
     usual, usual_slope = brightness[nucleus].median(), sharpness[nucleus].median()
     further = {
-        "dim": nucleus & (brightness < dim * usual),
-        "bright": nucleus & (brightness > bright * usual),
+        # Where the median is not above the background, no brightness is usual, which `plausible` reports.
+        "dim": nucleus & (brightness < dim * usual) & (usual > 0),
+        "bright": nucleus & (brightness > bright * usual) & (usual > 0),
         "blurred": nucleus & (sharpness < blurred * usual_slope),
     }
     flags = frame["Metadata_Flags"].astype(str)

@@ -12,19 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 from skimage.feature import peak_local_max
-from skimage.filters import threshold_otsu
-from skimage.measure import label
+from skimage.measure import regionprops
 from skimage.segmentation import expand_labels, watershed
 
+from wellspring.cells.background import WINDOW, flattened, levels, smoothed
+from wellspring.cells.background import noise as noise_of
 from wellspring.cells.labels import drop_small, relabel, small
+from wellspring.cells.relief import heights, landscape, trim
 
-BINS = 512
-# Chosen on the tuning half of benchmarks/segmentation.py, where results change little around them: sigma (diameters) of
-# the smoothed distance map, so that a ragged outline does not split its nucleus, and the weight of intensity.
-DISTANCE = 0.12
-INTENSITY = 0.5
 # An object above this share of its field is not a nucleus; chosen on the same half, where it changes 8 of 270 images.
 VAST = 0.15
+ROUNDS = 4  # of the estimate of a diameter above the share WIDE of a field, each without what is WIDER than it
+WIDE, WIDER = 1 / 6, 1.33
+# A second search finds nuclei that bright bodies hide, outside the first ones. They count where they outnumber the
+# first ones MANY times, as nuclei outnumber dead cells; they are as compact as SOLID and have FAINT of their height.
+SOLID, FAINT, MANY = 0.9, 0.02, 1.5
+LEAST, MOST = 0.25, 3.0  # area of such an object, in discs of a nucleus
+APART = 0.25  # diameters from the first ones
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ class Options:
         Objects below this share of the disc of a nucleus are left out as noise.
     floor, cytoplasm_floor
         Minimum thresholds, counts, of the plate (see `plate_floor`); 0 for none.
+    ceiling
+        Maximum of the lowest threshold of nuclei, counts over the background: the plate's threshold, so that bright
+        bodies in a field do not hide its other nuclei.
     """
 
     diameter: float
@@ -73,6 +80,7 @@ class Options:
     smallest: float = 0.1
     floor: float = 0.0
     cytoplasm_floor: float = 0.0
+    ceiling: float = np.inf
 
 
 def threshold(
@@ -114,21 +122,50 @@ def threshold(
 def find_nuclei(dna: np.ndarray, *, options: Options) -> np.ndarray:
     """Return the nuclei of a field (H, W) as labels uint32; see `threshold`."""
     diameter = options.diameter
-    smooth = _smooth(dna, options.smoothing * diameter)
-    mask = _foreground(smooth, noise=_noise(dna, options.smoothing * diameter), floor=options.floor, options=options)
-    mask = ndimage.binary_opening(mask, iterations=1)
-    mask = drop_small(ndimage.binary_fill_holes(mask), options.smallest * np.pi / 4 * diameter**2)
+    noise = noise_of(dna, options.smoothing * diameter)
+    smooth = flattened(smoothed(dna, options.smoothing * diameter), diameter)
+    labels = _split(_foreground(smooth, noise=noise, floor=options.floor, options=options), smooth, options=options)
+    if labels.any():
+        further = _hidden(labels, smooth, noise=noise, options=options)
+        labels = np.where(further > 0, further + labels.max(), labels)
+    return relabel(labels)
+
+
+def _split(mask: np.ndarray, smooth: np.ndarray, *, options: Options) -> np.ndarray:
+    """Return the nuclei (H, W) of a foreground mask: cleaned, split by a watershed, trimmed."""
+    diameter = options.diameter
+    least = options.smallest * np.pi / 4 * diameter**2
+    mask = drop_small(ndimage.binary_fill_holes(ndimage.binary_opening(mask, iterations=1)), least)
     if not mask.any():
-        return np.zeros(dna.shape, dtype=np.uint32)
-    landscape = _landscape(mask, smooth, diameter)
+        return np.zeros(mask.shape, dtype=np.int32)
+    relief = landscape(mask, smooth, diameter)
     apart = max(1, round(options.split * diameter / 2))
     whole, _ = ndimage.label(mask)
-    peaks = peak_local_max(landscape, min_distance=apart, labels=whole, exclude_border=False)
+    peaks = peak_local_max(relief, min_distance=apart, labels=whole, exclude_border=False)
     seeds = np.zeros(mask.shape, dtype=np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    labels = _trim(watershed(-landscape, seeds, mask=mask), smooth, options=options)
-    labels[small(labels, options.smallest * np.pi / 4 * diameter**2)[labels]] = 0
-    return relabel(labels)
+    labels = trim(watershed(-relief, seeds, mask=mask), smooth, diameter=diameter, edge=options.edge)
+    labels[small(labels, least)[labels]] = 0
+    return labels
+
+
+def _hidden(labels: np.ndarray, smooth: np.ndarray, *, noise: float, options: Options) -> np.ndarray:
+    """Return nuclei (H, W) outside `labels`, by a threshold of the pixels outside; 0 where there are none."""
+    nothing, diameter = np.zeros_like(labels), options.diameter
+    rest = ndimage.distance_transform_edt(labels == 0) > APART * diameter
+    if np.count_nonzero(rest) < MOST * diameter**2:
+        return nothing
+    above = _foreground(smooth, noise=noise, floor=options.floor, options=options, within=rest)
+    found = _split(above & rest, smooth, options=options)
+    if not found.any():
+        return nothing
+    usual = np.median(heights(labels, smooth, diameter)[np.unique(labels[labels > 0])])
+    height, disc = heights(found, smooth, diameter), np.pi / 4 * diameter**2
+    sized = [part for part in regionprops(found) if LEAST * disc <= part.area <= MOST * disc]
+    kept = [part.label for part in sized if part.solidity >= SOLID and height[part.label] >= FAINT * usual]
+    if len(kept) < MANY * np.count_nonzero(np.bincount(labels.ravel())[1:]):
+        return nothing
+    return np.where(np.isin(found, kept), found, 0)
 
 
 def grow_cells(nuclei: np.ndarray, cytoplasm: np.ndarray | None, *, options: Options) -> np.ndarray:
@@ -139,9 +176,9 @@ def grow_cells(nuclei: np.ndarray, cytoplasm: np.ndarray | None, *, options: Opt
     if not nuclei.any():
         return np.zeros(nuclei.shape, dtype=np.uint32)
     sigma = options.smoothing * options.diameter
-    smooth = _smooth(cytoplasm, sigma)
+    smooth = smoothed(cytoplasm, sigma)
     bright = _foreground(
-        smooth, noise=_noise(cytoplasm, sigma), floor=options.cytoplasm_floor, options=options, local=False
+        smooth, noise=noise_of(cytoplasm, sigma), floor=options.cytoplasm_floor, options=options, local=False
     )
     near = ndimage.distance_transform_edt(nuclei == 0)
     disc = np.pi / 4 * options.diameter**2
@@ -159,35 +196,54 @@ def estimate_diameter(fields: Sequence[np.ndarray], *, fallback: float = 30.0) -
 
     Objects are connected components above Otsu's threshold, weighted by area, so that debris counts little. The radius
     is the largest distance to the background, which also holds for touching nuclei. An object above 15 % of its field
-    is haze or tissue: then a wide local mean is subtracted first. Returns `fallback` without objects.
+    is haze or tissue: then a wide local mean is subtracted first. Where the diameter is above a sixth of the field,
+    everything wider than it is removed, and the rest measured again: haze becomes smaller, compact objects do not.
+    Returns `fallback` without objects.
     """
     radii, weights = [], []
     for field in fields:
-        smooth = _smooth(field, 1.0)
-        if smooth.min() == smooth.max():
-            continue
-        background, cut = _levels(smooth)
-        if cut - background < 6 * _noise(field, 1.0):
-            continue
-        mask, labels, areas = _objects(smooth, cut)
-        if areas.max(initial=0) > VAST * mask.size:
-            flat = smooth - ndimage.gaussian_filter(smooth, min(smooth.shape) / 10)
-            mask, labels, areas = _objects(flat, _levels(flat)[1])
-        count = len(areas)
-        distance = ndimage.distance_transform_edt(mask)
-        radii.append(ndimage.maximum(distance, labels, np.arange(1, count + 1)))
-        weights.append(np.where(areas >= 30, areas, 0))
+        found = _radii(field)
+        if found is not None:
+            radii.append(found[0])
+            weights.append(found[1])
     radius = np.concatenate(radii) if radii else np.empty(0)
     weight = np.concatenate(weights) if weights else np.empty(0)
-    if not weight.sum():
-        return fallback
-    order = np.argsort(radius, kind="stable")
-    middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
-    return float(2 * radius[order][middle])
+    return 2 * _middle(radius, weight) if weight.sum() else fallback
 
 
-def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float = 0.3) -> float:
+def _radii(field: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return radii (px) and weights of the objects of a field, (n,) each; None where all signal is within the noise."""
+    smooth = smoothed(field, 1.0)
+    if smooth.min() == smooth.max():
+        return None
+    background, cut = levels(smooth)
+    if cut - background < 6 * noise_of(field, 1.0):
+        return None
+    mask, labels, areas = _objects(smooth, cut)
+    if areas.max(initial=0) > VAST * mask.size:
+        flat = smooth - ndimage.gaussian_filter(smooth, min(smooth.shape) / 10)
+        mask, labels, areas = _objects(flat, levels(flat)[1])
+    for _ in range(ROUNDS):
+        radius = ndimage.maximum(ndimage.distance_transform_edt(mask), labels, np.arange(1, len(areas) + 1))
+        weight = np.where(areas >= 30, areas, 0)
+        diameter = 2 * _middle(radius, weight) if weight.sum() else 0.0
+        if diameter <= WIDE * min(smooth.shape):
+            break
+        flat = flattened(smooth, WIDER * diameter / WINDOW)
+        mask, labels, areas = _objects(flat, levels(flat)[1])
+    return radius, weight
+
+
+def _middle(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the weighted median."""
+    order = np.argsort(values, kind="stable")
+    return float(values[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)])
+
+
+def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float = 0.3, flat: bool = False) -> float:
     """Return the minimum threshold (counts) of one channel from a sample of a plate's fields (H, W).
+
+    With `flat`, of fields without their background, as nuclei are found. A share of 1 is the plate's threshold itself.
 
     Otsu (1979) on the pixels of all fields separates cells from background; on a single empty field, it would separate
     noise from noise. The floor is at `share` of the way from background to that threshold, which keeps dim cells.
@@ -195,10 +251,12 @@ def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float =
     if not len(fields):
         return 0.0
     step = max(1, round(diameter / 8))
-    pixels = np.concatenate([_smooth(field, 0.04 * diameter)[::step, ::step].ravel() for field in fields])
+    smooth = (smoothed(field, 0.04 * diameter) for field in fields)
+    used = (flattened(each, diameter) if flat else each for each in smooth)
+    pixels = np.concatenate([each[::step, ::step].ravel() for each in used])
     if pixels.min() == pixels.max():
         return float(pixels[0])
-    background, cut = _levels(pixels)
+    background, cut = levels(pixels)
     return float(background + share * (cut - background))
 
 
@@ -209,80 +267,31 @@ def _objects(image: np.ndarray, cut: float) -> tuple[np.ndarray, np.ndarray, np.
     return mask, labels, np.bincount(labels.ravel(), minlength=count + 1)[1:]
 
 
-def _smooth(image: np.ndarray, sigma: float) -> np.ndarray:
-    smooth: np.ndarray = ndimage.gaussian_filter(image.astype(np.float32), max(sigma, 0.5))
-    return smooth
+def _foreground(
+    smooth: np.ndarray,
+    *,
+    noise: float,
+    floor: float,
+    options: Options,
+    local: bool = True,
+    within: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the mask of the smoothed image above the local threshold; empty where all signal is within the noise.
 
-
-def _noise(image: np.ndarray, sigma: float) -> float:
-    """Return the standard deviation of the sensor noise after smoothing by `sigma` px.
-
-    The mask of Immerkaer (1996) cancels smooth signal; the median over pixels is robust to edges and cells. A Gaussian
-    filter reduces the standard deviation of white noise to 1 / (2 sqrt(pi) sigma).
+    Thresholds are of the pixels `within`, a mask (H, W); of all by default.
     """
-    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-    residue = ndimage.convolve(image.astype(np.float32), mask)
-    return float(np.median(np.abs(residue))) / 0.6745 / 6 / max(1.0, 2 * float(np.sqrt(np.pi)) * sigma)
-
-
-def _levels(values: np.ndarray) -> tuple[float, float]:
-    """Return background and Otsu threshold of square roots, where shot noise is uniform and dim cells count more."""
-    low = float(values.min())
-    roots = np.sqrt(values - low)
-    cut = float(threshold_otsu(roots.ravel(), nbins=BINS)) ** 2 + low
-    below = values[values <= cut]
-    return float(np.median(below)) if below.size else low, cut
-
-
-def _foreground(smooth: np.ndarray, *, noise: float, floor: float, options: Options, local: bool = True) -> np.ndarray:
-    """Return the mask of the smoothed image above the local threshold; empty where all signal is within the noise."""
-    if smooth.min() == smooth.max():
+    values = smooth if within is None else smooth[within]
+    if values.min() == values.max():
         return np.zeros(smooth.shape, dtype=bool)
-    background, cut = _levels(smooth)
-    least = max(background + options.otsu_factor * (cut - background), background + 6 * noise, floor)
+    background, cut = levels(values)
     if not local:
-        return smooth > least
+        return smooth > max(background + options.otsu_factor * (cut - background), background + 6 * noise, floor)
+    least = min(background + options.otsu_factor * (cut - background), options.ceiling)
+    least = max(least, background + 6 * noise, floor)
     # The local mean is higher between crowded nuclei and separates them; clipped, so that bright regions stay whole.
     window = max(3, round(options.window * options.diameter))
-    mean = ndimage.uniform_filter(smooth, window, mode="reflect")
+    weight = np.ones(smooth.shape, np.float32) if within is None else within.astype(np.float32)
+    mean = ndimage.uniform_filter(smooth * weight, window, mode="reflect")
+    mean /= np.maximum(ndimage.uniform_filter(weight, window, mode="reflect"), 1e-3)
     above: np.ndarray = smooth > np.clip(mean, least, max(cut, least))
     return above
-
-
-def _landscape(mask: np.ndarray, smooth: np.ndarray, diameter: float) -> np.ndarray:
-    """Return the distance to the background (in radii) plus half the intensity relative to the surroundings."""
-    distance = ndimage.distance_transform_edt(mask).astype(np.float32)
-    distance = ndimage.gaussian_filter(distance, DISTANCE * diameter) / (diameter / 2)
-    inside = ndimage.gaussian_filter(np.where(mask, smooth, 0), diameter / 2, truncate=2.0)
-    weight = ndimage.gaussian_filter(mask.astype(np.float32), diameter / 2, truncate=2.0)
-    relative = ndimage.gaussian_filter(smooth, 0.1 * diameter) / np.maximum(inside / np.maximum(weight, 1e-3), 1e-6)
-    return np.where(mask, distance + INTENSITY * np.clip(relative, 0, 2), 0).astype(np.float32)
-
-
-def _trim(labels: np.ndarray, smooth: np.ndarray, *, options: Options) -> np.ndarray:
-    """Trim each object to a share of its own height above its surroundings.
-
-    With one threshold per field, dim nuclei would be too small and bright ones too large.
-    """
-    outside = (labels == 0).astype(np.float32)
-    sigma = options.diameter
-    weight = ndimage.gaussian_filter(outside, sigma, truncate=2.0)
-    around = ndimage.gaussian_filter(smooth * outside, sigma, truncate=2.0) / np.maximum(weight, 1e-3)
-    height = np.where(labels > 0, smooth - around, 0)
-    size = np.maximum(np.bincount(labels.ravel()), 1)
-    mean = np.bincount(labels.ravel(), height.ravel()) / size
-    upper = height > mean[labels]
-    counts = np.maximum(np.bincount(labels.ravel(), upper.ravel()), 1)
-    top = np.bincount(labels.ravel(), (height * upper).ravel()) / counts
-    kept = np.where(height > options.edge * top[labels], labels, 0)
-    # The largest remaining piece of each object is kept, with its holes filled.
-    pieces = label(kept, connectivity=1)
-    areas = np.bincount(pieces.ravel())
-    areas[0] = 0
-    owner = np.zeros(len(areas), dtype=labels.dtype)
-    owner[pieces] = kept
-    largest = np.zeros(labels.max() + 1, dtype=areas.dtype)
-    np.maximum.at(largest, owner, areas)
-    whole = (areas > 0) & (areas == largest[owner])
-    kept = np.where(whole[pieces], kept, 0)
-    return np.where(ndimage.binary_fill_holes(kept > 0), labels, 0)

@@ -99,11 +99,12 @@ def _of_plate(screen: Screen, plate: str) -> list[Picture]:
     for well in list(dict.fromkeys(drawn))[:2]:
         site = sites[well][int(random.integers(len(sites[well])))]
         words = [str(name.get(well, "")), KINDS.get(kind.get(well, ""), "")]
-        pictures.append(_field(screen, labels, plate, well, site, words=[word for word in words if word]))
+        pictures.append(field(screen, labels, plate, well, site, words=[word for word in words if word]))
     return pictures
 
 
-def _field(screen: Screen, labels: ngff.PlateLabels, plate: str, well: str, site: str, *, words: list[str]) -> Picture:
+def field(screen: Screen, labels: ngff.PlateLabels, plate: str, well: str, site: str, *, words: list[str]) -> Picture:
+    """Return the picture of one field with outlines; `words` are shown below its title."""
     images = ngff.open_plate(screen.image_files[plate].parent)
     here = [("Metadata_Well", "==", well), ("Metadata_Site", "==", site)]
     rows = pq.read_table(screen.cell_files[plate], columns=COLUMNS, filters=here).to_pandas()

@@ -9,8 +9,9 @@ import numpy as np
 
 from wellspring.encoders import cards
 from wellspring.evaluate.metric import LAYOUT_NOTES, METHOD_NOTES
+from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note
-from wellspring.report import checks
+from wellspring.report import checks, segmentation
 from wellspring.report.alignment import Change
 from wellspring.report.checks import Statement, listed
 from wellspring.report.gather import Record, Screen, pick
@@ -18,6 +19,7 @@ from wellspring.report.metrics import Cell, Row
 from wellspring.report.svg import count
 from wellspring.report.wording import capital, words
 
+PLATE = SITE_KEY[0]
 TRAINED, UNTRAINED = "trained", "untrained"  # values of `training` in an encoder's card
 
 
@@ -34,7 +36,8 @@ def passes(screen: Screen, rows: Sequence[Row], *, level: str, changes: Sequence
     """
     found = []
     odd = checks.odd_plates(screen)
-    passed = [plate for plate in screen.kept if plate not in odd]
+    implausible = set(segmentation.fields(screen)[PLATE])
+    passed = [plate for plate in screen.kept if plate not in odd and plate not in implausible]
     if passed:
         kept = f"{len(passed):,} of {count(len(screen.plates), 'plate')}"
         found.append(Statement(f"{kept} passed every check and {_are(passed)} in the results.", "plates"))
@@ -58,6 +61,7 @@ def look_at(
     found += _further(rows, level, direction=-1, state="above", relation="above chance")
     found += _further(rows, level, direction=1, state="at", relation="not above chance")
     found += _untrained(screen, rows, level) + checks.images(screen) + checks.wells(screen)
+    found += segmentation.statements(segmentation.fields(screen))
     return found + checks.light(fields) + checks.training(screen)
 
 

@@ -98,4 +98,35 @@ LIGHT: dict[str, Sentence] = {
         "illumination.offset is {offset} counts, above the darkest pixels ({darkest}); detail below it is lost"
     ),
 }
-SENTENCES: dict[str, Sentence] = {**FILES, **LISTS, **INDEX, **SURVEY, **LIGHT}
+_SET_DIAMETER = "set cells.nucleus_diameter to the diameter of one object"
+CELLS: dict[str, Sentence] = {
+    # of fields
+    "vast_object": lambda values: f"an object covers {_percent(values['share'])} of the field",
+    "nuclei_larger": lambda values: (
+        f"the median nucleus is {_short(values['ratio'])} times as large as on the plate: merged nuclei, haze or debris"
+    ),
+    "nuclei_smaller": lambda values: (
+        f"the median of {values['found']} nuclei is {_short(values['ratio'])} times smaller than on the plate: split "
+        "nuclei or noise"
+    ),
+    "cells_flagged": lambda values: f"{_percent(values['share'])} of the cells are flagged",
+    # of plates
+    "diameter_beyond_field": lambda values: (
+        f"implausible segmentation: the nucleus diameter was estimated at {_number(values['diameter']):.0f} px, more "
+        f"than half of the field's {values['edge']} px; {_SET_DIAMETER}"
+    ),
+    "nuclei_fill_field": lambda values: (
+        f"implausible segmentation: the median nucleus covers {_percent(values['share'])} of its field; "
+        f"{_SET_DIAMETER} and check cells.nuclei"
+    ),
+    "most_cells_flagged": lambda values: (
+        f"implausible segmentation: {_percent(values['share'])} of the cells are flagged; look at the outlines and "
+        f"{_SET_DIAMETER}"
+    ),
+    "no_nuclear_signal": "implausible segmentation: the median nucleus is not brighter than the background; check that "
+    "cells.nuclei is the channel of the nuclei",
+    "most_fields_noted": lambda values: (
+        f"implausible segmentation in {values['fields']} of {values['total']} fields; {_SET_DIAMETER}"
+    ),
+}
+SENTENCES: dict[str, Sentence] = {**FILES, **LISTS, **INDEX, **SURVEY, **LIGHT, **CELLS}

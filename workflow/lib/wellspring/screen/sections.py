@@ -867,10 +867,10 @@ class Measure:
     families: tuple[Family, ...]
     """`intensity`; `shape` (AreaShape with Zernike and Feret); `texture` (Haralick); `granularity`; `radial` (rings and
     Zernike magnitudes); `correlation` of channels (Pearson, Manders, rank-weighted); `costes`, the same by Costes'
-    thresholds; `neighbours`. With five channels they take some 4, 5, 24, 26, 35, 11, 110 and 1 ms of one core per cell
-    (measured), so the default 0.1 s: an hour for 500,000 cells on 16 cores. costes is left out for its time and since
-    it is undefined for 40 % of cells. Default: ["intensity", "shape", "texture", "granularity", "radial",
-    "correlation", "neighbours"]."""
+    thresholds; `neighbours`. With five channels, the default families take some 10 ms of one core per cell
+    (benchmarks/measure.py): half an hour for 500,000 cells on 4 cores. costes takes 110 ms more; it is left out for its
+    time and since it is undefined for 40 % of cells. Default: ["intensity", "shape", "texture", "granularity",
+    "radial", "correlation", "neighbours"]."""
 
     texture_scales: tuple[int, ...]
     """Distances, px, between the pixels whose grey levels are compared (Haralick's features, in four directions). 3 is

@@ -1,0 +1,53 @@
+"""Haze removed from an image of nuclei, and levels of background and foreground, for thresholds."""
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+BINS = 512
+# Window of the background, in diameters: wider than a clump of nuclei, narrower than haze. On the tuning half of
+# benchmarks/segmentation.py, 8 was better than none, and 4 and 6 about as good.
+WINDOW = 8.0
+GRAIN = 6  # px per diameter on which the background is found; it has no finer structure
+
+
+def smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Return an image (H, W) after a Gaussian of at least half a pixel, float32."""
+    smooth: np.ndarray = ndimage.gaussian_filter(image.astype(np.float32), max(sigma, 0.5))
+    return smooth
+
+
+def flattened(smooth: np.ndarray, diameter: float) -> np.ndarray:
+    """Return a smoothed image (H, W) without its background, which is a smoothed morphological opening.
+
+    The window is `WINDOW` diameters wide, so that light wider than that is removed: haze, scattered light, a residual
+    of the illumination. Nuclei and clumps of them are narrower.
+    """
+    step = max(1, int(diameter / GRAIN))
+    edge = max(3, round(WINDOW * diameter / step) | 1)
+    coarse = ndimage.gaussian_filter(smooth[::step, ::step], 1)
+    opened = ndimage.maximum_filter(ndimage.minimum_filter(coarse, edge), edge)
+    opened = ndimage.gaussian_filter(opened, edge / 4)
+    grid = np.mgrid[: smooth.shape[0], : smooth.shape[1]] / step
+    flat: np.ndarray = smooth - ndimage.map_coordinates(opened, grid, order=1, mode="nearest")
+    return flat
+
+
+def noise(image: np.ndarray, sigma: float) -> float:
+    """Return the standard deviation of the sensor noise after smoothing by `sigma` px.
+
+    The mask of Immerkaer (1996) cancels smooth signal; the median over pixels is robust to edges and cells. A Gaussian
+    filter reduces the standard deviation of white noise to 1 / (2 sqrt(pi) sigma).
+    """
+    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+    residue = ndimage.convolve(image.astype(np.float32), mask)
+    return float(np.median(np.abs(residue))) / 0.6745 / 6 / max(1.0, 2 * float(np.sqrt(np.pi)) * sigma)
+
+
+def levels(values: np.ndarray) -> tuple[float, float]:
+    """Return background and Otsu threshold of square roots, where shot noise is uniform and dim cells count more."""
+    low = float(values.min())
+    roots = np.sqrt(values - low)
+    cut = float(threshold_otsu(roots.ravel(), nbins=BINS)) ** 2 + low
+    below = values[values <= cut]
+    return float(np.median(below)) if below.size else low, cut
