@@ -1,4 +1,4 @@
-"""Implausible segmentation in the report: a sentence on the first screen, a picture of the field, no plate that passed."""
+"""Implausible segmentation in the report: a sentence on the first screen, a picture, no plate that passed."""
 
 import pytest
 
