@@ -118,10 +118,12 @@ def _parquet(path: Path) -> Source:
         return _held(wide(budget.parquet(path), path), path)
 
     def groups(names: Sequence[str], step: int, text: bool) -> Iterator[Group]:
-        file = pq.ParquetFile(path)
+        # A dictionary of one long text and many short indices is measured before each row has its own text.
+        file = pq.ParquetFile(path, read_dictionary=budget.texts(form, names))
         for number in range(file.num_row_groups):
             batches = file.iter_batches(batch_size=step, row_groups=[number], columns=list(names))
-            yield file.metadata.row_group(number).num_rows, batches
+            tables = (budget.decoded(pa.Table.from_batches([batch]), path) for batch in batches)
+            yield file.metadata.row_group(number).num_rows, (part for table in tables for part in table.to_batches())
 
     return _with_lists(path, form, groups)
 

@@ -113,16 +113,23 @@ def parquet(path: Path, names: list[str] | None = None, *, most: int = 4 * TABLE
     """
     form = pq.read_schema(path)
     wanted = form.names if names is None else names
-    # Text stays as a dictionary and its indices until its full size is known.
-    texts = [name for name in wanted if name in form.names and _is_text(form.field(name).type)]
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
+    with pq.ParquetFile(path, read_dictionary=texts(form, wanted)) as file:
         described = file.metadata
         within(described.num_rows * max(len(wanted), 1), CELLS, "cells", path)
         groups = [described.row_group(number) for number in range(described.num_row_groups)]
         parts = [group.column(number) for group in groups for number in range(group.num_columns)]
         read = [part for part in parts if part.path_in_schema.split(".")[0] in wanted]
         within(sum(part.total_uncompressed_size for part in read), most, UNPACKED, path)
-        table = file.read(columns=names)
+        return decoded(file.read(columns=names), path, most=most)
+
+
+def texts(form: pa.Schema, names: Sequence[str]) -> list[str]:
+    """Return the columns of text among `names`: read as a dictionary and its indices, they take no more than stored."""
+    return [name for name in names if name in form.names and _is_text(form.field(name).type)]
+
+
+def decoded(table: pa.Table, path: Path, *, most: int = 4 * TABLE_BYTES) -> pa.Table:
+    """Return a table with a value in each row in place of dictionaries; `OverBudgetError` first, beyond `most` bytes."""
     coded = [number for number, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
     within(sum(_length(chunk) for number in coded for chunk in table.column(number).chunks), most, UNPACKED, path)
     for number in coded:
