@@ -30,6 +30,45 @@ def screen(*, seed, plates=4, controls=6, treatments=6, features=32, effect=0.0,
     return np.array(values), meta
 
 
+def uneven(seed, controls=9, features=7):
+    """Five plates in two lines and three batches, with unequal numbers of everything, lost wells, and effects.
+
+    One treatment has one well, one mechanism one compound, and one mechanism one batch. Some wells have no mechanism,
+    no profile, no verdict `keep` or no readable position; there are positive controls and empty wells.
+    """
+    rng = np.random.default_rng([seed, 17])
+    shift = rng.standard_normal((4, features))
+    rows, values = [], []
+    for plate in range(5):
+        free = [f"{letter}{column:02d}" for letter in "ABCDEFG" for column in range(1, 12)]
+        free = [free[place] for place in rng.permutation(len(free))]
+        line, batch = ("L1", "L0")[plate % 2], ("B0", "B0", "B1", "B2", "B1")[plate]
+        for _ in range(controls + plate % 3):
+            rows.append((plate, free.pop(), "DMSO", None, "DMSO", "negcon", None, line, batch))
+            values.append(rng.standard_normal(features) + 0.6 * shift[plate % 3])
+        for number in range(9):
+            if (number == 7 and plate != 1) or (number == 6 and batch != "B1"):
+                continue
+            for _ in range(1 if number == 7 else 1 + (number + plate) % 3):
+                moa = "solo" if number == 7 else "late" if number == 6 else None if number == 8 else f"m{number % 3}"
+                rows.append((plate, free.pop(), f"c{number}", 2.0, f"c{number}@2.0", "trt", moa, line, batch))
+                values.append(rng.standard_normal(features) + 0.7 * shift[number % 3])
+        rows.append((plate, free.pop(), "toxin", 1.0, "toxin@1.0", "poscon", "m9", line, batch))
+        values.append(rng.standard_normal(features) + 5)
+        rows.append((plate, free.pop(), None, None, None, "empty", None, line, batch))
+        values.append(rng.standard_normal(features))
+    names = ["Plate", "Well", "Compound", "Concentration", "Perturbation", "pert_type", "moa", "Cell_Line", "Batch"]
+    meta = pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names])
+    meta["Metadata_Plate"], x = "P" + meta["Metadata_Plate"].astype(str), np.array(values)
+    meta["Metadata_Verdict"] = "keep"
+    lost = rng.choice(len(meta), 9, replace=False)
+    x[lost[:5], rng.integers(features, size=5)] = np.nan
+    meta.loc[lost[5:8], "Metadata_Verdict"] = "undefined"
+    control = np.flatnonzero(meta["Metadata_pert_type"] == "negcon")
+    meta.loc[rng.choice(control, 2, replace=False), "Metadata_Well"] = ["corner", "unknown"]
+    return x, meta
+
+
 def table(seed=0, **given):
     x, meta = screen(seed=seed, **given)
     meta = meta.assign(Metadata_Role="fit", Metadata_Verdict="keep")
