@@ -129,7 +129,7 @@ def texts(form: pa.Schema, names: Sequence[str]) -> list[str]:
 
 
 def decoded(table: pa.Table, path: Path, *, most: int = 4 * TABLE_BYTES) -> pa.Table:
-    """Return a table with a value in each row in place of dictionaries; `OverBudgetError` first, beyond `most` bytes."""
+    """Return a table with a value in each row in place of dictionaries; `OverBudgetError` beyond `most` bytes."""
     coded = [number for number, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
     within(sum(_length(chunk) for number in coded for chunk in table.column(number).chunks), most, UNPACKED, path)
     for number in coded:
