@@ -102,8 +102,48 @@ def test_a_well_without_a_compound_is_known_by_its_type_whatever_its_concentrati
     assert platemap.read(path, plate="P")["Metadata_Perturbation"].tolist() == ["negcon", "X@0.5", "X"]
 
 
-def test_a_column_serves_one_purpose(tmp_path):
+def test_a_column_that_is_named_for_one_purpose_still_serves_its_own(tmp_path):
     path = _file(tmp_path, "well,compound,moa\nA1,X,kinase\n")
     frame = platemap.read(path, plate="P", columns={"compound": "moa"})
-    assert frame["Metadata_Compound"].tolist() == ["kinase"]
-    assert frame["Metadata_moa"].tolist() == [None]
+    assert frame["Metadata_Compound"].tolist() == frame["Metadata_moa"].tolist() == ["kinase"]
+
+
+JUMP = "well_position,Metadata_JCP2022,gene,treatment,pert_type,control_type\n" + "".join(
+    f"A{number:02d},JCP2022_{number:06d},G{number},T{number},{kind}\n"
+    for number, kind in enumerate(["trt,"] * 6 + ["control,negcon"] * 2, 1)
+)
+
+
+def test_a_compound_column_of_an_unknown_name_is_an_error_with_suggestions(tmp_path):
+    path = _file(tmp_path, JUMP)
+    message = r"6 wells of type trt have no compound: expected a column .*index.columns.compound, perhaps .*'gene'"
+    with pytest.raises(ValueError, match=message):
+        platemap.read(path, plate="P")
+    frame = platemap.read(path, plate="P", columns={"compound": "Metadata_JCP2022"})
+    assert frame["Metadata_Compound"].nunique() == 8
+    assert frame["Metadata_Perturbation"].tolist() == [f"JCP2022_{number:06d}" for number in range(1, 9)]
+    assert frame["Metadata_pert_type"].tolist() == ["trt"] * 6 + ["negcon"] * 2
+
+
+def test_one_column_may_serve_two_names(tmp_path):
+    text = "well,broad_sample,moa\nA01,BRD-1,m\nA02,BRD-2,n\nA03,DMSO,\n"
+    frame = platemap.read(_file(tmp_path, text), plate="P", columns={"perturbation": "broad_sample"})
+    assert frame["Metadata_Perturbation"].tolist() == frame["Metadata_Compound"].tolist() == ["BRD-1", "BRD-2", "DMSO"]
+    assert frame["Metadata_moa"].tolist()[:2] == ["m", "n"]
+    other = platemap.read(
+        _file(tmp_path, text.replace("broad_sample", "id")), plate="P", columns={"perturbation": "id", "target": "id"}
+    )
+    assert other["Metadata_Compound"].tolist() == other["Metadata_target"].tolist() == ["BRD-1", "BRD-2", "DMSO"]
+
+
+def test_a_typed_well_without_a_compound_is_an_error(tmp_path):
+    path = _file(tmp_path, "well,compound,pert_type\nA01,x,trt\nA02,,trt\nA03,,negcon\nA04,,\n")
+    with pytest.raises(ValueError, match=r"1 wells of type trt have no compound in 'compound': \['A02'\]"):
+        platemap.read(path, plate="P")
+
+
+def test_text_is_text(tmp_path):
+    text = "well,compound,moa\nA01,NA,null\nA02,None,a #1\nA03,#5 blend,nan\nA04,DMSO,N/A\n"
+    frame = platemap.read(_file(tmp_path, text), plate="P")
+    assert frame["Metadata_Compound"].tolist() == ["NA", "None", "#5 blend", "DMSO"]
+    assert frame["Metadata_moa"].tolist() == ["null", "a #1", "nan", "N/A"]

@@ -108,6 +108,7 @@ def read(
     frame["Metadata_Concentration"] = treatments.one_dose(frame["Metadata_Compound"].to_numpy(dtype=object), doses)
     kinds = _types(table, found, pert_types or {}, path)
     frame["Metadata_pert_type"] = _filled(kinds, frame["Metadata_Compound"], negcon, poscon)
+    _check_labels(frame, table.reset_index(drop=True), found, path)
     frame["Metadata_Perturbation"] = frame["Metadata_Perturbation"].fillna(_perturbation(frame))
     for column in table.columns:
         name = "Metadata_" + column.removeprefix("Metadata_")
@@ -140,9 +141,34 @@ def _named(table: pd.DataFrame, columns: Mapping[str, str], path: Path) -> dict[
     found = dict(columns)
     for key, names in NAMES.items():
         for name in (*names, f"Metadata_{key}", OURS.get(key, "Metadata_Plate")):
-            if name in table.columns and name not in found.values():
+            if name in table.columns:
                 found.setdefault(key, name)
+    if "perturbation" in found:  # one column may serve two names
+        found.setdefault("compound", found["perturbation"])
     return found
+
+
+def _check_labels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, str], path: Path) -> None:
+    """Refuse treated wells without a compound and a perturbation, which would be one treatment."""
+    bare = (
+        (frame["Metadata_pert_type"] == "trt")
+        & frame["Metadata_Compound"].isna()
+        & frame["Metadata_Perturbation"].isna()
+    )
+    if not bare.any():
+        return
+    wells = frame.loc[bare, "Metadata_Well"].tolist()
+    few = f"{wells[:10]}{' and others' if len(wells) > 10 else ''}"
+    if "compound" in found:
+        raise ValueError(
+            f"{path}: {len(wells)} wells of type trt have no compound in {found['compound']!r}: {few}; fill it in, "
+            "or give these wells the type empty"
+        )
+    others = [name for name in table.columns if name not in found.values() and table[name].nunique() > 1]
+    raise ValueError(
+        f"{path}: {len(wells)} wells of type trt have no compound: expected a column {' or '.join(NAMES['compound'])}, "
+        f"found {list(table.columns)}; set index.columns.compound, perhaps to one of {others[:10]}"
+    )
 
 
 def _numbers(column: pd.Series, path: Path) -> pd.Series:
