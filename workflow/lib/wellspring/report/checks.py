@@ -15,6 +15,7 @@ from wellspring.report.wording import kinds, worded, words
 
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
 FALLBACK = "too_few_for_step"  # code of the note of a step that had fewer wells than it needs
+CLIPPED = 0.001  # share of an image's pixels at the ceiling from which the overview names it
 SHOWN = 6  # lines under a statement
 
 
@@ -80,6 +81,22 @@ def images(screen: Screen) -> list[Statement]:
     plates = count(bad["Metadata_Plate"].nunique(), "plate")
     text = f"{count(len(bad), 'image')} on {plates} excluded; a site with an excluded image is excluded as a whole."
     return [Statement(text, "quality", tuple(lines))]
+
+
+def clipping(screen: Screen) -> list[Statement]:
+    """Return the plates and channels whose images are clipped at a grey value, with the share of their pixels."""
+    found = screen.survey
+    hit = found[pick(found, "Metadata_Ceiling").notna() & (found["saturated"] > CLIPPED)] if len(found) else found
+    if hit.empty:
+        return []
+    lines = []
+    for (plate, channel), rows in hit.groupby(["Metadata_Plate", "Metadata_Channel"], sort=True):
+        tops = listed([f"{top:.0f}" for top in sorted(set(rows["Metadata_Ceiling"]))], limit=SHOWN)
+        share = 100 * rows["saturated"].max()
+        lines.append(f"{plate}, {channel}: {count(len(rows), 'image')} at {tops}, up to {share:.1f} % of the pixels")
+    more = (f"and {len(lines) - SHOWN:,} more",) if len(lines) > SHOWN else ()
+    text = f"{count(len(hit), 'image')} {'is' if len(hit) == 1 else 'are'} clipped at a grey value"
+    return [Statement(f"{text} in more than {100 * CLIPPED:.1f} % of the pixels.", "quality", (*lines[:SHOWN], *more))]
 
 
 def wells(screen: Screen) -> list[Statement]:

@@ -33,7 +33,7 @@ LEVELS = ("aggregated", "normalised", "aligned")
 COLUMNS = {
     "cells": [*WELL_KEY, "Metadata_Flags"],
     "survey": [*PLANE_KEY, *(f"Metadata_{name}" for name in ("Status", "Verdict", "Reason"))]
-    + ["quantile_0.5", "saturated", "focus", "sharpness", "foreground"],
+    + ["Metadata_Ceiling", "quantile_0.5", "saturated", "focus", "sharpness", "foreground"],
 }
 
 
@@ -184,7 +184,8 @@ def _verdicts(found: dict[str, Verdict], aligned: dict[str, pd.DataFrame]) -> di
 
 def _read(path: Path, name: str) -> pd.DataFrame:
     """Return a plate's table as it is shown: index and cells as counts by well, the survey without most quantiles."""
-    frame = tables.read(path, COLUMNS.get(name))
+    names = set(pq.read_schema(path).names)  # a finished table of an earlier version lacks columns
+    frame = tables.read(path, [column for column in COLUMNS[name] if column in names] if name in COLUMNS else None)
     return _wells(frame) if name == "index" else _cells(frame) if name == "cells" else frame
 
 

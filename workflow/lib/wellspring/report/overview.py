@@ -60,7 +60,7 @@ def look_at(
         found.append(Statement(f"{name}: not above chance.", "metrics", lines))
     found += _further(rows, level, direction=-1, state="above", relation="above chance")
     found += _further(rows, level, direction=1, state="at", relation="not above chance")
-    found += _untrained(screen, rows, level) + checks.images(screen) + checks.wells(screen)
+    found += _untrained(screen, rows, level) + checks.images(screen) + checks.clipping(screen) + checks.wells(screen)
     found += segmentation.statements(segmentation.fields(screen))
     return found + checks.light(fields) + checks.training(screen)
 

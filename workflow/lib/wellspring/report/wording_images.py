@@ -56,7 +56,9 @@ SURVEY: dict[str, Sentence] = {
     "zero_tail": "incomplete: every pixel of the last {rows} of {height:row} is 0, and few before them are",
     "same_pixels": "copy: {images:image} of wells {wells} have the same pixels",
     "saturated": lambda values: (
-        f"saturated: {_percent(values['share'])} of the pixels, more than {_percent(values['limit'])}"
+        f"saturated: {_percent(values['share'])} of the pixels"
+        f"{' clipped at the grey value ' + str(values['ceiling']) if 'ceiling' in values else ''}, "
+        f"more than {_percent(values['limit'])}"
     ),
     "low_focus": lambda values: (
         f"out of focus: log-log slope {_short(values['value'])}, below {_short(values['limit'])}"

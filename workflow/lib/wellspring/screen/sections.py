@@ -474,8 +474,9 @@ class Survey:
     JUMP plate then take 280 MB. Default: 64."""
 
     saturation: float | None
-    """Grey value from which a pixel is saturated, as 4095 for a 12-bit camera; null is the largest of the dtype.
-    Default: null."""
+    """Grey value from which a pixel is saturated, as 4095 for a 12-bit camera. null finds it: the largest of the data
+    type, or the largest value of the plate, channel or image if at least five times as many pixels have it as any value
+    just below. Default: null."""
 
     max_saturated: float
     """Share of saturated pixels above which an image is excluded. Cells in mitosis saturate far less than 1 %, debris

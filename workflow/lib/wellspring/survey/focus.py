@@ -9,6 +9,8 @@ from functools import cache
 import numpy as np
 from scipy import fft
 
+from wellspring.survey import ceiling
+
 QUANTILES = (0.001, 0.01, 0.5, 0.99, 0.999)
 TILE = 256  # edge of a tile whose power spectrum is taken; shorter where the field is
 # Distances of the differences, px. Of the sets with which sharpness fell at every step of blur in all of 120 real and
@@ -30,7 +32,7 @@ def measure(pixels: np.ndarray, *, saturation: float | None = None) -> dict[str,
     -------
     dict
         ``quantile_<share>``, ``mean``, ``saturated`` (share of the pixels), ``focus`` (see :func:`focus`),
-        ``sharpness`` (see :func:`sharpness`).
+        ``sharpness`` (see :func:`sharpness`), and the top of the histogram (see :mod:`wellspring.survey.ceiling`).
     """
     histogram = np.zeros(np.iinfo(pixels.dtype).max + 1, dtype=np.int64)
     step = max(1, BLOCK // max(1, pixels.shape[1]))  # bincount copies its input to 8 bytes per pixel
@@ -42,6 +44,7 @@ def measure(pixels: np.ndarray, *, saturation: float | None = None) -> dict[str,
     measures = {f"quantile_{share}": float(value) for share, value in zip(QUANTILES, at, strict=True)}
     measures["mean"] = float(histogram @ np.arange(len(histogram)) / pixels.size)
     measures["saturated"] = float(histogram[level:].sum() / pixels.size)
+    measures |= ceiling.measure(histogram)
     measures["focus"] = focus(pixels)
     measures["sharpness"] = sharpness(pixels)
     return measures

@@ -9,9 +9,11 @@ verdict, not an exception.
 import dataclasses
 import logging
 from collections import Counter
+from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ from wellspring.io.keys import PLANE_KEY, SITE_KEY
 from wellspring.io.notes import Note, loads
 from wellspring.io.tables import Verdict
 from wellspring.screen import exclusions, sections
-from wellspring.survey import focus, suspect
+from wellspring.survey import ceiling, focus, suspect
 from wellspring.views import binning
 from wellspring.views.cutting import foreground_threshold
 
@@ -101,9 +103,10 @@ def run(
             found.append(row)
             views.append(view)
     columns = ["status", "reason", "height", "width", "dtype", "pages", "size", *suspect.COLUMNS, *MEASURES]
-    rows = pd.DataFrame(found, columns=columns)
+    rows = pd.DataFrame(found, columns=[*columns, *ceiling.COLUMNS])
     rows = _unlike(rows, alone=~index["Metadata_Path"].duplicated(keep=False))
     stack = _stacked(views, (rows["status"] == "ok").to_numpy())
+    rows = _saturated(rows, index["Metadata_Channel"], options)
     rows["foreground"] = _foreground(stack, index["Metadata_Channel"].to_numpy())
     rows["reason"] = _reasons(rows, index, options)
     table = exclusions.apply(_named(index, rows), said)
@@ -179,6 +182,14 @@ def _unlike(rows: pd.DataFrame, *, alone: pd.Series) -> pd.DataFrame:
     return rows
 
 
+def _saturated(rows: pd.DataFrame, channels: pd.Series, options: sections.Survey) -> pd.DataFrame:
+    """Give each plane its ceiling, and the share of its pixels there; with `survey.saturation`, that is the ceiling."""
+    if options.saturation is not None:
+        return rows.assign(ceiling=float(options.saturation))
+    usable = rows.assign(**{ceiling.TOP: rows[ceiling.TOP].where(rows["status"] == "ok")})
+    return ceiling.clipped(usable, channels)
+
+
 def _stacked(found: list[np.ndarray | None], good: np.ndarray) -> np.ndarray:
     shape = next((view.shape for view, ok in zip(found, good, strict=True) if ok and view is not None), (1, 1))
     stack = np.empty((len(found), *shape), dtype=np.float32)
@@ -211,8 +222,7 @@ def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: sections.Survey) 
     exclude(*suspect.incomplete(rows))
     exclude(*suspect.copies(rows, index))
     over = values["saturated"] > options.max_saturated
-    shares = rows["saturated"][over]
-    exclude(over, [Note("saturated", {"share": _short(share), "limit": options.max_saturated}) for share in shares])
+    exclude(over, [_saturation(row, options) for row in rows[over].to_dict("records")])
     for measure, limit in (("focus", options.min_focus), ("sharpness", options.min_sharpness)):
         if limit is not None:
             under = values[measure] < limit
@@ -222,6 +232,13 @@ def _reasons(rows: pd.DataFrame, index: pd.DataFrame, options: sections.Survey) 
         if limit is not None:
             exclude(*_outliers(values[measure].where(rows["status"] == "ok"), index, measure=measure, limit=limit))
     return [str(reason) for reason in reasons]
+
+
+def _saturation(row: dict[Hashable, Any], options: sections.Survey) -> Note:
+    """Return the note of a saturated plane, with its ceiling where that is not the largest value of its data type."""
+    values = {"share": _short(row["saturated"]), "limit": options.max_saturated}
+    found = options.saturation is None and np.isfinite(row["ceiling"]) and row["ceiling"] < np.iinfo(row["dtype"]).max
+    return Note("saturated", values | ({"ceiling": int(row["ceiling"])} if found else {}))
 
 
 def _outliers(values: pd.Series, index: pd.DataFrame, *, measure: str, limit: float) -> tuple[pd.Series, list[Note]]:
@@ -267,6 +284,7 @@ def _named(index: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     table["Metadata_Pixel_Size"] = rows["size"].astype("float64")
     table["Metadata_Verdict"] = np.where(rows["reason"] == "", "keep", "exclude")
     table["Metadata_Reason"] = rows["reason"]
+    table["Metadata_Ceiling"] = rows["ceiling"].astype("float32")
     table[suspect.DIGEST] = rows[suspect.DIGEST].astype(object).where(rows[suspect.DIGEST].notna(), None)
     table[suspect.ZERO_ROWS] = rows[suspect.ZERO_ROWS].astype("Int32")
     return table.join(rows[MEASURES].astype("float32"))
