@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from wellspring.evaluate import (
     dose,
     grit,
+    grit_mechanism,
     hits,
     mixing,
     multilabel,
@@ -29,6 +30,7 @@ METRICS: tuple[Metric, ...] = (
     retrieval.ACTIVITY,
     retrieval.RETRIEVED,
     grit.METRIC,
+    grit_mechanism.METRIC,
     nuisance.BATCH,
     nuisance.PLATE,
     nuisance.ROW,

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate import hits, retrieval, wells
-from wellspring.evaluate import nearest as near_scores
+from wellspring.evaluate import hits, wells
 from wellspring.evaluate.metric import Compute, Metric
 from wellspring.evaluate.nearest import asked, permuted, same_compound, treatment_profiles
 from wellspring.evaluate.neighbours import nearest
@@ -25,6 +24,8 @@ from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 from wellspring.screen.sections import Evaluate
 
+# Metrics of this module, and the one whose function computes them.
+NAMES = {"consistency": "consistency", "nsc": "nsc", "nscb": "nscb"} | dict.fromkeys(hits.KINDS, "hit")
 CALLS = 100_000  # precisions that are computed for the permuted labels, at most
 
 
@@ -199,17 +200,17 @@ def nearest_labels(
 
 def aware(metric: Metric) -> Metric:
     """Return the metric whose function takes several labels per compound, for those of this module."""
-    return replace(metric, compute=_either(metric.compute)) if metric.name in NAMES and metric.compute else metric
+    name = NAMES.get(metric.name)
+    return replace(metric, compute=_either(metric.compute, name)) if name and metric.compute else metric
 
 
 @cache
-def _either(single: Compute) -> Compute:
+def _either(single: Compute, name: str) -> Compute:
     """Return the function that computes by `single` where each compound has one label, else by this module."""
 
     def compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
         if not needed(metadata, options.label, options.separator):
             return list(single(features, metadata, options, seed))
-        name = next(name for name, one in COMPUTED.items() if one is single)
         return _several(name, features, metadata, options, seed)
 
     return compute
@@ -251,8 +252,3 @@ def _score(
         proportion=name.startswith(("hit", "nsc")),
         notes=notes if scored.any() else (Note("no_shared_mechanism"),),
     )
-
-
-SINGLE: tuple[Metric, ...] = (retrieval.CONSISTENCY, near_scores.NSC, near_scores.NSCB, hits.HIT)
-COMPUTED: dict[str, Compute] = {metric.name: metric.compute for metric in SINGLE if metric.compute is not None}
-NAMES = frozenset({*COMPUTED, "precision", "enrichment"})

@@ -1,0 +1,81 @@
+"""Grit by mechanism: how much more a well resembles other compounds of its mechanism than the negative controls.
+
+For well i with the wells j of other compounds of its mechanism and the controls c, with Pearson correlations r:
+grit_i = mean over j of (r_ij - mean_c r_ic) / sd_c r_ic, as in cytominer-eval with the compound as profile and the
+mechanism as group (Way et al. 2022). The grit of a compound is the mean over its wells.
+"""
+
+import numpy as np
+import pandas as pd
+
+from wellspring.evaluate import wells
+from wellspring.evaluate.grit import CONTROLS, SMALLEST, against
+from wellspring.evaluate.metric import Metric
+from wellspring.evaluate.multilabel import membership
+from wellspring.evaluate.score import Score, absent, filled
+from wellspring.evaluate.wells import Array
+from wellspring.io.notes import Note
+from wellspring.screen.sections import Evaluate
+
+NAME = "grit.mechanism"
+
+
+def grit_mechanism(
+    features: Array, metadata: pd.DataFrame, *, label: str = wells.MOA, separator: str | None = "|"
+) -> Score:
+    """Return the mean grit of compounds against their mechanism; items are compounds.
+
+    Compounds that share any label, split at `separator`, are of one mechanism.
+    """
+    usable, named = wells.defined(features, metadata), wells.labelled(metadata, label, "Metadata_Compound")
+    control, keep = np.flatnonzero(usable & wells.kind(metadata, "negcon")), np.flatnonzero(usable & named)
+    compound, value = wells.column(metadata, "Metadata_Compound"), wells.column(metadata, label)
+    count = pd.Series(compound[named].astype(str)).value_counts()
+    if len(control) < CONTROLS:
+        note = Note("too_few_controls", {"found": len(control), "needed": CONTROLS})
+        return absent(NAME, note, n_undefined=len(count))
+    rows, owner = wells.correlated(features[keep]), compound[keep].astype(str)
+    middle, spread = against(rows, wells.correlated(features[control]))
+    member = membership(value[keep], separator or "")[0].astype(np.float32)
+    found, flat = np.full(len(keep), np.nan), spread <= SMALLEST
+    for well in range(len(keep)):
+        same = (member @ member[well] > 0) & (owner != owner[well])
+        if same.any() and not flat[well]:
+            found[well] = (float((rows[same] @ rows[well]).mean()) - middle[well]) / spread[well]
+    items, units = [], []
+    for name in sorted(count.index):
+        mine = np.flatnonzero(owner == name)
+        known = mine[np.isfinite(found[mine])]
+        mean = float(found[known].mean()) if len(known) else np.nan
+        item = {"Metadata_Item": name, "value": mean, "n": len(known), "n_undefined": int(count[name]) - len(known)}
+        items.append(item | {"Metadata_Group": value[keep[mine[0]]] if len(mine) else None})
+        if len(known):
+            units.append((name, mean))
+    notes = (Note("controls_without_spread"),) if flat.any() else ()
+    return Score(
+        NAME,
+        items=filled(pd.DataFrame(items)) if items else Score(NAME).items,
+        units=pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt"),
+        chance=0.0,
+        n=len(units),
+        n_undefined=len(items) - len(units),
+        notes=notes if units or notes else (Note("no_shared_mechanism"),),
+    )
+
+
+def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
+    return [grit_mechanism(features, metadata, label=options.label, separator=options.separator)]
+
+
+METRIC = Metric(
+    name=NAME,
+    family="mechanisms",
+    reads="controls",
+    direction=1,
+    chance="compounds of a mechanism correlate as controls do",
+    title="Compounds of a mechanism against the spread of controls (grit by mechanism)",
+    meaning="Number of standard deviations by which a well correlates more with other compounds of its mechanism than "
+    "with the negative controls.",
+    compute=_compute,
+    layout=True,
+)
