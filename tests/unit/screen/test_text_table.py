@@ -1,12 +1,15 @@
 """A person's tables: separators, encodings, comments and words are read as they were written."""
 
 import csv
+import gzip
 import io
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wellspring.screen import text_table
 from wellspring.screen.text_table import read
 
 cells = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), max_size=8)
@@ -82,3 +85,25 @@ def test_a_table_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.read_bytes", denied)
     with pytest.raises(ValueError, match="sheet.csv: expected a table that can be read, found: Permission denied"):
         read(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_packed_table_is_read_as_the_plain_one(tmp_path, encoding, separator):
+    text = "well,compound\nA01,NA\nA02,drug #3\n".replace(",", separator)
+    (tmp_path / "well.csv").write_bytes(text.encode(encoding))
+    (tmp_path / "well.csv.gz").write_bytes(gzip.compress(text.encode(encoding)))
+    plain, packed = (text_table.read(tmp_path / name) for name in ("well.csv", "well.csv.gz"))
+    assert packed["compound"].tolist() == ["NA", "drug #3"]
+    pd.testing.assert_frame_equal(plain, packed)
+
+
+def test_a_damaged_or_exploding_packed_table_is_refused(tmp_path, monkeypatch):
+    data = gzip.compress(b"well,compound\n" + b"A01,x\n" * 999)
+    (tmp_path / "cut.csv.gz").write_bytes(data[:-12])
+    with pytest.raises(ValueError, match="cut.csv.gz: expected a gzip file that can be unpacked"):
+        text_table.read(tmp_path / "cut.csv.gz")
+    (tmp_path / "large.csv.gz").write_bytes(data)
+    monkeypatch.setattr(text_table, "LARGEST", 1000)
+    with pytest.raises(ValueError, match="large.csv.gz: expected at most 1,000 bytes after unpacking"):
+        text_table.read(tmp_path / "large.csv.gz")

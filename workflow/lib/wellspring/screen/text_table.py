@@ -1,12 +1,14 @@
 """Tables as people keep them: plate sheets, platemaps and exclusion lists, read as text by one set of rules.
 
 The separator (tab, comma or semicolon) is found in the header, not in the file's name. The text is UTF-8, or UTF-16
-with a byte order mark. A line that begins with `#` is a comment; a `#` elsewhere is text. Cells are text: `NA` and
-`null` are words, and an empty cell is the empty string.
+with a byte order mark, and may be packed by gzip. A line that begins with `#` is a comment; a `#` elsewhere is text.
+Cells are text: `NA` and `null` are words, and an empty cell is the empty string.
 """
 
 import csv
+import gzip
 import io
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -94,6 +96,8 @@ def _decoded(path: Path, what: str) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: expected a {what} that can be read, found: {error.strerror}") from error
+    if data[:2] == b"\x1f\x8b":
+        data = _unpacked(data, path)
     if data[:2] == b"PK":
         raise ValueError(
             f"{path}: expected a {what} as text, found a workbook or archive; give Excel files the ending .xlsx"
@@ -113,6 +117,17 @@ def _decoded(path: Path, what: str) -> str:
         )
     budget.check_cells(text, path)
     return text
+
+
+def _unpacked(data: bytes, path: Path) -> bytes:
+    """Return the content of a gzip file; `ValueError` for a damaged one, or one that is far larger unpacked."""
+    try:
+        with gzip.open(io.BytesIO(data)) as stream:
+            content = stream.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: expected a gzip file that can be unpacked, found: {error}") from error
+    budget.within(len(content), LARGEST, budget.UNPACKED, path)
+    return content
 
 
 def _workbook(path: Path, what: str) -> list[tuple[int, list[str]]]:
