@@ -65,6 +65,8 @@ def test_a_screen_that_can_run_passes_and_nothing_is_written(screen, complete, t
     before = sorted(tmp_path.rglob("*"))
     findings = found(rows, complete, tmp_path)
     assert of(findings, "plate P1") == [("ok", "2 wells, 4 fields, 8 planes of 24 x 24 uint16: DNA, ER")]
+    few = "will be left out: 1 of the 4 negative controls that profile.min_controls asks for"
+    assert of(findings, "profiles of P1") == [("warning", few)]
     assert {one.grade for one in findings} <= {"ok", "warning"}
     preflight.require(findings)
     assert sorted(tmp_path.rglob("*")) == before

@@ -25,7 +25,7 @@ from wellspring.index import run as index
 from wellspring.io import raw_image
 from wellspring.screen.encoder_kinds import trains
 from wellspring.screen.sections import Config, Index
-from wellspring.workflow import disk_space
+from wellspring.workflow import disk_space, foresight
 from wellspring.workflow.disk_space import Size
 
 SHOWN = 300  # characters of an error that are shown
@@ -46,11 +46,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Plate:
-    """The findings of a plate, and its size if its images could be read."""
+    """The findings of a plate, its size if its images could be read, and its index if that could be made."""
 
     name: str
     findings: tuple[Finding, ...]
     size: Size | None = None
+    table: pd.DataFrame | None = None
 
 
 def run(
@@ -85,6 +86,7 @@ def run(
         plates = [look(row) for row in rows]
     found = [Finding("ok", f"plate {name}", "simulated by this workflow") for name in simulated]
     found += [finding for one in plates for finding in one.findings]
+    found += foreseen(plates, config=config)
     found += trained(config) + own_networks(config) + foreign(config, [str(row["plate"]) for row in sheet])
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
 
@@ -93,9 +95,21 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index) 
     """Check a plate: list it, join it with its platemap, and open the first image of each channel."""
     name = str(sheet["plate"])
     try:
-        return _looked(name, sheet, index.build(sheet, channels, options))
+        built = index.build(sheet, channels, options)
+        return dataclasses.replace(_looked(name, sheet, built), table=built.table)
     except Exception as error:  # whatever a reader raises for one plate, the other plates are checked too
         return Plate(name, (Finding("problem", f"plate {name}", _message(error)),))
+
+
+def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
+    """Warn of plates that will be left out, and of layouts in which treatment and position coincide."""
+    found, tables = [], [one.table for one in plates if one.table is not None]
+    for one in plates:
+        if one.table is not None:
+            words = foresight.too_few_controls(one.table, config.profile)
+            words += foresight.too_many_lost(one.table, config.survey.max_excluded) if one.size else []
+            found += [Finding("warning", f"profiles of {one.name}", text) for text in words]
+    return found + [Finding("warning", "layout", text) for text in foresight.one_place(tables)]
 
 
 def trained(config: Config) -> list[Finding]:

@@ -1,0 +1,63 @@
+"""What will be left out, and layouts that no score can be read on, are known before any job."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from options import options
+from wellspring.workflow import foresight
+
+
+def _index(place, *, plate="P", rows="ABCD", columns=6, sites=2, controls=4):
+    """Return an index whose treatment of a well is `place(row, column)`; the first `controls` wells are controls."""
+    found = []
+    for number, (row, column) in enumerate((row, column) for row in rows for column in range(1, columns + 1)):
+        kind = "negcon" if number < controls else "trt"
+        for site in range(sites):
+            well, name = f"{row}{column:02d}", "DMSO" if number < controls else str(place(row, column))
+            found.append((plate, well, str(site), name, 1.0, kind, "x.tif"))
+    names = ["Plate", "Well", "Site", "Compound", "Concentration", "pert_type", "Path"]
+    return pd.DataFrame(found, columns=[f"Metadata_{name}" for name in names])
+
+
+@pytest.mark.parametrize(("controls", "left"), [(0, False), (3, False), (4, True), (5, True)])
+def test_too_few_controls(controls, left):
+    table = _index(lambda _, column: column, controls=controls)
+    said = foresight.too_few_controls(table, options("profile", min_controls=4))
+    reason = f"will be left out: {controls} of the 4 negative controls that profile.min_controls asks for"
+    assert said == ([] if left else [reason])
+
+
+def test_controls_without_images_do_not_count():
+    table = _index(lambda _, column: column)
+    table.loc[table["Metadata_Well"] == "A01", "Metadata_Path"] = None
+    assert foresight.too_few_controls(table, options("profile", min_controls=4))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lost_sites_are_counted_against_the_limit(seed):
+    rng = np.random.default_rng(seed)
+    table = _index(lambda _, column: column, sites=int(rng.integers(1, 5)))
+    table.loc[rng.random(len(table)) < rng.uniform(0, 0.5), "Metadata_Path"] = None
+    lost = table["Metadata_Path"].isna().mean()  # one plane per site
+    for limit in (lost - 0.01, lost + 0.01):
+        assert bool(foresight.too_many_lost(table, limit)) == (lost > limit)
+
+
+def test_layouts_in_which_position_is_the_treatment():
+    (by_column,) = foresight.one_place([_index(lambda _, column: column)])
+    assert by_column.startswith("each treatment is in one column only on P:")
+    (by_row,) = foresight.one_place([_index(lambda row, _: row)])
+    assert by_row.startswith("each treatment is in one row only on P:")
+    fixed = [_index(lambda row, column: f"{row}{column}", plate=plate) for plate in "PQ"]
+    assert foresight.one_place(fixed) == [
+        "each treatment is in the same well on all of its plates: scores cannot tell treatment from position"
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_layouts_are_fine(seed):
+    rng = np.random.default_rng(seed)
+    tables = [_index(lambda *_: rng.integers(6), plate=plate, sites=1) for plate in "PQ"]
+    assert foresight.one_place(tables) == []
+    assert foresight.one_place([]) == []

@@ -1,0 +1,65 @@
+"""What an index reveals about results before any job runs: controls, lost sites, and the layout of treatments.
+
+Each function takes tables with one row per plane of the index and returns sentences, none if nothing is to report.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from wellspring.io.keys import SITE_KEY, WELL_KEY
+from wellspring.screen.sections import Profile
+
+TREATMENT = ["Metadata_Compound", "Metadata_Concentration"]
+FEWEST = 3  # replicated treatments from which their places are called a layout
+
+
+def too_few_controls(table: pd.DataFrame, options: Profile) -> list[str]:
+    """Return that a plate will be left out for having fewer wells with images than `profile.min_controls`."""
+    imaged = table[table["Metadata_Path"].notna()] if "Metadata_Path" in table else table
+    chosen, what = imaged, "wells"
+    if options.normalise_on == "negcon":
+        chosen, what = imaged[imaged["Metadata_pert_type"] == "negcon"], "negative controls"
+    count = chosen["Metadata_Well"].nunique()
+    if count >= options.min_controls:
+        return []
+    return [f"will be left out: {count} of the {options.min_controls} {what} that profile.min_controls asks for"]
+
+
+def too_many_lost(table: pd.DataFrame, limit: float) -> list[str]:
+    """Return that a plate will be left out for sites without all of their files, more than `survey.max_excluded`."""
+    whole = table["Metadata_Path"].notna().groupby([table[name] for name in SITE_KEY]).all()
+    lost = int((~whole).sum())
+    if not len(whole) or lost <= limit * len(whole):
+        return []
+    share = f"{lost} of {len(whole)} sites lack a file ({100 * lost / len(whole):.1f} %)"
+    return [f"will be left out: {share}, survey.max_excluded is {100 * limit:.1f} %"]
+
+
+def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:
+    """Return that treatments coincide with positions: by row or column of each plate, or by well over the plates."""
+    columns = [*WELL_KEY, *TREATMENT, "Metadata_pert_type"]
+    parts = [table[columns].drop_duplicates(WELL_KEY) for table in tables if set(columns) <= set(table)]
+    if not parts:
+        return []
+    wells = pd.concat(parts, ignore_index=True)
+    wells = wells[wells["Metadata_pert_type"] == "trt"]
+    wells = wells.assign(Treatment=wells[TREATMENT].astype(str).agg("@".join, axis=1))
+    wells["row"], wells["column"] = wells["Metadata_Well"].str[:-2], wells["Metadata_Well"].str[-2:]
+    found = []
+    on_plate = wells[wells.duplicated(["Metadata_Plate", "Treatment"], keep=False)]
+    for axis in ("row", "column"):
+        by_plate = [
+            str(plate)
+            for plate, rows in on_plate.groupby("Metadata_Plate")
+            if rows["Treatment"].nunique() >= FEWEST
+            and rows[axis].nunique() > 1
+            and (rows.groupby("Treatment")[axis].nunique() == 1).all()
+        ]
+        if by_plate:
+            found.append(f"each treatment is in one {axis} only on {', '.join(by_plate[:8])}")
+    repeated = wells.groupby("Treatment").filter(lambda rows: rows["Metadata_Plate"].nunique() > 1)
+    places = repeated.groupby("Treatment")["Metadata_Well"].nunique()
+    if len(places) >= FEWEST and (places == 1).all():
+        found.append("each treatment is in the same well on all of its plates")
+    return [f"{words}: scores cannot tell treatment from position" for words in found]
