@@ -170,22 +170,32 @@ def test_silhouettes_of_replicates():
     x, meta = uneven(4)
     good = usable(x, meta)
     rows = x / np.linalg.norm(x, axis=1, keepdims=True)
-    scores = {score.metric: score for score in mixing(x, meta)}
+    scores = {score.metric: score for score in mixing(x, meta, seed=6)}
     kinds = {"controls": meta["Metadata_pert_type"] == "negcon", "wells": meta["Metadata_pert_type"] != "empty"}
     names = meta["Metadata_Perturbation"].where(meta["Metadata_pert_type"] != "negcon", "control").astype(str)
     for scope, member in kinds.items():
+        keep = np.flatnonzero(member & good)
+        lines = list(dict.fromkeys(meta["Metadata_Cell_Line"].iloc[keep]))
+        groups = names + "|" + meta["Metadata_Cell_Line"].map(lines.index).astype(str)
+        parts = {name: part.index for name, part in meta.iloc[keep].groupby(groups)}
+        rounds = max(3, 20 // len(parts))
         for target in ("batch", "plate"):
-            truth, sets = meta[f"Metadata_{target.title()}"], {}
-            for _, part in meta[member & good].groupby([names, "Metadata_Cell_Line"]):
-                labels = truth[part.index].to_numpy()
+            truth, sets, chances = meta[f"Metadata_{target.title()}"].to_numpy(), {}, []
+            rng = np.random.default_rng(6)
+
+            def overlap(index, labels):
+                return 1 - np.abs(silhouette_samples(rows[index], labels, metric="cosine"))
+
+            for name, index in sorted(parts.items()):
+                labels = truth[index]
                 if 1 < len(set(labels)) < len(labels):
-                    found = silhouette_samples(rows[part.index], labels, metric="cosine")
-                    sets[part.index[0]] = 1 - np.abs(found)
+                    sets[name] = overlap(index, labels)
+                    chances.append(np.mean([overlap(index, rng.permutation(labels)).mean() for _ in range(rounds)]))
             score = scores[f"mixing.silhouette.{target}.{scope}"]
             assert score.value == pytest.approx(np.mean([found.mean() for found in sets.values()]))
+            assert score.chance == pytest.approx(np.mean(chances))
             assert score.n == sum(map(len, sets.values())) and score.n_undefined == int(member.sum()) - score.n
-            assert score.disjoint == (scope == "controls") and 0 < score.chance < 1
-            assert score.units["stratum"].nunique() == len(sets)
+            assert score.disjoint == (scope == "controls") and set(score.units["stratum"]) == set(sets)
 
 
 def test_a_neighbourhood_needs_forty_wells_of_a_line():

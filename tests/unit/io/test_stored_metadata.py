@@ -254,7 +254,10 @@ def test_any_notes_come_back(given_notes):
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("A", 0), ("a;b", 1), ("a; ", None), ("a; B", 3), ("a(b)", 2), ("a(b=1;c=2)", 5), ("a(b=1) c", 6), ("a(b=1, C=2)", 7)],
+    [
+        ("A", 0), ("a;b", 1), ("a; ", None), ("a; B", 3), ("a(b)", 2), ("a(b=1;c=2)", 5), ("a(b=1) c", 6),
+        ("a(b=1, C=2)", 7),
+    ],
 )  # fmt: skip
 def test_text_that_is_no_note_is_refused_at_its_place(text, place):
     if place is None:
