@@ -6,7 +6,6 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
-from test_segment import discs
 
 from wellspring.cells import background, plausible, relief, segment
 from wellspring.cells.flags import flag
@@ -367,5 +366,16 @@ def test_the_diameter_is_the_weighted_median_of_radii(seed):
             found += [distance[tuple(part.coords.T)].max()] * int(part.area)
     wanted = 2 * sorted(found)[(len(found) + 1) // 2 - 1]
     assert segment.estimate_diameter([image]) == pytest.approx(wanted, rel=1e-4)
-    dots, _ = discs([(20, 30), (60, 90)], radius=1, height=3000, shape=(110, 150), noise=1)
-    assert segment.estimate_diameter([dots], fallback=77.0) == 77.0, "objects below 30 px do not count"
+
+
+def test_objects_below_thirty_pixels_do_not_count_in_the_diameter():
+    counted = set()
+    for edge in range(1, 8):
+        image = np.full((110, 150), 100.0)
+        image[50 : 50 + edge, 60 : 61 + edge] = 900.0
+        smooth = ndimage.gaussian_filter(image, 1.0)
+        area = (smooth > background.levels(smooth.astype(np.float32))[1]).sum()
+        found = segment.estimate_diameter([image], fallback=77.0)
+        assert (found == 77.0) == (area < 30), area
+        counted.add(area < 30)
+    assert counted == {False, True}
