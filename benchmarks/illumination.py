@@ -10,7 +10,8 @@ wellspring.simulate.lights: a flat field by the cos^4 law, 35 % darker at the ed
 counts that changes by 15 from the centre to the edge. BaSiCPy works at 128 x 128, its default, and at 64 x 64, where it
 resizes nothing. JUMP: mean over fields, median filter, no dark field. On real fields: unevenness of fields that the
 estimate has not seen (wellspring.illumination.evenness), of every method by the same dark level; BBBC013 also by the
-functions that CellProfiler published with it, which have seen them. The last line is a JSON object.
+functions that CellProfiler published with it, which have seen them. With --judge: on which fields is the correction
+applied, of these scenes, of those in which it can do harm, and of real ones? The last line is a JSON object.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import numpy as np
 import tifffile
 from scipy.io import loadmat
 
-from wellspring.illumination import basic, evenness, flatfield
+from wellspring.illumination import basic, evenness, flatfield, judge
 from wellspring.illumination.flatfield import Light
 from wellspring.simulate import lights
 from wellspring.views import binning
@@ -39,6 +40,7 @@ OURS: dict[str, Callable[[np.ndarray], Light]] = {
 }
 BASICPY = ("basicpy", "basicpy at 64")
 DRAWS = 2000
+GAIN = 4.0  # the default of illumination.max_gain
 
 
 def foreign(python: str | None, stacks: dict[str, tuple[np.ndarray, list[int]]]) -> dict[str, dict]:
@@ -141,6 +143,43 @@ def held_out(sets: dict[str, tuple[np.ndarray, dict[str, Light]]], python: str |
     return rows
 
 
+def judged(seeds: list[int], counts: list[int], sets: dict[str, tuple[np.ndarray, dict[str, Light]]]) -> list[dict]:
+    """Return whether the correction of simulated and real fields is applied, and the error that is left."""
+
+    def fit(stack: np.ndarray) -> Light:
+        found = basic.basic(stack)
+        return Light(flatfield.limited(found.flat, GAIN), found.dark)
+
+    cases = [
+        (f"{scene} {count}", lights.views(scene, count, seed=seed))
+        for scene in [*lights.SCENES, *lights.HARD]
+        for count in counts
+        for seed in seeds
+    ]
+    cases += [(name, lights.Views(stack, np.full(stack.shape[1:], np.nan), 0)) for name, (stack, _) in sets.items()]
+    rows = []
+    for name, views in cases:
+        light, wells = fit(views.stack), np.arange(len(views.stack))
+        figures = judge.held_out(views.stack, wells, fit, base=float(light.dark.mean()))
+        why = judge.against(figures, wells=len(wells))
+        used = light.flat if why is None else np.ones_like(light.flat)
+        errors = {kind: float((flat / views.flat).std()) for kind, flat in (("always", light.flat), ("auto", used))}
+        errors["none"] = float((1 / views.flat).std())
+        row = {"case": name, "applied": why is None, "reason": "" if why is None else why.code} | errors
+        changes = {part: figures[f"{part}_change"] for part in ("residual", "objects")}
+        rows.append(row | changes)
+    return rows
+
+
+def _print_judged(rows: list[dict]) -> None:
+    print(f"{'case':28s} applied  error of none / always / auto   change of background, of objects (first seed)")
+    for case in dict.fromkeys(row["case"] for row in rows):
+        mine = [row for row in rows if row["case"] == case]
+        errors = " / ".join(f"{np.median([row[kind] for row in mine]):.3f}" for kind in ("none", "always", "auto"))
+        changes = ", ".join("{:+.3f} ({:+.3f} to {:+.3f})".format(*mine[0][part]) for part in ("residual", "objects"))
+        print(f"{case:28s} {sum(row['applied'] for row in mine)} of {len(mine)}   {errors}   {changes}", flush=True)
+
+
 def main() -> None:
     """Run, print the tables and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -148,7 +187,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=100, help="the first; settings were chosen on 0 to 9")
     parser.add_argument("--basicpy", metavar="PYTHON", help="interpreter that has basicpy 2.0.0")
     parser.add_argument("--shared", type=Path, default=HERE.parents[1] / "shared" / "data", help="real fields")
+    parser.add_argument("--judge", action="store_true", help="only: on which fields is the correction applied?")
     given = parser.parse_args()
+    if given.judge:
+        seeds = list(range(given.seed, given.seed + (2 if given.quick else 10)))
+        _print_judged(judged(seeds, [16, 64], real(given.shared)))
+        return
     counts = [16, 64] if given.quick else [16, 64, 200]
     seeds = list(range(given.seed, given.seed + (2 if given.quick else 10)))
     report: dict[str, object] = {"benchmark": "illumination", "quick": given.quick, "seeds": len(seeds)}
