@@ -28,6 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
 from wellspring.align.alignment import apply_alignment, fit_alignment  # noqa: E402
+from wellspring.evaluate.jackknife import merged  # noqa: E402
 from wellspring.evaluate.nearest import nsc, nscb  # noqa: E402
 from wellspring.evaluate.score import Score, interval  # noqa: E402
 from wellspring.io import tables  # noqa: E402
@@ -101,16 +102,17 @@ def chained(wells: pd.DataFrame, options: Mapping, *, own: Mapping, steps: list)
     return frame
 
 
-def paired(score: Score, base: Score, *, bootstrap: int) -> list[float]:
-    """Return the difference of two scores of the same treatments, with its interval over compounds."""
+def paired(score: Score, base: Score) -> list[float]:
+    """Return the difference of two scores of the same treatments, with its interval over new mechanisms."""
     both = pd.concat([score.units.assign(stratum="own"), base.units.assign(stratum="base")], ignore_index=True)
-    difference = Score("difference", units=both, weights={"own": 1.0, "base": -1.0})
-    return [difference.value, *interval(difference, bootstrap=bootstrap, rng=np.random.default_rng(SEED))]
+    parts = merged([score.jackknives, base.jackknives], [score.value, base.value], [1.0, -1.0])
+    difference = Score("difference", units=both, weights={"own": 1.0, "base": -1.0}, jackknives=parts)
+    return [difference.value, *interval(difference)]
 
 
-def figures(score: Score, *, bootstrap: int) -> list[float]:
+def figures(score: Score) -> list[float]:
     """Return how many treatments are right, how many are judged, their share and its interval."""
-    low, high = interval(score, bootstrap=bootstrap, rng=np.random.default_rng(SEED))
+    low, high = interval(score)
     return [round(score.value * score.n), score.n, score.value, low, high]
 
 
@@ -141,7 +143,6 @@ def main() -> None:
         print(f"{arguments.data}: expected the profiles of Ljosa et al. 2013 here, found no such folder")
         print(json.dumps({**line, "skipped": True}))
         return
-    bootstrap = 200 if arguments.quick else 5000
     options = config.resolve({"encoders": {"ljosa": {"kind": "table", "files": "ljosa.csv"}}})
     wells, rows, found = read(arguments.data), [], {}
     for name, (own, steps, operation) in CHAINS.items():
@@ -157,9 +158,9 @@ def main() -> None:
         found[name] = scores
         row = {"chain": name, "features": len(names)}
         for metric, score in scores.items():
-            right, judged, share, low, high = figures(score, bootstrap=bootstrap)
+            right, judged, share, low, high = figures(score)
             line[f"{name}.{metric}"] = [right, judged, *(round(value, 4) for value in (share, low, high))]
-            difference = paired(score, found[AS_PEER][metric], bootstrap=bootstrap)
+            difference = paired(score, found[AS_PEER][metric])
             line[f"{name}.{metric}.difference"] = [round(value, 4) for value in difference]
             row[metric] = f"{right} of {judged}"
             row[f"{metric} share"] = f"{share:.3f} ({low:.3f} to {high:.3f})"

@@ -44,11 +44,12 @@ sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
 from wellspring.align.alignment import apply_alignment, fit_alignment  # noqa: E402
 from wellspring.evaluate import wells  # noqa: E402
+from wellspring.evaluate.consistency import consistency  # noqa: E402
 from wellspring.evaluate.crossfit import Deal, crossfitted, deal, grouped_by  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
 from wellspring.evaluate.metrics import metric_of  # noqa: E402
 from wellspring.evaluate.populations import Population  # noqa: E402
-from wellspring.evaluate.retrieval import activity, consistency  # noqa: E402
+from wellspring.evaluate.retrieval import activity  # noqa: E402
 from wellspring.evaluate.run import scores  # noqa: E402
 from wellspring.evaluate.score import Score, filled, merge  # noqa: E402
 from wellspring.io import tables  # noqa: E402

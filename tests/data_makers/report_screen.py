@@ -482,4 +482,4 @@ def _scores(
     keys = ["Metadata_Metric", "Metadata_Level"]
     head = [*keys, "Metadata_Item", "value", "p", "q", "n", "n_undefined", "Metadata_Group"]
     short = [*keys, "value", "low", "high", "n", "n_undefined", "chance", "Metadata_Guard", "Metadata_Note"]
-    return pd.DataFrame(items, columns=head), pd.DataFrame(summary, columns=short)
+    return pd.DataFrame(items, columns=head), pd.DataFrame(summary, columns=short).assign(Metadata_Left_Out="")

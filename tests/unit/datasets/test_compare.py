@@ -17,7 +17,9 @@ CONDITIONS = ("A549|24|100|Parental", "U2OS|24|100|Parental")
 def results(folder, *, rows=(), items=(), encoder="simclr"):
     """Write the evaluation tables of an encoder; returns the results folder."""
     columns = ["Metadata_Metric", "Metadata_Level", "value", "low", "high", "n", "n_undefined", "chance"]
-    summary = pd.DataFrame(rows, columns=columns).assign(Metadata_Guard="", Metadata_Note="no reason")
+    summary = pd.DataFrame(rows, columns=columns).assign(
+        Metadata_Guard="", Metadata_Note="no reason", Metadata_Left_Out=""
+    )
     names = [
         "Metadata_Metric",
         "Metadata_Level",

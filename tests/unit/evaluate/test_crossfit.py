@@ -9,10 +9,11 @@ import pytest
 from options import options
 from wellspring.align.alignment import apply_alignment, fit_alignment
 from wellspring.evaluate import wells
+from wellspring.evaluate.consistency import consistency
 from wellspring.evaluate.crossfit import SAME_PLATE, crossfitted, crowded_plates, deal, for_fold
 from wellspring.evaluate.levels import defined_controls, halves, join, judged, recentred
 from wellspring.evaluate.nuisance import nuisance
-from wellspring.evaluate.retrieval import activity, consistency
+from wellspring.evaluate.retrieval import activity
 from wellspring.evaluate.run import evaluate
 from wellspring.evaluate.score import merge
 from wellspring.io import tables

@@ -52,7 +52,7 @@ def test_replicating_and_matching_of_noise_are_at_chance_with_honest_p():
         values, p, covered = [], [], 0
         for seed in range(30):
             score = metric(*screen(seed=seed, controls=2, plates=3, treatments=44), null_size=300)
-            low, high = interval(score, bootstrap=200, rng=np.random.default_rng(seed))
+            low, high = interval(score)
             covered += low <= score.chance <= high
             values.append(score.value)
             p.append(score.items["p"].to_numpy())
@@ -96,7 +96,7 @@ def test_grit_of_noise_is_zero_and_controls_without_spread_are_said():
     covered = 0
     for seed in range(12):
         score = grit(*screen(seed=seed, treatments=24, controls=12))
-        low, high = interval(score, bootstrap=300, rng=np.random.default_rng(seed))
+        low, high = interval(score)
         covered += low <= score.chance <= high
     assert covered >= 8
     assert grit(*screen(seed=0, treatments=24, effect=2.0)).value > 2
@@ -151,7 +151,7 @@ def test_hits_of_noise_are_at_chance():
         scores = hits(*screen(seed=seed, treatments=24), neighbours=(5,))
         gaps.append([score.value - score.chance for score in scores])
         for place, score in enumerate(scores):
-            low, high = interval(score, bootstrap=200, rng=np.random.default_rng(seed))
+            low, high = interval(score)
             covered[place] += low <= score.chance <= high
     assert np.abs(np.mean(gaps, axis=0)).max() < 0.25 and np.abs(np.mean(gaps, axis=0)[:2]).max() < 0.05
     assert (covered >= 13).all()

@@ -8,10 +8,10 @@ import pytest
 
 from evaluation_tables import screen
 from wellspring.evaluate import wells
+from wellspring.evaluate.consistency import consistency
 from wellspring.evaluate.hits import hits
 from wellspring.evaluate.nearest import drop, nsc, nsc_permuted, nscb, treatment_profiles
-from wellspring.evaluate.retrieval import consistency
-from wellspring.evaluate.score import Score, interval
+from wellspring.evaluate.score import interval
 from wellspring.evaluate.transfer import transfer, transfers
 from wellspring.io.notes import Note
 
@@ -73,7 +73,7 @@ def test_noise_is_at_chance_and_the_interval_covers_it():
     values, chances, covered = [], [], 0
     for seed in range(20):
         score = nsc(*screen(seed=seed, treatments=24))
-        low, high = interval(score, bootstrap=300, rng=np.random.default_rng(seed))
+        low, high = interval(score)
         values.append(score.value)
         chances.append(score.chance)
         covered += low <= score.chance <= high
@@ -87,28 +87,6 @@ def test_noise_is_at_chance_and_the_interval_covers_it():
 def test_shared_batches_leave_nscb_undefined_with_the_reason():
     score = nscb(*screen(seed=0, effect=5.0))
     assert np.isnan(score.value) and score.notes[0].code == "single_compound_or_shared_batch" and score.n_undefined == 6
-
-
-def test_intervals_of_many_strata_are_those_of_a_loop():
-    rng = np.random.default_rng(0)
-    units = pd.DataFrame(
-        {"stratum": rng.integers(0, 5, 90), "cluster": rng.integers(0, 20, 90), "value": rng.random(90)}
-    )
-    units[["stratum", "cluster"]] = units[["stratum", "cluster"]].astype(str)
-    by = dict(list(units.groupby("cluster")))
-    names, draws = sorted(by), []
-    for pick in rng.integers(20, size=(2000, 20)):
-        drawn = pd.concat([by[names[place]] for place in pick])
-        draws.append(drawn.groupby("stratum")["value"].mean().mean())
-    score = Score("x", units=units)
-    assert score.value == pytest.approx(units.groupby("stratum")["value"].mean().mean())
-    assert interval(score, bootstrap=2000, rng=rng) == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=0.01)
-    middle = Score("x", units=units, median=True)
-    draws = [
-        np.median(pd.concat([by[names[place]] for place in pick])["value"]) for pick in rng.integers(20, size=(500, 20))
-    ]
-    assert middle.value == units["value"].median()
-    assert interval(middle, bootstrap=2000, rng=rng) == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=0.03)
 
 
 def test_no_labels_are_a_note():

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation_tables import screen
+from wellspring.evaluate.consistency import consistency
 from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranks, shared_null
-from wellspring.evaluate.retrieval import activity, consistency, retrieved
+from wellspring.evaluate.retrieval import activity, retrieved
 from wellspring.evaluate.score import interval
 
 
@@ -71,10 +72,10 @@ def test_p_of_noise_is_no_smaller_than_it_says_and_never_zero():
 def test_noise_is_at_chance_and_planted_effects_are_perfect():
     x, meta = screen(seed=3, treatments=40)
     score = activity(x, meta, null_size=1000)
-    low, high = interval(score, bootstrap=500, rng=np.random.default_rng(0))
+    low, high = interval(score)
     assert low <= score.chance <= high and score.n == 40
     score = consistency(x, meta)[0]
-    low, high = interval(score, bootstrap=500, rng=np.random.default_rng(0))
+    low, high = interval(score)
     assert low - 0.02 <= score.chance <= high + 0.02
     x, meta = screen(seed=3, effect=30.0)
     score = activity(x, meta, null_size=1000)

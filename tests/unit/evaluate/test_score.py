@@ -44,14 +44,16 @@ def test_folds_that_judge_different_things_add_their_counts():
 
 def test_a_row_has_the_interval_of_its_clusters_or_says_why_not():
     score = fold([0.1] * 4, value=[0.0, 0.2, 0.4, 1.0])
-    found = row(score, level="x", bootstrap=200, seed=3, chance="by chance")
-    low, high = interval(score, bootstrap=200, rng=np.random.default_rng(3))
+    found = row(score, level="x", chance="by chance")
+    low, high = interval(score)
     assert (found["low"], found["high"]) == (low, high) and 0 <= low < 0.4 < high <= 1
     assert found["Metadata_Guard"] == "by chance" and found["Metadata_Note"] == ""
     one = Score("m", units=score.units.assign(cluster="a"))
-    assert row(one, level="x", bootstrap=9, seed=0, chance="c")["Metadata_Note"] == "single_unit"
-    assert row(one, level="x", bootstrap=9, seed=0, chance="c")["Metadata_Guard"] == "", "without a chance level"
-    given = row(fold([0.1] * 4, interval=(0.1, 0.2)), level="x", bootstrap=9, seed=0)
+    assert row(one, level="x", chance="c")["Metadata_Note"] == (
+        'too_few_groups_for_interval(population="items", found=1, needed=4)'
+    )
+    assert row(one, level="x", chance="c")["Metadata_Guard"] == "", "without a chance level"
+    given = row(fold([0.1] * 4, interval=(0.1, 0.2)), level="x")
     assert (given["low"], given["high"]) == (0.1, 0.2)
 
 

@@ -57,7 +57,7 @@ def test_durations(seconds: float, told: str):
 def _rows(before: tuple, after: tuple, metric: str = "activity") -> list[metrics.Row]:
     names = ["Encoder", "Metadata_Metric", "Metadata_Level", "value", "low", "high", "n", "n_undefined", "chance"]
     rows = [("e", metric, "normalised", *before, 10, 0, 0.5), ("e", metric, "aligned", *after, 10, 0, 0.5)]
-    summary = pd.DataFrame(rows, columns=names).assign(Metadata_Guard="", Metadata_Note="")
+    summary = pd.DataFrame(rows, columns=names).assign(Metadata_Guard="", Metadata_Note="", Metadata_Left_Out="")
     return metrics.table(summary, encoders=["e"])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.left_out import Controls
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.neighbours import blocks
 from wellspring.evaluate.score import Score, absent, filled
@@ -19,14 +20,13 @@ CONTROLS = 3  # the spread of fewer is too uncertain: that of two is |r_1 - r_2|
 SMALLEST = 1e-9  # a spread of correlations below this is rounding
 
 
-def grit(features: Array, metadata: pd.DataFrame, *, replicates_share: tuple[str, ...] = ()) -> Score:
+def grit(
+    features: Array, metadata: pd.DataFrame, *, label: str = wells.MOA, replicates_share: tuple[str, ...] = ()
+) -> Score:
     """Return the mean grit of treatments (`trt`); items are treatments."""
     usable, treated = wells.defined(features, metadata), wells.kind(metadata, "trt")
     control, keep = np.flatnonzero(usable & wells.kind(metadata, "negcon")), np.flatnonzero(usable & treated)
-    names, compound = (
-        wells.replicate_names(metadata, replicates_share),
-        wells.column(metadata, "Metadata_Compound"),
-    )
+    names = wells.replicate_names(metadata, replicates_share)
     count = pd.Series(names[treated]).value_counts()
     if not treated.any():
         return absent("grit", Note("no_treated_wells"))
@@ -35,8 +35,11 @@ def grit(features: Array, metadata: pd.DataFrame, *, replicates_share: tuple[str
         return absent("grit", note, n_undefined=len(count))
     rows = wells.correlated(features[keep])
     middle, spread = against(rows, wells.correlated(features[control]))
+    without = Controls.of({"": control}, metadata)
+    middles, spreads = without.moments(rows, wells.correlated(features[control]), control)
     groups = {name: places.to_numpy() for name, places in pd.Series(np.arange(len(keep))).groupby(names[keep])}
     moa, items, units = wells.column(metadata, wells.MOA)[keep], [], []
+    family = wells.families(metadata, label)[keep]
     for name in sorted(count.index, key=str):
         mine = groups.get(name, np.zeros(0, dtype=int))
         value = np.nan
@@ -48,15 +51,21 @@ def grit(features: Array, metadata: pd.DataFrame, *, replicates_share: tuple[str
         item = {"Metadata_Item": name, "value": value, "n": len(mine), "n_undefined": int(count[name]) - len(mine)}
         items.append(item | {"Metadata_Group": moa[mine[0]] if len(mine) else None})
         if np.isfinite(value):
-            units.append((str(compound[keep[mine[0]]]), value))
+            units.append((family[mine[0]], value))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                left = ((likeness[:, None] - middles[mine]) / spreads[mine]).mean(axis=0)
+            without.add(np.where(np.isfinite(left), left, value), np.full(len(left), np.nan))
     flat = bool((spread <= SMALLEST).any())
     notes = (Note("controls_without_spread"),) if flat else ()
     if not units and not flat:
         notes = (Note("no_replicates"),)
+    frame = pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt")
     return Score(
         "grit",
         items=filled(pd.DataFrame(items)),
-        units=pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt"),
+        units=frame,
+        unbounded=True,
+        jackknives=without.jackknives(frame, np.full(len(frame), np.nan)),
         chance=0.0,
         n=len(units),
         n_undefined=len(items) - len(units),
@@ -86,7 +95,7 @@ METRIC = Metric(
     meaning="Number of standard deviations by which a well correlates more with its replicates than with the negative "
     "controls.",
     compute=lambda features, metadata, options, seed: [
-        grit(features, metadata, replicates_share=options.replicates_share)
+        grit(features, metadata, label=options.label, replicates_share=options.replicates_share)
     ],
     layout=True,
 )

@@ -5,11 +5,15 @@ of treatments with their mechanism among the k nearest; precision@k is the share
 enrichment@k is that share divided by the mechanism's share among all treatments allowed. Items are treatments.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.jackknife import Groups, Jackknife
+from wellspring.evaluate.left_out import Listed, listed
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.nearest import asked, same_compound, treatment_profiles
 from wellspring.evaluate.neighbours import nearest
@@ -46,10 +50,11 @@ def hits(
         wells.units(profiles),
         queries=taken,
         references=np.arange(len(frame)),
-        k=max(neighbours),
+        k=listed(Groups.of(labels), max(neighbours), len(frame)),
         barred=same_compound(frame),
         labels=labels,
     )
+    without = Listed(near, taken, frame["label"].to_numpy(), seed=seed)
     found, drawn = near.allowed > 0, wells.sampling(len(taken), len(frame), "treatments")
     frame = frame.iloc[taken].reset_index(drop=True)
     if not found.any():
@@ -70,10 +75,33 @@ def hits(
                 "enrichment": np.where(near.matching > 0, count / reach / share, np.nan),
             }
         chances = {"hit": any_hit(near.matching, allowed, reach), "precision": share, "enrichment": np.ones(len(frame))}
+        left, levels = _left_out(without, k)
+        most = np.minimum(near.matching, reach) / reach
+        ceilings = {"hit": np.ones(len(frame)), "precision": most, "enrichment": most / np.maximum(share, 1e-12)}
         for kind, value in values.items():
             value = np.where(found, value, np.nan)
-            scores.append(_score(f"{kind}.k{k}", frame, value, chances[kind], lost).noted(*notes, *drawn))
+            jackknives = without.jackknife(value, left[kind], chances[kind], levels[kind])
+            score = _score(f"{kind}.k{k}", frame, value, chances[kind], lost, jackknives)
+            scored = np.isfinite(value)
+            ceiling = float(ceilings[kind][scored].mean()) if scored.any() else 1.0
+            trials = 1 if kind == "hit" else k
+            scores.append(replace(score, ceiling=max(ceiling, 1e-12), trials=trials).noted(*notes, *drawn))
     return scores
+
+
+def _left_out(without: Listed, k: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return values and chance levels of each kind without each group (q, groups)."""
+    same, count = without.right(k)
+    share, reach = without.share, np.maximum(count, 1)
+    known = count > 0
+    left = {
+        "hit": np.where(known, same > 0, np.nan),
+        "precision": np.where(known, same / reach, np.nan),
+        "enrichment": np.where(known & (share > 0), same / reach / np.maximum(share, 1e-12), np.nan),
+    }
+    allowed = np.maximum(without.allowed, reach)
+    matching = np.broadcast_to(without.matching, allowed.shape)
+    return left, {"hit": any_hit(matching, allowed, reach), "precision": share, "enrichment": np.ones(share.shape)}
 
 
 def any_hit(matching: Array, allowed: Array, k: Array) -> Array:
@@ -84,7 +112,9 @@ def any_hit(matching: Array, allowed: Array, k: Array) -> Array:
     return np.where(others < k, 1.0, 1 - np.exp(np.where(others < k, 0.0, log_none)))
 
 
-def _score(metric: str, frame: pd.DataFrame, value: Array, chance: Array, lost: int) -> Score:
+def _score(
+    metric: str, frame: pd.DataFrame, value: Array, chance: Array, lost: int, jackknives: tuple[Jackknife, ...]
+) -> Score:
     items = pd.DataFrame(
         {
             "Metadata_Item": frame["treatment"],
@@ -103,7 +133,8 @@ def _score(metric: str, frame: pd.DataFrame, value: Array, chance: Array, lost: 
         chance=float(chance[scored].mean()) if scored.any() else float("nan"),
         n=int(scored.sum()),
         n_undefined=lost + int((~scored).sum()),
-        proportion=metric.startswith("hit"),
+        proportion=True,
+        jackknives=jackknives,
         notes=() if scored.any() else (Note("no_shared_mechanism"),),
     )
 

@@ -11,6 +11,7 @@ Examples
 from collections.abc import Sequence
 
 from wellspring.evaluate import (
+    consistency,
     dose,
     grit,
     grit_mechanism,
@@ -40,7 +41,7 @@ METRICS: tuple[Metric, ...] = (
     mixing.ILISI,
     mixing.SILHOUETTE,
     replicates.REPLICATING,
-    retrieval.CONSISTENCY,
+    consistency.CONSISTENCY,
     replicates.MATCHING,
     nearest.NSC,
     nearest.NSCB,

@@ -17,6 +17,7 @@ import pandas as pd
 
 from wellspring.evaluate import wells
 from wellspring.evaluate.metric import Metric
+from wellspring.evaluate.mixing_plates import without_plates
 from wellspring.evaluate.neighbourhood_formulas import (
     LEAST,
     ROUNDS,
@@ -72,10 +73,26 @@ def mixing(
         keep = np.flatnonzero(member & usable)
         lost, part = int(member.sum() - len(keep)), metadata.iloc[keep].reset_index(drop=True)
         rows, place = wells.units(features[keep]), pd.factorize(line[keep])[0]
-        given: dict[str, Any] = {"queries": queries, "seed": seed, "lost": lost, "scope": scope}
-        found += _local(rows, part, names[keep], place, neighbours=neighbours, tested=tested, **given)
-        found += _silhouette(rows, part, names[keep], place, **given)
+        given: dict[str, Any] = {"seed": seed, "lost": lost, "scope": scope, "neighbours": neighbours, "tested": tested}
+        scores = _of(rows, part, names[keep], place, queries=queries, **given)
+
+        def again(
+            kept: Array, at_most: int, of: tuple[Any, ...] = (rows, part, names[keep], place, given)
+        ) -> list[Score]:
+            vectors, table, treatment, lines, options = of
+            mine = table.iloc[kept].reset_index(drop=True), treatment[kept], pd.factorize(lines[kept])[0]
+            return _of(vectors[kept], *mine, queries=at_most, rounds=1, **options)
+
+        found += without_plates(scores, wells.column(part, wells.PLATE).astype(str), again)
     return found
+
+
+def _of(rows: Array, metadata: pd.DataFrame, names: Array, place: Array, **given: Any) -> list[Score]:
+    """Return all scores of one set of wells."""
+    local = _local(rows, metadata, names, place, **given)
+    return local + _silhouette(
+        rows, metadata, names, place, **{name: given[name] for name in given if name not in ("neighbours", "tested")}
+    )
 
 
 def _local(
@@ -90,6 +107,7 @@ def _local(
     seed: int,
     lost: int,
     scope: str,
+    rounds: int = ROUNDS,
 ) -> list[Score]:
     """Return kBET and iLISI of one set of wells; `place` are the codes of their cell lines."""
     taken = np.arange(len(rows)) if queries is None else wells.drawn(names, at_most=queries, seed=seed)
@@ -124,12 +142,12 @@ def _local(
             }
             for kind, read in readers.items():
                 rng, dealt, chances = np.random.default_rng(seed), code.copy(), []
-                for _ in range(ROUNDS):
+                for _ in range(rounds):
                     dealt[here] = rng.permutation(code[here])
                     chances.append(read(dealt))
                 frame = pd.DataFrame({"row": mine, "value": read(code), "label": truth[mine]})
                 parts[kind, target].append((frame, np.array(chances)))
-    cluster = _well_names(metadata)
+    cluster = wells.column(metadata, wells.PLATE).astype(str)
     return [
         _mixed(f"mixing.{kind}.{target}.{scope}", parts[kind, target], cluster, len(taken), largest, lost, notes, kind)
         for kind, target in metrics
@@ -182,15 +200,16 @@ def _silhouette(
     seed: int,
     lost: int,
     scope: str,
+    rounds: int = ROUNDS,
 ) -> list[Score]:
     """Return the batch silhouettes of one set of wells, by sets of replicates in a line."""
     group = np.array([f"{name}|{line}" for name, line in zip(names, place, strict=True)], dtype=object)
     taken = np.arange(len(rows))
     if queries is not None and len(set(group)) > 1:
         taken = wells.drawn_whole(group, at_most=queries, seed=seed)
-    cluster, scores = _well_names(metadata), []
+    cluster, scores = wells.column(metadata, wells.PLATE).astype(str), []
     # Chance is a mean over permutations and sets: with many sets, few permutations of each suffice.
-    rounds = max(3, ROUNDS // max(1, len(set(group[taken]))))
+    rounds = min(rounds, max(3, rounds // max(1, len(set(group[taken])))))
     for target, column in TARGETS.items():
         metric, truth = f"mixing.silhouette.{target}.{scope}", wells.column(metadata, column).astype(str)
         rng, parts, chances = np.random.default_rng(seed), [], []
@@ -222,11 +241,6 @@ def _silhouette(
             )
         )
     return scores
-
-
-def _well_names(metadata: pd.DataFrame) -> Array:
-    plate, well = (wells.column(metadata, name) for name in (wells.PLATE, "Metadata_Well"))
-    return np.array([f"{a} {b}" for a, b in zip(plate, well, strict=True)], dtype=object)
 
 
 def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:

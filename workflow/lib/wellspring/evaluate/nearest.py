@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.jackknife import Groups, merged
+from wellspring.evaluate.left_out import Listed, listed
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.neighbours import Nearest, nearest
 from wellspring.evaluate.score import Score, absent
@@ -106,11 +108,18 @@ def nscb(
 
 
 def drop(first: Score, second: Score) -> Score:
-    """Return NSC minus NSCB; the interval resamples the same compounds in both."""
+    """Return NSC minus NSCB; its interval leaves the same mechanisms out of both."""
     if not len(first.units) or not len(second.units):
         return absent("nsc.drop", Note("needs_metrics", {"metrics": "nsc, nscb"}))
     both = pd.concat([first.units.assign(stratum="nsc"), second.units.assign(stratum="nscb")], ignore_index=True)
-    return Score("nsc.drop", units=both, weights={"nsc": 1.0, "nscb": -1.0}, n=second.n, n_undefined=second.n_undefined)
+    return Score(
+        "nsc.drop",
+        units=both,
+        weights={"nsc": 1.0, "nscb": -1.0},
+        n=second.n,
+        n_undefined=second.n_undefined,
+        jackknives=merged([first.jackknives, second.jackknives], [first.value, second.value], [1.0, -1.0]),
+    )
 
 
 def dealt_labels(compounds: Array, labels: Array, rounds: int, rng: np.random.Generator) -> Iterator[Array]:
@@ -163,8 +172,9 @@ def _score(
         note = Note("no_labelled_treatments" if metric == "nsc" else "no_labelled_treatments_in_batches")
         return absent(metric, note, n_undefined=lost), None
     labels, every = frame["label"].to_numpy(), np.arange(len(frame))
+    long = listed(Groups.of(labels), 1, len(labels))
     near = nearest(
-        wells.units(profiles), queries=taken, references=every, k=1, barred=barred, labels=wells.codes(labels)
+        wells.units(profiles), queries=taken, references=every, k=long, barred=barred, labels=wells.codes(labels)
     )
     found, first, mine = near.valid[:, 0], near.index[:, 0], frame.iloc[taken].reset_index(drop=True)
     right = np.where(found, labels[first] == labels[taken], np.nan).astype(float)
@@ -181,14 +191,18 @@ def _score(
         note = Note("single_compound" if metric == "nsc" else "single_compound_or_shared_batch")
         return Score(metric, items=items, n_undefined=lost + len(mine), notes=(note,)), near
     units = pd.DataFrame({"stratum": metric, "cluster": mine["compound"], "value": right})[found]
+    chance = np.where(found, near.matching / np.maximum(near.allowed, 1), np.nan)
+    without = Listed(near, taken, labels, seed=0)
+    same, count = without.right(1)
     score = Score(
         metric,
         items=items,
         units=units,
-        chance=float((near.matching[found] / near.allowed[found]).mean()),
+        chance=float(np.nanmean(chance)),
         n=int(found.sum()),
         n_undefined=lost + int((~found).sum()),
         proportion=True,
+        jackknives=without.jackknife(right, np.where(count > 0, same, np.nan), chance, without.share),
         notes=() if len(set(labels)) > 1 else (Note("single_mechanism"),),
     )
     return score.noted(*wells.sampling(len(taken), len(frame), "treatments")), near

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.jackknife import Groups, Jackknife, of_queries
+from wellspring.evaluate.left_out import QUERIES, listed, remaining, shortened
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.nearest import dealt_labels
 from wellspring.evaluate.neighbourhood_formulas import (
@@ -21,10 +23,11 @@ from wellspring.evaluate.neighbourhood_formulas import (
     chord,
     connectivity,
     kernel,
+    lisi,
     mixture,
     too_few,
 )
-from wellspring.evaluate.neighbours import itself, nearest
+from wellspring.evaluate.neighbours import Nearest, itself, nearest
 from wellspring.evaluate.score import Score, absent
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
@@ -53,13 +56,15 @@ def clisi(
         return absent("clisi", too_few("too_few_labelled_wells", len(keep)), n_undefined=lost + len(keep))
     taken = np.arange(len(keep)) if queries is None else wells.drawn(compound, at_most=queries, seed=seed)
     owner, code = wells.codes(compound), wells.codes(mechanism)
-    near = nearest(
+    families = Groups.of(wells.families(metadata, label)[keep])
+    long = nearest(
         wells.units(features[keep]),
         queries=taken,
         references=np.arange(len(keep)),
-        k=k,
+        k=listed(families, k, len(keep)),
         barred=lambda query: owner[query, None] == owner[None, :],
     )
+    near = Nearest(long.index[:, :k], long.similarity[:, :k], long.allowed, long.matching)
     whole = near.valid.all(axis=1)
     if not whole.any():
         return absent("clisi", Note("too_few_wells_of_other_compounds"), n_undefined=lost + len(keep))
@@ -78,14 +83,37 @@ def clisi(
         n=len(frame),
         n_undefined=lost + int((~whole).sum()),
         median=True,
+        jackknives=_without_families(long, taken, code, families, k, value=float(np.median(value)), seed=seed),
         notes=wells.sampling(len(taken), len(keep)),
     )
+
+
+def _without_families(
+    long: Nearest, taken: Array, code: Array, families: Groups, k: int, *, value: float, seed: int
+) -> tuple[Jackknife, ...]:
+    """Return the jackknife of cLISI over families; `long` has more than k neighbours of the wells `taken`."""
+    drawn = wells.drawn(families.code[taken], at_most=QUERIES // 2, seed=seed)
+    near = Nearest(long.index[drawn], long.similarity[drawn], long.allowed[drawn], long.matching[drawn])
+    own, scores = families.code[taken[drawn]], []
+    for group in range(-1, len(families)):
+        order = remaining(near, families.code, group, k)
+        index, similarity = (np.take_along_axis(each, order, axis=1) for each in (near.index, near.similarity))
+        valid = np.isfinite(similarity) & (families.code[index] != group)
+        whole, count = valid.all(axis=1) & (own != group), len(set(code[families.code != group]))
+        if not whole.any() or count < 2:
+            return ()
+        weights = kernel(chord(similarity[whole]), k // 3)
+        found = 1 - lisi(weights, index[whole], code, count=int(code.max()) + 1)
+        scores.append(float(np.median(1 + found / (count - 1))))
+    rise = scores[0] - np.array(scores[1:])
+    return (Jackknife("mechanisms", pd.Series(value - rise + rise.mean(), index=list(families.names))),)
 
 
 def replicate_connectivity(
     features: Array,
     metadata: pd.DataFrame,
     *,
+    label: str = wells.MOA,
     neighbours: int = 15,
     queries: int | None = None,
     seed: int = 0,
@@ -101,6 +129,7 @@ def replicate_connectivity(
     lost, line = int(named.sum()) - len(keep), wells.column(metadata, wells.LINE)[keep].astype(str)
     owner = np.array([f"{a}|{b}" for a, b in zip(compound[keep], line, strict=True)], dtype=object)
     place, rows, parts = pd.factorize(line)[0], wells.units(features[keep]), []
+    families, without = Groups.of(wells.families(metadata, label)[keep]), list[tuple[Array, Array]]()
     taken = np.arange(len(keep)) if queries is None else wells.drawn_whole(owner, at_most=queries, seed=seed)
     for number in range(int(place.max(initial=-1)) + 1):
         here = np.flatnonzero(place == number)
@@ -108,10 +137,11 @@ def replicate_connectivity(
         mine = taken[place[taken] == number]
         if k < 1 or not len(mine) or len(set(owner[mine])) < 2:
             continue
-        near = nearest(rows, queries=mine, references=here, k=k, barred=itself(here))
-        # An edge to a well that was not drawn leads out of the compound and does not belong to its graph.
-        index = np.searchsorted(mine, near.index).clip(max=len(mine) - 1)
-        parts.append((mine, np.where(mine[index] == near.index, index, -1)))
+        near = nearest(rows, queries=mine, references=here, k=listed(families, k, len(here)), barred=itself(here))
+        parts.append((mine, _inside(mine, near.index[:, :k])))
+        for group in range(len(families)):
+            index, valid = shortened(near, families.code, group, k)
+            without.append((mine, np.where(valid, _inside(mine, index), -1)))
     if not parts:
         note = Note("too_few_for_connectivity", {"found": len(keep), "needed": SHARE})
         return absent("connectivity", note, n_undefined=lost + len(keep))
@@ -124,20 +154,45 @@ def replicate_connectivity(
         for _ in range(ROUNDS):
             dealt = connectivity(index, rng.permutation(code))
             chances.append([value for label, value in dealt.items() if size[label] > 1])
+    left = {name: np.full(len(families), np.nan) for name in values}
+    for number, (mine, index) in enumerate(without):
+        names, code = np.unique(owner[mine].astype(str), return_inverse=True)
+        for label_code, value in connectivity(index, code).items():
+            if names[label_code] in left:
+                left[names[label_code]][number % len(families)] = value
     items = pd.DataFrame({"Metadata_Item": list(values), "value": list(values.values())})
     items["n"] = [int(sizes[name]) for name in values]
-    owners = dict(zip(owner, compound[keep], strict=True))
-    units = pd.DataFrame({"cluster": [str(owners[name]) for name in values], "value": list(values.values())})
+    family = dict(zip(owner, families.code, strict=True))
+    of = np.array([family[name] for name in values], dtype=int)
+    units = pd.DataFrame({"cluster": [families.names[code] for code in of], "value": list(values.values())})
+    jackknives = _connected(list(values.values()), list(left.values()), of, families)
     flat, notes = [value for part in chances for value in part], wells.sampling(len(taken), len(keep))
     return Score(
         "connectivity",
         items=items,
         units=units.assign(stratum="connectivity"),
+        jackknives=jackknives,
         chance=float(np.mean(flat)) if flat else float("nan"),
         n=len(values),
         n_undefined=lost + sum(1 for size in sizes.values() if size < 2),
         notes=notes if values else (Note("no_compound_with_two_wells"),),
     )
+
+
+def _inside(mine: Array, index: Array) -> Array:
+    """Return places among `mine` (sorted), -1 for a well that was not drawn: it is of another compound's graph."""
+    place = np.searchsorted(mine, index).clip(max=len(mine) - 1)
+    return np.where(mine[place] == index, place, -1)
+
+
+def _connected(values: list[float], left: list[Array], group: Array, families: Groups) -> tuple[Jackknife, ...]:
+    """Return the jackknife of connectivity over families; `left` is (families,) for each compound."""
+    if not values:
+        return ()
+    value, rows = np.array(values), np.array(left)
+    rise, shared = of_queries(value, rows, np.full(len(value), np.nan), np.full(rows.shape, np.nan), group)
+    found = pd.Series(float(value.mean()) - rise + rise.mean(), index=list(families.names))
+    return (Jackknife("mechanisms", found, shared),)
 
 
 def _compute_clisi(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
@@ -149,7 +204,8 @@ def _compute_clisi(features: Array, metadata: pd.DataFrame, options: Evaluate, s
 def _compute_connectivity(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
     queries = wells.most_queries(len(metadata), options.pairs)
     near = options.graph_neighbours
-    return [replicate_connectivity(features, metadata, neighbours=near, queries=queries, seed=seed)]
+    given = {"neighbours": near, "queries": queries, "seed": seed}
+    return [replicate_connectivity(features, metadata, label=options.label, **given)]
 
 
 CLISI = Metric(

@@ -25,6 +25,7 @@ def replicating(
     features: Array,
     metadata: pd.DataFrame,
     *,
+    label: str = wells.MOA,
     replicates_share: tuple[str, ...] = (),
     null_size: int = 1000,
     seed: int = 0,
@@ -44,7 +45,7 @@ def replicating(
         wells.correlated(features[keep]),
         names[keep],
         owner=compound[keep].astype(str),
-        cluster=compound[keep].astype(str),
+        cluster=wells.families(metadata, label)[keep],
         group=wells.column(metadata, wells.MOA)[keep],
         sizes=everything,
         null_size=null_size,
@@ -159,7 +160,7 @@ def _judged(
 
 def _compute_replicating(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
     share, size = options.replicates_share, options.replicating_null
-    return [replicating(features, metadata, replicates_share=share, null_size=size, seed=seed)]
+    return [replicating(features, metadata, label=options.label, replicates_share=share, null_size=size, seed=seed)]
 
 
 def _compute_matching(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:

@@ -1,8 +1,6 @@
-"""Retrieval scores: phenotypic activity (replicates against controls) and consistency (shared mechanism).
+"""Phenotypic activity: mean average precision of replicates against controls (Kalinin et al. 2025), and its share.
 
-Mean average precision after Kalinin et al. 2025. Activity ranks, for each well of a treatment, its replicates on all
-plates and the negative controls of its own plate. Consistency ranks wells of other compounds with the same mechanism
-and wells of other mechanisms; wells of the same compound are left out.
+Activity ranks, for each well of a treatment, its replicates on all plates and the negative controls of its own plate.
 """
 
 from collections.abc import Mapping
@@ -11,22 +9,21 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.jackknife import Jackknife, of_units
+from wellspring.evaluate.left_out import Controls
 from wellspring.evaluate.metric import Metric
-from wellspring.evaluate.nearest import dealt_labels, permuted
-from wellspring.evaluate.neighbours import blocks
-from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranks, shared_null
+from wellspring.evaluate.precision import average_precision, expected, p_value, shared_null
 from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 from wellspring.screen.sections import Evaluate
-
-PERMUTED_CELLS = 300_000_000
 
 
 def activity(
     features: Array,
     metadata: pd.DataFrame,
     *,
+    label: str = wells.MOA,
     replicates_share: tuple[str, ...] = (),
     null_size: int = 10_000,
     threshold: float = 0.05,
@@ -38,6 +35,8 @@ def activity(
     ----------
     features, metadata
         (n, d) and n rows with Metadata_Plate, Metadata_pert_type and the perturbation.
+    label
+        Column whose mechanisms are the groups of the interval.
     replicates_share
         Further columns that replicates must have in common, such as the cell line; none by default.
     null_size, seed
@@ -61,7 +60,9 @@ def activity(
     names = wells.replicate_names(metadata, replicates_share)
     groups = pd.Series(np.flatnonzero(treated), index=names[treated]).groupby(level=0, sort=True)
     compound, moa, kind = (wells.column(metadata, n) for n in ("Metadata_Compound", wells.MOA, "Metadata_pert_type"))
-    items, units, chances = [], [], []
+    family = wells.families(metadata, label)
+    items, units, chances, without = [], [], [], Controls.of(controls, metadata)
+    left_p = list[list[float]]()
     for name, group in groups:
         index = group.to_numpy()
         members = np.array([i for i in index if usable[i] and plate[i] in controls], dtype=int)
@@ -73,14 +74,21 @@ def activity(
             "p": np.nan,
         }
         item["Metadata_Group"] = moa[index[0]] if moa[index[0]] is not None else kind[index[0]]
+        left_p.append([np.nan] * len(without.groups))
         if len(members) > 1:
-            item["value"], few = _mean_precision(rows, members, [controls[plate[i]] for i in members])
+            own = [controls[plate[i]] for i in members]
+            item["value"], few, left = _mean_precision(rows, members, own, without)
             null = shared_null(len(members), few, size=null_size, seed=seed)
             item["p"] = p_value(item["value"], null) if p_value(1.0, null) < threshold else np.nan
+            sizes = np.array([len(mine) for mine in own])
+            chance = float(expected(len(members) - 1, sizes + len(members) - 1).mean())
+            level = expected(len(members) - 1, without.sizes(own) + len(members) - 1).mean(axis=0)
+            # Chance rises where controls are left out; the null of all of them is read at the value less that rise.
+            left_p[-1] = [p_value(value, null) for value in left - (level - chance)]
             if kind[index[0]] == "trt":
-                units.append((str(compound[index[0]]), item["value"]))
-                sizes = [len(controls[plate[i]]) + len(members) - 1 for i in members]
-                chances.append(float(expected(len(members) - 1, np.array(sizes)).mean()))
+                units.append((family[index[0]], item["value"]))
+                chances.append(chance)
+                without.add(left, level)
         items.append(item)
     table = filled(pd.DataFrame(items))
     table["q"] = benjamini_hochberg(table["p"].to_numpy())
@@ -93,21 +101,27 @@ def activity(
         chance=float(np.mean(chances)) if chances else float("nan"),
         n=len(units),
         n_undefined=lost,
+        jackknives=without.jackknives(frame, np.array(chances)),
+        left_p=pd.DataFrame(left_p, index=table["Metadata_Item"], columns=list(without.groups.names)),
         notes=() if units else (Note("no_replicates_with_controls"),),
     )
 
 
 def retrieved(
-    score: Score, metadata: pd.DataFrame, *, replicates_share: tuple[str, ...] = (), threshold: float = 0.05
+    score: Score,
+    metadata: pd.DataFrame,
+    *,
+    label: str = wells.MOA,
+    replicates_share: tuple[str, ...] = (),
+    threshold: float = 0.05,
 ) -> Score:
     """Return the share of treatments of the score `activity` with q below `threshold`.
 
     q is by Benjamini and Hochberg over all items with a p. Items without a p count as undefined.
     """
     items = filled(score.items)
-    compound = wells.column(metadata, "Metadata_Compound")
-    treated = wells.kind(metadata, "trt")
-    owner = dict(zip(wells.replicate_names(metadata, replicates_share)[treated], compound[treated], strict=True))
+    family, treated = wells.families(metadata, label), wells.kind(metadata, "trt")
+    owner = dict(zip(wells.replicate_names(metadata, replicates_share)[treated], family[treated], strict=True))
     mine = items[items["Metadata_Item"].isin(list(owner))]
     tested = mine[np.isfinite(mine["q"].to_numpy(float))]
     if not len(tested):
@@ -123,122 +137,59 @@ def retrieved(
             "value": (tested["q"] < threshold).astype(float),
         }
     )
+    value = float(units["value"].mean())
+    parts = [of_units(units, None).shifted(value)]
+    if score.left_p is not None:
+        known = items.set_index("Metadata_Item")["p"].notna()
+        left = score.left_p.where(known.reindex(score.left_p.index, fill_value=False), np.nan, axis=0)
+        shares = {
+            name: (pd.Series(benjamini_hochberg(left[name].to_numpy()), index=left.index) < threshold)
+            .reindex(tested["Metadata_Item"])
+            .mean()
+            for name in left.columns
+        }
+        mean = float(np.mean(list(shares.values())))
+        parts.append(Jackknife("controls", pd.Series(shares, dtype=float) + value - mean))
     return Score(
         "activity.retrieved",
         units=units,
         chance=0.0,
         n=len(tested),
         n_undefined=len(mine) - len(tested),
+        jackknives=tuple(parts),
         proportion=True,
     )
 
 
-def consistency(
-    features: Array,
-    metadata: pd.DataFrame,
-    *,
-    label: str = wells.MOA,
-    permutations: int = 0,
-    queries: int | None = None,
-    seed: int = 0,
-) -> list[Score]:
-    """Return mean average precision of the same mechanism in other compounds, per well, and its permutation null.
-
-    Uses wells of type `trt` with a label. Negatives are wells of other mechanisms; wells of the same compound are left
-    out. Items are compounds. With `permutations`, a second score `consistency.permuted` holds the means after
-    mechanisms were permuted over compounds (fewer times for very large screens). With `queries`, at most that many
-    wells, drawn evenly over compounds, are queries; references are always all wells.
-    """
-    mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
-    labelled = wells.labelled(metadata, label, "Metadata_Compound")
-    keep = labelled & wells.defined(features, metadata)
-    lost = int(labelled.sum() - keep.sum())
-    if len(set(mechanism[keep])) < 2:
-        note = Note("too_few_mechanisms", {"found": len(set(mechanism[keep])), "needed": 2})
-        return [absent("consistency", note, n_undefined=lost)]
-    rows, mechanism, compound = (
-        wells.units(features[keep]),
-        mechanism[keep].astype(str),
-        compound[keep].astype(str),
-    )
-    owner, code, count = wells.codes(compound), wells.codes(mechanism), len(rows)
-    taken = np.arange(count) if queries is None else wells.drawn(compound, at_most=queries, seed=seed)
-    rounds = int(min(permutations, max(20, PERMUTED_CELLS // (count * len(taken))))) if permutations else 0
-    deals = [code, *dealt_labels(compound, mechanism, rounds, np.random.default_rng(seed))]
-    members = [_members(dealt) for dealt in deals]
-    precision, chance = np.full((len(deals), len(taken)), np.nan), np.full(len(taken), np.nan)
-    for block in blocks(len(taken), count):
-        query = taken[block]
-        allowed = owner[query, None] != owner[None, :]
-        found = ranks(wells.cosine(rows[query], rows), allowed)
-        for place, well in enumerate(query):
-            for number, (dealt, by_label) in enumerate(zip(deals, members, strict=True)):
-                mine = found[place, by_label[dealt[well]]]
-                precision[number, block.start + place] = ranked_precision(mine[mine <= count])
-        total = allowed.sum(axis=1)
-        positives = (allowed & (code[query, None] == code[None, :])).sum(axis=1)
-        chance[block] = np.where(positives > 0, expected(positives, total), np.nan)
-    drawn = compound[taken]
-    frame = pd.DataFrame({"compound": drawn, "mechanism": mechanism[taken], "value": precision[0], "chance": chance})
-    by = frame.groupby("compound", sort=True)
-    items = by.agg(value=("value", "mean"), n=("value", "count"), Metadata_Group=("mechanism", "first")).reset_index()
-    items = items.rename(columns={"compound": "Metadata_Item"})
-    undefined = pd.Series(compound_of_lost(metadata, labelled & ~keep)).value_counts()
-    items["n_undefined"] = items["Metadata_Item"].map(undefined).fillna(0).astype(int)
-    scored = items[np.isfinite(items["value"].to_numpy(float))]
-    if not len(scored):
-        return [Score("consistency", items=items, n_undefined=lost + count, notes=(Note("no_shared_mechanism"),))]
-    units = pd.DataFrame({"stratum": "trt", "cluster": scored["Metadata_Item"], "value": scored["value"]})
-    main = Score(
-        "consistency",
-        items=items,
-        units=units,
-        chance=float(by["chance"].mean().mean()),
-        n=len(scored),
-        n_undefined=lost + int((~np.isfinite(precision[0])).sum()),
-        notes=wells.sampling(len(taken), count),
-    )
-    if not rounds:
-        return [main]
-    means = [pd.Series(row).groupby(drawn).mean().mean() for row in precision[1:]]
-    return [main, permuted(main, np.array(means))]
-
-
-def _members(labels: Array) -> list[Array]:
-    """Return the places of each label code."""
-    order = np.argsort(labels, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(labels))[:-1])
-
-
-def compound_of_lost(metadata: pd.DataFrame, mask: Array) -> list[str]:
-    """Return the compound of each well of `mask` as text."""
-    return [str(name) for name in wells.column(metadata, "Metadata_Compound")[mask]]
-
-
-def _mean_precision(rows: Array, members: Array, negatives: list[Array]) -> tuple[float, int]:
+def _mean_precision(rows: Array, members: Array, negatives: list[Array], without: Controls) -> tuple[float, int, Array]:
+    """Return the members' mean average precision, their fewest negatives, and the mean without each set of controls."""
     between = wells.cosine(rows[members], rows[members])
-    values = []
+    values, left = [], []
     for place, (member, against) in enumerate(zip(members, negatives, strict=True)):
-        positive = np.delete(between[place], place)
-        values.append(average_precision(positive, wells.cosine(rows[member][None], rows[against])[0]))
-    return float(np.mean(values)), min(len(against) for against in negatives)
+        positive, negative = np.delete(between[place], place), wells.cosine(rows[member][None], rows[against])[0]
+        values.append(average_precision(positive, negative))
+        left.append(without.average_precision(positive, negative, against))
+    return float(np.mean(values)), min(len(against) for against in negatives), np.mean(left, axis=0)
 
 
 def _compute_activity(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
     share, size = options.replicates_share, options.null_size
     return [
-        activity(features, metadata, replicates_share=share, null_size=size, threshold=options.threshold, seed=seed)
+        activity(
+            features,
+            metadata,
+            label=options.label,
+            replicates_share=share,
+            null_size=size,
+            threshold=options.threshold,
+            seed=seed,
+        )
     ]
 
 
 def _derive_retrieved(scores: Mapping[str, Score], metadata: pd.DataFrame, options: Evaluate) -> Score:
     share, threshold = options.replicates_share, options.threshold
-    return retrieved(scores["activity"], metadata, replicates_share=share, threshold=threshold)
-
-
-def _compute_consistency(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
-    rounds, queries = options.permutations, wells.most_queries(len(metadata), options.pairs)
-    return consistency(features, metadata, label=options.label, permutations=rounds, queries=queries, seed=seed)
+    return retrieved(scores["activity"], metadata, label=options.label, replicates_share=share, threshold=threshold)
 
 
 ACTIVITY = Metric(
@@ -264,21 +215,6 @@ RETRIEVED = Metric(
     meaning="Share of treatments whose activity is above chance, at a controlled false discovery rate.",
     derive=_derive_retrieved,
     needs=("activity",),
-    layout=True,
-    main=True,
-)
-CONSISTENCY = Metric(
-    name="consistency",
-    family="mechanisms",
-    reads="treated",
-    direction=1,
-    chance="random ranking",
-    title="Consistency of mechanisms (mAP)",
-    meaning="Mean average precision with which a well retrieves wells of other compounds with its mechanism among all "
-    "others.",
-    compute=_compute_consistency,
-    permuted=True,
-    position_only=True,
     layout=True,
     main=True,
 )

@@ -53,7 +53,7 @@ def evaluate(
     metrics = chosen(options.metrics)
     if not aggregated or not normalised:
         none = Score("activity", notes=(Note("no_plate_kept"),))
-        return _items(none, "").iloc[:0], pd.DataFrame([row(none, level="aligned", bootstrap=0, seed=seed)])
+        return _items(none, "").iloc[:0], pd.DataFrame([row(none, level="aligned")])
     found, position = [], dict[str, list[Score]]()
     for population in populations(aggregated, normalised, aligned, options=options, fit=fit, seed=seed):
         if population.suffix not in position:
@@ -61,7 +61,7 @@ def evaluate(
             position[population.suffix] = of_position(population.treated, metrics=metrics, options=options, seed=seed)
         known = position[population.suffix]
         found.append((population, scores(population, metrics=metrics, options=options, seed=seed, position=known)))
-    return tabulate(found, options=options, seed=seed)
+    return tabulate(found)
 
 
 def judge(
@@ -75,7 +75,7 @@ def judge(
     """
     population = population.closed(max_missing=max_missing)
     found = scores(population, metrics=chosen(options.metrics), options=options, seed=seed)
-    return tabulate([(population, found)], options=options, seed=seed)
+    return tabulate([(population, found)])
 
 
 def scores(
@@ -118,9 +118,7 @@ def of_position(
     ]
 
 
-def tabulate(
-    found: Sequence[tuple[Population, Sequence[Score]]], *, options: Evaluate, seed: int = 0
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tabulate(found: Sequence[tuple[Population, Sequence[Score]]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tables `items` and `summary` of the scores of populations.
 
     What has no value at any level has one row in `summary`, at the last level: its notes are those of all scores.
@@ -138,7 +136,7 @@ def tabulate(
                     continue
                 shown.add(score.metric)
             chance = "mechanisms permuted over compounds" if PERMUTED in score.metric else metric.chance
-            rows.append(row(score, level=population.level, bootstrap=options.bootstrap, seed=seed, chance=chance))
+            rows.append(row(score, level=population.level, chance=chance))
     return pd.concat(items if len(items) == 1 else items[1:], ignore_index=True), pd.DataFrame(rows)
 
 

@@ -1,10 +1,11 @@
 """What every metric returns: a `Score` with items, units, chance and notes; and the confidence interval of its value.
 
 A score is a weighted sum, over strata, of the mean of its units: one stratum for a plain mean, one per class for
-balanced accuracy, one per pair for transfer. Its interval comes from resampling clusters (compounds, or wells for
-nuisance), so that replicates do not count as independent evidence.
+balanced accuracy, one per pair for transfer. Its interval is a jackknife over groups (mechanisms, plates, control
+wells), see `wellspring.evaluate.jackknife`.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from wellspring.evaluate.jackknife import LEAST, Jackknife, bounded, merged, of_units, plain, share_interval, spread
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note, dumps
 
@@ -43,9 +45,18 @@ class Score:
     notes
         What limits the value, or why there is none.
     interval
-        The 95 % interval, where it does not come from resampling the units.
+        The 95 % interval, where it does not come from a jackknife.
+    jackknives
+        The score without each group, one for each kind of group that is sampled; without any, the clusters of the units
+        are left out one at a time, as if they did not score each other.
     proportion
-        The units are right or wrong, so that Wilson's interval replaces a bootstrap without width.
+        The units are right or wrong, or shares of few neighbours: Wilson's interval.
+    unbounded
+        The score is not between 0 and 1.
+    ceiling, trials
+        Largest possible value of a proportion, and the number of yes-or-no answers of each of its `n` items.
+    left_p
+        p of each item without each set of controls, (items, sets): for the share of items below a threshold.
     disjoint
         Two folds judge different things (their counts add), not the same things twice.
     median
@@ -61,7 +72,12 @@ class Score:
     n_undefined: int = 0
     notes: tuple[Note, ...] = ()
     interval: tuple[float, float] | None = None
+    jackknives: tuple[Jackknife, ...] = ()
     proportion: bool = False
+    unbounded: bool = False
+    ceiling: float = 1.0
+    trials: int = 1
+    left_p: pd.DataFrame | None = None
     disjoint: bool = False
     median: bool = False
 
@@ -70,7 +86,7 @@ class Score:
         """The score; NaN without units."""
         if self.median and len(self.units):
             return float(self.units["value"].median())
-        return _statistic(*_cells(self.units), self.weights)[0] if len(self.units) else float("nan")
+        return _statistic(*_cells(self.units), self.weights) if len(self.units) else float("nan")
 
     def named(self, metric: str) -> "Score":
         """Return the score under another name."""
@@ -102,7 +118,9 @@ def merge(first: Score, second: Score) -> Score:
     items["q"] = benjamini_hochberg(items["p"].to_numpy(dtype=float))
     ends = [score.interval for score in (first, second) if score.interval is not None]
     chances = [score.chance for score in (first, second) if np.isfinite(score.chance)]
-    merged = replace(
+    values = [score.value for score in (first, second)]
+    joined = [score.jackknives for score in (first, second)] if all(map(np.isfinite, values)) else []
+    both_scores = replace(
         first,
         items=filled(items.reset_index()),
         units=pd.concat([first.units, second.units], ignore_index=True),
@@ -114,8 +132,28 @@ def merge(first: Score, second: Score) -> Score:
         interval=(float(np.mean([low for low, _ in ends])), float(np.mean([high for _, high in ends])))
         if ends
         else None,
+        jackknives=(),
     )
-    return merged.noted(*second.notes)
+    if first.left_p is not None and second.left_p is not None:
+        both_scores = replace(both_scores, left_p=_merged_p(first, second, items.index))
+    if joined and all(joined):
+        parts = merged(joined, values, (0.5, 0.5))
+        shift = both_scores.value - float(np.mean(values))
+        both_scores = replace(both_scores, jackknives=tuple(one.shifted(shift) for one in parts))
+    return both_scores.noted(*second.notes)
+
+
+def _merged_p(first: Score, second: Score, names: pd.Index) -> pd.DataFrame:
+    """Return the larger p of two folds without each set of controls; where one fold lacks the set, its p stays."""
+    tables = [each.left_p for each in (first, second) if each.left_p is not None]
+    whole = [filled(each.items).set_index("Metadata_Item")["p"].reindex(names) for each in (first, second)]
+    columns = tables[0].columns.union(tables[1].columns)
+    sides = [
+        pd.DataFrame({name: table[name].reindex(names) if name in table else p for name in columns}, index=names)
+        for table, p in zip(tables, whole, strict=True)
+    ]
+    result: pd.DataFrame = np.maximum(*sides)
+    return result
 
 
 def filled(items: pd.DataFrame) -> pd.DataFrame:
@@ -131,17 +169,15 @@ def filled(items: pd.DataFrame) -> pd.DataFrame:
     return items[ITEM_COLUMNS]
 
 
-def row(score: Score, *, level: str, bootstrap: int, seed: int, chance: str = "") -> dict[str, object]:
-    """Return the score's row of the table `summary`, with the 95 % interval of `bootstrap` resamples.
+def row(score: Score, *, level: str, chance: str = "") -> dict[str, object]:
+    """Return the score's row of the table `summary`, with its 95 % interval.
 
-    `chance` describes the chance level; it is left out where there is no such level.
+    `chance` describes the chance level; it is left out where there is no such level. `Metadata_Left_Out` has the score
+    without each group as JSON, for paired differences between encoders.
     """
-    if score.interval is None:
-        low, high = interval(score, bootstrap=bootstrap, rng=np.random.default_rng(seed))
-        if bootstrap and np.isfinite(score.value) and score.units["cluster"].nunique() < 2:
-            score = score.noted(Note("single_unit"))
-    else:
-        low, high = score.interval
+    low, high = interval(score)
+    if score.interval is None and np.isfinite(score.value) and not np.isfinite(low):
+        score = score.noted(too_few_groups(score))
     return {
         "Metadata_Metric": score.metric,
         "Metadata_Level": level,
@@ -153,48 +189,56 @@ def row(score: Score, *, level: str, bootstrap: int, seed: int, chance: str = ""
         "chance": score.chance,
         "Metadata_Guard": chance if np.isfinite(score.chance) else "",
         "Metadata_Note": dumps(score.notes),
+        "Metadata_Left_Out": left_out(score),
     }
 
 
-def interval(score: Score, *, bootstrap: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the score over resampled clusters.
+def jackknives(score: Score) -> tuple[Jackknife, ...]:
+    """Return the score without each group: its own jackknives, or that over the clusters of its units."""
+    if score.jackknives or not len(score.units):
+        return score.jackknives
+    return (of_units(score.units, score.weights, median=score.median).shifted(score.value),)
 
-    With fewer than two clusters it is NaN. Where all units of a proportion agree, the bootstrap has no width, and
-    Wilson's interval on the number of clusters is returned instead.
-    """
-    if not len(score.units) or score.units["cluster"].nunique() < 2 or bootstrap < 1:
+
+def left_out(score: Score) -> str:
+    """Return the score without each group as JSON: population -> {shared, groups: {name -> value}}; "" without any."""
+    if score.interval is not None or not np.isfinite(score.value):
+        return ""
+    found = {
+        one.population: {
+            "shared": float(f"{one.shared:.6g}"),
+            "groups": {str(name): float(f"{value:.7g}") for name, value in one.left_out.items()},
+        }
+        for one in jackknives(score)
+    }
+    return json.dumps(found, ensure_ascii=False)
+
+
+def interval(score: Score) -> tuple[float, float]:
+    """Return the 95 % interval of the score for new groups of the same kind; NaN with fewer than `LEAST` groups."""
+    if score.interval is not None:
+        return score.interval
+    parts = jackknives(score)
+    if not parts or not np.isfinite(score.value):
         return float("nan"), float("nan")
-    if score.median:
-        return _median_interval(score.units, bootstrap=bootstrap, rng=rng)
-    sums, counts, strata = _cells(score.units)
-    clusters = sums.shape[0]
-    draws = []
-    for start in range(0, bootstrap, 100):
-        taken = _resampled(clusters, min(100, bootstrap - start), rng)
-        draws.append(_statistic(sums, counts, strata, score.weights, taken))
-    low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
-    if score.proportion and score.weights is None and high - low < 1e-12:
-        return wilson(score.value * clusters, clusters)
-    return float(low), float(high)
+    error, freedom, fewest = spread(parts)
+    if fewest < LEAST or not np.isfinite(error):
+        return float("nan"), float("nan")
+    if score.unbounded or score.weights is not None:
+        return plain(score.value, error, freedom)
+    top = score.ceiling
+    form = share_interval if score.proportion else bounded
+    items = max(score.n * score.trials, fewest)
+    low, high = form(min(score.value / top, 1.0), error / top, freedom, groups=fewest, items=items)
+    return top * low, top * high
 
 
-def _median_interval(units: pd.DataFrame, *, bootstrap: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the interval of the median over resampled clusters; a unit counts as often as its cluster is drawn."""
-    units = units.sort_values("value", kind="stable")
-    cluster, names = pd.factorize(units["cluster"], sort=True)
-    value, clusters = units["value"].to_numpy(float), len(names)
-    draws = []
-    for _ in range(bootstrap):
-        weight = _resampled(clusters, 1, rng)[0, cluster]
-        draws.append(value[np.searchsorted(np.cumsum(weight), weight.sum() / 2)])
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _resampled(clusters: int, draws: int, rng: np.random.Generator) -> Array:
-    """Return how often each cluster is drawn (draws, clusters) when as many are drawn with replacement."""
-    chosen = rng.integers(clusters, size=(draws, clusters)) + clusters * np.arange(draws)[:, None]
-    return np.bincount(chosen.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(float)
+def too_few_groups(score: Score) -> Note:
+    """Return the note of a score without an interval."""
+    parts = jackknives(score)
+    least = min(parts, key=lambda one: len(one.left_out))
+    found = len(least.left_out)
+    return Note("too_few_groups_for_interval", {"population": least.population, "found": found, "needed": LEAST})
 
 
 def wilson(hits: float, n: int) -> tuple[float, float]:
@@ -228,24 +272,10 @@ def _cells(units: pd.DataFrame) -> tuple[csr_array, csr_array, list[str]]:
     return sums, counts, list(names)
 
 
-def _statistic(
-    sums: csr_array,
-    counts: csr_array,
-    strata: list[str],
-    weights: Mapping[str, float] | None,
-    taken: Array | None = None,
-) -> Array:
-    """Return the weighted sum of strata means for each row of `taken` (resamples, clusters); None: each once.
-
-    A stratum that a resample misses keeps its observed mean.
-    """
-    taken = np.ones((1, sums.shape[0])) if taken is None else taken
-    observed = sums.sum(axis=0) / counts.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (taken @ sums) / (taken @ counts)
-    means = np.where(np.isfinite(means), means, observed)
+def _statistic(sums: csr_array, counts: csr_array, strata: list[str], weights: Mapping[str, float] | None) -> float:
+    """Return the weighted sum of the strata's means."""
+    means = sums.sum(axis=0) / counts.sum(axis=0)
     share = (
         np.full(len(strata), 1 / len(strata)) if weights is None else np.array([weights.get(s, 0.0) for s in strata])
     )
-    result: Array = means @ share
-    return result
+    return float(means @ share)

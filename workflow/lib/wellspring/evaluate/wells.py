@@ -89,6 +89,16 @@ def perturbations(metadata: pd.DataFrame) -> Array:
     return column(metadata, "Metadata_Perturbation") if "Metadata_Perturbation" in metadata else treatments(metadata)
 
 
+def families(metadata: pd.DataFrame, label: str = MOA) -> Array:
+    """Return the mechanism of each well (n,) as text, or its compound where no mechanism is known.
+
+    Wells of a family are not independent evidence: a new screen would have other families.
+    """
+    mechanism, compound = column(metadata, label), column(metadata, "Metadata_Compound")
+    named = ((m, f"mechanism {m}", f"compound {c}") for m, c in zip(mechanism, compound, strict=True))
+    return np.array([own if m is not None else alone for m, own, alone in named], dtype=object)
+
+
 def replicate_names(metadata: pd.DataFrame, share: tuple[str, ...] = ()) -> Array:
     """Return the name of each well's set of replicates (n,): its perturbation and its values of the columns `share`."""
     parts = [perturbations(metadata), *(column(metadata, name) for name in share)]

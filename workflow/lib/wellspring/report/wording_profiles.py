@@ -14,6 +14,12 @@ _HALVED = {
     "no_other_plate_of_group": "no other plate of their group",
     "replicates_on_one_plate": "replicates on one plate",
 }
+_POPULATIONS = {
+    "mechanisms": "mechanisms (or compounds without one)",
+    "controls": "negative controls",
+    "plates": "plates",
+    "items": "independent units",
+}
 _ON = {"negcon": "negative controls", "all": "wells"}
 _EVERY = {"negcon": "the negative controls", "all": "all wells"}
 
@@ -124,7 +130,9 @@ EVALUATE: dict[str, Sentence] = {
     ),
     "dose_fixed_to_column": "dose and column coincide: a gradient across the plate would look like a dose response",
     # what limits a value
-    "single_unit": "no interval: there is a single unit to resample",
+    "too_few_groups_for_interval": lambda values: (
+        f"no interval: it needs {values['needed']} {_POPULATIONS[str(values['population'])]}, found {values['found']}"
+    ),
     "single_mechanism": "a single mechanism: always right",
     "mechanism_in_one_batch": "{treatments:treatment} left out: a mechanism that occurs in one batch only",
     "mechanism_of_one_compound": "no other compound has the mechanism of {treatments} of {total:treatment}",

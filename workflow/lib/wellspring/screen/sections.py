@@ -1137,7 +1137,7 @@ class Evaluate:
     correlation. Default: 4."""
 
     bootstrap: int
-    """Resamples of compounds (wells, for nuisance and dose) for the 95 % intervals. Default: 1000."""
+    """Resamples behind the 95 % intervals of dose scores; those of all other scores leave out groups. Default: 1000."""
 
     permutations: int
     """Times that mechanisms are dealt anew to compounds for the label-permutation baselines; 0 leaves them out.
