@@ -13,7 +13,7 @@ from wellspring.evaluate.nearest import permuted
 from wellspring.evaluate.neighbourhood_formulas import connectivity, kernel
 from wellspring.evaluate.precision import expected, shared_null
 from wellspring.evaluate.purity import replicate_connectivity
-from wellspring.evaluate.score import Score, interval
+from wellspring.evaluate.score import Score
 
 TREATED = {"replicating", "consistency", "matching", "nsc", "nscb", "hit", "precision", "enrichment", "transfer"}
 TREATED |= {"clisi", "connectivity"}  # scores of treated wells alone
@@ -51,21 +51,6 @@ def test_permuted_values_have_their_percentiles_and_the_p_of_the_real_value():
     assert found.interval == pytest.approx((0.025, 0.975)) and found.chance == pytest.approx(0.5)
     assert found.notes[0].values == {"rounds": 201, "p": float(f"{22 / 202:.3g}")}, "180 of 200 and above: 21 draws"
     assert np.isnan(permuted(Score("nsc", units=units), np.array([np.nan])).value)
-
-
-@pytest.mark.parametrize("bootstrap", [1, 99, 250])
-def test_the_interval_is_that_of_resampled_clusters(bootstrap):
-    """Clusters of unlike size, drawn with the same random numbers in blocks of at most 100."""
-    rng = np.random.default_rng(1)
-    cluster = np.repeat(list("abcde"), [1, 2, 5, 3, 1])
-    units = pd.DataFrame({"stratum": "s", "cluster": cluster, "value": rng.normal(size=12)})
-    found = interval(Score("m", units=units), bootstrap=bootstrap, rng=np.random.default_rng(7))
-    again, means = np.random.default_rng(7), []
-    for start in range(0, bootstrap, 100):
-        for drawn in again.integers(5, size=(min(100, bootstrap - start), 5)):
-            means.append(np.concatenate([units["value"][cluster == "abcde"[place]] for place in drawn]).mean())
-    np.testing.assert_allclose(found, np.percentile(means, [2.5, 97.5]))
-    assert np.isnan(interval(Score("m", units=units), bootstrap=0, rng=rng)).all()
 
 
 def test_the_edge_is_that_of_each_plate():
