@@ -4,7 +4,7 @@ Labels are split at `evaluate.separator`. Two wells that share a label are never
 multilabel mode of `copairs`: the precision of a well is computed label by label, with the wells of other compounds
 that have this label as positives and those that share no label with it as negatives. Its value is the mean over labels.
 For NSC and hits, a neighbour is right if it shares any label. Where no label holds the separator, the functions of
-`retrieval`, `nearest` and `hits` are used.
+`consistency`, `nearest` and `hits` are used.
 """
 
 from dataclasses import replace
