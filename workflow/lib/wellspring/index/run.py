@@ -9,10 +9,11 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from wellspring.index import crosscheck
 from wellspring.index.readers import detect, listing
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
@@ -22,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 # columns of the sheet whose name in the index differs; None: not metadata of a well
 SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Metadata_Cell_Line",
-         "optics": "Metadata_Optics", "role": "Metadata_Role", "images": None, "platemap": None}  # fmt: skip
+         "optics": "Metadata_Optics", "role": "Metadata_Role", "images": None, "platemap": None,
+         "acquisition": None}  # fmt: skip
 # columns of the readers' tables whose name in the index is not their title case
 NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
          "z": "Metadata_Position_Z"}  # fmt: skip
@@ -51,6 +53,8 @@ def build(
     Without ``controls`` a plate needs no negative control, as where it is normalised on all of its wells.
     """
     plate = str(sheet["plate"])
+    chosen = sheet.get("acquisition") or options.acquisition
+    options = replace(options, acquisition=None if chosen is None else str(chosen).replace("{plate}", plate))
     wells = platemap.read(
         str(sheet["platemap"]),
         plate=plate,
@@ -75,6 +79,7 @@ def build(
         sites=options.sites,
         lost_wells=options.lost_wells,
         controls=controls,
+        acquisition=options.acquisition,
     )
 
 
@@ -120,6 +125,7 @@ def join(
     sites: Sequence[str] = (),
     lost_wells: str = "error",
     controls: bool = True,
+    acquisition: object = None,
 ) -> Index:
     """Join planes and wells into the index and the audit of a plate.
 
@@ -139,21 +145,25 @@ def join(
         The sites that every well must have; empty: all sites that occur on the plate.
     lost_wells
         ``error``: wells in images but not in the platemap, or the reverse, and planes found twice, are an error.
-        ``report``: a well without images has rows without paths, a well that the platemap lacks is left out, and the
-        first path of a duplicated plane is used; the audit names them. An ``empty`` well without images is no error.
+        ``report``: a well without images and doubled planes have rows without paths, a well without platemap is left
+        out; the audit names them. An ``empty`` well without images is never lost.
+    acquisition
+        As ``crosscheck.at_acquisition``.
 
     Raises
     ------
     ValueError
-        As described for ``lost_wells``; none of the channels is in the files; a site is not alphanumeric.
+        As described for ``lost_wells``; none of the channels is in the files; a site is not alphanumeric; an image is
+        named for two planes; several acquisitions and none is chosen.
     """
     plate = str(sheet["plate"])
     listed = sorted({f"{path}\t{size}" for path, size in zip(planes["path"], planes["bytes"], strict=True)})
-    planes = _channels(planes, channels, aliases, plate)
+    planes = _channels(crosscheck.cycles(planes, aliases), channels, aliases, plate)
+    planes = crosscheck.once(crosscheck.at_acquisition(planes, acquisition, plate=plate), plate=plate)
     odd = sorted(site for site in planes["site"].unique() if not site.isalnum())
     if odd:
         raise ValueError(f"{plate}: expected sites of letters and digits, found {odd[:10]}")
-    doubled = planes.duplicated(["well", "site", "channel", "plane"], keep=False)
+    doubled = crosscheck.doubled(planes)
     twice = planes[doubled]
     imaged, mapped = set(planes["well"]), set(wells["Metadata_Well"])
     empty = set(wells.loc[wells["Metadata_pert_type"] == "empty", "Metadata_Well"])
@@ -162,7 +172,7 @@ def join(
         for found, what in (
             (imaged - mapped, "have images and no row in the platemap"),
             (mapped - imaged - empty, "have a row in the platemap and no images"),
-            (set(twice["well"]), f"have planes twice ({sorted(twice['path'].dropna())[:4]})"),
+            (set(twice["well"]), crosscheck.told(twice)),
         )
         if found
     ]
@@ -170,7 +180,7 @@ def join(
         raise ValueError("; ".join(lost) + " (index.lost_wells: report lets them pass)")
     for line in lost:
         logger.warning(line)
-    planes = planes.sort_values("path", kind="stable").drop_duplicates(["well", "site", "channel", "plane"])
+    planes = crosscheck.without(planes, doubled)
     expected = sorted(sites) or sorted(planes["site"].unique())
     _check_extent(planes, wells=len(imaged), sites=len(expected), plate=plate)
     named = sorted(mapped - (empty - imaged))
@@ -269,6 +279,7 @@ def _audit(
 
 def _described(table: pd.DataFrame, wells: pd.DataFrame, sheet: Mapping[str, object]) -> pd.DataFrame:
     """Rename the columns as in the schema, and add those of platemap and sheet; the platemap has precedence."""
+    table = table.drop(columns="acquisition", errors="ignore")
     table = table.rename(columns={key: NAMES.get(key, f"Metadata_{key.title()}") for key in table.columns})
     table["Metadata_Page"] = table["Metadata_Page"].fillna(0).astype("int32")
     table["Metadata_Bytes"] = table["Metadata_Bytes"].fillna(0).astype("int64")

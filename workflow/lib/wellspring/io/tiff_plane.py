@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from wellspring.io.plane_file import PlaneFileError, ends_early
 
 FAX = (2, 3, 4)  # compressions of 1-bit pages; other pixels decode to a few rows and zeros
+REDUCED, MASK, OLD_REDUCED = 1, 4, 2  # bits of NewSubfileType; value of SubfileType
 MINISWHITE = 0  # photometric interpretation: 0 is white, as some scanners and fax formats write
 
 
@@ -26,7 +27,7 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
     path
         A TIFF file (also BigTIFF, OME-TIFF, STK, FLEX).
     page
-        Number of the image directory, from 0.
+        Number of the image, from 0, as :func:`images` counts them.
     largest
         Pixels of a plane above which a header is not believed.
 
@@ -45,12 +46,13 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
     size = path.stat().st_size
     with tifffile.TiffFile(path) as tiff:
         try:
-            plane = tiff.pages[page].aspage()
+            number = page if tiff.is_ome else images(tiff)[page]
+            plane = tiff.pages[number].aspage()
         except IndexError:
             status = "truncated" if ends_early(path) else "missing"
             raise PlaneFileError(status, f"no page {page}") from None
         first = tiff.pages.first
-        if page and plane.offset in (first.offset, tiff.pages[page - 1].offset):
+        if number and plane.offset in (first.offset, tiff.pages[number - 1].offset):
             raise PlaneFileError("unreadable", f"expected page {page}, found directories in a circle")
         if plane.size > largest:
             raise PlaneFileError("unreadable", f"expected at most {largest} pixels, found {plane.size} by its header")
@@ -60,7 +62,21 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
             pixels = _grey(pixels, plane.colormap)
         elif plane.photometric == MINISWHITE and pixels.dtype.kind in "ub":
             pixels = _inverted(pixels, plane.bitspersample)
-        return pixels, _pixel_size(tiff), len(tiff.pages)
+        return pixels, _pixel_size(tiff), len(tiff.pages) if tiff.is_ome else len(images(tiff))
+
+
+def images(tiff: tifffile.TiffFile) -> list[int]:
+    """Return the numbers of the directories that hold images, without thumbnails, pyramids and masks of others.
+
+    A file in which no directory is of full resolution has all of them.
+    """
+    found = []
+    for number in range(len(tiff.pages)):
+        page = tiff.pages[number].aspage()
+        old = page.tags.get(255)
+        if not (page.subfiletype & (REDUCED | MASK) or (old is not None and old.value == OLD_REDUCED)):
+            found.append(number)
+    return found or list(range(len(tiff.pages)))
 
 
 def _check_parts(plane: tifffile.TiffPage, size: int) -> None:

@@ -388,18 +388,31 @@ class Index:
     `r(?P<row>[0-9]+)c(?P<column>[0-9]+)f(?P<site>[0-9]+)p(?P<plane>[0-9]+)-ch(?P<channel>[0-9]+)sk1fk1fl1\.tiff`.
     Default: "(?:.*_)?(?P<well>[A-Za-z]{1,2}[0-9]{1,2})_s(?P<site>[0-9]+)_(?P<channel>[A-Za-z0-9]+)\\.(?i:tiff?)"."""
 
-    pages: Literal["single", "channel", "plane"]
-    """Meaning of the pages of a TIFF for the reader pattern. single: a file is one plane; channel or plane: page n is
-    channel or plane n. The reader ometiff reads it from the metadata. Default: "single"."""
+    pages: Literal["single", "first", "channel", "plane"]
+    """Meaning of the pages of a TIFF. single: a file is one plane; if files have several pages, their ImageJ metadata
+    or the .HTD name them, and without either they are an error. first: only the first page counts. channel or plane,
+    for the reader pattern: page n is channel or plane n. The reader ometiff reads it from the metadata. Default:
+    "single"."""
 
     loaddata: str | None
     """LoadData table (CSV, .gz or Parquet) for the reader of that name; {plate} is replaced; a URL, or relative to the
     working directory or to the plate's folder. Not needed if the sheet's column images names the table itself, or if
     the folder has a load_data.csv. Default: null."""
 
+    moved: Mapping[str, str]
+    """Folder as a LoadData table names it to where it lies now, as `/home/ubuntu/run2: /data/{plate}_run2`. Needed only
+    where the two have different names: a table's folder that is named neither as the plate nor as the plate's folder is
+    taken for another measurement, and its files count as missing. Default: {}."""
+
     timepoint: str | int | None
     """Time point to use, as the files name it. null: use the only time point; if there are several, an error lists
     them. Default: null."""
+
+    acquisition: str | int | None
+    """Acquisition (measurement) of each plate to use, where it has several: its name in the metadata, or a folder of
+    its images. null: use the only one; if there are several, an error lists them. Acquisitions of different channels
+    are the cycles of one measurement and are joined; name a channel that several cycles have as `DNA: DAPI@2` in
+    index.channels. Default: null."""
 
     roots: tuple[str, ...]
     """Absolute folders, or prefixes of URLs as `s3://cellpainting-gallery/cpg0016-jump`, that links in a plate's folder
@@ -432,8 +445,8 @@ class Index:
 
     lost_wells: Literal["error", "report"]
     """Wells in images but not in the platemap, the reverse, and planes found twice: error stops and lists them; report
-    lists them in the audit, keeps wells without images as rows without paths and leaves wells without platemap out.
-    Default: "error"."""
+    lists them in the audit, keeps wells without images and planes found twice as rows without paths and leaves wells
+    without platemap out. Default: "error"."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from wellspring.index.readers import cellvoyager, harmony, imagexpress, loaddata, ometiff, omezarr, pattern
+from wellspring.index.readers import cellvoyager, harmony, imagexpress, loaddata, ometiff, omezarr, pages, pattern
 from wellspring.index.readers.listing import files
 from wellspring.io import object_store
 from wellspring.screen.sections import Index
@@ -33,10 +33,12 @@ class Reader:
 
 
 READERS = {
-    "harmony": Reader(harmony, "Harmony's Index.xml or Index.idx.xml"),
+    "harmony": Reader(harmony, "Harmony's Index.xml or Index.idx.xml", ("acquisition",)),
     "imagexpress": Reader(imagexpress, "MetaXpress' .HTD, or its folders TimePoint_1 or ZStep_1"),
     "cellvoyager": Reader(cellvoyager, "CellVoyager's MeasurementData.mlf"),
-    "loaddata": Reader(loaddata, "a LoadData table: index.loaddata, or load_data.csv in the folder", ("loaddata",)),
+    "loaddata": Reader(
+        loaddata, "a LoadData table: index.loaddata, or load_data.csv in the folder", ("loaddata", "moved")
+    ),
     "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",), opens=True),
     "ometiff": Reader(ometiff, "files .ome.tif, .ome.tiff or .companion.ome", ("pattern", "roots"), opens=True),
     "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
@@ -96,10 +98,12 @@ def _read(folder: Path, *, plate: str, options: Index, url: str | None = None) -
     if name == "auto":
         name = choose(folder, plate=plate, options=options, shown=url)
     reader = READERS[name]
-    if url and (reader.opens or ("pages" in reader.keys and options.pages != "single")):
+    if url and (reader.opens or ("pages" in reader.keys and options.pages in ("channel", "plane"))):
         raise ValueError(f"{plate}: expected a folder on disk, since {name} opens the images, found {url}")
     try:
-        return reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options)})
+        found = reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options)})
+        steps = imagexpress.steps(folder, plate=plate) if name == "imagexpress" else None
+        return found if url else pages.complete(found, folder, plate=plate, option=options.pages, steps=steps)
     except ValueError as error:
         if plate in str(error):
             raise

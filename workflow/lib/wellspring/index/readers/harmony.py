@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.index.readers import flatfields, values, xml
-from wellspring.index.readers.listing import complete
+from wellspring.index.readers.listing import check_plate, complete
 from wellspring.index.readers.named import entries, locate, owned
 from wellspring.screen import well_names
 
@@ -34,20 +34,25 @@ QUANTITIES = {
 }
 
 
-def present(folder: Path | str) -> bool:
-    """Return whether the folder, or ``Images`` in it, holds an index of Harmony."""
-    return bool(_indices(Path(folder)))
+def present(folder: Path | str, *, acquisition: object = None) -> bool:
+    """Return whether the folder, ``Images`` in it, or a folder of a measurement in it, holds an index of Harmony."""
+    return bool(_measurements(Path(folder)))
 
 
-def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) -> pd.DataFrame:
+def planes(
+    folder: Path | str, *, plate: str, acquisition: object = None, roots: Sequence[Path | str] = ()
+) -> pd.DataFrame:
     """List the planes of a plate by the index of its measurement.
 
     Parameters
     ----------
     folder
-        The folder of the measurement: ``Index.xml`` or ``Index.idx.xml`` is in it or in ``Images``.
+        The folder of the measurement: ``Index.xml`` or ``Index.idx.xml`` is in it or in ``Images``; or the folder above
+        it, as Harmony exports it.
     plate
         For the log, which also has the file's name for the plate.
+    acquisition
+        Name of the folder of a measurement, where there are several.
     roots
         Folders outside the plate's that the index may name files in.
 
@@ -62,12 +67,11 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     Raises
     ------
     ValueError
-        No index, or one that is not XML (``xml.XMLError``), or that has no image; the file is named.
+        No index, several measurements of which none is chosen, an index that is not XML (``xml.XMLError``) or that has
+        no image; the file is named.
     """
     folder = Path(folder)
-    found = _indices(folder)
-    if not found:
-        raise ValueError(f"{plate}: expected {' or '.join(NAMES)} in {folder} or {folder / FOLDERS[1]}, found none")
+    found = _measured(folder, plate=plate, acquisition=acquisition)
     index = owned(found[0], folder, roots)
     if len(found) > 1:
         logger.info("%s: index %s is used; %s is ignored", plate, index, [path.name for path in found[1:]])
@@ -90,6 +94,7 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
         logger.warning("%s: %d images of %s cannot be parsed and are skipped: %s", plate, len(odd), index, odd[:5])
     if not rows:
         raise ValueError(f"{index}: expected images, found none{f' that can be parsed: {odd[0]}' if odd else ''}")
+    check_plate(known, plate=plate, where=index)
     frame = pd.DataFrame(rows)
     frame = _shared(frame, channels, plate).assign(
         **locate(frame["name"], folder=folder, base=index.parent, roots=roots, plate=plate, table=index)
@@ -158,6 +163,28 @@ def _indices(folder: Path) -> list[Path]:
     return []
 
 
+def _measurements(folder: Path) -> dict[str, list[Path]]:
+    """Return the indices by measurement: those of the folder itself, or else of the folders in it."""
+    own = _indices(folder)
+    if own:
+        return {folder.name: own}
+    return {place.name: found for place in entries(folder)[0] if (found := _indices(place))}
+
+
+def _measured(folder: Path, *, plate: str, acquisition: object) -> list[Path]:
+    """Return the indices of the measurement that is chosen, or the only one."""
+    found = _measurements(folder)
+    if not found:
+        raise ValueError(f"{plate}: expected {' or '.join(NAMES)} in {folder} or {folder / FOLDERS[1]}, found none")
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if str(acquisition) not in found:
+        raise ValueError(
+            f"{plate}: expected one measurement in {folder}, found {list(found)} (choose one in index.acquisition)"
+        )
+    return found[str(acquisition)]
+
+
 def _note(channels: dict[str, dict[str, object]], entry: Element) -> str:
     """Add a map entry's values to its channel; returns the channel's number, empty where it has none."""
     try:
@@ -181,6 +208,7 @@ def _image(element: Element) -> dict[str, object]:
         raise ValueError(f"expected {', '.join(said)}, found no {', '.join(empty)}")
     return {
         "name": xml.text(named.get("URL")),
+        "page": values.count(xml.attributes(named["URL"]).get("BufferNo", "0") if "URL" in named else "0"),
         "state": xml.text(named.get("State")) or "Ok",
         "well": well_names.join(values.count(said["Row"]), values.count(said["Col"])),
         "site": values.count(said["FieldID"]),

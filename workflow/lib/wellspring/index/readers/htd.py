@@ -15,13 +15,14 @@ BYTES = 1 << 20
 class Settings:
     """The planned images: ``wells`` (normalised), the number of ``sites`` per well, and the names of the ``waves``.
 
-    ``waves`` maps the number of each collected wave to its name (empty if it has none); waves are numbered from 1, as
-    in file names.
+    ``waves`` has the number of every wave that is collected, and its name, empty where it has none; waves are numbered
+    from 1 as in the names of files. ``steps`` is the number of focal planes.
     """
 
     wells: tuple[str, ...]
     sites: int
     waves: dict[str, str]
+    steps: int = 1
 
 
 def read(path: Path | str) -> Settings:
@@ -41,7 +42,9 @@ def read(path: Path | str) -> Settings:
     if not chosen:
         raise ValueError(f"{path}: expected selected wells (WellsSelection1, ...), found none")
     sites = len(_grid(lines, "SiteSelection", path) or _grid(lines, "SitesSelection", path))
-    return Settings(chosen, sites if sites and _true(lines.get("Sites", ["TRUE"])) else 1, _waves(lines, path))
+    sites = sites if sites and _true(lines.get("Sites", ["TRUE"])) else 1
+    steps = lines.get("ZSteps", ["1"])[0] if _true(lines.get("ZSeries", ["TRUE"])) else "1"
+    return Settings(chosen, sites, _waves(lines, path), int(steps) if steps.isdecimal() and len(steps) < 5 else 1)
 
 
 def _lines(path: Path) -> dict[str, list[str]]:

@@ -84,6 +84,16 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     return complete(frame)
 
 
+def steps(folder: Path | str, *, plate: str) -> int | None:
+    """Return the number of focal planes by the plate's ``.HTD``, None without one."""
+    folder = Path(folder)
+    for home in (folder, *entries(folder)[0]):
+        found = _settings_of(home, plate) or _settings_of(home)
+        if found:
+            return read(found[0]).steps
+    return None
+
+
 def _listed(folder: Path, roots: Sequence[Path | str], plate: str) -> pd.DataFrame:
     """Return a row per image, thumbnails left out, with the folder of its acquisition and the plate it names."""
     rows, others, odd = [], 0, []

@@ -7,7 +7,8 @@ would be missing, and if every well has such a link no other table would show it
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 # Columns that a reader must return, and the values of the others if it does not.
 REQUIRED = ["path", "well", "channel"]
-DEFAULTS: dict[str, object] = {"site": "1", "plane": "1", "timepoint": "1", "page": 0, "bytes": 0}
+DEFAULTS: dict[str, object] = {"site": "1", "plane": "1", "timepoint": "1", "acquisition": "1", "page": 0, "bytes": 0}
 DEFAULTS |= dict.fromkeys(["pixel_size", "x", "y", "z", "exposure"], float("nan"))
 COLUMNS = [*REQUIRED, *DEFAULTS]
 
@@ -30,9 +31,9 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     ----------
     frame
         ``path`` relative to the plate's folder with ``/`` (null: named but not there), ``well`` normalised,
-        ``channel``; and of ``site``, ``plane``, ``timepoint`` (strings), ``page`` and ``bytes`` (int), ``pixel_size``
-        (micrometres per pixel), ``x``, ``y``, ``z`` (micrometres, field centre on the stage) and ``exposure`` (ms)
-        those that the format has.
+        ``channel``; and of ``site``, ``plane``, ``timepoint``, ``acquisition`` (strings), ``page`` and ``bytes``
+        (int), ``pixel_size`` (micrometres per pixel), ``x``, ``y``, ``z`` (micrometres, field centre on the stage) and
+        ``exposure`` (ms) those that the reader knows.
 
     Returns
     -------
@@ -84,6 +85,21 @@ def named(name: str, held: Mapping[str, int]) -> str | None:
     parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
     ends = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((end for end in ends if end in held), None)
+
+
+def check_plate(stated: Iterable[str], *, plate: str, where: Path | str) -> None:
+    """Log a warning if a microscope's own names of the plate, as ``stated`` in the table ``where``, are all others."""
+    names = sorted({name.strip() for name in stated if name and name.strip()})
+    if names and not any(_alike(name, plate) or _alike(plate, name) for name in names):
+        logger.warning(
+            "%s: %s is of the plate %s by its own metadata: check that the sheet's row names the right folder",
+            plate, where, ", ".join(names[:5]),
+        )  # fmt: skip
+
+
+def _alike(name: str, longer: str) -> bool:
+    """Return whether a name is in a longer one as a whole word: ``P1`` is in ``P1__run2`` and not in ``P10``."""
+    return re.search(rf"(?<![a-z0-9]){re.escape(name.casefold())}(?![a-z0-9])", longer.casefold()) is not None
 
 
 def _below(parent: str, here: str, prefix: str, allowed: Sequence[str], seen: set[str]) -> Iterator[tuple[str, int]]:

@@ -1,20 +1,22 @@
 """Read a CellProfiler LoadData table (CSV or Parquet).
 
 Images are named in ``FileName_<Channel>`` and ``PathName_<Channel>``, or in ``URL_<Channel>``, with or without ``Orig``
-before the channel's name; the keys are ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. The folders in such a
-table are usually those of another machine: a file that is not at the named place, or must not be opened there, is found
-by the longest end of its path that exists in the folder.
+before the channel's name; the rest is ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. Folders named in such
+a table are usually those of another machine: a file that is not at the named place, or that may not be opened there, is
+found by the longest end of its path that exists in the folder, if the rest of its path names the plate's folder
+(:mod:`wellspring.index.readers.origin`).
 """
 
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
 
+from wellspring.index.readers import frames, origin
 from wellspring.index.readers.listing import complete, files, named, places, within
 from wellspring.index.readers.named import owned
 from wellspring.io import budget, object_store
@@ -23,17 +25,21 @@ from wellspring.screen import well_names
 logger = logging.getLogger(__name__)
 
 USUAL = re.compile(r"load_?data(_with_illum)?\.(csv|csv\.gz|parquet)", re.IGNORECASE)
-PAGES = 10**6  # of one file
 METRES = 1e-4  # Harmony's tables have pixel sizes in metres; a larger value is in another unit
 
 
-def present(folder: Path | str, *, loaddata: str | None = None) -> bool:
+def present(folder: Path | str, *, loaddata: str | None = None, moved: Mapping[str, str] | None = None) -> bool:
     """Return whether the config names a LoadData table, or the folder holds one of a usual name."""
     return bool(loaddata) or _usual(Path(folder)) is not None
 
 
 def planes(
-    folder: Path | str, *, plate: str, loaddata: Path | str | None = None, roots: Sequence[Path | str] = ()
+    folder: Path | str,
+    *,
+    plate: str,
+    loaddata: Path | str | None = None,
+    moved: Mapping[str, str] | None = None,
+    roots: Sequence[Path | str] = (),
 ) -> pd.DataFrame:
     """List the planes of a plate by its LoadData table.
 
@@ -47,18 +53,22 @@ def planes(
         The table, CSV (also .gz) or Parquet: a URL, or a path relative to the working directory or the folder, with
         ``{plate}`` for the plate; none: the folder's ``load_data.csv``. Every column is read as string, so that plate
         ``0012`` stays ``0012``.
+    moved
+        Folder as the table names it to where it is now; both may have ``{plate}``.
     roots
         Folders and prefixes of URLs, besides the folder, that the table may name files in.
 
     Returns
     -------
     pandas.DataFrame
-        As ``readers.listing.complete``; the path of a named file that does not exist is null.
+        As ``readers.listing.complete``; the path of a named file that does not exist, or that the table names in the
+        folder of another plate or measurement, is null.
 
     Raises
     ------
     ValueError
-        No table; no row of this plate, no image column, no well, or none of the files.
+        No table; no row of this plate, no image column, no well, or none of the files; the table names several folders
+        and any of them could be the plate's.
     """
     folder = Path(folder)
     usual = None if loaddata else _usual(folder)
@@ -73,19 +83,22 @@ def planes(
         "timepoint": _first(rows, "Metadata_Timepoint", "Metadata_TimepointID"),
         **_lengths(rows),
     }
-    images = _images(rows, table)
+    images = _images(rows, table, _replaced(moved or {}, plate))
     held = dict(files(folder, roots=roots))
     found = _located({name for rows_of in images.values() for names in rows_of for name in names}, folder, held, roots)
+    found, others = _own(found, folder, held, plate=plate, table=table)
     parts = []
     for channel, named_in in images.items():
         located = [next((found[name] for name in names if name in found), (None, 0)) for names in named_in]
         part = pd.DataFrame({**shared, "path": [path for path, _ in located], "bytes": [size for _, size in located]})
-        parts.append(part.assign(channel=channel.removeprefix("Orig"), page=_frames(rows, channel, table)))
+        pages = frames.of(rows, channel, part["path"], folder=folder, table=table)
+        parts.append(part.assign(channel=channel.removeprefix("Orig"), page=pages))
     frame = pd.concat(parts, ignore_index=True)
     absent = frame["path"].isna()
     if absent.all():
         where = f"below {folder}{' or ' if roots else ''}{', '.join(map(str, roots))}"
-        raise ValueError(f"{plate}: none of the {len(frame)} files named in {table} is {where}")
+        hint = f"; it names the folders {others[:5]} (if one is this plate's, name it in index.moved)" if others else ""
+        raise ValueError(f"{plate}: none of the {len(frame)} files named in {table} is {where}{hint} (index.roots)")
     logger.info("%s: %d planes in %s, %d of them not in %s", plate, len(frame), table, absent.sum(), folder)
     return complete(frame)
 
@@ -135,7 +148,13 @@ def _read(path: Path, table: Path | str) -> pd.DataFrame:
         raise ValueError(f"{table}: expected a LoadData table, found {type(error).__name__}: {error}") from error
 
 
-def _images(rows: pd.DataFrame, table: Path | str) -> dict[str, list[tuple[str, ...]]]:
+def _replaced(moved: Mapping[str, str], plate: str) -> list[tuple[str, str]]:
+    return [tuple(text.replace("{plate}", plate).rstrip("/") for text in pair) for pair in moved.items()]  # type: ignore[misc]
+
+
+def _images(
+    rows: pd.DataFrame, table: Path | str, moved: Sequence[tuple[str, str]]
+) -> dict[str, list[tuple[str, ...]]]:
     """Return by channel (with its ``Orig`` where it has one) the places that the table names for each row's image."""
     images: dict[str, list[tuple[str, ...]]] = {}
     for column in rows.columns:
@@ -145,12 +164,22 @@ def _images(rows: pd.DataFrame, table: Path | str) -> dict[str, list[tuple[str, 
         names = rows[column].fillna("")
         if kind == "FileName":
             folders = rows.get(f"PathName_{channel}", pd.Series("", index=rows.index)).fillna("")
-            names = [f"{part.rstrip('/')}/{name}" if name else "" for part, name in zip(folders, names, strict=True)]
+            names = [
+                f"{part.rstrip('/')}/{name}" if part and name else name
+                for part, name in zip(folders, names, strict=True)
+            ]
+        names = [_moved(name, moved) for name in names]
         before = images.get(channel, [()] * len(rows))
         images[channel] = [(*places, name) if name else places for places, name in zip(before, names, strict=True)]
     if not images:
         raise ValueError(f"{table}: expected columns FileName_<Channel> or URL_<Channel>, found {list(rows.columns)}")
     return images
+
+
+def _moved(name: str, moved: Sequence[tuple[str, str]]) -> str:
+    """Return a name with the first of the folders that it lies in replaced."""
+    plain = name.replace("\\", "/")
+    return next((new + plain[len(old) :] for old, new in moved if plain.startswith(f"{old}/")), name)
 
 
 def _located(
@@ -180,22 +209,43 @@ def _located(
     return found
 
 
+def _own(
+    found: dict[str, tuple[str, int]], folder: Path, held: Mapping[str, int], *, plate: str, table: Path | str
+) -> tuple[dict[str, tuple[str, int]], list[str]]:
+    """Leave out files that the table names in a folder of another plate or measurement; return these folders, too."""
+    home = Path(os.path.realpath(folder))
+    guessed = {name: path for name, (path, _) in found.items() if path in held and not _at(name, home / path)}
+    here = [name for name in guessed if _there(object_store.plain(name))]  # another file of this disk, not allowed
+    near = {parts[0].casefold() for name in found.keys() - guessed.keys() if (parts := origin.folders(name))}
+    lost = list(here)
+    roots = {origin.measurement(origin.folders(name)) for name in here}
+    for url in (False, True):
+        part = {
+            name: path for name, path in guessed.items() if name not in set(here) and object_store.is_url(name) == url
+        }
+        other, of = origin.disagreeing(part, home.parts[1:], plate=plate, where=str(table), near=() if url else near)
+        lost, roots = [*lost, *other], roots | set(of)
+    others = ["/".join(root) for root in sorted(roots)]
+    if lost:
+        logger.warning(
+            "%s: %d files count as missing: %s names them in the folders %s, and files of the same names are in %s "
+            "(index.moved states where a folder of the table lies)",
+            plate, len(lost), table, others[:5], folder,
+        )  # fmt: skip
+    return {name: place for name, place in found.items() if name not in set(lost)}, others
+
+
+def _at(name: str, path: Path) -> bool:
+    """Return whether a name is the path of a file on this disk, not only its end."""
+    return object_store.plain(name).startswith("/") and os.path.realpath(object_store.plain(name)) == str(path)
+
+
 def _there(path: str) -> bool:
     """Return whether a file is there; False for a name that is too long for the disk."""
     try:
         return Path(path).is_file()
     except OSError:
         return False
-
-
-def _frames(rows: pd.DataFrame, channel: str, table: Path | str) -> pd.Series | int:
-    """Return the page of each row's image by ``Frame_<Channel>``, 0 without such a column."""
-    if f"Frame_{channel}" not in rows:
-        return 0
-    pages = pd.to_numeric(rows[f"Frame_{channel}"].fillna("0"), errors="coerce")
-    if not (pages.between(0, PAGES) & (pages % 1 == 0)).all():
-        raise ValueError(f"{table}: Frame_{channel}: expected numbers from 0 to {PAGES}, found others")
-    return pages.astype(int)
 
 
 def _wells(rows: pd.DataFrame, table: Path | str) -> list[str]:

@@ -9,11 +9,12 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from wellspring.index.readers import origin
 from wellspring.index.readers.listing import files, inside
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,9 @@ def locate(
     Parameters
     ----------
     names
-        As in the table: relative to ``base``, with ``/`` or ``\``; absolute only below ``roots``. A file that is not at
-        the named place, but exactly once elsewhere in the folder, is found there (a table may be above the images).
+        As in the table: relative to ``base``, with ``/`` or ``\``; an absolute one only below ``roots``. A file that
+        is not at its place but once elsewhere in the folder is taken from there (tables may lie above the images),
+        unless its name has a folder of another name, or that folder is of another measurement.
         An empty name is an image that the table lists and the microscope did not write.
     folder, base
         The plate's folder, and the folder in it that names are relative to.
@@ -49,6 +51,7 @@ def locate(
     start = base.relative_to(folder).as_posix()
     meant = {name: _wanted(name, start, folder) for name in set(names) if name}
     moved = _elsewhere({path for path in meant.values() if path and not posixpath.isabs(path)}, held)
+    moved = _own(moved, {path: name for name, path in meant.items() if path}, held, plate)
     refused, absent = [], []
     found: dict[str, tuple[str | None, int]] = {"": (None, 0)}
     for name, wanted in sorted(meant.items()):
@@ -124,6 +127,26 @@ def _elsewhere(wanted: set[str], held: dict[str, int]) -> dict[str, str]:
         places.setdefault(posixpath.basename(path), []).append(path)
     found = {path: places.get(posixpath.basename(path), []) for path in missing if asked[posixpath.basename(path)] == 1}
     return {path: there[0] for path, there in found.items() if len(there) == 1}
+
+
+def _own(moved: dict[str, str], meant: Mapping[str, str], held: Mapping[str, int], plate: str) -> dict[str, str]:
+    """Return the moved files whose folder may be the one that the table means.
+
+    It has the name that the table gives it, where the table names one. Where other files are at their places, a moved
+    one lies beside or below them, or in a folder such as ``Images``: one of another name is another measurement.
+    """
+    places = {posixpath.dirname(path) for path in meant if path in held}
+    kept = {}
+    for path, found in moved.items():
+        stated, actual = origin.folders(meant[path]), origin.folders(found)
+        below = origin.measurement(actual)
+        home = not places or not below or any(below == origin.measurement(origin.folders(f"{p}/x")) for p in places)
+        agrees = not origin.measurement(stated) or origin.rank(stated, actual, plate=plate) == 3
+        if home and agrees:
+            kept[path] = found
+        else:
+            logger.warning("%s: %s counts as missing: a file of its name is in another folder, %s", plate, path, found)
+    return kept
 
 
 def _below_root(path: str | None, folder: Path, roots: Sequence[Path | str]) -> int | None:

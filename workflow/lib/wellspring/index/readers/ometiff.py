@@ -20,7 +20,7 @@ import pandas as pd
 import tifffile
 from defusedxml import ElementTree
 
-from wellspring.index.readers.listing import complete, files
+from wellspring.index.readers.listing import check_plate, complete, files
 from wellspring.index.readers.pattern import compile_pattern, well_of
 from wellspring.io import budget
 from wellspring.screen.well_names import name
@@ -171,6 +171,13 @@ def _places(root: Element, plate: str) -> dict[str, dict[str, Any]]:
             found = [found.get("Name") for found in plates]
             raise ValueError(f"expected one plate called {plate}, found {found}")
         plates = named
+    check_plate([found.get("Name", "") for found in plates], plate=plate, where="the OME-XML")
+    runs = [run for found in plates for run in found.findall("{*}PlateAcquisition")]
+    taken = {
+        reference.get("ID", ""): run.get("Name") or str(number)
+        for number, run in enumerate(runs, start=1)
+        for reference in run.findall("{*}WellSampleRef")
+    }
     places: dict[str, dict[str, Any]] = {}
     for well in (well for found in plates for well in found.findall("{*}Well")):
         label = name(int(well.get("Row", -1)), int(well.get("Column", -1)))
@@ -178,7 +185,8 @@ def _places(root: Element, plate: str) -> dict[str, dict[str, Any]]:
             image = sample.find("{*}ImageRef")
             if image is not None:
                 position = {axis: _quantity(sample, f"Position{axis.upper()}", MICROMETRES) for axis in "xy"}
-                places[image.get("ID", "")] = {"well": label, "sample": int(sample.get("Index", 0)), **position}
+                run = {"acquisition": taken[one]} if (one := sample.get("ID", "")) in taken else {}
+                places[image.get("ID", "")] = {"well": label, "sample": int(sample.get("Index", 0)), **run, **position}
     return places
 
 

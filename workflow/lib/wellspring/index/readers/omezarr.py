@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from wellspring.index.readers.listing import complete, files, inside, places, within
+from wellspring.index.readers.listing import check_plate, complete, files, inside, places, within
 from wellspring.io import budget
 from wellspring.screen import well_names
 
@@ -48,8 +48,9 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     Returns
     -------
     pandas.DataFrame
-        As ``readers.listing.complete``; a site is called as its image group, a channel as ``omero`` does or by its
-        number from 1; ``bytes`` are those of the whole array. Position where the metadata have a translation.
+        As ``readers.listing.complete``; a site is called as its image group, an acquisition by its number, a channel
+        as ``omero`` does or by its number from 1; ``bytes`` are those of the whole array. Position where the metadata
+        have a translation.
 
     Raises
     ------
@@ -69,24 +70,50 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     rows: list[dict[str, Any]] = []
     for well in _listed(spec, "wells", group):
         place = _within(group, well, folder, roots)
-        row, _, column = str(well["path"]).rpartition("/")
-        label = well_names.normalise(f"{row}{column}")
+        label = _well(well, spec)
         attributes = _attributes(place, allowed)
         if "well" not in attributes:
             logger.warning("%s: %s: the plate lists this well, but it has no metadata", plate, place)
             continue
-        for image in _listed(attributes["well"], "images", place):
+        images = _listed(attributes["well"], "images", place)
+        for image in images:
+            site, acquisition = _taken(image, images)
             try:
                 field = _within(place, image, folder, roots)
                 found = list(_image(field, folder, roots, plate))
             except (ValueError, TypeError, LookupError, AttributeError) as error:  # JSON of another shape than NGFF's
                 logger.warning("%s: an image of %s is ignored: %s: %s", plate, place, type(error).__name__, error)
                 continue
-            rows.extend({"well": label, "site": field.name, **row} for row in found)
+            rows.extend({"well": label, "site": site, "acquisition": acquisition, **row} for row in found)
+    check_plate([str(spec.get("name") or "")], plate=plate, where=group)
     if not rows:
         raise ValueError(f"{plate}: expected images in the wells of {group}, found none")
     logger.info("%s: %d planes in %s", plate, len(rows), group)
     return complete(pd.DataFrame(rows))
+
+
+def _well(well: dict[str, Any], spec: dict[str, Any]) -> str:
+    """Return the name of a well, whose row may be a number, counted from 0 if the plate has a row or column 0."""
+    row, _, column = str(well["path"]).rpartition("/")
+    row = row.rpartition("/")[2]
+    listed = [*(spec.get("rows") or []), *(spec.get("columns") or [])]
+    first = 0 if any(isinstance(each, dict) and each.get("name") == "0" for each in listed) else 1
+    if not column.isdecimal():
+        raise ValueError(f"expected wells as row/column, found {well['path']!r}")
+    number = str(int(row) + 1 - first) if row.isdecimal() else row
+    return well_names.join(number, str(int(column) + (1 - first if row.isdecimal() else 0)))
+
+
+def _taken(image: dict[str, Any], images: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """Return site and acquisition of an image of a well.
+
+    An image ``0_corrected`` beside ``0`` was derived from it: it is of the same site, and of an acquisition of its own.
+    """
+    name = str(image.get("path")).rpartition("/")[2]
+    others = {str(each.get("path")).rpartition("/")[2] for each in images} - {name}
+    origin = max((each for each in others if re.match(rf"{re.escape(each)}[_.-]", name)), key=len, default=None)
+    acquisition = str(image.get("acquisition", 0))
+    return (name, acquisition) if origin is None else (origin, f"{acquisition}{name[len(origin) :]}")
 
 
 def _plates(folder: Path, allowed: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -15,6 +15,7 @@ import pandas as pd
 import tifffile
 
 from wellspring.index.readers.listing import complete, files
+from wellspring.io import tiff_plane
 from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def planes(
     pattern
         Matches the end of a file's path relative to the folder, from the start or after a ``/``.
     pages
-        ``single``: a file is one plane. ``channel`` or ``plane``: page n of a TIFF is channel or plane n (from 1).
+        ``channel`` or ``plane``: page n of a TIFF is channel or plane n (from 1). Else a file is one row, of page 0.
     roots
         Folders outside of the plate's that links may lead to.
 
@@ -73,7 +74,9 @@ def planes(
             f"{plate}: no file in {folder} matches index.pattern {pattern!r}; found {len(others)} files, {others[:3]}"
         )
     frame = pd.DataFrame(rows, columns=["path", "bytes", "well", *GROUPS])
-    return complete(frame if pages == "single" else _unfolded(frame, _layouts(folder, frame["path"], pages, plate)))
+    if pages in ("channel", "plane"):
+        frame = _unfolded(frame, _layouts(folder, frame["path"], pages, plate))
+    return complete(frame)
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -118,8 +121,8 @@ def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str
             if not (folder / path).is_file():  # a pipe would never end
                 raise ValueError("expected a regular file, found another kind")
             with tifffile.TiffFile(folder / path) as tiff:
-                layouts[path] = _numbered(len(tiff.pages), pages)
-        except Exception as error:  # decoders raise many kinds of error; the survey names the file
+                layouts[path] = _numbered(len(tiff_plane.images(tiff)), pages)
+        except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
             logger.warning("%s: %s: pages cannot be counted (%s)", plate, path, error)
             broken.append(path)
     if not layouts:
