@@ -32,7 +32,7 @@ def test_records_state_what_a_score_is():
     assert names() == TREATED | nuisance | mixing | replicates | dose | {"nsc.drop"}
     assert names(direction=-1) == nuisance | {"nsc.drop"}
     assert names(direction=1) == names() - names(direction=-1)
-    assert names(position_only=True) == TREATED
+    assert names(position_only=True) == TREATED | {"activity", "activity.retrieved"}
     assert names(layout=True) == TREATED | replicates
     assert names(permuted=True) == {"consistency", "nsc", "transfer"}
     assert names(best_at_chance=True) == mixing

@@ -202,6 +202,7 @@ ACTIVITY = Metric(
     meaning="Mean average precision with which a well retrieves its replicates among its plate's negative controls; 1 "
     "where every replicate ranks first.",
     compute=_compute_activity,
+    position_only=True,
     layout=True,
     main=True,
 )
@@ -215,6 +216,7 @@ RETRIEVED = Metric(
     meaning="Share of treatments whose activity is above chance, at a controlled false discovery rate.",
     derive=_derive_retrieved,
     needs=("activity",),
+    position_only=True,
     layout=True,
     main=True,
 )

@@ -111,9 +111,12 @@ def of_position(
     _, metadata = wells.in_order(np.zeros((len(metadata), 0)), metadata)
     one = replace(options, neighbours=options.neighbours[:1], hit_neighbours=options.hit_neighbours[:1], permutations=0)
     mine = [metric for metric in metrics if metric.position_only]
+    found = _computed(mine, position_features(metadata), metadata, options=one, seed=seed)
+    by_name: Mapping[str, Score] = {score.metric: score for score in found}
+    found += [metric.derive(by_name, metadata, one) for metric in mine if metric.derive is not None]
     return [
         replace(score, metric=f"{score.metric}{POSITION_ONLY}", items=score.items[:0])
-        for score in _computed(mine, position_features(metadata), metadata, options=one, seed=seed)
+        for score in found
         if not score.metric.endswith(".gap")
     ]
 
