@@ -439,7 +439,7 @@ def test_transfer_between_batches(seed, label):
     named = (meta["Metadata_pert_type"] == "trt") & target.notna()
     keep, near = np.flatnonzero(named & usable(x, meta)), cosines(x)
     batch, plate, compound = (meta[f"Metadata_{name}"] for name in ("Batch", "Plate", "Compound"))
-    for k in (1, 3):
+    for k in (1, 2, 3):
         right, shares, few = {}, {}, 0
         for i in keep:
             for source in sorted(set(batch[keep])):
@@ -459,7 +459,7 @@ def test_transfer_between_batches(seed, label):
         assert main.value == pytest.approx(np.mean(list(off.values())))
         assert gap.value == pytest.approx(np.mean(list(on.values())) - main.value)
         chance = np.mean([np.mean(shares[pair]) for pair in off])
-        assert main.chance == pytest.approx(chance, abs=1e-9 if k == 1 else 0.15)
+        assert main.chance == pytest.approx(chance, abs=1e-9 if k == 1 else 0.2)
         lost = int(named.sum()) - len(keep)
         total = len(keep) * (len(set(batch[keep])) - 1)
         assert main.n == sum(len(right[pair]) for pair in off) and main.n_undefined == lost + total - main.n
