@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from wellspring.io.shipped import CONFIG_SCHEMAS, ENCODER_PRESETS
-from wellspring.screen import config_checks, credentials
+from wellspring.screen import config_checks, credentials, references
 from wellspring.screen.encoder_kinds import VIEWS
 from wellspring.screen.section_reader import Section, read
 from wellspring.screen.sections import Config
@@ -64,6 +64,7 @@ def resolve(config: Mapping[str, object], *, source: str = "config") -> Tree:
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     _refuse(config_checks.problems(typed(complete)), source)
+    _refuse(references.problems(complete, schema()), source)
     return complete
 
 
