@@ -1,4 +1,4 @@
-"""Align: each plate through what was fitted; then all plates joined, and the consensus of each treatment.
+"""Align: apply the fitted alignment to each plate; then join all plates, and make the consensus of each treatment.
 
 input    results/profile/{encoder}/{plate}.normalised.parquet, results/fit/{encoder}.npz
 output   results/align/{encoder}/{plate}.parquet         one row per well, aligned

@@ -12,7 +12,7 @@ rule check:
     localrule: True
     conda:
         "../../envs/core.yaml"
-    # Reading folders of 17,280 files each; plates are looked at side by side.
+    # Reading folders of 17,280 files each; plates are checked in parallel.
     threads: 4
     resources:
         mem_mb=scaled(4000),

@@ -2,7 +2,7 @@
 
 input    results/images/{plate}.zarr, results/cells/{plate}.parquet
 output   results/crops/{plate}.npy        (N, C, Y, X) uint16, a fixed number of cells per well
-         results/crops/{plate}.parquet    one row a crop
+         results/crops/{plate}.parquet    one row per crop
 """
 
 

@@ -2,7 +2,7 @@
 
 input    results/embed/{encoder}/{plate}.parquet, results/index/{plate}.parquet, results/survey/{plate}.parquet
 output   results/profile/{encoder}/{plate}.aggregated.parquet, .normalised.parquet
-         results/profile/{encoder}/{plate}.normaliser.npz    what the normalisation was fitted to
+         results/profile/{encoder}/{plate}.normaliser.npz    the fitted centre and scale of each feature
 """
 
 

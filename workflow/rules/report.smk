@@ -1,4 +1,4 @@
-"""Report: one page a person opens; then the verdict, an error that names the plates that were left out.
+"""Report: one page with the results; then the verdict, an error that names the plates that were left out.
 
 input    every stage's reports on its plates, encoders and metrics; and what its jobs took, where that is known
 output   results/report/index.html     self-contained

@@ -1,6 +1,6 @@
 """Survey: one read of every raw image.
 
-input    results/index/{plate}.parquet, the plate's raw images, and the person's list of exclusions (survey.exclusions)
+input    results/index/{plate}.parquet, the plate's raw images, and the user's list of exclusions (survey.exclusions)
 output   results/survey/{plate}.parquet        one row per plane: status, quality, verdict and reason
          results/survey/{plate}.npy            one binned view per plane, in the table's order
          results/survey/{plate}.excluded.tsv   one row per excluded site, in the form of survey.exclusions

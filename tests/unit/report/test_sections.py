@@ -46,6 +46,14 @@ def test_run_times_are_of_the_screens_own_jobs(screen: gather.Screen):
     assert runtime.stages(runtime.read(None, names=[])) == []
 
 
+def test_a_vehicle_is_no_compound(screen: gather.Screen):
+    totals = {name: amount for name, amount, _ in checks.totals(screen)}
+    tested = [(kind, name) for kind, name in screen.wells[["Metadata_pert_type", "Metadata_Compound"]].values]
+    assert ("negcon", "DMSO") in tested
+    assert totals["compounds"] == str(len({name for kind, name in tested if kind in ("trt", "poscon")}))
+    assert totals["wells"] == str(len(tested))
+
+
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [(0.52, "0.5 s"), (42.4, "42 s"), (60, "1 min"), (501.15, "8 min 21 s"), (11100, "3 h 5 min"), (float("nan"), "–")],

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import wellspring
-from wellspring.evaluate.metric import LAYOUT_NOTES, METHOD_NOTES
 from wellspring.io.notes import Note, dumps
-from wellspring.report import wording
+from wellspring.report import wording, wording_images, wording_profiles
+from wellspring.report.wording_profiles import LAYOUT_NOTES, METHOD_NOTES
 
 LIBRARY = Path(wellspring.__file__).parent
 PARSED = {"io/notes.py"}
@@ -53,6 +53,12 @@ def test_every_note_has_a_sentence():
 def test_every_sentence_has_a_producer():
     produced = words_of_the_library() | {f"{end}_{kind}" for end, kind in COMPOSED}
     assert set(wording.SENTENCES) - produced - {wording.UNCODED} == set()
+
+
+def test_each_code_has_one_sentence():
+    assert set(wording_images.SENTENCES) & set(wording_profiles.SENTENCES) == set()
+    parts = (wording_profiles.PROFILE, wording_profiles.ALIGN, wording_profiles.EVALUATE)
+    assert sum(map(len, parts)) == len(wording_profiles.SENTENCES)
 
 
 def test_kinds_and_classes_are_of_codes_that_exist():

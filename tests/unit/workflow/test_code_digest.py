@@ -86,3 +86,12 @@ def test_every_import_of_the_real_library_is_found(root):
         found = code_digest.imports(script)
         assert found - code_digest.PLUMBING, script
         assert all(code_digest.LIBRARY in code_digest.source(module).parents for module in found)
+
+
+def test_a_closure_follows_imports_and_leaves_out_names(library):
+    script = library.parent / "script.py"
+    script.write_text("import numpy\nimport wellspring.a\n")
+    names = {path.relative_to(library).as_posix() for path in code_digest.closure(script) - {script}}
+    assert names == {"a.py", "b.py", "io/__init__.py", "io/tables.py"}
+    rest = code_digest.closure(script, without={"wellspring.b", "wellspring.io.tables"})
+    assert rest == code_digest.closure(script) - {library / "b.py", library / "io" / "tables.py"}

@@ -21,10 +21,6 @@ Derive = Callable[[Mapping[str, Score], pd.DataFrame, Evaluate], Score]
 Reads = Literal["controls", "across", "treated", "dose"]
 
 PERMUTED, POSITION_ONLY = ".permuted", ".position_only"
-# Codes of notes that describe how a value was computed and do not limit it.
-METHOD_NOTES = frozenset({"sampled", "cross_fitted", "cross_fitted_by_halves", "two_halves", "permuted", "gap", "axis"})
-# Codes of notes on a value that the plate layout alone could give.
-LAYOUT_NOTES = frozenset({"treatment_fixed_to_wells", "dose_fixed_to_column"})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Full disks: one error for all writers, with what was being written, where, and what to do."""
+"""Full disks: one error for all writers, which names the output, its folder and the remedy."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ WORDS = re.compile(r"\d+ requested and \d+ written|no space left|disk quota exce
 
 
 class DiskFullError(OSError):
-    """A disk without space; names what was being written and the folder."""
+    """A disk without space; names the output and its folder."""
 
 
 def is_full(error: OSError) -> bool:

@@ -1,4 +1,4 @@
-"""Write and read plates as OME-Zarr; no other module knows the folders of a stored plate.
+"""Write and read plates as OME-Zarr; all code that depends on the folders of a stored plate is here.
 
 NGFF 0.5 high-content-screening layout on zarr 3: ``<row>/<column>/<site>/0``, e.g. ``B/03/1/0``, is an array (C, Y, X)
 in one shard. Corrected pixels (uint16) and label images (uint32, one channel per kind of object) have the same layout.
@@ -40,7 +40,7 @@ def tile_of(shape: Sequence[int], *, edge: int | None = None) -> tuple[int, int]
 
 @dataclass(frozen=True)
 class PlateImages:
-    """A stored plate, opened for reading; small when pickled, since each read opens the pixels anew."""
+    """A stored plate, opened for reading; small when pickled, since each read opens the pixels again."""
 
     path: Path
     plate: str
@@ -128,7 +128,7 @@ class PlateWriter:
 
     ``windows`` (channel to display limits (low, high), in counts) may be set until the end. Threads may write different
     fields at the same time. An exception removes the incomplete plate; a full disk is an ``OSError`` that names the
-    field. Each writer has a folder of its own; if another one began later, this one raises `lease.Superseded` and does
+    field. Each writer has a separate folder; if another one began later, this one raises `lease.Superseded` and does
     not publish its plate.
     """
 
@@ -206,7 +206,7 @@ class PlateWriter:
             raise self._unwritten(error, "metadata") from error
 
     def _unwritten(self, error: OSError, what: str) -> OSError:
-        """Return the error of a full or failing disk with what was being written."""
+        """Return the error of a full or failing disk, which names the output."""
         if is_full(error):
             return full(f"{self.plate} {what}", self.path.parent, error)
         return OSError(
@@ -237,7 +237,7 @@ class PlateWriter:
 
 
 class LabelWriter(PlateWriter):
-    """Write label images as a plate of their own; each names the field of ``source`` that it labels.
+    """Write label images as a separate plate; each names the field of ``source`` that it labels.
 
     ``source`` is the path of the plate of pixels. It is stored relative to the plate of labels, so that both can be
     moved together.

@@ -1,4 +1,4 @@
-"""What the readers of single planes share: their error, and whether a file ends before its pixels do."""
+"""Common code of the readers of single planes: their error, and a check for files that end before their pixels."""
 
 import struct
 from pathlib import Path
@@ -13,7 +13,7 @@ class PlaneFileError(ValueError):
 
 
 def is_tiff(path: Path) -> bool:
-    """Return whether a file begins as a TIFF or BigTIFF does, whatever its name ends in."""
+    """Return whether a file begins like a TIFF or BigTIFF; its name does not matter."""
     with path.open("rb") as stream:
         return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

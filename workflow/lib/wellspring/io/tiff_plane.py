@@ -92,9 +92,7 @@ def _check_parts(plane: tifffile.TiffPage, size: int) -> None:
         raise PlaneFileError("truncated", f"{lost} of {expected} strips or tiles have no pixels")
     order = np.argsort(starts, kind="stable")
     if (ends[order][:-1] > starts[order][1:]).any():
-        raise PlaneFileError(
-            "unreadable", "expected strips or tiles apart from each other, found some that share bytes"
-        )
+        raise PlaneFileError("unreadable", "expected strips or tiles without common bytes, found some that share bytes")
     if plane.compression in FAX and plane.bitspersample != 1:
         found = f"{plane.bitspersample} bits with compression {int(plane.compression)}, which is of fax pages"
         raise PlaneFileError("unreadable", f"expected a compression of grey values, found {found}")

@@ -36,7 +36,7 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
     Raises
     ------
     PlaneFileError
-        There is no such plane, a chunk is missing, or the metadata promise more than ``largest`` or than
+        The plane does not exist, a chunk is missing, or the metadata state more than ``largest`` or than
         :mod:`wellspring.io.budget` allows.
     """
     metadata = next((path for name in ("zarr.json", ".zarray") if (path := folder / name).is_file()), None)

@@ -211,8 +211,8 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
 def treatments(screen: Screen) -> Record:
     """Return the data of the page's table of treatments: `items`, `groups`, and `scores` by level, metric and encoder.
 
-    A score is [value, q] in the order of the items, null where there is none; three digits. Of the main metrics whose
-    items are treatments or compounds.
+    A score is [value, q] in the order of the items, with three digits, or null. Only main metrics whose items are
+    treatments or compounds are included.
     """
     items = screen.items
     if items.empty:

@@ -41,7 +41,10 @@ def undefined(screen: Screen) -> int:
 
 
 def totals(screen: Screen) -> list[tuple[str, str, str]]:
-    """Return (what, how many, of what) for the numbers that open the page."""
+    """Return (name, number, detail) of the numbers at the top of the page.
+
+    Negative controls are wells, but their vehicle is not counted as a compound.
+    """
     wells = screen.wells
     planes, missing = (int(pick(wells, name, 0).sum()) for name in ("Planes", "Missing"))
     out = int((screen.survey["Metadata_Verdict"] != "keep").sum()) if len(screen.survey) else 0
@@ -49,7 +52,8 @@ def totals(screen: Screen) -> list[tuple[str, str, str]]:
     profiles = "none without a profile" if screen.aligned else "no profiles"
     cells = int(screen.cells["Cells"].sum()) if len(screen.cells) else None
     density = f"{(cells or 0) / max(len(wells), 1):,.0f} per well"
-    compounds, mechanisms = (pick(wells, name).nunique() for name in ("Metadata_Compound", "Metadata_moa"))
+    tested = wells[pick(wells, "Metadata_pert_type") != "negcon"]
+    compounds, mechanisms = (pick(tested, name).nunique() for name in ("Metadata_Compound", "Metadata_moa"))
     return [
         ("plates", f"{len(screen.kept):,}", f"of {len(screen.plates):,} in the results"),
         ("wells", f"{len(wells):,}", f"{without:,} without a profile" if without else profiles),

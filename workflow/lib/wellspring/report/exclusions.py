@@ -74,7 +74,7 @@ def by_reason(screen: Screen) -> list[Record]:
 
 
 def spared(screen: Screen) -> list[Record]:
-    """Return one dict per site with images beyond a limit that a person kept."""
+    """Return one dict per site with images beyond a limit that the user's list keeps."""
     if screen.survey.empty:
         return []
     survey = screen.survey

@@ -14,9 +14,9 @@ def as_list(paths: str | Path | Iterable[str | Path] | None) -> list[Path]:
 
 
 def owner(path: str | Path, names: Sequence[str]) -> str | None:
-    """Return the one of the names that the path bears as a folder or as the start of its file's name; the longest wins.
+    """Return the name that is a folder of the path or the start of its file name; the longest wins.
 
-    Where several parts of the path match, the part nearest to the file wins: `embed/P1/P2.parquet` is of `P2`.
+    If several parts of the path match, the part nearest to the file wins: `embed/P1/P2.parquet` is of `P2`.
     """
     for part in reversed(Path(path).parts):
         found = [name for name in names if part == name or part.startswith(f"{name}.")]
@@ -31,7 +31,7 @@ def assign(paths: str | Path | Iterable[str | Path] | None, names: Sequence[str]
     Raises
     ------
     ValueError
-        A path that bears none of the names.
+        A path has none of the names.
     """
     files = as_list(paths)
     if len(files) == len(names):

@@ -39,7 +39,7 @@ def baseline(metric: str) -> tuple[str, str]:
 
 
 def record(metric: str) -> Metric | None:
-    """Return the evaluation's record of a score, None for a score that it does not know."""
+    """Return the evaluation's record of a score, None for an unknown score."""
     try:
         return metric_of(metric.removesuffix(HELD_OUT))
     except KeyError:

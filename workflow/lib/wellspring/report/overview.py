@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from wellspring.encoders import cards
-from wellspring.evaluate.metric import LAYOUT_NOTES, METHOD_NOTES
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note
 from wellspring.report import checks, segmentation
@@ -18,6 +17,7 @@ from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.metrics import Cell, Row
 from wellspring.report.svg import count
 from wellspring.report.wording import capital, words
+from wellspring.report.wording_profiles import LAYOUT_NOTES, METHOD_NOTES
 
 PLATE = SITE_KEY[0]
 TRAINED, UNTRAINED = "trained", "untrained"  # values of `training` in an encoder's card

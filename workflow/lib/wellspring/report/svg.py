@@ -109,7 +109,7 @@ def nest(svg: str, *, x: float, y: float, width: float, height: float) -> str:
 
 
 def standalone(svg: str) -> str:
-    """Return a drawing as a file of its own, with a white background."""
+    """Return a drawing as a separate file, with a white background."""
     head, tail = svg.split(">", 1)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}><rect width="100%" height="100%" fill="#ffffff"/>{tail}\n'
 

@@ -7,7 +7,7 @@ Sentence = str | Callable[[Values], str]
 
 
 def _with_reason(what: str, values: Values) -> str:
-    """Return words and the reason that a person gave, where there is one."""
+    """Return words, followed by the reason in the user's list if it has one."""
     return f"{what}: {values['reason']}" if values.get("reason") else what
 
 
@@ -16,7 +16,7 @@ def _number(value: object) -> float:
 
 
 def _short(value: object) -> str:
-    """Return a number of three digits with a minus sign in place of a hyphen."""
+    """Return a number of three digits with a minus sign instead of a hyphen."""
     return f"{_number(value):.3g}".replace("-", "−")
 
 
@@ -46,7 +46,7 @@ LISTS: dict[str, Sentence] = {
 }
 INDEX: dict[str, Sentence] = {
     "channel_without_files": "no file of channel {channel}",
-    "no_negative_controls": "no negative controls",
+    "no_negative_controls": "no negative controls",  # of a plate; also why a metric has no value
 }
 SURVEY: dict[str, Sentence] = {
     # of planes

@@ -25,7 +25,7 @@ _EVERY = {"negcon": "the negative controls", "all": "all wells"}
 
 
 def _title(metric: str) -> str:
-    """Return the title of a metric, or its name where the evaluation does not know it."""
+    """Return the title of a metric, or its name if it is unknown."""
     return next((one.title for one in METRICS if one.name == metric), metric)
 
 
@@ -140,7 +140,6 @@ EVALUATE: dict[str, Sentence] = {
     "too_few_references": "too few references of the label to win {votes:vote} for {queries} of {total} queries",
     # why there is no value
     "no_plate_kept": "no plate is kept",
-    "no_negative_controls": "no negative controls",
     "no_treated_wells": "no treated well",
     "too_few_controls": "needs {needed} negative controls, found {found}",
     "too_few_mechanisms": "needs {needed} mechanisms, found {found} among the treatments",
@@ -176,3 +175,7 @@ EVALUATE: dict[str, Sentence] = {
     "threshold_out_of_reach": "no treatment could reach the threshold of {threshold:g}: too few replicates or controls",
 }
 SENTENCES: dict[str, Sentence] = {**PROFILE, **ALIGN, **EVALUATE}
+# Codes that describe how a value was computed and do not limit it.
+METHOD_NOTES = frozenset({"sampled", "cross_fitted", "cross_fitted_by_halves", "two_halves", "permuted", "gap", "axis"})
+# Codes on a value that the plate layout alone could give.
+LAYOUT_NOTES = frozenset({"treatment_fixed_to_wells", "dose_fixed_to_column"})

@@ -1,1 +1,1 @@
-"""What a person wrote: config, plate sheet, platemaps, exclusion lists, names of wells."""
+"""The user's input: config, plate sheet, platemaps, exclusion lists, names of wells."""

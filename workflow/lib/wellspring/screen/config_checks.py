@@ -72,7 +72,7 @@ def _of_table(entry: Encoder, where: str) -> Iterator[str]:
 
 
 def _of_module(entry: Encoder, where: str) -> Iterator[str]:
-    """A network of one's own needs its factory, and no other kind has one."""
+    """The kind module needs a factory; no other kind has one."""
     own = entry.kind == "module"
     if own != (entry.factory is not None):
         expected = "PACKAGE.MODULE:FUNCTION or FILE.py:FUNCTION for the kind module" if own else "null but for module"

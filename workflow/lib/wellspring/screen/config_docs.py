@@ -28,9 +28,9 @@ HEADER = """\
 
 
 def commented(text: str) -> str:
-    """Return the text of `config/config.yaml` with the comments of its keys made anew; values stay as they are.
+    """Return the text of `config/config.yaml` with regenerated comments of its keys and unchanged values.
 
-    The entries of `encoders` keep their lines: what they hold is chosen by a person.
+    The entries of `encoders` keep their lines, since a user chose their content.
     """
     lines = HEADER.splitlines()
     path: list[str] = []

@@ -1,4 +1,4 @@
-"""Find credentials in what a person wrote: a user in a URL, a key or signature in its query.
+"""Find credentials in the user's input: a user in a URL, a key or signature in its query.
 
 Snakemake keeps the config in clear, and tables keep the sheet's cells. Credentials belong in the environment or in the
 user's own files (`AWS_PROFILE`, `~/.aws`).

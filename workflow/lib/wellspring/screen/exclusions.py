@@ -1,4 +1,4 @@
-"""A person's list of plates, wells and sites to exclude or keep.
+"""The user's list of plates, wells and sites to exclude or keep.
 
 The file is a table (:mod:`wellspring.screen.text_table`) with the columns :data:`COLUMNS`. An empty site means every
 site of the well, an empty well every well of the plate. ``exclude`` leaves sites out, ``keep`` overrides the limits of

@@ -1,4 +1,8 @@
-"""Names that become files and folders: one rule for plates, light paths, encoders, channels, batches and projects."""
+"""Names that become files and folders: the rules for the sheet's plates and light paths, and for batches on export.
+
+Names in the config (encoders, channels, the gallery's project and source) have stricter patterns, each stated once, in
+`workflow/schemas/config`.
+"""
 
 import re
 
@@ -10,7 +14,7 @@ _LABEL = re.compile(r"[^\W_](?:[\w .+()%-]*[\w+)%])?")
 
 
 def check(name: str, *, what: str, where: str) -> None:
-    """Refuse a name that could not be a file's: `ValueError` with `where` (file and row, or key) and the remedy.
+    """Refuse a name that cannot be a file name: `ValueError` with `where` (file and row, or key) and the remedy.
 
     Examples
     --------
@@ -30,7 +34,7 @@ def check(name: str, *, what: str, where: str) -> None:
 
 
 def check_label(name: str, *, what: str, where: str) -> None:
-    """Refuse a label (channel, batch, project) that could not be a part of a file's name; spaces are allowed."""
+    """Refuse a label (batch) that cannot be part of a file name; spaces are allowed."""
     if not _LABEL.fullmatch(name):
         rule = "of letters, digits, spaces and '. _ + ( ) % -' that begins with a letter or digit"
         raise ValueError(f"{where}: expected a {what} {rule}, found {name!r}")

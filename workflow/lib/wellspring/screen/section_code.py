@@ -57,7 +57,7 @@ class _Module:
         self.aliases: dict[str, str] = {}
 
     def object(self, name: str, spec: Spec) -> None:
-        """Add the dataclass `name` of an object's schema; one of a title that is there already is the same class."""
+        """Add the dataclass `name` of an object's schema, unless a class of this name exists."""
         required = spec.get("required", [])
         fields = {
             key: part for key, part in spec["properties"].items() if "default" in part or key in required
@@ -114,7 +114,7 @@ class _Module:
 
 
 def _nested(spec: Spec) -> bool:
-    """Whether a schema is of an object with keys of its own that a complete config states."""
+    """Return whether a schema is an object with fixed keys, which a complete config has."""
     required = spec.get("required", [])
     return any("default" in part or key in required for key, part in spec.get("properties", {}).items())
 

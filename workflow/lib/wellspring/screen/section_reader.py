@@ -19,7 +19,7 @@ Section = TypeVar("Section", bound=_Dataclass)
 def read(cls: type[Section], mapping: Mapping[str, object], *, where: str | None = None) -> Section:
     """Return an instance of `cls` with the values of `mapping`; nested mappings become nested dataclasses.
 
-    Values are taken as they are, apart from lists, which become tuples. The schema has checked them.
+    Lists become tuples; other values are unchanged. The schema has checked them.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _value(hint: object, value: object, where: str) -> object:
 
 
 def frozen(value: object) -> object:
-    """Return plain data with tuples in place of lists, however deep."""
+    """Return plain data with tuples instead of lists, at any depth."""
     if isinstance(value, Mapping):
         return {key: frozen(each) for key, each in value.items()}
     return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value

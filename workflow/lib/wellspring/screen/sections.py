@@ -140,7 +140,7 @@ class Projector:
     """Width of the hidden layer; Perakis 2048. Default: 512."""
 
     out: int
-    """Width of what is compared; Perakis 256. Default: 128."""
+    """Width of the projection; Perakis 256. Default: 128."""
 
     batch_norm: bool
     """Batch normalisation in it; small networks did not learn without (measured). Perakis has none. Default: true."""
@@ -164,7 +164,7 @@ class Ibot:
     """Range of the share of a crop's patches that its mask takes, in blocks (DINOv2). Default: [0.1, 0.5]."""
 
     head: Literal["shared", "own"]
-    """Whether patches have the head of whole crops (iBOT, DINOv2's default) or one of their own (DINOv2's largest
+    """Whether patches have the head of whole crops (iBOT, DINOv2's default) or a separate head (DINOv2's largest
     models). Default: "shared"."""
 
 
@@ -209,16 +209,16 @@ class Distillation:
     "centre"."""
 
     teacher_temperature: tuple[float, float]
-    """Of the teacher, at first and after its warm-up (DINO). Default: [0.04, 0.07]."""
+    """Temperature of the teacher, at first and after its warm-up (DINO). Default: [0.04, 0.07]."""
 
     teacher_warmup: float
     """Share of the steps of that warm-up (30 of 100 epochs, DINO). Default: 0.3."""
 
     momentum: float
-    """Of the teacher, at first; it rises to 1 by a cosine (DINO). Lower for short runs. Default: 0.996."""
+    """Momentum of the teacher, at first; it rises to 1 by a cosine (DINO). Lower for short runs. Default: 0.996."""
 
     centre_momentum: float
-    """Of the centre (DINO). Default: 0.9."""
+    """Momentum of the teacher's centre (DINO). Default: 0.9."""
 
     freeze_last: float
     """Share of the steps in which the prototypes are held still (1 of 100 epochs, DINO). Default: 0.01."""
@@ -248,8 +248,8 @@ class Encoder:
     well (reconstruction of Dai et al. 2025, arXiv 2506.14265). `dino`: the same without masked patches, KoLeo and local
     aggregation (Caron et al. 2021). `simclr`: two views of a cell are distinguished from other cells (Perakis et al.
     2021, arXiv 2103.16670). `timm`: a frozen model, from a local file of `weights`; it is fed as all others are, with
-    pixels of mean 0 and deviation 1 by plate and channel, whatever its own training had. `module`: a network of your
-    own, from `factory`, trained by `objective` or frozen. `classical`: classical features of cells (cp_measure),
+    pixels of mean 0 and deviation 1 by plate and channel, also if it was trained with others. `module`: a network of
+    your own, from `factory`, trained by `objective` or frozen. `classical`: classical features of cells (cp_measure),
     without a network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer, DeepProfiler), from
     `files`, without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
 
@@ -337,7 +337,7 @@ class Encoder:
     """Largest norm of the gradient (DINO, DINOv2). Default: 3.0."""
 
     temperature: float
-    """Of the student (DINO) and of the contrast (Perakis). Default: 0.1."""
+    """Temperature of the student (DINO) and of the contrast (Perakis). Default: 0.1."""
 
     augmentation: Augmentation
     """How views differ from their image."""
@@ -588,8 +588,8 @@ class WeightsFile:
 
     path: str | None
     """Weights that find nuclei on the channel `nuclei`: absolute path of a file of Cellpose 4. `snakemake weights`
-    fetches Cellpose-SAM on a machine with a network and prints this line and the next. Not a model name, which Cellpose
-    would download. Default: null."""
+    fetches Cellpose-SAM on a machine with a network and prints this line and the next. A model name is refused, because
+    Cellpose would download the model. Default: null."""
 
     sha256: str | None
     """Its sha256, checked before loading, so that a truncated or exchanged file is an error. Default: null."""
@@ -611,7 +611,7 @@ class CellposeDiameters:
     """Object diameters by which fields are scaled for Cellpose."""
 
     nuclei: float | None
-    """Diameter of nuclei, in `unit`, that fields are scaled by to Cellpose's 30 px. null: pixels as they are, since
+    """Diameter of nuclei, in `unit`, that fields are scaled by to Cellpose's 30 px. null: no scaling, since
     Cellpose-SAM was trained on objects of 7.5 to 120 px. Default: null."""
 
     cells: float | None
@@ -658,8 +658,8 @@ class Cells:
     """
 
     activate: bool
-    """Segment cells. Needed by every encoder that looks at cells and by cell counts; off for a screen of tiles only.
-    Default: true."""
+    """Segment cells. Needed by every encoder of cells and by cell counts; off for a screen of tiles only. Default:
+    true."""
 
     method: Literal["threshold", "cellpose"]
     """`threshold`: local and Otsu threshold and watersheds, no weights. Scored by benchmarks/segmentation.py.
@@ -694,8 +694,8 @@ class Cells:
     found in an empty field. Default: 0.3."""
 
     edge: float
-    """A nucleus ends where its intensity over the surroundings falls to this share of its own height. 0.4 had the best
-    mean precision of 0.2 to 0.6 on 69 images of the benchmark's tuning half. Default: 0.4."""
+    """A nucleus ends where its intensity over the surroundings falls to this share of its height. 0.4 had the best mean
+    precision of 0.2 to 0.6 on 69 images of the benchmark's tuning half. Default: 0.4."""
 
     split: float
     """Least distance of the centres of two nuclei: lower splits more. Default: 0.5."""
@@ -1028,8 +1028,8 @@ class Fit:
     Default: 0.3333333333333333."""
 
     ridge: float
-    """For ridge, what is added to each variance, relative to the largest one; the value used is in the log. Default:
-    0.03."""
+    """For ridge, the constant added to each variance, relative to the largest one; the value used is in the log.
+    Default: 0.03."""
 
     robust: bool
     """For standardize, median and MAD, as the normalisation of plates has by default; false, mean and standard
@@ -1121,7 +1121,7 @@ class Evaluate:
     controls to every fit, and large screens cost eight fits. Default: 8."""
 
     neighbours: tuple[int, ...]
-    """Numbers of nearest neighbours that vote in transfer, each a score of its own. Default: [1, 5]."""
+    """Numbers of nearest neighbours that vote in transfer; each gives a separate score. Default: [1, 5]."""
 
     transfer_between: tuple[str, ...]
     """Columns between whose values labels are carried over. Default: ["Metadata_Cell_Line", "Metadata_Batch"]."""
@@ -1153,7 +1153,7 @@ class Evaluate:
     """Resamples behind the 95 % intervals of dose scores; those of all other scores leave out groups. Default: 1000."""
 
     permutations: int
-    """Times that mechanisms are dealt anew to compounds for the label-permutation baselines; 0 leaves them out.
+    """Permutations of mechanisms over compounds for the label-permutation baselines; 0 leaves the baselines out.
     Default: 200."""
 
 

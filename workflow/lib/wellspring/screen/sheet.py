@@ -118,11 +118,11 @@ def _check_names(sheet: pd.DataFrame, path: Path) -> None:
 
 
 def _misplaced(row: dict[str, str], path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> Iterator[str]:
-    """Yield what is wrong with the places of a plate's images and platemap."""
+    """Yield the problems of the paths of a plate's images and platemap."""
     plate, images, where = row["plate"], Path(row["images"]), f"{path}: plate {row['plate']}"
     if row["images"] and demo is not None and _inside(images, Path(demo)):
         if plate not in simulated or images.resolve() != (Path(demo) / plate).resolve():
-            owner = f"{demo} belongs to the demo, whose folders are deleted and written anew"
+            owner = f"{demo} belongs to the demo, whose folders are deleted and rewritten"
             yield f"{where}: expected images outside of the demo's folder ({owner}), found {row['images']!r}"
         return
     for column in ("images", "platemap"):

@@ -12,7 +12,7 @@ class Stage:
     """Whether the config has a section of that name."""
 
     on_demand: bool = False
-    """Whether it runs only when a person asks for it."""
+    """Whether it runs only on request."""
 
 
 STAGES = (

@@ -1,4 +1,4 @@
-"""Tables as people keep them: plate sheets, platemaps and exclusion lists, read as text by one set of rules.
+"""Read the user's tables (plate sheets, platemaps, exclusion lists) as text, all by the same rules.
 
 The separator (tab, comma or semicolon) is found in the header, not in the file's name. The text is UTF-8, or UTF-16
 with a byte order mark, and may be packed by gzip. A line that begins with `#` is a comment; a `#` elsewhere is text.

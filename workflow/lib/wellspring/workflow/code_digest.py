@@ -7,6 +7,7 @@ only the stages that import the edited module.
 import ast
 import hashlib
 import os
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -31,15 +32,29 @@ def code(script: str | Path, *also: str | Path) -> str:
 
     `FileNotFoundError` names a missing file.
     """
-    closure: set[Path] = set()
-    waiting = [Path(script)]
+    files = [*closure(Path(script), without=PLUMBING), *map(Path, also)]
+    parts = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def closure(script: Path, *, without: Collection[str] = ()) -> set[Path]:
+    """Return `script` and the files of all library modules that it imports, directly or through others.
+
+    Parameters
+    ----------
+    script
+        A Python file.
+    without
+        Names of modules that are left out, together with what only they import.
+    """
+    found: set[Path] = set()
+    waiting = [script]
     while waiting:
         file = waiting.pop()
-        if file not in closure:
-            closure.add(file)
-            waiting.extend(filter(None, map(source, imports(file) - PLUMBING)))
-    parts = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in [*closure, *map(Path, also)])
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        if file not in found:
+            found.add(file)
+            waiting.extend(filter(None, map(source, imports(file).difference(without))))
+    return found
 
 
 def imports(file: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""Disk space of a screen: bytes and files that its results will take, by folder, and what is free.
+"""Disk space of a screen: the bytes and files that its results will need, by folder, and the free space.
 
 The shares of compressed pixels were measured on stored plates; sizes that are fixed are computed.
 """

@@ -41,13 +41,8 @@ def distribution(name: str) -> str:
 
 def imported(script: Path) -> set[str]:
     """Return the packages, other than the library, that a script and all library modules behind it import."""
-    waiting, seen, found = [script], set(), set()
-    while waiting:
-        file = waiting.pop()
-        if file in seen:
-            continue
-        seen.add(file)
-        waiting.extend(source for name in code_digest.imports(file) if (source := code_digest.source(name)))
+    found: set[str] = set()
+    for file in code_digest.closure(script):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}

@@ -51,7 +51,7 @@ class Log:
         return next((block.time for block in reversed(self._begun) if block.outputs & set(outputs)), None)
 
     def reason(self, outputs: Sequence[str]) -> str | None:
-        """Return why the job with these outputs failed, as far as Snakemake knows; else None."""
+        """Return why the job with these outputs failed, if Snakemake's log has the reason; else None."""
         for output in outputs:
             skewed = re.search(SKEW.format(re.escape(output)), self.text)
             if skewed:
@@ -95,7 +95,7 @@ def _blocks(text: str) -> Iterator[Block]:
 def _block(head: str, body: list[str], now: float) -> Block:
     text = "\n".join([head, *body])
     named = re.search(r"^ +output: (.*)$", text, re.MULTILINE)
-    # Snakemake adds to a name in brackets what it will do with the file.
+    # Snakemake appends flags of a file in brackets to its name.
     files = re.sub(r" \((?:update|send to storage|retrieve from storage|check log.*?)\)", "", named[1]) if named else ""
     return Block(text, frozenset(filter(None, files.split(", "))), now)
 

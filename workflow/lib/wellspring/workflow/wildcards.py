@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TypeAlias
 
-Tree: TypeAlias = dict[str, "Tree"]  # character to what may follow it; the empty string ends a name
+Tree: TypeAlias = dict[str, "Tree"]  # character to the possible next ones; the empty string ends a name
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -30,7 +30,7 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def _expression(node: Tree) -> str:
-    """Return what may follow; characters that are followed by the same expression become one class."""
+    """Return the expression for the rest; characters with the same continuation become one class."""
     continuations = defaultdict(list)
     for character in sorted(node.keys() - {""}):
         continuations[_expression(node[character])].append(re.escape(character))
