@@ -5,8 +5,8 @@
 Mutants are drawn with a seed, the same number per package. A first run of each package's unit tests, in a copy of the
 clone, records which tests reach which line; a mutant is then judged by those tests alone, the fastest first. A mutant
 that no test reaches lives. A line that runs only at import (a constant, a default) is judged by the tests that reach
-its module. Prints the survivors with their place and, last, one JSON object with the share that was killed, per package
-and together, each with its 95 % interval (Wilson). A mutant whose tests exceed the time limit counts as killed, and
+its module, or by those of its package where the module holds nothing else. Prints the survivors with their place and,
+last, one JSON object with the share that was killed, per package and together, each with its 95 % interval (Wilson). A mutant whose tests exceed the time limit counts as killed, and
 their number is given. As a control, some of the drawn mutants are also judged without their change: these must live.
 
 Tests that were written against the survivors of one seed are measured with another seed.
@@ -134,6 +134,8 @@ def _inert(node: ast.AST) -> list[ast.AST]:
     """Return the parts of a node in which no change is drawn."""
     if isinstance(node, ast.Raise):
         return [node]
+    if isinstance(node, ast.AnnAssign):
+        return [node.annotation]
     function = node.func if isinstance(node, ast.Call) else None
     if isinstance(function, ast.Attribute) and getattr(function.value, "id", "") in ("logger", "warnings"):
         return [node]
@@ -200,10 +202,14 @@ def _spans(tree: ast.Module) -> dict[int, range]:
 
 
 def judges(mutant: Mutant, lines: dict[tuple[str, int], list[str]]) -> list[str]:
-    """Return the tests that reach a mutant: its line, else its statement, else (run at import only) its module."""
+    """Return the tests that reach a mutant: its line, else its statement, else (run at import only) its module.
+
+    A module that holds nothing but what runs at import is judged by the tests of its package.
+    """
     file = str(mutant.file)
-    for places in ([mutant.line], mutant.lines, sorted(line for path, line in lines if path == file)):
-        tests = list(dict.fromkeys(test for line in places for test in lines.get((file, line), [])))
+    mine = [(file, line) for path, line in sorted(lines) if path == file]
+    for places in ([(file, mutant.line)], [(file, line) for line in mutant.lines], mine, sorted(lines)):
+        tests = list(dict.fromkeys(test for place in places for test in lines.get(place, [])))
         if tests:
             return tests[:MOST]
     return []
