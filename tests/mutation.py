@@ -6,8 +6,9 @@ Mutants are drawn with a seed, the same number per package. A first run of each 
 clone, records which tests reach which line; a mutant is then judged by those tests alone, the fastest first. A mutant
 that no test reaches lives. A line that runs only at import (a constant, a default) is judged by the tests that reach
 its module, or by those of its package where the module holds nothing else. Prints the survivors with their place and,
-last, one JSON object with the share that was killed, per package and together, each with its 95 % interval (Wilson). A mutant whose tests exceed the time limit counts as killed, and
-their number is given. As a control, some of the drawn mutants are also judged without their change: these must live.
+last, one JSON object with the share that was killed, per package and together, each with its 95 % interval (Wilson). A
+mutant whose tests exceed the time limit counts as killed, and their number is given. As a control, some of the drawn
+mutants are also judged without their change: these must live.
 
 Tests that were written against the survivors of one seed are measured with another seed.
 
