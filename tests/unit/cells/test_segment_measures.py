@@ -7,7 +7,7 @@ from scipy.stats import norm
 from skimage.filters import threshold_otsu
 from test_segment import GRID, discs
 
-from wellspring.cells import background, flags, segment
+from wellspring.cells import background, flags, relief, segment
 from wellspring.cells.segment import Options
 
 
@@ -159,7 +159,7 @@ def bar(dim, bright):
 
 def test_the_landscape_of_an_even_object_is_its_distance_in_radii_plus_a_half():
     inside, counts = bar(300.0, 300.0)
-    found = segment._landscape(inside, counts, 20.0)
+    found = relief.landscape(inside, counts, 20.0)
     tent = np.maximum(11 - abs(np.arange(-30.0, 31)), 0)
     expected = ndimage.gaussian_filter1d(tent, 0.12 * 20)[30] / 10 + 0.5
     assert found[40, 50] == pytest.approx(expected, rel=1e-3)
@@ -169,7 +169,7 @@ def test_the_landscape_of_an_even_object_is_its_distance_in_radii_plus_a_half():
 def test_the_landscape_is_higher_where_an_object_is_brighter_than_around():
     """4 px to both sides of an edge: counts smoothed by 2 px over counts smoothed by 10 px, half of it."""
     inside, counts = bar(200.0, 600.0)
-    found = segment._landscape(inside, counts, 20.0)
+    found = relief.landscape(inside, counts, 20.0)
     bright, dim = ((200 + 400 * norm.cdf(at / 2)) / (200 + 400 * norm.cdf(at / 10)) for at in (4.5, -3.5))
     assert found[40, 54] - found[40, 46] == pytest.approx(0.5 * (bright - dim), rel=0.05)
 
@@ -182,8 +182,8 @@ def test_a_dim_nucleus_by_itself_is_found_and_one_between_bright_ones_is_not():
         return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
 
     field = np.where(disc(80, 60, 40), 900.0, 100.0)
-    background, cut = segment._levels(field)
-    dim = background + 0.9 * (cut - background)
+    low, cut = background.levels(field)
+    dim = low + 0.9 * (cut - low)
     field[disc(80, 60, 12)] = dim
     field[disc(80, 200, 6)] = dim
     found = segment._foreground(field, noise=0.0, floor=0.0, options=Options(diameter=12))

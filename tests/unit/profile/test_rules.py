@@ -80,6 +80,26 @@ def test_the_number_of_controls_at_the_limit():
     }  # fmt: skip
 
 
+def test_a_fit_without_ranks_has_empty_distributions():
+    fit = normalise.fit_normaliser(plate(np.random.default_rng(0), controls=5, treated=6, size=3))
+    assert fit.knots.shape == fit.levels.shape == (0, 0) and fit.counts.shape == (0,)
+    assert fit.counts.dtype == np.int64 and fit.reason == ""
+
+
+def test_a_fit_of_objects_is_not_stored_as_a_pickle(tmp_path):
+    fit = normalise.fit_normaliser(plate(np.random.default_rng(0), controls=5, treated=6, size=3))
+    broken = normalise.Normaliser(**(vars(fit) | {"center": np.array([object()] * 3)}))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        broken.save(tmp_path / "a.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_row_with_a_gap_is_counted():
+    block = np.array([[1.0, np.nan], [np.inf, 2.0], [3.0, 4.0], [np.nan, np.nan]], np.float32)
+    values, gaps = aggregate._combined(block, operation="mean")
+    assert gaps == 3 and values.tolist() == [2.0, 3.0]
+
+
 def test_rounding_is_a_millionth():
     assert pytest.approx(1e-6) == normalise.ROUNDING
     values = np.array([[1.0, 1.0, 0.0], [1.0 + 1e-7, 1.0 + 1e-4, 0.0]])
