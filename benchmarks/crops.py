@@ -32,7 +32,7 @@ import plates  # noqa: E402
 from embed_rate import cells_of  # noqa: E402
 
 from wellspring.io import ngff, zarr_shard  # noqa: E402
-from wellspring.train.sources import Packed  # noqa: E402
+from wellspring.io.packed import Packed  # noqa: E402
 from wellspring.views import crops, fields  # noqa: E402
 
 SIDE = 1080

@@ -2,10 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from wellspring.illumination import estimate, lightpath
-from wellspring.io import tables
+from wellspring.io import packed, tables
 from wellspring.io.lease import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
@@ -18,7 +16,7 @@ if __name__ == "__main__":
     claim(snakemake.output)
     light = estimate.light_path(
         [tables.read(path) for path in snakemake.input.surveys],
-        [np.load(path, mmap_mode="r", allow_pickle=False) for path in snakemake.input.views],
+        [packed.mapped(path) for path in snakemake.input.views],
         channels=snakemake.params.channels,
         options=sections.read(sections.Illumination, snakemake.params.options),
         optics=snakemake.wildcards.optics,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellspring.io import provenance, tables
+from wellspring.io import packed, provenance, tables
 from wellspring.io.lease import claim
 from wellspring.screen import exclusions, sections
 from wellspring.survey import run as survey
@@ -26,6 +26,7 @@ if __name__ == "__main__":
     )
     with tables.atomic(snakemake.output.views) as path:
         np.save(path, found.views)
+        packed.seal(path)
     with tables.atomic(snakemake.output.excluded) as path:
         exclusions.write(exclusions.excluded(found.table), path)
     tables.write(

@@ -9,7 +9,7 @@ import pytest
 
 import blobs
 from wellspring.io import ngff
-from wellspring.train.sources import Packed
+from wellspring.io.packed import Packed
 from wellspring.views import intensity
 
 CHANNELS = ["RNA", "DNA"]

@@ -32,6 +32,7 @@ from wellspring.align.steps import (
 from wellspring.align.steps.state import Array, State
 from wellspring.io import tables
 from wellspring.io.notes import Note
+from wellspring.io.packed import archive
 from wellspring.profile.normalise import controls_of
 from wellspring.screen.section_reader import frozen
 from wellspring.screen.sections import Fit, StepEntry
@@ -93,8 +94,7 @@ class Alignment:
     @classmethod
     def load(cls, path: str | Path) -> "Alignment":
         """Read an alignment that `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
+        stored = archive(path)
         steps = []
         for number, name in enumerate(stored["steps"].tolist()):
             prefix = f"{number}."

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from wellspring.io.packed import archive
+
 NOT_APPLIED = "not_applied"  # in place of the method, of a channel whose pixels stay as they are
 
 
@@ -124,8 +126,7 @@ def save(path: Path | str, light: LightPath) -> None:
 
 def load(path: Path | str) -> LightPath:
     """Read what :func:`save` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = archive(path)
     channels, method = arrays.pop("channel").tolist(), str(arrays.pop("method"))
     flat, dark, fields, applied = (arrays.pop(name) for name in ("flat", "dark", "fields", "applied"))
     notes = arrays.pop("notes").tolist()

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wellspring.io import tables
+from wellspring.io import sealed, tables
 
 VALUES = 2**21  # numbers per row group: 8 MB of float32, for which the writer needs about 90 MB
 AHEAD = 2  # row groups that are read ahead, each by a thread: decoding takes longer than aggregating
@@ -63,9 +63,8 @@ def write_parts(
             group = tables.with_vectors(frame, matrix, table=table)
             if writer is None:
                 form = group.schema.with_metadata(stored)
-                writer = stack.enter_context(pq.ParquetWriter(temporary, form, **tables.parquet_options(form)))
-            if len(group):
-                writer.write_table(group, row_group_size=len(group))
+                writer = stack.enter_context(sealed.Writer(temporary, form, tables.parquet_options(form)))
+            writer.write(group, rows=max(len(group), 1))
             rows += len(group)
         if writer is None:
             raise ValueError(f"{table}: expected at least one part, which may be empty, found none")
@@ -87,10 +86,12 @@ class Vectors:
     """The vectors (rows, d) of a table `embed`: `vectors[rows]` reads those rows, in that order.
 
     One row group is in memory, and two more are read ahead. Reading rows in the file's order reads each group once;
-    consecutive rows of one group are a view of it, which must not be written to.
+    consecutive rows of one group are a view of it, which must not be written to. A group that does not match its
+    checksum is a `ValueError` that names the file.
     """
 
     def __init__(self, path: str | Path) -> None:
+        self._seal = sealed.seal(path)
         self._path, self._file = path, pq.ParquetFile(path)
         sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
@@ -132,6 +133,8 @@ class Vectors:
     def _read(self, number: int) -> np.ndarray:
         if not hasattr(self._own, "file"):  # a file may be read by one thread at a time
             self._own.file = pq.ParquetFile(self._path)
+        if self._seal is not None:
+            self._seal.check([number])
         column = self._own.file.read_row_group(number, columns=["embedding"]).column("embedding")
         values = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
         vectors: np.ndarray = values.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1])

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from wellspring.io import lease
+from wellspring.io import lease, sealed
 from wellspring.io.disk import filling
 from wellspring.io.notes import Note, loads
 from wellspring.io.shipped import TABLE_SCHEMAS
@@ -151,13 +151,18 @@ def write(
 
 
 def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a table, or some of its columns; `embedding` is left out unless it is named (see `read_embedding`)."""
+    """Read a table, or some of its columns; `embedding` is left out unless it is named (see `read_embedding`).
+
+    `ValueError` names a file that does not match its checksums (:mod:`wellspring.io.sealed`).
+    """
+    sealed.verify(path)
     names = columns or [name for name in pq.read_schema(path).names if name != "embedding"]
     return pq.read_table(path, columns=names).to_pandas()
 
 
 def read_embedding(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read the metadata rows and their vectors (rows, d) in the stored dtype."""
+    """Read the metadata rows and their vectors (rows, d) in the stored dtype; errors as of `read`."""
+    sealed.verify(path)
     arrow = pq.read_table(path)
     vectors = arrow.column("embedding").combine_chunks()
     if isinstance(vectors, pa.ChunkedArray):
@@ -190,7 +195,7 @@ def stored(table: str, provenance: Mapping[str, object], verdict: Verdict | None
     }
 
 
-def parquet_options(form: pa.Schema) -> dict[str, object]:
+def parquet_options(form: pa.Schema) -> dict[str, Any]:
     """Return the compression and the encoding of each column, for pyarrow's writer."""
     # Dictionary encoding makes float columns larger and slower, so only strings have it. Compressing a network's
     # vectors would save a tenth of their size and double their reading time.
@@ -201,7 +206,11 @@ def parquet_options(form: pa.Schema) -> dict[str, object]:
 
 
 def metadata(path: str | Path) -> dict[str, str]:
-    """Return the key-value metadata that this workflow wrote into a file, without the prefix of the names."""
+    """Return the key-value metadata that this workflow wrote into a file, without the prefix of the names.
+
+    `ValueError` names a file whose footer is damaged, or that is not of this workflow.
+    """
+    sealed.seal(path)
     found = {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}
     found = {key.removeprefix("wellspring."): value for key, value in found.items()}
     if "provenance" not in found:
@@ -230,8 +239,8 @@ def _write(
     arrow: pa.Table, path: str | Path, *, table: str, provenance: Mapping[str, object], verdict: Verdict | None
 ) -> None:
     arrow = arrow.replace_schema_metadata(stored(table, provenance, verdict))
-    with atomic(path) as temporary:
-        pq.write_table(arrow, temporary, row_group_size=65536, **parquet_options(arrow.schema))
+    with atomic(path) as temporary, sealed.Writer(temporary, arrow.schema, parquet_options(arrow.schema)) as writer:
+        writer.write(arrow, rows=65536)
 
 
 def _refuse_unknown(extra: list[str], allowed: str, table: str) -> None:

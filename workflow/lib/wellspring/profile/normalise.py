@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from wellspring.io.notes import Note
+from wellspring.io.packed import archive
 from wellspring.io.tables import Verdict, atomic, features
 from wellspring.profile.aggregate import hand_made
 from wellspring.profile.normal_scores import distributions, scores
@@ -74,8 +75,7 @@ class Normaliser:
     @classmethod
     def load(cls, path: str | Path) -> "Normaliser":
         """Read a fit that `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            state: dict[str, Any] = {name: stored[name] for name in stored.files}
+        state: dict[str, Any] = archive(path)
         plain = {"method": str(state["method"]), "reason": str(state["reason"]), "count": int(state["count"])}
         return cls(**(state | plain | {"features": tuple(state["features"].tolist())}))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from wellspring.illumination.evenness import MEASURES
 from wellspring.illumination.flatfield import FEW
+from wellspring.io.packed import Packed, archive
 from wellspring.report import palette
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.pictures import Picture
@@ -40,7 +41,7 @@ def mean_view(screen: Screen, plates: Sequence[str], rows: Mapping[str, NDArray[
         chosen = rows[plate]
         if len(chosen) > SAMPLE:
             chosen = chosen[np.linspace(0, len(chosen) - 1, SAMPLE).round().astype(int)]
-        views = np.load(screen.view_files[plate], mmap_mode="r", allow_pickle=False)[chosen]
+        views = Packed(screen.view_files[plate]).take(chosen)
         good = views[np.isfinite(views).all(axis=(1, 2))].astype(np.float64)
         if len(good) and (total is None or total.shape == good.shape[1:]):
             total, count = good.sum(axis=0) + (0 if total is None else total), count + len(good)
@@ -60,8 +61,7 @@ def fields(screen: Screen, *, limit: int = LIGHTS) -> list[Record]:
         for (channel, plate), found in kept.groupby(["Metadata_Channel", "Metadata_Plate"], sort=True)["Row"]:
             views.setdefault(channel, {})[plate] = found.to_numpy(dtype=int)
     for optics, path in screen.illumination.items():
-        with np.load(path, allow_pickle=False) as stored:
-            known = {name: stored[name] for name in stored.files if name not in ("flat", "dark")}
+        known = archive(path)
         for place, channel in enumerate(known["channel"].astype(str)):
             row = {"optics": optics, "channel": channel, "method": str(known["method"])}
             row |= {"fields": int(known["fields"][place])}
@@ -117,9 +117,9 @@ def _percent(value: NDArray[Any]) -> str:
 
 def _before_and_after(path: Path, channel: str, before: NDArray[Any] | None) -> list[Picture]:
     """Return pictures of the mean view (h, w) before and after with the flat field between them."""
-    with np.load(path, allow_pickle=False) as fields:
-        number = fields["channel"].astype(str).tolist().index(channel)
-        flat, dark = fields["flat"][number], fields["dark"][number]
+    fields = archive(path)
+    number = fields["channel"].astype(str).tolist().index(channel)
+    flat, dark = fields["flat"][number], fields["dark"][number]
     size = before.shape if before is not None else tuple(min(length, 64) for length in flat.shape)
     if flat.size == 1:  # an even light path without usable fields
         flat, dark = np.full(size, flat.item()), np.full(size, dark.item())

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wellspring.io import packed
 from wellspring.report import naming, palette, plates, svg
 from wellspring.report.gather import Screen
 from wellspring.views import binning
@@ -37,7 +38,7 @@ def montages(screen: Screen, *, limit: int) -> list[Montage]:
     found = []
     for plate in chosen(screen, limit=limit):
         rows = screen.survey[screen.survey["Metadata_Plate"] == plate]
-        views = np.load(screen.view_files[plate], mmap_mode="r", allow_pickle=False)
+        views = packed.mapped(screen.view_files[plate])
         for channel in screen.channels:
             mine = rows[rows["Metadata_Channel"] == channel]
             if len(mine):

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wellspring.io import ngff
+from wellspring.io import ngff, sealed
 from wellspring.report import palette, thumbnails
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.pictures import Picture
@@ -107,6 +107,7 @@ def field(screen: Screen, labels: ngff.PlateLabels, plate: str, well: str, site:
     """Return the picture of one field with outlines; `words` are shown below its title."""
     images = ngff.open_plate(screen.image_files[plate].parent)
     here = [("Metadata_Well", "==", well), ("Metadata_Site", "==", site)]
+    sealed.verify(screen.cell_files[plate])
     rows = pq.read_table(screen.cell_files[plate], columns=COLUMNS, filters=here).to_pandas()
     flags = rows["Metadata_Flags"].fillna("")
     area = rows.loc[rows["Metadata_Nucleus_Area"] > 0, "Metadata_Nucleus_Area"].median()

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.packed import Packed
 from wellspring.report import palette, thumbnails, wording
 from wellspring.report.gather import Record, Screen, pick
 
@@ -48,7 +49,7 @@ def bad_images(screen: Screen, *, limit: int) -> tuple[list[Picture], int]:
 def _thumbnail(screen: Screen, plate: str, row: int) -> str:
     if plate not in screen.view_files:
         return ""
-    view = np.load(screen.view_files[plate], mmap_mode="r", allow_pickle=False)[row]
+    view = Packed(screen.view_files[plate]).read(row)
     return palette.data_address(palette.grey(_small(np.asarray(view))), kind="JPEG") if np.isfinite(view).any() else ""
 
 
@@ -103,7 +104,7 @@ def _cells(screen: Screen, keys: set[tuple[str, str]], each: int, generator: np.
     pictures = []
     for row in chosen.to_dict("records"):
         plate = row["Metadata_Plate"]
-        crop = np.load(screen.crop_files[plate], mmap_mode="r", allow_pickle=False)[int(row["Metadata_Row"])]
+        crop = Packed(screen.crop_files[plate]).read(int(row["Metadata_Row"]))
         low, high = _window(screen, plate, crop)
         pixels = palette.composite(_small(np.asarray(crop)), low=low, high=high)
         words = (f"site {row['Metadata_Site']}, cell {row['Metadata_Cell']}",)
@@ -138,8 +139,8 @@ def _fields(
         )
         present = [channel for channel in screen.channels if channel in first.index]
         if present:
-            views = np.load(screen.view_files[plate], mmap_mode="r", allow_pickle=False)
-            image = views[first.loc[present].to_numpy(dtype=int)]
+            views = Packed(screen.view_files[plate])
+            image = views.take(first.loc[present])
             low, high = (np.nanpercentile(image.reshape(len(image), -1), part, axis=1) for part in (1, 99.8))
             pixels = palette.composite(_small(image), low=low, high=high)
             words = (f"site {site}",)

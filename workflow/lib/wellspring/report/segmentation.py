@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from wellspring.cells.plausible import COLUMN, OF_PLATE
+from wellspring.io import sealed, tables
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.ngff import open_labels
 from wellspring.io.notes import dumps, loads
@@ -52,8 +53,9 @@ def pictures(screen: Screen, noted: pd.DataFrame, *, limit: int = PICTURES) -> l
 
 
 def _fields(path: Path) -> pd.DataFrame:
+    sealed.seal(path)
     if COLUMN not in pq.read_schema(path).names:
         return pd.DataFrame(columns=[*SITE_KEY, COLUMN])
-    rows = pq.read_table(path, columns=[*SITE_KEY, COLUMN]).to_pandas().drop_duplicates(SITE_KEY)
+    rows = tables.read(path, [*SITE_KEY, COLUMN]).drop_duplicates(SITE_KEY)
     own = rows[COLUMN].fillna("").map(lambda text: dumps(note for note in loads(text) if note.code not in OF_PLATE))
     return rows.assign(**{COLUMN: own})[own != ""]

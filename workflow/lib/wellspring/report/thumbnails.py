@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wellspring.io import packed
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.packed import Packed
 from wellspring.report import palette
 from wellspring.report.gather import Record, Screen, pick
 
@@ -67,7 +69,7 @@ def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, NDArray
     table = screen.crops.get(plate, pd.DataFrame())
     if table.empty or plate not in screen.crop_files:
         return {}
-    crops = np.load(screen.crop_files[plate], mmap_mode="r", allow_pickle=False)
+    crops = Packed(screen.crop_files[plate])
     scale = intensity(screen, plate)
     found, half = {}, TILE // 2
     for well, rows in table[table["Metadata_Well"].isin(wells)].groupby("Metadata_Well", sort=True):
@@ -75,7 +77,7 @@ def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, NDArray
         numbers = numbers[np.linspace(0, len(numbers) - 1, min(4, len(numbers))).round().astype(int)]
         tile = np.zeros((TILE, TILE, 3), dtype=np.uint8)
         for place, number in enumerate(numbers):
-            image = np.asarray(crops[number], dtype=np.float64)
+            image = crops.read(int(number)).astype(np.float64)
             low, high = scale or _percentiles(image[None])
             y, x = half * (place // 2), half * (place % 2)
             tile[y : y + half, x : x + half] = palette.composite(square(image, half), low=low, high=high)
@@ -89,7 +91,7 @@ def _of_fields(screen: Screen, plate: str, wells: list[str]) -> dict[str, NDArra
         return {}
     survey = screen.survey
     kept = survey[(survey["Metadata_Plate"] == plate) & (survey["Metadata_Verdict"] == "keep")]
-    views = np.load(screen.view_files[plate], mmap_mode="r", allow_pickle=False)
+    views = packed.mapped(screen.view_files[plate])
     ends = {channel: _scale_of(views, rows["Row"]) for channel, rows in kept.groupby("Metadata_Channel")}
     found = {}
     for well, rows in kept[kept["Metadata_Well"].isin(wells)].groupby("Metadata_Well", sort=True):

@@ -4,8 +4,6 @@ An item is a cell or a field; the sampler draws both in the same way.
 """
 
 import logging
-import os
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +15,7 @@ from pandas.api.types import union_categoricals
 
 from wellspring.io import ngff
 from wellspring.io.keys import SITE_KEY, WELL_KEY
+from wellspring.io.packed import Packed
 from wellspring.views.intensity import scale
 from wellspring.views.scaling import IntensityScale, foreground_level
 
@@ -78,35 +77,6 @@ class Cells:
             code = self.plate[item]
             scales = self.pixels[code]
             scale(self.arrays[code].read(int(self.row[item])), scales.low, scales.high, out=out[place])
-        return out
-
-
-class Packed:
-    """An array (N, ...) in a NumPy file, read item by item.
-
-    The file is not mapped into memory: the pages of a mapped file that a process has touched count as its memory,
-    which would seem to grow to the size of the training set. The file stays open, since opening it takes half as long
-    as reading an item.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not mapped.flags.c_contiguous:
-            raise ValueError(f"{path}: expected an array in C order, found {mapped.flags}")
-        self.path, self.shape, self.dtype, self._start = Path(path), mapped.shape, mapped.dtype, mapped.offset
-        self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
-
-    def __reduce__(self) -> tuple[type["Packed"], tuple[Path]]:
-        """Open the file again in another process."""
-        return Packed, (self.path,)
-
-    def read(self, item: int) -> NDArray[Any]:
-        """Return item number `item`; several threads may read at the same time."""
-        out = np.empty(self.shape[1:], dtype=self.dtype)
-        found = os.preadv(self._file, [out.data], self._start + item * out.nbytes)
-        if found != out.nbytes:
-            raise ValueError(f"{self.path}: expected {out.nbytes} bytes of item {item}, found {found}")
         return out
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
+from wellspring.io import packed
 from wellspring.io.disk import reserve
 from wellspring.io.keys import CELL_KEY, WELL_KEY
 from wellspring.io.ngff import PlateImages
@@ -126,4 +127,5 @@ def pack(
         with ThreadPoolExecutor(max(1, threads)) as pool:
             list(pool.map(fill, rows.groupby(["Metadata_Well", "Metadata_Site"], sort=True)))
         array.flush()
+        packed.seal(temporary)
     logger.info("%s: %d crops of %d px, %d channels", images.plate, *shape[:1], size, shape[1])

@@ -1,0 +1,110 @@
+"""Stored tables: a bit that changes anywhere in a file is an error that names it, or changes nothing that is read."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from wellspring.io import embeddings, sealed, tables
+
+FLIPS = 300
+
+
+def rows(wells: int) -> pd.DataFrame:
+    """Return rows of a table `embed`, three per well."""
+    names = [f"{chr(65 + well // 12)}{well % 12 + 1:02d}" for well in range(wells)]
+    frame = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": np.repeat(names, 3)})
+    frame = frame.assign(Metadata_Site="1", Metadata_View=np.tile(np.arange(3, dtype=np.int32), wells))
+    return frame.assign(Metadata_Center_Y=np.float32(1), Metadata_Center_X=np.float32(2))
+
+
+@pytest.fixture
+def embedding(tmp_path):
+    """Return a table `embed` of 4 row groups of uncompressed vectors."""
+    frame, path = rows(24), tmp_path / "P1.parquet"
+    matrix = np.random.default_rng(7).normal(size=(len(frame), 5)).astype(np.float32)
+    parts = [(frame.iloc[at : at + 18], matrix[at : at + 18]) for at in range(0, len(frame), 18)]
+    embeddings.write_parts(parts, path, table="embed", provenance={"version": "0.2.0"}, values=90)
+    assert pq.read_metadata(path).num_row_groups == 4
+    return path
+
+
+def flipped(path, rng):
+    """Yield the file's bytes with one bit changed, at places drawn over the whole file."""
+    content = path.read_bytes()
+    for place in rng.integers(0, 8 * len(content), FLIPS):
+        other = bytearray(content)
+        other[place // 8] ^= 1 << (place % 8)
+        yield int(place), bytes(other)
+
+
+def everything(path):
+    """Return all that the workflow reads of a table of vectors, both ways, as comparable values."""
+    frame, matrix = tables.read_embedding(path)
+    lazy, vectors = embeddings.open_embedding(path)
+    assert lazy.equals(frame)
+    one = vectors[np.arange(len(vectors))]
+    return frame.to_csv(), matrix.tobytes(), one.tobytes(), tables.metadata(path), tables.verdict(path)
+
+
+def test_a_flipped_bit_of_an_embedding_is_an_error_by_name_or_changes_nothing(embedding, tmp_path):
+    right, caught = everything(embedding), 0
+    for place, content in flipped(embedding, np.random.default_rng(11)):
+        damaged = tmp_path / "damaged.parquet"
+        damaged.write_bytes(content)
+        try:
+            found = everything(damaged)
+        except ValueError as error:
+            assert "damaged.parquet" in str(error), (place, error)
+            caught += 1
+        else:
+            assert found == right, place
+    assert caught > 0.9 * FLIPS
+
+
+def test_a_group_of_vectors_is_verified_when_it_is_read(embedding):
+    content = bytearray(embedding.read_bytes())
+    seal = sealed.seal(embedding)
+    content[seal.groups[2][0] - 20] ^= 8  # within the third group
+    embedding.write_bytes(content)
+    vectors = embeddings.Vectors(embedding)
+    with pytest.raises(ValueError, match=r"P1.parquet: row group 2 is damaged"):
+        vectors[np.arange(36, 40)]
+
+
+def test_a_table_is_verified_also_where_some_columns_are_read(tmp_path):
+    path, frame = tmp_path / "table.parquet", rows(8)
+    frame = frame.rename(columns={"Metadata_View": "Metadata_Cell"})
+    frame = frame.assign(Metadata_Row=np.arange(len(frame)), Metadata_Batch="b")
+    tables.write(frame, path, table="crops", provenance={"version": "0.2.0"})
+    right = tables.read(path, ["Metadata_Row"])
+    for place, content in flipped(path, np.random.default_rng(13)):
+        path.write_bytes(content)
+        try:
+            found = tables.read(path, ["Metadata_Row"])
+        except ValueError as error:
+            assert "table.parquet" in str(error), (place, error)
+        else:
+            assert found.equals(right), place
+
+
+@pytest.mark.parametrize("left", [0, 3, 7, 200, -1])
+def test_a_cut_table_is_an_error_by_name(embedding, left):
+    embedding.write_bytes(embedding.read_bytes()[:left])
+    with pytest.raises(ValueError, match=r"P1.parquet: expected a Parquet file"):
+        tables.read(embedding)
+
+
+def test_a_table_without_a_seal_is_read(embedding, tmp_path):
+    other = tmp_path / "other.parquet"
+    pq.write_table(pq.read_table(embedding), other)
+    assert sealed.seal(other) is None
+    assert tables.read(other).equals(tables.read(embedding))
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    matrix = np.ones((24, 3), np.float32)
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path in paths:
+        embeddings.write_parts([(rows(8), matrix)], path, table="embed", provenance={})
+    assert paths[0].read_bytes() == paths[1].read_bytes()
