@@ -22,7 +22,8 @@ import runs
 import screens
 
 KINDS = ("two writers", "suspended", "resumed", "purge")
-IMPORTS = 2.0  # s, in which a script has not begun its work: part of the time in which a job is stopped
+IMPORTS = 1.0  # s, in which a script has not begun its work: part of the time in which a job is stopped
+DRAWS = 4  # times that a race is begun whose first job had ended before it was stopped; each delay is half as long
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ STAGES = {
         {"crops": {"cells_per_well": 7}},
         ("cells", "images/{plate}.zarr"),
     ),
-    "train": Stage(("train/simclr",), {"encoders": {"simclr": {"temperature": 0.3}}}, ("crops", "images")),
+    "train": Stage(
+        tuple(f"train/simclr/{name}" for name in ("encoder.safetensors", "encoder.json", "history.parquet")),
+        {"encoders": {"simclr": {"temperature": 0.3}}},
+        ("crops", "images"),
+    ),
     "embed": Stage(
         ("embed/simclr/{plate}.parquet",), {"embed": {"batch": 64}}, ("train/simclr", "images/{plate}.zarr")
     ),
@@ -93,13 +98,25 @@ class Ground:
 
 
 def race(ground: Ground, folder: Path, *, kind: str, stage: str, seed: str) -> dict:
-    """Run one race; return what was done, how it ended and which results differ (none, if it converged)."""
+    """Run one race; return what was done, how it ended and which results differ (none, if it converged).
+
+    `missed`: each time that the race was begun, the first job had ended before it was stopped; nothing is compared.
+    """
     drawn, start = random.Random(seed), time.monotonic()
     outputs = [path.format(plate=ground.plate) for path in STAGES[stage].outputs]
-    runs.twin(ground.finished, folder, *outputs)
-    run = Run(ground, folder, stage, f"results/{outputs[0]}")
-    row = {"kind": kind, "stage": stage, "where": "slurm" if ground.slurm else "local"}
-    row |= _purged(run, drawn) if kind == "purge" else _raced(run, kind, drawn)
+    row: dict = {"kind": kind, "stage": stage, "where": "slurm" if ground.slurm else "local"}
+    for draw in range(1 if kind == "purge" else DRAWS):
+        shutil.rmtree(folder, ignore_errors=True)
+        runs.twin(ground.finished, folder, *outputs)
+        run = Run(ground, folder, stage, f"results/{outputs[0]}")
+        row |= _purged(run, drawn) if kind == "purge" else _raced(run, kind, drawn, shorter=2**draw)
+        if row.get("stopped", True):
+            break
+        cluster.wait(lambda: not runs.working(folder), what="the jobs of a race", seconds=300)
+    row["missed"] = not row.get("stopped", True)
+    if row["missed"]:
+        shutil.rmtree(folder)
+        return row | {"converged": False, "seconds": round(time.monotonic() - start)}
     left = runs.working(folder)
     late = [process for process in left if process.status() == psutil.STATUS_STOPPED]
     assert not late, f"{folder}: suspended jobs are left: {late}"
@@ -179,8 +196,11 @@ class Run:
         return lost in said if lost else re.search(r"Superseded: \S+", said) is not None
 
 
-def _raced(run: Run, kind: str, drawn: random.Random) -> dict:
-    """Start a job with another option, kill its head and let a second run make the stage."""
+def _raced(run: Run, kind: str, drawn: random.Random, *, shorter: int) -> dict:
+    """Start a job with another option, kill its head and let a second run make the stage.
+
+    `stopped`: the first job had not ended when the head was killed; if it had, the race is over.
+    """
     option = STAGES[run.stage].option
     config = run.folder / "config" / "config.yaml"
     original = config.read_text()
@@ -189,14 +209,18 @@ def _raced(run: Run, kind: str, drawn: random.Random) -> dict:
     job = run.job(head)
     if job is None:
         raise RuntimeError(f"{run.folder}: the first run ended before its job began; see head.log")
-    after = drawn.uniform(0, run.seconds() + IMPORTS)
+    after = drawn.uniform(0, run.seconds() + IMPORTS) / shorter
     time.sleep(after)
     with suppress(psutil.NoSuchProcess):
         if kind != "two writers":
             job.suspend()
-    stopped = job.is_running()
+    stopped = False
+    with suppress(psutil.NoSuchProcess):
+        stopped = job.is_running() and job.status() != psutil.STATUS_ZOMBIE
     head.kill()
     head.wait()
+    if not stopped:
+        return {"after": round(after, 1), "stopped": False, "ended": 0}
     config.write_text(original)
     second = run.start()
     if kind == "resumed":

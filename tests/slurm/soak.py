@@ -88,9 +88,12 @@ def race(given: argparse.Namespace, folder: Path, ground: races.Ground) -> None:
                 print(json.dumps(done[-1]), flush=True)
     for kind, count in sorted(Counter(f"{row['where']} {row['kind']}" for row in done).items()):
         print(f"{count:3d}  {kind}")
-    bad = [row["run"] for row in done if not row["converged"]]
-    stops = sum(bool(row["ended"]) for row in done)
-    print(json.dumps({"races": len(done), "converged": len(done) - len(bad), "stopped_by_name": stops, "bad": bad}))
+    counts = {"races": len(done), "converged": sum(row["converged"] for row in done)}
+    counts |= {
+        name: sum(bool(row.get(key)) for row in done) for name, key in (("stops", "ended"), ("missed", "missed"))
+    }
+    bad = [row["run"] for row in done if not (row["converged"] or row["missed"])]
+    print(json.dumps(counts | {"bad": bad}))
 
 
 def arguments() -> argparse.Namespace:

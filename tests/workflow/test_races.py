@@ -13,4 +13,5 @@ def test_a_race_converges_or_stops_by_name(finished, tmp_path, kind, stage):
     plate = screens.read_sheet(finished)["plate"].iloc[0]
     ground = races.Ground(screens.ROOT, finished, plate)
     row = races.race(ground, tmp_path / "race", kind=kind, stage=stage, seed=f"{kind} {stage}")
+    assert not row["missed"], row
     assert row["different"] == [] and row.get("named", True), row
