@@ -94,6 +94,18 @@ def test_an_encoder_of_either_stem_comes_back_from_its_files(tmp_path, stem):
         assert torch.equal(again.network(images), network(images))
 
 
+def test_a_card_without_a_digest_of_its_weights_is_refused_by_name(tmp_path):
+    network = encoder.build(VIT, channels=2, size=32, options=SMALL, seed=1).eval()
+    card = {"backbone": VIT, "backbone_options": SMALL, "channels": ["DNA", "RNA"], "input_size": 32, "kind": "simclr"}
+    weights, path = tmp_path / "encoder.safetensors", tmp_path / "encoder.json"
+    encoder.save(network, card, weights, path)
+    stored = json.loads(path.read_text())
+    del stored["weights_sha256"]
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"encoder\.json: expected weights_sha256"):
+        encoder.load(weights, path)
+
+
 def test_an_unknown_stem_is_refused():
     with pytest.raises(ValueError, match="encoders.stem: expected one of .*found 'deep'"):
         encoder.build(VIT, channels=2, size=32, options=SMALL, stem="deep")

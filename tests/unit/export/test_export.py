@@ -1,5 +1,6 @@
 """Published profiles open in other tools, and exports hold what the profiles hold."""
 
+import errno
 import json
 import sys
 
@@ -14,6 +15,7 @@ from options import options
 from wellspring.export import annotated, gallery, run
 from wellspring.illumination import lightpath
 from wellspring.io import tables
+from wellspring.io.disk import DiskFullError
 from wellspring.screen import platemap
 from wellspring.simulate.features import feature_screen
 
@@ -184,3 +186,20 @@ def test_a_batch_that_is_no_folders_name_writes_nothing(tmp_path, batch):
     with pytest.raises(ValueError, match="export: plate P2: expected a batch"):
         run.gallery_of(nothing, place, sheet=sheet, encoders={}, options=options("export"))
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("name", ["to_csv", "to_parquet"])
+def test_a_full_disk_leaves_no_half_of_an_exported_table(profiles, tmp_path, monkeypatch, name):
+    def half(frame, path, **options):
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, name, half)
+    with pytest.raises(DiskFullError, match=r"P1\S*: could not be written"):
+        if name == "to_parquet":
+            gallery.write_table(profiles, tmp_path / "P1.parquet", source="s")
+        else:
+            gallery.write_classical(
+                tmp_path, plate="P1", batch="b", source="s", aggregated=profiles, normalised=None, kept=[]
+            )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

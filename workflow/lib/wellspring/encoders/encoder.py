@@ -229,11 +229,17 @@ def load(weights: str | Path, card_path: str | Path) -> Encoder:
     Raises
     ------
     ValueError
-        The source of a custom network is missing, or has changed since the weights were saved.
+        The card has no digest of the weights, or another one than the file; or the source of a custom network is
+        missing, or has changed since the weights were saved.
     """
     card = json.loads(Path(card_path).read_text())
     expected, found = card.get("weights_sha256"), file_digest(weights)
-    if expected not in (None, found):
+    if expected is None:
+        raise ValueError(
+            f"{card_path}: expected weights_sha256, the SHA-256 of {weights}, found none; train again, also an "
+            "encoder of version 0.1"
+        )
+    if expected != found:
         raise ValueError(
             f"{weights}: expected the weights that {card_path} describes (SHA-256 {expected}), found {found}; the file "
             "was changed after training: train again, or restore both files"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.illumination import lightpath
-from wellspring.io.tables import features
+from wellspring.io.tables import atomic, features
 
 # Columns that have another name in the gallery's conventions.
 NAMES = {
@@ -62,15 +62,18 @@ def write_platemaps(wells: Mapping[str, pd.DataFrame], folder: Path, *, batches:
         (place / "platemap").mkdir(parents=True, exist_ok=True)
         plates = [plate for plate in wells if batches[plate] == batch]
         barcodes = pd.DataFrame({"Assay_Plate_Barcode": plates, "Plate_Map_Name": plates})
-        barcodes.to_csv(place / "barcode_platemap.csv", index=False)
+        with atomic(place / "barcode_platemap.csv") as temporary:
+            barcodes.to_csv(temporary, index=False)
         for plate in plates:
             table = pd.DataFrame({name: wells[plate][column] for name, column in PLATEMAP.items()})
             table.insert(0, "plate_map_name", plate)
-            table.to_csv(place / "platemap" / f"{plate}.txt", sep="\t", index=False)
+            with atomic(place / "platemap" / f"{plate}.txt") as temporary:
+                table.to_csv(temporary, sep="\t", index=False)
             known.append(table[["broad_sample", "pert_iname", "moa", "target_list"]])
     about = pd.concat(known).dropna(subset=["broad_sample"]).drop_duplicates().sort_values("broad_sample")
     (folder / "external_metadata").mkdir(parents=True, exist_ok=True)
-    about.to_csv(folder / "external_metadata" / "external_metadata.tsv", sep="\t", index=False)
+    with atomic(folder / "external_metadata" / "external_metadata.tsv") as temporary:
+        about.to_csv(temporary, sep="\t", index=False)
 
 
 def write_classical(
@@ -103,8 +106,8 @@ def write_classical(
 
 def write_table(profiles: pd.DataFrame, path: Path, *, source: str) -> None:
     """Write profiles as one Parquet file of text and float32."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    conventional(profiles, source=source).to_parquet(path, index=False)
+    with atomic(path) as temporary:
+        conventional(profiles, source=source).to_parquet(temporary, index=False)
 
 
 def write_illumination(path: Path, folder: Path, *, plate: str, batch: str) -> None:
@@ -121,4 +124,5 @@ def _text(column: pd.Series) -> pd.Series:
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
     # Nine digits give a float32 back; without a time in the file the same table gives the same bytes.
-    table.to_csv(path, index=False, float_format="%.9g", compression={"method": "gzip", "mtime": 0})
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.9g", compression={"method": "gzip", "mtime": 0})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wellspring.io.packed import archive
+from wellspring.io.tables import atomic
 
 NOT_APPLIED = "not_applied"  # in place of the method, of a channel whose pixels stay as they are
 
@@ -141,5 +142,6 @@ def export(folder: Path | str, light: LightPath, *, plate: str) -> list[Path]:
     """
     paths = [Path(folder) / f"{plate}_Illum{channel}.npy" for channel in light.channels]
     for path, flat in zip(paths, light.used().flat, strict=True):
-        np.save(path, flat)
+        with atomic(path) as temporary:
+            np.save(temporary, flat)
     return paths

@@ -1,16 +1,21 @@
 """Send the output of a job (stdout, stderr, warnings, logging, uncaught tracebacks) to its log file."""
 
 import logging
+import re
 import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
+
+# Words of NumPy, PyTorch, zarr and Arrow for memory that the system refuses; PyTorch has a RuntimeError for it.
+MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|unable to allocate|malloc of size", re.I)
 
 
 def log_to(path: str | Path) -> None:
     """Write this process's output to `path`; an uncaught error also goes to the terminal.
 
     The terminal shows its last line only, with the path of the log, so that a screen of 40 plates stays readable.
+    A lack of memory is named with the job, its plate and the remedies.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr
@@ -20,7 +25,26 @@ def log_to(path: str | Path) -> None:
     logging.captureWarnings(True)
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        lack = _lack_of_memory(path, error)
+        if lack is not None:
+            kind, error, trace = type(lack), lack, None
         traceback.print_exception(kind, error, trace, file=stream)
         print(f"{kind.__name__}: {error}\n(full log: {path})", file=terminal)
 
     sys.excepthook = report
+
+
+def _lack_of_memory(path: str | Path, error: BaseException) -> MemoryError | None:
+    """Return the error that names the job of a log `<results>/logs/<rule>/<job>.log`; None for another error."""
+    if not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and MEMORY.search(str(error))):
+        return None
+    parts = Path(path).with_suffix("").parts
+    parts = parts[len(parts) - parts[::-1].index("logs") :] if "logs" in parts[:-1] else parts[-1:]
+    rule = parts[0]
+    detail = str(error) or "no details"
+    lack = MemoryError(
+        f"{' '.join(parts)}: the job ran out of memory ({detail}). Give it more (--set-resources {rule}:mem_mb=32000 "
+        f"on a cluster, a machine with more memory otherwise), or fewer threads (--set-threads {rule}=1), and run again"
+    )
+    lack.__cause__ = error
+    return lack
