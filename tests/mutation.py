@@ -238,7 +238,7 @@ def reached(package: str, copied: Path, folder: Path) -> dict[tuple[str, int], l
     found: dict[tuple[str, int], list[str]] = {}
     for file in coverage.measured_files():
         for line, contexts in coverage.contexts_by_lineno(file).items():
-            names = {name.partition("|")[0] for name in contexts if name}
+            names = {name.rpartition("|")[0] for name in contexts if name}
             place = str(Path(file).relative_to(copied)), line
             found[place] = sorted(names, key=lambda name: seconds.get(name, 60.0))[:MOST]
     return found
@@ -263,8 +263,8 @@ def outcome(mutant: Mutant, tests: list[str], copied: Path, change: bool = True)
     finally:
         path.write_text(kept)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # its compiled file is valid again
-    if process.exitcode == 5:
-        raise SystemExit(f"{mutant.file}:{mutant.line}: expected to collect {tests}, pytest collected nothing")
+    if process.exitcode in (4, 5):  # a name that pytest does not find, or no test at all
+        raise SystemExit(f"{mutant.file}:{mutant.line}: expected to collect {tests}, pytest did not find them all")
     return "lives" if process.exitcode == 0 else "killed"
 
 
