@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 KEY = "wellspring.crc32c"
 EMPTY = b"0" * 8  # in place of the footer's own checksum while that is computed
 SEAL = re.compile(re.escape(KEY.encode()) + rb"\x18[\x00-\xff]{1,3}?([0-9a-f]{8})((?: \d+:[0-9a-f]{8})*);")
-STEP = 2**20  # bytes that are read at a time
+STEP = 2**18  # bytes that are read at a time: they stay in the cache of the processor
 AGAIN = "delete the file and run again, which makes it again"
 
 
