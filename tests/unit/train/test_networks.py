@@ -132,6 +132,15 @@ def test_the_teacher_follows_by_the_momentum():
     assert not torch.equal(teacher.weight, student.weight)
 
 
+def test_the_teacher_keeps_the_running_statistics_of_its_own_images():
+    student, teacher = torch.nn.BatchNorm1d(3), torch.nn.BatchNorm1d(3)
+    teacher(torch.randn(64, 3))
+    own = teacher.running_var.clone()
+    student(10 * torch.randn(64, 3))
+    networks.follow(teacher, student, momentum=0.5)
+    assert torch.equal(teacher.running_var, own) and not torch.allclose(student.running_var, own)
+
+
 def test_biases_and_normalisations_do_not_decay():
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
     decaying, free = networks.groups(module)

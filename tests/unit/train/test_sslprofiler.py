@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 import blobs
 from wellspring.encoders import encoder
-from wellspring.train import build, masks, networks
+from wellspring.train import build, losses, masks, networks
 from wellspring.train.data import Batch
 from wellspring.train.settings import resolve
 from wellspring.train.sslprofiler import SSLProfiler
@@ -110,6 +110,14 @@ def test_backbones_without_patch_tokens_are_refused_by_name():
     dropping.patch_drop = torch.nn.Dropout()
     with pytest.raises(ValueError, match="patch_drop_rate"):
         networks.demand_tokens(dropping)
+
+
+def test_koleo_is_summed_over_the_global_crops(monkeypatch):
+    known, parts, koleo = method(), [], losses.koleo
+    monkeypatch.setattr(losses, "koleo", lambda features: parts.append(koleo(features)) or parts[-1])
+    terms, _ = known(batch(), 0, seeded())
+    assert len(parts) == known.settings.distillation.global_count
+    assert float(terms["koleo"].detach()) == pytest.approx(sum(float(part.detach()) for part in parts), rel=1e-5)
 
 
 AGGREGATES = {

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
+from wellspring.encoders import cards
 from wellspring.encoders.encoder import Encoder, features, precise
 from wellspring.io.ngff import PlateImages
 from wellspring.screen.sections import Embed
@@ -94,6 +95,8 @@ def stream(
         raise ValueError(f"embed.field: expected 'none' or 'joined', found {options.field!r}")
     if view["kind"] == "cell" and options.field == "joined":
         raise ValueError("embed.field: expected none for an encoder of cells, which have no second scale, found joined")
+    if options.field == "joined" and not options.untrained_scale:
+        _demand_scale(encoder, plate.images)
     name, count = plate.images.plate, 0
     vectors = _Vectors(encoder, plate.scale, options, device)
     parts = fields.batches(_parts(encoder, plate, options, readers=_readers(device)), options.batch)
@@ -101,7 +104,7 @@ def stream(
         count += len(frame)
         yield frame, found.cpu().numpy().astype(options.dtype)
     if not count:
-        blank = np.zeros((1, len(encoder.channels), view["size"], view["size"]), dtype=np.uint16)
+        blank = np.zeros((1, len(encoder.channels), encoder.embedded, encoder.embedded), dtype=np.uint16)
         part = fields.Part("", "", np.ones(1), np.zeros((1, 2)), blank, blank[0])
         yield _rows(name, [part]).iloc[:0], vectors([part]).cpu().numpy().astype(options.dtype)[:0]
     logger.info("%s: %d views of %d fields", name, count, len(plate.images.fields))
@@ -128,7 +131,7 @@ def embed_images(encoder: Encoder, images: np.ndarray, scale: IntensityScale, op
 
 def _parts(encoder: Encoder, plate: PlateInputs, options: Embed, *, readers: int) -> Iterator[fields.Part]:
     """Yield the views of each field that the card and the options ask for."""
-    images, channels, size = plate.images, encoder.channels, int(encoder.card["view"]["size"])
+    images, channels, size = plate.images, encoder.channels, encoder.embedded
     if encoder.card["view"]["kind"] == "cell":
         if plate.cells is None:
             raise ValueError(f"{images.plate}: expected a table of cells for an encoder of cells, found none")
@@ -155,6 +158,21 @@ def _parts(encoder: Encoder, plate: PlateInputs, options: Embed, *, readers: int
     )
 
 
+def _demand_scale(encoder: Encoder, images: PlateImages) -> None:
+    """Refuse whole fields that the network would see smaller than any crop in its training."""
+    trained = encoder.card.get("magnification")
+    if not trained or not images.fields:
+        return
+    height, width = images.read(*images.fields[0], encoder.channels[:1]).shape[1:]
+    shown = encoder.card["input_size"] / max(height, width)
+    if shown * cards.SCALES < trained[0]:
+        raise ValueError(
+            f"embed.field: expected fields that are magnified at least {trained[0]:.2f} times, as the crops in "
+            f"training, found {shown:.2f} times for fields of {width} x {height} px in {images.plate}; set embed.field "
+            "to none, or embed.untrained_scale to true"
+        )
+
+
 class _Vectors:
     """Encodes the views of a batch: parts of fields to vectors (views, D) on the device."""
 
@@ -167,7 +185,7 @@ class _Vectors:
         self.tokens = "class_and_patches" if by_tokens else "pooled" if options.tokens == "auto" else options.tokens
         self.window = None
         if view["window"] is not None:
-            self.window = torch.from_numpy(cutting.soft_window(view["size"], view["window"])).to(device)
+            self.window = torch.from_numpy(cutting.soft_window(encoder.embedded, view["window"])).to(device)
         self._buffer = _Buffer(device)
 
     @torch.inference_mode()

@@ -16,7 +16,8 @@ import json
 from collections.abc import Iterable, Mapping
 
 ARCHITECTURE = ("backbone", "backbone_options", "stem", "module", "channels", "input_size", "view", "weights")
-FROZEN = ("timm", "frozen")  # objectives without a training
+FROZEN = ("timm", "frozen", "intensity")  # objectives without a training
+SCALES = 1.25  # largest ratio between the magnifications of embedding and of training
 
 
 def network_digest(card: Mapping[str, object]) -> str:

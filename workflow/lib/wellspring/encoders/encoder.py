@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wellspring.encoders import module
+from wellspring.encoders.intensity import Intensity
 from wellspring.encoders.pretrained import start_from
 from wellspring.io.provenance import file_digest
 from wellspring.io.tables import atomic
@@ -46,6 +47,12 @@ class Encoder:
     def channels(self) -> list[str]:
         """Names of the channels, in the order of the network's input."""
         return list(self.card["channels"])
+
+    @property
+    def embedded(self) -> int:
+        """Edge of the square that is embedded, in pixels of the field; it is resized to the network's input."""
+        view = self.card["view"]
+        return int(view.get("embedded") or view["size"])
 
 
 def build(
@@ -245,7 +252,10 @@ def load(weights: str | Path, card_path: str | Path) -> Encoder:
             "was changed after training: train again, or restore both files"
         )
     shape = {"channels": len(card["channels"]), "size": card["input_size"]}
-    if card.get("module") is not None:
+    network: nn.Module
+    if card["kind"] == "intensity":
+        network = Intensity(channels=shape["channels"])
+    elif card.get("module") is not None:
         network = module.rebuild(card["module"], **shape, key=f"{card_path}: module.factory")
     else:
         stem = card.get("stem", "widened")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from wellspring.screen.sections import Encoder
 
-FROZEN = ("timm", "classical", "table")  # kinds that are never trained
+FROZEN = ("timm", "intensity", "classical", "table")  # kinds that are never trained
 VIEWS = {"classical": "cell", "table": "well"}  # the view of a kind whose entry states none; `tile` for the others
 
 

@@ -68,6 +68,12 @@ class View:
     drawn, and the tile that is embedded; 224 is the usual input of ViTs, at native resolution since cell size is
     signal. Default: 224."""
 
+    embedded: int | None
+    """Edge of the square that is embedded, px; it is resized to the network's input. null: of a tile, the edge at which
+    it gets the mean magnification of the crops in training (with crops at native resolution, the network's input); of a
+    cell, `view.size`. Training and embedding are refused where the two magnifications differ by more than a factor of
+    1.25 and no edge is given here. Default: null."""
+
     window: float | None
     """Width (sigma, px) of a Gaussian window that fades a cell's surroundings; null for none. For views of cells:
     simclr fades each of its views, which keep the cell in the middle; sslprofiler and dino fade the view before crops
@@ -228,8 +234,8 @@ class Distillation:
     distributions for them."""
 
     koleo: float | None
-    """Weight of the nearest-neighbour entropy term, the mean over global crops; null is 0.1 for sslprofiler (DINOv2)
-    and 0 for dino. Default: null."""
+    """Weight of the nearest-neighbour entropy term, summed over global crops (DINOv2); null is 0.1 for sslprofiler
+    (DINOv2) and 0 for dino. Default: null."""
 
     drop_path: float
     """Share of the student's residual branches that are skipped (DINO, Cell-DINO). Default: 0.1."""
@@ -243,15 +249,16 @@ class Encoder:
     untrained twin is `{like: NAME, steps: 0}`.
     """
 
-    kind: Literal["sslprofiler", "dino", "simclr", "timm", "module", "classical", "table"]
+    kind: Literal["sslprofiler", "dino", "simclr", "timm", "module", "intensity", "classical", "table"]
     """`sslprofiler`: a student follows a teacher across crops of a site, on masked patches, and across the sites of a
     well (reconstruction of Dai et al. 2025, arXiv 2506.14265). `dino`: the same without masked patches, KoLeo and local
     aggregation (Caron et al. 2021). `simclr`: two views of a cell are distinguished from other cells (Perakis et al.
     2021, arXiv 2103.16670). `timm`: a frozen model, from a local file of `weights`; it is fed as all others are, with
     pixels of mean 0 and deviation 1 by plate and channel, also if it was trained with others. `module`: a network of
-    your own, from `factory`, trained by `objective` or frozen. `classical`: classical features of cells (cp_measure),
-    without a network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer, DeepProfiler), from
-    `files`, without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
+    your own, from `factory`, trained by `objective` or frozen. `intensity`: mean, standard deviation and correlations
+    of the channels of a view, the simplest baseline. `classical`: classical features of cells (cp_measure), without a
+    network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer, DeepProfiler), from `files`,
+    without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
 
     files: str | None
     """For table: a file, relative to the working directory; {plate} is replaced, without it one file holds all plates.
@@ -852,7 +859,11 @@ class Embed:
     field: Literal["none", "joined"]
     """A second scale for tiles. `joined`: the whole field, resized to the network's input, is encoded too and
     concatenated with the vector of each of its tiles, each normalised to length 1, so that a vector is twice as long
-    (multi-granularity, SSLProfiler). All encoders must then take tiles. Default: "none"."""
+    (multi-granularity, SSLProfiler). All encoders must then take tiles. A field that is thereby shown smaller than any
+    crop in training is refused, unless `untrained_scale` is set. Default: "none"."""
+
+    untrained_scale: bool
+    """Whether `field` may show whole fields at a scale that the encoder was not trained on. Default: false."""
 
     stride: int | None
     """Step of the grid of tiles, px; null is the tile's edge (no overlap but at the last row and column). Smaller

@@ -7,6 +7,7 @@ from torch import nn
 
 from wellspring.encoders import encoder, module
 from wellspring.encoders.factory import Factory
+from wellspring.encoders.intensity import Intensity
 from wellspring.train import hardware
 from wellspring.train.objective import Objective
 from wellspring.train.sampler import Sampler
@@ -25,6 +26,8 @@ def network(settings: Settings, *, channels: int) -> nn.Module:
 
     The weights come from `settings.weights` or from the seed; the global random state is restored.
     """
+    if settings.kind == "intensity":
+        return Intensity(channels=channels)
     start = None if settings.weights is None else settings.weights.path
     if settings.factory is not None:
         sizes = [settings.input_size]

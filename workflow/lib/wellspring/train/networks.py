@@ -159,8 +159,10 @@ def groups(module: nn.Module) -> list[dict[str, object]]:
 
 @torch.no_grad()
 def follow(teacher: nn.Module, student: nn.Module, *, momentum: float) -> None:
-    """Set the teacher's weights to m * teacher + (1 - m) * student, in place; buffers are copied."""
+    """Set the teacher's weights to m * teacher + (1 - m) * student, in place.
+
+    Buffers stay as they are: running statistics of batch normalisation are those of the teacher's own images (DINO).
+    The student's include local crops, whose variance differs.
+    """
     for target, source in zip(teacher.parameters(), student.parameters(), strict=True):
         target.lerp_(source.detach(), 1 - momentum)
-    for kept, new in zip(teacher.buffers(), student.buffers(), strict=True):
-        kept.copy_(new)

@@ -85,18 +85,19 @@ class Retrieval:
     def _read(self, items: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
         look = self.settings.view
         scales = [self.source.pixels[code] for code in self.source.plate[items]]
-        window = None if look.window is None else torch.from_numpy(soft_window(look.size, look.window))
+        edge = self.settings.embedded
+        window = None if look.window is None else torch.from_numpy(soft_window(edge, look.window))
         seen = view(
             torch.from_numpy(self.source.read(items, rng, sites=2)),
             Recipe(),
             torch.Generator(),
-            size=look.size,
+            size=edge,
             mean=torch.from_numpy(np.stack([each.mean for each in scales])),
             std=torch.from_numpy(np.stack([each.std for each in scales])),
             window=window,
         )
         size = self.settings.input_size
-        if size != look.size:
+        if size != edge:
             seen = interpolate(seen, size=(size, size), mode="bilinear", antialias=True)
         return seen.half()
 

@@ -4,10 +4,12 @@ An entry has nulls, each of which means the value that the kind was published or
 entry into settings, and it replaces these nulls.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from wellspring.encoders import cards
 from wellspring.screen.sections import Distillation, Encoder, EncoderWeights, LocalAggregation, Projector, View
 from wellspring.train.augment import Recipe, recipe, scaled
 
@@ -68,6 +70,7 @@ KINDS = {
     # A frozen encoder uses only the network and its view.
     "timm": FROZEN,
     "frozen": FROZEN,
+    "intensity": FROZEN,
 }
 DISTILLED = ("sslprofiler", "dino")
 
@@ -123,6 +126,27 @@ class Settings:
     def strengths(self, step: int) -> Recipe:
         """Return the augmentation of a step: its share rises linearly over the steps of the ramp."""
         return scaled(self.augmentation, (step + 1) / self.ramp) if step < self.ramp else self.augmentation
+
+    @property
+    def magnification(self) -> tuple[float, float]:
+        """Smallest and largest magnification of the crops that training shows, in network pixels per pixel.
+
+        Of sslprofiler and dino, that of the global crops.
+        """
+        if self.augmentation.crop != "resized":
+            return 1.0, 1.0
+        low, high = self.distillation.global_scale if self.distilled else self.augmentation.scale
+        least = self.input_size / self.view.size
+        return least / math.sqrt(high), least / math.sqrt(low)
+
+    @property
+    def embedded(self) -> int:
+        """Edge in pixels of the square that is embedded; see `view.embedded` of the config."""
+        if self.view.embedded is not None:
+            return self.view.embedded
+        if self.view.kind == "cell" or self.kind in cards.FROZEN:
+            return self.view.size
+        return round(self.input_size / math.sqrt(math.prod(self.magnification)))
 
     @property
     def input_size(self) -> int:
@@ -194,7 +218,7 @@ def _given(value: Value | None, null: Value) -> Value:
 def _check(settings: Settings) -> None:
     """Refuse settings that exclude each other; the error names the key."""
     kind, view, aggregation = settings.kind, settings.view, settings.aggregation
-    if kind in ("timm", "frozen") and settings.steps:
+    if kind in cards.FROZEN and settings.steps:
         raise ValueError(f"encoders.steps: expected 0 for {kind}, which is not trained, found {settings.steps}")
     if kind == "timm" and settings.weights is None:
         raise ValueError(
@@ -212,6 +236,14 @@ def _check(settings: Settings) -> None:
         raise ValueError(
             f"encoders.view.window: expected null with {settings.augmentation.crop} crops, which leave the middle of "
             f"the cell, found {view.window}; set augmentation.overrides.crop to centred, or the window to null"
+        )
+    shown = settings.input_size / settings.embedded
+    low, high = settings.magnification
+    if view.embedded is None and kind not in cards.FROZEN and not low / cards.SCALES <= shown <= high * cards.SCALES:
+        raise ValueError(
+            f"encoders.view.embedded: expected an edge at which cells look as in training, magnified {low:.2f} to "
+            f"{high:.2f} times; found {settings.embedded} px (view.size), magnified {shown:.2f} times. Set it to "
+            f"{round(settings.input_size / math.sqrt(low * high))}, or to {settings.embedded} for this scale"
         )
     if aggregation.kind not in KINDS[kind].aggregations:
         raise ValueError(

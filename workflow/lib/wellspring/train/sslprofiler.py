@@ -115,7 +115,7 @@ class SSLProfiler(Objective):
             terms["ibot"] = losses.masked_patches(patch_targets, self._log(patch_logits), weight=hidden.weight)
         if self.weights["koleo"] > 0:
             apart = (losses.koleo(distributed.gather(part)) for part in seen.chunk(views))
-            terms["koleo"] = sum(apart, start=wide.new_zeros(())) / views
+            terms["koleo"] = sum(apart, start=wide.new_zeros(()))
         if pooled is not None:
             terms["local_aggregation"] = losses.pooled_aggregation(targets, self._log(pooled), sites=batch.sites)
         elif batch.sites > 1:
