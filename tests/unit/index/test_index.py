@@ -158,7 +158,9 @@ def test_a_real_plate_from_files_to_corrected_pixels(shared_data, tmp_path):
     seen = survey.run(found.table, sheet["images"], options=section("survey"), verdict=found.verdict)
     assert seen.verdict.keep
     assert len(survey.kept(seen.table)) == 48
-    light = estimate.light_path([seen.table], [seen.views], channels=channels, options=section("illumination"))
+    light = estimate.light_path(
+        [seen.table], [seen.views], channels=channels, options=section("illumination", apply="always")
+    )
     scale = images.write(
         tmp_path / "p.zarr",
         index=found.table,
