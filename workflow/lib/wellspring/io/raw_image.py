@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wellspring.io import object_store, plane_file, tiff_plane, zarr_plane
+from wellspring.io import codestream, object_store, plane_file, tiff_plane, zarr_plane
 from wellspring.io.notes import Note
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
@@ -149,4 +149,6 @@ def _other(path: Path, page: int) -> np.ndarray:
         raise PlaneError("missing", f"{path.name} has no page {page}")
     with Image.open(path, formats=FORMATS) as image:
         _check_size(path.name, image.width * image.height)
+        if image.format in ("JPEG", "JPEG2000") and not codestream.is_whole(path.read_bytes()):
+            raise PlaneError("truncated", f"{path.name}: the end of the compressed image is missing")
         return np.squeeze(np.asarray(image.convert("RGB") if image.mode == "P" else image))

@@ -12,9 +12,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from wellspring.io.codestream import is_whole
 from wellspring.io.plane_file import PlaneFileError, ends_early
 
 FAX = (2, 3, 4)  # compressions of 1-bit pages; other pixels decode to a few rows and zeros
+# JPEG, JPEG 2000 and JPEG XR, whose decoders accept a codestream without its end.
+CODESTREAMS = (7, 33003, 33004, 33005, 34712, 22610, 34934)
 REDUCED, MASK, OLD_REDUCED = 1, 4, 2  # bits of NewSubfileType; value of SubfileType
 MINISWHITE = 0  # photometric interpretation: 0 is white, as some scanners and fax formats write
 
@@ -57,6 +60,8 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
         if plane.size > largest:
             raise PlaneFileError("unreadable", f"expected at most {largest} pixels, found {plane.size} by its header")
         _check_parts(plane, size)
+        if plane.compression in CODESTREAMS:
+            _check_codestreams(plane)
         pixels = np.squeeze(plane.asarray())
         if plane.colormap is not None:
             pixels = _grey(pixels, plane.colormap)
@@ -100,6 +105,17 @@ def _check_parts(plane: tifffile.TiffPage, size: int) -> None:
         raise PlaneFileError(
             "truncated", f"expected {plane.nbytes} bytes of pixels by its header, found {counts.sum()}"
         )
+
+
+def _check_codestreams(plane: tifffile.TiffPage) -> None:
+    """Refuse a plane of which a compressed strip or tile lacks its end."""
+    file = plane.parent.filehandle
+    lost = 0
+    for start, count in zip(plane.dataoffsets, plane.databytecounts, strict=True):
+        file.seek(start)
+        lost += not is_whole(file.read(count))
+    if lost:
+        raise PlaneFileError("truncated", f"the end of {lost} of {len(plane.dataoffsets)} compressed parts is missing")
 
 
 def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
