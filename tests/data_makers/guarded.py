@@ -19,6 +19,7 @@ import pandas as pd
 
 from options import options as defaults
 from specimens import CHANNELS, PLATE, Key, Specimen
+from wellspring.illumination import lightpath
 from wellspring.images import run as images
 from wellspring.index import run as index
 from wellspring.io import ngff, raw_image, tables
@@ -72,17 +73,6 @@ def run(specimen: Specimen, *, auto: bool = False, lost_wells: str = "report") -
     return outcome
 
 
-@dataclass(frozen=True)
-class _Even:
-    """A light path that changes no pixel."""
-
-    flat: np.ndarray
-    dark: np.ndarray
-
-    def of(self, channels: object) -> "_Even":
-        return self
-
-
 def _stages(
     specimen: Specimen, outcome: Outcome, options: sections.Index, looking: sections.Survey, writing: sections.Images
 ) -> None:
@@ -96,11 +86,13 @@ def _stages(
     outcome.survey, outcome.verdict = tables.conform(looked.table, table="survey").to_pandas(), looked.verdict
     good = outcome.survey[outcome.survey["Metadata_Status"] == "ok"]
     shape = good[["Metadata_Height", "Metadata_Width"]].astype(int).iloc[0].tolist() if len(good) else [1, 1]
+    flat, none = np.ones((len(CHANNELS), *shape), np.float32), np.zeros(len(CHANNELS), np.int32)
+    even = lightpath.LightPath(list(CHANNELS), flat, np.zeros_like(flat), "given", none)
     scale = images.write(
         specimen.out / "plate.zarr",
         index=outcome.index,
         surveyed=outcome.survey,
-        light=_Even(np.ones((2, *shape), np.float32), np.zeros((2, *shape), np.float32)),
+        light=even,
         folder=specimen.folder,
         plate=PLATE,
         channels=CHANNELS,
