@@ -6,9 +6,10 @@ the same kind (`Metric.population`): new mechanisms with their compounds, new pl
 
 Three corrections. A score's chance level changes when a group is removed (a large mechanism raises it), which is no
 sampling error: deviations are those of the score above chance. A pair of groups that score each other enters the
-deviations of both (Efron and Stein 1981): half of that excess is subtracted, which measured between .92 and .97 where
-none and all of it measured above and below (`benchmarks/coverage.py`). Few groups are Student's t. A share has Wilson's
-interval for as many independent items as have its variance, a score between 0 and 1 is symmetric on the logit scale.
+deviations of both (Efron and Stein 1981): half of that excess is subtracted, which measured between 0.92 and 0.97 where
+none and all of it measured above and below (`benchmarks/interval_coverage.py`). Few groups are Student's t. A share has
+Wilson's interval for as many independent items as have its variance, a score between 0 and 1 is symmetric on the logit
+scale.
 
 More than 30 groups are dealt into 30 sets, which are left out as one.
 """

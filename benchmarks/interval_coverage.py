@@ -12,7 +12,7 @@ differ in the same way in all screens. The true value is
 the mean over the other half of the screens, so that it is independent of the screen. Beside the interval stands the one
 before: percentiles of resampled compounds (wells, for batch effects), which leaves out that these score each other.
 
-    python benchmarks/coverage.py [--quick] [--screens 400] [--designs 4x2 8x4 ...] [--seed 0]
+    python benchmarks/interval_coverage.py [--quick] [--screens 400] [--designs 4x2 8x4 ...] [--seed 0]
 
 In the JSON line `<design>.<signal>.<score>` is [true value, coverage, low, high, screens with an interval, coverage
 before].
