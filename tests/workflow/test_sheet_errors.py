@@ -55,7 +55,7 @@ def test_foreign_row_that_points_into_the_demo_folder(folder):
     edit(folder, images="results/demo/P1")
     text = screens.refusal(folder)
     assert "config/plates.tsv: plate P1: expected images outside of the demo's folder" in text
-    assert "deleted and written anew" in text
+    assert "deleted and rewritten" in text
 
 
 def test_demo_plate_under_the_name_of_another(folder):
