@@ -97,7 +97,7 @@ def choose(form: pa.Schema, *, keys: Collection[str], patterns: Sequence[str] = 
     --------
     >>> form = pa.schema([("plate", pa.string()), ("dose", pa.float64()), ("f_0", pa.float64()), ("f_1", pa.float64())])
     >>> choose(form, keys=["plate"], where="a.csv")
-    Choice(names=('f_0', 'f_1'), rule='families', left=('dose',), text=())
+    Choice(names=('f_0', 'f_1'), rule='numeric', left=('dose',), text=())
     """
     names = [name for name in form.names if name not in set(keys)]
     numeric = [name for name in names if is_number(form.field(name).type)]
