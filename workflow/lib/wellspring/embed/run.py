@@ -163,7 +163,7 @@ def _demand_scale(encoder: Encoder, images: PlateImages) -> None:
     trained = encoder.card.get("magnification")
     if not trained or not images.fields:
         return
-    height, width = images.read(*images.fields[0], encoder.channels[:1]).shape[1:]
+    height, width = images.shape[1:]
     shown = encoder.card["input_size"] / max(height, width)
     if shown * cards.SCALES < trained[0]:
         raise ValueError(
