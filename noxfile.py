@@ -6,6 +6,7 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "doctests", "docs", "tests"]
 ENVIRONMENTS = ("python", "-m", "wellspring.workflow.environments")
 QUICK = "not slow and not gpu and not slurm"
+PARALLEL = ("-n", "auto", "--dist", "loadgroup")
 
 
 @nox.session
@@ -39,7 +40,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests that need neither a GPU nor SLURM nor much time."""
-    session.run("pytest", "-m", QUICK, *session.posargs)
+    session.run("pytest", "-m", QUICK, *PARALLEL, *session.posargs)
 
 
 @nox.session
@@ -58,7 +59,7 @@ def environments(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Print the lines of the library that the unit tests do not reach."""
     measured = ("--cov=wellspring", "--cov-report=term-missing:skip-covered")
-    session.run("pytest", "tests/unit", "-m", QUICK, "-n", "auto", *measured)
+    session.run("pytest", "tests/unit", "-m", QUICK, *PARALLEL, *measured)
 
 
 @nox.session

@@ -271,6 +271,11 @@ def _loaddata(base: Path) -> None:
     _done(base, rows, tables=[], reader="loaddata")
 
 
+def _file_url(path: Path) -> str:
+    """Return a file's URL with no character escaped but the percent sign, by which readers know escapes."""
+    return f"file://{str(path).replace('%', '%25')}"
+
+
 def _load_data(specimen: Specimen) -> None:
     """Write the table: places on this machine, places on another one, or URLs."""
     places = {key: path for path, keys in specimen.files.items() for key in keys}
@@ -282,7 +287,7 @@ def _load_data(specimen: Specimen) -> None:
                 path = places[well, site, channel]
                 away = well == "A02"  # as another machine has it
                 if channel == "ER" and well == "A01":
-                    row["URL_OrigER"] = f"file://{path}" if site == "1" else f"s3://bucket/{PLATE}/Images/{path.name}"
+                    row["URL_OrigER"] = _file_url(path) if site == "1" else f"s3://bucket/{PLATE}/Images/{path.name}"
                     continue
                 row[f"FileName_Orig{channel}"] = path.name
                 row[f"PathName_Orig{channel}"] = "/home/ubuntu/bucket/Images" if away else str(path.parent)
