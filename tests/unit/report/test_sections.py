@@ -1,5 +1,7 @@
 """Sections of the report: run times, alignment, exclusions, pictures of wells, numbers of wells, caps of figures."""
 
+import io
+import json
 from dataclasses import replace
 from html import escape
 
@@ -7,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from options import options
 from report_screen import HOSTILE, fabricate
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
@@ -16,12 +19,14 @@ from wellspring.report import (
     biology,
     charts,
     checks,
+    differences,
     exclusions,
     gather,
     measures,
     metrics,
     naming,
     overview,
+    page,
     runtime,
     scatter,
     thumbnails,
@@ -226,7 +231,7 @@ def test_a_crowded_volcano_keeps_the_smallest_q(monkeypatch: pytest.MonkeyPatch,
 
 def test_the_untrained_twin_is_known_by_its_card_and_not_by_its_name(screen: gather.Screen):
     rows = metrics.table(screen.summary, encoders=screen.encoders)
-    assert overview.twins(screen) == {"sslprofiler": "random"}
+    assert differences.twins(screen) == {"sslprofiler": "random"}
     assert not any("untrained" in one.text for one in overview.open_questions(screen, rows))
     trained = {name: card | {"training": "trained"} for name, card in screen.cards.items()}
     told = [one.text for one in overview.open_questions(replace(screen, cards=trained), rows)]
@@ -234,3 +239,33 @@ def test_the_untrained_twin_is_known_by_its_card_and_not_by_its_name(screen: gat
     other = screen.cards | {"random": screen.cards["random"] | {"network_sha256": "2" * 64}}
     (told,) = [one for one in overview.open_questions(replace(screen, cards=other), rows) if "twin" in one.text]
     assert told.lines == ("Concerns: sslprofiler.",)
+
+
+def test_trained_encoders_are_better_worse_or_undecided_beside_their_twin(screen: gather.Screen):
+    def left(value: float, spread: float) -> str:
+        groups = {f"m{place}": value + spread * (place - 2) for place in range(5)}
+        return json.dumps({"mechanisms": {"shared": 0.0, "groups": groups}})
+
+    summary = screen.summary[screen.summary["Metadata_Level"] == "aligned"].copy()
+    spread = summary["Metadata_Metric"].map({"nsc": 0.001, "consistency": 0.001}).fillna(1.0)
+    spread *= summary["Encoder"] == "sslprofiler"
+    summary.loc[summary["Metadata_Metric"] == "consistency", "value"] = np.where(
+        summary.loc[summary["Metadata_Metric"] == "consistency", "Encoder"] == "sslprofiler", 0.1, 0.6
+    )
+    summary["Metadata_Left_Out"] = [
+        left(a, b) for a, b in zip(summary["value"].astype(float).fillna(0), spread, strict=True)
+    ]
+    changed = replace(screen, summary=summary)
+    paired = differences.table(changed)
+    assert set(paired["Encoder"]) == {"sslprofiler"} and set(paired["Base"]) == {"random"}
+    told = {verdict: differences.statements(paired, "aligned", verdict) for verdict in ("better", "worse", "undecided")}
+    assert told["better"][0].text.startswith("1 score") and "(NSC) +" in told["better"][0].lines[0]
+    assert told["worse"][0].lines[0].startswith("sslprofiler minus random: Consistency of mechanisms (mAP) −0.500")
+    assert "neither better nor worse" in told["undecided"][0].text
+    built = page.build(changed, options=options("report"))
+    table = pd.read_csv(io.StringIO(built.metrics))
+    shown = table[table["encoder"] == "sslprofiler minus random"].set_index("metric")["verdict"]
+    assert shown["nsc"] == "better" and shown["consistency"] == "worse" and shown["activity"] == "undecided"
+    assert table[table["encoder"] == "random"]["verdict"].isna().all()
+    alone = replace(changed, cards={**screen.cards, "random": screen.cards["random"] | {"objective": "intensity"}})
+    assert differences.pairs(alone)[-1] == ("sslprofiler", "random")

@@ -109,9 +109,12 @@ def table(summary: pd.DataFrame, *, encoders: Sequence[str]) -> list[Row]:
 
 
 def csv(summary: pd.DataFrame) -> str:
-    """Return the summary of all encoders as CSV text: encoder, metric, level, then the values and words."""
+    """Return the summary of all encoders as CSV text: encoder, metric, level, then the values and words.
+
+    Rows of paired differences (`wellspring.report.differences.rows`) have a verdict: better, worse or undecided.
+    """
     names = ["Encoder", "Metadata_Metric", "Metadata_Level", "value", "low", "high", "n", "n_undefined", "chance"]
-    names += ["Metadata_Guard", "Metadata_Note"]
+    names += ["Metadata_Guard", "Metadata_Note", "Metadata_Verdict"]
     frame = summary.reindex(columns=names)
     frame["Metadata_Note"] = frame["Metadata_Note"].fillna("").astype(str).map(worded)
     frame = frame.rename(columns=lambda name: name.removeprefix("Metadata_").lower())

@@ -3,16 +3,16 @@
 Input: a screen and the rows of its metric table. Output: statements, each a sentence with further lines.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from wellspring.encoders import cards
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note
 from wellspring.report import checks, segmentation
 from wellspring.report.alignment import Change
 from wellspring.report.checks import Statement, listed
+from wellspring.report.differences import TRAINED, UNTRAINED, of_training, twins
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.metrics import Cell, Row
 from wellspring.report.svg import count
@@ -20,7 +20,6 @@ from wellspring.report.wording import capital, words
 from wellspring.report.wording_profiles import LAYOUT_NOTES, METHOD_NOTES
 
 PLATE = SITE_KEY[0]
-TRAINED, UNTRAINED = "trained", "untrained"  # values of `training` in an encoder's card
 
 
 def left_out(screen: Screen) -> list[Statement]:
@@ -60,7 +59,7 @@ def look_at(
         found.append(Statement(f"{name}: not above chance.", "metrics", lines))
     found += _further(rows, level, direction=-1, state="above", relation="above chance")
     found += _further(rows, level, direction=1, state="at", relation="not above chance")
-    found += _untrained(screen, rows, level) + checks.images(screen) + checks.clipping(screen) + checks.wells(screen)
+    found += checks.images(screen) + checks.clipping(screen) + checks.wells(screen)
     found += segmentation.statements(segmentation.fields(screen))
     return found + checks.light(fields) + checks.training(screen)
 
@@ -90,29 +89,11 @@ def open_questions(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
     return found + _limits(screen, rows)
 
 
-def twins(screen: Screen) -> dict[str, str]:
-    """Return trained encoder -> its untrained twin, by their cards; encoders without one are left out."""
-    described = _described(screen)
-    names = {id(card): name for name, card in described.items()}
-    found = {name: cards.twin(card, described.values()) for name, card in described.items()}
-    return {name: names[id(card)] for name, card in found.items() if card is not None}
-
-
-def _described(screen: Screen) -> dict[str, Mapping[str, object]]:
-    """Return encoder -> card of the encoders whose card states their training."""
-    known = {name: screen.cards.get(name, {}) for name in screen.encoders}
-    return {name: card for name, card in known.items() if {"training", "network_sha256"} <= set(card)}
-
-
-def _of_training(screen: Screen, training: str) -> list[str]:
-    return [name for name, card in _described(screen).items() if card["training"] == training]
-
-
 def _limits(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
     """Return the limits of the screen's design: no untrained encoder, no held-out plate, nothing evaluated."""
     found, paired = [], twins(screen)
-    alone = [name for name in _of_training(screen, TRAINED) if name not in paired]
-    if rows and not _of_training(screen, UNTRAINED):
+    alone = [name for name in of_training(screen, TRAINED) if name not in paired]
+    if rows and not of_training(screen, UNTRAINED):
         text = "No untrained encoder in this screen: the gain over an untrained network is unknown."
         found.append(Statement(text, "metrics"))
     elif rows and alone:
@@ -193,27 +174,6 @@ def _aligned(changes: Sequence[Change], *, good: bool) -> list[Statement]:
         return []
     text = f"Alignment made {count(len(lines), 'score')} {'better' if good else 'worse'} by more than the intervals."
     return [Statement(text, "alignment", _cut(lines))]
-
-
-def _untrained(screen: Screen, rows: Sequence[Row], level: str) -> list[Statement]:
-    """Return the scores of biology whose interval is not above the untrained network.
-
-    A trained encoder is compared with its untrained twin; any other, and one without a twin, with the best untrained
-    encoder.
-    """
-    untrained, paired = _of_training(screen, UNTRAINED), twins(screen)
-    floors = {*untrained, *paired.values()}
-    behind: dict[str, list[str]] = {}
-    for row in rows:
-        values = {cell.encoder: cell.number for cell in row.cells if cell and np.isfinite(cell.number)}
-        best = max((values[name] for name in untrained if name in values), default=float("nan"))
-        for cell in row.cells if row.level == level else ():
-            if cell and cell.direction > 0 and cell.encoder not in floors:
-                floor = values.get(paired[cell.encoder], float("nan")) if cell.encoder in paired else best
-                if cell.low <= floor:
-                    behind.setdefault(cell.encoder, []).append(row.name)
-    lines = tuple(f"{name}: {listed(names, limit=3)}" for name, names in behind.items())
-    return [Statement("Not above the untrained network on every score.", "metrics", lines)] if lines else []
 
 
 def _cut(lines: Sequence[str]) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from wellspring.evaluate.paired import BETTER, UNDECIDED, WORSE
 from wellspring.io.keys import WELL_KEY
 from wellspring.io.shipped import REPORT_TEMPLATES
 from wellspring.report import (
@@ -16,6 +18,7 @@ from wellspring.report import (
     alignment,
     biology,
     checks,
+    differences,
     doses,
     dropped,
     exclusions,
@@ -67,7 +70,8 @@ def build(screen: Screen, *, options: sections.Report, templates: str | Path = R
     levels = ordered_levels([row.level for row in rows])
     level = options.level if options.level in levels else (levels[-1] if levels else options.level)
     primary = next((name for name in (options.encoder, *screen.encoders) if name in screen.aligned), None)
-    changes = alignment.changes(rows)
+    changes, paired = alignment.changes(rows), differences.table(screen)
+    trained = partial(differences.statements, paired, level)
     fields = lights.fields(screen)
     bad, bad_count = pictures.bad_images(screen, limit=options.bad_images)
     placed = {
@@ -84,9 +88,9 @@ def build(screen: Screen, *, options: sections.Report, templates: str | Path = R
         "totals": checks.totals(screen),
         "left_out": overview.left_out(screen),
         "dropped": screen.dropped.to_dict("records"),
-        "passes": overview.passes(screen, rows, level=level, changes=changes),
-        "look_at": overview.look_at(screen, rows, fields, level=level, changes=changes),
-        "open": overview.open_questions(screen, rows),
+        "passes": overview.passes(screen, rows, level=level, changes=changes) + trained(BETTER),
+        "look_at": overview.look_at(screen, rows, fields, level=level, changes=changes) + trained(WORSE),
+        "open": overview.open_questions(screen, rows) + trained(UNDECIDED),
         "absent": absent.sentences(screen),
         "levels": levels,
         "level": level,
@@ -133,7 +137,7 @@ def build(screen: Screen, *, options: sections.Report, templates: str | Path = R
     }
     return Report(
         page=render(context, templates=templates),
-        metrics=metrics.csv(screen.summary),
+        metrics=metrics.csv(pd.concat([screen.summary, differences.rows(paired)]) if len(paired) else screen.summary),
         failures=dropped.text(screen.dropped),
         map=standalone(scatter.drawing(placed)),
         plates=standalone(plates.drawing(screen, drawn)),
