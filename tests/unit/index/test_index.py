@@ -187,14 +187,55 @@ def test_a_count_that_one_file_claims_is_not_expected_of_a_whole_plate(planes, e
         [_planes(), *(_planes().head(1).assign(plane=str(n), path=f"{n}.tif") for n in range(2, planes + 1))]
     )
     if not expected:
-        assert len(_join(rows, _wells()).table) == 4 * (planes + 1)
+        # DNA of A01 has 500 planes at one of 2 sites, ER has 1; A02 has 1 of each.
+        assert _join(rows, _wells()).table["Metadata_Well"].value_counts().to_dict() == {"A01": 2 * 501, "A02": 4}
         return
     with pytest.raises(ValueError, match=expected):
         _join(rows, _wells())
 
 
-def test_sites_numbered_on_from_well_to_well_are_told():
-    wells = [f"{row}{column:02d}" for row in "ABCDEFGH" for column in range(1, 13)]
-    rows = [_planes((well,), (str(10 * n + k) for k in range(6))) for n, well in enumerate(wells)]
-    with pytest.raises(ValueError, match="P1: expected the same sites and planes in most wells, found 1152 planes"):
-        _join(pd.concat(rows), _wells(wells, ["negcon"] * 96))
+def test_a_wrong_number_does_not_fill_the_memory():
+    """One file with plane 900 in a well of 250 sites: 225,000 rows of 1,149 files."""
+    rows = [_planes(("A01",), [str(n) for n in range(250)], ("w1",))]
+    rows += [_planes(("A01",), ("0",), ("w1",)).assign(plane=str(n), path=f"{n}.tif") for n in range(2, 901)]
+    with pytest.raises(ValueError, match="P1: expected the same sites and planes in most wells, found 1149 planes"):
+        _join(pd.concat(rows), _wells(("A01",), ("negcon",)))
+
+
+def test_wells_have_the_sites_that_they_show(caplog):
+    """A scan that stops at enough cells: wells of 1 to 3 sites, numbered on from well to well."""
+    parts = [_planes(("A01",), ("1", "2", "3")), _planes(("A02",), ("4",))]
+    found = _join(pd.concat(parts), _wells())
+    assert found.table.groupby("Metadata_Well")["Metadata_Site"].unique().map(list).to_dict() == {
+        "A01": ["1", "2", "3"],
+        "A02": ["4"],
+    }
+    assert found.table["Metadata_Path"].notna().all()
+    assert found.audit["Metadata_Sites_Expected"].tolist() == [3, 1]
+    assert "P1: wells have 1 to 3 sites (fewest: A02)" in caplog.text
+    stated = _join(pd.concat(parts), _wells(), sites=["1", "2", "3"])
+    assert stated.table["Metadata_Path"].isna().groupby(stated.table["Metadata_Well"]).sum().to_dict() == {
+        "A01": 0,
+        "A02": 6,
+    }
+
+
+def test_a_lost_file_is_missing_although_wells_differ():
+    """Well A01 has 3 focal planes, A02 has 2. A file that another channel or site of the well shows to be lost is."""
+    parts = [_planes().assign(plane=str(n), path=lambda rows, n=n: rows["path"] + str(n)) for n in (1, 2, 3)]
+    planes = pd.concat(parts, ignore_index=True)
+    planes = planes[(planes["well"] == "A01") | (planes["plane"] != "3")]
+    lost = (planes["well"] == "A02") & (planes["channel"] == "w2") & (planes["plane"] == "2")
+    found = _join(planes[~lost], _wells())
+    gap = found.table[found.table["Metadata_Path"].isna()]
+    columns = ["Metadata_Well", "Metadata_Site", "Metadata_Channel", "Metadata_Plane"]
+    assert gap[columns].to_numpy().tolist() == [["A02", "1", "ER", "2"], ["A02", "2", "ER", "2"]]
+    assert len(found.table) == 2 * 2 * 3 + 2 * 2 * 2
+
+
+def test_a_well_without_images_should_have_what_most_have():
+    parts = [_planes(("A01", "A02"), ("1", "2")), _planes(("A03",), ("1", "2", "3"))]
+    wells = _wells(("A01", "A02", "A03", "A04"), ["negcon"] * 4)
+    found = _join(pd.concat(parts), wells, lost_wells="report")
+    assert found.audit["Metadata_Sites_Expected"].tolist() == [2, 2, 3, 2]
+    assert found.table.groupby("Metadata_Well")["Metadata_Path"].size().tolist() == [4, 4, 6, 4]

@@ -84,3 +84,31 @@ def test_zero_is_black_whatever_the_file_calls_white(tmp_path, image, dtype):
     stored = image.astype(dtype)
     tifffile.imwrite(tmp_path / "x.tif", np.iinfo(dtype).max - stored, photometric="miniswhite")
     np.testing.assert_array_equal(raw_image.read(tmp_path, "x.tif"), stored)
+
+
+def _packed(path, values, bits, *, white_is_zero=False):
+    """Write grey values of few bits by hand: rows of packed bits, each from a whole byte, after an 8-byte header."""
+    rows, columns = values.shape
+    wide = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(rows, columns, 2), axis=2)[..., 16 - bits :]
+    data = np.packbits(wide.reshape(rows, -1), axis=1).tobytes()
+    data += b"\0" * (len(data) % 2)
+    tags = [(256, 4, columns), (257, 4, rows), (258, 3, bits), (259, 3, 1), (262, 3, int(not white_is_zero)),
+            (273, 4, 8), (277, 3, 1), (278, 4, rows), (279, 4, rows * -(-columns * bits // 8))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    path.write_bytes(head + data + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 6, 10, 12, 14])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_values_packed_in_fewer_bits(tmp_path, bits, white_is_zero):
+    values = np.random.default_rng(bits).integers(0, 2**bits, (11, 37), np.uint16)
+    _packed(tmp_path / "a.tif", values, bits, white_is_zero=white_is_zero)
+    found = raw_image.status(tmp_path, "a.tif")
+    assert (found.status, found.reason) == ("ok", "")
+    assert found.pixels.dtype == (np.uint8 if bits <= 8 else np.uint16)
+    np.testing.assert_array_equal(found.pixels, 2**bits - 1 - values if white_is_zero else values)
+    cut = (tmp_path / "a.tif").read_bytes()
+    at = cut.rindex(struct.pack("<HHI", 279, 4, 1)) + 8
+    (tmp_path / "b.tif").write_bytes(cut[:at] + struct.pack("<I", 11 * -(-37 * bits // 8) - 1) + cut[at + 4 :])
+    assert raw_image.status(tmp_path, "b.tif").status == "truncated"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from wellspring.index import crosscheck
+from wellspring.index import crosscheck, expected
 from wellspring.index.readers import detect, listing
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
@@ -28,11 +28,6 @@ SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Met
 # columns of the readers' tables whose name in the index is not their title case
 NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
          "z": "Metadata_Position_Z"}  # fmt: skip
-
-DEEPEST = 1000  # focal planes per site: twice as many as an organoid of 0.5 mm needs at one plane per micrometre
-# Limit of expected planes per plane found. A half-failed plate expects twice as many; fields numbered on from well to
-# well, or one file with a damaged count, a hundred times as many. Plates of fewer expected planes are not checked.
-SPARSEST, FEWEST = 20, 100_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object], controls
     )
     table = _described(table, wells, sheet)
     nothing = pd.DataFrame(columns=["well", "site", "channel", "path"])
-    audit = _audit(found, nothing, set(), set(found), set(), (), ()).assign(Metadata_Plate=plate)
+    audit = _audit(found, nothing, set(), set(found), set(), dict.fromkeys(found, ()), ()).assign(Metadata_Plate=plate)
     return Index(table, audit, _controlled(table, Verdict(), needed=controls), hashlib.sha256(b"").hexdigest())
 
 
@@ -142,7 +137,7 @@ def join(
     aliases
         Channel -> its name in the files, if they differ.
     sites
-        The sites that every well must have; empty: all sites that occur on the plate.
+        The sites that every well must have; empty: those that the well has (:mod:`wellspring.index.expected`).
     lost_wells
         ``error``: wells in images but not in the platemap, or the reverse, and planes found twice, are an error.
         ``report``: a well without images and doubled planes have rows without paths, a well without platemap is left
@@ -181,12 +176,12 @@ def join(
     for line in lost:
         logger.warning(line)
     planes = crosscheck.without(planes, doubled)
-    expected = sorted(sites) or sorted(planes["site"].unique())
-    _check_extent(planes, wells=len(imaged), sites=len(expected), plate=plate)
     named = sorted(mapped - (empty - imaged))
-    table = _expected(named, expected, channels, planes).merge(planes, how="left", validate="one_to_one")
+    wanted = expected.sites(planes, sorted(imaged | mapped), sites, plate=plate)
+    table = expected.table(planes, named, wanted, channels, plate=plate)
+    table = table.merge(planes, how="left", validate="one_to_one")
     table["timepoint"] = planes["timepoint"].iloc[0]
-    audit = _audit(sorted(imaged | mapped), planes, imaged, mapped, set(twice["well"]), expected, channels)
+    audit = _audit(sorted(imaged | mapped), planes, imaged, mapped, set(twice["well"]), wanted, channels)
     table = _described(table, wells, sheet)
     verdict = Verdict()
     for channel in channels:
@@ -222,45 +217,13 @@ def _channels(planes: pd.DataFrame, channels: Sequence[str], aliases: Mapping[st
     return kept.assign(channel=kept["channel"].map(ours))
 
 
-def _check_extent(planes: pd.DataFrame, *, wells: int, sites: int, plate: str) -> None:
-    """Refuse planes that few sites have: every site would have to have them, and a wrong number could fill the memory.
-
-    Raises
-    ------
-    ValueError
-        A channel has more than ``DEEPEST`` planes, or ``SPARSEST`` times as many planes are expected as were found.
-    """
-    depths = planes.groupby("channel")["plane"].nunique()
-    if depths.max() > DEEPEST:
-        raise ValueError(
-            f"{plate}: expected at most {DEEPEST} focal planes, found {depths.max()} in channel {depths.idxmax()}"
-        )
-    whole = wells * sites * int(depths.sum())
-    if whole > max(SPARSEST * len(planes), FEWEST):
-        raise ValueError(
-            f"{plate}: expected the same sites and planes in most wells, found {len(planes)} planes, where {wells} "
-            f"wells of {sites} sites with the planes {depths.to_dict()} would have {whole}"
-        )
-
-
-def _expected(
-    wells: Sequence[str], sites: Sequence[str], channels: Sequence[str], planes: pd.DataFrame
-) -> pd.DataFrame:
-    """Return the key of every expected plane: each site should have all planes that a channel has at any site."""
-    found = planes.groupby("channel")["plane"].unique()
-    depths = {channel: sorted(found.get(channel, ["1"])) for channel in channels}
-    stacks = [(channel, plane) for channel in channels for plane in depths[channel]]
-    rows = [(well, site, *stack) for well, site, stack in itertools.product(wells, sites, stacks)]
-    return pd.DataFrame(rows, columns=["well", "site", "channel", "plane"], dtype=object)
-
-
 def _audit(
     wells: Sequence[str],
     planes: pd.DataFrame,
     imaged: set[str],
     mapped: set[str],
     doubled: set[str],
-    sites: Sequence[str],
+    sites: Mapping[str, Sequence[str]],
     channels: Sequence[str],
 ) -> pd.DataFrame:
     found = planes[planes["path"].notna()].groupby("well")[["site", "channel"]].agg(list).to_dict("index")
@@ -268,10 +231,10 @@ def _audit(
     for well in wells:
         here = found.get(well, {"site": [], "channel": []})
         pairs = set(zip(here["site"], here["channel"], strict=True))
-        expected = itertools.product(sites, channels) if well in imaged else ()
-        missing = [f"{site}:{channel}" for site, channel in expected if (site, channel) not in pairs]
-        count = len(set(here["site"]) & set(sites))
-        rows.append((well, well in imaged, well in mapped, well in doubled, count, len(sites), ";".join(missing)))
+        wanted = itertools.product(sites[well], channels) if well in imaged else ()
+        missing = [f"{site}:{channel}" for site, channel in wanted if (site, channel) not in pairs]
+        count, of = len(set(here["site"]) & set(sites[well])), len(sites[well])
+        rows.append((well, well in imaged, well in mapped, well in doubled, count, of, ";".join(missing)))
     columns = ["Well", "In_Images", "In_Platemap", "Doubled", "Sites_Found", "Sites_Expected", "Channels_Missing"]
     audit = pd.DataFrame(rows, columns=[f"Metadata_{column}" for column in columns])
     return audit.astype({"Metadata_Sites_Found": "int32", "Metadata_Sites_Expected": "int32"})

@@ -63,6 +63,8 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
         if plane.compression in CODESTREAMS:
             _check_codestreams(plane)
         pixels = np.squeeze(plane.asarray())
+        if pixels.dtype == bool:
+            pixels = pixels.view(np.uint8)
         if plane.colormap is not None:
             pixels = _grey(pixels, plane.colormap)
         elif plane.photometric == MINISWHITE and pixels.dtype.kind in "ub":
@@ -101,10 +103,18 @@ def _check_parts(plane: tifffile.TiffPage, size: int) -> None:
     if plane.compression in FAX and plane.bitspersample != 1:
         found = f"{plane.bitspersample} bits with compression {int(plane.compression)}, which is of fax pages"
         raise PlaneFileError("unreadable", f"expected a compression of grey values, found {found}")
-    if plane.compression == 1 and counts.sum() < plane.nbytes:
-        raise PlaneFileError(
-            "truncated", f"expected {plane.nbytes} bytes of pixels by its header, found {counts.sum()}"
-        )
+    if plane.compression == 1 and counts.sum() < (least := _least(plane)):
+        raise PlaneFileError("truncated", f"expected {least} bytes of pixels by its header, found {counts.sum()}")
+
+
+def _least(plane: tifffile.TiffPage) -> int:
+    """Return the bytes of uncompressed pixels, whose rows begin at a byte; 1 and 12 bit are packed within a row."""
+    packed = plane.bitspersample if isinstance(plane.bitspersample, int) else 0
+    if not packed or packed % 8 == 0:
+        return int(plane.nbytes)
+    samples = plane.samplesperpixel if plane.planarconfig == 1 else 1
+    row = -(-plane.imagewidth * samples * packed // 8)
+    return int(row * plane.imagelength * (plane.samplesperpixel // samples))
 
 
 def _check_codestreams(plane: tifffile.TiffPage) -> None:
@@ -120,8 +130,6 @@ def _check_codestreams(plane: tifffile.TiffPage) -> None:
 
 def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
     """Return pixels with 0 for black, from an image in which 0 is white."""
-    if pixels.dtype == bool:
-        return ~pixels
     white: NDArray[Any] = np.subtract(2**bits - 1, pixels, dtype=pixels.dtype)
     return white
 

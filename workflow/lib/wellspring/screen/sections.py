@@ -447,8 +447,8 @@ class Index:
     """Compounds that are positive controls in wells without a type in the platemap. Default: []."""
 
     sites: tuple[str, ...]
-    """Sites that every well must have, as the files name them; empty means all sites that occur on the plate. Default:
-    []."""
+    """Sites that every well must have, as the files name them. Empty: a well must have the sites that its files or its
+    export name, so that wells may have different numbers of sites; a warning gives the numbers. Default: []."""
 
     lost_wells: Literal["error", "report"]
     """Wells in images but not in the platemap, the reverse, and planes found twice: error stops and lists them; report

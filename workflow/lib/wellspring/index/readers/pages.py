@@ -6,6 +6,7 @@ an error. A file that differs from most is a damaged image: the survey excludes 
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,26 +116,42 @@ def _refusal(plate: str, path: str, found: Content, taken: list[str]) -> str:
 def _unfolded(
     planes: pd.DataFrame, paths: set[str], folder: Path, axes: dict[str, int], count: int, plate: str
 ) -> pd.DataFrame:
-    """Return a row per page of the files; a file of other pages than most has rows without path."""
+    """Return a row per page of the files, by each file's own metadata.
+
+    A file without metadata that has other pages than most has rows without path.
+    """
+    usual = tuple(axes.get(axis, 1) for axis in AXES)
+    sizes: dict[str, tuple[int, ...]] = {}
     odd = {}
     for path in sorted(paths):
         found = content(folder / path)
-        if found is not None and (found.count != count or (found.axes and found.axes != axes)):
+        sizes[path] = usual
+        if found is None or found.count == count and found.axes in ({}, axes):
+            continue
+        if found.axes and found.readable == found.count:  # wells may have different numbers of focal planes
+            sizes[path] = tuple(found.axes[axis] for axis in AXES)
+        else:
             odd[path] = found.count
     if odd:
         shown = dict(list(odd.items())[:5])
         logger.warning("%s: %d files count as missing: expected %d pages, found %s", plate, len(odd), count, shown)
-    pages = pd.DataFrame({"page": range(count)})
-    rest = pages["page"].copy()
-    for axis in AXES:
-        size = axes.get(axis, 1)
-        pages[f"_{axis}"] = (rest % size + 1).astype(str) if size > 1 else None
-        rest //= size
+    pages = pd.DataFrame([(path, *row) for path, size in sizes.items() for row in _numbered(size)])
+    pages.columns = ["path", "page", *(f"_{axis}" for axis in AXES)]
     inside = planes["path"].isin(paths)
-    opened = planes[inside].drop(columns="page").merge(pages, how="cross")
+    opened = planes[inside].drop(columns="page").merge(pages, how="left", on="path")
     for axis in AXES:
         number = opened.pop(f"_{axis}")
         opened[axis] = number.where(number.notna(), opened[axis])
     lost = opened["path"].isin(odd)
     opened = opened.assign(path=opened["path"].where(~lost, None), bytes=opened["bytes"].where(~lost, 0))
     return pd.concat([planes[~inside], opened[planes.columns]], ignore_index=True)
+
+
+def _numbered(sizes: tuple[int, ...]) -> Iterator[tuple[int | str | None, ...]]:
+    """Yield number, channel, plane and time point of each page, the channels fastest; None for an axis of one."""
+    for page in range(math.prod(sizes)):
+        rest, found = page, []
+        for size in sizes:
+            found.append(str(rest % size + 1) if size > 1 else None)
+            rest //= size
+        yield page, *found
