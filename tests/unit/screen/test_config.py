@@ -118,6 +118,31 @@ def test_a_screen_of_tables_needs_neither_channels_nor_cells():
         ({"images": {"projection": "plane"}}, "config: images.plane: expected the name of a plane, found None"),
         ({"images": {"plane": 3}}, "config: images.plane: expected null except for the projection plane, found 3"),
         ({"measure": {"families": ["shapes"]}}, "config: measure.families.0: 'shapes' is not one of"),
+        (
+            {"evaluate": {"metrics": ["nsc", "activty"]}},
+            r"config: evaluate.metrics.1: 'activty' is not one of \['replicates', .*'nscb'.*\(did you mean 'activity'",
+        ),
+        (
+            {"evaluate": {"metrics": "nsc"}},
+            r"metrics: 'nsc' is not valid; expected one of \['all'\] or a list",
+        ),
+        ({"evaluate": {"metrics": 3}}, "config: evaluate.metrics: 3 is not valid; expected text or a list"),
+        ({"fit": {"max_value": -1}}, r"config: fit.max_value: -1 is less than .* of 0 \(null is allowed too\)"),
+        ({"embed": {"leave_out": ["tiny"]}}, r"config: embed.leave_out.0: 'tiny' is not one of \['border', 'small', "),
+        (
+            {"encoders": {"simclr": {"augmentation": {"overrides": {"elastix": 1}}}}},
+            r"simclr.augmentation.overrides: 'elastix' is not one of \['crop', .*\(did you mean 'elastic'\?\)",
+        ),
+        (
+            {"encoders": {"simclr": {"augmentation": {"overrides": {"crop": "middle"}}}}},
+            r"augmentation.overrides.crop: 'middle' is not one of \['centred', 'native', 'resized'\]",
+        ),
+        (
+            {"cells": {"activate": True, "nuclei": "Hoechst", "cytoplasm": "Actn"}},
+            r"cells.nuclei: expected names out of channels, \['DNA', 'Actin'\], found \['Hoechst'\]\n"
+            r"config: cells.cytoplasm: .*, found \['Actn'\] \(did you mean 'Actin'\?\)",
+        ),
+        ({"index": {"channels": {"Aktin": "w2"}}}, r"index.channels: expected names out of channels, .*'Actin'\?\)"),
         ({"fit": {"max_correlation": "often"}}, "config: fit.max_correlation: 'often' is not valid"),
         ({"fit": {"steps": ["select", "sphre"]}}, r"config: fit.steps.1: 'sphre' is not one of \['select', 'sphere', "),
         (

@@ -1,11 +1,12 @@
 """The sections as dataclasses: complete, read from a mapping, and generated without drift."""
 
+import ast
 import dataclasses
 
 import pytest
 
 from options import encoder, options
-from wellspring.screen import config, config_docs, sections
+from wellspring.screen import config, config_docs, section_code, sections
 
 SMALL = {"channels": ["DNA"], "cells": {"activate": True}, "encoders": {"simclr": {"kind": "simclr"}}}
 
@@ -63,3 +64,16 @@ def test_options_of_tests_are_those_of_the_schema():
     assert options("survey", outliers={"mean": 3}) == config.default(sections.Survey, outliers={"mean": 3})
     assert options("evaluate", null_size=10).null_size == 10
     assert encoder(like="demo.simclr", steps=5).steps == 5
+
+
+def test_long_lists_of_names_are_wrapped_wherever_they_are_used():
+    names = ", ".join(f'"name_{number}"' for number in range(30))
+    lines = (f"Long = Literal[{names}]", f"one: Literal[{names}] | None", f"two: tuple[Literal[{names}], ...]")
+    made = section_code.formatted("\n".join(lines) + "\n")
+    assert max(map(len, made.splitlines())) <= section_code.WIDTH
+    assert ast.dump(ast.parse(made)) == ast.dump(ast.parse("\n".join(lines)))
+    assert '    "name_7",\n' in made
+
+
+def test_the_generated_module_has_no_long_line():
+    assert max(map(len, section_code.source().splitlines())) <= section_code.WIDTH

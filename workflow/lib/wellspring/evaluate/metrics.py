@@ -1,4 +1,7 @@
-"""The list of all metrics. A new metric takes a module with its function and record, and one line here.
+"""The list of all metrics.
+
+A new metric takes a module with its function and record, one line here, and its name in the schema of the config
+(`workflow/schemas/config/evaluate.yaml`).
 
 Examples
 --------

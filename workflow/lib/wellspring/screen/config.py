@@ -23,6 +23,8 @@ from wellspring.screen.stages import SECTIONS
 
 Tree = dict[str, Any]  # nested data as YAML holds it: a config, or a schema
 
+# A JSON type as a person writes its values.
+TYPES = {"array": "a list", "object": "keys and values", "null": "null", "string": "text", "number": "a number"}
 RENAMED = {"index.storage": "index.object_store", "survey.verdicts": "survey.exclusions"}  # old key to new key
 
 
@@ -52,8 +54,8 @@ def resolve(config: Mapping[str, object], *, source: str = "config") -> Tree:
     Raises
     ------
     ValueError
-        One line per mistake, with the key, what was expected and what was found. An unknown key comes with the
-        nearest known one, a renamed key with its new name. Credentials are refused without repeating them.
+        One line per mistake, with the key, what was expected and what was found. An unknown key or name comes with
+        the known ones and the nearest of them, a renamed key with its new name. Credentials are not repeated.
     """
     written = copy.deepcopy(dict(config))
     _refuse(credentials.problems(written), source)  # first, since other messages repeat a wrong value
@@ -163,12 +165,35 @@ def _refuse(problems: Iterator[str], source: str = "") -> None:
 
 
 def _problems(config: Tree) -> Iterator[str]:
-    for error in sorted(Draft202012Validator(schema()).iter_errors(config), key=lambda each: list(each.absolute_path)):
+    found = Draft202012Validator(schema()).iter_errors(config)
+    for error in sorted(found, key=lambda each: [str(part) for part in each.absolute_path]):
+        yield from _sentences(error)
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    """Yield the sentences of an error; of a choice between types, those of the types that the value has."""
+    choices = list(error.context or ()) if error.validator in ("anyOf", "oneOf") else []
+    if not choices:
         yield _sentence(error)
+        return
+    other = {each.schema_path[0]: each for each in choices if each.validator == "type" and not each.relative_path}
+    near = [each for each in choices if each.schema_path[0] not in other]
+    kinds = [TYPES[each.validator_value] for each in other.values()]
+    listed = [f"one of {each.validator_value}" for each in near if each.validator == "enum" and not each.relative_path]
+    if listed or not near:
+        where = ".".join(map(str, error.absolute_path))
+        yield f"{where}: {error.instance!r} is not valid; expected {' or '.join([*listed, *kinds])}"
+        return
+    for each in near:
+        own = each.absolute_path == error.absolute_path
+        yield from (text + f" ({' or '.join(kinds)} is allowed too)" * own for text in _sentences(each))
 
 
 def _sentence(error: ValidationError) -> str:
     where = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "enum" and isinstance(error.instance, str):
+        near = difflib.get_close_matches(error.instance, [str(name) for name in error.validator_value], n=1)
+        return f"{where}: {error.message}" + (f" (did you mean {near[0]!r}?)" if near else "")
     if error.validator != "additionalProperties":
         return f"{where or 'top level'}: {error.message}"
     known = list(error.schema.get("properties", {}))

@@ -2,12 +2,17 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from wellspring.io.provenance import file_digest
 from wellspring.screen.encoder_kinds import needs_images, trains
 from wellspring.screen.sections import Cells, Config, Encoder, Fit, Images
+
+# The defaults of these keys, channels of Cell Painting. A screen without them may leave the keys alone until it runs
+# `cells`; `snakemake check` reports them.
+DEFAULT_CHANNELS = {"cells.nuclei": ("DNA",), "cells.cytoplasm": ("RNA", "AGP")}
 
 
 def problems(config: Config) -> Iterator[str]:
@@ -21,6 +26,7 @@ def problems(config: Config) -> Iterator[str]:
             yield from _of_module(entry, where)
             yield from _of_network(entry, where, config)
             yield from _of_view(entry, where, config)
+    yield from unknown_channels(config, but=DEFAULT_CHANNELS)
     yield from _of_cellpose(config.cells)
     yield from _of_projection(config.images)
 
@@ -110,6 +116,24 @@ def _of_view(entry: Encoder, where: str, config: Config) -> Iterator[str]:
         yield f"{where}.view.kind: expected tile with embed.field joined, since a cell has no second scale, found cell"
     if entry.view.kind == "cell" and entry.kind != "classical" and not config.cells.activate:
         yield f"{where}.view.kind: expected tile while cells.activate is false, found cell"
+
+
+def unknown_channels(config: Config, *, but: Mapping[str, Collection[str]] | None = None) -> Iterator[str]:
+    """Yield each key with names of channels that `channels` lacks, but for the values `but` of a key.
+
+    Nothing is yielded for a screen without images.
+    """
+    cytoplasm = config.cells.cytoplasm
+    named = {"index.channels": tuple(config.index.channels)}
+    if config.cells.activate:
+        stains = (cytoplasm,) if isinstance(cytoplasm, str) else cytoplasm
+        named |= {"cells.nuclei": (config.cells.nuclei,), "cells.cytoplasm": tuple(stains)}
+    for key, names in named.items():
+        unknown = [name for name in names if name not in config.channels and name not in (but or {}).get(key, ())]
+        if unknown and needs_images(config.encoders):
+            near = [found for name in unknown for found in get_close_matches(name, config.channels, n=1)]
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            yield f"{key}: expected names out of channels, {list(config.channels)}, found {unknown}{hint}"
 
 
 def _of_cellpose(cells: Cells) -> Iterator[str]:

@@ -1,9 +1,11 @@
 """Generate the source of `screen/sections.py` from the schemas: one frozen dataclass per object of the config.
 
-`python -m wellspring.screen.config_docs` writes the file.
+`python -m wellspring.screen.config_docs` writes the file. `ruff`, a development dependency, wraps its lines.
 """
 
 import json
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,7 +36,7 @@ __all__ = {exported}
 
 
 def source() -> str:
-    """Return the text of `screen/sections.py`, formatted as `ruff format` leaves it."""
+    """Return the text of `screen/sections.py`, formatted by ruff; `RuntimeError` gives the reason why ruff failed."""
     made = _Module()
     whole = schema()["properties"]
     top = dict(whole)
@@ -46,7 +48,16 @@ def source() -> str:
     names = sorted([*made.aliases, *made.classes, "read"], key=lambda name: (not name[0].isupper(), name))
     exported = "[\n" + "".join(f'    "{name}",\n' for name in names) + "]"
     aliases = "".join(f"{name} = {kind}\n" for name, kind in made.aliases.items())
-    return "\n".join([HEADER.format(exported=exported), aliases]) + "".join(made.classes.values())
+    return formatted("\n".join([HEADER.format(exported=exported), aliases]) + "".join(made.classes.values()))
+
+
+def formatted(code: str) -> str:
+    """Return Python code as `ruff format` leaves it: a list of names that is too long has one name per line."""
+    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", f"--line-length={WIDTH}", "-"]
+    done = subprocess.run(ruff, input=code, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"ruff cannot format the generated sections.py: {done.stderr.strip()}")
+    return done.stdout
 
 
 class _Module:

@@ -27,12 +27,14 @@ __all__ = [
     "Export",
     "Family",
     "Fit",
+    "Flag",
     "Ibot",
     "Illumination",
     "Images",
     "Index",
     "LocalAggregation",
     "Measure",
+    "MetricName",
     "ObjectStore",
     "Outliers",
     "Profile",
@@ -47,9 +49,43 @@ __all__ = [
     "read",
 ]
 
+Flag = Literal["border", "small", "large", "unmatched", "dim", "bright", "blurred"]
 Family = Literal["intensity", "shape", "texture", "granularity", "radial", "correlation", "costes", "neighbours"]
 Step = Literal["select", "sphere", "coral", "well_position", "cell_count", "rank_normal", "standardize", "harmony"]
 StepEntry = Step | Mapping[str, Mapping[str, object]]
+MetricName = Literal[
+    "replicates",
+    "mechanisms",
+    "nuisance",
+    "mixing",
+    "transfer",
+    "dose",
+    "activity",
+    "activity.retrieved",
+    "grit",
+    "grit.mechanism",
+    "nuisance.batch",
+    "nuisance.plate",
+    "nuisance.row",
+    "nuisance.column",
+    "nuisance.edge",
+    "mixing.kbet",
+    "mixing.ilisi",
+    "mixing.silhouette",
+    "replicating",
+    "consistency",
+    "matching",
+    "nsc",
+    "nscb",
+    "hit",
+    "precision",
+    "enrichment",
+    "clisi",
+    "connectivity",
+    "nsc.drop",
+    "dose.spearman",
+    "dose.z_prime",
+]
 
 
 @dataclass(frozen=True)
@@ -876,7 +912,7 @@ class Embed:
     """Tiles with a smaller share of this channel above the plate's threshold are left out. 1 % of nuclei is
     CellPaintSSL's limit. Default: 0.01."""
 
-    leave_out: tuple[str, ...]
+    leave_out: tuple[Flag, ...]
     """Cells with one of these flags are left out (view: cell). Cells at the border are kept, since half a cell is
     informative and small fields have many of them. Default: ["small", "large"]."""
 
@@ -1088,9 +1124,9 @@ class Fit:
 class Evaluate:
     """Scores of the well profiles at each level of processing, each with interval, chance level and baselines."""
 
-    metrics: Literal["all"] | tuple[str, ...]
-    """Metrics to compute: all, or a list of names (activity, nsc, hit) and families (replicates, mechanisms, transfer,
-    dose, nuisance, mixing). A metric that another one needs comes with it. Default: "all"."""
+    metrics: Literal["all"] | tuple[MetricName, ...]
+    """Metrics to compute: all, or a list of metrics and families of metrics. A metric that another one needs comes with
+    it. The reference page Metrics describes each. Default: "all"."""
 
     label: str
     """Column whose values consistency, NSC, NSCB and transfer read; Metadata_target is the usual other one. Default:

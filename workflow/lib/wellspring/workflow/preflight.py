@@ -23,6 +23,7 @@ from wellspring.cells import model_files
 from wellspring.encoders.factory import Factory
 from wellspring.index import run as index
 from wellspring.io import raw_image
+from wellspring.screen import config_checks
 from wellspring.screen.encoder_kinds import trains
 from wellspring.screen.sections import Config, Index
 from wellspring.workflow import disk_space, foresight
@@ -87,6 +88,7 @@ def run(
     found = [Finding("ok", f"plate {name}", "simulated by this workflow") for name in simulated]
     found += [finding for one in plates for finding in one.findings]
     found += foreseen(plates, config=config)
+    found += [Finding("warning", "cells will fail", text) for text in config_checks.unknown_channels(config)]
     found += trained(config) + own_networks(config) + foreign(config, [str(row["plate"]) for row in sheet])
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
 
