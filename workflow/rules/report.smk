@@ -2,6 +2,10 @@
 
 input    every stage's reports on its plates, encoders and metrics; and what its jobs took, where that is known
 output   results/report/index.html     self-contained
+         results/report/hits.csv       one row per treatment; with all tables below as sheets in hits.xlsx
+         results/report/similar.csv    one row per treatment and look-alike
+         results/report/changes.csv    one row per treatment and changed feature
+         results/report/curves.csv     one row per compound with several doses; its wells in responses.csv
          results/report/verdict.tsv    one row per plate; made only when every plate is kept
 """
 
@@ -41,6 +45,17 @@ rule report:
             category="Metrics",
             labels={"figure": "metrics"},
         ),
+        hits=report(
+            "<results>/report/hits.csv",
+            caption="../report/hits.rst",
+            category="Hits",
+            labels={"figure": "hits"},
+        ),
+        similar="<results>/report/similar.csv",
+        changes="<results>/report/changes.csv",
+        curves="<results>/report/curves.csv",
+        responses="<results>/report/responses.csv",
+        workbook="<results>/report/hits.xlsx",
         failures="<results>/report/failures.tsv",
         map=report(
             "<results>/report/map.svg",
@@ -70,6 +85,8 @@ rule report:
         sheet=plates.to_dict("records"),
         channels=lookup("channels", within=config),
         options=lookup("report", within=config),
+        evaluate=lookup("evaluate", within=config),
+        concentration=lookup("index/columns/concentration", within=config, default=None),
         seed=lookup("seed", within=config),
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         logs=workflow.pathvars.apply("<logs>"),

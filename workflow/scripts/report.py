@@ -1,10 +1,11 @@
-"""Bind rule report to wellspring.report: the screen's tables in, the page and its drawings out."""
+"""Bind rule report to wellspring.report: the screen's tables in, the page, its drawings and the list of hits out."""
 
 from typing import TYPE_CHECKING
 
 from wellspring.io.lease import claim
 from wellspring.io.tables import atomic
 from wellspring.report import gather, page
+from wellspring.report.takeaway import files, run
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -18,7 +19,13 @@ if __name__ == "__main__":
     names = {name: list(params[name]) for name in ("plates", "encoders", "channels", "sheet")}
     folders = {name: params[name] for name in ("benchmarks", "logs")}
     screen = gather.gather(dict(snakemake.input.items()), **names, **folders, seed=params.seed)
-    report = page.build(screen, options=sections.read(sections.Report, params.options))
+    options = sections.read(sections.Report, params.options)
+    evaluate = sections.read(sections.Evaluate, params.evaluate)
+    taken = run.takeaway(screen, report=options, evaluate=evaluate, concentration=params.concentration)
+    report = page.build(screen, options=options)
     for name in ("page", "metrics", "failures", "map", "plates"):
         with atomic(snakemake.output[name]) as path:
             path.write_text(getattr(report, name), encoding="utf-8")
+    for name, table in taken.tables().items():
+        files.write_csv(table, snakemake.output[name])
+    files.write_workbook(taken.tables(), snakemake.output.workbook)

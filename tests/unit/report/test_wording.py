@@ -57,7 +57,7 @@ def test_every_sentence_has_a_producer():
 
 def test_each_code_has_one_sentence():
     assert set(wording_images.SENTENCES) & set(wording_profiles.SENTENCES) == set()
-    parts = (wording_profiles.PROFILE, wording_profiles.ALIGN, wording_profiles.EVALUATE)
+    parts = (wording_profiles.PROFILE, wording_profiles.ALIGN, wording_profiles.EVALUATE, wording_profiles.CURVES)
     assert sum(map(len, parts)) == len(wording_profiles.SENTENCES)
 
 

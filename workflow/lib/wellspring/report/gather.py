@@ -63,6 +63,7 @@ class Screen:
     cards: dict[str, Record]
     history: dict[str, pd.DataFrame]
     aligned: dict[str, pd.DataFrame]
+    consensus: dict[str, pd.DataFrame]
     normalised: dict[str, tuple[Path, ...]]  # encoder -> tables of single plates, before alignment
     features: dict[str, pd.DataFrame]
     fit_notes: dict[str, tuple[Note, ...]]  # encoder -> notes of its profiles and their alignment
@@ -116,8 +117,7 @@ def gather(
     by_encoder = {name: assign(inputs.get(name), encoders) for name in ENCODER_TABLES}
     judged = [path for files in by_plate.values() for path in files.values()] + as_list(inputs.get("tables"))
     read = {name: {plate: _read(path, name) for plate, path in files.items()} for name, files in by_plate.items()}
-    shown = {name: files for name, files in by_encoder.items() if name != "consensus"}
-    coded = {name: {code: tables.read(path) for code, path in files.items()} for name, files in shown.items()}
+    coded = {name: {code: tables.read(path) for code, path in files.items()} for name, files in by_encoder.items()}
     rows, cells = pd.DataFrame([dict(row) for row in sheet]), _join(read["cells"].values())
     return Screen(
         plates=tuple(plates),
@@ -142,6 +142,7 @@ def gather(
         cards={name: json.loads(path.read_text()) for name, path in assign(inputs.get("cards"), encoders).items()},
         history=coded["history"],
         aligned=coded["aligned"],
+        consensus=coded["consensus"],
         normalised={
             name: tuple(path for path in as_list(inputs.get("tables")) if path.parent.name == name) for name in encoders
         },

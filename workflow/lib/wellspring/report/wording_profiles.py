@@ -104,6 +104,16 @@ ALIGN: dict[str, Sentence] = {
         + ("the step subtracts its effect" if values["subtracted"] else "it keeps the effect of its position")
     ),
 }
+CURVES: dict[str, Sentence] = {
+    "curve_few_doses": "{found:dose} above 0, a curve needs {needed}",
+    "curve_few_wells": "{found:well} with a profile, a curve needs {needed}",
+    "curve_no_axis": "{found:replicate} with a profile at the highest dose: 2 are needed, and 4 controls on their "
+    "plates, because each well is judged by an axis that other wells define",
+    "curve_no_effect": "no effect of the dose: a curve fits no better than a constant (F test, p = {p})",
+    "curve_above_doses": "half of the effect is not reached at the highest dose, {limit}",
+    "curve_below_doses": "more than half of the effect is there at the lowest dose, {limit}",
+}
+
 EVALUATE: dict[str, Sentence] = {
     # how a value was computed
     "sampled": "computed for {taken} of {total} {unit}, drawn at random",
@@ -174,7 +184,7 @@ EVALUATE: dict[str, Sentence] = {
     "no_permuted_value": "no permutation gave a value",
     "threshold_out_of_reach": "no treatment could reach the threshold of {threshold:g}: too few replicates or controls",
 }
-SENTENCES: dict[str, Sentence] = {**PROFILE, **ALIGN, **EVALUATE}
+SENTENCES: dict[str, Sentence] = {**PROFILE, **ALIGN, **EVALUATE, **CURVES}
 # Codes that describe how a value was computed and do not limit it.
 METHOD_NOTES = frozenset({"sampled", "cross_fitted", "cross_fitted_by_halves", "two_halves", "permuted", "gap", "axis"})
 # Codes on a value that the plate layout alone could give.

@@ -1,0 +1,227 @@
+"""What is taken away: look-alikes and changes of planted truth, the table of hits, its files in spreadsheets."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from openpyxl import load_workbook
+
+from options import options as typed
+from report_screen import fabricate
+from wellspring.io import tables
+from wellspring.report import gather
+from wellspring.report.takeaway import alike, changed, feature_words, files, hits, run
+
+CHANNELS = ("DNA", "ER", "Mito")
+CLASSICAL = [
+    f"{where}_{what}"
+    for where in ("Cells", "Nuclei", "Cytoplasm")
+    for what in (
+        *(f"Intensity_MeanIntensity_{channel}" for channel in CHANNELS),
+        *(f"Intensity_StdIntensity_{channel}" for channel in CHANNELS),
+        *(f"Texture_Contrast_{channel}_3_00_256" for channel in CHANNELS),
+        "AreaShape_Area",
+    )
+]
+SHIFTED = {
+    "tubulin": "Cells_AreaShape_Area",
+    "HDAC": "Nuclei_Texture_Contrast_DNA_3_00_256",
+    "uncoupler": "Cytoplasm_Intensity_MeanIntensity_Mito",
+}
+
+
+def planted(*, plates=4, compounds=3, inactive=4, size=8.0, seed=0):
+    """Wells with classical features: compounds of three mechanisms shift one feature each, others nothing."""
+    rng, rows, values = np.random.default_rng(seed), [], []
+    moas = [moa for moa in SHIFTED for _ in range(compounds)] + [None] * inactive
+    for plate in range(plates):
+        wells = [("DMSO", None, "negcon")] * 12 + [(f"C{number}", moa, "trt") for number, moa in enumerate(moas)]
+        for place, (compound, moa, kind) in enumerate(wells):
+            rows.append((f"P{plate}", f"{chr(65 + place // 6)}{1 + place % 6:02d}", kind, compound, moa))
+            one = rng.normal(size=len(CLASSICAL))
+            if moa:
+                one[CLASSICAL.index(SHIFTED[moa])] += size
+            values.append(one)
+    names = ["Plate", "Well", "pert_type", "Compound", "moa"]
+    frame = pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names])
+    frame = frame.assign(
+        Metadata_Perturbation=frame["Metadata_Compound"],
+        Metadata_Concentration=np.nan,
+        Metadata_Verdict="keep",
+        Metadata_Role="fit",
+        Metadata_Batch="B1",
+        Metadata_Cell_Line=np.where(frame["Metadata_Plate"].isin(["P0", "P1"]), "U2OS", "A549"),
+        Metadata_target=None,
+        Metadata_Count_Cells=np.where(frame["Metadata_moa"] == "HDAC", 30, 60),
+    )
+    return pd.concat([frame, pd.DataFrame(values, columns=CLASSICAL)], axis=1)
+
+
+def treatments(frame):
+    treated = frame[frame["Metadata_pert_type"] == "trt"]
+    return {name: rows.index.to_numpy() for name, rows in treated.groupby("Metadata_Compound")}
+
+
+def test_the_nearest_of_a_planted_mechanism_are_its_compounds():
+    frame = planted()
+    pairs = alike.nearest(run.consensus(frame), neighbours=2)
+    moa = dict(zip(frame["Metadata_Compound"], frame["Metadata_moa"], strict=True))
+    active = pairs[pairs["treatment"].map(moa).notna()]
+    assert len(active) == 2 * 9 and (active["shares_mechanism"] == "yes").all()
+    assert (active["treatment"].map(moa) == active["neighbour"].map(moa)).all()
+    # Of 8 other treatments with a mechanism, 2 have that of a treatment: counted, not computed.
+    assert active["chance"].unique() == pytest.approx([2 / 8])
+    idle = pairs[pairs["treatment"].map(moa).isna()]
+    assert (idle["shares_mechanism"] == "").all() and idle["chance"].isna().all()
+    assert not (pairs["treatment"] == pairs["neighbour"]).any()
+
+
+def test_the_similarity_is_the_mean_cosine_over_cell_lines():
+    table = run.consensus(planted(compounds=2, inactive=1))
+    pairs = alike.nearest(table, neighbours=99)
+    values = table.set_index(["Metadata_Perturbation", "Metadata_Cell_Line"])[CLASSICAL].astype(float)
+    for row in pairs.sample(8, random_state=0).to_dict("records"):
+        each = []
+        for line in ("U2OS", "A549"):
+            a, b = (values.loc[(name, line)].to_numpy() for name in (row["treatment"], row["neighbour"]))
+            each.append(a @ b / np.sqrt((a @ a) * (b @ b)))
+        assert row["similarity"] == pytest.approx(np.mean(each), abs=1e-6)
+    assert (pairs.groupby("treatment").size() == 6).all()
+
+
+def test_other_doses_of_a_compound_are_no_look_alikes_and_labels_may_be_several():
+    frame = planted()
+    frame["Metadata_Compound"] = frame["Metadata_Compound"].replace({"C1": "C0"})
+    frame["Metadata_moa"] = frame["Metadata_moa"].replace({"HDAC": "HDAC|tubulin"})
+    pairs = alike.nearest(run.consensus(frame), neighbours=99)
+    mine = pairs[pairs["treatment"] == "C0"]
+    assert "C1" not in set(mine["neighbour"])
+    assert set(mine.loc[mine["shares_mechanism"] == "yes", "neighbour"]) == {"C2", "C3", "C4", "C5"}
+    assert mine["chance"].iloc[0] == pytest.approx(4 / 7)
+
+
+def test_the_changed_feature_of_a_planted_mechanism_is_found_in_words():
+    frame = planted()
+    found = changed.of_classical(changed.Classical(frame, channels=CHANNELS), treatments(frame), encoder="classical")
+    moa = dict(zip(frame["Metadata_Compound"], frame["Metadata_moa"], strict=True))
+    first = found[found["rank"] == 1].set_index("treatment")
+    for name in (name for name, one in moa.items() if one):
+        assert first.loc[name, "feature"] == SHIFTED[moa[name]]
+        assert first.loc[name, "direction"] == "higher" and first.loc[name, "effect_sd"] == pytest.approx(8, abs=2)
+    assert set(first.loc[["C3", "C4"], "change"]) == {"texture contrast of DNA in the nucleus"}
+    assert set(first.loc[["C6"], ["compartment", "channel", "kind"]].iloc[0]) == {"cytoplasm", "Mito", "intensity"}
+
+
+def test_inactive_treatments_change_nothing_in_19_of_20_cases():
+    frame = planted(compounds=0, inactive=80, seed=3)
+    found = changed.of_classical(changed.Classical(frame, channels=CHANNELS), treatments(frame), encoder="classical")
+    assert found["treatment"].nunique() <= 8  # 4 expected at a false discovery rate of 0.05 in each, 8 is 2 sd more
+
+
+def test_a_learned_profile_is_explained_by_correlation():
+    frame = planted()
+    rng = np.random.default_rng(9)
+    mixed = frame[CLASSICAL].to_numpy() @ rng.normal(size=(len(CLASSICAL), 40)) / 6
+    learned = pd.concat([frame.drop(columns=CLASSICAL), pd.DataFrame(mixed).add_prefix("net_")], axis=1)
+    shuffled = frame.sample(frac=1, random_state=1).reset_index(drop=True)  # wells are matched by name, not by order
+    found = changed.of_learned(
+        changed.Classical(shuffled, channels=CHANNELS), learned, treatments(learned), encoder="net"
+    )
+    moa = dict(zip(frame["Metadata_Compound"], frame["Metadata_moa"], strict=True))
+    first = found[(found["rank"] == 1) & found["treatment"].map(moa).notna()]
+    assert len(first) == 9 and (first["feature"] == first["treatment"].map(moa).map(SHIFTED)).all()
+    assert (first["correlation"] > 0.8).all() and (first["basis"] == "correlation").all()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Nuclei_Granularity_7_ER", "granularity at scale 7 of ER in the nucleus"),
+        ("Cells_RadialDistribution_FracAtD_Mito_2of4", "share of the intensity in a ring of Mito in the cell"),
+        ("Cells_AreaShape_Zernike_4_2", "shape moment (Zernike) in the cell"),
+        ("Cells_Neighbors_NumberOfNeighbors_Adjacent", "number of neighbours in the cell"),
+        ("Cytoplasm_Correlation_Manders_DNA_ER", "overlap (Manders) of DNA and ER in the cytoplasm"),
+    ],
+)
+def test_features_in_words(name, text):
+    assert feature_words.words(name, channels=CHANNELS).text == text
+    assert feature_words.words(name).text == text
+    assert feature_words.words("simclr_12") is None
+
+
+def test_a_channel_may_have_underscores():
+    assert (
+        feature_words.words("Cells_Intensity_MeanIntensity_far_red", channels=["far_red", "red"]).channel == "far_red"
+    )
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory):
+    inputs, names = fabricate(tmp_path_factory.mktemp("screen"))
+    screen = gather.gather(inputs, **names)
+    return screen, run.takeaway(screen, report=typed("report"), evaluate=typed("evaluate"))
+
+
+def test_the_hits_are_those_of_the_evaluation(taken):
+    screen, found = taken
+    items = screen.items
+    mine = items[
+        (items["Metadata_Metric"] == "activity")
+        & (items["Metadata_Level"] == "aligned")
+        & (items["Encoder"] == "sslprofiler")
+    ]
+    expected = dict(zip(mine["Metadata_Item"], mine["q"], strict=True))
+    assert dict(zip(found.hits["treatment"], found.hits["q"], strict=True)) == pytest.approx(expected)
+    active = found.hits[found.hits["active"] == "yes"]
+    assert set(active["treatment"]) == {name for name, q in expected.items() if q < 0.05}
+    assert found.hits["active"].tolist() == sorted(found.hits["active"], reverse=True), "active ones first"
+    assert set(found.hits["plates"].str.split(";").explode()) <= set(screen.kept)
+    assert found.hits["cells_vs_controls"].dropna().between(0.99, 1.01).all()
+    assert len(found.hits) == len(mine), "one row per treatment, also where tables were joined to it"
+
+
+def test_the_files_open_in_spreadsheets(taken, tmp_path):
+    table = taken[1].hits.head(5).assign(compound=["=1+1", "@SUM(A1)", "-3", "+x", "µ\x07"])
+    files.write_csv(table, tmp_path / "hits.csv")
+    back = pd.read_csv(tmp_path / "hits.csv")
+    assert back["compound"].tolist() == ["'=1+1", "'@SUM(A1)", "-3", "'+x", "µ\x07"]
+    assert back["score"].to_numpy() == pytest.approx(table["score"].to_numpy(), rel=1e-5)
+    sheets = {"hits": table, "empty": table.head(0)}
+    for name in ("one.xlsx", "two.xlsx"):
+        files.write_workbook(sheets, tmp_path / name)
+    assert (tmp_path / "one.xlsx").read_bytes() == (tmp_path / "two.xlsx").read_bytes()
+    sheet = load_workbook(tmp_path / "one.xlsx")["hits"]
+    cells = [cell for row in sheet.iter_rows(min_row=2) for cell in row]
+    assert not any(cell.data_type == "f" for cell in cells)
+    assert [row[1].value for row in sheet.iter_rows(min_row=2)] == ["'=1+1", "'@SUM(A1)", "-3", "'+x", "µ\ufffd"]
+    read = pd.read_excel(tmp_path / "one.xlsx", sheet_name=None)
+    assert read["hits"]["q"].to_numpy() == pytest.approx(table["q"].to_numpy(), rel=1e-5)
+    assert list(read["empty"].columns) == list(table.columns)
+
+
+def test_units_come_from_the_platemap(taken):
+    index = pd.DataFrame(
+        {"Metadata_Plate": "P1", "Metadata_Well": ["A01", "A02"], "Metadata_concentration_unit": ["nM", None]}
+    )
+    assert hits.units_of(index) == {("P1", "A01"): "nM"}
+    plain = index.drop(columns="Metadata_concentration_unit")
+    assert hits.units_of(plain, column="dose_uM") == {("P1", "A01"): "uM", ("P1", "A02"): "uM"}
+    assert hits.units_of(plain, column="concentration") == {}
+
+
+def test_a_screen_without_profiles_has_empty_tables():
+    empty = gather.gather({}, plates=["P1"], encoders=["one"], channels=["DNA"])
+    found = run.takeaway(empty, report=typed("report"), evaluate=typed("evaluate"))
+    assert all(table.empty for table in found.tables().values()) and list(found.hits.columns[:3]) == [
+        "treatment",
+        "compound",
+        "dose",
+    ]
+
+
+def test_cells_are_counted_against_the_controls_of_the_plate():
+    frame = planted(plates=2)
+    frame.loc[(frame["Metadata_Plate"] == "P1"), "Metadata_Count_Cells"] *= 3
+    ratio = hits.cells_vs_controls(frame)
+    assert ratio[(frame["Metadata_moa"] == "HDAC").to_numpy()] == pytest.approx(0.5)
+    assert ratio[(frame["Metadata_moa"] == "tubulin").to_numpy()] == pytest.approx(1.0)
+    assert tables.features(frame) == CLASSICAL

@@ -1,0 +1,126 @@
+"""Names of classical features in words: compartment, channel, kind and the whole.
+
+The names are those of CellProfiler, `<Compartment>_<Family>_<Measure>[_<channel>...][_<numbers>...]`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+COMPARTMENTS = {"Cells": "cell", "Cytoplasm": "cytoplasm", "Nuclei": "nucleus", "Image": "field"}
+KINDS = {
+    "Intensity": "intensity",
+    "AreaShape": "shape",
+    "Texture": "texture",
+    "Granularity": "granularity",
+    "RadialDistribution": "radial distribution",
+    "Correlation": "correlation of channels",
+    "Neighbors": "neighbours",
+    "Location": "position",
+    "Children": "count",
+    "Count": "count",
+}
+MEASURES = {
+    "IntegratedIntensity": "total intensity",
+    "IntegratedIntensityEdge": "total intensity at the edge",
+    "MeanIntensity": "mean intensity",
+    "MeanIntensityEdge": "mean intensity at the edge",
+    "MedianIntensity": "median intensity",
+    "MinIntensity": "lowest intensity",
+    "MinIntensityEdge": "lowest intensity at the edge",
+    "MaxIntensity": "highest intensity",
+    "MaxIntensityEdge": "highest intensity at the edge",
+    "StdIntensity": "spread of the intensity",
+    "StdIntensityEdge": "spread of the intensity at the edge",
+    "MADIntensity": "median deviation of the intensity",
+    "LowerQuartileIntensity": "lower quartile of the intensity",
+    "UpperQuartileIntensity": "upper quartile of the intensity",
+    "MassDisplacement": "distance of the brightest part from the centre",
+    "FracAtD": "share of the intensity in a ring",
+    "MeanFrac": "mean intensity of a ring",
+    "RadialCV": "unevenness around a ring",
+    "Eccentricity": "elongation",
+    "FormFactor": "roundness of the outline",
+    "Solidity": "absence of dents",
+    "Compactness": "irregularity of the outline",
+    "Correlation": "correlation",
+    "Manders": "overlap (Manders)",
+    "Costes": "overlap (Costes)",
+    "RWC": "rank-weighted overlap",
+    "Overlap": "overlap",
+    "K": "overlap (coefficient k)",
+    "Slope": "slope between the channels",
+    "PercentTouching": "share of the outline that touches others",
+    "NumberOfNeighbors": "number of neighbours",
+    "FirstClosestDistance": "distance to the nearest neighbour",
+    "SecondClosestDistance": "distance to the second neighbour",
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """A classical feature in words; what a name lacks is empty."""
+
+    compartment: str
+    channel: str
+    kind: str
+    measure: str
+
+    @property
+    def text(self) -> str:
+        """The whole, such as `mean intensity of Mito in the cytoplasm`."""
+        return f"{self.measure}{f' of {self.channel}' if self.channel else ''} in the {self.compartment}"
+
+
+def words(name: str, *, channels: Sequence[str] = ()) -> Words | None:
+    """Return a feature in words; None if the name is not that of a classical feature.
+
+    Parameters
+    ----------
+    channels
+        Names of the channels; without them, the parts after the measure that are not numbers are channels.
+
+    Examples
+    --------
+    >>> words("Nuclei_Texture_Contrast_Mito_3_00_256", channels=["DNA", "Mito"]).text
+    'texture contrast of Mito in the nucleus'
+    >>> words("Cells_AreaShape_Area").text
+    'area in the cell'
+    >>> words("Cells_Correlation_Correlation_DNA_ER", channels=["DNA", "ER"]).text
+    'correlation of DNA and ER in the cell'
+    """
+    compartment, _, rest = name.partition("_")
+    family, _, rest = rest.partition("_")
+    if compartment not in COMPARTMENTS or not family:
+        return None
+    known = sorted(channels, key=lambda each: (-len(each), each))
+    found, left = list[tuple[int, str]](), f"_{rest}_"
+    for channel in known:  # a channel's own name may hold underscores
+        while f"_{channel}_" in left:
+            at = left.index(f"_{channel}_")
+            found.append((at, channel))
+            left = left[:at] + "_" + "\0" * len(channel) + left[at + 1 + len(channel) :]
+    parts = [part for part in left.replace("\0", "").split("_") if part]
+    measure, tail = (parts[0], parts[1:]) if parts else (family, [])
+    if not known:
+        found = [
+            (number, part) for number, part in enumerate(tail) if not re.fullmatch(r"\d+(?:of\d+)?|Adjacent", part)
+        ]
+    of = " and ".join(channel for _, channel in sorted(found))
+    return Words(COMPARTMENTS[compartment], of, KINDS.get(family, _spaced(family)), _measure(family, measure, tail))
+
+
+def _measure(family: str, measure: str, tail: Sequence[str]) -> str:
+    if family == "Granularity":
+        scale = measure if measure.isdigit() else next((part for part in tail if part.isdigit()), "")
+        return f"granularity at scale {scale}".rstrip()
+    if family == "Texture":
+        return f"texture {_spaced(measure)}"
+    if measure == "Zernike" or measure.startswith("ZernikeMagnitude"):
+        return "shape moment (Zernike)" if family == "AreaShape" else "pattern of the intensity (Zernike)"
+    return MEASURES.get(measure, _spaced(measure))
+
+
+def _spaced(text: str) -> str:
+    """Return `MeanRadius` as `mean radius`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).lower()

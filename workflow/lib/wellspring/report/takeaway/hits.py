@@ -1,0 +1,204 @@
+"""The list of hits: one row per treatment, active ones first. Input: items of the evaluation, aligned profiles."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from wellspring.evaluate import wells
+from wellspring.evaluate.own_axis import project
+from wellspring.evaluate.wells import Array
+from wellspring.io import tables
+
+HELD_OUT = ".heldout"
+YES, NO, UNTESTED = "yes", "no", "not tested"
+COLUMNS = [
+    *("treatment", "compound", "dose", "unit", "mechanism", "target", "type", "active", "score", "q"),
+    *("effect_sd", "effect_low", "effect_high", "replicates", "replicates_undefined", "plates", "cells_vs_controls"),
+    *("encoders_active", "encoder", "population", "note", "perturbation"),
+]
+
+
+def table(
+    items: pd.DataFrame,
+    aligned: Mapping[str, pd.DataFrame],
+    *,
+    encoder: str,
+    alpha: float = 0.05,
+    level: str = "aligned",
+    replicates_share: tuple[str, ...] = (),
+    units: Mapping[tuple[str, str], str] | None = None,
+) -> pd.DataFrame:
+    """Return the table of hits (`COLUMNS`) of an encoder: active treatments first, then by q and score.
+
+    Parameters
+    ----------
+    items
+        Table `items` of all encoders, with the column Encoder.
+    aligned
+        Encoder -> aligned profiles.
+    alpha
+        A treatment is active if its q is below it.
+    replicates_share
+        As of the config section `evaluate`.
+    units
+        (plate, well) -> unit of its concentration, where it is known.
+
+    Notes
+    -----
+    `score` is the mean average precision of the replicates among the controls, and q belongs to it. `effect_sd` is the
+    mean distance from the controls along the treatment's own axis, which is fitted on other replicates
+    (`wellspring.evaluate.own_axis`), in standard deviations of the controls; its 95 % interval is Student's over the
+    replicates. Around 0 the treatment does nothing that its replicates share.
+    """
+    frame = aligned.get(encoder, pd.DataFrame())
+    if items.empty or frame.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    mine = items[
+        (items["Metadata_Level"] == level) & items["Metadata_Metric"].isin(["activity", "activity" + HELD_OUT])
+    ]
+    q = pd.to_numeric(mine["q"], errors="coerce")
+    counts = mine.assign(tested=q.notna(), active=q < alpha).groupby(["Metadata_Metric", "Metadata_Item"])
+    by_encoder = counts[["active", "tested"]].sum()
+    mine = mine[mine["Encoder"] == encoder]
+    features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
+    names, held = wells.replicate_names(frame, replicates_share), wells.column(frame, "Metadata_Role") == "heldout"
+    treated, cells = wells.kind(frame, "trt", "poscon"), cells_vs_controls(frame)
+    places = {
+        (str(name), bool(apart)): rows.to_numpy()
+        for (name, apart), rows in pd.Series(np.flatnonzero(treated)).groupby([names[treated], held[treated]])
+    }
+    rows = []
+    for item in mine.to_dict("records"):
+        metric, name = str(item["Metadata_Metric"]), str(item["Metadata_Item"])
+        own = places.get((name, metric.endswith(HELD_OUT)))
+        if own is None:  # its plate was left out after the evaluation
+            continue
+        row = described(frame.iloc[own], units=units or {})
+        active, tested = by_encoder.loc[(metric, name)]
+        row |= {"treatment": name, "active": _active(item["q"], alpha), "score": item["value"], "q": item["q"]}
+        row |= dict(zip(("effect_sd", "effect_low", "effect_high"), effect(features, frame, own), strict=True))
+        row |= {"replicates": int(item["n"]), "replicates_undefined": int(item["n_undefined"])}
+        row |= {"cells_vs_controls": _mean(cells[own]), "encoders_active": f"{int(active)} of {int(tested)}"}
+        row |= {"encoder": encoder, "population": "held out" if metric.endswith(HELD_OUT) else "screen"}
+        rows.append(row | {"note": _note(row)})
+    found = pd.DataFrame(rows, columns=COLUMNS)
+    order = found["active"].map({YES: 0, NO: 1, UNTESTED: 2})
+    keys = found.assign(order=order, down=-pd.to_numeric(found["effect_sd"], errors="coerce"))
+    return found.loc[keys.sort_values(["order", "q", "down", "treatment"], kind="stable").index].reset_index(drop=True)
+
+
+def effect(features: Array, metadata: pd.DataFrame, rows: Array) -> tuple[float, float, float]:
+    """Return the effect of the wells `rows` along their own axis with its 95 % interval; NaN where it is undefined."""
+    member = np.zeros(len(metadata), dtype=bool)
+    member[rows] = True
+    near = np.flatnonzero(
+        member | np.isin(wells.column(metadata, wells.PLATE), wells.column(metadata, wells.PLATE)[rows])
+    )
+    found = project(features[near], metadata.iloc[near], member=member[near], top=member[near])
+    if found is None:
+        return (float("nan"),) * 3
+    values = found.treated
+    mean, reach = float(values.mean()), float("nan")
+    if len(values) > 1:
+        reach = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return mean, mean - reach, mean + reach
+
+
+def described(rows: pd.DataFrame, *, units: Mapping[tuple[str, str], str]) -> dict[str, object]:
+    """Return compound, dose, unit, mechanism, target, type, plates and perturbation of the wells of a treatment."""
+    named = {
+        ours: _joined(wells.column(rows, f"Metadata_{name}"))
+        for ours, name in (("compound", "Compound"), ("mechanism", "moa"), ("target", "target"), ("type", "pert_type"))
+    }
+    dose = pd.to_numeric(pd.Series(wells.column(rows, "Metadata_Concentration")), errors="coerce").dropna().unique()
+    keys = zip(wells.column(rows, wells.PLATE), wells.column(rows, "Metadata_Well"), strict=True)
+    known = np.array([units.get((str(plate), str(well))) for plate, well in keys], dtype=object)
+    return {
+        **named,
+        "dose": float(dose[0]) if len(dose) == 1 else float("nan"),
+        "unit": _joined(known) if len(dose) else None,
+        "plates": _joined(wells.column(rows, wells.PLATE)),
+        "perturbation": _joined(wells.perturbations(rows)),
+    }
+
+
+def cells_vs_controls(frame: pd.DataFrame) -> Array:
+    """Return each well's cell count over the median count of its plate's negative controls (n,); NaN if unknown."""
+    count = pd.to_numeric(pd.Series(wells.column(frame, "Metadata_Count_Cells")), errors="coerce")
+    plate = pd.Series(wells.column(frame, wells.PLATE))
+    middle = count[wells.kind(frame, "negcon")].groupby(plate).median()
+    result: Array = (count / plate.map(middle.where(middle > 0))).to_numpy(dtype=float)
+    return result
+
+
+def units_of(index: pd.DataFrame, *, column: str | None = None) -> dict[tuple[str, str], str]:
+    """Return (plate, well) -> unit of the concentration, from a column of the platemap named `...unit`.
+
+    Parameters
+    ----------
+    index
+        Wells with the platemap's columns as Metadata_<name>.
+    column
+        The platemap's name for the concentration, whose end may name a unit (`dose_uM`).
+    """
+    names = [name for name in index.columns if name.lower().removesuffix("s").endswith("unit")]
+    named = sorted(names, key=lambda name: not any(word in name.lower() for word in ("conc", "dose")))
+    if named:
+        known = index[index[named[0]].notna()]
+        keys = zip(known["Metadata_Plate"].astype(str), known["Metadata_Well"].astype(str), strict=True)
+        return dict(zip(keys, known[named[0]].astype(str), strict=True))
+    unit = unit_in(column or "")
+    if unit is None or index.empty:
+        return {}
+    return {
+        (str(plate), str(well)): unit
+        for plate, well in zip(index["Metadata_Plate"], index["Metadata_Well"], strict=True)
+    }
+
+
+def unit_in(name: str) -> str | None:
+    """Return the unit that the name of a column ends in.
+
+    Examples
+    --------
+    >>> unit_in("dose_uM"), unit_in("concentration (nM)"), unit_in("mmoles_per_liter"), unit_in("dose")
+    ('uM', 'nM', 'mM', None)
+    """
+    known = {unit.lower(): unit for unit in ("pM", "nM", "uM", "µM", "mM", "ng/mL", "ug/mL", "µg/mL", "mg/mL")}
+    known |= {"mmoles_per_liter": "mM", "umoles_per_liter": "uM", "nmoles_per_liter": "nM"}
+    text = name.lower().strip().rstrip(")]")
+    return next(
+        (
+            unit
+            for end, unit in known.items()
+            if text == end or text.endswith(("_" + end, " " + end, "(" + end, "[" + end))
+        ),
+        None,
+    )
+
+
+def _active(q: object, alpha: float) -> str:
+    value = float(q) if isinstance(q, int | float) else float("nan")
+    return UNTESTED if not np.isfinite(value) else YES if value < alpha else NO
+
+
+def _note(row: Mapping[str, object]) -> str:
+    """Return why a treatment is not tested."""
+    if row["active"] != UNTESTED:
+        return ""
+    few = int(str(row["replicates"]))
+    if few < 2:
+        return "not tested: needs 2 replicates with a profile on plates with negative controls"
+    return f"not tested: {few} replicates among these controls cannot reach a q below the threshold"
+
+
+def _mean(values: Array) -> float:
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _joined(values: Array) -> str | None:
+    found = sorted({str(value) for value in values if value is not None})
+    return ";".join(found) if found else None

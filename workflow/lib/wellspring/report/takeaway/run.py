@@ -1,0 +1,127 @@
+"""Make the tables that a scientist takes away of a screen, and write them as CSV and as one Excel workbook."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from wellspring.evaluate import wells
+from wellspring.io import tables
+from wellspring.profile.aggregate import hand_made
+from wellspring.profile.consensus import consensus
+from wellspring.report.gather import Screen
+from wellspring.report.takeaway import alike, changed, curves, hits
+from wellspring.screen import sections
+
+
+@dataclass(frozen=True)
+class Takeaway:
+    """The tables of a screen, of its first encoder (`report.encoder`); empty where nothing was made.
+
+    Attributes
+    ----------
+    encoder
+        Whose profiles they are of; empty without any.
+    hits
+        One row per treatment: `hits.COLUMNS` but the perturbation, those of `alike.summary`, EC50 and benchmark
+        concentration of its compound.
+    alike
+        One row per treatment and neighbour: `alike.COLUMNS`.
+    changed
+        One row per treatment and change: `changed.COLUMNS`.
+    curves, points
+        One row per compound with several doses, and one per well of its series.
+    """
+
+    encoder: str
+    hits: pd.DataFrame
+    alike: pd.DataFrame
+    changed: pd.DataFrame
+    curves: pd.DataFrame
+    points: pd.DataFrame
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """Return name -> table, in the order of the workbook's sheets."""
+        return {
+            "hits": self.hits,
+            "similar": self.alike,
+            "changes": self.changed,
+            "curves": self.curves,
+            "responses": self.points,
+        }
+
+
+def takeaway(
+    screen: Screen, *, report: sections.Report, evaluate: sections.Evaluate, concentration: str | None = None
+) -> Takeaway:
+    """Return the tables of a screen.
+
+    Parameters
+    ----------
+    report, evaluate
+        The config sections; `report.significance` is the threshold on q.
+    concentration
+        The platemap's name for the concentration, which may hold the unit.
+    """
+    encoder = next((name for name in (report.encoder, *screen.encoders) if name in screen.aligned), "")
+    frame = screen.aligned.get(encoder, pd.DataFrame())
+    units = hits.units_of(screen.wells, column=concentration)
+    found = hits.table(
+        screen.items,
+        screen.aligned,
+        encoder=encoder,
+        alpha=report.significance,
+        replicates_share=evaluate.replicates_share,
+        units=units,
+    )
+    if frame.empty:
+        none = {"alike": alike.COLUMNS, "changed": changed.COLUMNS, "curves": curves.COLUMNS, "points": curves.POINTS}
+        return Takeaway(encoder, found, **{name: pd.DataFrame(columns=head) for name, head in none.items()})
+    profiles = screen.consensus.get(encoder)
+    pairs = alike.nearest(
+        consensus(frame) if profiles is None else profiles, label=evaluate.label, separator=evaluate.separator
+    )
+    fits, points = curves.fitted(frame, encoder=encoder, minimum=evaluate.dose_levels, units=units)
+    return Takeaway(encoder, _joined(found, pairs, fits), pairs, _changed(screen, encoder), fits, points)
+
+
+def _joined(found: pd.DataFrame, pairs: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
+    """Return the hits with their nearest treatments and the EC50 of their compounds."""
+    near = alike.summary(pairs).rename(columns={"treatment": "perturbation"})
+    doses = fits[["compound", "ec50", "ec50_low", "ec50_high", "bmc"]]
+    whole = found.merge(near, on="perturbation", how="left").merge(doses, on="compound", how="left")
+    last = ["encoders_active", "encoder", "population", "note"]
+    return whole[[*(name for name in whole.columns if name not in (*last, "perturbation")), *last]]
+
+
+def _changed(screen: Screen, encoder: str) -> pd.DataFrame:
+    """Return what each treatment changes, by the first encoder with classical features."""
+    measured = next((name for name in (encoder, *screen.encoders) if _classical(screen, name)), None)
+    if measured is None:
+        return pd.DataFrame(columns=changed.COLUMNS)
+    parts = [tables.read(path) for path in screen.normalised.get(measured, ()) if tables.verdict(path).keep]
+    kept = set(wells.column(screen.aligned[measured], wells.PLATE))
+    parts = [part[part["Metadata_Plate"].isin(kept)] for part in parts] or [screen.aligned[measured]]
+    classical = changed.Classical(pd.concat(parts, ignore_index=True), channels=screen.channels)
+    if measured == encoder:
+        return changed.of_classical(classical, _treatments(classical.metadata), encoder=encoder)
+    frame = screen.aligned[encoder]
+    return changed.of_learned(classical, frame, _treatments(frame), encoder=encoder)
+
+
+def _classical(screen: Screen, name: str) -> bool:
+    features = tables.features(screen.aligned[name]) if name in screen.aligned else []
+    return bool(features) and hand_made(features)
+
+
+def _treatments(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return treatment -> places of its wells with a profile, of plates that are not held out."""
+    mine = wells.kind(frame, "trt", "poscon") & (wells.column(frame, "Metadata_Role") != "heldout")
+    if "Metadata_Verdict" in frame:
+        mine &= (frame["Metadata_Verdict"] == "keep").to_numpy()
+    names = wells.perturbations(frame)
+    mine &= np.array([name is not None for name in names])
+    return {
+        str(name): rows.to_numpy() for name, rows in pd.Series(np.flatnonzero(mine)).groupby(names[mine].astype(str))
+    }
