@@ -3,12 +3,13 @@
     python tests/mutation.py --draw 300 --packages evaluate cells profile io
 
 Mutants are drawn with a seed, the same number per package. A first run of each package's unit tests, in a copy of the
-clone, records which tests reach which line; a mutant is then judged by those tests alone, the fastest first. A mutant
-that no test reaches lives. A line that runs only at import (a constant, a default) is judged by the tests that reach
-its module, or by those of its package where the module holds nothing else. Prints the survivors with their place and,
-last, one JSON object with the share that was killed, per package and together, each with its 95 % interval (Wilson). A
-mutant whose tests exceed the time limit counts as killed, and their number is given. As a control, some of the drawn
-mutants are also judged without their change: these must live.
+clone, records which tests reach which line; a mutant is then judged by those tests alone, the fastest first, as many as
+take `SECONDS` together. A mutant that no test reaches lives. A line that runs only at import (a constant, a default) is
+judged by the tests that reach the function or class that holds it, then by those of its module, then by the others of
+its package. Prints the survivors with their place and, last, one JSON object with the share that was killed, per
+package and together, each with its 95 % interval (Wilson). A mutant whose tests exceed the time limit counts as killed,
+and their number is given. As a control, some of the drawn mutants are also judged without their change: these must
+live. Several numbers after `--draw` are the draws of the packages, in their order.
 
 Tests that were written against the survivors of one seed are measured with another seed.
 
@@ -30,7 +31,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ COPIED = ("workflow", "tests", "config", "resources", "envs", "docs", "benchmark
 SELECTED = "not slow and not gpu and not slurm"
 LIMIT = 400  # seconds for one mutant; one that takes longer counts as killed
 FORKS = multiprocessing.get_context("forkserver")
-MOST = 160  # tests per mutant, the fastest of those that reach it
+SECONDS = 60.0  # of tests per mutant, the fastest of those that reach it
 
 COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 COMPARED |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
@@ -86,13 +87,17 @@ LOADED += [
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, which of its places, the line, the lines of its statement, the code before and after."""
+    """One change: the file, which of its places, the line, the code before and after.
+
+    `lines` are those of its statement, `scope` those of the innermost function or class.
+    """
 
     package: str
     file: Path
     number: int
     line: int
     lines: range
+    scope: range
     before: str
     after: str
 
@@ -179,14 +184,15 @@ def mutants(package: str) -> list[Mutant]:
     found = []
     for file in sorted((ROOT / LIBRARY / package).rglob("*.py")):
         tree = bare(file)
-        spans = _spans(tree)
+        spans, scopes = _spans(tree), _scopes(tree)
         for number, (node, change) in enumerate(sites(tree)):
             twin = copy.deepcopy(node)
             change(twin)
             before, after = ast.unparse(node), ast.unparse(ast.fix_missing_locations(twin))
             if after != before:
                 place = file.relative_to(ROOT)
-                found.append(Mutant(package, place, number, node.lineno, spans[id(node)], before, after))
+                lines, scope = spans[id(node)], scopes.get(id(node), range(0))
+                found.append(Mutant(package, place, number, node.lineno, lines, scope, before, after))
     return found
 
 
@@ -202,22 +208,49 @@ def _spans(tree: ast.Module) -> dict[int, range]:
     return found
 
 
-def judges(mutant: Mutant, lines: dict[tuple[str, int], list[str]]) -> list[str]:
-    """Return the tests that reach a mutant: its line, else its statement, else (run at import only) its module.
-
-    A module that holds nothing but what runs at import is judged by the tests of its package.
-    """
-    file = str(mutant.file)
-    mine = [(file, line) for path, line in sorted(lines) if path == file]
-    for places in ([(file, mutant.line)], [(file, line) for line in mutant.lines], mine, sorted(lines)):
-        tests = list(dict.fromkeys(test for place in places for test in lines.get(place, [])))
-        if tests:
-            return tests[:MOST]
-    return []
+def _scopes(tree: ast.Module) -> dict[int, range]:
+    """Return the lines of the innermost function or class that holds each node; none for a module's own statements."""
+    found: dict[int, range] = {}
+    for part in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)):
+        lines = range(part.lineno, (part.end_lineno or part.lineno) + 1)
+        found |= {id(inner): lines for inner in ast.walk(part)}
+    return found
 
 
-def reached(package: str, copied: Path, folder: Path) -> dict[tuple[str, int], list[str]]:
-    """Return which tests reach each line of a package in a copy of the clone, the fastest first."""
+@dataclass(frozen=True)
+class Reach:
+    """Which tests reach each line (file, line), and how many seconds each test takes."""
+
+    tests: dict[tuple[str, int], frozenset[str]]
+    seconds: dict[str, float]
+
+    def judges(self, mutant: Mutant) -> list[str]:
+        """Return the tests that judge a mutant: those that reach its line, else its statement.
+
+        Of a line that runs at import only: those of its function or class, then of its module, then of its package.
+        """
+        file = str(mutant.file)
+        for lines in ([mutant.line], mutant.lines):
+            if tests := self._at((file, line) for line in lines):
+                return self._first(tests)
+        mine = self._at(place for place in self.tests if place[0] == file)
+        return self._first(self._at((file, line) for line in mutant.scope), mine, self._at(self.tests))
+
+    def _at(self, places: Iterable[tuple[str, int]]) -> frozenset[str]:
+        return frozenset[str]().union(*(self.tests.get(place, frozenset()) for place in places))
+
+    def _first(self, *groups: frozenset[str]) -> list[str]:
+        """Return the tests of the groups in turn, the fastest of each first, as many as take `SECONDS`."""
+        found: dict[str, float] = {}
+        for group in groups:
+            for test in sorted(group, key=lambda name: (self.seconds.get(name, 1.0), name)):
+                if sum(found.values()) < SECONDS:
+                    found.setdefault(test, self.seconds.get(test, 1.0))
+        return list(found)
+
+
+def reached(package: str, copied: Path, folder: Path) -> Reach:
+    """Return which tests reach each line of a package in a copy of the clone."""
     tests, data, timed = f"tests/unit/{package}", folder / f".coverage.{package}", folder / f"{package}.xml"
     command = [sys.executable, "-m", "pytest", tests, "-q", "-m", SELECTED, "-p", "no:cacheprovider"]
     command += [f"--cov={LIBRARY / package}", "--cov-context=test", "--cov-report=", f"--junitxml={timed}"]
@@ -235,13 +268,12 @@ def reached(package: str, copied: Path, folder: Path) -> dict[tuple[str, int], l
 
     coverage = CoverageData(str(data))
     coverage.read()
-    found: dict[tuple[str, int], list[str]] = {}
+    found: dict[tuple[str, int], frozenset[str]] = {}
     for file in coverage.measured_files():
         for line, contexts in coverage.contexts_by_lineno(file).items():
-            names = {name.rpartition("|")[0] for name in contexts if name}
             place = str(Path(file).relative_to(copied)), line
-            found[place] = sorted(names, key=lambda name: seconds.get(name, 60.0))[:MOST]
-    return found
+            found[place] = frozenset(name.rpartition("|")[0] for name in contexts if name)
+    return Reach(found, seconds)
 
 
 def outcome(mutant: Mutant, tests: list[str], copied: Path, change: bool = True) -> str:
@@ -308,11 +340,13 @@ def main() -> None:
     """Draw mutants, judge them, and print what lives."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", nargs="+", default=["evaluate", "cells", "profile", "io"])
-    parser.add_argument("--draw", type=int, default=300)
+    parser.add_argument("--draw", type=int, nargs="+", default=[300], help="mutants in all, or of each package")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--controls", type=int, default=20, help="mutants judged also without their change")
     given = parser.parse_args()
+    if len(given.draw) not in (1, len(given.packages)):
+        parser.error("--draw: expected one number, or one for each package")
     os.environ["OMP_NUM_THREADS"] = "1"
     FORKS.set_forkserver_preload(LOADED)
     start, rng = time.monotonic(), random.Random(given.seed)
@@ -326,10 +360,10 @@ def main() -> None:
             copies.put(folder / str(number))
         # Tests that start Python find the library of the copy, not that of the clone.
         os.environ["PYTHONPATH"] = str(folder / "0" / LIBRARY.parent)
-        lines = {package: reached(package, folder / "0", folder) for package in given.packages}
+        reach = {package: reached(package, folder / "0", folder) for package in given.packages}
 
         def judge(mutant: Mutant, change: bool = True) -> str:
-            copied, tests = copies.get(), judges(mutant, lines[mutant.package])
+            copied, tests = copies.get(), reach[mutant.package].judges(mutant)
             try:
                 found = outcome(mutant, tests, copied, change)
             finally:
@@ -358,7 +392,8 @@ def main() -> None:
 def _draw(package: str, possible: dict[str, list[Mutant]], given: argparse.Namespace) -> list[Mutant]:
     """Return a package's part of the draw: the start of an order that depends only on the seed and the package."""
     mixed = random.Random(f"{given.seed} {package}").sample(possible[package], len(possible[package]))
-    return mixed[: given.draw // len(possible)]
+    count = given.draw[given.packages.index(package)] if len(given.draw) > 1 else given.draw[0] // len(possible)
+    return mixed[:count]
 
 
 def _copy(target: Path) -> None:

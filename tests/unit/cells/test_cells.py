@@ -103,6 +103,21 @@ def test_flags_name_what_is_out_of_range_and_drop_nothing():
     assert frame.loc[5, ["Metadata_Box_Y0", "Metadata_Box_Y1"]].tolist() == [90, 100]
 
 
+def test_brightness_stands_with_its_nucleus_where_numbers_are_missing():
+    """Nuclei 2 and 4 of cells 2, 4 and 6: means above the median outside of cells, by hand; none without a nucleus."""
+    nuclei, grown, dna = np.zeros((30, 46), np.uint32), np.zeros((30, 46), np.uint32), np.full((30, 46), 50)
+    for number, (top, left, counts) in {2: (5, 5, 450), 4: (5, 20, 250), 6: (18, 30, 900)}.items():
+        grown[top - 2 : top + 8, left - 2 : left + 8] = number
+        dna[top : top + 6, left : left + 6] = counts
+        if number < 6:
+            nuclei[top : top + 6, left : left + 6] = number
+    frame = run.table(nuclei, grown, dna=dna, diameter=7)
+    assert frame["Metadata_Cell"].tolist() == [2, 4, 6]
+    assert frame["Metadata_Nucleus_Brightness"].tolist() == [400, 200, 0]
+    first, second, none = frame["Metadata_Nucleus_Sharpness"]
+    assert first == pytest.approx(second, rel=1e-5) and first > 1 and none == 0
+
+
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
 def test_a_cell_is_at_the_border_of_its_field_whatever_its_shape(shape):
     """Boxes that end at row `width` or column `height` of a field that is not square are inside it."""

@@ -195,3 +195,24 @@ def test_the_floor_and_the_diameter_have_the_defaults_that_are_documented():
     field, _ = discs(GRID, radius=9)
     assert segment.plate_floor([field], diameter=18) == segment.plate_floor([field], diameter=18, share=0.3)
     assert segment.estimate_diameter([]) == 30.0
+
+
+def test_nuclei_on_a_band_of_haze_have_the_diameter_and_not_the_band():
+    """The band is thinner than a sixth of the field; only its area, a fifth of the field, shows that it is haze."""
+    centres = [(y, x) for y in range(12, 150, 25) for x in range(14, 260, 29)]
+    field, _ = discs(centres, radius=5, shape=(150, 260), height=700, noise=3)
+    without = segment.estimate_diameter([field])
+    haze = 300 * np.exp(-((np.arange(150)[:, None] - 75) ** 2) / (2 * 8**2))
+    assert without == pytest.approx(12, abs=1)
+    assert segment.estimate_diameter([field + haze]) == pytest.approx(without, abs=1)
+
+
+def test_a_thin_band_below_the_share_of_haze_is_an_object():
+    """Of 13 % of the field: by the definition, twice the largest distance to the pixels below the threshold."""
+    field = np.full((150, 260), 100.0)
+    field[60:80] = 700.0 + 500.0 * np.linspace(0, 1, 20)[:, None] ** 4
+    field += np.random.default_rng(4).normal(0, 2, field.shape)
+    smooth = ndimage.gaussian_filter(field.astype(np.float32), 1)
+    roots = np.sqrt(smooth - smooth.min())
+    expected = 2 * ndimage.distance_transform_edt(roots > threshold_otsu(roots, nbins=512)).max()
+    assert 12 < expected < 25 and segment.estimate_diameter([field]) == pytest.approx(expected, rel=1e-6)

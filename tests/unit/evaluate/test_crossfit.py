@@ -39,6 +39,48 @@ def keys(frame):
     return set(zip(frame["Metadata_Plate"], frame["Metadata_Well"], strict=True))
 
 
+def numbers(dealt):
+    return [note.values for note in dealt.notes]
+
+
+def test_notes_count_the_plates_of_each_reason():
+    """Of five plates: one is alone in its line, one holds all replicates of its treatments, three share two folds."""
+    frame = screen(batches=2, plates=2)
+    alone = renamed(frame[frame["Metadata_Plate"] == "B1_L1_P1"], {"B1_L1_P1": "alone"})
+    frame = join([frame, alone.assign(Metadata_Cell_Line="other")])
+    here = (frame["Metadata_Plate"] == "B2_L1_P2") & (frame["Metadata_pert_type"] == "trt")
+    frame.loc[here, "Metadata_Perturbation"] = "only here"
+    by_line = replace(FIT, by="cell_line")
+    dealt = deal(frame, options=by_line, folds=2)
+    assert dealt.columns == ("Metadata_Cell_Line",) and dealt.halved == {"alone", "B2_L1_P2"}
+    assert len(dealt.folds) == 2 and sorted(name for fold in dealt.folds for name in fold) == [
+        "B1_L1_P1",
+        "B1_L1_P2",
+        "B2_L1_P1",
+    ]
+    why = {"plates": 1, "total": 5}
+    wanted = [{"reason": "no_other_plate_of_group"} | why, {"reason": "replicates_on_one_plate"} | why]
+    assert numbers(dealt) == [{"folds": 2}, *wanted, {}] and dealt.by_halves().notes[:2] == dealt.notes[1:3]
+    assert dealt.by_halves().halved == set(frame["Metadata_Plate"]) and not dealt.by_halves().folds
+    harmony = deal(frame, options=replace(FIT, steps=["harmony"]), folds=2)
+    assert numbers(harmony) == [{"reason": "harmony", "plates": 5, "total": 5}, {}] and not harmony.folds
+    few = deal(frame[frame["Metadata_pert_type"] == "trt"].reset_index(drop=True), options=FIT, folds=2)
+    assert few.notes == () and not few.folds and not few.halved, "no plate has controls"
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+def test_folds_are_spread_over_batches_and_then_over_sizes(folds):
+    """By hand: each plate in turn goes to the fold with the fewest plates of its batch, of several to the smallest."""
+    frame = screen(batches=2, plates=4)
+    dealt = deal(frame, options=FIT, folds=folds)
+    found: list[list[str]] = [[] for _ in range(folds)]
+    for plate in sorted(set(frame["Metadata_Plate"])):
+        mates = [sum(name[:2] == plate[:2] for name in fold) for fold in found]
+        best = min(range(folds), key=lambda n: (mates[n], len(found[n]), n))
+        found[best].append(plate)
+    assert [sorted(fold) for fold in dealt.folds] == [sorted(fold) for fold in found]
+
+
 class Recorder:
     """A fit that remembers, and an apply that remembers which rows went through which fit."""
 

@@ -294,3 +294,18 @@ def test_the_config_reaches_fsspec_and_the_users_own_stays(monkeypatch):
     read = {}
     fsspec.config.set_conf_env(read, stated)
     assert read["s3"] == {"requester_pays": True, "anon": False, "endpoint_url": "http://127.0.0.1:1"}
+
+
+def test_sizes_of_files_are_asked_with_one_listing_of_each_folder_alone(monkeypatch):
+    """What lies in the folders below, as other plates of a screen, is not listed."""
+    asked = []
+
+    def call(system, name, root, **given):
+        asked.append((name, root, given["maxdepth"]))
+        return {f"{root}/{file}": {"type": "file", "size": size} for file, size in (("a.tif", 7), ("b.tif", 9))}
+
+    monkeypatch.setattr(object_store, "_system", lambda url: (None, url.removeprefix("s3://")))
+    monkeypatch.setattr(object_store, "_call", call)
+    urls = ["s3://bucket/P1/a.tif", "s3://bucket/P2/b.tif", "s3://bucket/P1/gone.tif"]
+    assert object_store.sizes(urls) == {urls[0]: 7, urls[1]: 9}
+    assert asked == [("find", "bucket/P1", 1), ("find", "bucket/P2", 1)]

@@ -203,6 +203,8 @@ def test_vectors_follow_their_rows_and_none_is_lost(tmp_path):
     matrix = np.arange(15, dtype=np.float32).reshape(5, 3)
     order = [3, 0, 4, 2, 1]
     arrow = tables.with_vectors(frame.iloc[order], matrix[order], table="embed")
+    field = arrow.schema.field("embedding")
+    assert not field.nullable and not field.type.value_field.nullable and field.type.list_size == 3
     pq.write_table(arrow, tmp_path / "a.parquet")
     rows, found = tables.read_embedding(tmp_path / "a.parquet")
     assert rows["Metadata_View"].tolist() == list(range(5)) and "embedding" not in rows

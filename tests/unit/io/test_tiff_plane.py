@@ -55,6 +55,8 @@ def test_a_part_without_pixels_is_truncated(tmp_path, image, kind, tag, which):
     read = raw_image.status(tmp_path, "x.tif")
     assert read.status == "truncated", read
     assert "x.tif" in read.reason
+    lost = len(found) if which == "all" else 1
+    assert f"{lost} of {len(found)} strips or tiles have no pixels" in read.reason
 
 
 @pytest.mark.parametrize("kind", ["strips", "zlib strips", "tiles"])
