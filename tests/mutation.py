@@ -355,12 +355,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         copies: SimpleQueue[Path] = SimpleQueue()
-        for number in range(given.workers):
-            _copy(folder / str(number))
-            copies.put(folder / str(number))
+        _copy(folder / "0")
         # Tests that start Python find the library of the copy, not that of the clone.
         os.environ["PYTHONPATH"] = str(folder / "0" / LIBRARY.parent)
         reach = {package: reached(package, folder / "0", folder) for package in given.packages}
+        copies.put(folder / "0")
+        for number in range(1, given.workers):  # with the compiled files of the first run, which keep their times
+            shutil.copytree(folder / "0", folder / str(number))
+            copies.put(folder / str(number))
 
         def judge(mutant: Mutant, change: bool = True) -> str:
             copied, tests = copies.get(), reach[mutant.package].judges(mutant)
