@@ -121,6 +121,11 @@ def survey_options(wildcards):
     return {**config["survey"], "exclusions": None}
 
 
+def pixel_rules(wildcards):
+    """Return the keys of the section index by which raw pixels are read."""
+    return {key: config["index"][key] for key in ("range", "absent_chunks")}
+
+
 def listed_exclusions(wildcards):
     """Return the exclusion file if it names the plate; its lines count (`digest_of_exclusions`), its time does not."""
     return ancient(settings.survey.exclusions) if digest_of_exclusions(wildcards) else []

@@ -28,6 +28,7 @@ rule images:
         root=of_sheet("images"),
         channels=lookup("channels", within=config),
         options=lookup("images", within=config),
+        pixels=pixel_rules,
         code=code("images"),
     script:
         "../scripts/images.py"

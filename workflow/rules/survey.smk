@@ -28,6 +28,7 @@ rule survey:
     params:
         root=of_sheet("images"),
         options=survey_options,
+        pixels=pixel_rules,
         exclusions=digest_of_exclusions,
         code=code("survey"),
     script:

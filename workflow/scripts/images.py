@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.illumination import lightpath
 from wellspring.images import run as images
-from wellspring.io import provenance, tables
+from wellspring.io import provenance, raw_image, tables
 from wellspring.io.lease import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
@@ -26,6 +26,7 @@ if __name__ == "__main__":
         plate=snakemake.wildcards.plate,
         channels=snakemake.params.channels,
         options=sections.read(sections.Images, snakemake.params.options),
+        rules=raw_image.Rules.of(snakemake.params.pixels),
         threads=snakemake.threads,
     )
     tables.write(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellspring.io import packed, provenance, tables
+from wellspring.io import packed, provenance, raw_image, tables
 from wellspring.io.lease import claim
 from wellspring.screen import exclusions, sections
 from wellspring.survey import run as survey
@@ -22,6 +22,7 @@ if __name__ == "__main__":
         options=sections.read(sections.Survey, snakemake.params.options),
         verdict=tables.verdict(snakemake.input.index),
         listed=exclusions.read(snakemake.input.get("exclusions")),
+        rules=raw_image.Rules.of(snakemake.params.pixels),
         threads=snakemake.threads,
     )
     with tables.atomic(snakemake.output.views) as path:

@@ -109,10 +109,10 @@ def test_an_error_of_opening_images_does_not_hide_other_plates(screen, complete,
     rows = [screen("P1"), screen("P2")]
     opened = raw_image.status
 
-    def unreachable(images, path, page):
+    def unreachable(images, path, page, *, rules):
         if images.endswith("P1"):
             raise ConnectionError("the store does not answer")
-        return opened(images, path, page)
+        return opened(images, path, page, rules=rules)
 
     monkeypatch.setattr(raw_image, "status", unreachable)
     findings = found(rows, complete, tmp_path)

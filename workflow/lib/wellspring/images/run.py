@@ -46,6 +46,7 @@ def write(
     plate: str,
     channels: Sequence[str],
     options: Images,
+    rules: raw_image.Rules = raw_image.USUAL,
     threads: int = 1,
 ) -> pd.DataFrame:
     """Correct the kept sites of a plate and write them as the store at ``path``.
@@ -60,6 +61,8 @@ def write(
         What the sheet names as the plate's images.
     options
         Section ``images`` of the config.
+    rules
+        What the config states about raw pixels.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def write(
             buffers = free.get()
             try:
                 for number, stack in enumerate(sites[site]):
-                    raw = _read(stack, folder, method=options.projection)
+                    raw = _read(stack, folder, method=options.projection, rules=rules)
                     if raw.shape != gain.shape[1:]:
                         found = f"expected fields of {gain.shape[1:]} as its light path, found {raw.shape}"
                         raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
@@ -126,6 +129,6 @@ def _stacks(
     return {site: [found[channel] for channel in channels] for site, found in sites.items()}
 
 
-def _read(stack: Stack, folder: Path | str, *, method: str) -> np.ndarray:
+def _read(stack: Stack, folder: Path | str, *, method: str, rules: raw_image.Rules) -> np.ndarray:
     """Read the planes of one site and channel, one after the other, and project them: (H, W)."""
-    return projection.project((raw_image.read(folder, path, page) for path, page in stack), method)
+    return projection.project((raw_image.read(folder, path, page, rules=rules) for path, page in stack), method)

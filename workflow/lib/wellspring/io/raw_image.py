@@ -1,11 +1,13 @@
 """Read one plane of a raw image, or find out why it cannot be read.
 
-TIFF (grey values of 8 or 16 bit, palettes of grey values, OME-TIFF) is read by tifffile, arrays of OME-Zarr plates by
-zarr, other formats by Pillow. A URL is read from a copy on the node's own disk.
+TIFF (grey values of 1 to 16 bit, palettes of grey values, OME-TIFF) is read by tifffile, arrays of OME-Zarr plates by
+zarr, other formats by Pillow. Other types, such as float32, are read where a range is stated. A URL is read from a copy
+on the node's own disk.
 """
 
 import os
 import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,29 @@ TIFF_ENDINGS = (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8")
 # Formats that microscopes write, besides TIFF. Pillow also opens formats whose plugins start programs (EPS) or trust
 # any size in a header (FITS).
 FORMATS = ("PNG", "BMP", "JPEG", "JPEG2000", "GIF", "PPM")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a person states about the pixels of a plate."""
+
+    range: tuple[float, float] | None = None
+    """Grey values that become 0 and 65535 in images that are not 8 or 16 bit unsigned; None: these are refused."""
+
+    absent_chunks: str = "auto"
+    """auto, zeros or missing: as ``index.absent_chunks``."""
+
+    @classmethod
+    def of(cls, section: Mapping[str, object]) -> "Rules":
+        """Return the rules of the section ``index`` of a config; ``ValueError`` for a range that does not rise."""
+        stated = section["range"]
+        limits = (float(stated[0]), float(stated[1])) if isinstance(stated, Sequence) else None
+        if limits is not None and not limits[0] < limits[1]:
+            raise ValueError(f"index.range: expected a smaller and a larger grey value, found {list(limits)}")
+        return cls(limits, str(section["absent_chunks"]))
+
+
+USUAL = Rules()
 
 
 @dataclass(frozen=True)
@@ -52,23 +77,24 @@ class PlaneError(ValueError):
         self.status = status
 
 
-def read(folder: Path | str, path: str, page: int = 0) -> np.ndarray:
-    """Read one plane: (H, W), uint8 or uint16, grey values as stored.
+def read(folder: Path | str, path: str, page: int = 0, *, rules: Rules = USUAL) -> np.ndarray:
+    """Read one plane: (H, W), uint8 or uint16, grey values as stored; of other types, as ``rules.range`` states.
 
     Raises
     ------
     PlaneError
-        The file is missing, unreadable, truncated or has other pixels than grey values of 8 or 16 bit.
+        The file is missing, unreadable, truncated or has other pixels than grey values of 8 or 16 bit, and no range is
+        stated; a value is outside of the range.
     """
-    return _found(folder, path, page)[0]
+    return _found(folder, path, page, rules)[0]
 
 
-def status(folder: Path | str, path: str | None, page: int = 0) -> Plane:
+def status(folder: Path | str, path: str | None, page: int = 0, *, rules: Rules = USUAL) -> Plane:
     """Read one plane and return its status, without raising; ``path`` None is a missing file."""
     if path is None:
         return Plane("missing", str(Note("missing")))
     try:
-        pixels, pixel_size, pages = _found(folder, path, page)
+        pixels, pixel_size, pages = _found(folder, path, page, rules)
     except PlaneError as error:
         return Plane(error.status, str(Note(error.status, {"detail": str(error)})))
     if pixels.min() == pixels.max():
@@ -76,7 +102,7 @@ def status(folder: Path | str, path: str | None, page: int = 0) -> Plane:
     return Plane("ok", "", pixels, pixel_size, pages)
 
 
-def _found(folder: Path | str, path: str, page: int) -> tuple[np.ndarray, float | None, int]:
+def _found(folder: Path | str, path: str, page: int, rules: Rules) -> tuple[np.ndarray, float | None, int]:
     """Return a plane from disk or store, its pixel size, and the number of pages of its file.
 
     A store that cannot be reached raises, since the file may be intact.
@@ -84,22 +110,24 @@ def _found(folder: Path | str, path: str, page: int) -> tuple[np.ndarray, float 
     home = object_store.home(folder)
     url = path if object_store.is_url(path) else f"{home.rstrip('/')}/{path}" if object_store.is_url(home) else None
     if url is None:
-        return _load(Path(home) / path, page)
+        return _load(Path(home) / path, page, rules)
     try:
         with object_store.staged(url) as copy:
-            return _load(copy, page)
+            return _load(copy, page, rules)
     except FileNotFoundError as error:
         raise PlaneError("missing", f"no file {url}") from error
     except PermissionError as error:
         raise PlaneError("unreadable", f"{url}: {error}"[:200]) from error
 
 
-def _load(path: Path, page: int) -> tuple[np.ndarray, float | None, int]:
+def _load(path: Path, page: int, rules: Rules) -> tuple[np.ndarray, float | None, int]:
     found = _stat(path)
     pixel_size, pages = None, 1
+    # The folder of an array is called by its level, 0: the parts above it are well and site.
+    name = "/".join(path.parts[-4:]) if stat.S_ISDIR(found.st_mode) else path.name
     try:
         if stat.S_ISDIR(found.st_mode):
-            pixels = zarr_plane.read(path, page, largest=PIXELS)
+            pixels = zarr_plane.read(path, page, largest=PIXELS, absent=rules.absent_chunks)
         elif path.suffix.lower() in TIFF_ENDINGS or plane_file.is_tiff(path):
             pixels, pixel_size, pages = tiff_plane.read(path, page, largest=PIXELS)
         else:
@@ -107,21 +135,40 @@ def _load(path: Path, page: int) -> tuple[np.ndarray, float | None, int]:
     except PlaneError:
         raise
     except plane_file.PlaneFileError as error:
-        raise PlaneError(error.status, f"{path.name}: {error}") from error
+        raise PlaneError(error.status, f"{name}: {error}") from error
     except Exception as error:  # decoders raise any kind of error for a damaged file
         if plane_file.ends_early(path):
             raise PlaneError("truncated", f"{path.name} ends after {path.stat().st_size} bytes") from error
-        raise PlaneError("unreadable", f"{path.name}: {type(error).__name__}: {error}"[:200]) from error
+        raise PlaneError("unreadable", f"{name}: {type(error).__name__}: {error}"[:200]) from error
     if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
         if not (pixels[..., :1] == pixels[..., 1:3]).all():
-            raise PlaneError("dtype", f"{path.name}: expected grey values, found colours")
+            raise PlaneError("dtype", f"{name}: expected grey values, found colours")
         pixels = pixels[..., 0]
     if pixels.ndim != 2 or pixels.size == 0:
-        raise PlaneError("shape", f"{path.name}: expected one plane of pixels, found {pixels.shape}")
+        raise PlaneError("shape", f"{name}: expected one plane of pixels, found {pixels.shape}")
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype not in DTYPES:
-        raise PlaneError("dtype", f"{path.name}: expected uint8 or uint16, found {pixels.dtype}")
+        pixels = _scaled(pixels, rules.range, name)
     return pixels, pixel_size, pages
+
+
+def _scaled(pixels: np.ndarray, limits: tuple[float, float] | None, name: str) -> np.ndarray:
+    """Return values of any real type as uint16: the limits become 0 and 65535, in between linearly, rounded.
+
+    Nothing is clipped: an image with a value outside of the limits is refused.
+    """
+    kind = pixels.dtype
+    if limits is None or kind.kind not in "iuf":
+        remedy = " (index.range states which grey values become 0 and 65535)" if kind.kind in "iuf" else ""
+        raise PlaneError("dtype", f"{name}: expected uint8 or uint16, found {kind}{remedy}")
+    low, high = limits
+    least, most = float(pixels.min()), float(pixels.max())
+    if not low <= least <= most <= high:  # also where a value is not a number
+        found = "values that are not numbers" if np.isnan(least) else f"{least:g} to {most:g}"
+        words = f"expected {kind} values within index.range [{low:g}, {high:g}], found {found}"
+        raise PlaneError("dtype", f"{name}: {words}")
+    top = np.iinfo(np.uint16).max
+    return np.rint((pixels.astype(np.float64) - low) * top / (high - low)).astype(np.uint16)
 
 
 def _stat(path: Path) -> os.stat_result:

@@ -1,8 +1,9 @@
-"""Read one plane of an array of an OME-Zarr plate, and refuse it if a chunk is missing.
+"""Read one plane of an array of an OME-Zarr plate, and refuse it if a chunk is lost.
 
-Zarr reads a missing chunk as the fill value, so a lost file would become zeros. Here every chunk or shard of a plane
-must be a file. If a writer leaves out chunks that have the fill value only, such a plane counts as ``truncated``; a
-camera's offset makes these rare.
+Zarr reads an absent chunk as the fill value, so a lost file would become zeros. Writers may leave out chunks that have
+the fill value only, as around a stitched or masked well. Both are told apart by the store: a chunk that is absent from
+the index of a shard was not written. An absent file was not written if the array's fill value is 0, if the pixels
+around it are zeros, and if no stored chunk of the plane is all zeros; the writer would have left out that one, too.
 """
 
 import itertools
@@ -18,10 +19,11 @@ import zarr
 from wellspring.io import budget
 from wellspring.io.plane_file import PlaneFileError
 
+TOUCHING = 0.02  # largest share of pixels beside absent chunks that may differ from 0: a region may touch a corner
 OPEN = 32  # arrays whose metadata stay in memory: those that the threads of a job read in turn
 
 
-def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
+def read(folder: Path, page: int, *, largest: int, absent: str = "auto") -> np.ndarray:
     """Read one plane (H, W) of an array (..., H, W) in its stored dtype.
 
     Parameters
@@ -32,6 +34,8 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
         Flat number over the axes before the last two.
     largest
         Most pixels of a plane, and of a chunk or shard; larger ones are refused.
+    absent
+        Of chunks or shards without a file: ``zeros``, ``missing``, or ``auto``, as above.
 
     Raises
     ------
@@ -64,10 +68,34 @@ def read(folder: Path, page: int, *, largest: int) -> np.ndarray:
         raise PlaneFileError("unreadable", str(error)) from error
     keys = [array.metadata.encode_chunk_key((*before, *place)) for place in itertools.product(*grid)]
     lost = [key for key in keys if not (folder / key).is_file()]
-    if lost:
+    if lost and absent != "zeros":
         status = "missing" if len(lost) == len(keys) else "truncated"
-        raise PlaneFileError(status, f"{len(lost)} of {len(keys)} chunks are missing, as {lost[0]}")
+        words = f"{len(lost)} of {len(keys)} chunks are missing, as {lost[0]}"
+        if absent == "missing" or status == "missing" or array.metadata.fill_value != 0:
+            raise PlaneFileError(status, words)
+        pixels = np.asarray(array[index])
+        there = np.array([key not in lost for key in keys]).reshape([len(steps) for steps in grid])
+        if not _unwritten(pixels, there, pieces[-2:]):
+            remedy = "index.absent_chunks: zeros, where the writer leaves out chunks of zeros"
+            raise PlaneFileError(status, f"{words}, and pixels beside it differ from 0 ({remedy})")
+        return pixels
     return np.asarray(array[index])
+
+
+def _unwritten(pixels: np.ndarray, there: np.ndarray, piece: tuple[int, ...]) -> bool:
+    """Return whether absent chunks of a plane were zeros, by the chunks that are ``there`` (rows, columns)."""
+    full = there.repeat(piece[0], axis=0).repeat(piece[1], axis=1)[: pixels.shape[0], : pixels.shape[1]]
+    beside = np.zeros_like(full)
+    beside[1:] |= ~full[:-1]
+    beside[:-1] |= ~full[1:]
+    beside[:, 1:] |= ~full[:, :-1]
+    beside[:, :-1] |= ~full[:, 1:]
+    around = pixels[beside & full]
+    if np.count_nonzero(around) > TOUCHING * around.size:
+        return False
+    rows, columns = (np.arange(0, size, step) for size, step in zip(pixels.shape, piece, strict=True))
+    brightest = np.maximum.reduceat(np.maximum.reduceat(pixels != 0, rows, axis=0), columns, axis=1)
+    return bool(brightest[there].all())
 
 
 @lru_cache(maxsize=OPEN)

@@ -437,6 +437,16 @@ class Index:
     for the reader pattern: page n is channel or plane n. The reader ometiff reads it from the metadata. Default:
     "single"."""
 
+    range: tuple[float, float] | None
+    """Grey values that become 0 and 65535 in images that are not 8 or 16 bit unsigned (float32, int16, uint32), as `[0,
+    1]`; those in between linearly. Nothing is clipped: an image with a value outside is excluded. null: images of such
+    types are excluded. Default: null."""
+
+    absent_chunks: Literal["auto", "zeros", "missing"]
+    """What a chunk of an OME-Zarr array without a file is. missing: lost. zeros: left out by the writer, since it is
+    black. auto: zeros if the fill value is 0, the pixels around it are zeros and no stored chunk is all zeros, else
+    lost. Default: "auto"."""
+
     loaddata: str | None
     """LoadData table (CSV, .gz or Parquet) for the reader of that name; {plate} is replaced; a URL, or relative to the
     working directory or to the plate's folder. Not needed if the sheet's column images names the table itself, or if

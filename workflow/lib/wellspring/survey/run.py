@@ -55,6 +55,7 @@ def run(
     options: sections.Survey,
     verdict: Verdict | None = None,
     listed: pd.DataFrame | None = None,
+    rules: raw_image.Rules = raw_image.USUAL,
     threads: int = 1,
 ) -> Survey:
     """Survey a plate.
@@ -71,6 +72,8 @@ def run(
         The plate's verdict so far, from the index.
     listed
         A person's exclusion list, from :func:`wellspring.screen.exclusions.read`; lines about other plates are ignored.
+    rules
+        What the config states about raw pixels.
     threads
         Planes that are read at a time.
 
@@ -86,7 +89,7 @@ def run(
     def look(number: int) -> tuple[dict[str, object], np.ndarray | None]:
         row = index.loc[number]
         path = None if pd.isna(row["Metadata_Path"]) else row["Metadata_Path"]
-        plane = raw_image.status(folder, path, int(row["Metadata_Page"]))
+        plane = raw_image.status(folder, path, int(row["Metadata_Page"]), rules=rules)
         try:
             row, view = _row(plane, options), _view(plane, options.view_edge)
         except MemoryError as error:  # one image of great size must not end the plate

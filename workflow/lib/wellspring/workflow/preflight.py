@@ -98,7 +98,8 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index) 
     name = str(sheet["plate"])
     try:
         built = index.build(sheet, channels, options)
-        return dataclasses.replace(_looked(name, sheet, built), table=built.table)
+        rules = raw_image.Rules.of({"range": options.range, "absent_chunks": options.absent_chunks})
+        return dataclasses.replace(_looked(name, sheet, built, rules), table=built.table)
     except Exception as error:  # whatever a reader raises for one plate, the other plates are checked too
         return Plate(name, (Finding("problem", f"plate {name}", _message(error)),))
 
@@ -234,7 +235,7 @@ def require(found: Sequence[Finding], *, worded: Callable[[str], str] = str) -> 
         raise ValueError(f"Cannot run: {counted}\n{table(problems, worded=worded)}")
 
 
-def _looked(name: str, sheet: Mapping[str, object], found: index.Index) -> Plate:
+def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: raw_image.Rules) -> Plate:
     what = f"plate {name}"
     table, verdict = found.table, found.verdict
     wells = table["Metadata_Well"].nunique()
@@ -246,7 +247,7 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index) -> Plate
         lost = table.loc[~there, "Metadata_Well"].unique().tolist()
         words = f"{(~there).sum():,} of {len(table):,} planes have no file, in {len(lost)} wells"
         findings.append(Finding("warning", what, f"{words}: {', '.join(lost[:10])}"))
-    opened = _opened(table[there], str(sheet["images"]))
+    opened = _opened(table[there], str(sheet["images"]), rules)
     pixels = {channel: plane.pixels for channel, plane in opened.items() if plane.pixels is not None}
     forms = sorted({f"{array.shape[0]} x {array.shape[1]}" for array in pixels.values()})
     bad = [f"the first image of {name}: {one.reason}" for name, one in opened.items() if name not in pixels]
@@ -262,10 +263,10 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index) -> Plate
     return Plate(name, (*findings, Finding("ok", what, f"{counts}: {', '.join(pixels)}")), size)
 
 
-def _opened(table: pd.DataFrame, images: str) -> dict[str, raw_image.Plane]:
+def _opened(table: pd.DataFrame, images: str, rules: raw_image.Rules) -> dict[str, raw_image.Plane]:
     first = table.drop_duplicates("Metadata_Channel")
     return {
-        row["Metadata_Channel"]: raw_image.status(images, row["Metadata_Path"], int(row["Metadata_Page"]))
+        row["Metadata_Channel"]: raw_image.status(images, row["Metadata_Path"], int(row["Metadata_Page"]), rules=rules)
         for row in first.to_dict("records")
     }
 

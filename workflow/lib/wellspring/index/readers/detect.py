@@ -12,7 +12,17 @@ from types import ModuleType
 
 import pandas as pd
 
-from wellspring.index.readers import cellvoyager, harmony, imagexpress, loaddata, ometiff, omezarr, pages, pattern
+from wellspring.index.readers import (
+    cellvoyager,
+    foreign,
+    harmony,
+    imagexpress,
+    loaddata,
+    ometiff,
+    omezarr,
+    pages,
+    pattern,
+)
 from wellspring.index.readers.listing import files
 from wellspring.io import object_store
 from wellspring.screen.sections import Index
@@ -81,7 +91,7 @@ def choose(folder: Path, *, plate: str, options: Index, shown: object = None) ->
     """Return the name of the only reader that recognises a folder; the reader by file names counts if no other does."""
     first = [name for name, reader in READERS.items() if name != LAST and _present(reader, folder, options)]
     first = ["loaddata"] if options.loaddata else first  # a table named in the config has precedence
-    found = first or [LAST] * bool(_present(READERS[LAST], folder, options))
+    found = first or _by_content(folder, options)
     if len(found) == 1:
         logger.info("%s: reader %s chosen; found %s", plate, found[0], READERS[found[0]].sign)
         return found[0]
@@ -90,7 +100,17 @@ def choose(folder: Path, *, plate: str, options: Index, shown: object = None) ->
         signs = "; ".join(f"{name} ({READERS[name].sign})" for name in found)
         raise ValueError(f"{plate}: {shown or folder} can be read in several ways, name one in index.reader: {signs}")
     signs = "; ".join(f"{name}: {reader.sign}" for name, reader in READERS.items())
-    raise ValueError(f"{plate}: expected in {shown or folder} one of {signs}; found the files {listed or 'none'}")
+    hint = foreign.hint(folder, roots=options.roots)
+    raise ValueError(f"{plate}: expected in {shown or folder} one of {signs}; found the files {listed or 'none'}{hint}")
+
+
+def _by_content(folder: Path, options: Index) -> list[str]:
+    """Return the reader of a folder that no table and no name of a folder gives away."""
+    if options.pages == "single" and ometiff.unnamed(folder, roots=options.roots):
+        return ["ometiff"]
+    if _present(READERS[LAST], folder, options):
+        return [LAST]
+    return ["imagexpress"] if imagexpress.unique_names(folder) else []
 
 
 def _read(folder: Path, *, plate: str, options: Index, url: str | None = None) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Read a plate of ImageXpress (MetaXpress): its ``.HTD``, folders of time points and z steps.
 
 Files are called ``<plate>_<well>_s<site>_w<wave><GUID>.tif`` below ``TimePoint_<n>/ZStep_<n>``. Plates of one site or
-one wave lack that part of the name, and exports lack the GUID. The ``.HTD`` has the names of the waves, and the wells
-and sites that should have been imaged. Thumbnails are ignored.
+one wave lack that part of the name, exports lack the GUID, and some write it as ``_[GUID]``. The ``.HTD`` has the
+names of the waves, and the wells and sites that should have been imaged. Thumbnails are ignored.
 """
 
 import itertools
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 # The shortest name of the plate is used, since _s10 looks like a well too.
 _NAME = re.compile(
     r"(?P<prefix>.*?)_(?P<well>[A-Z]{1,2}\d{1,3})(?:_s(?P<site>\d{1,4}))?(?:_w(?P<wave>\d{1,3}?))?(?P<thumb>_thumb)?"
-    r"(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})?\.tiff?",
+    r"(?P<guid>_?\[?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}\]?)?\.tiff?",
     re.IGNORECASE,
 )
 _FOLDER = re.compile(r"(TimePoint|ZStep)_(\d{1,6})", re.IGNORECASE)
@@ -44,6 +44,12 @@ def present(folder: Path | str) -> bool:
         if any(_FOLDER.fullmatch(path.name) for path in folders) or any(path.suffix.lower() == HTD for path in found):
             return True
     return False
+
+
+def unique_names(folder: Path | str) -> bool:
+    """Return whether images of a folder are named as MetaXpress does, with a GUID; it needs no ``.HTD``."""
+    found = (_NAME.fullmatch(path.name) for path in entries(Path(folder))[1])
+    return any(match is not None and match["guid"] for match in found)
 
 
 def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) -> pd.DataFrame:

@@ -7,11 +7,10 @@ else from the file's name. Only the first directory of a file is read, never its
 
 import logging
 import math
-import posixpath
 import re
-from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -20,6 +19,7 @@ import pandas as pd
 import tifffile
 from defusedxml import ElementTree
 
+from wellspring.index.readers import omexml
 from wellspring.index.readers.listing import check_plate, complete, files
 from wellspring.index.readers.pattern import compile_pattern, well_of
 from wellspring.io import budget
@@ -28,18 +28,32 @@ from wellspring.screen.well_names import name
 logger = logging.getLogger(__name__)
 
 ENDINGS = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
+PLAIN = (".tif", ".tiff", ".btf")  # of OME-TIFFs that are called as any other; read where none has its own ending
+TRIES = 3  # such files that are opened to see what they are
 COMPANION = ".companion.ome"
 LARGEST = 2**28  # bytes of one XML, as of 1536 wells with every plane's position
-MICROMETRES = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "Å": 1e-4, "in": 25400.0}
-MILLISECONDS = {"s": 1e3, "ms": 1.0, "µs": 1e-3, "μs": 1e-3, "us": 1e-3, "ns": 1e-6, "min": 6e4}
-NAN = float("nan")
-PLANES = 10**6  # planes of one image; SizeC x SizeZ x SizeT of a time course of stacks is below
 KEYS = ("channel", "plane", "timepoint", "page")
 
 
 def present(folder: Path | str, *, pattern: str = "", roots: Sequence[Path | str] = ()) -> bool:
     """Return whether a file of the folder has the name of an OME-TIFF or a companion file."""
     return any(path.lower().endswith((*ENDINGS, COMPANION)) for path, _ in files(Path(folder), roots=roots))
+
+
+def unnamed(folder: Path | str, *, roots: Sequence[Path | str] = ()) -> bool:
+    """Return whether TIFFs of a folder hold OME-XML of several planes or of a plate, although no name shows it."""
+    plain = (path for path, _ in files(Path(folder), roots=roots) if path.lower().endswith(PLAIN))
+    for path in islice(plain, TRIES):
+        try:
+            root = _xml(Path(folder) / path)
+            sizes = [
+                int(pixels.get(f"Size{axis}", 1)) for pixels in root.iterfind("{*}Image/{*}Pixels") for axis in "CZT"
+            ]
+            if root.find("{*}Plate") is not None or math.prod(sizes) > 1:
+                return True
+        except Exception as error:  # decoders raise whatever they meet in a damaged file
+            logger.info("%s: not an OME-TIFF (%s: %s)", path, type(error).__name__, error)
+    return False
 
 
 def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path | str] = ()) -> pd.DataFrame:
@@ -71,11 +85,14 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
     folder = Path(folder)
     compiled = compile_pattern(pattern)
     held = dict(files(folder, roots=roots))
+    endings: tuple[str, ...] = (*ENDINGS, COMPANION)
+    if not any(path.lower().endswith(endings) for path in held):
+        endings = PLAIN
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     done: set[str] = set()
     for path in sorted(held, key=lambda path: (not path.lower().endswith(COMPANION), path)):
-        if path in done or not path.lower().endswith((*ENDINGS, COMPANION)):
+        if path in done or not path.lower().endswith(endings):
             continue
         done.add(path)
         try:
@@ -148,7 +165,7 @@ def _fields(
             continue
         if "sample" in place:
             place = {**place, "sample": (place["sample"], path, number)}
-        pages = list(_pages(image, path, root.get("UUID"), held))
+        pages = list(omexml.planes(image, path, root.get("UUID"), held))
         # For a file of one channel, plane or time point, the value in its name has precedence.
         named = {key: said[key] for key in KEYS if said.get(key) and len({page[key] for page in pages}) == 1}
         for page in pages:
@@ -184,95 +201,12 @@ def _places(root: Element, plate: str) -> dict[str, dict[str, Any]]:
         for sample in well.findall("{*}WellSample"):
             image = sample.find("{*}ImageRef")
             if image is not None:
-                position = {axis: _quantity(sample, f"Position{axis.upper()}", MICROMETRES) for axis in "xy"}
+                position = {
+                    axis: omexml.quantity(sample, f"Position{axis.upper()}", omexml.MICROMETRES) for axis in "xy"
+                }
                 run = {"acquisition": taken[one]} if (one := sample.get("ID", "")) in taken else {}
                 places[image.get("ID", "")] = {"well": label, "sample": int(sample.get("Index", 0)), **run, **position}
     return places
-
-
-def _pages(image: Element, path: str, own: str | None, held: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Yield where each plane of an image is, and its attributes in the XML."""
-    pixels = image.find("{*}Pixels")
-    if pixels is None:
-        return
-    channels = pixels.findall("{*}Channel")
-    names = [channel.get("Name") or str(number + 1) for number, channel in enumerate(channels)]
-    sizes = {axis: int(pixels.get(f"Size{axis}", 1)) for axis in "CZT"}
-    if names:
-        sizes["C"] = len(names)  # SizeC counts the samples of a colour image too
-    if len(set(names)) < sizes["C"]:
-        names = [str(number + 1) for number in range(min(sizes["C"], PLANES))]
-    order = pixels.get("DimensionOrder", "XYCZT")[2:]
-    total = math.prod(sizes.values())
-    if sorted(order) != ["C", "T", "Z"] or not 0 < total <= PLANES:
-        raise ValueError(f"expected 1 to {PLANES} planes of the axes C, Z, T, found {sizes} as {order!r}")
-    said = {tuple(int(plane.get(f"The{axis}", 0)) for axis in order): plane for plane in pixels.findall("{*}Plane")}
-    size = _quantity(pixels, "PhysicalSizeX", MICROMETRES, usual="µm")
-    for first, count, page, file in _blocks(pixels, order, sizes, total, path, own, held):
-        for step in range(min(count, total - first)):
-            number, index = first + step, {}
-            for axis in order:
-                number, index[axis] = divmod(number, sizes[axis])
-            plane = said.get(tuple(index[axis] for axis in order))
-            yield {
-                "path": file,
-                "channel": names[index["C"]],
-                "plane": str(index["Z"] + 1),
-                "timepoint": str(index["T"] + 1),
-                "page": page + step,
-                "pixel_size": size,
-                **{axis: _quantity(plane, f"Position{axis.upper()}", MICROMETRES) for axis in "xyz"},
-                "exposure": _quantity(plane, "ExposureTime", MILLISECONDS, usual="s"),
-            }
-
-
-def _blocks(
-    pixels: Element,
-    order: str,
-    sizes: Mapping[str, int],
-    total: int,
-    path: str,
-    own: str | None,
-    held: Mapping[str, int],
-) -> Iterator[tuple[int, int, int, str | None]]:
-    """Yield number of the first plane, count of planes, first page and file of each run of pages.
-
-    A run without a count goes on to the next one, or to the end; a file is the XML's own unless another is named.
-    """
-    blocks = []
-    for block in pixels.findall("{*}TiffData"):
-        first, stride = 0, 1
-        for axis in order:
-            first += int(block.get(f"First{axis}", 0)) * stride
-            stride *= sizes[axis]
-        count = block.get("PlaneCount", block.get("NumPlanes", "1" if "IFD" in block.attrib else None))
-        blocks.append((first, count, int(block.get("IFD", 0)), _file(block.find("{*}UUID"), path, own, held)))
-    blocks = blocks or [(0, None, 0, path)]
-    starts = sorted({first for first, *_ in blocks} | {total})
-    for first, count, page, file in blocks:
-        if not 0 <= first < total or page < 0:
-            raise ValueError(f"expected TiffData within {total} planes, found plane {first} on page {page}")
-        yield first, int(count) if count else starts[bisect_right(starts, first)] - first, page, file
-
-
-def _file(uuid: Element | None, path: str, own: str | None, held: Mapping[str, int]) -> str | None:
-    """Return the file that a run of pages is in, None where the folder does not hold it."""
-    if uuid is None or (own is not None and uuid.text == own):
-        return path
-    parent, base = posixpath.split(path)
-    named = posixpath.normpath(posixpath.join(parent, uuid.get("FileName") or base))
-    return named if named in held else None
-
-
-def _quantity(element: Element | None, name: str, units: Mapping[str, float], *, usual: str = "") -> float:
-    """Return an attribute in micrometres or milliseconds, NaN where it or its unit is unknown; ``usual``: OME's own."""
-    if element is None or name not in element.attrib:
-        return NAN
-    factor = units.get(element.get(f"{name}Unit", usual), NAN)
-    try:
-        return float(element.attrib[name]) * factor
-    except ValueError:
-        return NAN
 
 
 def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,212 @@
+"""Layouts that one rule less would refuse: each is read to the last pixel, or refused by its name."""
+
+import json
+import re
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+import coded
+from wellspring.index.readers import detect, foreign, pattern
+from wellspring.io import raw_image
+
+DATA = np.random.default_rng(0).integers(-300, 300, (9, 14))
+
+
+@pytest.mark.parametrize("form", ["{}", "_{}", "_[{}]"])
+@pytest.mark.parametrize("reader", ["auto", "imagexpress"])
+def test_metaxpress_without_htd_in_one_folder(tmp_path, form, reader):
+    """JUMP's source_8: GUIDs in the names, no .HTD, no folders; and thumbnails, which are left out."""
+    home, expected = tmp_path / "P1", {}
+    for number, well in enumerate(("A01", "H12")):
+        for site in ("1", "2"):
+            for wave, channel in (("1", "DNA"), ("2", "ER")):
+                value = 100 * number + 10 * int(site) + int(wave)
+                stem = f"P1_{well}_s{site}_w{wave}"
+                for extra in ("", "_thumb"):
+                    guid = form.format(str(uuid.uuid5(uuid.NAMESPACE_OID, stem + extra)).upper())
+                    coded.tiff(home / f"{stem}{extra}{guid}.tif", value if not extra else 9)
+                expected[well, site, channel, "1"] = value
+    found = coded.build(
+        home,
+        ["A01", "H12"],
+        channels=["DNA", "ER"],
+        at=tmp_path,
+        aliases={"DNA": "w1", "ER": "w2"},
+        reader=reader,
+    )
+    assert coded.read(found, home) == expected
+
+
+@pytest.mark.parametrize("reader", ["auto", "ometiff"])
+@pytest.mark.parametrize("ending", [".tif", ".tiff"])
+def test_ome_tiff_that_is_called_tif(tmp_path, reader, ending):
+    home, expected = tmp_path / "P1", {}
+    home.mkdir()
+    for start, well in ((100, "A01"), (200, "B02")):
+        values = start + np.arange(6).reshape(2, 3)  # z, c
+        stack = np.array([[coded.plane(value) for value in row] for row in values])
+        metadata = {"axes": "ZCYX", "Channel": {"Name": ["DNA", "ER", "AGP"]}}
+        tifffile.imwrite(home / f"{well}_s1{ending}", stack, ome=True, metadata=metadata)
+        for (plane, channel), value in np.ndenumerate(values):
+            expected[well, "1", ("DNA", "ER", "AGP")[channel], str(plane + 1)] = value
+    channels = ["DNA", "ER", "AGP"]
+    pattern = r"(?P<well>[A-Z]\d+)_s(?P<site>\d)\.tiff?"
+    found = coded.build(home, ["A01", "B02"], channels=channels, at=tmp_path, pattern=pattern, reader=reader)
+    assert coded.read(found, home) == expected
+
+
+def test_single_planes_with_ome_xml_are_named_by_their_files(tmp_path):
+    for well, value in (("A01", 1), ("B02", 2)):
+        (tmp_path / "P1").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "P1" / f"{well}_s1_DNA.tif", coded.plane(value), ome=True)
+    found = coded.build(tmp_path / "P1", ["A01", "B02"], channels=["DNA"], at=tmp_path)
+    assert list(coded.read(found, tmp_path / "P1").values()) == [1, 2]
+    detected = detect.choose(tmp_path / "P1", plate="P1", options=coded.section("index"))
+    assert detected == "pattern"
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits"),
+    [(np.float32, (-300, 300)), (np.int16, (-32768, 32767)), (np.uint32, (0, 65535)), (np.float64, (-1000, 2000))],
+)
+@pytest.mark.parametrize("form", ["tif", "zarr"])
+def test_other_types_by_a_stated_range(tmp_path, kind, limits, form):
+    values = DATA + (300 if kind == np.uint32 else 0)
+    if form == "tif":
+        tifffile.imwrite(tmp_path / "a.tif", values.astype(kind))
+    else:
+        zarr.create_array(tmp_path / "a.tif", data=values.astype(kind), zarr_format=3)
+    plain = raw_image.status(tmp_path, "a.tif")
+    assert plain.status == "dtype"
+    assert "index.range states" in plain.reason
+    low, high = limits
+    rules = raw_image.Rules.of({"range": [low, high], "absent_chunks": "auto"})
+    found = raw_image.read(tmp_path, "a.tif", rules=rules)
+    assert found.dtype == np.uint16
+    assert np.abs(found - (values - low) * (65535 / (high - low))).max() <= 0.5 + 1e-9
+    assert found.min() == round((int(values.min()) - low) * 65535 / (high - low))
+    narrow = raw_image.Rules(range=(float(values.min()), float(values.max()) - 1))
+    assert raw_image.status(tmp_path, "a.tif", rules=narrow).status == "dtype"
+    assert "within index.range" in raw_image.status(tmp_path, "a.tif", rules=narrow).reason
+
+
+def test_usual_types_are_as_stored_whatever_the_range(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", coded.plane(7))
+    np.testing.assert_array_equal(
+        raw_image.read(tmp_path, "a.tif", rules=raw_image.Rules(range=(0.0, 1.0))), coded.plane(7)
+    )
+    values = DATA.astype(np.float32)
+    values[0, 0] = np.nan
+    tifffile.imwrite(tmp_path / "b.tif", values)
+    found = raw_image.status(tmp_path, "b.tif", rules=raw_image.Rules(range=(-1000.0, 1000.0)))
+    assert (found.status, "not numbers" in found.reason) == ("dtype", True)
+    with pytest.raises(
+        ValueError, match=r"index.range: expected a smaller and a larger grey value, found \[1.0, 0.0\]"
+    ):
+        raw_image.Rules.of({"range": [1, 0], "absent_chunks": "auto"})
+
+
+def _round_well():
+    """Return a field that is black outside of a disc, as a stitched well."""
+    rows, columns = np.mgrid[:96, :128]
+    inside = (rows - 48) ** 2 + (columns - 64) ** 2 < 45**2
+    return np.where(inside, np.random.default_rng(1).integers(100, 4000, inside.shape), 0).astype(np.uint16)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_chunks_that_the_writer_left_out_are_black(tmp_path, version):
+    pixels = _round_well()
+    config = {"write_empty_chunks": False}
+    zarr.create_array(tmp_path / "0", data=pixels, chunks=(16, 16), zarr_format=version, fill_value=0, config=config)
+    whole = [
+        path for path in (tmp_path / "0").rglob("*") if path.is_file() and not path.name.startswith((".z", "zarr"))
+    ]
+    assert len(whole) < 6 * 8  # some are left out
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "0"), pixels)
+    rules = {name: raw_image.Rules(absent_chunks=name) for name in ("zeros", "missing")}
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "0", rules=rules["zeros"]), pixels)
+    assert raw_image.status(tmp_path, "0", rules=rules["missing"]).status == "truncated"
+    middle = next(path for path in whole if path.name in ("3.4",) or path.parts[-2:] == ("3", "4"))
+    middle.unlink()
+    lost = raw_image.status(tmp_path, "0")
+    assert lost.status == "truncated"
+    assert "index.absent_chunks" in lost.reason
+
+
+def test_a_writer_that_stores_black_chunks_leaves_none_out(tmp_path):
+    pixels = _round_well()
+    config = {"write_empty_chunks": True}
+    zarr.create_array(tmp_path / "0", data=pixels, chunks=(16, 16), zarr_format=3, fill_value=0, config=config)
+    (tmp_path / "0" / "c" / "0" / "0").unlink()  # black, and lost
+    assert raw_image.status(tmp_path, "0").status == "truncated"
+
+
+def test_chunks_within_a_shard_are_black_by_its_index(tmp_path):
+    pixels = _round_well()
+    options = {"shards": (48, 64), "config": {"write_empty_chunks": False}, "fill_value": 0, "zarr_format": 3}
+    zarr.create_array(tmp_path / "0", data=pixels, chunks=(16, 16), **options)
+    rules = raw_image.Rules(absent_chunks="missing")
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "0", rules=rules), pixels)
+
+
+def test_a_lost_chunk_names_well_and_site(tmp_path):
+    array = tmp_path / "P.zarr" / "B" / "3" / "1" / "0"
+    zarr.create_array(array, data=np.full((32, 48), 7, np.uint16), chunks=(16, 16), zarr_format=3)
+    (array / "c" / "1" / "1").unlink()
+    assert "B/3/1/0: 1 of 6 chunks are missing" in raw_image.status(tmp_path, "P.zarr/B/3/1/0").reason
+
+
+def test_numeric_rows_and_ngff_0_1(tmp_path):
+    """NGFF 0.1 names no axes and no version; bioformats2raw writes rows as numbers from 0."""
+    home, expected = tmp_path / "P1.zarr", {}
+    (home / "1" / "2").mkdir(parents=True)
+    paths = {"A01": "0/0", "B03": "1/2"}
+    plate = {"rows": [{"name": "0"}, {"name": "1"}], "columns": [{"name": "0"}, {"name": "2"}]}
+    attributes = {home: {"plate": plate | {"wells": [{"path": path} for path in paths.values()]}}}
+    for start, (well, path) in enumerate(paths.items()):
+        attributes[home / path] = {"well": {"images": [{"path": "0"}]}}
+        attributes[home / path / "0"] = {"multiscales": [{"datasets": [{"path": "0"}]}]}
+        values = 10 * start + np.arange(6).reshape(1, 2, 3)
+        data = np.array([[[coded.plane(v) for v in z] for z in c] for c in values])
+        zarr.create_array(home / path / "0" / "0", data=data, zarr_format=2, chunks=(1, 1, 1, *coded.SHAPE))
+        expected |= {
+            (well, "0", ("DNA", "ER")[c], str(z + 1)): int(values[0, c, z]) for c in range(2) for z in range(3)
+        }
+    for place, content in attributes.items():
+        (place / ".zgroup").write_text('{"zarr_format": 2}')
+        (place / ".zattrs").write_text(json.dumps(content))
+    found = coded.build(home, list(paths), channels=["DNA", "ER"], at=tmp_path, aliases={"DNA": "1", "ER": "2"})
+    assert coded.read(found, home) == expected
+
+
+@pytest.mark.parametrize("ending", foreign.FORMATS)
+def test_a_format_that_is_not_read_is_named_with_its_export(tmp_path, ending):
+    (tmp_path / "P1").mkdir()
+    (tmp_path / "P1" / f"scan_A01{ending}").write_bytes(b"\0" * 100)
+    with pytest.raises(ValueError, match=r"P1: expected in .* found the files .*which is not read: \w+") as error:
+        detect.choose(tmp_path / "P1", plate="P1", options=coded.section("index"))
+    assert foreign.FORMATS[ending][0] in str(error.value)
+
+
+def _expressions():
+    page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
+    return re.findall(r"^\| [^|]+ \| `([^`|]+)` \| `([^`|]+)`", page, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "expression"), _expressions())
+def test_expressions_of_the_docs_match_their_file_names(name, expression):
+    match = pattern.compile_pattern(expression).fullmatch(name)
+    assert pattern.well_of(match) == "B03"
+    assert match["site"].lstrip("0") == "1"
+
+
+def test_the_docs_name_every_format_that_is_not_read():
+    page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
+    assert len(_expressions()) >= 6
+    named = [ending for ending in foreign.FORMATS if f"`{ending}`" in page]
+    assert {".nd2", ".czi", ".lif", ".c01", ".vsi", ".ims"} <= set(named)
