@@ -92,8 +92,11 @@ class Browser:
 
     def key(self, name: str) -> None:
         """Press and release a key."""
-        for kind in ("rawKeyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=KEYS[name])
+        typed = {"text": "\r"} if name == "Enter" else {}  # without a text, Enter presses no button
+        for kind in ("keyDown" if typed else "rawKeyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=KEYS[name], **typed
+            )
 
     def point(self, x: float, y: float, *, click: bool = False) -> None:
         """Move the pointer there, and click."""

@@ -11,8 +11,8 @@ from report_screen import CHANNELS, HOSTILE, fabricate
 from wellspring.report import gather, page
 from wellspring.screen import sections
 
-SECTIONS = "metrics alignment activity treatments consistency matches transfer dose map plates samples illumination"
-SECTIONS += " montage quality training time provenance"
+SECTIONS = "results treatments activity dose map consistency matches transfer checks metrics alignment training"
+SECTIONS += " samples cells plates montage illumination quality glossary time provenance"
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,16 @@ def test_metrics_fold_unfold_and_are_found(tab):
 def test_treatments_sort_and_filter(tab):
     whole = shown(tab, "#treatment-table tbody th")
     assert len(whole) == 25
-    best = [float(text.split()[0].replace("−", "-")) for text in shown(tab, "#treatment-table td:nth-child(3)")]
+    marks = [text.split() for text in shown(tab, "#treatment-table td:nth-child(4)")]
+    q = [0.0 if value == "<0.001" else float(value) for _, value in marks]
+    assert q == sorted(q)
+    tab.click("#treatment-pager button:last-child")
+    marks += [text.split() for text in shown(tab, "#treatment-table td:nth-child(4)")]
+    q = [0.0 if value == "<0.001" else float(value) for _, value in marks]
+    assert q == sorted(q) and 0 < sum(value < 0.05 for value in q) < len(q)
+    assert [mark for mark, _ in marks] == ["●" if value < 0.05 else "○" for value in q], "not by colour alone"
+    tab.click("#treatment-table thead th:nth-child(3) button")
+    best = [float(text.replace("−", "-")) for text in shown(tab, "#treatment-table td:nth-child(3)")]
     assert best == sorted(best, reverse=True)
     tab.click("#treatment-table thead th:first-child button")
     names = [name for name in shown(tab, "#treatment-table tbody th") if name.startswith("compound")]
@@ -147,6 +156,59 @@ def test_treatments_sort_and_filter(tab):
     tab.choose("#treatment-metric", "nsc")
     tab.type("#treatment-find", "onerror")
     assert all(HOSTILE in text for text in shown(tab, "#treatment-table tbody tr"))
+
+
+def test_one_click_leads_from_the_first_screen_to_a_hit_beside_its_controls(tab):
+    heading = shown(tab, "#results h2")[0]
+    rows = tab.run("JSON.parse(document.querySelector('#panel-data').textContent).treatments")
+    treated = [row for row in rows if not row["control"]]
+    assert heading == f"{sum(row['active'] for row in treated)} of {len(treated)} treatments are active"
+    cards = shown(tab, ".cards li")
+    assert len(cards) == 10 and "● active" in cards[0]
+    tab.wait("document.querySelectorAll('.cards canvas[data-drawn]').length === 20")
+    tab.click(".cards li:first-child button")
+    assert shown(tab, "#panel-name")[0] and cards[0].count(shown(tab, "#panel-name")[0]) == 1
+    tab.wait("[...document.querySelectorAll('#panel canvas.tile')].every((e) => e.dataset.drawn)")
+    assert len(shown(tab, "#panel .tile-strip small")) == 2 * len(shown(tab, "#panel .dose h3")[:-1])
+    doses = [float(text.split()[1]) for text in shown(tab, "#panel .dose h3")[:-1]]
+    assert doses == sorted(doses, reverse=True) and len(doses) == 3
+    grey = "new Set(document.querySelector('#panel canvas.tile').getContext('2d').getImageData(0, 0, 60, 60).data).size"
+    assert tab.run(grey) > 20
+    one = tab.run("document.querySelector('#panel canvas.tile').toDataURL()")
+    tab.choose("#panel-channel", "all")
+    tab.wait("document.querySelector('#panel canvas.tile').dataset.drawn.endsWith('all')")
+    assert tab.run("document.querySelector('#panel canvas.tile').toDataURL()") != one
+    tab.click("#panel-next")
+    assert shown(tab, "#panel-name")[0] in cards[1]
+    tab.click("#panel .well-links button")
+    assert not tab.run("document.querySelector('#panel').open")
+    assert len(shown(tab, "#plate-grid b")) == 1
+
+
+def test_a_row_opens_its_treatment_and_names_stay_text(tab):
+    tab.type("#treatment-find", "onerror")
+    row = next(i for i, name in enumerate(shown(tab, "#treatment-table tbody th")) if name.startswith(HOSTILE))
+    tab.focus(f"#treatment-table tbody tr:nth-child({row + 1}) th button")
+    tab.key("Enter")
+    assert shown(tab, "#panel-name") == [HOSTILE]
+    tab.key("Escape")
+    assert not tab.run("document.querySelector('#panel').open")
+    tab.point(*tab.middle("#activity .of-level:not([hidden]) svg [data-item]"), click=True)
+    assert tab.run("document.querySelector('#panel').open")
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1400])
+def test_the_navigation_covers_no_heading(tab, file: Path, width: int):
+    tab.open(file, width=width, height=900, phone=width < 700)
+    links = tab.run("[...document.querySelectorAll('nav .links a')].map((e) => e.getAttribute('href'))")
+    assert set(links) == {f"#{name}" for name in (*SECTIONS.split(), "distrust", "trust")}
+    for link in links:
+        tab.run(f"document.querySelector('nav a[href=\"{link}\"]').click()")
+        tab.rest()
+        covered = f"""(() => {{ const nav = document.querySelector('nav').getBoundingClientRect();
+          const head = document.querySelector('{link} h2').getBoundingClientRect();
+          return head.top < 0 || (head.top < nav.bottom && head.bottom > nav.top); }})()"""
+        assert not tab.run(covered), link
 
 
 def test_plates_are_drawn_told_and_filtered(tab):
@@ -168,11 +230,19 @@ def test_plates_are_drawn_told_and_filtered(tab):
 def test_the_keyboard_reaches_and_steps(tab):
     tab.key("Tab")
     assert tab.run("document.activeElement.className") == "skip"
-    seen = set()
-    for _ in range(25):
+    for link in ("#treatments", "#map", "#metrics", "#quality", "#provenance"):
+        while tab.run("document.activeElement.tagName") != "SUMMARY":
+            tab.key("Tab")
+        tab.key("Enter")
+        seen = set()
+        while link not in seen:
+            tab.key("Tab")
+            seen.add(tab.run("document.activeElement.getAttribute('href') || ''"))
+            assert tab.run("!!document.activeElement.closest('nav details[open]')"), link
+        assert tab.run("document.querySelectorAll('nav details[open]').length") == 1
         tab.key("Tab")
-        seen.add(tab.run("document.activeElement.getAttribute('href') || document.activeElement.name || ''"))
-    assert {"#metrics", "#provenance", "level"} <= seen
+    while tab.run("document.activeElement.name || ''") != "level":
+        tab.key("Tab")
     for selector in ("#activity .of-level:not([hidden]) svg", "#map-canvas", "#plate-grid canvas"):
         tab.focus(selector)
         assert tab.run(f"document.activeElement === document.querySelector({json.dumps(selector)})"), selector

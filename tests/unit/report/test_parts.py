@@ -10,7 +10,19 @@ import pytest
 from report_screen import MADE
 from wellspring.io import tables
 from wellspring.io.tables import Verdict
-from wellspring.report import charts, files, metrics, naming, palette, plate_verdicts, plates, scatter, svg, training
+from wellspring.report import (
+    charts,
+    files,
+    matrices,
+    metrics,
+    naming,
+    palette,
+    plate_verdicts,
+    plates,
+    scatter,
+    svg,
+    training,
+)
 from wellspring.screen import well_names
 
 BAD = Verdict().because("too few controls: 1 of 4").because("half of the images are blank")
@@ -189,7 +201,7 @@ def test_map_leaves_out_undefined_wells_and_thins_evenly():
 def test_charts_escape_their_names():
     hostile = '"><script>x</script>'
     drawn = charts.volcano([hostile], [0.5], [0.01], chance=0.2, alpha=0.05, title=hostile, x_label=hostile)
-    drawn += charts.matrix(
+    drawn += matrices.matrix(
         [hostile], [hostile], np.array([[0.5]]), title=hostile, row_label=hostile, column_label=hostile, top=1
     )
     drawn += charts.dots(

@@ -17,11 +17,11 @@ from wellspring.io.notes import Note
 from wellspring.report import (
     alignment,
     biology,
-    charts,
     checks,
     differences,
     exclusions,
     gather,
+    matrices,
     measures,
     metrics,
     naming,
@@ -203,13 +203,13 @@ def test_large_matrices_carry_their_numbers_as_data():
     hostile = '"><script>x</script>'
     values = np.arange(625.0).reshape(25, 25) / 625
     names = [f"{hostile}{number}" for number in range(25)]
-    drawn = charts.matrix(names, names, values, title=hostile, row_label="a", column_label="b", top=1)
+    drawn = matrices.matrix(names, names, values, title=hostile, row_label="a", column_label="b", top=1)
     assert "<script" not in drawn and drawn.count("<image") == 1 and "<text" in drawn
     assert len(drawn) < 20_000
 
 
 def test_treatments_are_listed_with_every_score(screen: gather.Screen):
-    found = biology.treatments(screen)
+    found = biology.treatments(screen, alpha=0.05)
     items = screen.items[(screen.items["Metadata_Metric"] == "activity") & (screen.items["Encoder"] == "random")]
     row = items[items["Metadata_Level"] == "aligned"].iloc[3]
     value, q = found["scores"]["aligned"]["activity"]["random"][found["items"].index(row["Metadata_Item"])]

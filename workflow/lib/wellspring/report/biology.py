@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wellspring.report import charts, doses
+from wellspring.report import active, charts, doses, matrices
 from wellspring.report.gather import Record, Screen, ordered_levels, pick
 from wellspring.report.naming import baseline, describe, main, natural
-from wellspring.report.svg import fixed, number, probability
+from wellspring.report.svg import count, fixed, number, probability
 
 ARROW = re.compile(r"\s*(?:->|→|>|\||\bto\b)\s*")
 TABLE = 40  # rows of the table of values under a figure; the table of treatments has them all
@@ -82,15 +82,21 @@ def _activity(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
             drawn = pd.concat([drawn.head(half), drawn.iloc[half :: -(-(len(drawn) - half) // half)]])
         names = [str(item) for item in drawn["Metadata_Item"]]
         base = chance(screen, metric, level, encoder)
+        known = active.population(screen, encoder=encoder, level=level, alpha=alpha, metric=metric)
         svg = charts.volcano(
-            names, drawn["value"], drawn["q"], chance=base, alpha=alpha, title=f"{name}, {encoder}", x_label="mAP"
+            names,
+            drawn["value"],
+            drawn["q"],
+            apart={one.item for one in known.controls},
+            chance=base,
+            alpha=alpha,
+            title=f"{name}, {encoder}",
+            x_label="mean average precision (mAP)",
         )
-        judged, lost = (
-            int(mine["q"].notna().sum()),
-            int((items["Encoder"] == encoder).sum()) - int(mine["q"].notna().sum()),
-        )
-        note = f"{int((mine['q'] < alpha).sum())} of {judged} with q < {number(alpha)}" + (
-            f"; {lost} undefined" if lost else ""
+        note = f"{known.sentence()} ({known.rule()})" + (
+            f"; {count(len(known.controls), 'positive control')} drawn as squares, not counted"
+            if known.controls
+            else ""
         )
         note += f"; {len(drawn)} drawn: the smallest q and some of the others" if len(drawn) < len(mine) else ""
         rows = _rows(mine.sort_values(["q", "value"], ascending=[True, False]), ("value", "p", "q", "n"))
@@ -149,7 +155,7 @@ def _transfer(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
         base = chance(screen, metric, level, encoder)
         name = describe(metric)[0]
         top = max(1.0, float(np.nanmax(values))) if np.isfinite(values).any() else 1.0
-        svg = charts.matrix(
+        svg = matrices.matrix(
             rows,
             columns,
             values,
@@ -190,7 +196,7 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
         share = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
         share[values.sum(axis=1) == 0] = np.nan
         name = describe(metric)[0]
-        svg = charts.matrix(
+        svg = matrices.matrix(
             names,
             names,
             share,
@@ -208,7 +214,7 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
     return found
 
 
-def treatments(screen: Screen) -> Record:
+def treatments(screen: Screen, *, alpha: float) -> Record:
     """Return the data of the page's table of treatments: `items`, `groups`, and `scores` by level, metric and encoder.
 
     A score is [value, q] in the order of the items, with three digits, or null. Only main metrics whose items are
@@ -238,6 +244,7 @@ def treatments(screen: Screen) -> Record:
         "groups": groups,
         "metrics": metrics,
         "encoders": screen.encoders,
+        "alpha": alpha,
         "scores": scores,
     }
 

@@ -1,17 +1,13 @@
 """The report's charts. Input: short lists of values. Output: SVG text, whose colours follow the theme (see `svg`)."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wellspring.report.palette import category, contrast, data_address, to_hex, viridis
+from wellspring.report.palette import category
 from wellspring.report.svg import (
     INK,
-    LINE,
     MUTED,
     PAPER,
     SHAPES,
@@ -22,10 +18,10 @@ from wellspring.report.svg import (
     line,
     mark,
     number,
+    probability,
     text,
 )
 
-LARGE = 20  # columns above which a matrix is a picture: its numbers would not be read
 CROWDED = 60  # wells of a compound above which a dose panel shows medians and quartiles instead of every well
 FLOOR = 1e-5  # the smallest q that is drawn; the default null of 10,000 draws cannot give less
 
@@ -55,13 +51,17 @@ def volcano(
     alpha: float,
     title: str,
     x_label: str,
+    apart: Collection[str] = (),
 ) -> str:
-    """Return the activity figure: score against -log10 q, filled where q < alpha, the chance level dashed."""
+    """Return the activity figure: score against -log10 q, filled where q < alpha, the chance level dashed.
+
+    Names in `apart` are squares.
+    """
     strength = -np.log10(np.clip(np.asarray(q, dtype=float), FLOOR, 1))
     include = [0, chance] if np.isfinite(chance) else [0]
     top = max(float(np.nanmax(strength, initial=0)), -np.log10(alpha)) * 1.08
     panel = Panel(48, 14, 300, 190, extent(values, include=include), (-0.06 * top, top))
-    panel.axes(x_label=x_label, y_label="−log₁₀ q")
+    panel.axes(x_label=x_label, y_label="significance, −log₁₀ q")
     limit, size = panel.y(-np.log10(alpha)), 3.5 if len(values) < 300 else 2.2
     panel.body.append(
         line(panel.left, limit, panel.left + panel.width, limit, stroke=INK, extra='stroke-dasharray="4 3"')
@@ -72,9 +72,11 @@ def volcano(
     for name, value, height, one in zip(names, values, strength, q, strict=True):
         if np.isfinite(value) and np.isfinite(height):
             active = one < alpha
-            tip = f"{name}\n{x_label} {fixed(value)}, q {number(one)}"
+            tip = f"{name}\nmAP {fixed(value)}, q {probability(one)}"
             fill, centre = category(0) if active else category(6), (panel.x(value), panel.y(height))
-            panel.body.append(mark(*centre, fill=fill, size=size, hollow=not active, tip=tip))
+            shape = "square" if name in apart else "circle"
+            drawn = mark(*centre, fill=fill, shape=shape, size=size, hollow=not active, tip=tip)
+            panel.body.append(drawn.replace("/>", f' data-item="{escape(name, quote=True)}"/>'))
     # names last and on a halo of paper, so that no point hides them
     halo = f'stroke="{PAPER}" stroke-width="3" paint-order="stroke"'
     panel.body.append(text(panel.left + 4, limit - 4, f"q = {number(alpha)}", fill=MUTED, extra=halo))
@@ -107,7 +109,7 @@ def dots(
     for number_, (label, marks) in enumerate(rows):
         y = panel.top + 19 * number_ + 9.5
         panel.body.append(line(panel.left, y, panel.left + panel.width, y))
-        panel.body.append(text(panel.left - 8, y + 3.5, _short(label, 38), anchor="end"))
+        panel.body.append(text(panel.left - 8, y + 3.5, short(label, 38), anchor="end"))
         for name, value, filled, tip in marks:
             if np.isfinite(value):
                 slot = series.index(name)
@@ -156,82 +158,6 @@ def levels(
     return document("".join(panel.body), width=256, height=146, title=title)
 
 
-def matrix(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    values: NDArray[Any],
-    *,
-    title: str,
-    row_label: str,
-    column_label: str,
-    top: float,
-) -> str:
-    """Return a matrix of numbers in cells coloured from 0 to `top`; (rows, columns), NaN is left empty.
-
-    One of more than `LARGE` columns is a picture without numbers, whose values travel beside it for the page.
-    """
-    if max(len(rows), len(columns)) > LARGE:
-        return _large(rows, columns, values, title=title, row_label=row_label, column_label=column_label, top=top)
-    left = 16 + min(6.2 * max((len(name) for name in (*rows, f"{row_label} ↓")), default=0), 160)
-    head = 34 + 4.2 * min(max((len(name) for name in columns), default=0), 24)
-    size_x, size_y = max(30, min(64, 480 / max(len(columns), 1))), 28
-    body = [text(left, 12, f"{column_label} →", fill=MUTED), text(4, head - 6, f"{row_label} ↓", fill=MUTED)]
-    for j, name in enumerate(columns):
-        x = left + size_x * (j + 0.5)
-        body.append(text(x, head - 6, _short(name, 24), extra=f'transform="rotate(-40 {x:.1f} {head - 6:.1f})"'))
-    for i, name in enumerate(rows):
-        body.append(text(left - 6, head + size_y * (i + 0.5) + 4, _short(name, 24), anchor="end"))
-        for j, column in enumerate(columns):
-            value = values[i, j]
-            where = f'x="{left + size_x * j:.1f}" y="{head + size_y * i:.1f}"'
-            where += f' width="{size_x - 1:.1f}" height="{size_y - 1}"'
-            if not np.isfinite(value):
-                body.append(f'<rect {where} fill="none" stroke="{LINE}"/>')
-                continue
-            colour = viridis(np.array(value / (top or 1)))
-            tip = f'data-tip="{escape(str(name))} → {escape(str(column))}: {fixed(value)}"'
-            body.append(f'<rect {where} fill="{to_hex(colour)}" {tip}/>')
-            middle = left + size_x * (j + 0.5), head + size_y * (i + 0.5) + 4
-            body.append(
-                text(
-                    *middle,
-                    fixed(value, 2),
-                    anchor="middle",
-                    fill=contrast(colour),
-                    extra='pointer-events="none"',
-                )
-            )
-    width = left + size_x * len(columns) + min(3.6 * max((len(name) for name in columns), default=0), 90)
-    return document("".join(body), width=width, height=head + size_y * len(rows) + 6, title=title)
-
-
-def _large(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    values: NDArray[Any],
-    *,
-    title: str,
-    row_label: str,
-    column_label: str,
-    top: float,
-) -> str:
-    pixels = np.zeros((*values.shape, 4), dtype=np.uint8)
-    known = np.isfinite(values)
-    pixels[known, :3], pixels[known, 3] = viridis(values[known] / (top or 1)), 255
-    shown = [[float(f"{one:.3g}") if np.isfinite(one) else None for one in row] for row in values]
-    parts = {"rows": list(map(str, rows)), "columns": list(map(str, columns)), "values": shown}
-    width, height = 420, 420 * len(rows) / len(columns)
-    box = f'x="4" y="36" width="{width}" height="{height:.1f}"'
-    size = f"{len(rows)} × {len(columns)}, 0 (dark) to {number(top)} (bright)"
-    body = [text(4, 12, f"{row_label} ↓, {column_label} →", fill=MUTED), text(4, 27, size, fill=MUTED)]
-    body.append(f'<rect {box} fill="none" stroke="{LINE}"/>')
-    body.append(
-        f'<image {box} href="{data_address(pixels)}" preserveAspectRatio="none" style="image-rendering:pixelated" '
-        f'data-matrix="{escape(json.dumps(parts, separators=(",", ":")))}"/>'
-    )
-    return document("".join(body), width=width + 8, height=height + 42, title=title)
-
-
 def curves(steps: Sequence[float], lines: Mapping[str, Sequence[float]], *, title: str, y_label: str) -> str:
     """Return one panel of curves over training steps; their names are below it."""
     every = [value for values in lines.values() for value in values]
@@ -244,7 +170,7 @@ def curves(steps: Sequence[float], lines: Mapping[str, Sequence[float]], *, titl
         if len(lines) > 1:
             x, y = 46 + 118 * (slot % 2), 176 + 14 * (slot // 2)
             panel.body.append(line(x, y - 4, x + 14, y - 4, stroke=category(slot), extra='stroke-width="2"'))
-            panel.body.append(text(x + 18, y, _short(name, 18), fill=MUTED))
+            panel.body.append(text(x + 18, y, short(name, 18), fill=MUTED))
     height = 166 + (14 * -(-len(lines) // 2) if len(lines) > 1 else 0)
     return document("".join(panel.body), width=290, height=height, title=title)
 
@@ -266,8 +192,8 @@ def doses(points: Mapping[str, Sequence[tuple[float, float, str]]], *, series: S
         extent(list(place.values()), pad=0.08),
         extent([score for _, score, _ in every], include=[0, 1]),
     )
-    panel.axes(x_label="log₁₀ concentration", y_label="control axis", x_count=4)
-    panel.body.append(text(panel.left, 12, _short(title, 32)))
+    panel.axes(x_label="log₁₀ concentration (platemap's unit)", y_label="share of positive control", x_count=4)
+    panel.body.append(text(panel.left, 12, short(title, 32)))
     for name, found in points.items():
         slot = series.index(name)
         scores: dict[float, list[float]] = {}
@@ -292,6 +218,7 @@ def doses(points: Mapping[str, Sequence[tuple[float, float, str]]], *, series: S
     return document("".join(panel.body), width=252, height=156, title=f"dose curve of {title}")
 
 
-def _short(name: object, length: int) -> str:
+def short(name: object, length: int) -> str:
+    """Return a name of at most `length` characters."""
     whole = str(name)
     return whole if len(whole) <= length else f"{whole[: length - 1]}…"

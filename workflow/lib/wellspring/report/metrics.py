@@ -108,6 +108,21 @@ def table(summary: pd.DataFrame, *, encoders: Sequence[str]) -> list[Row]:
     return rows
 
 
+def applicable(rows: Sequence[Row]) -> tuple[list[Row], list[tuple[str, str]]]:
+    """Return the rows that have a value for an encoder, and (title, reason) of the metrics that have none at a level.
+
+    A metric with a value at one level alone is not listed among the others: its other levels are left out.
+    """
+    shown = [row for row in rows if any(cell and cell.defined for cell in row.cells)]
+    known = {row.metric for row in shown}
+    idle: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.metric not in known:
+            reasons = [sentence for cell in row.cells if cell for sentence in cell.sentences]
+            idle.setdefault(row.name, {}).update(dict.fromkeys(reasons or ["no reason given"]))
+    return shown, [(name, "; ".join(reasons)) for name, reasons in idle.items()]
+
+
 def csv(summary: pd.DataFrame) -> str:
     """Return the summary of all encoders as CSV text: encoder, metric, level, then the values and words.
 

@@ -15,6 +15,7 @@ from wellspring.io.keys import WELL_KEY
 from wellspring.io.shipped import REPORT_TEMPLATES
 from wellspring.report import (
     absent,
+    active,
     alignment,
     biology,
     checks,
@@ -22,6 +23,8 @@ from wellspring.report import (
     doses,
     dropped,
     exclusions,
+    first_screen,
+    glossary,
     lights,
     measures,
     metrics,
@@ -29,6 +32,7 @@ from wellspring.report import (
     naming,
     overlays,
     overview,
+    panel,
     pictures,
     plates,
     runtime,
@@ -42,7 +46,7 @@ from wellspring.report.gather import Record, Screen, ordered_levels
 from wellspring.report.svg import count, number, standalone
 from wellspring.screen import sections
 
-PROGRAMS = ("page.js", "tables.js", "plates.js", "map.js")
+PROGRAMS = ("page.js", "treatment.js", "tables.js", "plates.js", "map.js")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,18 @@ def build(screen: Screen, *, options: sections.Report, templates: str | Path = R
     points = pd.concat([pd.DataFrame(columns=WELL_KEY), *(frame[WELL_KEY] for frame in placed.values())])
     small = thumbnails.sheets(screen, points, limit=options.map_pictures, seed=screen.seed or 0)
     lost = exclusions.undefined(screen)
+    found = active.population(screen, encoder=primary, level=level, alpha=options.significance)
+    panels = panel.block(screen, found, panel.pictures(screen, found))
+    shown, idle = metrics.applicable(rows)
     context = {
+        "population": found,
+        "panels": panels,
+        "strongest": panel.cards(found, panels),
+        "alpha": options.significance,
+        "distrust": first_screen.distrust(screen, fields),
+        "trust": first_screen.trust(screen, rows, paired, level=level, encoder=primary),
+        "glossary": glossary.TERMS,
+        "idle": idle,
         "title": options.title,
         "screen": screen,
         "totals": checks.totals(screen),
@@ -94,7 +109,7 @@ def build(screen: Screen, *, options: sections.Report, templates: str | Path = R
         "absent": absent.sentences(screen),
         "levels": levels,
         "level": level,
-        "groups": [(group, found) for group in naming.GROUPS if (found := [row for row in rows if row.group == group])],
+        "groups": [(group, some) for group in naming.GROUPS if (some := [row for row in shown if row.group == group])],
         "meanings": naming.meanings(row.metric for row in rows),
         "fit_notes": {
             name: [wording.words(note) for note in notes] for name, notes in screen.fit_notes.items() if notes
@@ -102,7 +117,7 @@ def build(screen: Screen, *, options: sections.Report, templates: str | Path = R
         "alignment": alignment.drawings(rows, encoders=screen.encoders),
         "changes": changes,
         "figures": biology.figures(screen, alpha=options.significance),
-        "treatments": biology.treatments(screen),
+        "treatments": biology.treatments(screen, alpha=options.significance),
         "dose_limit": doses.LIMIT,
         "wells": measures.block(screen, drawn) if drawn else {},
         "fields": fields,

@@ -78,7 +78,7 @@ def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, NDArray
         tile = np.zeros((TILE, TILE, 3), dtype=np.uint8)
         for place, number in enumerate(numbers):
             image = crops.read(int(number)).astype(np.float64)
-            low, high = scale or _percentiles(image[None])
+            low, high = scale or percentiles(image[None])
             y, x = half * (place // 2), half * (place % 2)
             tile[y : y + half, x : x + half] = palette.composite(square(image, half), low=low, high=high)
         found[str(well)] = tile
@@ -92,7 +92,7 @@ def _of_fields(screen: Screen, plate: str, wells: list[str]) -> dict[str, NDArra
     survey = screen.survey
     kept = survey[(survey["Metadata_Plate"] == plate) & (survey["Metadata_Verdict"] == "keep")]
     views = packed.mapped(screen.view_files[plate])
-    ends = {channel: _scale_of(views, rows["Row"]) for channel, rows in kept.groupby("Metadata_Channel")}
+    ends = {channel: scale_of(views, rows["Row"]) for channel, rows in kept.groupby("Metadata_Channel")}
     found = {}
     for well, rows in kept[kept["Metadata_Well"].isin(wells)].groupby("Metadata_Well", sort=True):
         site = rows[rows["Metadata_Site"] == rows["Metadata_Site"].iloc[0]].drop_duplicates("Metadata_Channel")
@@ -129,14 +129,15 @@ def intensity(screen: Screen, plate: str) -> tuple[NDArray[Any], NDArray[Any]] |
     return rows["low"].to_numpy(dtype=float), rows["high"].to_numpy(dtype=float)
 
 
-def _scale_of(views: NDArray[Any], rows: pd.Series) -> tuple[float, float]:
+def scale_of(views: NDArray[Any], rows: pd.Series) -> tuple[float, float]:
+    """Return the grey values that are shown black and white, of some of the views in `rows`."""
     numbers = rows.to_numpy(dtype=int)
     numbers = numbers[np.linspace(0, len(numbers) - 1, min(SCALE_VIEWS, len(numbers))).round().astype(int)]
-    low, high = _percentiles(np.asarray(views[numbers], dtype=np.float64)[:, None])
+    low, high = percentiles(np.asarray(views[numbers], dtype=np.float64)[:, None])
     return float(low[0]), float(high[0])
 
 
-def _percentiles(images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def percentiles(images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the (C,) 1st and 99.8th percentiles of (n, C, H, W) images, missing pixels apart."""
     values = images.swapaxes(0, 1).reshape(images.shape[1], -1)
     return tuple(np.nanpercentile(values, part, axis=1) for part in (1, 99.8))

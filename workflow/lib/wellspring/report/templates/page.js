@@ -45,6 +45,8 @@ const Page = (() => {
   // the tip beside the pointer or the focused thing; `picture`: draws on a canvas, gives false where there is none
   const tip = one("#tip"), words = one("#tip-text"), canvas = one("#tip-picture"), said = one("#said");
   const show = (text, x, y, picture = null) => {
+    const holder = one("dialog[open]") || document.body; // a dialog is above everything else
+    if (tip.parentElement !== holder) holder.append(tip);
     words.textContent = text;
     canvas.hidden = !(picture && picture(canvas));
     tip.hidden = false;
@@ -94,6 +96,27 @@ const Page = (() => {
     });
     drawing.addEventListener("blur", leave);
   }
+
+  // the navigation: one open group; headings keep clear of it
+  const nav = one("nav"), groups = all("nav details");
+  const fold = (but = null) => { for (const group of groups) if (group !== but) group.open = false; };
+  for (const group of groups) group.addEventListener("toggle", () => { if (group.open) fold(group); });
+  nav.addEventListener("click", (event) => { if (event.target.closest(".links a")) fold(); });
+  document.addEventListener("click", (event) => { if (!event.target.closest("nav")) fold(); });
+  nav.addEventListener("keydown", (event) => {
+    const group = event.key === "Escape" && event.target.closest("details[open]");
+    if (group) { fold(); one("summary", group).focus(); }
+  });
+  const clear = () => document.documentElement.style.setProperty("--clear", getComputedStyle(nav).position === "sticky" ? `${nav.offsetHeight + 12}px` : "12px");
+  new ResizeObserver(clear).observe(nav);
+  clear();
+  const unfold = () => {
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const part = target && target.id === "glossary" && one("details", target);
+    if (part) part.open = true;
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
 
   // one profile level for the whole page
   const level = () => { const chosen = one("input[name=level]:checked"); return chosen ? chosen.value : "all"; };
@@ -152,5 +175,6 @@ const Page = (() => {
   if (bad) bad.addEventListener("input", () => {
     for (const item of all(".bad li")) item.hidden = !item.textContent.toLowerCase().includes(bad.value.trim().toLowerCase());
   });
-  return { all, one, read, make, theme, viridis, category, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel };
+  const panelParts = []; // further parts of a treatment's panel: (place, row, compound) to an element or null
+  return { panelParts, all, one, read, make, theme, viridis, category, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel };
 })();

@@ -54,42 +54,69 @@
   if (!source) return;
   const data = read(source), metric = one("#treatment-metric"), input = one("#treatment-find");
   const head = one("#treatment-table thead tr"), body = one("#treatment-table tbody");
-  let by = 0, down = true;
+  const order = new Intl.Collator("en", { numeric: true });
+  // columns of text, then a score and, where there are any, a q-value per encoder and level
+  const texts = [{ title: "Treatment", text: (i) => data.items[i] }, { title: "Mechanism", text: (i) => data.groups[i] }];
+  let by = null, down = false;
+  const columns = () => {
+    const chosen = Page.level(), levels = Object.keys(data.scores).filter((name) => chosen === "all" || name === chosen), found = [];
+    for (const level of levels) for (const encoder of data.encoders) {
+      const scores = (data.scores[level][metric.value] || {})[encoder];
+      if (!scores) continue;
+      const title = levels.length > 1 ? `${encoder}, ${level}` : encoder;
+      found.push({ title: `Score, ${title}`, has: (i) => Boolean(scores[i]), value: (i) => scores[i] && scores[i][0], score: true });
+      if (scores.some((score) => score && score[1] !== null)) found.push({ title: `q, ${title}`, value: (i) => scores[i] && scores[i][1], q: true });
+    }
+    return found;
+  };
+  const sure = (value) => value !== null && value !== undefined;
+  const q = (value) => (sure(value) ? `${value < data.alpha ? "●" : "○"} ${value < 5e-4 ? "<0.001" : fixed(value)}` : "–");
+  const found = () => {
+    const numbers = columns(), all_ = [...texts, ...numbers], words = input.value.trim().toLowerCase();
+    if (!all_.some((column) => column.title === by)) {
+      const first = numbers.find((column) => column.q) || numbers[0];
+      by = first ? first.title : "Treatment";
+      down = Boolean(first && !first.q);
+    }
+    const there = data.items.map((_, i) => i).filter((i) => numbers.some((column) => column.has && column.has(i)));
+    const rows = there.filter((i) => `${data.items[i]} ${data.groups[i]}`.toLowerCase().includes(words));
+    const column = all_.find((some) => some.title === by), score = numbers.find((some) => some.score);
+    const compare = (a, b) => {
+      if (column.text) return (down ? -1 : 1) * order.compare(column.text(a), column.text(b));
+      const left = column.value(a), right = column.value(b);
+      if (!sure(left) || !sure(right)) return sure(right) - sure(left);
+      return (down ? -1 : 1) * (left - right) || (score.value(b) ?? -Infinity) - (score.value(a) ?? -Infinity) || a - b;
+    };
+    return { rows: rows.sort(compare), there, all_ };
+  };
   const turn = () => {
-    const chosen = Page.level(), levels = Object.keys(data.scores).filter((name) => chosen === "all" || name === chosen);
-    const columns = levels.flatMap((name) => data.encoders.filter((encoder) => encoder in (data.scores[name][metric.value] || {})).map((encoder) => ({ title: levels.length > 1 ? `${encoder}, ${name}` : encoder, scores: data.scores[name][metric.value][encoder] })));
-    by = Math.min(by, columns.length + 1);
-    head.replaceChildren(...["Treatment", "Mechanism", ...columns.map((column) => column.title)].map((name, i) => {
-      const cell = make("th"), button = make("button", name, { type: "button" });
+    const { rows, there, all_ } = found();
+    head.replaceChildren(...all_.map((column, i) => {
+      const cell = make("th"), button = make("button", column.title, { type: "button" });
       cell.scope = "col";
-      if (i < 2) cell.className = "words";
-      if (i === by) cell.ariaSort = down ? "descending" : "ascending";
-      button.addEventListener("click", () => { down = by === i ? !down : i > 1; by = i; pages.first(); turn(); one(`th:nth-child(${i + 1}) button`, head).focus(); });
+      if (column.text) cell.className = "words";
+      if (column.title === by) cell.ariaSort = down ? "descending" : "ascending";
+      button.addEventListener("click", () => { down = by === column.title ? !down : Boolean(column.score); by = column.title; pages.first(); turn(); one(`th:nth-child(${i + 1}) button`, head).focus(); });
       cell.append(button);
       return cell;
     }));
-    const there = data.items.map((_, i) => i).filter((i) => columns.some((column) => column.scores[i]));
-    const words = input.value.trim().toLowerCase();
-    const found = there.filter((i) => `${data.items[i]} ${data.groups[i]}`.toLowerCase().includes(words));
-    const order = new Intl.Collator("en", { numeric: true });
-    const value = (i) => { const score = columns[by - 2].scores[i]; return score && score[0] !== null ? score[0] : -Infinity; };
-    const compare = by < 2 ? (a, b) => order.compare(by ? data.groups[a] : data.items[a], by ? data.groups[b] : data.items[b]) : (a, b) => value(a) - value(b) || b - a;
-    found.sort((a, b) => (down ? -1 : 1) * compare(a, b));
-    body.replaceChildren(...pages.slice(found, there.length, EACH).map((i) => {
-      const row = make("tr"), name = make("th", data.items[i]);
+    body.replaceChildren(...pages.slice(rows, there.length, EACH).map((i) => {
+      const row = make("tr"), name = make("th"), item = data.items[i];
       name.scope = "row";
+      if (Page.treatment && Page.treatment.has(item)) {
+        const button = make("button", item, { type: "button", className: "opens" });
+        name.append(button);
+        row.className = "opens-panel";
+        row.addEventListener("click", () => Page.treatment.open(item));
+        if (Page.treatment.row(item).control) name.append(make("small", " positive control"));
+      } else name.append(item);
       row.append(name, make("td", data.groups[i], { className: "words" }));
-      for (const { scores } of columns) {
-        const score = scores[i], cell = make("td", score ? fixed(score[0]) : "–");
-        if (score && score[1] !== null) cell.append(make("small", ` q ${score[1] < 5e-4 ? "<0.001" : fixed(score[1])}`));
-        row.append(cell);
-      }
+      for (const column of all_.slice(texts.length)) row.append(make("td", column.q ? q(column.value(i)) : fixed(column.value(i))));
       return row;
     }));
   };
-  const pages = pager(one("#treatment-pager"), "items", turn);
-  by = 2;
-  metric.addEventListener("change", () => { pages.first(); turn(); });
+  const pages = pager(one("#treatment-pager"), "rows", turn);
+  metric.addEventListener("change", () => { by = null; pages.first(); turn(); });
   input.addEventListener("input", () => { pages.first(); turn(); });
   Page.onLevel(turn);
 })();
