@@ -12,7 +12,7 @@ from torch import multiprocessing
 def ranks(function: Callable, *args: object, count: int, folder: Path) -> list:
     """Call `function(*args)` in `count` processes that form a group; return its results in rank order.
 
-    The function stands at the top of an importable module; results are tensors and plain values. They meet in a file,
+    The function is at the top level of an importable module; results are tensors and plain values. They meet in a file,
     not at a port, so that tests can run side by side.
     """
     folder.mkdir(parents=True, exist_ok=True)

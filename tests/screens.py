@@ -1,4 +1,4 @@
-"""Small screens for tests: a folder with a config of its own, Snakemake run on it, and what a run says, read."""
+"""Small screens for tests: a folder with a config of its own, Snakemake runs, and the parsing of their output."""
 
 import os
 import re
@@ -60,7 +60,7 @@ def command(*arguments: str, cwd: Path, workflow: Path = ROOT) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment without what would change a run: another clone's library, a user's profile."""
+    """Return the environment without variables that would change a run (another library, a profile)."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
 
 
@@ -120,7 +120,7 @@ def planned(folder: Path, *arguments: str, workflow: Path = ROOT) -> dict[str, i
 
 
 def refusal(folder: Path, *arguments: str) -> str:
-    """Return what a run says that must fail before any job; asserts that it did so, and made nothing."""
+    """Return the output of a run that must fail before any job; assert that it did and made nothing."""
     done = snakemake("--cores", "2", *arguments, cwd=folder)
     assert done.returncode != 0, done.stdout
     assert "Job stats" not in done.stdout, done.stdout

@@ -1,4 +1,4 @@
-"""Tiny plates of blobs: what training and embedding read, written as the stages before them write it."""
+"""Tiny plates of blobs: the inputs of training and embedding, in the format of the earlier stages."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def entry(**over) -> Encoder:
 
 
 def weights(path: str | Path) -> dict[str, str]:
-    """The config's lines of a file of weights."""
+    """Return the config entry of a weights file."""
     return {"path": str(path), "sha256": file_digest(path)}
 
 

@@ -1,6 +1,6 @@
-"""A headless Chromium that a test drives: keys, pointer, screen sizes, and what the page complained about.
+"""A headless Chromium that a test drives: keys, pointer, screen sizes, and the errors of the page.
 
-It speaks the DevTools protocol over one socket. `start` skips the test where there is no Chromium or no aiohttp.
+It uses the DevTools protocol over one socket. `start` skips the test where there is no Chromium or no aiohttp.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: object) -> dict:
-        """Return the answer to one command; what happens meanwhile is noted."""
+        """Return the answer to one command; events in the meantime are recorded."""
         self.number += 1
         return self.loop.run_until_complete(self._call(self.number, method, parameters))
 
@@ -105,7 +105,7 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def box(self, selector: str) -> list[float]:
-        """Bring an element into view, wait until the page stands still, and return its left, top, width, height."""
+        """Bring an element into view, wait until the page is stable, and return its left, top, width, height."""
         element = f"document.querySelector({json.dumps(selector)})"
         self.run(f"{element}.scrollIntoView({{block: 'center'}})")
         self.rest()
@@ -114,11 +114,11 @@ class Browser:
         )
 
     def rest(self) -> None:
-        """Wait for two frames: what a scroll sets off has happened then."""
+        """Wait for two frames, in which handlers of a scroll run."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
 
     def focus(self, selector: str) -> None:
-        """Focus an element and wait until the page stands still."""
+        """Focus an element and wait until the page is stable."""
         self.run(f"document.querySelector({json.dumps(selector)}).focus()")
         self.rest()
 
@@ -147,7 +147,7 @@ class Browser:
         assert self.run(f"({program})(document.querySelector({json.dumps(selector)}), {json.dumps(value)})") == value
 
     def tip(self) -> str:
-        """Return what the tip says, empty while it is hidden."""
+        """Return the text of the tip, empty while it is hidden."""
         return str(
             self.run("document.querySelector('#tip').hidden ? '' : document.querySelector('#tip-text').textContent")
         )

@@ -1,4 +1,4 @@
-"""Images whose grey values state which plane they are, and the comparison of an index with what was written.
+"""Images whose grey values identify their plane, and the comparison of an index with the planes written.
 
 A maker notes the value of each plane by its own key; `read` opens what an index names. No reader's code is used.
 """

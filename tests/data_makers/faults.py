@@ -1,4 +1,4 @@
-r"""Damage to a specimen: a plate and a source of chance in, the plate damaged and what must be told of it out.
+r"""Faults: functions that damage a specimen plate, and the report that each fault must cause.
 
 A fault is a function of :class:`specimens.Specimen` and :class:`random.Random`; it returns :class:`Damage`, or None
 where the layout has nothing that it could damage. An image is damaged once; tables are, again and again.
@@ -21,11 +21,11 @@ from specimens import KEYS, Key, Specimen, description, pixels, write
 
 @dataclass(frozen=True)
 class Damage:
-    """What a fault did.
+    """The effect of a fault.
 
     ``doomed`` planes are excluded with a reason, or have the very pixels that were written; ``free`` ones may be read
-    as other values, since nothing in the file tells. ``stops``: whether the plate may, must, or must not (never) end in
-    an error. ``told`` is found in the words of the run.
+    as other values, since the file has no checksum. ``stops``: whether the plate may, must, or must not (never) end in
+    an error. ``told`` is a pattern in the messages of the run.
     """
 
     doomed: frozenset[Key] = frozenset()
@@ -152,7 +152,7 @@ FAULTS |= {
 
 
 def _undetectable(change: Callable[[bytearray, random.Random], None]) -> Fault:
-    """Return the fault that changes bytes which may be pixels; of a TIFF nothing says what they were."""
+    """Return the fault that changes bytes which may be pixels; a TIFF has no checksum of them."""
 
     def damage(specimen: Specimen, chance: random.Random) -> Damage | None:
         picked = _pick(specimen, chance)
@@ -287,7 +287,7 @@ def palette(specimen: Specimen, chance: random.Random) -> Damage | None:
 
 @fault
 def bomb(specimen: Specimen, chance: random.Random) -> Damage | None:
-    """A header that promises more pixels than any camera has."""
+    """A header that states more pixels than any camera has."""
     picked = _pick(specimen, chance, *DRAWN)
     if picked is None:
         return None

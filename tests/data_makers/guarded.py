@@ -1,4 +1,4 @@
-"""A specimen through index, survey and images under guard: what became of it out, or the error that ended it.
+"""Run index, survey and images on a specimen under guard; return the results or the error.
 
 Watched are the files and sockets that Python opens, and the programs that it starts (audit events); bounded are memory
 (``RLIMIT_AS``) and time. A case that hangs ends the whole process with the stacks of its threads.
@@ -36,9 +36,10 @@ SYSTEM = ("/etc", "/dev/zero", "/proc/self/mem")
 
 @dataclass
 class Outcome:
-    """What a run left: an error, or tables, verdict and stored pixels; ``said`` is its log, ``strayed`` what it opened.
+    """The results of a run: an error, or tables, verdict and stored pixels.
 
-    ``read`` has, by well, site and channel, the pixels of each plane that the survey calls ok.
+    ``said`` is its log, ``strayed`` the files that it opened outside of the plate. ``read`` has the pixels of each
+    plane with the status ok in the survey, by well, site and channel.
     """
 
     error: ValueError | None = None
@@ -52,7 +53,7 @@ class Outcome:
     strayed: list[str] = field(default_factory=list)
 
     def words(self) -> str:
-        """Return all that the run says of faults, as one text."""
+        """Return all messages of the run about faults, as one text."""
         parts = [self.said, str(self.error or "")]
         for table in (self.audit, self.survey):
             parts += [] if table is None else [table.astype(str).to_csv()]

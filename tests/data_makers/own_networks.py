@@ -1,4 +1,4 @@
-"""Networks of one's own as a person would write them: a small convolutional one, and one with patch tokens."""
+"""Networks as a user would write them: a small convolutional one, and one with patch tokens."""
 
 from pathlib import Path
 

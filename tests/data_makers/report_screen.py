@@ -1,4 +1,4 @@
-"""A made-up screen's tables by contract, for tests of the report: sizes in, files in a folder and their paths out."""
+"""Write the tables of a made-up screen of given sizes, for tests of the report."""
 
 import json
 from pathlib import Path

@@ -107,7 +107,7 @@ def make(layout: str, base: Path, *, name: str, templates: Path) -> Specimen:
 
 
 def write(path: Path, *planes: np.ndarray, compression: str | None = None, description: str | None = None) -> None:
-    """Write planes as the file's suffix says, TIFF or PNG (the first only)."""
+    """Write planes in the format of the file's suffix: TIFF, or PNG (the first plane only)."""
     if path.suffix == ".png":
         Image.fromarray(planes[0]).save(path)
         return

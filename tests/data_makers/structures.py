@@ -1,4 +1,4 @@
-"""Faults of structure, not of bytes alone: files that parse, and state something else than they did.
+"""Faults of structure, not of bytes alone: files that parse, but with changed content.
 
 A TIFF's tags, counts, types and directory pointers; keys, types and depth of Zarr's and NGFF's JSON; columns, types,
 encodings and footers of Parquet; sizes and entries of shards. Each takes a specimen and a source of chance, and returns
@@ -191,7 +191,7 @@ def json_very_deep(specimen: Specimen, chance: random.Random) -> str | None:
 
 @structure
 def chunks_change_places(specimen: Specimen, chance: random.Random) -> str | None:
-    """A chunk or shard is cut short, emptied, or a folder: what no metadata tells."""
+    """A chunk or shard is cut short, emptied, or a folder, which no metadata reveals."""
     found = sorted(path for path in specimen.files if "/0/" in path.as_posix() and path.suffix == "" and path.is_file())
     if not found:
         return None

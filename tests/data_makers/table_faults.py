@@ -1,4 +1,4 @@
-r"""Damage to what says what the images of a specimen are: vendors' tables, metadata of OME, LoadData, the platemap.
+r"""Faults of the tables that describe the images of a specimen: vendors' tables, OME metadata, LoadData, the platemap.
 
 The faults enter :data:`faults.FAULTS`. A table that is damaged may end its plate, which then names plate or table.
 """

@@ -1,4 +1,4 @@
-"""Miniature plates as vendors' microscopes write them: folders, names and tables of the real thing, few tiny images.
+"""Miniature plates as vendors' microscopes write them: folders, names and tables of real exports, with few tiny images.
 
 Elements, attributes, namespaces and folders are those of real exports: Harmony V5 (Operetta, Phenix), V6 and V7
 (Phenix), MetaXpress 6 (ImageXpress), CV8000. Each maker writes a plate and returns the table that its reader ought to
@@ -51,7 +51,7 @@ def harmony(
 ) -> pd.DataFrame:
     """Write a measurement of Harmony into ``folder``, the index and the images into ``images`` in it.
 
-    Up to version 5 an image says what its channel is and time points count from 0; later a map does, and they count
+    Up to version 5, images name their channel and time points count from 0; later, a map names it, and they count
     from 1. ``channels`` may give the channels' numbers, too. The index is named as the version does, or ``index``.
     """
     named = dict(channels) if isinstance(channels, Mapping) else dict(enumerate(channels, start=1))

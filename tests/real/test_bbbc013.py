@@ -1,4 +1,4 @@
-"""A real plate, BBBC013, from its raw images to the report: dose response, control separation, honest notes."""
+"""A real plate, BBBC013, from its raw images to the report: dose response, control separation, notes."""
 
 import shutil
 from pathlib import Path

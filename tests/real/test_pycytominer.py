@@ -50,7 +50,7 @@ def equal(ours, theirs):
 
 
 def equal_but_for_twins(ours, theirs, frame):
-    """Two selections are the same but for features of pairs of which it is chance which one stays."""
+    """Two selections are equal, except for pairs of features of which either may stay."""
     swapped = sorted(set(ours) ^ set(theirs))
     assert len(ours) == len(theirs)
     assert len(swapped) <= 2

@@ -135,7 +135,7 @@ def race(ground: Ground, folder: Path, *, kind: str, stage: str, seed: str) -> d
 
 @dataclass
 class Run:
-    """The runs of a race: of one stage, in one folder; all that they print goes to `head.log`."""
+    """The runs of a race: of one stage, in one folder; their output goes to `head.log`."""
 
     ground: Ground
     folder: Path
@@ -166,7 +166,7 @@ class Run:
         return None
 
     def to_end(self, *, forced: str = "") -> None:
-        """Run until the end, which must be a good one; `forced` stages are made again."""
+        """Run until the end, which must be a success; `forced` stages are made again."""
         head = self.start(*(("--forcerun", forced) if forced else ()))
         if self.end(head):
             raise RuntimeError(

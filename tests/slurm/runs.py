@@ -72,7 +72,7 @@ def twin(finished: Path, folder: Path, *without: str) -> Path:
 
 
 def local(folder: Path, workflow: Path, *arguments: str) -> str:
-    """Run on this machine, to a good end; return what it says."""
+    """Run on this machine until it succeeds; return its output."""
     done = screens.snakemake("--cores", "2", *arguments, cwd=folder, workflow=workflow)
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
@@ -100,13 +100,13 @@ def working(folder: Path, stage: str = "") -> list[psutil.Process]:
 
 
 class Head:
-    """The Snakemake process that submits and waits; what it says goes to a file."""
+    """The Snakemake process that submits jobs and waits; its output goes to a file."""
 
     def __init__(self, process: subprocess.Popen, said: Path, slurm: cluster.Cluster) -> None:
         self.process, self.said, self.slurm = process, said, slurm
 
     def text(self) -> str:
-        """Return all that it has said."""
+        """Return its output so far."""
         return self.said.read_text(errors="replace")
 
     def end(self, seconds: float = 300) -> int:

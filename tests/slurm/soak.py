@@ -41,7 +41,7 @@ ON_SLURM = 2.5  # times as long as on this machine does a run take there (measur
 
 
 def main() -> None:
-    """Kill, run again, compare; print a line a kill and a summary, whose last line is JSON."""
+    """Kill, run again, compare; print a line per kill and a summary, whose last line is JSON."""
     given = arguments()
     folder = given.folder.resolve()
     workflow, undisturbed, seconds = prepare(folder)
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def race(given: argparse.Namespace, folder: Path, ground: races.Ground) -> None:
-    """Run the aimed races, every kind at every stage in turn; print a line a race and a summary as JSON."""
+    """Run the aimed races, every kind at every stage in turn; print a line per race and a summary as JSON."""
     pairs = [
         (kind, stage) for stage in races.STAGES for kind in races.KINDS if kind != "purge" or races.STAGES[stage].inputs
     ]
@@ -97,7 +97,7 @@ def race(given: argparse.Namespace, folder: Path, ground: races.Ground) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Return the parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--races", type=int, default=0, help="aimed races in place of kills")

@@ -1,4 +1,4 @@
-"""The administrator's page says what rules and profile say."""
+"""The administrator's page agrees with rules and profile."""
 
 import re
 
@@ -17,7 +17,7 @@ def profile(root) -> dict:
 
 
 def asked(root, profile, rule) -> tuple[str, str, str]:
-    """What a rule asks for where it is not by GPU: cores, GB, minutes."""
+    """Return the requests of a rule without GPU: cores, GB, minutes."""
     text = (root / "workflow" / "rules").glob("*.smk")
     (body,) = [
         part

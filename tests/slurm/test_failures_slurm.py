@@ -1,4 +1,4 @@
-"""What a cluster does to jobs and to the process that waits for them: what a user sees, what is kept, and equal tables.
+"""Failures of jobs and of the head process on a cluster: messages, kept results, and equal tables.
 
 Each test runs one stage of a screen that is finished but for it, and then the rest on this machine.
 """
@@ -76,7 +76,7 @@ def test_a_job_over_its_memory_gets_more(slurm, workflow, without, finish, tmp_p
 
 
 def test_a_job_over_its_time_gets_more(slurm, workflow, without, finish, tmp_path):
-    """It hangs, as one does whose file system does not answer. The report of what jobs used names its rule."""
+    """The job hangs, as on a file system that does not answer. The report of what jobs used names its rule."""
     short = resources(workflow, tmp_path / "clone", "fit", runtime=1)
     folder = without("fit/simclr.npz", "fit/simclr.features.parquet")
     with runs.head(slurm, folder, short, *FIT, "--slurm-efficiency-report") as head:
@@ -138,7 +138,7 @@ def test_a_killed_head_leaves_a_lock_and_a_job(slurm, workflow, without, finish)
 
 
 def test_a_controller_that_is_away_for_a_while_is_waited_for(slurm, workflow, without, finish):
-    """While it is away the executor asks the accounting daemon; without one it loses its jobs, as the page says."""
+    """While it is away the executor asks the accounting daemon; without one it loses its jobs, as documented."""
     if not slurm.accounting:
         pytest.skip("needs an accounting database")
     folder = without("fit/simclr.npz", "fit/simclr.features.parquet")

@@ -1,4 +1,4 @@
-"""Networks that segment: what the rule asks for, weights that are not there, and the target that fetches them."""
+"""Segmentation by networks: requested resources, missing weights, and the target that downloads them."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ import screens
 
 
 def asked(folder, *arguments):
-    """Return what a dry run says of the first job of `cells`."""
+    """Return the part of a dry run about the first job of `cells`."""
     done = screens.snakemake("--dry-run", "--until", "cells", *arguments, cwd=folder)
     return done.returncode, done.stdout
 

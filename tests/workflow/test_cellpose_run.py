@@ -85,7 +85,7 @@ def folder(tmp_path_factory, weights):
 
 
 def log(folder):
-    """Return what the rule cells said."""
+    """Return the log of the rule cells."""
     path = folder / "results" / "logs" / "cells" / "P1.log"
     return path.read_text() if path.exists() else ""
 

@@ -1,4 +1,4 @@
-"""`snakemake check`: all that is wrong in one table before any job, and nothing left in the folder of results."""
+"""`snakemake check`: all problems in one table before any job, and no file in the folder of results."""
 
 import screens
 

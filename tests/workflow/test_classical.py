@@ -1,4 +1,4 @@
-"""Hand-made features beside encoders: a finished screen to which a classical encoder is added."""
+"""Classical features beside encoders: a finished screen to which a classical encoder is added."""
 
 import shutil
 

@@ -16,7 +16,7 @@ STAGES = [name for name in RULES if name not in ("measure", "ingest", "verdict",
 
 
 def kill_in(stage, folder):
-    """Run until a job of `stage` is under way, then kill Snakemake and all it started; tell whether it got there."""
+    """Run until a job of `stage` is under way, then kill Snakemake and its processes; return whether it got there."""
     log = folder / "results" / "logs" / stage
     call = screens.command("--cores", "2", "--rerun-incomplete", cwd=folder)
     known = set(log.rglob("*.log")) if log.exists() else set()

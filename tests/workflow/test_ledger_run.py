@@ -1,4 +1,4 @@
-"""After a run the ledger holds each job that failed, until it is mended; and no run takes another screen's results."""
+"""After a run the list of failures has each failed job, until it succeeds; no run uses another screen's results."""
 
 import pytest
 

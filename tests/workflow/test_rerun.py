@@ -121,7 +121,7 @@ def add(screen, names, **columns):
 
 
 def test_large_results_may_be_deleted_when_a_screen_is_finished(finished):
-    """What the README says may go: while it is away nothing is made again."""
+    """The files that the README allows to delete: without them nothing is made again."""
     large = ("demo", "images", "embed")
     results = finished / "results"
     for name in large:

@@ -1,4 +1,4 @@
-"""Mistakes in config and sheet stop before any job, and say what to change."""
+"""Mistakes in config and sheet stop the run before any job and name the change to make."""
 
 import pytest
 

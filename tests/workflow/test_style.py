@@ -1,4 +1,4 @@
-"""Style: linters, the lock, the conda environments, the profile, the README's blocks, what must not be in the tree."""
+"""Style: linters, the lock, the conda environments, the profile, the README's blocks, unwanted files."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What the rule `train` asks the scheduler for, by `train.gpus` and `train.nodes`."""
+"""The resources that the rule `train` requests, by `train.gpus` and `train.nodes`."""
 
 import re
 

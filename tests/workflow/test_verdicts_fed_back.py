@@ -1,4 +1,4 @@
-"""The survey's exclusions fed back by the config: only plates of which the file says something are surveyed again."""
+"""The survey's exclusions fed back by the config: only plates that the file names are surveyed again."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 
 def again(folder, text):
-    """Write the file of verdicts and return what would be done up to the survey."""
+    """Write the exclusion list and return the planned jobs up to the survey."""
     (folder / "verdicts.tsv").write_text(text)
     screens.change(folder, {"survey": {"exclusions": "verdicts.tsv"}})
     return screens.planned(folder, "--until", "survey")
@@ -40,8 +40,9 @@ def again(folder, text):
 def test_exclusions_come_back_and_rerun_their_plates_only(folder):
     results = folder / "results" / "survey"
     found = {plate: (results / f"{plate}.excluded.tsv").read_text() for plate in PLATES}
-    why = "saturated(share=0.5, limit=0.01)"
+    code, why = "saturated(share=0.5, limit=0.01)", "saturated: 50.0 % of the pixels, more than 1.0 %"
     assert found["P1"] == f"plate\twell\tsite\tverdict\treason\nP1\tA02\t1\texclude\t{why} (ER)\n"
+    assert "planes excluded: saturated (saturated)" in (folder / "results" / "logs" / "survey" / "P1.log").read_text()
     assert again(folder, "# nothing yet\n" + found["P1"].splitlines()[0] + "\n") == {}
     assert again(folder, found["P1"].replace("exclude", "keep")) == {"survey": 1}
     assert again(folder, found["P1"].replace("exclude", "keep") + found["P2"]) == {"survey": 2}
@@ -50,7 +51,7 @@ def test_exclusions_come_back_and_rerun_their_plates_only(folder):
     assert (results / "P1.excluded.tsv").read_text() == "plate\twell\tsite\tverdict\treason\n"
     assert (results / "P2.excluded.tsv").read_text() == found["P2"]
     kept = tables.read(results / "P1.parquet")["Metadata_Reason"]
-    assert kept[kept != ""].tolist() == [f'kept_as_listed(reason="{why} (ER)"); {why}']
+    assert kept[kept != ""].tolist() == [f'kept_as_listed(reason="{why} (ER)"); {code}']
     # a comment, and the lines of the two plates in another order
     assert again(folder, "# looked at\n" + found["P2"] + found["P1"].replace("exclude", "keep")) == {}
 

@@ -1,8 +1,8 @@
-"""Align: apply the fitted alignment to each plate; then join all plates, and make the consensus of each treatment.
+"""Align: apply the fitted alignment to each plate; rule `consensus` joins plates and averages each treatment.
 
 input    results/profile/{encoder}/{plate}.normalised.parquet, results/fit/{encoder}.npz
 output   results/align/{encoder}/{plate}.parquet         one row per well, aligned
-         results/align/{encoder}.parquet                 the plates that are kept, joined
+         results/align/{encoder}.parquet                 all kept plates
          results/align/{encoder}.consensus.parquet       one row per treatment
 """
 

@@ -1,8 +1,8 @@
-"""Cells: label images of nuclei and cells, and one row per cell.
+"""Cells: segment nuclei and cells into label images and a table with one row per cell.
 
-input    results/images/{plate}.zarr, results/images/{plate}.parquet; weights, for networks
-output   results/cells/{plate}.zarr       an HCS plate of label images
-         results/cells/{plate}.parquet    one row per cell: centre, box, areas, flags
+input    results/images/{plate}.zarr, results/images/{plate}.parquet; with Cellpose, its weights
+output   results/cells/{plate}.zarr       OME-Zarr HCS plate of label images
+         results/cells/{plate}.parquet    one row per cell: centre, bounding box, areas, flags
 """
 
 

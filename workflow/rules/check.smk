@@ -1,8 +1,9 @@
-"""Check: whether the screen can run. Not part of a run: `snakemake check`, before anything is submitted.
+"""Check: test whether the screen can run, before any job. On demand: `snakemake check`.
 
-input    config, sheet, platemaps, the folders of images and one image of each channel; weights, disk and GPU
-output   none: a table on the terminal, and an error where something can not run. Its log is among Snakemake's records, so
-         that it works, and leaves nothing, where results can not be written
+input    config, sheet, platemaps, folders of images, one image per channel; weights, disk and GPU
+output   none: prints a table, and ends in an error if the screen cannot run
+
+The log is in `.snakemake`, so the check also works if the results folder is not writable.
 """
 
 
@@ -12,7 +13,7 @@ rule check:
     localrule: True
     conda:
         "../../envs/core.yaml"
-    # Reading folders of 17,280 files each; plates are checked in parallel.
+    # Plates are checked in parallel; a folder may have 17,280 files.
     threads: 4
     resources:
         mem_mb=scaled(4000),

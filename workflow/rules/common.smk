@@ -46,7 +46,7 @@ from wellspring.cells import model_files
 from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
 from wellspring.io import object_store
-from wellspring.io.shipped import REPORT_TEMPLATES
+from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
 from wellspring.screen import exclusions, sheet
 from wellspring.screen.config import resolve, typed
 from wellspring.screen.config_checks import check_roles, steps_of
@@ -104,12 +104,12 @@ def fitting(environment):
 
 
 def scaled(amount):
-    """Return a resource that grows with each attempt: once, twice, three times `amount`, a number or function of the job."""
+    """Return a resource that grows with each attempt: `amount` (a number or function of the job) times 1, 2, 3."""
     return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
 
 
 def raw_images(wildcards):
-    """Return the folder of a plate's raw images, none if they are in an object store; only the demo's have a time."""
+    """Return the folder of a plate's raw images; none in an object store. Only the demo's modification time counts."""
     folder = plates.loc[wildcards.plate, "images"]
     if not imaged or object_store.is_url(folder):
         return []
@@ -117,7 +117,7 @@ def raw_images(wildcards):
 
 
 def survey_options(wildcards):
-    """Return the section survey without the exclusion file, of which only the lines about the plate count."""
+    """Return the section `survey` without the exclusion file; `digest_of_exclusions` adds the lines of the plate."""
     return {**config["survey"], "exclusions": None}
 
 

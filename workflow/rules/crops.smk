@@ -1,7 +1,7 @@
-"""Crops: the training sample of cells, packed.
+"""Crops: squares around a random sample of cells, packed for training.
 
 input    results/images/{plate}.zarr, results/cells/{plate}.parquet
-output   results/crops/{plate}.npy        (N, C, Y, X) uint16, a fixed number of cells per well
+output   results/crops/{plate}.npy        (N, C, Y, X) uint16, up to `crops.cells_per_well` cells per well
          results/crops/{plate}.parquet    one row per crop
 """
 

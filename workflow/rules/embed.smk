@@ -1,4 +1,4 @@
-"""Embed: one row per view, tile or cell, of a plate, by an encoder that is a network; `measure` has the others.
+"""Embed: one embedding per view (tile or cell) of a plate, for encoders that are networks.
 
 input    results/train/{encoder}/encoder.safetensors, encoder.json
          results/images/{plate}.zarr, results/images/{plate}.parquet, results/cells/{plate}.parquet

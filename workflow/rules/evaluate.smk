@@ -1,8 +1,8 @@
-"""Evaluate: does a representation hold biology, does it hold nuisance; at each level, with interval and chance.
+"""Evaluate: score biological signal and batch effects at each level, with confidence intervals and chance levels.
 
 input    results/profile/{encoder}/{plate}.aggregated.parquet, .normalised.parquet, results/align/{encoder}.parquet
-output   results/evaluate/{encoder}.items.parquet      one row a metric, level and item
-         results/evaluate/{encoder}.summary.parquet    one row a metric and level
+output   results/evaluate/{encoder}.items.parquet      one row per metric, level and item
+         results/evaluate/{encoder}.summary.parquet    one row per metric and level
 """
 
 

@@ -1,8 +1,8 @@
-"""Export: results in the forms that other tools read. Not part of a run: `snakemake export` makes them.
+"""Export: write results in the formats of other tools. On demand: `snakemake export`.
 
-input    the profiles of all levels, the platemaps of results/index, the flat fields
-output   results/export/{encoder}.h5ad    AnnData of an encoder: aligned profiles, with earlier levels as layers
-         results/export/gallery           folders of the Cell Painting Gallery
+input    profiles of all levels, results/index, flat fields
+output   results/export/{encoder}.h5ad    AnnData per encoder: aligned profiles; earlier levels are layers
+         results/export/gallery           folders in the layout of the Cell Painting Gallery
 """
 
 

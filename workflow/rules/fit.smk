@@ -1,8 +1,8 @@
-"""Fit: the steps of the alignment, one after the other, on the plates of role `fit`.
+"""Fit: fit the alignment steps in order, on the plates whose role is `fit`.
 
 input    results/profile/{encoder}/{plate}.normalised.parquet
 output   results/fit/{encoder}.npz                 the fitted transform
-         results/fit/{encoder}.features.parquet    each feature, kept or dropped, and why
+         results/fit/{encoder}.features.parquet    one row per feature: kept or dropped, and the reason
 """
 
 

@@ -1,7 +1,7 @@
-"""Illumination: flat and dark field of one light path.
+"""Illumination: estimate the flat and dark field of each light path.
 
-input    results/survey/{plate}.parquet, .npy    of each plate that shares the light path
-         files of illumination.given             flat fields of the vendor, with the method given
+input    results/survey/{plate}.parquet, .npy    of each plate with this light path
+         files of illumination.given             with `illumination.method: given`
 output   results/illumination/{optics}.npz       flat and dark field per channel, evenness before and after
 """
 

@@ -1,7 +1,7 @@
-"""Images: corrected pixels as an OME-Zarr HCS plate.
+"""Images: correct the illumination and store the pixels as an OME-Zarr HCS plate.
 
 input    results/index/{plate}.parquet, results/survey/{plate}.parquet, results/illumination/{optics}.npz, raw images
-output   results/images/{plate}.zarr       NGFF 0.5 HCS plate, a field an array (C, Y, X) uint16, excluded sites absent
+output   results/images/{plate}.zarr       NGFF 0.5 HCS plate: one array (C, Y, X) uint16 per field, without excluded sites
          results/images/{plate}.parquet    robust intensity scale per channel
 """
 

@@ -1,8 +1,8 @@
-"""Index: which planes a plate has, and whose wells they are.
+"""Index: list the planes of a plate and join them with its platemap.
 
 input    the plate's folder and its platemap
-output   results/index/{plate}.parquet          one row an expected plane
-         results/index/{plate}.audit.parquet    one row per well: found, expected, doubled, missing
+output   results/index/{plate}.parquet          one row per expected plane
+         results/index/{plate}.audit.parquet    one row per well: planes found, expected, duplicate and missing
 """
 
 

@@ -1,7 +1,7 @@
-"""Ingest: profiles that another tool made, brought into the form that `embed` gives; for encoders of kind table.
+"""Ingest: read profiles of other tools into a table like that of `embed`, for encoders of kind table.
 
 input    a table of CellProfiler, JUMP, pycytominer or DeepProfiler, results/index/{plate}.parquet
-output   results/embed/{encoder}/{plate}.parquet    one row per well, or a site or cell, with the features, whose names it holds
+output   results/embed/{encoder}/{plate}.parquet    one row per well, site or cell, with named features
 """
 
 

@@ -1,7 +1,7 @@
-"""Measure: hand-made features of nuclei, cells and cytoplasm, one row per cell; `embed` for encoders of kind classical.
+"""Measure: compute classical features of nuclei, cells and cytoplasm, for encoders of kind classical.
 
 input    results/images/{plate}.zarr, results/images/{plate}.parquet, results/cells/{plate}.zarr, results/cells/{plate}.parquet
-output   results/embed/{encoder}/{plate}.parquet    one row per cell, with its features, whose names the file holds
+output   results/embed/{encoder}/{plate}.parquet    one row per cell, with named features
 """
 
 

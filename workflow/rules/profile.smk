@@ -1,4 +1,4 @@
-"""Profile: one row per well, aggregated over its views, and normalised on the plate's negative controls.
+"""Profile: aggregate views to one profile per well, and normalise on the plate's negative controls.
 
 input    results/embed/{encoder}/{plate}.parquet, results/index/{plate}.parquet, results/survey/{plate}.parquet
 output   results/profile/{encoder}/{plate}.aggregated.parquet, .normalised.parquet
@@ -22,7 +22,7 @@ rule profile:
         "<benchmarks>/profile/{encoder}/{plate}.tsv"
     conda:
         "../../envs/core.yaml"
-    # One thread reads vectors while the other reduces them.
+    # One thread reads vectors while the other aggregates them.
     threads: 2
     resources:
         mem_mb=scaled(8000),

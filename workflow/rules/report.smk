@@ -1,12 +1,12 @@
-"""Report: one page with the results; then the verdict, an error that names the plates that were left out.
+"""Report: write one page with all results; rule `verdict` then fails if a plate was left out, and names it.
 
-input    every stage's reports on its plates, encoders and metrics; and what its jobs took, where that is known
-output   results/report/index.html     self-contained
-         results/report/hits.csv       one row per treatment; with all tables below as sheets in hits.xlsx
-         results/report/similar.csv    one row per treatment and look-alike
+input    tables of all stages; logs and benchmarks of their jobs, if present
+output   results/report/index.html     self-contained page
+         results/report/hits.csv       one row per treatment; hits.xlsx has this and the tables below as sheets
+         results/report/similar.csv    one row per treatment and similar treatment
          results/report/changes.csv    one row per treatment and changed feature
-         results/report/curves.csv     one row per compound with several doses; its wells in responses.csv
-         results/report/verdict.tsv    one row per plate; made only when every plate is kept
+         results/report/curves.csv     one row per compound with several doses; its wells are in responses.csv
+         results/report/verdict.tsv    one row per plate; written only if every plate is kept
 """
 
 
@@ -90,7 +90,7 @@ rule report:
         seed=lookup("seed", within=config),
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         logs=workflow.pathvars.apply("<logs>"),
-        code=code("report", *sorted(REPORT_TEMPLATES.iterdir())),
+        code=code("report", *sorted(REPORT_TEMPLATES.iterdir()), *REPORT_WORDING),
     script:
         "../scripts/report.py"
 
@@ -113,6 +113,6 @@ rule verdict:
         runtime=scaled(10),
     params:
         plates=plates.index.tolist(),
-        code=code("verdict"),
+        code=code("verdict", *REPORT_WORDING),
     script:
         "../scripts/verdict.py"

@@ -1,9 +1,9 @@
-"""Simulate: the raw plates of the demo screen, with planted truth.
+"""Simulate: write the raw plates of the demo screen, a simulation with known truth.
 
 input    resources/demo/screen.yaml
 output   results/demo/{plate}          TIFF images and platemap.csv
 
-It writes only there and only plates of the demo screen: Snakemake deletes this folder before the rule runs.
+It writes plates of the demo screen only, because Snakemake deletes this folder before the rule runs.
 """
 
 

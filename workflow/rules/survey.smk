@@ -1,9 +1,9 @@
-"""Survey: one read of every raw image.
+"""Survey: read every raw image once, measure its quality and decide exclusions.
 
-input    results/index/{plate}.parquet, the plate's raw images, and the user's list of exclusions (survey.exclusions)
+input    results/index/{plate}.parquet, the plate's raw images, the exclusion list (survey.exclusions)
 output   results/survey/{plate}.parquet        one row per plane: status, quality, verdict and reason
-         results/survey/{plate}.npy            one binned view per plane, in the table's order
-         results/survey/{plate}.excluded.tsv   one row per excluded site, in the form of survey.exclusions
+         results/survey/{plate}.npy            one binned image per plane, in the order of the table
+         results/survey/{plate}.excluded.tsv   one row per excluded site, in the format of survey.exclusions
 """
 
 

@@ -1,13 +1,13 @@
-"""Train: a self-supervised encoder, from all plates of role `fit`; one without steps is built from its weights alone.
+"""Train: train a self-supervised encoder on all plates of role `fit`; with 0 steps, only build it.
 
-input    results/crops/{plate}.npy, .parquet    for an encoder that looks at cells
-         results/images/{plate}.zarr            for an encoder that looks at tiles
+input    results/crops/{plate}.npy, .parquet    for encoders of cells
+         results/images/{plate}.zarr            for encoders of tiles
          results/images/{plate}.parquet         intensity scale per channel
-         the file of encoders.NAME.weights      where an encoder starts from one
+         the file of encoders.NAME.weights      if the encoder starts from weights
 output   results/train/{encoder}/encoder.safetensors, encoder.json, history.parquet
 
-The checkpoint beside them is not an output, so that a killed run resumes from it; it is removed at the end. The folder
-`tensorboard`, with the curves of a run, is not an output either.
+The checkpoint in the same folder is not an output, so a killed training resumes from it; it is removed at the end.
+The folder `tensorboard` is not an output either.
 """
 
 
@@ -30,10 +30,10 @@ rule train:
         encoder=one_of(learned),
     conda:
         "../../envs/torch.yaml"
-    # Of each node: readers that keep a GPU fed, a share of a node of 8 GPUs and 64 cores.
+    # Data loaders per GPU: an eighth of a node with 8 GPUs and 64 cores.
     threads: per_gpu(8)
     resources:
-        # Of each node: fields that are kept and batches ahead; and by GPU a process with its CUDA context.
+        # Per node: cached fields and prefetched batches. Per GPU: a process with its CUDA context.
         mem_mb=scaled(per_gpu(16000, beside=16000)),
         runtime=scaled(1440),
         gpu=gpus_of_job,

@@ -1,7 +1,7 @@
-"""Weights: Cellpose's, fetched where there is a network. Not part of a run: `snakemake weights`, on a login node.
+"""Weights: download Cellpose's weights. On demand: `snakemake weights`, on a machine with a network.
 
-output   results/weights/cellpose         the file, which may be moved anywhere
-         results/weights/cellpose.yaml    the lines of the config that name it, printed as well, and its licence
+output   results/weights/cellpose         the file; it may be moved
+         results/weights/cellpose.yaml    the config lines that name it, also printed, and its licence
 """
 
 

@@ -1,4 +1,4 @@
-"""Bind rule align to wellspring.align.alignment."""
+"""Rule align: apply a fitted alignment to the normalised profiles of a plate."""
 
 from typing import TYPE_CHECKING
 

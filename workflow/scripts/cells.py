@@ -1,4 +1,4 @@
-"""Bind rule cells to wellspring.cells.run: label images of a plate and one row per cell."""
+"""Rule cells: segment a plate into label images and a table of cells."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

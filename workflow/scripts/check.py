@@ -1,4 +1,4 @@
-"""Rule check: print the findings of wellspring.workflow.preflight, and fail if the screen cannot run."""
+"""Rule check: print the findings of `wellspring.workflow.preflight`, and fail if the screen cannot run."""
 
 import sys
 from typing import TYPE_CHECKING

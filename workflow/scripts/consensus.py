@@ -1,4 +1,4 @@
-"""Bind rule consensus to wellspring.profile.consensus."""
+"""Rule consensus: join the aligned plates, and combine the replicates of each treatment."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

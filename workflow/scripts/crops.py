@@ -1,4 +1,4 @@
-"""Bind rule crops to wellspring.views.crops: the seeded training sample of a plate's cells, packed."""
+"""Rule crops: pack a seeded sample of a plate's cells for training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,5 +33,5 @@ if __name__ == "__main__":
         masked = {"labels": labels, "background": low.round().to_numpy()}
     crops.pack(images, rows, snakemake.output.array, size=size, threads=snakemake.threads, **masked)
     verdict = tables.verdict(snakemake.input.cells)
-    table = provenance.of(snakemake)
-    tables.write(rows, snakemake.output.table, table="crops", provenance=table, verdict=verdict)
+    of = provenance.of(snakemake)
+    tables.write(rows, snakemake.output.table, table="crops", provenance=of, verdict=verdict)

@@ -1,4 +1,4 @@
-"""Bind rule embed to wellspring.embed.run."""
+"""Rule embed: embed the views of a plate with a network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Bind rule evaluate to wellspring.evaluate: items and summary of an encoder's profiles at every level."""
+"""Rule evaluate: compute the tables `items` and `summary` of an encoder at every level."""
 
 from typing import TYPE_CHECKING
 

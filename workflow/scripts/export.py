@@ -1,4 +1,4 @@
-"""Bind rule export to wellspring.export: AnnData files and the folders of the Cell Painting Gallery."""
+"""Rule export: write AnnData files and the folders of the Cell Painting Gallery."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Bind rule fit to wellspring.align.alignment."""
+"""Rule fit: fit the alignment steps on the normalised profiles of the plates of role `fit`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

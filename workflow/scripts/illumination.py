@@ -1,4 +1,4 @@
-"""Bind rule illumination to wellspring.illumination.estimate."""
+"""Rule illumination: estimate or read the flat and dark field of a light path."""
 
 from typing import TYPE_CHECKING
 

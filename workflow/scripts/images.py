@@ -1,4 +1,4 @@
-"""Bind rule images to wellspring.images.run."""
+"""Rule images: store the corrected pixels of a plate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

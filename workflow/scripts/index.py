@@ -1,4 +1,4 @@
-"""Bind rule index to wellspring.index.run."""
+"""Rule index: list the planes of a plate and join them with its platemap."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Bind rule ingest to wellspring.encoders.profile_table: a plate's rows of a foreign table."""
+"""Rule ingest: read a plate's rows of a table of another tool."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Bind rule measure to wellspring.measure: classical features of a plate's cells."""
+"""Rule measure: compute classical features of a plate's cells."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

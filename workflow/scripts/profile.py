@@ -1,4 +1,4 @@
-"""Bind rule profile to wellspring.profile.aggregate and wellspring.profile.normalise."""
+"""Rule profile: aggregate the views of a plate to wells, and normalise the wells."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Bind rule report to wellspring.report: the screen's tables in, the page, its drawings and the list of hits out."""
+"""Rule report: read the tables of the screen, and write the page, its figures and the list of hits."""
 
 from typing import TYPE_CHECKING
 

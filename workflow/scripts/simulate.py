@@ -1,4 +1,4 @@
-"""Bind rule simulate to wellspring.simulate."""
+"""Rule simulate: write a plate of the demo screen."""
 
 from typing import TYPE_CHECKING
 

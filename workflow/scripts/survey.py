@@ -1,4 +1,4 @@
-"""Bind rule survey to wellspring.survey.run."""
+"""Rule survey: measure the quality of a plate's images and decide exclusions."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from wellspring.io import packed, provenance, raw_image, tables
 from wellspring.io.lease import claim
+from wellspring.report import wording
 from wellspring.screen import exclusions, sections
 from wellspring.survey import run as survey
 from wellspring.workflow.log import log_to
@@ -24,12 +25,13 @@ if __name__ == "__main__":
         listed=exclusions.read(snakemake.input.get("exclusions")),
         rules=raw_image.Rules.of(snakemake.params.pixels),
         threads=snakemake.threads,
+        named=wording.kinds,
     )
     with tables.atomic(snakemake.output.views) as path:
         np.save(path, found.views)
         packed.seal(path)
     with tables.atomic(snakemake.output.excluded) as path:
-        exclusions.write(exclusions.excluded(found.table), path)
+        exclusions.write(exclusions.excluded(found.table, worded=wording.worded), path)
     tables.write(
         found.table,
         snakemake.output.table,

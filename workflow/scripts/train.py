@@ -1,4 +1,4 @@
-"""Run the rule train: `wellspring.train.launch` with the rule's files and parameters."""
+"""Rule train: train an encoder in one or more processes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

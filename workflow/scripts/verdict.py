@@ -1,4 +1,4 @@
-"""Bind rule verdict to wellspring.report.plate_verdicts: fail with the names of the plates that were left out."""
+"""Rule verdict: fail if a plate was left out, and name it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Bind rule weights to wellspring.cells.model_files: fetch Cellpose's, print the config lines that name them."""
+"""Rule weights: download Cellpose's weights, and print the config lines that name them."""
 
 import sys
 from typing import TYPE_CHECKING

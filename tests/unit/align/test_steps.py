@@ -1,4 +1,4 @@
-"""The steps of an alignment: what all of them promise, and the list that they stand in."""
+"""The steps of an alignment: properties of all of them, and their list."""
 
 import inspect
 from dataclasses import replace

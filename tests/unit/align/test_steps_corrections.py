@@ -1,4 +1,4 @@
-"""Well position, cell count, ranks, scales: what is planted goes, and what is not stays."""
+"""Well position, cell count, ranks, scales: planted effects are removed, others stay."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def test_a_planted_position_effect_goes_and_a_treatment_effect_stays(fit_on):
 
 
 def test_treatments_at_other_positions_keep_their_effect():
-    """Fixed layout, fitted on controls: their positions are cleaned, nothing else is touched, and a note says so."""
+    """Fixed layout, fitted on controls: their positions are corrected, nothing else changes, and a note states it."""
     rng = np.random.default_rng(16)
     frame = screen(rng, plates=24, shuffled=False)
     control = controls_of(frame)

@@ -1,4 +1,4 @@
-"""Harmony: which wells it knows, and what it says where it can do nothing."""
+"""Harmony: the wells that it is fitted on, and its errors where it cannot be applied."""
 
 import numpy as np
 import pandas as pd

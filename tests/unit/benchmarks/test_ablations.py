@@ -1,4 +1,4 @@
-"""The pure parts of the ablations: arms differ in what their names say, see as many images, and are paired."""
+"""The pure parts of the ablations: arms differ in the named settings, see equally many images, and are paired."""
 
 import numpy as np
 import pandas as pd

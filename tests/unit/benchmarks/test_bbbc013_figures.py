@@ -1,4 +1,4 @@
-"""The pure parts of the benchmark on a real plate: entries by seed, paired intervals, what is told of them."""
+"""The pure parts of the benchmark on a real plate: entries by seed, paired intervals, and their text."""
 
 import numpy as np
 import pandas as pd

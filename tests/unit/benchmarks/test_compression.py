@@ -1,4 +1,4 @@
-"""The benchmark of compression stores and reads what it says, in every way, and looks at the workflow's own."""
+"""The benchmark of compression stores and reads the stated fields in every way, also in the workflow's own."""
 
 import numpy as np
 import pytest

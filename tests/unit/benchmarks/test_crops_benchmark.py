@@ -1,4 +1,4 @@
-"""The benchmark of crops reads on both sides what it says: every pixel of the fields, every packed crop once."""
+"""The benchmark of crops reads the same on both sides: every pixel of the fields, every packed crop once."""
 
 import numpy as np
 import pytest

@@ -23,7 +23,7 @@ def test_a_screen_has_plates_of_384_wells(benchmark, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("encoders", [1, 2])
 def test_jobs_a_plate_are_a_small_constant(benchmark, tmp_path, encoders):
-    """Six, and three an encoder; whatever the wells and sites, of which no job is made."""
+    """Six per plate and three per encoder and plate, for any number of wells and sites."""
     counts = {}
     for plates in (1, 4):
         folder = benchmark.screen(tmp_path / f"{plates}", plates, encoders=encoders)

@@ -1,4 +1,4 @@
-"""The benchmark of reading does on both sides what it says: the same files, the same store, the same measures."""
+"""The benchmark of reading does the same on both sides: the same files, the same store, the same measures."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The benchmark of the sharpness: its plain quotient is the survey's, its answers tell good measures from bad."""
+"""The benchmark of the sharpness: its plain quotient is the survey's, its results separate good measures from bad."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A screen beside published numbers: the shipped numbers read well, and a page holds both with what can be compared."""
+"""A screen beside published numbers: the shipped numbers are read, and a page shows both side by side."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Embedding a plate: one vector a view, whatever the batch or the order of rows."""
+"""Embedding a plate: one vector per view, whatever the batch or the order of rows."""
 
 import dataclasses
 from collections.abc import Iterator

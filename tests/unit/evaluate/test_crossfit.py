@@ -1,4 +1,4 @@
-"""Plates are judged by alignments that did not see them: what is fitted on what, and that it is honest."""
+"""Plates are judged by alignments that did not see them: which plates each fit uses, and that scores are unbiased."""
 
 from dataclasses import replace
 

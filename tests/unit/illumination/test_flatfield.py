@@ -1,4 +1,4 @@
-"""Flat and dark fields from views: planted light paths are recovered, and what can not be told is not made up."""
+"""Flat and dark fields from views: planted light paths are recovered; parts that cannot be identified are left out."""
 
 from functools import cache
 

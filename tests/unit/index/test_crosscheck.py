@@ -1,4 +1,4 @@
-"""What a plane is, is cross-checked: each of these inputs gave wrong pixels without a word."""
+"""The identity of planes is cross-checked: each of these inputs once gave wrong pixels without an error."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Which reader a folder wants: found by what is in it, said in the log, and never guessed."""
+"""The reader of a folder is recognised by its files, named in the log, and never guessed."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Damaged plates in the layout of every reader: each fault is told, and no other image suffers.
+"""Damaged plates in the layout of every reader: each fault is reported, and no other image is affected.
 
 A plate with one to three faults of `faults.FAULTS` goes through index, survey and images as `guarded` watches. Whatever
 the fault, the plate is finished or ends in a ``ValueError`` that names it or a file of it; a fault of images, and not

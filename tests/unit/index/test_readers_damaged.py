@@ -1,4 +1,4 @@
-"""Tables and metadata damaged at random: a reader lists planes of its own folder or says what is wrong."""
+"""Tables and metadata damaged at random: a reader lists planes of its folder or names the fault."""
 
 import json
 import shutil
@@ -58,7 +58,7 @@ def folder(tmp_path):
 
 
 def _sound(folder, read):
-    """Assert that a reader returns planes of the folder alone, or raises a sentence that names something of it."""
+    """Assert that a reader returns planes of the folder alone, or raises an error that names the plate or a file."""
     try:
         frame = read()
     except ValueError as error:

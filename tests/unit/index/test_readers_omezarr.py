@@ -1,4 +1,4 @@
-"""OME-Zarr plates of both zarr formats: what is listed is what NGFF says, and chunks that are lost are told."""
+"""OME-Zarr plates of both zarr formats: listed planes are those of the NGFF metadata, lost chunks are reported."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Files whose structure is wrong: no plate sinks, nothing hangs or leaves its folder, nothing lost passes for black.
+"""Files whose structure is wrong: no plate is lost, nothing hangs or leaves its folder, no lost pixel is black.
 
 One or two faults of `structures` damage a plate, which goes through index, survey and images as `guarded` watches (time
 and memory bounded, files and programs noted). It is finished, or ends in a `ValueError`. Planes of files that were not

@@ -1,4 +1,4 @@
-"""What is stored is OME-Zarr 0.5 to others: a validator without a warning, ome-zarr-py, and Zarr itself."""
+"""Stored plates are valid OME-Zarr 0.5 for other tools: a validator without a warning, ome-zarr-py, and Zarr itself."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Provenance: says what made a table, without times or paths of a machine."""
+"""Provenance records what made a table, without times or paths of a machine."""
 
 import shutil
 import subprocess

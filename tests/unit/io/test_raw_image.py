@@ -109,7 +109,7 @@ def test_damaged_headers_never_raise(tmp_path, image, flips):
 
 
 def _header(path, *, height, width, compression=None):
-    """Write a TIFF of 8 x 8 whose header says another size, as one strip."""
+    """Write a TIFF of 8 x 8 whose header states another size, as one strip."""
     stream = io.BytesIO()
     tifffile.imwrite(stream, np.arange(64, dtype=np.uint16).reshape(8, 8), compression=compression)
     written = stream.getvalue()

@@ -1,4 +1,4 @@
-"""What is stored beside pixels and numbers, key by key: NGFF metadata, notes, tables' types, row groups, provenance."""
+"""Stored metadata, key by key: NGFF metadata, notes, tables' types, row groups, provenance."""
 
 import errno
 import hashlib

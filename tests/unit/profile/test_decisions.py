@@ -1,4 +1,4 @@
-"""Decisions about a table: told by notes, and the same whatever the order of columns."""
+"""Decisions about a table: stated in notes, and the same whatever the order of columns."""
 
 import logging
 

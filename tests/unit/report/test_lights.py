@@ -1,4 +1,4 @@
-"""Light paths in the report: what is doubtful is said in words, and pictures are on one scale."""
+"""Light paths in the report: doubtful corrections are described, and pictures share one scale."""
 
 import numpy as np
 import pytest

@@ -143,7 +143,7 @@ def test_missing_optional_inputs(screen_files: tuple[dict, dict], options: secti
 
 
 def test_profiles_without_images_say_so(screen_files: tuple[dict, dict], options: sections.Report):
-    """Profiles of other tools have no images: each part that would show them says why it does not."""
+    """Profiles of other tools have no images: each part that would show them states why it does not."""
     inputs, names = screen_files
     left = {key: paths for key, paths in inputs.items() if key not in IMAGES}
     text = page.build(gather.gather(left, **names), options=options).page

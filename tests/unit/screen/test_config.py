@@ -292,7 +292,7 @@ def test_like_inherits_and_overrides_deeply():
 
 
 def test_shipped_config_is_valid_and_states_every_key(shipped):
-    """A reader of config.yaml sees all there is to set; encoders state what differs from their defaults."""
+    """config.yaml lists every key; encoders state what differs from their defaults."""
     config.resolve(shipped)
     schema = config.schema()["properties"]
     lacking = [key for key in schema if key not in shipped]

@@ -1,4 +1,4 @@
-"""What a person says of images: files read, contradictions, mistakes, and a survey's own file back."""
+"""Exclusion lists: reading, contradictions, mistakes, and the survey's own file as a list."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Simulated cells and optics: what is planted can be measured, and what must not tell does not."""
+"""Simulated cells and optics: planted effects can be measured, and irrelevant properties carry no information."""
 
 import dataclasses
 from pathlib import Path

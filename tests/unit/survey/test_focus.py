@@ -49,7 +49,7 @@ def _grains(rng: np.random.Generator, *, count: int = 60, edge: int = 256) -> np
 
 
 def _seen(light: np.ndarray, rng: np.random.Generator, *, gain=500.0, offset=100.0, noise=1.0) -> np.ndarray:
-    """Return what a camera makes of light: noise of photons, an offset, uint16."""
+    """Return the image of a camera: photon noise, an offset, uint16."""
     grey = gain * light + offset
     return np.rint(grey + noise * np.sqrt(grey) * rng.normal(size=grey.shape)).clip(0, 65535).astype(np.uint16)
 

@@ -1,4 +1,4 @@
-"""Several processes from one job: started, told to stop, and started again."""
+"""Several processes of one job: started, stopped and restarted."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def start(job, folder):
 
 
 def wait_for(text, folder, process):
-    """Wait until a log says something."""
+    """Wait until a log contains a text."""
     while text not in (folder / "log").read_text():
         assert process.poll() is None, (folder / "log").read_text()
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Losses against loops that say what they mean."""
+"""Losses against loops that follow their definition."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Training killed again and again: what it ends with is, bit for bit, what it would have ended with."""
+"""Training killed again and again: the weights equal those of an uninterrupted training, bit for bit."""
 
 import multiprocessing
 import os
@@ -28,7 +28,7 @@ OPTIONS = {"accumulate": 2, "log_every": 7, "retrieve_every": 50, "checkpoint_mi
 
 
 def run(job: Job, pipe) -> None:
-    """The process that is killed: says which step is done, and waits to be told to go on."""
+    """The process that is killed: it reports each finished step and waits for a signal to continue."""
     from wellspring.train.worker import work
 
     def hook(step: int) -> None:

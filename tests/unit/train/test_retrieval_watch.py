@@ -55,7 +55,7 @@ def test_halves_are_of_two_sites_where_there_are_two(tmp_path, over, sites):
 
 
 class Mean(torch.nn.Module):
-    """Features that tell images apart: a coarse picture of them."""
+    """Features that distinguish images: a coarse picture of each."""
 
     def __init__(self):
         super().__init__()

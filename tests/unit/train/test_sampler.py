@@ -1,4 +1,4 @@
-"""Which items a step sees."""
+"""The items of each step."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Training runs of seconds: reproducible, resumable, and honest about what they were trained on."""
+"""Training runs of seconds: reproducible, resumable, with a record of the training data."""
 
 import os
 import signal

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from wellspring.io import shipped
 from wellspring.workflow import code_digest
 
 
@@ -95,3 +96,13 @@ def test_a_closure_follows_imports_and_leaves_out_names(library):
     assert names == {"a.py", "b.py", "io/__init__.py", "io/tables.py"}
     rest = code_digest.closure(script, without={"wellspring.b", "wellspring.io.tables"})
     assert rest == code_digest.closure(script) - {library / "b.py", library / "io" / "tables.py"}
+
+
+def test_sentences_of_reasons_rerun_only_the_rules_whose_results_they_are(root):
+    sentences = {file.resolve() for file in shipped.REPORT_WORDING}
+    assert {file.stem for file in sentences} >= {"wording", "wording_images", "wording_profiles"}
+    rules = (root / "workflow" / "rules" / "report.smk").read_text()
+    assert rules.count("*REPORT_WORDING)") == 2
+    for script in sorted((root / "workflow" / "scripts").glob("*.py")):
+        if script.stem not in ("report", "verdict"):
+            assert not sentences & code_digest.closure(script, without=code_digest.PLUMBING), script

@@ -1,4 +1,4 @@
-"""The ledger: what failed, where and why; a row stays until its output is there or nobody wants it."""
+"""The list of failed jobs: rule, plate and reason; a row stays until its output exists or is no longer requested."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""What will be left out, and layouts that no score can be read on, are known before any job."""
+"""Plates that will be left out, and layouts without valid scores, are reported before any job."""
 
 import numpy as np
 import pandas as pd

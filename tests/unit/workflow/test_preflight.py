@@ -1,4 +1,4 @@
-"""The check finds all that is wrong in one go, without writing anything, and passes what can run."""
+"""The check reports all problems at once, writes nothing, and passes screens that can run."""
 
 import hashlib
 import importlib.util

@@ -13,6 +13,8 @@ import pandas as pd
 
 from wellspring.align import alignment as aligning
 from wellspring.align.alignment import Alignment
+from wellspring.encoders.table_columns import as_numbers, whole
+from wellspring.encoders.table_format import is_parquet, open_source
 from wellspring.evaluate import run
 from wellspring.evaluate.populations import Population
 from wellspring.io import tables
@@ -26,12 +28,27 @@ NULLS = ("Cell_Line", "Batch", "moa", "target", "Concentration", "pert_type", "C
 
 
 def read_profiles(path: str | Path) -> pd.DataFrame:
-    r"""Read a table of profiles: Parquet, or CSV (also compressed) of this or of other software.
+    r"""Read a table of profiles of this or of other software, as rule `ingest` and `wellspring score` read it.
+
+    Parameters
+    ----------
+    path
+        Parquet, Feather, Arrow or CSV (comma, semicolon or tab; UTF-8 or UTF-16; also gzip, bzip2 or zstd). The format
+        is recognised by content.
 
     Returns
     -------
     pandas.DataFrame
-        One row per well: `Metadata_*` columns, and features.
+        One row per well: `Metadata_*` columns, and features. Metadata in a CSV file is read as text: `007` keeps its
+        zeros, `NA` and `#3` are names, and an empty cell is None. Metadata columns that are numeric in the schema
+        `profile` (Metadata_Concentration, counts) are numbers. Features are float64; `NA`, `nan`, `null` and empty
+        cells are NaN.
+
+    Raises
+    ------
+    ValueError
+        No such file, a format that is not read, bytes that are not text, or a column of numbers with another value;
+        names the file, and where known the column.
 
     Examples
     --------
@@ -43,9 +60,14 @@ def read_profiles(path: str | Path) -> pd.DataFrame:
     ...     ws.read_profiles(path).shape
     (1, 3)
     """
-    if Path(path).suffix in (".parquet", ".pq"):
-        return tables.read(path)
-    return pd.read_csv(path)
+    source = open_source(path)
+    if is_parquet(path) and not source.lists:
+        return tables.read(path)  # verifies the checksums of this workflow's tables
+    frame = whole(source)
+    for name, column in tables.schema("profile")["columns"].items():
+        if column["type"] != "string" and name in frame and frame[name].dtype == object:
+            frame[name] = as_numbers(frame[name], where=path)
+    return frame
 
 
 def normalise(profiles: pd.DataFrame, *, method: str = "auto", controls: str = "negcon") -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Columns of a foreign table: metadata as text, numbers in blocks of float32, one block in memory."""
+"""Columns of a foreign table: all of them, metadata as text, or numbers in blocks of float32, one block in memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wellspring.encoders.table_format import Source, vectors
+from wellspring.encoders.table_text import NOTHING
 from wellspring.io import budget
 
 VALUES = 2**21  # numbers per block, 16 MB of float64
@@ -45,6 +46,45 @@ def numbers(source: Source, names: Sequence[str], *, wanted: np.ndarray) -> Iter
         for batch in batches:
             yield start, _block(batch, source, names)
             start += batch.num_rows
+
+
+def whole(source: Source) -> pd.DataFrame:
+    """Return all columns: text as strings or None, other types as the file has them; a vector is a column per place.
+
+    In a table of text, columns `Metadata_*` are text and the others numbers if their first rows are.
+
+    Raises
+    ------
+    ValueError
+        A value in a column of numbers is not a number; names the column.
+    """
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary)
+    words = [one.name for one in source.schema if any(test(one.type) for test in kinds)]
+    plain = [name for name in source.schema.names if name not in words and name not in source.lists]
+    parts = [texts(source, words)] if words else []
+    if plain:
+        batches = [batch for _, group in source.groups(plain, 2**16, False) for batch in group]
+        empty = pa.schema([source.schema.field(name) for name in plain]).empty_table()
+        parts.append((pa.Table.from_batches(batches) if batches else empty).to_pandas())
+    if source.lists:
+        blocks = [block for _, block in numbers(source, list(source.lists), wanted=np.arange(1))]
+        parts.append(pd.DataFrame(np.concatenate(blocks), columns=list(source.lists)))
+    found = pd.concat(parts, axis=1) if parts else pd.DataFrame()
+    return found[source.schema.names]
+
+
+def as_numbers(column: pd.Series, *, where: object, hint: str = "") -> pd.Series:
+    """Return a column of text as float64; words for nothing and empty cells are NaN.
+
+    `ValueError` names the file `where`, the column and its values that are not numbers, and ends with the hint.
+    """
+    found = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    nothing = {word.lower() for word in (*NOTHING, "-")}
+    odd = column.notna() & found.isna() & ~column.astype(str).str.strip().str.lower().isin(nothing)
+    if odd.any():
+        values = sorted(set(column[odd]))[:5]
+        raise ValueError(f"{where}: expected numbers in the column {column.name!r}, found {values}{hint}")
+    return found
 
 
 def row_numbers(source: Source, names: Sequence[str]) -> list[str]:

@@ -94,6 +94,15 @@ def open_source(path: str | Path) -> Source:
         raise ValueError(f"{path}: expected {TAKEN}; it cannot be read: {error}") from error
 
 
+def is_parquet(path: str | Path) -> bool:
+    """Return whether the first bytes of a file are those of Parquet; a folder is not."""
+    path = Path(path)
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(4) == b"PAR1"
+
+
 def _opened(path: Path, head: bytes) -> Source:
     if head.startswith(b"PAR1"):
         return _parquet(path)

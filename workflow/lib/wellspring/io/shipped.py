@@ -9,5 +9,6 @@ CONFIG_SCHEMAS = WORKFLOW / "schemas" / "config"
 TABLE_SCHEMAS = WORKFLOW / "schemas" / "tables"
 SHEET_SCHEMA = WORKFLOW / "schemas" / "plates.yaml"
 REPORT_TEMPLATES = LIBRARY / "wellspring" / "report" / "templates"
+REPORT_WORDING = sorted((LIBRARY / "wellspring" / "report").glob("wording*.py"))
 ENCODER_PRESETS = CLONE / "resources" / "encoders"
 DATASET_RECIPES = CLONE / "resources" / "datasets"

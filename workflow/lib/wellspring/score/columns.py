@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.encoders.profile_table import KEYS
+from wellspring.encoders.table_columns import as_numbers
 from wellspring.screen import platemap, treatments, well_names
 
 # Role to usual names of its column, beside those with `Metadata_` before them; the first that the table has is used.
@@ -118,15 +119,7 @@ def _wells(table: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
 def _doses(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> pd.Series:
     if "dose" not in roles:
         return pd.Series(np.nan, index=table.index)
-    column = table[roles["dose"]]
-    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    odd = column.notna() & numbers.isna() & ~column.astype(str).str.fullmatch("(?i)nan|na|none|-|")
-    if odd.any():
-        raise ValueError(
-            f"{where}: expected numbers in the column of doses {roles['dose']!r}, found {sorted(set(column[odd]))[:5]} "
-            "(choose another by --dose)"
-        )
-    return numbers
+    return as_numbers(table[roles["dose"]], where=where, hint=" (choose another by --dose)")
 
 
 def _kinds(

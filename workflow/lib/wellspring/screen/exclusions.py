@@ -8,7 +8,7 @@ edited and used as the list.
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -134,8 +134,17 @@ def apply(table: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def excluded(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the excluded sites of a survey in the form of the file: one row per site, reasons with their channels."""
+def excluded(table: pd.DataFrame, *, worded: Callable[[str], str] = str) -> pd.DataFrame:
+    """Return the excluded sites of a survey in the form of the file: one row per site, reasons with their channels.
+
+    Parameters
+    ----------
+    table
+        The survey, one row per plane.
+    worded
+        Gives the text of a reason, which is notes as text; the rule takes the sentences of the report. A reason from
+        the user's list is left as the user wrote it.
+    """
     out = table[table["Metadata_Verdict"] == "exclude"]
     rows = []
     for (plate, well, site), planes in out.groupby(SITE_KEY, sort=True):
@@ -143,7 +152,9 @@ def excluded(table: pd.DataFrame) -> pd.DataFrame:
         for reason, some in planes.groupby("Metadata_Reason", sort=False):
             channels = ", ".join(dict.fromkeys(some["Metadata_Channel"]))
             by_hand = reason.partition("(")[0] == LISTED
-            reasons.append(str(loads(reason)[0].values.get("reason", "")) if by_hand else f"{reason} ({channels})")
+            reasons.append(
+                str(loads(reason)[0].values.get("reason", "")) if by_hand else f"{worded(reason)} ({channels})"
+            )
         rows.append((plate, well, site, "exclude", "; ".join(filter(None, reasons))))
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 

@@ -9,7 +9,7 @@ verdict, not an exception.
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,7 @@ def run(
     listed: pd.DataFrame | None = None,
     rules: raw_image.Rules = raw_image.USUAL,
     threads: int = 1,
+    named: Callable[[str], str] = str,
 ) -> Survey:
     """Survey a plate.
 
@@ -76,6 +77,8 @@ def run(
         What the config states about raw pixels.
     threads
         Planes that are read at a time.
+    named
+        Gives the name of a reason, a note as text, for the log.
 
     Raises
     ------
@@ -113,8 +116,8 @@ def run(
     rows["foreground"] = _foreground(stack, index["Metadata_Channel"].to_numpy())
     rows["reason"] = _reasons(rows, index, options)
     table = exclusions.apply(_named(index, rows), said)
-    for count, code in _tally(table):
-        logger.info("%d planes excluded: %s", count, code)
+    for count, code, reason in _tally(table):
+        logger.info("%d planes excluded: %s (%s)", count, named(reason), code)
     verdict = verdict or Verdict()
     if len(said) and (said["whole"] & (said["verdict"] == "exclude")).all():
         why = said["reason"].iloc[0]
@@ -293,8 +296,9 @@ def _named(index: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return table.join(rows[MEASURES].astype("float32"))
 
 
-def _tally(table: pd.DataFrame) -> list[tuple[int, str]]:
-    """Return how many planes are excluded by the code of their first note, sorted by code."""
+def _tally(table: pd.DataFrame) -> list[tuple[int, str, str]]:
+    """Return the number of excluded planes by the code of their first note: number, code, that note of one plane."""
     texts = table.loc[table["Metadata_Verdict"] == "exclude", "Metadata_Reason"]
-    counts = Counter(loads(text)[0].code for text in texts)
-    return [(count, code) for code, count in sorted(counts.items())]
+    firsts = [loads(text)[0] for text in texts]
+    counts, examples = Counter(note.code for note in firsts), {note.code: str(note) for note in firsts}
+    return [(count, code, examples[code]) for code, count in sorted(counts.items())]

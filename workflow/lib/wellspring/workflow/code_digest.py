@@ -23,6 +23,7 @@ PLUMBING = {
     "wellspring.screen.sections",  # options are parameters of each job
     "wellspring.screen.section_reader",
     "wellspring.workflow.log",
+    "wellspring.report.wording",  # sentences of reasons; rules whose results are sentences add the files themselves
 }
 
 
