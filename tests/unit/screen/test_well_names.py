@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from wellspring.screen import well_names
 
 
-@pytest.mark.parametrize("given", ["a1", "A1", "A01", "A001", "A-1", " a_01 ", "A 1"])
+@pytest.mark.parametrize("given", ["a1", "A1", "A01", "A001", "A-1", " a_01 ", "A 1", "A - 01", "a -1"])
 def test_one_well_has_one_name(given):
     assert well_names.normalise(given) == "A01"
 

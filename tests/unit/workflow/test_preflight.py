@@ -218,3 +218,54 @@ def test_the_table_has_a_line_a_finding(complete):
         [preflight.Finding("ok", "disk", "much"), preflight.Finding("problem", "plate P1", "a\nb")]
     ).splitlines()
     assert lines == ["ok       disk      much", "problem  plate P1  a", "problem  plate P1  b"]
+
+
+def test_how_each_platemap_was_read_is_described(screen, complete, tmp_path):
+    row = screen()
+    Path(row["platemap"]).write_text(
+        "Well,Drug,dose_nM,role,donor\nA01,DMSO,,vehicle,d1\nA02,C1,0.5,treated,d1\nA03,C1,2,treated,d2\nA04,,,empty,\n"
+    )
+    (words,) = [text for grade, text in of(found([row], complete, tmp_path), "platemap of P1") if grade == "ok"]
+    assert words.splitlines() == [
+        f"{row['platemap']}: table of 4 wells",
+        "Well is the well; Drug is the compound; role is the type of well; dose_nM is the concentration in nM",
+        "kept as metadata only: donor",
+        "2 treatments of 1 compounds, 2 doses (0.5 to 2 nM), 1 wells per treatment, 1 negative controls (DMSO), 1 empty wells",
+    ]
+
+
+def test_a_screen_without_controls_is_a_problem_that_names_what_may_be_one(screen, complete, tmp_path):
+    rows = [screen("P1"), screen("P2")]
+    for row in rows:
+        Path(row["platemap"]).write_text("well,compound\nA01,DMSO 0.1%\nA02,C1\n")
+    ((grade, words),) = of(found(rows, complete, tmp_path), "controls")
+    assert grade == "problem" and "perhaps DMSO 0.1% (set index.negcon)" in words
+    Path(rows[1]["platemap"]).write_text("well,compound\nA01,DMSO\nA02,C1\n")
+    assert of(found(rows, complete, tmp_path), "controls") == []
+
+
+def test_plates_of_different_units_are_a_problem(screen, complete, tmp_path):
+    rows = [screen("P1"), screen("P2")]
+    for row, unit in zip(rows, ("uM", "nM"), strict=True):
+        Path(row["platemap"]).write_text(f"well,compound,dose_{unit}\nA01,DMSO,\nA02,C1,5\n")
+    ((grade, words),) = of(found(rows, complete, tmp_path), "concentrations")
+    assert grade == "problem" and "{'nM': ['P2'], 'µM': ['P1']} (set index.unit)" in words
+    chosen = complete | {"index": complete["index"] | {"unit": "uM"}}
+    assert of(found(rows, chosen, tmp_path), "concentrations") == []
+
+
+def test_faults_of_platemap_and_images_of_a_plate_are_found_together_and_uncut(screen, complete, tmp_path):
+    row = screen()
+    Path(row["platemap"]).write_text("well,compound,pert_type\n" + "".join(f"A{n},x,{'t' * n}\n" for n in range(1, 49)))
+    for file in Path(row["images"]).glob("*.tif"):
+        file.rename(file.with_suffix(".bmp"))
+    texts = [text for grade, text in of(found([row], complete, tmp_path), "plate P1") if grade == "problem"]
+    assert len(texts) == 2 and "t" * 48 in texts[0] and "A01_s1_DNA.bmp" in texts[1]
+
+
+def test_a_truncated_first_image_is_a_warning_if_others_can_be_read(screen, complete, tmp_path):
+    row = screen()
+    file = Path(row["images"]) / "A01_s1_ER.tif"
+    file.write_bytes(file.read_bytes()[:30])
+    grades = [grade for grade, text in of(found([row], complete, tmp_path), "plate P1") if "first image of ER" in text]
+    assert grades == ["warning"]

@@ -47,24 +47,35 @@ def build(
 
     Without ``controls`` a plate needs no negative control, as where it is normalised on all of its wells.
     """
+    wells = platemap.of_plate(str(sheet["platemap"]), plate=str(sheet["plate"]), options=options).frame
+    return joined(listed(sheet, options), wells, sheet=sheet, channels=channels, options=options, controls=controls)
+
+
+def listed(sheet: Mapping[str, object], options: sections.Index) -> pd.DataFrame | None:
+    """List the planes of a plate's folder, as :func:`find`; None for a plate without images."""
     plate = str(sheet["plate"])
-    chosen = sheet.get("acquisition") or options.acquisition
-    options = replace(options, acquisition=None if chosen is None else str(chosen).replace("{plate}", plate))
-    wells = platemap.read(
-        str(sheet["platemap"]),
-        plate=plate,
-        columns=options.columns,
-        pert_types=options.pert_types,
-        negcon=options.negcon,
-        poscon=options.poscon,
-    )
     if not sheet["images"]:
-        return without_images(wells, sheet=sheet, controls=controls)
+        return None
     try:
-        planes = find(sheet["images"], plate=plate, options=options)
+        return find(sheet["images"], plate=plate, options=_own(options, sheet))
     except (MemoryError, RecursionError) as error:
         found = f"{type(error).__name__}: {error}"
         raise ValueError(f"{plate}: expected files that can be listed in memory, found {found}") from error
+
+
+def joined(
+    planes: pd.DataFrame | None,
+    wells: pd.DataFrame,
+    *,
+    sheet: Mapping[str, object],
+    channels: Sequence[str],
+    options: sections.Index,
+    controls: bool = True,
+) -> Index:
+    """Join the planes of a plate, as `listed`, with its wells, by the section ``index`` of the config."""
+    if planes is None:
+        return without_images(wells, sheet=sheet, controls=controls)
+    options = _own(options, sheet)
     return join(
         planes,
         wells,
@@ -76,6 +87,12 @@ def build(
         controls=controls,
         acquisition=options.acquisition,
     )
+
+
+def _own(options: sections.Index, sheet: Mapping[str, object]) -> sections.Index:
+    """Return the options with the plate's own acquisition."""
+    chosen = sheet.get("acquisition") or options.acquisition
+    return replace(options, acquisition=None if chosen is None else str(chosen).replace("{plate}", str(sheet["plate"])))
 
 
 def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object], controls: bool = True) -> Index:

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 OPERATIONS = ("median", "mean", "modz")
 DESCRIBED = ("Metadata_Compound", "Metadata_Concentration", "Metadata_pert_type", "Metadata_moa", "Metadata_target")
+UNIT = ("Metadata_Concentration_Unit",)  # there if the platemaps or `index.unit` state a unit
 
 
 def join_plates(
@@ -137,7 +138,7 @@ def consensus(
         if len(defined) and names:
             profiles[number] = _combine(defined[names], operation=operation)
     columns = ["Metadata_Perturbation", "Metadata_Group", "Metadata_Replicate_Count", "Metadata_Undefined_Count"]
-    columns += ["Metadata_Plates", "Metadata_Batches", *DESCRIBED, *group_by]
+    columns += ["Metadata_Plates", "Metadata_Batches", *DESCRIBED, *(name for name in UNIT if name in frame), *group_by]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
     return pd.concat([table, pd.DataFrame(profiles, columns=names)], axis=1)
 
@@ -155,6 +156,7 @@ def _describe(
         "Metadata_Plates": _joined(defined["Metadata_Plate"]) or "",
         "Metadata_Batches": _joined(defined["Metadata_Batch"]) or "",
         **{name: _joined(wells[name]) for name in DESCRIBED if name != "Metadata_Concentration"},
+        **{name: _joined(wells[name]) for name in UNIT if name in wells},
         "Metadata_Concentration": float(concentrations[0]) if len(concentrations) == 1 else np.nan,
         **group,
     }

@@ -256,7 +256,10 @@ def _three(value: float | None) -> float | None:
 def dose_curves(screen: Screen) -> list[Figure]:
     """Return one figure per compound with several concentrations."""
     found = doses.curves(screen.aligned)
-    drawn = {name: charts.doses(points, series=screen.encoders, title=name) for name, points in found.items()}
+    unit = doses.unit(screen.aligned)
+    drawn = {
+        name: charts.doses(points, series=screen.encoders, title=name, unit=unit) for name, points in found.items()
+    }
     return [Figure("dose", "aligned", "Dose", name, "", svg) for name, svg in drawn.items()]
 
 

@@ -45,6 +45,13 @@ def curves(
     return found
 
 
+def unit(aligned: Mapping[str, pd.DataFrame]) -> str:
+    """Return the unit of the concentrations, empty if it is not known."""
+    name = "Metadata_Concentration_Unit"
+    found = {str(value) for frame in aligned.values() if name in frame for value in frame[name].dropna().unique()}
+    return found.pop() if len(found) == 1 else ""
+
+
 def _point(encoder: str, row: Mapping[str, Any]) -> tuple[float, float, str]:
     dose, score = float(row["Metadata_Concentration"]), float(row["Score"])
     head = f"{encoder}, {row['Metadata_Plate']} {row['Metadata_Well']}"

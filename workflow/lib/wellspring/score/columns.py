@@ -8,7 +8,7 @@ import pandas as pd
 
 from wellspring.encoders.profile_table import KEYS
 from wellspring.encoders.table_columns import as_numbers
-from wellspring.screen import platemap, treatments, well_names
+from wellspring.screen import treatments, well_names, well_types
 
 # Role to usual names of its column, beside those with `Metadata_` before them; the first that the table has is used.
 USUAL: dict[str, tuple[str, ...]] = {
@@ -128,14 +128,15 @@ def _kinds(
     compound = frame["Metadata_Compound"]
     kinds = pd.Series(np.where(compound.isna(), "empty", "trt"), index=table.index, dtype=object)
     if "type" in roles:
-        known = {kind: kind for kind in platemap.PERT_TYPES} | platemap.SYNONYMS
         given = table[roles["type"]]
         second = next((one for one in ("Metadata_control_type", "control_type") if one in table), None)
         if second is not None:  # JUMP's type is "control", and the other column has its kind
             given = given.where(given != "control", table[second])
-        unknown = sorted(set(given.dropna()) - set(known))
+        known = {value: well_types.kind_of(str(value), {}) for value in given.dropna().unique()}
+        unknown = sorted(str(value) for value, kind in known.items() if kind is None)
         if unknown and not controls:
-            raise ValueError(f"{where}: expected {list(known)} in {roles['type']!r}, found {unknown} (set --controls)")
+            expected = f"{list(well_types.PERT_TYPES)} in {roles['type']!r}"
+            raise ValueError(f"{where}: expected {expected}, found {unknown} (set --controls)")
         kinds = given.map(known).fillna(kinds)
     if controls:
         chosen = pd.Series(False, index=table.index)

@@ -482,6 +482,11 @@ class Index:
     columns: Mapping[str, str]
     """Column of the workflow to its name in the platemap, if that is not one of the usual names. Default: {}."""
 
+    unit: str | None
+    """Unit of concentrations in all tables and figures, as `uM`, `nM`, `ug/mL`; platemaps that state another unit are
+    converted. null: as the platemaps state it, in the column's name (`conc_uM`), a column of units or the cells (`10
+    nM`). Plates of different units, or with and without one, are an error. Default: null."""
+
     pert_types: Mapping[str, Literal["trt", "negcon", "poscon", "empty"]]
     """Type of well in the platemap to one of trt, negcon, poscon, empty, as `vehicle: negcon`. Default: {}."""
 

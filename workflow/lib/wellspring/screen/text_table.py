@@ -8,6 +8,7 @@ Cells are text: `NA` and `null` are words, and an empty cell is the empty string
 import csv
 import gzip
 import io
+import re
 import zlib
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from wellspring.io import budget
 
 LARGEST = 2**28  # bytes of a table that a person keeps; a platemap of 1,000 plates has some 50 MB
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+Rows = list[tuple[int, list[str]]]  # line number and cells
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -26,7 +28,7 @@ def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
     Parameters
     ----------
     path
-        A text file, or an Excel workbook (`.xlsx`) with one sheet.
+        A text file, or an Excel workbook (`.xlsx`) with one sheet that is not empty.
     what
         What the table is, for messages.
 
@@ -49,21 +51,44 @@ def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
     >>> read(path).to_dict("index")
     {3: {'plate': 'P1', 'cell_line': 'iPSC #3'}}
     """
+    found = sheets(path, what=what)
+    if len(found) > 1:
+        raise ValueError(f"{path}: expected a {what} in the only sheet of the workbook, found the sheets {list(found)}")
+    return framed(next(iter(found.values())), path)
+
+
+def sheets(path: Path | str, *, what: str = "table") -> dict[str, Rows]:
+    """Return the lines of a text file (under the name ``""``) or of each sheet of a workbook.
+
+    Empty sheets that have the name of a new workbook's, as ``Sheet2``, are left out.
+    Empty lines and comments are left out; white space around cells is removed. Raises as :func:`read`.
+    """
     path = Path(path)
     try:
         there = path.is_file()
     except OSError as error:  # a name that the file system does not take
         raise ValueError(f"{path}: expected the {what} here, found: {error.strerror}") from error
     if not there:
-        raise ValueError(f"{path}: expected the {what} here, found no such file")
+        found = "a folder" if path.is_dir() else "no such file"
+        raise ValueError(f"{path}: expected the {what} here, found {found}")
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path}: expected a {what} of at most {LARGEST} bytes, found {path.stat().st_size}")
-    rows = _workbook(path, what) if path.suffix.lower() in (".xlsx", ".xlsm") else _lines(path, what)
-    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows if any(cell.strip() for cell in cells)]
-    if not rows:
+    book = path.suffix.lower() in (".xlsx", ".xlsm")
+    found_rows = _workbook(path, what) if book else {"": _lines(path, what)}
+    filled = {
+        name: [(line, [cell.strip() for cell in cells]) for line, cells in rows if any(cell.strip() for cell in cells)]
+        for name, rows in found_rows.items()
+    }
+    if not any(filled.values()):
         raise ValueError(f"{path}: expected a {what} with a header and rows, found no text")
+    return {name: rows for name, rows in filled.items() if rows or not re.fullmatch(r"[^\W\d]+[2-9]", name)}
+
+
+def framed(rows: Rows, path: Path | str) -> pd.DataFrame:
+    """Return lines, of which the first is the header, as :func:`read` does."""
     (_, head), *body = rows
-    _check_head(head, path)
+    head = list(head)
+    _check_head(head, Path(path))
     return pd.DataFrame(
         [_row(cells, head, f"{path}: line {line}") for line, cells in body],
         columns=head,
@@ -72,11 +97,10 @@ def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
     )
 
 
-def _lines(path: Path, what: str) -> list[tuple[int, list[str]]]:
+def _lines(path: Path, what: str) -> Rows:
     text = _decoded(path, what)
     kept = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not line.startswith("#")]
-    head = next((line for _, line in kept if line.strip()), "")
-    separator = max(SEPARATORS, key=head.count)
+    separator, kept = _separator(kept)
     # A quoted cell may span lines: the number of a row is that of its first line.
     reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator, strict=True)
     rows, start = [], 0
@@ -89,6 +113,20 @@ def _lines(path: Path, what: str) -> list[tuple[int, list[str]]]:
             f"{path}: line {kept[start][0]}: expected cells between {SEPARATORS[separator]}: {error}"
         ) from error
     return rows
+
+
+def _separator(kept: list[tuple[int, str]]) -> tuple[str, list[tuple[int, str]]]:
+    """Return the separator of the lines, and the lines without Excel's `sep=;`; a title may stand above the header."""
+    filled = [line for _, line in kept if line.strip()]
+    stated = re.fullmatch(r"sep=(.)", filled[0].strip()) if filled else None
+    if stated and stated[1] in SEPARATORS:
+        number = next(place for place, (_, line) in enumerate(kept) if line.strip())
+        return stated[1], kept[number + 1 :]
+    for line in filled[:5]:
+        best = max(SEPARATORS, key=line.count)
+        if line.count(best) > (line is not filled[0]):  # below a title, one separator may be a part of the text
+            return best, kept
+    return "\t", kept
 
 
 def _decoded(path: Path, what: str) -> str:
@@ -130,7 +168,7 @@ def _unpacked(data: bytes, path: Path) -> bytes:
     return content
 
 
-def _workbook(path: Path, what: str) -> list[tuple[int, list[str]]]:
+def _workbook(path: Path, what: str) -> dict[str, Rows]:
     try:
         import openpyxl
     except ImportError as error:
@@ -143,18 +181,16 @@ def _workbook(path: Path, what: str) -> list[tuple[int, list[str]]]:
     except budget.OverBudgetError:
         raise
     except Exception as error:  # a damaged workbook raises what its parts raise
-        raise ValueError(f"{path}: expected an Excel workbook, found {type(error).__name__}: {error}"[:300]) from error
-    if len(book.sheetnames) != 1:
-        raise ValueError(
-            f"{path}: expected a {what} in the only sheet of the workbook, found the sheets {book.sheetnames}"
-        )
-    rows = book.active.iter_rows(values_only=True)
-    found, count = [], 0
-    for number, cells in enumerate(rows, 1):
-        count += len(cells)
-        budget.within(count, budget.CELLS, "cells", path)
-        if not _comment(cells):
-            found.append((number, [_cell(value) for value in cells]))
+        raise ValueError(f"{path}: expected an Excel workbook, found {type(error).__name__}: {error}") from error
+    found: dict[str, Rows] = {}
+    count = 0
+    for sheet in book.worksheets:
+        found[sheet.title] = []
+        for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
+            count += len(cells)
+            budget.within(count, budget.CELLS, "cells", path)
+            if not _comment(cells):
+                found[sheet.title].append((number, [_cell(value) for value in cells]))
     return found
 
 

@@ -61,6 +61,20 @@ def one_dose(compounds: Array, doses: Array) -> Array:
     return result
 
 
+def check_units(frame: pd.DataFrame) -> None:
+    """Refuse wells whose concentrations have several units, or a unit on some plates only: `ValueError` lists them."""
+    if "Metadata_Concentration_Unit" not in frame:
+        return
+    dose = pd.to_numeric(frame["Metadata_Concentration"], errors="coerce")
+    dosed = frame[dose > 0]
+    unit = dosed["Metadata_Concentration_Unit"].fillna("none")
+    if unit.nunique() < 2:
+        return
+    where = dosed["Metadata_Plate"] if "Metadata_Plate" in dosed else pd.Series("this table", index=dosed.index)
+    plates = {name: sorted(set(part.astype(str)))[:5] for name, part in where.groupby(unit)}
+    raise ValueError(f"expected one unit of concentrations, found {plates} (set index.unit)")
+
+
 def harmonised(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the table with one dose for doses that differ by rounding, and with names of treatments to match.
 
@@ -70,6 +84,7 @@ def harmonised(frame: pd.DataFrame) -> pd.DataFrame:
     if not {"Metadata_Compound", "Metadata_Concentration"} <= set(frame.columns):
         return frame
     compound = frame["Metadata_Compound"]
+    check_units(frame)
     before = pd.to_numeric(frame["Metadata_Concentration"], errors="coerce").to_numpy(dtype=np.float64)
     after = one_dose(compound.to_numpy(dtype=object), before)
     changed = np.isfinite(before) & (before != after) & compound.notna().to_numpy()

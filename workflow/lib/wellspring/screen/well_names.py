@@ -4,12 +4,12 @@ import re
 
 ROWS = 32  # a 1536-well plate has the rows A to Z, AA to AF
 COLUMNS = 48
-_WELL = re.compile(r"([A-Za-z]{1,2})[-_ ]?([0-9]{1,3})")
+_WELL = re.compile(r"([A-Za-z]{1,2})\s*[-_]?\s*([0-9]{1,3})")
 _NORMALISED = re.compile(r"([A-Z]{1,2})([0-9]{2})")
 
 
 def normalise(value: str) -> str:
-    """Return a well in the form ``A01``; ``a1``, ``A1``, ``A01``, ``A-1`` and ``A001`` are the same well.
+    """Return a well in the form ``A01``; ``a1``, ``A1``, ``A01``, ``A-1``, ``A - 01``, ``A001`` are the same well.
 
     Raises
     ------
@@ -27,10 +27,33 @@ def normalise(value: str) -> str:
     return name(_row(match[1]), int(match[2]) - 1, value=value)
 
 
+def is_well(value: str) -> bool:
+    """Return whether a text is the name of a well."""
+    try:
+        normalise(value)
+    except ValueError:
+        return False
+    return True
+
+
 def join(row: str, column: str) -> str:
     """Return the well of a row (letters, or a number from 1) and a column (a number from 1)."""
     number = int(row) - 1 if str(row).isdigit() else _row(str(row))
     return name(number, int(column) - 1, value=f"{row},{column}")
+
+
+def of_pair(row: object, column: object) -> str:
+    """Return the well of two cells of a table, a row (letters, or a number from 1) and a column (a number from 1).
+
+    Examples
+    --------
+    >>> of_pair("B", "3"), of_pair("2", "03")
+    ('B03', 'B03')
+    """
+    letters, number = str(row).strip().removesuffix(".0"), str(column).strip().removesuffix(".0")
+    if not re.fullmatch(r"[A-Za-z]{1,2}|[0-9]{1,2}", letters) or not re.fullmatch(r"[0-9]{1,3}", number):
+        raise ValueError(f"well: expected a row of letters and a column number, found {row!r} and {column!r}")
+    return join(letters, number)
 
 
 def name(row: int, column: int, *, value: object = None) -> str:

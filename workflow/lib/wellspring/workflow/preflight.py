@@ -1,6 +1,7 @@
 """Check whether a screen can run, before any job starts.
 
-Each plate is listed and joined with its platemap by the code of the rule `index`, and one image per channel is opened.
+Each plate is checked by :mod:`wellspring.workflow.plate_check`: by the code of the rule `index`, which opens an image
+per channel.
 Nothing is written. All problems are collected, so that one check shows all of them.
 """
 
@@ -12,47 +13,20 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from wellspring.cells import model_files
 from wellspring.encoders.factory import Factory
-from wellspring.index import run as index
-from wellspring.io import raw_image
-from wellspring.screen import config_checks
+from wellspring.screen import config_checks, treatments
 from wellspring.screen.encoder_kinds import trains
-from wellspring.screen.sections import Config, Index
+from wellspring.screen.platemap import Reading
+from wellspring.screen.sections import Config
 from wellspring.workflow import disk_space, foresight
-from wellspring.workflow.disk_space import Size
-
-SHOWN = 300  # characters of an error that are shown
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One result: ``ok``, ``warning`` (the screen can run) or ``problem`` (it cannot), of ``what``, in ``words``.
-
-    ``notes``: reasons as text (:mod:`wellspring.io.notes`), which follow the words.
-    """
-
-    grade: Literal["ok", "warning", "problem"]
-    what: str
-    words: str
-    notes: str = ""
-
-
-@dataclass(frozen=True)
-class Plate:
-    """The findings of a plate, its size if its images could be read, and its index if that could be made."""
-
-    name: str
-    findings: tuple[Finding, ...]
-    size: Size | None = None
-    table: pd.DataFrame | None = None
+from wellspring.workflow.plate_check import Finding, Plate, message, plate
+from wellspring.workflow.platemap_words import lacking_controls
 
 
 def run(
@@ -93,17 +67,6 @@ def run(
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
 
 
-def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index) -> Plate:
-    """Check a plate: list it, join it with its platemap, and open the first image of each channel."""
-    name = str(sheet["plate"])
-    try:
-        built = index.build(sheet, channels, options)
-        rules = raw_image.Rules.of({"range": options.range, "absent_chunks": options.absent_chunks})
-        return dataclasses.replace(_looked(name, sheet, built, rules), table=built.table)
-    except Exception as error:  # whatever a reader raises for one plate, the other plates are checked too
-        return Plate(name, (Finding("problem", f"plate {name}", _message(error)),))
-
-
 def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
     """Warn of plates that will be left out, and of layouts in which treatment and position coincide."""
     found, tables = [], [one.table for one in plates if one.table is not None]
@@ -112,7 +75,25 @@ def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
             words = foresight.too_few_controls(one.table, config.profile)
             words += foresight.too_many_lost(one.table, config.survey.max_excluded) if one.size else []
             found += [Finding("warning", f"profiles of {one.name}", text) for text in words]
+    found += screen_wide([one.wells for one in plates if one.wells is not None], config)
     return found + [Finding("warning", "layout", text) for text in foresight.one_place(tables)]
+
+
+def screen_wide(readings: Sequence[Reading], config: Config) -> list[Finding]:
+    """Check what all platemaps share: a unit of concentrations, and negative controls."""
+    found = []
+    try:
+        treatments.check_units(
+            pd.concat([one.frame.assign(Metadata_Plate=one.plate) for one in readings], ignore_index=True)
+            if readings
+            else pd.DataFrame()
+        )
+    except ValueError as error:
+        found.append(Finding("problem", "concentrations", message(error)))
+    controlled = any((one.frame["Metadata_pert_type"] == "negcon").any() for one in readings)
+    if readings and not controlled and config.profile.normalise_on == "negcon":
+        found.append(Finding("problem", "controls", lacking_controls(readings, config.index.negcon)))
+    return found
 
 
 def trained(config: Config) -> list[Finding]:
@@ -125,7 +106,7 @@ def trained(config: Config) -> list[Finding]:
                 model_files.check(file.path, file.sha256, key=f"encoders.{name}.weights")
                 found.append(Finding("ok", what, f"{file.path}: readable, sha256 {file.sha256} as in the config"))
             except (ValueError, OSError) as error:
-                found.append(Finding("problem", what, _message(error)))
+                found.append(Finding("problem", what, message(error)))
     if config.cells.activate and config.cells.method == "cellpose":
         found += _cellpose(config)
     return found
@@ -141,7 +122,7 @@ def _cellpose(config: Config) -> list[Finding]:
                 model_files.check(file.path, file.sha256, key=f"{key}.{kind}")
                 found.append(Finding("ok", "cells", f"{file.path}: readable, sha256 as in the config"))
     except (ValueError, OSError) as error:
-        found.append(Finding("problem", "cells", _message(error)))
+        found.append(Finding("problem", "cells", message(error)))
     return found
 
 
@@ -165,7 +146,7 @@ def own_networks(config: Config) -> list[Finding]:
             weights = sum(each.numel() for each in network.parameters())
             found.append(Finding("ok", what, f"{factory}: built, with {weights:,} weights"))
         except (ValueError, OSError) as error:
-            found.append(Finding("problem", what, _message(error)))
+            found.append(Finding("problem", what, message(error)))
     return found
 
 
@@ -233,47 +214,6 @@ def require(found: Sequence[Finding], *, worded: Callable[[str], str] = str) -> 
     if problems:
         counted = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ValueError(f"Cannot run: {counted}\n{table(problems, worded=worded)}")
-
-
-def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: raw_image.Rules) -> Plate:
-    what = f"plate {name}"
-    table, verdict = found.table, found.verdict
-    wells = table["Metadata_Well"].nunique()
-    findings = [Finding("warning", what, "will be left out: ", reason) for reason in verdict.reasons]
-    if not sheet["images"]:
-        return Plate(name, (*findings, Finding("ok", what, f"{wells} wells, no images")))
-    there = table["Metadata_Path"].notna()
-    if not there.all():
-        lost = table.loc[~there, "Metadata_Well"].unique().tolist()
-        words = f"{(~there).sum():,} of {len(table):,} planes have no file, in {len(lost)} wells"
-        findings.append(Finding("warning", what, f"{words}: {', '.join(lost[:10])}"))
-    opened = _opened(table[there], str(sheet["images"]), rules)
-    pixels = {channel: plane.pixels for channel, plane in opened.items() if plane.pixels is not None}
-    forms = sorted({f"{array.shape[0]} x {array.shape[1]}" for array in pixels.values()})
-    bad = [f"the first image of {name}: {one.reason}" for name, one in opened.items() if name not in pixels]
-    bad += [f"expected images of one size, found {', '.join(forms)}"] if len(forms) > 1 else []
-    findings += [Finding("problem", what, words) for words in bad]
-    if bad or not pixels:
-        return Plate(name, tuple(findings))
-    fields = len(table.loc[there, ["Metadata_Well", "Metadata_Site"]].drop_duplicates())
-    height, width = next(iter(pixels.values())).shape
-    size = Size(wells, fields, int(there.sum()), len(pixels), height, width)
-    kinds = ", ".join(sorted({str(array.dtype) for array in pixels.values()}))
-    counts = f"{wells} wells, {size.fields:,} fields, {size.planes:,} planes of {forms[0]} {kinds}"
-    return Plate(name, (*findings, Finding("ok", what, f"{counts}: {', '.join(pixels)}")), size)
-
-
-def _opened(table: pd.DataFrame, images: str, rules: raw_image.Rules) -> dict[str, raw_image.Plane]:
-    first = table.drop_duplicates("Metadata_Channel")
-    return {
-        row["Metadata_Channel"]: raw_image.status(images, row["Metadata_Path"], int(row["Metadata_Page"]), rules=rules)
-        for row in first.to_dict("records")
-    }
-
-
-def _message(error: Exception) -> str:
-    words = str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
-    return words if len(words) <= SHOWN else f"{words[:SHOWN]} …"
 
 
 def _bytes(amount: float) -> str:

@@ -1,0 +1,124 @@
+"""Units of concentration: their spellings in column names and cells, and exact conversion between them.
+
+A unit is known by its spelling without case and punctuation: `uM`, `µM`, `[um]` and `micromolar` are one unit. `m`
+alone is not taken for molar, since it is a spelling of too many things.
+"""
+
+import re
+import unicodedata
+from decimal import Decimal, InvalidOperation
+
+# Canonical unit -> family, power of ten within the family, spellings.
+UNITS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "fM": ("molar", -15, ("fm", "femtomolar", "fmol/l")),
+    "pM": ("molar", -12, ("pm", "picomolar", "pmol/l")),
+    "nM": ("molar", -9, ("nm", "nanomolar", "nmol/l", "nmolesperliter")),
+    "µM": ("molar", -6, ("um", "micromolar", "umol/l", "umolesperliter", "micromolesperliter", "umolar")),
+    "mM": ("molar", -3, ("mm", "millimolar", "mmol/l", "mmolesperliter", "mmolar")),
+    "M": ("molar", 0, ("molar", "mol/l", "molesperliter")),
+    "pg/mL": ("mass", -12, ("pg/ml", "pgml", "pgperml", "ng/l")),
+    "ng/mL": ("mass", -9, ("ng/ml", "ngml", "ngperml", "ug/l")),
+    "µg/mL": ("mass", -6, ("ug/ml", "ugml", "ugperml", "mg/l", "ng/ul", "ngul")),
+    "mg/mL": ("mass", -3, ("mg/ml", "mgml", "mgperml", "g/l")),
+    "mg/kg": ("body", 0, ("mg/kg", "mgkg", "mgperkg")),
+    "%": ("share", 0, ("%", "percent", "pct")),
+    "x": ("fold", 0, ("fold",)),
+    "MOI": ("moi", 0, ("moi",)),
+    "U/mL": ("activity", 0, ("u/ml", "uml", "iu/ml", "iuml")),
+}
+_SPELT = {spelling: unit for unit, (_, _, spellings) in UNITS.items() for spelling in spellings}
+_NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([^0-9\s].*)?")
+
+
+def flat(text: str) -> str:
+    """Return a text without case, spaces and punctuation except `/` and `%`; both signs for micro become `u`.
+
+    Examples
+    --------
+    >>> flat("Concentration [µM]"), flat("ug / mL")
+    ('concentrationum', 'ug/ml')
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("\u03bc", "u")
+    return re.sub(r"[^\w/%]|_", "", plain)
+
+
+def known(text: str) -> str | None:
+    """Return the canonical unit of a spelling, None if it is none.
+
+    Examples
+    --------
+    >>> known("uM"), known("ug/ml"), known("M"), known("mol"), known("plate")
+    ('µM', 'µg/mL', 'M', None, None)
+    """
+    if text.strip() == "M":
+        return "M"
+    return _SPELT.get(flat(text))
+
+
+def of_name(name: str) -> tuple[str, str | None]:
+    """Return the flat name of a column without its unit, and the unit if the name ends in one.
+
+    Examples
+    --------
+    >>> of_name("conc_uM"), of_name("Concentration (ng/mL)"), of_name("dose"), of_name("mmoles_per_liter")
+    (('conc', 'µM'), ('concentration', 'ng/mL'), ('dose', None), ('', 'mM'))
+    """
+    whole = flat(name)
+    if re.search(r"[\s_(\[]M[)\]\s]*$", name):
+        return whole[:-1], "M"
+    for spelling in sorted(_SPELT, key=len, reverse=True):
+        if whole.endswith(spelling):
+            return whole.removesuffix(spelling).removesuffix("in"), _SPELT[spelling]
+    return whole, None
+
+
+def parse(text: str) -> tuple[Decimal, str | None]:
+    """Return the number of a cell and the unit that follows it, if any; a comma may be the decimal sign.
+
+    Raises
+    ------
+    ValueError
+        The cell is no number, or its comma may separate thousands; the text is in the message.
+
+    Examples
+    --------
+    >>> parse("0,5"), parse("10 nM"), parse("1e-3")
+    ((Decimal('0.5'), None), (Decimal('10'), 'nM'), (Decimal('0.001'), None))
+    """
+    match = _NUMBER.fullmatch(text.strip())
+    unit = known(match[2]) if match and match[2] else None
+    if match is None or (match[2] and unit is None):
+        raise ValueError(f"{text!r} is no number")
+    digits = match[1]
+    if re.fullmatch(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}", digits):
+        raise ValueError(f"{text!r} may be {digits.replace(',', '')} or {digits.replace(',', '.')}")
+    try:
+        number = Decimal(digits.replace(",", "."))
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is no number") from error
+    return number, unit
+
+
+def is_number(text: str) -> bool:
+    """Return whether a cell holds a concentration, or a number that has two readings."""
+    match = _NUMBER.fullmatch(text.strip())
+    return match is not None and (not match[2] or known(match[2]) is not None)
+
+
+def converted(number: Decimal, unit: str, to: str) -> float:
+    """Return a concentration in another unit of the same family, without rounding between.
+
+    Raises
+    ------
+    ValueError
+        The units measure different things.
+
+    Examples
+    --------
+    >>> converted(Decimal("0.98"), "nM", "µM")
+    0.00098
+    """
+    (family, power, _), (other, wanted, _) = UNITS[unit], UNITS[to]
+    if family != other:
+        raise ValueError(f"{unit} cannot be converted to {to}")
+    return float(number.scaleb(power - wanted))

@@ -1,0 +1,157 @@
+"""Which column of a platemap is what: the usual names, compared without case, spaces and punctuation.
+
+A sure name is taken as it is. A name that may mean several things (`type`, `treatment`, `barcode`) is taken only if its
+values fit and no other column of the kind competes with it; else a person chooses in `index.columns`.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from wellspring.screen import dose_units, well_names
+from wellspring.screen.well_types import kind_of
+
+# Sure names, the first of them wins. They include those of the Cell Painting Gallery, JUMP, LINCS and pycytominer.
+SURE = {
+    "well": ("well", "wellposition", "wellid", "wellname", "wellcoordinate", "destinationwell", "platewell"),
+    "row": ("row", "wellrow", "platerow", "rowname", "rowletter"),
+    "column": ("column", "col", "wellcolumn", "wellcol", "platecolumn", "columnnumber", "columnname"),
+    "plate": ("plate", "assayplatebarcode", "platebarcode", "plateid", "platename"),
+    "compound": ("compound", "pertiname", "broadsample", "compoundname", "drug", "drugname"),
+    "concentration": (),
+    "unit": ("concentrationunit", "concunit", "doseunit", "pertdoseunit", "concentrationunits", "concunits",
+             "doseunits", "unit", "units"),
+    "perturbation": ("perturbation", "perturbationname"),
+    "pert_type": ("perttype", "controltype", "welltype", "perturbationtype"),
+    "moa": ("moa", "mechanism", "mechanismofaction"),
+    "target": ("target", "targetlist", "targets", "moleculartarget"),
+    "cell_line": ("cellline", "celllinename"),
+}  # fmt: skip
+UNSURE = {
+    "well": ("position", "pos", "coordinate", "address"),
+    "plate": ("barcode",),
+    "compound": (
+        "treatment", "treatmentname", "compoundid", "cmpd", "cmpdid", "cpd", "cpdid", "substance", "molecule",
+        "chemical", "reagent", "gene", "genesymbol", "genename", "sirna", "sgrna", "guide", "jcp2022", "sample",
+        "samplename", "agent", "ligand",
+    ),
+    "pert_type": (
+        "type", "role", "wellrole", "control", "sampletype", "contenttype", "content", "wellcontent", "treatmenttype",
+        "treatment", "kind", "class", "controls",
+    ),
+}  # fmt: skip
+DOSES = (
+    "concentration", "conc", "dose", "dosage", "finalconcentration", "finalconc", "pertdose", "compoundconcentration",
+    "compoundconc", "drugconcentration", "drugconc", "treatmentconcentration", "testconcentration", "testconc",
+    "concentrationvalue", "dosevalue", "cmpdconc", "",
+)  # fmt: skip
+KEYS = tuple(SURE)
+
+
+def plain(column: str) -> str:
+    """Return the name of a column for comparison: without a leading `Metadata_`, case and punctuation."""
+    return dose_units.flat(re.sub(r"^(?:Image_)?Metadata_", "", column))
+
+
+def find(
+    table: pd.DataFrame, given: Mapping[str, str], *, plate: str, types: Mapping[str, str], where: str
+) -> dict[str, str]:
+    """Return our name (of `KEYS`) to the platemap's column, for the columns that exist.
+
+    Parameters
+    ----------
+    table
+        Cells of text or None.
+    given
+        `index.columns`: these columns must exist.
+    plate
+        The plate: a column called `barcode` holds plates if it has this one.
+    types
+        `index.pert_types`.
+    where
+        The platemap, for messages.
+
+    Raises
+    ------
+    ValueError
+        A key or column of `index.columns` does not exist; several columns may be the concentration.
+    """
+    _check(table, given, where)
+    found = dict(given)
+    names: dict[str, list[str]] = {}
+    for column in table.columns:
+        names.setdefault(plain(column), []).append(column)
+    for key, usual in SURE.items():
+        known = next((names[name][0] for name in usual if name in names), None)
+        if known is not None:
+            found.setdefault(key, known)
+    if "perturbation" in found:  # one column may serve two names
+        found.setdefault("compound", found["perturbation"])
+    for key in ("well", "plate", "pert_type", "compound"):
+        if key not in found:
+            free = [names[name][0] for name in UNSURE[key] if name in names and names[name][0] not in found.values()]
+            candidates = [column for column in free if _fits(key, table[column], plate, types)]
+            if candidates and (len(candidates) == 1 or key != "compound"):
+                found[key] = candidates[0]
+    if "well" in found:
+        found = {key: column for key, column in found.items() if key not in ("row", "column")}
+    if "concentration" not in found:
+        found |= _dose(table, where)
+    return found
+
+
+def names_wells(head: Sequence[str]) -> bool:
+    """Return whether a header has a column of wells, or those of rows and columns."""
+    names = {plain(column) for column in head}
+    return bool(names & set(SURE["well"])) or all(names & set(SURE[key]) for key in ("row", "column"))
+
+
+def undecided(table: pd.DataFrame, found: Mapping[str, str]) -> list[str]:
+    """Return the columns that may hold the compound: those of unsure names, then others with several values."""
+    free = [name for name in table.columns if name not in found.values() and table[name].nunique() > 1]
+    return sorted(free, key=lambda name: plain(name) not in UNSURE["compound"])
+
+
+def _check(table: pd.DataFrame, given: Mapping[str, str], where: str) -> None:
+    unknown = sorted(set(given) - set(KEYS))
+    if unknown:
+        raise ValueError(f"index.columns: expected keys of {list(KEYS)}, found {unknown}")
+    absent = sorted(column for column in given.values() if column not in table.columns)
+    if absent:
+        near = difflib.get_close_matches(absent[0], list(table.columns), n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{where} has no column {absent} (set index.columns), found {list(table.columns)}{hint}")
+
+
+def _fits(key: str, column: pd.Series, plate: str, types: Mapping[str, str]) -> bool:
+    values = column.dropna().unique().tolist()
+    if key == "plate":
+        return plate in values
+    if key == "pert_type":
+        known = [kind_of(value, types) is not None for value in values]
+        return bool(known) and (all(known) if plain(str(column.name)) in UNSURE["compound"] else any(known))
+    if key == "well":
+        return bool(values) and well_names.is_well(values[0])
+    return bool(values)
+
+
+def _dose(table: pd.DataFrame, where: str) -> dict[str, str]:
+    """Return the column of concentrations: the one called `concentration`, or else the only other one with numbers."""
+    named = dose_names(table)
+    sure = [column for column in named if plain(column) == "concentration"]
+    sure = sure or [column for column in named if plain(column) == "mmolesperliter"]
+    found = [column for column in named if any(map(dose_units.is_number, table[column].dropna()))]
+    if len(found) > 1 and not sure:
+        raise ValueError(
+            f"{where}: expected one column of concentrations, found {found}; name one in index.columns.concentration"
+        )
+    chosen = [*sure, *found][:1]
+    return {"concentration": chosen[0]} if chosen else {}
+
+
+def dose_names(table: pd.DataFrame) -> list[str]:
+    """Return the columns that have a usual name of a concentration, with or without a unit."""
+    named = {column: dose_units.of_name(re.sub(r"^(?:Image_)?Metadata_", "", column)) for column in table.columns}
+    return [column for column, (base, unit) in named.items() if base in DOSES and (base or unit)]

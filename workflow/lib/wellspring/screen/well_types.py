@@ -1,0 +1,74 @@
+"""Types of wells (treated, control, empty): the words that platemaps use, and controls whose name is nearly right."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from wellspring.screen.dose_units import flat
+
+PERT_TYPES = ("trt", "negcon", "poscon", "empty")
+WORDS = {
+    "trt": (
+        "trt", "treatment", "treated", "test", "sample", "compound", "compounds", "cmpd", "drug", "perturbation",
+        "experimental", "trtcp", "trtsh", "trtxpr", "trtoe",
+    ),
+    "negcon": (
+        "negcon", "negative", "neg", "negativecontrol", "negcontrol", "negctrl", "nc", "vehicle", "vehiclecontrol",
+        "ctlvehicle", "solvent", "solventcontrol", "dmso", "dmsocontrol", "mock", "untreated", "untreatedcontrol",
+        "nontargeting", "nontargetingcontrol", "scrambled", "lowcontrol",
+    ),
+    "poscon": (
+        "poscon", "positive", "pos", "positivecontrol", "poscontrol", "posctrl", "pc", "posconcp", "poscondiverse",
+        "posconorf", "highcontrol",
+    ),
+    "empty": ("empty", "blank", "unused", "notused", "emptywell", "nocells"),
+}  # fmt: skip
+_KIND = {word: kind for kind, words in WORDS.items() for word in words}
+LIKE = 0.75  # similarity of two names, by difflib, from which one may be a misspelling of the other
+
+
+def kind_of(value: str, given: Mapping[str, str]) -> str | None:
+    """Return the type that a word of the platemap stands for; `given` (`index.pert_types`) has precedence.
+
+    Examples
+    --------
+    >>> kind_of("Negative control", {}), kind_of("reference", {"reference": "negcon"}), kind_of("banana", {})
+    ('negcon', 'negcon', None)
+    """
+    return given.get(value) or _KIND.get(flat(value))
+
+
+def check_names(compounds: pd.Series, controls: Sequence[str], *, key: str, where: str) -> None:
+    """Refuse compounds whose name differs from a control's by case or punctuation alone.
+
+    Raises
+    ------
+    ValueError
+        Names the compound, its wells' number, the control and the key.
+    """
+    exact, alike = set(controls), {flat(control): control for control in controls}
+    counts = compounds.dropna().value_counts()
+    found = [
+        f"{name!r} in {count} wells is not the control {alike[flat(name)]!r}"
+        for name, count in counts.items()
+        if name not in exact and flat(name) in alike
+    ]
+    if found:
+        listed = sorted({*controls, *(name for name in counts.index if flat(name) in alike)})
+        raise ValueError(
+            f"{where}: expected the controls of {key} as they are written there, found {'; '.join(found)} (correct the "
+            f"platemap, or set {key}: [{', '.join(listed)}])"
+        )
+
+
+def near(controls: Iterable[str], compounds: Iterable[str]) -> list[str]:
+    """Return the compounds that may be a control under another name, as `DMSO 0.1%` or `DMOS` for `DMSO`."""
+    flattened = [flat(control) for control in controls]
+    found = []
+    for name in sorted(set(compounds)):
+        other = flat(name)
+        close = any(difflib.SequenceMatcher(None, each, other).ratio() >= LIKE for each in flattened)
+        if close or any(each and each in other for each in flattened) or _KIND.get(other) == "negcon":
+            found.append(name)
+    return found

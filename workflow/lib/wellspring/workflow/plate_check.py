@@ -1,0 +1,155 @@
+"""Check one plate: read its platemap, list its images, join both, and open the first image of each channel.
+
+Platemap and images are read independently of each other, so that the faults of both are found in one go. What the
+readers log as warnings is part of the findings.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from wellspring.index import run as index
+from wellspring.io import object_store, raw_image
+from wellspring.screen import platemap
+from wellspring.screen.sections import Index
+from wellspring.workflow.disk_space import Size
+from wellspring.workflow.platemap_words import described
+
+TRIED = 5  # files of a channel that are opened until one can be read
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result: ``ok``, ``warning`` (the screen can run) or ``problem`` (it cannot), of ``what``, in ``words``.
+
+    ``notes``: reasons as text (:mod:`wellspring.io.notes`), which follow the words.
+    """
+
+    grade: Literal["ok", "warning", "problem"]
+    what: str
+    words: str
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Plate:
+    """The findings of a plate; its size, index and platemap if they could be read."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    size: Size | None = None
+    table: pd.DataFrame | None = None
+    wells: platemap.Reading | None = None
+
+
+def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index) -> Plate:
+    """Check a plate; whatever a reader raises is a problem of the plate."""
+    name = str(sheet["plate"])
+    what = f"plate {name}"
+    found: list[Finding] = []
+    wells, planes, images_failed = None, None, False
+    with _warnings() as logged:
+        try:
+            wells = platemap.of_plate(str(sheet["platemap"]), plate=name, options=options)
+            found.append(Finding("ok", f"platemap of {name}", described(wells)))
+        except Exception as error:
+            found.append(Finding("problem", what, message(error)))
+        try:
+            planes = index.listed(sheet, options)
+        except Exception as error:
+            images_failed = True
+            found.append(Finding("problem", what, message(error, url=str(sheet["images"]))))
+        result = Plate(name, tuple(found), wells=wells)
+        if wells is not None and not images_failed:
+            try:
+                built = index.joined(planes, wells.frame, sheet=sheet, channels=channels, options=options)
+                rules = raw_image.Rules.of({"range": options.range, "absent_chunks": options.absent_chunks})
+                looked = _looked(name, sheet, built, rules)
+                result = dataclasses.replace(
+                    looked, findings=(*found, *looked.findings), table=built.table, wells=wells
+                )
+            except Exception as error:
+                problem = Finding("problem", what, message(error, url=str(sheet["images"])))
+                result = dataclasses.replace(result, findings=(*found, problem))
+    known = "\n".join(one.words for one in result.findings)
+    noted = [Finding("warning", what, text) for text in dict.fromkeys(logged) if text not in known]
+    return dataclasses.replace(result, findings=(*result.findings, *noted))
+
+
+def message(error: Exception, *, url: str = "") -> str:
+    """Return an error in words, whole; a refusal of an object store comes with its address and the key."""
+    words = str(error) if isinstance(error, ValueError | OSError) and str(error) else f"{type(error).__name__}: {error}"
+    if object_store.is_url(url) and any(word in words.casefold() for word in ("forbidden", "denied", "credentials")):
+        words += (
+            f" ({url}: index.object_store.anonymous reads without credentials where true, with the user's where false)"
+        )
+    return words
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect the sentences that the library logs as warnings."""
+    found: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    handler = Collector(logging.WARNING)
+    library = logging.getLogger("wellspring")
+    library.addHandler(handler)
+    try:
+        yield found
+    finally:
+        library.removeHandler(handler)
+
+
+def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: raw_image.Rules) -> Plate:
+    what = f"plate {name}"
+    table, verdict = found.table, found.verdict
+    wells = table["Metadata_Well"].nunique()
+    findings = [Finding("warning", what, "will be left out: ", reason) for reason in verdict.reasons]
+    if not sheet["images"]:
+        return Plate(name, (*findings, Finding("ok", what, f"{wells} wells, no images")))
+    there = table["Metadata_Path"].notna()
+    if not there.all():
+        lost = table.loc[~there, "Metadata_Well"].unique().tolist()
+        words = f"{(~there).sum():,} of {len(table):,} planes have no file, in {len(lost)} wells"
+        findings.append(Finding("warning", what, f"{words}: {', '.join(lost[:10])}"))
+    pixels = {}
+    for channel, rows in table[there].groupby("Metadata_Channel", sort=False):
+        first, readable = _opened(rows, str(sheet["images"]), rules)
+        if readable is not None and readable.pixels is not None:
+            pixels[str(channel)] = readable.pixels
+        if readable is not first:
+            grade: Literal["warning", "problem"] = "problem" if readable is None else "warning"
+            findings.append(Finding(grade, what, f"the first image of {channel}: ", first.reason))
+    forms = sorted({f"{array.shape[0]} x {array.shape[1]}" for array in pixels.values()})
+    if len(forms) > 1:
+        findings.append(Finding("problem", what, f"expected images of one size, found {', '.join(forms)}"))
+    if not pixels or any(one.grade == "problem" for one in findings):
+        return Plate(name, tuple(findings))
+    fields = len(table.loc[there, ["Metadata_Well", "Metadata_Site"]].drop_duplicates())
+    height, width = next(iter(pixels.values())).shape
+    size = Size(wells, fields, int(there.sum()), len(pixels), height, width)
+    kinds = ", ".join(sorted({str(array.dtype) for array in pixels.values()}))
+    counts = f"{wells} wells, {size.fields:,} fields, {size.planes:,} planes of {forms[0]} {kinds}"
+    return Plate(name, (*findings, Finding("ok", what, f"{counts}: {', '.join(pixels)}")), size)
+
+
+def _opened(rows: pd.DataFrame, images: str, rules: raw_image.Rules) -> tuple[raw_image.Plane, raw_image.Plane | None]:
+    """Return the first plane of a channel as it was read, and the first that has pixels among a few, if any has."""
+    spread = rows.iloc[:: max(1, len(rows) // TRIED)].head(TRIED).to_dict("records")
+    first = None
+    for row in spread:
+        read = raw_image.status(images, row["Metadata_Path"], int(row["Metadata_Page"]), rules=rules)
+        first = first or read
+        if read.pixels is not None:
+            return first, read
+    assert first is not None  # a channel of the table has a row
+    return first, None
