@@ -230,7 +230,8 @@ def test_how_each_platemap_was_read_is_described(screen, complete, tmp_path):
         f"{row['platemap']}: table of 4 wells",
         "Well is the well; Drug is the compound; role is the type of well; dose_nM is the concentration in nM",
         "kept as metadata only: donor",
-        "2 treatments of 1 compounds, 2 doses (0.5 to 2 nM), 1 wells per treatment, 1 negative controls (DMSO), 1 empty wells",
+        "2 treatments of 1 compounds, 2 doses (0.5 to 2 nM), 1 wells per treatment, 1 negative controls (DMSO), "
+        "1 empty wells",
     ]
 
 
