@@ -32,6 +32,7 @@ import pandas as pd
 from wellspring.align.alignment import apply_alignment, chain, fit_alignment, with_own
 from wellspring.align.steps.frames import GROUPS
 from wellspring.evaluate import wells
+from wellspring.evaluate.exchange import SAME_PLATE
 from wellspring.evaluate.levels import by_place, defined_controls, fitting, halves, kept, recentred
 from wellspring.evaluate.wells import Array
 from wellspring.io import tables
@@ -42,9 +43,6 @@ logger = logging.getLogger(__name__)
 
 # Steps that are fitted in the groups of the option `by`; `coral` is fitted by the column `batches`.
 BY_GROUP = ("sphere", "cell_count", "standardize")
-# Largest share of a treatment's pairs of replicates on one plate. Of inactive treatments on 2 plates (8 controls, 768
-# features; normalised), 2 % reach p < 0.05 at a third (2 wells per plate), 9 % at 0.4 (3), 24 % at 0.43 (4).
-SAME_PLATE = 1 / 3
 
 
 @dataclass(frozen=True)

@@ -46,28 +46,38 @@ def expected(positives: Array | int, total: Array | int) -> Array:
 
 
 @lru_cache(maxsize=256)
-def shared_null(members: int, negatives: int, *, size: int, seed: int) -> Array:
+def shared_null(members: int, negatives: int, *, size: int, seed: int, mates: bytes | None = None) -> Array:
     """Return null mean average precisions, sorted, of a group of `members` with `negatives` negatives each.
 
     There are `size` draws, or fewer (at least 1000) for large groups; above 48 members, the wider null of 48 is used.
-    The result is cached and read-only: treatments with equal numbers of replicates share it.
+    The result is cached and read-only: treatments with equal numbers of replicates share it. `mates` are the bytes of a
+    matrix (members, members) bool: which members are each other's replicates; None: all.
     """
-    members = min(members, MEMBERS)
+    pairs_of = np.ones((members, members), dtype=bool)
+    if mates is not None:
+        pairs_of = np.frombuffer(mates, dtype=bool).reshape(members, members).copy()
+    np.fill_diagonal(pairs_of, False)
+    spread = np.linspace(0, members - 1, min(members, MEMBERS)).astype(int)
+    pairs_of = pairs_of[np.ix_(spread, spread)]
+    pairs_of = pairs_of[np.ix_(pairs_of.any(axis=1), pairs_of.any(axis=1))]
+    members = len(pairs_of)
     width = members - 1 + negatives
     size = int(min(size, max(DRAWS_AT_LEAST, CELLS_IN_ALL // (members * width))))
     rng = np.random.default_rng([seed, members, negatives])
-    others = np.array([[j for j in range(members) if j != i] for i in range(members)])
+    others = [np.flatnonzero(own) for own in pairs_of]
     step = max(1, CELLS_AT_ONCE // (members * width))
     means = []
     for start in range(0, size, step):
         count = min(step, size - start)
         pairs = np.triu(rng.random((count, members, members)), 1)
         pairs += pairs.transpose(0, 2, 1)
-        positive = np.take_along_axis(pairs, np.broadcast_to(others, (count, members, members - 1)), axis=2)
-        every = np.concatenate([positive, rng.random((count, members, negatives))], axis=2)
-        relevant = np.argsort(-every, axis=2) < members - 1
-        precision = np.cumsum(relevant, axis=2) / np.arange(1, width + 1)
-        means.append(((precision * relevant).sum(axis=2) / (members - 1)).mean(axis=1))
+        negative, total = rng.random((count, members, negatives)), np.zeros(count)
+        for member, own in enumerate(others):
+            every = np.concatenate([pairs[:, member, own], negative[:, member]], axis=1)
+            relevant = np.argsort(-every, axis=1) < len(own)
+            precision = np.cumsum(relevant, axis=1) / np.arange(1, every.shape[1] + 1)
+            total += (precision * relevant).sum(axis=1) / len(own)
+        means.append(total / members)
     null = np.sort(np.concatenate(means))
     null.flags.writeable = False
     return null

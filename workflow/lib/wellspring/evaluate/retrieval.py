@@ -1,14 +1,21 @@
 """Phenotypic activity: mean average precision of replicates against controls (Kalinin et al. 2025), and its share.
 
 Activity ranks, for each well of a treatment, its replicates on all plates and the negative controls of its own plate.
+
+p comes from the null of random similarities (`precision.shared_null`). Where replicates share plates and this p is
+small, it is the larger of two: the other by the null of wells that change places with the controls of their plates
+(`wellspring.evaluate.exchange`).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.exchange import Exchange
 from wellspring.evaluate.jackknife import Jackknife, of_units
 from wellspring.evaluate.left_out import Controls
 from wellspring.evaluate.metric import Metric
@@ -18,6 +25,25 @@ from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 from wellspring.screen.sections import Evaluate
 
+SHORT = 1000  # draws of the null of exchanged wells for all treatments whose p by the other null is at most SMALL
+SMALL = 0.1
+
+
+@dataclass
+class _Treatment:
+    """A treatment, its wells, and its value and nulls."""
+
+    members: Array
+    mates: Array
+    value: float
+    nulls: list[Array]
+    left: Array = field(default_factory=lambda: np.zeros(0))
+
+    def p(self, value: float | None = None) -> float:
+        """Return the largest p of a value, by default its own, over the nulls."""
+        value = self.value if value is None else value
+        return max(p_value(value, null) for null in self.nulls)
+
 
 def activity(
     features: Array,
@@ -25,6 +51,7 @@ def activity(
     *,
     label: str = wells.MOA,
     replicates_share: tuple[str, ...] = (),
+    replicates_differ: tuple[str, ...] = (),
     null_size: int = 10_000,
     threshold: float = 0.05,
     seed: int = 0,
@@ -39,9 +66,12 @@ def activity(
         Column whose mechanisms are the groups of the interval.
     replicates_share
         Further columns that replicates must have in common, such as the cell line; none by default.
+    replicates_differ
+        Columns in all of which two replicates must differ (copairs' `pos_diffby`), such as the plate or the well.
+        Other wells of the treatment are neither replicates nor negatives; a well without any replicate is undefined.
     null_size, seed
-        Of the null distribution, see `precision.shared_null`. A perturbation whose plates have unequal numbers of
-        controls is compared with the null of the smallest number, which is conservative.
+        Of the null distributions. A perturbation whose plates have unequal numbers of controls is compared with the
+        null of the smallest number, which is conservative.
     threshold
         A perturbation whose smallest possible p is not below it has no p: it is undefined, not negative.
 
@@ -58,14 +88,17 @@ def activity(
     rows, plate = wells.units(features), wells.column(metadata, wells.PLATE)
     controls = {name: np.flatnonzero(control & (plate == name)) for name in sorted(set(plate[control]))}
     names = wells.replicate_names(metadata, replicates_share)
+    differ = [wells.codes(wells.column(metadata, name)) for name in replicates_differ]
     groups = pd.Series(np.flatnonzero(treated), index=names[treated]).groupby(level=0, sort=True)
-    compound, moa, kind = (wells.column(metadata, n) for n in ("Metadata_Compound", wells.MOA, "Metadata_pert_type"))
+    moa, kind = (wells.column(metadata, n) for n in (wells.MOA, "Metadata_pert_type"))
     family = wells.families(metadata, label)
-    items, units, chances, without = [], [], [], Controls.of(controls, metadata)
-    left_p = list[list[float]]()
+    items, units, chances = list[dict[str, Any]](), list[tuple[Any, float]](), list[float]()
+    without = Controls.of(controls, metadata)
+    exchange, tested = Exchange(rows, controls, metadata), dict[int, _Treatment]()
     for name, group in groups:
         index = group.to_numpy()
         members = np.array([i for i in index if usable[i] and plate[i] in controls], dtype=int)
+        members, mates = _replicates(members, differ)
         item = {
             "Metadata_Item": name,
             "n": len(members),
@@ -74,22 +107,28 @@ def activity(
             "p": np.nan,
         }
         item["Metadata_Group"] = moa[index[0]] if moa[index[0]] is not None else kind[index[0]]
-        left_p.append([np.nan] * len(without.groups))
         if len(members) > 1:
-            own = [controls[plate[i]] for i in members]
-            item["value"], few, left = _mean_precision(rows, members, own, without)
-            null = shared_null(len(members), few, size=null_size, seed=seed)
-            item["p"] = p_value(item["value"], null) if p_value(1.0, null) < threshold else np.nan
+            own, count = [controls[plate[i]] for i in members], mates.sum(axis=1)
+            item["value"], few, left = _mean_precision(rows, members, mates, own, without)
+            graph = None if mates.sum() == len(members) * (len(members) - 1) else mates.tobytes()
+            null = shared_null(len(members), few, size=null_size, seed=seed, mates=graph)
             sizes = np.array([len(mine) for mine in own])
-            chance = float(expected(len(members) - 1, sizes + len(members) - 1).mean())
-            level = expected(len(members) - 1, without.sizes(own) + len(members) - 1).mean(axis=0)
+            chance = float(expected(count, sizes + count).mean())
+            level = expected(count[:, None], without.sizes(own) + count[:, None]).mean(axis=0)
             # Chance rises where controls are left out; the null of all of them is read at the value less that rise.
-            left_p[-1] = [p_value(value, null) for value in left - (level - chance)]
+            one = _Treatment(members, mates, item["value"], [null], left - (level - chance))
+            if p_value(1.0, null) < threshold:
+                tested[len(items)] = one
             if kind[index[0]] == "trt":
                 units.append((family[index[0]], item["value"]))
                 chances.append(chance)
                 without.add(left, level)
         items.append(item)
+    _exchanged(tested, exchange, size=null_size, threshold=threshold, seed=seed)
+    left_p = np.full((len(items), len(without.groups)), np.nan)
+    for place, one in tested.items():
+        items[place]["p"] = one.p()
+        left_p[place] = [one.p(value) for value in one.left]
     table = filled(pd.DataFrame(items))
     table["q"] = benjamini_hochberg(table["p"].to_numpy())
     frame = pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt")
@@ -105,6 +144,32 @@ def activity(
         left_p=pd.DataFrame(left_p, index=table["Metadata_Item"], columns=list(without.groups.names)),
         notes=() if units else (Note("no_replicates_with_controls"),),
     )
+
+
+def _replicates(members: Array, differ: list[Array]) -> tuple[Array, Array]:
+    """Return the wells that have a replicate (m,), and which of them are each other's replicates (m, m) bool."""
+    mates = ~np.eye(len(members), dtype=bool)
+    for code in differ:
+        mates &= code[members][:, None] != code[members][None, :]
+    some = mates.any(axis=1)
+    return members[some], mates[np.ix_(some, some)]
+
+
+def _exchanged(tested: Mapping[int, _Treatment], exchange: Exchange, *, size: int, threshold: float, seed: int) -> None:
+    """Add the null of exchanged wells to crowded treatments with a small p: first a short one.
+
+    A long null is drawn where the short one leaves open whether q is below the threshold.
+    """
+    order = [place for place, one in tested.items() if exchange.crowded(one.members, one.mates)]
+    for draws, bound in ((min(size, SHORT), SMALL), (size, 10 / SHORT)):
+        q = dict(zip(tested, benjamini_hochberg(np.array([one.p() for one in tested.values()])), strict=True))
+        for place in order:
+            one, own = tested[place], q[place]
+            again = len(one.nulls) > 1
+            if one.p() > bound or (draws > SHORT and (own < threshold or not again)):
+                continue
+            found = exchange.null(one.members, one.mates, draws=draws, seed=[seed, draws, place])
+            one.nulls[1:] = [] if found is None else [found]
 
 
 def retrieved(
@@ -161,12 +226,14 @@ def retrieved(
     )
 
 
-def _mean_precision(rows: Array, members: Array, negatives: list[Array], without: Controls) -> tuple[float, int, Array]:
+def _mean_precision(
+    rows: Array, members: Array, mates: Array, negatives: list[Array], without: Controls
+) -> tuple[float, int, Array]:
     """Return the members' mean average precision, their fewest negatives, and the mean without each set of controls."""
     between = wells.cosine(rows[members], rows[members])
     values, left = [], []
     for place, (member, against) in enumerate(zip(members, negatives, strict=True)):
-        positive, negative = np.delete(between[place], place), wells.cosine(rows[member][None], rows[against])[0]
+        positive, negative = between[place, mates[place]], wells.cosine(rows[member][None], rows[against])[0]
         values.append(average_precision(positive, negative))
         left.append(without.average_precision(positive, negative, against))
     return float(np.mean(values)), min(len(against) for against in negatives), np.mean(left, axis=0)
@@ -180,6 +247,7 @@ def _compute_activity(features: Array, metadata: pd.DataFrame, options: Evaluate
             metadata,
             label=options.label,
             replicates_share=share,
+            replicates_differ=options.replicates_differ,
             null_size=size,
             threshold=options.threshold,
             seed=seed,

@@ -49,6 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--metrics", nargs="+", metavar="NAME", help="names or families of metrics (all)")
     parser.add_argument("--replicates-share", nargs="+", default=(), metavar="COLUMN", help="what replicates share")
+    parser.add_argument("--replicates-differ", nargs="+", default=(), metavar="COLUMN", help="in what they differ")
     parser.add_argument("--separator", default="|", help="between several labels of a compound (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     return parser
@@ -64,8 +65,9 @@ def main(given: Sequence[str] | None = None) -> int:
 
     evaluate: dict[str, object] = {"metrics": list(args.metrics)} if args.metrics else {}
     evaluate["separator"] = args.separator or None
-    if args.replicates_share:
-        evaluate["replicates_share"] = [f"Metadata_{one.removeprefix('Metadata_')}" for one in args.replicates_share]
+    for key in ("replicates_share", "replicates_differ"):
+        if getattr(args, key):
+            evaluate[key] = [f"Metadata_{one.removeprefix('Metadata_')}" for one in getattr(args, key)]
     options = Options(
         label=args.label,
         roles={role: getattr(args, role) for role in USUAL if getattr(args, role)},

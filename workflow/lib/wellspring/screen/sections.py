@@ -1156,6 +1156,11 @@ class Evaluate:
     """Columns that replicates must have in common for activity, beside the perturbation; [Metadata_Cell_Line] asks for
     activity within each cell line. None by default - replicates on all plates count. Default: []."""
 
+    replicates_differ: tuple[str, ...]
+    """Columns in all of which two replicates must differ for activity, as copairs' `pos_diffby`; [Metadata_Well] asks
+    for replicates at different positions, so that what a position does to every plate is not taken for an effect. Other
+    wells of the treatment count neither as replicates nor as negatives. None by default. Default: []."""
+
     null_size: int
     """Draws of the null distribution of a mean average precision (10,000 as in Kalinin et al. 2025); p is never below 1
     / (draws + 1). Default: 10000."""
