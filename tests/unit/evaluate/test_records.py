@@ -16,7 +16,7 @@ from wellspring.evaluate.purity import replicate_connectivity
 from wellspring.evaluate.score import Score
 
 TREATED = {"replicating", "consistency", "matching", "nsc", "nscb", "hit", "precision", "enrichment", "transfer"}
-TREATED |= {"clisi", "connectivity"}  # scores of treated wells alone
+TREATED |= {"clisi", "connectivity", "consistency.retrieved", "mechanisms.retrieved"}  # scores of treated wells alone
 
 
 def names(**flags):

@@ -1,8 +1,11 @@
 """Consistency: mean average precision with which wells find other compounds of their mechanism (Kalinin et al. 2025).
 
 A well ranks the wells of other compounds: those of its mechanism against those of other mechanisms; wells of the same
-compound are left out. The mean is over compounds.
+compound are left out. The mean is over compounds. p of a compound is that of copairs (`precision.listed_p`), q is after
+Benjamini and Hochberg; `consistency.retrieved` is the share of compounds with a small q.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,8 +16,8 @@ from wellspring.evaluate.left_out import QUERIES, Ranked
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.nearest import dealt_labels, permuted
 from wellspring.evaluate.neighbours import blocks
-from wellspring.evaluate.precision import expected, ranked_precision, ranks
-from wellspring.evaluate.score import Score, absent
+from wellspring.evaluate.precision import expected, listed_p, ranked_precision, ranks
+from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 from wellspring.screen.sections import Evaluate
@@ -29,6 +32,7 @@ def consistency(
     label: str = wells.MOA,
     permutations: int = 0,
     queries: int | None = None,
+    null_size: int = 1000,
     seed: int = 0,
 ) -> list[Score]:
     """Return mean average precision of the same mechanism in other compounds, per well, and its permutation null.
@@ -56,6 +60,7 @@ def consistency(
     deals = [code, *dealt_labels(compound, mechanism, rounds, np.random.default_rng(seed))]
     members = [_members(dealt) for dealt in deals]
     precision, chance = np.full((len(deals), len(taken)), np.nan), np.full(len(taken), np.nan)
+    shapes = np.zeros((len(taken), 2), dtype=int)
     ranked = Ranked(Groups.of(mechanism), taken[wells.drawn(compound[taken], at_most=QUERIES, seed=seed)])
     for block in blocks(len(taken), count):
         query = taken[block]
@@ -70,11 +75,14 @@ def consistency(
         total = allowed.sum(axis=1)
         positives = (allowed & (code[query, None] == code[None, :])).sum(axis=1)
         chance[block] = np.where(positives > 0, expected(positives, total), np.nan)
+        shapes[block] = np.column_stack([positives, total])
     drawn = compound[taken]
     frame = pd.DataFrame({"compound": drawn, "mechanism": mechanism[taken], "value": precision[0], "chance": chance})
     by = frame.groupby("compound", sort=True)
     items = by.agg(value=("value", "mean"), n=("value", "count"), Metadata_Group=("mechanism", "first")).reset_index()
     items = items.rename(columns={"compound": "Metadata_Item"})
+    known = np.isfinite(precision[0])
+    items["p"], items["q"] = significance(items, drawn[known], shapes[known], size=null_size, seed=seed)
     undefined = pd.Series(compound_of_lost(metadata, labelled & ~keep)).value_counts()
     items["n_undefined"] = items["Metadata_Item"].map(undefined).fillna(0).astype(int)
     scored = items[np.isfinite(items["value"].to_numpy(float))]
@@ -95,6 +103,44 @@ def consistency(
         return [main]
     means = [pd.Series(row).groupby(drawn).mean().mean() for row in precision[1:]]
     return [main, permuted(main, np.array(means))]
+
+
+def significance(items: pd.DataFrame, owner: Array, shapes: Array, *, size: int, seed: int) -> tuple[Array, Array]:
+    """Return p and q of the items (Metadata_Item, value).
+
+    `owner` (q,) are the items of the queries that have a value, `shapes` (q, 2) their numbers of positives and pairs.
+    """
+    rows = {name: places.to_numpy() for name, places in pd.Series(np.arange(len(owner))).groupby(owner)}
+    p = np.full(len(items), np.nan)
+    for place, (name, mean) in enumerate(zip(items["Metadata_Item"], items["value"], strict=True)):
+        if name in rows:
+            p[place] = listed_p(mean, *shapes[rows[name]].T, size=size, seed=seed)
+    return p, benjamini_hochberg(p)
+
+
+def retrieved(score: Score, *, threshold: float = 0.05) -> Score:
+    """Return the share of items of a score with q below `threshold`; its interval leaves out the items' groups."""
+    items = filled(score.items)
+    tested = items[np.isfinite(items["q"].to_numpy(float))]
+    name = f"{score.metric}.retrieved"
+    if not len(tested):
+        return absent(name, *score.notes, n_undefined=len(items))
+    units = pd.DataFrame(
+        {
+            "stratum": "trt",
+            "cluster": tested["Metadata_Group"].astype(str),
+            "value": (tested["q"] < threshold).astype(float),
+        }
+    )
+    return Score(
+        name,
+        units=units,
+        chance=0.0,
+        n=len(tested),
+        n_undefined=len(items) - len(tested),
+        proportion=True,
+        notes=score.notes,
+    )
 
 
 def _members(labels: Array) -> list[Array]:
@@ -126,7 +172,12 @@ def _without_mechanisms(ranked: Ranked, frame: pd.DataFrame, value: float) -> tu
 
 def _compute_consistency(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
     rounds, queries = options.permutations, wells.most_queries(len(metadata), options.pairs)
-    return consistency(features, metadata, label=options.label, permutations=rounds, queries=queries, seed=seed)
+    given = {"permutations": rounds, "queries": queries, "null_size": options.null_size}
+    return consistency(features, metadata, label=options.label, **given, seed=seed)
+
+
+def _derive_retrieved(scores: Mapping[str, Score], metadata: pd.DataFrame, options: Evaluate) -> Score:
+    return retrieved(scores["consistency"], threshold=options.threshold)
 
 
 CONSISTENCY = Metric(
@@ -143,4 +194,17 @@ CONSISTENCY = Metric(
     position_only=True,
     layout=True,
     main=True,
+)
+RETRIEVED = Metric(
+    name="consistency.retrieved",
+    family="mechanisms",
+    reads="treated",
+    direction=1,
+    chance="no compound passes where none resembles its mechanism",
+    title="Compounds that find their mechanism (share)",
+    meaning="Share of compounds whose consistency is above chance, at a controlled false discovery rate.",
+    derive=_derive_retrieved,
+    needs=("consistency",),
+    position_only=True,
+    layout=True,
 )

@@ -19,6 +19,8 @@ from wellspring.evaluate import (
     grit,
     grit_mechanism,
     hits,
+    lines,
+    mechanism_retrieval,
     mixing,
     multilabel,
     nearest,
@@ -45,6 +47,8 @@ METRICS: tuple[Metric, ...] = (
     mixing.SILHOUETTE,
     replicates.REPLICATING,
     consistency.CONSISTENCY,
+    consistency.RETRIEVED,
+    mechanism_retrieval.METRIC,
     replicates.MATCHING,
     nearest.NSC,
     nearest.NSCB,
@@ -58,7 +62,7 @@ METRICS: tuple[Metric, ...] = (
     dose.SPEARMAN,
     dose.Z_PRIME,
 )
-METRICS = tuple(multilabel.aware(metric) for metric in METRICS)
+METRICS = tuple(lines.by_line(multilabel.aware(metric)) for metric in METRICS)
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(metric.family for metric in METRICS))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import hits, wells
+from wellspring.evaluate.consistency import significance
 from wellspring.evaluate.metric import Compute, Metric
 from wellspring.evaluate.nearest import asked, permuted, same_compound, treatment_profiles
 from wellspring.evaluate.neighbours import nearest
@@ -61,7 +62,9 @@ def membership(labels: Array, separator: str) -> tuple[Array, list[str]]:
 
 
 def precisions(similar: Array, allowed: Array, mine: Array, member: Array) -> tuple[Array, Array]:
-    """Return the average precision and its chance for each label of a query, (labels of the query,) each.
+    """Return the average precision (labels,) for each label of a query, and its numbers of positives and pairs.
+
+    The numbers are (labels, 2) int. A label without positives has NaN.
 
     Parameters
     ----------
@@ -73,13 +76,13 @@ def precisions(similar: Array, allowed: Array, mine: Array, member: Array) -> tu
         (labels,) and (n, labels) bool, the labels of the query and of all wells.
     """
     negative = allowed & ~member[:, mine].any(axis=1)
-    values, chances = [], []
+    values, shapes = [], []
     for label in np.flatnonzero(mine):
         positive = allowed & member[:, label]
         count, total = int(positive.sum()), int(positive.sum() + negative.sum())
         values.append(average_precision(similar[positive], similar[negative]) if count else np.nan)
-        chances.append(float(expected(np.array([count]), np.array([total]))[0]) if count else np.nan)
-    return np.array(values), np.array(chances)
+        shapes.append((count, total))
+    return np.array(values), np.array(shapes)
 
 
 def consistency(
@@ -90,6 +93,7 @@ def consistency(
     separator: str,
     permutations: int = 0,
     queries: int | None = None,
+    null_size: int = 1000,
     seed: int = 0,
 ) -> tuple[Score, Array]:
     """Return the score `consistency`, and its values (rounds,) after labels were permuted over compounds."""
@@ -107,19 +111,25 @@ def consistency(
     rng = np.random.default_rng(seed)
     deals = [member, *(member[first][rng.permutation(len(first))][code] for _ in range(rounds))]
     found, chance = np.full((len(deals), len(taken)), np.nan), np.full(len(taken), np.nan)
+    lists = list[tuple[str, int, int]]()
     for place, query in enumerate(taken):
         similar, allowed = wells.cosine(rows[query][None], rows)[0], code != code[query]
         for number, dealt in enumerate(deals):
-            scores, chances = precisions(similar, allowed, dealt[query], dealt)
-            if np.isfinite(scores).any():
-                found[number, place] = np.nanmean(scores)
-                chance[place] = np.nanmean(chances) if number == 0 else chance[place]
+            scores, shapes = precisions(similar, allowed, dealt[query], dealt)
+            known = np.isfinite(scores)
+            if known.any():
+                found[number, place] = scores[known].mean()
+            if known.any() and number == 0:
+                chance[place] = expected(*shapes[known].T).mean()
+                lists += [(owner[query], *map(int, shape)) for shape in shapes[known]]
     drawn = owner[taken]
     frame = pd.DataFrame({"Metadata_Item": drawn, "value": found[0], "chance": chance, "label": value[keep][taken]})
     by = frame.groupby("Metadata_Item", sort=True)
     items = by.agg(value=("value", "mean"), n=("value", "count"), Metadata_Group=("label", "first")).reset_index()
     undefined = pd.Series(compound[labelled & ~keep].astype(str)).value_counts()
     items["n_undefined"] = items["Metadata_Item"].map(undefined).fillna(0).astype(int)
+    of, *shape = zip(*lists, strict=True) if lists else ((), (), ())
+    items["p"], items["q"] = significance(items, np.array(of), np.column_stack(shape), size=null_size, seed=seed)
     scored = items[np.isfinite(items["value"].to_numpy(float))]
     if not len(scored):
         note = Note("no_shared_mechanism")
@@ -220,8 +230,8 @@ def _several(name: str, features: Array, metadata: pd.DataFrame, options: Evalua
     given: dict[str, Any] = {"label": options.label, "separator": options.separator, "seed": seed}
     if name == "consistency":
         queries = wells.most_queries(len(metadata), options.pairs)
-        rounds = options.permutations
-        score, null = consistency(features, metadata, **given, permutations=rounds, queries=queries)
+        given |= {"permutations": options.permutations, "null_size": options.null_size}
+        score, null = consistency(features, metadata, **given, queries=queries)
         return [score, permuted(score, null)] if len(null) else [score]
     queries = wells.most_queries(len(set(wells.treatments(metadata))), options.pairs)
     near = options.hit_neighbours if name == "hit" else ()

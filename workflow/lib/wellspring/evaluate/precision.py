@@ -83,6 +83,38 @@ def shared_null(members: int, negatives: int, *, size: int, seed: int, mates: by
     return null
 
 
+@lru_cache(maxsize=256)
+def list_null(positives: int, total: int, *, size: int, seed: int) -> Array:
+    """Return average precisions (size,) of random orders of `total` pairs of which `positives` are positive."""
+    rng, places = np.random.default_rng([seed, positives, total]), np.empty((size, positives), dtype=np.int64)
+    open_ = np.arange(size)
+    if positives**2 <= total:  # most draws have no two equal places; the others are drawn anew
+        while len(open_):
+            places[open_] = np.sort(rng.integers(total, size=(len(open_), positives)), axis=1)
+            open_ = open_[(np.diff(places[open_], axis=1) == 0).any(axis=1)]
+    else:
+        step = max(1, CELLS_AT_ONCE // total)
+        for start in range(0, size, step):
+            block = rng.random((min(step, size - start), total)).argsort(axis=1)[:, :positives]
+            places[start : start + step] = np.sort(block, axis=1)
+    null: Array = (np.arange(1, positives + 1) / (places + 1)).mean(axis=1)
+    null.flags.writeable = False
+    return null
+
+
+def listed_p(value: float, positives: Array, total: Array, *, size: int, seed: int) -> float:
+    """Return p of a mean average precision of lists with so many positives and pairs (lists,), as copairs does.
+
+    Lists of one shape have the same draws, so that the null of several such lists is that of one: the lists of the
+    members of a group depend on each other. Ties count, other than in copairs.
+    """
+    shapes, counts = np.unique(np.column_stack([positives, total]), axis=0, return_counts=True)
+    null = np.zeros(size)
+    for (m, t), count in zip(shapes, counts, strict=True):
+        null += count / len(positives) * list_null(int(m), int(t), size=size, seed=seed)
+    return float((1 + (null >= value - TOLERANCE).sum()) / (1 + size))
+
+
 def p_value(value: float, null: Array) -> float:
     """Return (1 + draws at or above `value`) / (1 + draws); ties count, `null` is sorted."""
     return float((1 + len(null) - np.searchsorted(null, value - TOLERANCE, side="left")) / (1 + len(null)))

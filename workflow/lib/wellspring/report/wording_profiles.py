@@ -125,6 +125,7 @@ EVALUATE: dict[str, Sentence] = {
     "two_halves": "mean of two halves of the negative controls; p is the larger of the two",
     "permuted": "mean of {rounds} permutations of mechanisms over compounds; the interval is their 95 % range; "
     "p = {p:.3g}",
+    "by_cell_line": "judged in each of {lines:cell line}, then joined",
     "several_labels": "a compound may have several of the {labels:label}; sharing one is a match",
     "gap": "mean of the diagonal (references on other plates) minus the mean off the diagonal",
     "axis": "axis between the means of the controls, fitted on all rows but one and used for that row",
@@ -186,6 +187,8 @@ EVALUATE: dict[str, Sentence] = {
 }
 SENTENCES: dict[str, Sentence] = {**PROFILE, **ALIGN, **EVALUATE, **CURVES}
 # Codes that describe how a value was computed and do not limit it.
-METHOD_NOTES = frozenset({"sampled", "cross_fitted", "cross_fitted_by_halves", "two_halves", "permuted", "gap", "axis"})
+METHOD_NOTES = frozenset(
+    {"sampled", "by_cell_line", "cross_fitted", "cross_fitted_by_halves", "two_halves", "permuted", "gap", "axis"}
+)
 # Codes on a value that the plate layout alone could give.
 LAYOUT_NOTES = frozenset({"treatment_fixed_to_wells", "dose_fixed_to_column"})
