@@ -1,5 +1,6 @@
 """Layouts that one rule less would refuse: each is read to the last pixel, or refused by its name."""
 
+import itertools
 import json
 import re
 import uuid
@@ -210,3 +211,94 @@ def test_the_docs_name_every_format_that_is_not_read():
     assert len(_expressions()) >= 6
     named = [ending for ending in foreign.FORMATS if f"`{ending}`" in page]
     assert {".nd2", ".czi", ".lif", ".c01", ".vsi", ".ims"} <= set(named)
+
+
+def _xdce(home, wells, *, sites, filters, depth=1, lost=()):
+    """Write a plate of IN Cell Analyzer; returns the value of each plane by well, site, filters and plane."""
+    images, held = "", {}
+    for number, (well, site, wave, z) in enumerate(
+        itertools.product(wells, range(sites), range(len(filters)), range(depth))
+    ):
+        row, column = ord(well[0]) - 64, int(well[1:])
+        excitation, emission = filters[wave]
+        step = f" z {z + 1}" if depth > 1 else ""
+        name = f"{well[0]} - {column}(fld {site + 1} wv {excitation} - {emission}{step}).tif"
+        if (well, site) not in lost:
+            coded.tiff(home / name, 100 + number)
+        held[well, str(site + 1), f"{excitation} - {emission}", str(z + 1)] = 100 + number
+        images += (
+            f'<Image acquisition_time_ms="1.0" filename="{name}"><Well label="{well[0]} - {column}">'
+            f'<Row number="{row}"/><Column number="{column}"/></Well><ExcitationFilter name="{excitation}" unit="nm" />'
+            f'<EmissionFilter name="{emission}" unit="nm" /><Identifier field_index="{site}" time_index="0" '
+            f'wave_index="{wave}" z_index="{z}" /></Image>\n'
+        )
+    calibration = '<ObjectiveCalibration id="1" pixel_width="0.325" pixel_height="0.325" unit="um" />'
+    head = f'<?xml version="1.0" encoding="ISO-8859-1"?><ImageStack><AutoLeadAcquisitionProtocol>{calibration}'
+    (home / "P1.xdce").write_text(
+        f'{head}</AutoLeadAcquisitionProtocol><Images path="E:\\scans\\P1">{images}</Images></ImageStack>'
+    )
+    return held
+
+
+@pytest.mark.parametrize("reader", ["auto", "incell"])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_in_cell(tmp_path, reader, depth):
+    filters = [("UV", "DAPI"), ("Blue", "FITC")]
+    home = tmp_path / "P1"
+    held = _xdce(home, ["A01", "C12"], sites=2, filters=filters, depth=depth, lost={("C12", 1)})
+    ours = {"UV - DAPI": "DNA", "Blue - FITC": "ER"}
+    found = coded.build(
+        home,
+        ["A01", "C12"],
+        channels=["DNA", "ER"],
+        at=tmp_path,
+        aliases={channel: name for name, channel in ours.items()},
+        reader=reader,
+    )
+    assert coded.read(found, home) == {
+        (well, site, ours[name], plane): None if (well, site) == ("C12", "2") else value
+        for (well, site, name, plane), value in held.items()
+    }
+    assert found.table["Metadata_Pixel_Size"].dropna().unique().tolist() == [0.325]
+    (home / "P1.xdce").write_text("<ImageStack></ImageStack>")
+    with pytest.raises(ValueError, match=r"P1.*P1.xdce: expected images, found none"):
+        coded.build(home, ["A01"], channels=["DNA"], at=tmp_path, reader=reader)
+
+
+@pytest.mark.parametrize("reader", ["auto", "ometiff"])
+def test_cq1(tmp_path, reader):
+    """The wells of a CQ1 are in the names of images; its MIP describes the same planes projected, and is left."""
+    home, images, expected = tmp_path / "P1", "", {}
+    for number, (well, row, column) in enumerate((("A01", 1, 1), ("B03", 2, 3))):
+        for field in (1, 2):
+            blocks = ""
+            for channel in (1, 2):
+                file = f"W{12 * (row - 1) + column:04d}F{field:04d}T0001Z001C{channel}.tif"
+                value = 100 * number + 10 * field + channel
+                coded.tiff(home / "Image" / file, value)
+                expected[well, str(field), ("DNA", "ER")[channel - 1], "1"] = value
+                blocks += f"<TiffData FirstC='{channel - 1}' IFD='0' PlaneCount='1'>"
+                blocks += f"<UUID FileName='Image\\{file}'>urn:uuid:{file}</UUID></TiffData>"
+            name = f"W{12 * (row - 1) + column}(R{row}C{column}),A1,F{field}"
+            images += (
+                f"<Image ID='Image:{number}:{field}' Name='{name}'><Pixels ID='P' "
+                "DimensionOrder='XYZCT' Type='uint16' SizeX='10' SizeY='6' SizeZ='1' SizeC='2' SizeT='1'>"
+                f"<Channel ID='C:0' Name='CH1'/><Channel ID='C:1' Name='CH2'/>{blocks}</Pixels></Image>"
+            )
+    text = f"<?xml version='1.0'?><OME xmlns='http://www.openmicroscopy.org/Schemas/OME/2013-06'>{images}</OME>"
+    (home / "MeasurementResult.ome.xml").write_text(text)
+    (home / "MeasurementResultMIP.ome.xml").write_text(text.replace("Image\\\\", "Projection\\\\"))
+    found = coded.build(
+        home, ["A01", "B03"], channels=["DNA", "ER"], at=tmp_path, aliases={"DNA": "CH1", "ER": "CH2"}, reader=reader
+    )
+    assert coded.read(found, home) == expected
+
+
+def test_images_of_another_plate_by_their_names_are_told(tmp_path, caplog):
+    for number, well in enumerate(("A01", "B03")):
+        coded.tiff(tmp_path / "scan" / "TimePoint_1" / f"BR77_{well}_w1.TIF", number)
+    options = {"channels": ["DNA"], "aliases": {"DNA": "w1"}, "at": tmp_path}
+    coded.build(tmp_path / "scan", ["A01", "B03"], plate="BR77", **options)
+    assert "by its own metadata" not in caplog.text
+    coded.build(tmp_path / "scan", ["A01", "B03"], plate="BR78", **options)
+    assert "is of the plate BR77, scan by its own metadata" in caplog.text

@@ -61,3 +61,15 @@ def test_random_layouts_are_fine(seed):
     tables = [_index(lambda *_: rng.integers(6), plate=plate, sites=1) for plate in "PQ"]
     assert foresight.one_place(tables) == []
     assert foresight.one_place([]) == []
+
+
+def test_plates_that_take_the_same_images_are_named(tmp_path):
+    table = pd.DataFrame({"Metadata_Path": ["a.tif", "b.tif", None], "Metadata_Page": [0, 0, 0]})
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    other = table.assign(Metadata_Page=1)
+    own = {"P1": (str(tmp_path / "one"), table), "P2": (str(tmp_path / "one"), other)}
+    assert foresight.shared_images(own) == []
+    found = foresight.shared_images(own | {"P3": (str(tmp_path / "two"), table)})
+    assert len(found) == 1
+    assert found[0].startswith("expected images of one plate each, found 2 that the plates P1, P3 take")

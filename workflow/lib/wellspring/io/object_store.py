@@ -25,7 +25,7 @@ CONNECT, READ = 10, 60  # seconds for a connection, and between two parts of an 
 WHOLE = 300  # seconds for one file or listing: 30 MB at 100 kB per second
 LOADDATA = (".csv", ".csv.gz", ".parquet")
 # Endings of files that describe the planes; readers open these, so they are copied and not replaced by sparse files.
-TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".companion.ome", *LOADDATA)
+TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".xdce", ".companion.ome", *LOADDATA)
 LARGEST = 2**30  # bytes of such a file; the Index.xml of a 1536-well plate has about 300 MB
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")

@@ -3,10 +3,14 @@
 Each function takes tables with one row per plane of the index and returns sentences, none if nothing is to report.
 """
 
-from collections.abc import Sequence
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from wellspring.io import object_store
 from wellspring.io.keys import SITE_KEY, WELL_KEY
 from wellspring.screen.sections import Profile
 
@@ -34,6 +38,23 @@ def too_many_lost(table: pd.DataFrame, limit: float) -> list[str]:
         return []
     share = f"{lost} of {len(whole)} sites lack a file ({100 * lost / len(whole):.1f} %)"
     return [f"will be left out: {share}, survey.max_excluded is {100 * limit:.1f} %"]
+
+
+def shared_images(tables: Mapping[str, tuple[str, pd.DataFrame]]) -> list[str]:
+    """Return which plates take the same images; ``tables`` is plate to its images in the sheet and its index."""
+    owners: dict[tuple[str, int], list[str]] = {}
+    for plate, (images, table) in tables.items():
+        there = table[table["Metadata_Path"].notna()]
+        folder = object_store.home(images)
+        folder = folder if object_store.is_url(folder) else os.path.realpath(folder)
+        for path, page in zip(there["Metadata_Path"], there["Metadata_Page"], strict=True):
+            owners.setdefault((posixpath.join(folder, path), int(page)), []).append(plate)
+    counts = Counter(tuple(plates) for plates in owners.values() if len(plates) > 1)
+    return [
+        f"expected images of one plate each, found {count} that the plates {', '.join(plates)} take (the column "
+        "`images` of the sheet must name their own folders, or `acquisition` their measurements)"
+        for plates, count in counts.items()
+    ]
 
 
 def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:

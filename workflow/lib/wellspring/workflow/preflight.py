@@ -62,6 +62,12 @@ def run(
     found = [Finding("ok", f"plate {name}", "simulated by this workflow") for name in simulated]
     found += [finding for one in plates for finding in one.findings]
     found += foreseen(plates, config=config)
+    taken = {
+        one.name: (str(row["images"]), one.table)
+        for row, one in zip(rows, plates, strict=True)
+        if row["images"] and one.table is not None
+    }
+    found += [Finding("problem", "plates", text) for text in foresight.shared_images(taken)]
     found += [Finding("warning", "cells will fail", text) for text in config_checks.unknown_channels(config)]
     found += trained(config) + own_networks(config) + foreign(config, [str(row["plate"]) for row in sheet])
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]

@@ -17,6 +17,7 @@ from wellspring.index.readers import (
     foreign,
     harmony,
     imagexpress,
+    incell,
     loaddata,
     ometiff,
     omezarr,
@@ -46,11 +47,14 @@ READERS = {
     "harmony": Reader(harmony, "Harmony's Index.xml or Index.idx.xml", ("acquisition",)),
     "imagexpress": Reader(imagexpress, "MetaXpress' .HTD, or its folders TimePoint_1 or ZStep_1"),
     "cellvoyager": Reader(cellvoyager, "CellVoyager's MeasurementData.mlf"),
+    "incell": Reader(incell, "IN Cell's .xdce"),
     "loaddata": Reader(
         loaddata, "a LoadData table: index.loaddata, or load_data.csv in the folder", ("loaddata", "moved")
     ),
     "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",), opens=True),
-    "ometiff": Reader(ometiff, "files .ome.tif, .ome.tiff or .companion.ome", ("pattern", "roots"), opens=True),
+    "ometiff": Reader(
+        ometiff, "files .ome.tif, .ome.tiff, .companion.ome or .ome.xml", ("pattern", "roots"), opens=True
+    ),
     "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
 }
 LAST = "pattern"  # also matches the files of exports with richer metadata, so it is tried last

@@ -16,7 +16,7 @@ import pandas as pd
 
 from wellspring.index.readers import metaseries, values
 from wellspring.index.readers.htd import Settings, read
-from wellspring.index.readers.listing import complete, files
+from wellspring.index.readers.listing import check_plate, complete, files
 from wellspring.index.readers.named import entries
 from wellspring.screen import well_names
 
@@ -138,7 +138,8 @@ def _acquisition(frame: pd.DataFrame, *, plate: str, folder: Path) -> tuple[str,
             raise ValueError(f"{plate}: expected one plate of that name below {folder}, found {ours[:10] or shown}")
         logger.warning("%s: images of other plates below %s are ignored: %s", plate, folder, shown)
         found = {ours[0]: found[ours[0]]}
-    (home, _), part = next(iter(found.items()))
+    (home, prefix), part = next(iter(found.items()))
+    check_plate([prefix, *home.split("/"), folder.name], plate=plate, where=folder / home)
     return home, part.drop(columns=["home", "prefix"]).reset_index(drop=True)
 
 

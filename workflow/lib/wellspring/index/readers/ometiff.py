@@ -7,6 +7,7 @@ else from the file's name. Only the first directory of a file is read, never its
 
 import logging
 import math
+import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,14 +31,16 @@ logger = logging.getLogger(__name__)
 ENDINGS = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
 PLAIN = (".tif", ".tiff", ".btf")  # of OME-TIFFs that are called as any other; read where none has its own ending
 TRIES = 3  # such files that are opened to see what they are
-COMPANION = ".companion.ome"
+COMPANION = (".companion.ome", ".ome.xml")
+CQ1 = re.compile(r"MeasurementResult(\w*)\.ome\.xml")  # of Yokogawa's CQ1; MIP and SUM describe its projections
+CQ1_IMAGE = re.compile(r"W\d+\(R(?P<row>\d+)C(?P<column>\d+)\),A(?P<grid>\d+),F(?P<field>\d+)")
 LARGEST = 2**28  # bytes of one XML, as of 1536 wells with every plane's position
 KEYS = ("channel", "plane", "timepoint", "page")
 
 
 def present(folder: Path | str, *, pattern: str = "", roots: Sequence[Path | str] = ()) -> bool:
     """Return whether a file of the folder has the name of an OME-TIFF or a companion file."""
-    return any(path.lower().endswith((*ENDINGS, COMPANION)) for path, _ in files(Path(folder), roots=roots))
+    return any(path.lower().endswith((*ENDINGS, *COMPANION)) for path, _ in files(Path(folder), roots=roots))
 
 
 def unnamed(folder: Path | str, *, roots: Sequence[Path | str] = ()) -> bool:
@@ -85,14 +88,14 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
     folder = Path(folder)
     compiled = compile_pattern(pattern)
     held = dict(files(folder, roots=roots))
-    endings: tuple[str, ...] = (*ENDINGS, COMPANION)
+    endings: tuple[str, ...] = (*ENDINGS, *COMPANION)
     if not any(path.lower().endswith(endings) for path in held):
         endings = PLAIN
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     done: set[str] = set()
     for path in sorted(held, key=lambda path: (not path.lower().endswith(COMPANION), path)):
-        if path in done or not path.lower().endswith(endings):
+        if path in done or not path.lower().endswith(endings) or _projected(path, held):
             continue
         done.add(path)
         try:
@@ -160,6 +163,9 @@ def _fields(
         seen.add(image.get("ID", ""))
         if said and match is not None:
             place = {"well": well_of(match), "site": (said.get("site") or "1") if len(images) == 1 else str(number + 1)}
+        if place is None and (numbered := CQ1_IMAGE.match(image.get("Name", ""))):
+            well = name(int(numbered["row"]) - 1, int(numbered["column"]) - 1)
+            place = {"well": well, "sample": (int(numbered["grid"]), int(numbered["field"]))}
         if place is None:
             logger.warning("%s: %s: image %s is of no well", plate, path, image.get("Name") or number + 1)
             continue
@@ -177,6 +183,12 @@ def _fields(
         for lost in places.keys() - {image.get("ID", "") for image in images}:
             logger.warning("%s: %s: image %s of a well is not described", plate, path, lost)
             yield {"well": places[lost]["well"], "sample": (places[lost]["sample"], path, -1), "path": None}
+
+
+def _projected(path: str, held: Mapping[str, int]) -> bool:
+    """Return whether an XML of a CQ1 describes projections of planes that another one describes."""
+    match = CQ1.fullmatch(posixpath.basename(path))
+    return match is not None and match[1] != "" and path[: -len(match[0])] + "MeasurementResult.ome.xml" in held
 
 
 def _places(root: Element, plate: str) -> dict[str, dict[str, Any]]:

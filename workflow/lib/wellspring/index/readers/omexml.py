@@ -83,7 +83,8 @@ def _file(uuid: Element | None, path: str, own: str | None, held: Mapping[str, i
     if uuid is None or (own is not None and uuid.text == own):
         return path
     parent, base = posixpath.split(path)
-    named = posixpath.normpath(posixpath.join(parent, uuid.get("FileName") or base))
+    stated = (uuid.get("FileName") or base).replace("\\", "/")
+    named = posixpath.normpath(posixpath.join(parent, stated))
     return named if named in held else None
 
 
