@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import yaml
@@ -55,9 +56,11 @@ from wellspring.simulate.screen import screen_of
 from wellspring.workflow import failures, ownership
 from wellspring.workflow.code_digest import age
 from wellspring.workflow.code_digest import code as digest_of_code
+from wellspring.workflow.outcome import outcome
 from wellspring.workflow.wildcards import one_of
 
 age(here / "scripts")
+began = time.time()
 
 config.update(resolve({key: value for key, value in config.items() if key != "pathvars"}))
 settings = typed(config)
@@ -306,3 +309,10 @@ def note_failures(logs):
     found = failures.update(path, failed_jobs(), names=names, slurm=".snakemake/slurm_logs", snakemake=logs)
     if len(found):
         print(f"{len(found)} jobs failed (listed in {path}):\n{failures.words(found)}", file=sys.stderr)
+
+
+def print_outcome(since=0.0):
+    """Print the path of the page, the number of active treatments and what was left out, if this run has a report."""
+    line = outcome(workflow.pathvars.apply("<results>/report"), since=since)
+    if line is not None and any(job.rule.name == "report" for job in workflow.dag.jobs):
+        print(line, file=sys.stderr)

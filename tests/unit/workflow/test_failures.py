@@ -188,3 +188,24 @@ def test_the_error_in_a_job_s_own_log_comes_first(failed, tmp_path):
 def test_an_interrupted_job_is_not_an_error(failed, tmp_path):
     new = update(tmp_path, failed("train", "P1", "Traceback\nKeyboardInterrupt\n"))
     assert new["reason"].tolist() == ["interrupted (SIGINT) before it was done; run again to continue"]
+
+
+def test_a_signal_is_the_reason_whatever_the_job_logged_before(failed, tmp_path):
+    """A caught error in the log did not end a process that Snakemake saw die by a signal."""
+    began_at = began("P1", tmp_path)
+    snakemake = tmp_path / "run.log"
+    died = "RuleException:\nCommand 'python x' died with <Signals.SIGTERM: 15>.\n"
+    snakemake.write_text(began_at + died + FAILED.format(None, tmp_path))
+    log = failed("survey", "P1", "ValueError: caught and gone on\nINFO step 7\n")
+    new = failures.update(tmp_path / "failures.tsv", [log], names=["P1"], snakemake=[snakemake])
+    assert new["reason"].tolist() == ["interrupted (SIGTERM) before it was done; run again to continue"]
+    assert "step 7" in new["last_lines"].iloc[0], "the log of this job is quoted"
+
+
+def test_a_job_that_never_began_quotes_no_log_of_an_earlier_run(failed, tmp_path):
+    job = failed("survey", "P1", "ValueError: of an earlier run\n")
+    os.utime(job.logs[0], (1.7e9, 1.7e9))
+    snakemake = tmp_path / "2026-11-29T155330.123456.snakemake.log"
+    snakemake.write_text("nothing about the job\n")
+    new = failures.update(tmp_path / "failures.tsv", [job], names=["P1"], snakemake=[snakemake])
+    assert new["reason"].tolist() == [failures.SILENT] and new["last_lines"].tolist() == [""]

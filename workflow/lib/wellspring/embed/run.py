@@ -21,6 +21,7 @@ from wellspring.io.ngff import PlateImages
 from wellspring.screen.sections import Embed
 from wellspring.views import cutting, fields
 from wellspring.views.scaling import IntensityScale, foreground_level, prepare
+from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,10 @@ def stream(
         _demand_scale(encoder, plate.images)
     name, count = plate.images.plate, 0
     vectors = _Vectors(encoder, plate.scale, options, device)
-    parts = fields.batches(_parts(encoder, plate, options, readers=_readers(device)), options.batch)
+    seen = track(
+        _parts(encoder, plate, options, readers=_readers(device)), total=len(plate.images.fields), unit="fields"
+    )
+    parts = fields.batches(seen, options.batch)
     for frame, found in _one_behind(parts, vectors, plate=name):
         count += len(frame)
         yield frame, found.cpu().numpy().astype(options.dtype)

@@ -21,6 +21,7 @@ from wellspring.io.ngff import PlateWriter
 from wellspring.screen.sections import Images
 from wellspring.survey import run as survey
 from wellspring.views import intensity
+from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def write(
                 free.put(buffers)
 
         with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(one, sites):
+            for _ in track(pool.map(one, sites), total=len(sites), unit="fields"):
                 pass
         limits = {"low": options.low, "high": options.high}
         scale = intensity.summarise(

@@ -1,7 +1,8 @@
 """Write and read plates as OME-Zarr; all code that depends on the folders of a stored plate is here.
 
 NGFF 0.5 high-content-screening layout on zarr 3: ``<row>/<column>/<site>/0``, e.g. ``B/03/1/0``, is an array (C, Y, X)
-in one shard. Corrected pixels (uint16) and label images (uint32, one channel per kind of object) have the same layout.
+in one shard; ``1`` beside it is its second resolution level (`ngff_levels`). Corrected pixels (uint16) and label images
+(uint32, one channel per kind of object) have the same layout.
 A plate is written under a temporary name and renamed when it is complete; the reader needs the root's ``zarr.json``.
 """
 
@@ -23,6 +24,7 @@ import zarr
 from wellspring.io import lease, zarr_shard
 from wellspring.io.disk import full, is_full
 from wellspring.io.lease import Lease
+from wellspring.io.ngff_levels import REDUCED, means, middles
 from wellspring.io.ngff_metadata import NGFF, display, image, path_of, write_group, write_wells
 
 logger = logging.getLogger(__name__)
@@ -189,7 +191,10 @@ class PlateWriter:
         self._fields.add((well, site))
         try:
             place = path_of(well, site)
-            self._identities[place] = zarr_shard.write(self._partial / place / "0", pixels, tile=tile_of(shape[1:]))
+            folder = self._partial / place
+            self._identities[place] = zarr_shard.write(folder / "0", pixels, tile=tile_of(shape[1:]))
+            small = self._reduced(pixels)
+            zarr_shard.write(folder / "1", small, tile=tile_of(small.shape[1:]))
         except OSError as error:
             raise self._unwritten(error, f"{well} site {site}") from error
 
@@ -233,7 +238,11 @@ class PlateWriter:
     def _image(self, well: str, site: str) -> dict[str, object]:
         """Return the NGFF metadata of one field."""
         shown = display(self.plate, self.channels, windows=self.windows, dtype=self.dtype)
-        return image(f"{self.plate} {well} {site}", pixel_size=self.pixel_size) | shown
+        return image(f"{self.plate} {well} {site}", pixel_size=self.pixel_size, factors=(1, REDUCED)) | shown
+
+    def _reduced(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the second resolution level of a field."""
+        return means(pixels)
 
 
 class LabelWriter(PlateWriter):
@@ -262,6 +271,9 @@ class LabelWriter(PlateWriter):
         if sorted(labels) != sorted(self.channels):
             raise ValueError(f"{self.plate} {well} site {site}: expected {self.channels}, found {sorted(labels)}")
         super().write(well, site, np.stack([labels[name].astype(self.dtype) for name in self.channels]))
+
+    def _reduced(self, pixels: np.ndarray) -> np.ndarray:
+        return middles(pixels)
 
     def _image(self, well: str, site: str) -> dict[str, object]:
         source = f"../../../{self.source}/{path_of(well, site)}"  # relative to the field of labels

@@ -56,8 +56,11 @@ def write_wells(folder: Path, fields: Sequence[tuple[str, str]], *, name: str) -
     return {"version": NGFF, "plate": plate}
 
 
-def image(name: str, *, pixel_size: float | None) -> dict[str, object]:
-    """Return the NGFF metadata of a field (C, Y, X) with one resolution level; `pixel_size` in micrometres."""
+def image(name: str, *, pixel_size: float | None, factors: Sequence[int] = (1,)) -> dict[str, object]:
+    """Return the NGFF metadata of a field (C, Y, X); `pixel_size` in micrometres.
+
+    `factors` has, for each resolution level, the edge in px of the squares that are one of its pixels.
+    """
     unit = {} if pixel_size is None else {"unit": "micrometer"}
     step = pixel_size or 1.0
     return {
@@ -68,11 +71,19 @@ def image(name: str, *, pixel_size: float | None) -> dict[str, object]:
                 "axes": [{"name": "c", "type": "channel"}]
                 + [{"name": axis, "type": "space", **unit} for axis in ("y", "x")],
                 "datasets": [
-                    {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1.0, step, step]}]}
+                    {"path": str(level), "coordinateTransformations": _placed(step, factor)}
+                    for level, factor in enumerate(factors)
                 ],
             }
         ],
     }
+
+
+def _placed(step: float, factor: int) -> list[dict[str, object]]:
+    """Return scale and, for a level of squares, the translation of its first centre."""
+    scale: dict[str, object] = {"type": "scale", "scale": [1.0, step * factor, step * factor]}
+    shift = step * (factor - 1) / 2
+    return [scale, {"type": "translation", "translation": [0.0, shift, shift]}] if factor > 1 else [scale]
 
 
 def display(

@@ -620,8 +620,8 @@ class Images:
     """How corrected pixels are stored, and the intensity scale of a plate's channels.
 
     The store is OME-Zarr (NGFF 0.5): a field is one array of 16 bit in one shard, its chunks 360 px wide, compressed by
-    Blosc (Zstandard at level 1 after bitshuffle); with the metadata 3 files per field. No other setting that was tried
-    is as small and as fast (benchmarks/compression.py).
+    Blosc (Zstandard at level 1 after bitshuffle); with metadata and a second resolution level (1/4 of the edges) 5
+    files per field. No other setting that was tried is as small and as fast (benchmarks/compression.py).
     """
 
     projection: Literal["max", "mean", "sharpest", "plane"]
@@ -1330,8 +1330,8 @@ class Config:
     images: Images
     """How corrected pixels are stored, and the intensity scale of a plate's channels. The store is OME-Zarr (NGFF 0.5):
     a field is one array of 16 bit in one shard, its chunks 360 px wide, compressed by Blosc (Zstandard at level 1 after
-    bitshuffle); with the metadata 3 files per field. No other setting that was tried is as small and as fast
-    (benchmarks/compression.py)."""
+    bitshuffle); with metadata and a second resolution level (1/4 of the edges) 5 files per field. No other setting that
+    was tried is as small and as fast (benchmarks/compression.py)."""
 
     cells: Cells
     """Nuclei and cells of each field. Lengths without a unit are in nucleus diameters, so that they hold at every

@@ -26,6 +26,7 @@ from wellspring.screen import exclusions, sections
 from wellspring.survey import ceiling, focus, suspect
 from wellspring.views import binning
 from wellspring.views.cutting import foreground_threshold
+from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def run(
 
     found, views = [], []
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for row, view in pool.map(look, range(len(index))):
+        for row, view in track(pool.map(look, range(len(index))), total=len(index), unit="images"):
             found.append(row)
             views.append(view)
     columns = ["status", "reason", "height", "width", "dtype", "pages", "size", *suspect.COLUMNS, *MEASURES]

@@ -25,6 +25,7 @@ from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings
 from wellspring.train.sources import Source
 from wellspring.train.step_status import StatusReduction, StepStatus
+from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def train(
         Journal(history, settings, first=first, board=board) as journal,
         reading(source, sampler, settings, device=device, first=first, accumulate=accumulate) as blocks,
     ):
-        for step in range(first, settings.steps):
+        for step in track(range(first, settings.steps), total=settings.steps, unit="steps", done=first):
             last = step == settings.steps - 1
             retrieve = options.retrieve_every > 0 and (step % options.retrieve_every == 0 or last)
             noted = retrieve or last or step % options.log_every == 0

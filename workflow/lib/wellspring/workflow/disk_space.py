@@ -11,14 +11,15 @@ from pathlib import Path
 from wellspring.screen.sections import Config
 from wellspring.views import binning
 
-# Stored images take 0.57 to 0.68 of the 16-bit pixels (benchmarks/compression.py), most of them for JUMP: 27 of 40 GB.
-IMAGES = 0.68
+# Stored images take 0.57 to 0.68 of the 16-bit pixels (benchmarks/compression.py), most of them for JUMP: 27 of 40 GB;
+# their second resolution level takes 7 % more.
+IMAGES = 0.73
 # Label images of nuclei and cells, as a share of the 16-bit pixels: 8.3 of 307 MB for 4 demo plates of 5 channels.
 LABELS = 0.03
 # Embeddings, bytes per pixel of one channel and encoder: 0.4 GB for 500,000 cells on the 3,456 fields of a JUMP plate.
 EMBED = 4e8 / (3456 * 1080**2)
-# Files per field: its group, the array and one shard. The 3,456 fields of a JUMP plate take 10,800 files.
-FILES = 3
+# Files per field: its group, two arrays and their shards. The 3,456 fields of a JUMP plate take 17,700 files.
+FILES = 5
 
 
 @dataclass(frozen=True)

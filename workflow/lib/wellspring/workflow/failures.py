@@ -16,7 +16,7 @@ import pandas as pd
 
 from wellspring.io import spreadsheet
 from wellspring.io.tables import atomic
-from wellspring.workflow.snakemake_log import INTERRUPTED, Log
+from wellspring.workflow.snakemake_log import INTERRUPTED, Log, signalled
 
 logger = logging.getLogger(__name__)
 
@@ -102,12 +102,13 @@ def tail(path: str | Path, lines: int = LINES) -> list[str]:
 def reason(log: str | Path, slurm: str | Path = "", *, known: str | None = None, since: float = 0) -> str:
     """Return the last error in a log, else SLURM's message, else the `known` one of Snakemake, else `SILENT`.
 
-    A line that ends in a colon is joined with the next one. Logs of SLURM from before the time `since` are of other
+    A process that a signal ended was not ended by an error that it logged before. A line that ends in a colon is joined
+    with the next one. Logs of SLURM from before the time `since` are of other
     jobs.
     """
     lines = tail(log, lines=10**6)
     errors = [number for number, line in enumerate(lines) if ERROR.match(line)]
-    if errors:
+    if errors and not signalled(known):
         first, *rest = lines[errors[-1] :]
         if first.startswith("KeyboardInterrupt"):
             return INTERRUPTED.format("SIGINT")
@@ -130,7 +131,7 @@ def _write(rows: pd.DataFrame, path: Path) -> None:
 def _row(failure: Failure, slurm: Path, run: Log) -> dict[str, str]:
     log, outputs = next(iter(failure.logs), ""), failure.outputs or [failure.output]
     of = list(failure.wildcards.values())
-    since = run.begun(outputs) or 0
+    since = run.begun(outputs) or run.started
     written = Path(log).stat().st_mtime if log and Path(log).exists() else None
     own_log = log if written is not None and written >= since else ""  # an older one is of an earlier run
     ended = written if own_log and written is not None else time.time()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READ = 2**24  # bytes at the end of a log that are read; 10,000 jobs take some 5 MB
+NAMED = re.compile(r"(\d{4}-\d\d-\d\dT\d{6})\.\d+\.snakemake\.log$")
 DATE = re.compile(r"\[(\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4})\]")
 BEGINS = re.compile(r"(?:local)?(?:rule|checkpoint) \w+:")
 FAILS = re.compile(r"Error in rule (\w+).*:")
@@ -42,6 +43,7 @@ class Log:
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
         self.text = "\n".join(_end(Path(path)) for path in paths)
+        self.started = min((_named(Path(path)) for path in paths), default=0.0)
         blocks = list(_blocks(self.text))
         self._begun = [block for block in blocks if BEGINS.match(block.text)]
         self._failed = [block for block in blocks if FAILS.match(block.text)]
@@ -69,6 +71,17 @@ class Log:
         status = STATUS.search("\n".join(before))
         name = (status[1] or OF_STATUS.get(status[2], "")) if status else ""
         return SIGNALS[name].format(name) if name in SIGNALS else None
+
+
+def signalled(reason: str | None) -> bool:
+    """Return whether a reason of `Log.reason` is a signal that ended the process."""
+    return reason is not None and any(reason == text.format(name) for name, text in SIGNALS.items())
+
+
+def _named(path: Path) -> float:
+    """Return the time in the name of a log of Snakemake, which is when the run began; 0 for another name."""
+    found = NAMED.match(path.name)
+    return time.mktime(time.strptime(found[1], "%Y-%m-%dT%H%M%S")) if found else 0.0
 
 
 def _submission(message: str) -> str:
