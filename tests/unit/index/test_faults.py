@@ -31,7 +31,7 @@ CASES = st.tuples(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def templates(tmp_path_factory):
     """Return a folder of what is the same in every case, and import what any of them needs.
 
