@@ -22,7 +22,7 @@ if __name__ == "__main__":
     options = sections.read(sections.Report, params.options)
     evaluate = sections.read(sections.Evaluate, params.evaluate)
     taken = run.takeaway(screen, report=options, evaluate=evaluate, concentration=params.concentration)
-    report = page.build(screen, options=options)
+    report = page.build(screen, options=options, taken=taken)
     for name in ("page", "metrics", "failures", "map", "plates"):
         with atomic(snakemake.output[name]) as path:
             path.write_text(getattr(report, name), encoding="utf-8")

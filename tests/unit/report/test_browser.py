@@ -1,7 +1,10 @@
 """The page in a browser, four plates: hover, filters, levels, keyboard, dark, paper, a phone, and no complaint."""
 
+import csv
+import io
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -9,9 +12,12 @@ import chromium
 from options import options as typed
 from report_screen import CHANNELS, HOSTILE, fabricate
 from wellspring.report import gather, page
+from wellspring.report.takeaway import run
 from wellspring.screen import sections
 
-SECTIONS = "results treatments activity dose map consistency matches transfer checks metrics alignment training"
+SECTIONS = (
+    "results treatments activity dose similarity map consistency matches transfer checks metrics alignment training"
+)
 SECTIONS += " samples cells plates montage illumination quality glossary time provenance"
 
 
@@ -30,7 +36,9 @@ def options() -> sections.Report:
 def file(browser, tmp_path_factory: pytest.TempPathFactory, options: sections.Report) -> Path:
     folder = tmp_path_factory.mktemp("screen")
     inputs, names = fabricate(folder, plates=4, sites=1, channels=CHANNELS[:3], metrics=12)
-    (folder / "index.html").write_text(page.build(gather.gather(inputs, **names), options=options).page)
+    screen = gather.gather(inputs, **names)
+    taken = run.takeaway(screen, report=options, evaluate=typed("evaluate", dose_levels=3))
+    (folder / "index.html").write_text(page.build(screen, options=options, taken=taken).page)
     return folder / "index.html"
 
 
@@ -169,8 +177,8 @@ def test_one_click_leads_from_the_first_screen_to_a_hit_beside_its_controls(tab)
     tab.click(".cards li:first-child button")
     assert shown(tab, "#panel-name")[0] and cards[0].count(shown(tab, "#panel-name")[0]) == 1
     tab.wait("[...document.querySelectorAll('#panel canvas.tile')].every((e) => e.dataset.drawn)")
-    assert len(shown(tab, "#panel .tile-strip small")) == 2 * len(shown(tab, "#panel .dose h3")[:-1])
-    doses = [float(text.split()[1]) for text in shown(tab, "#panel .dose h3")[:-1]]
+    doses = [float(text.split()[1]) for text in shown(tab, "#panel .dose h3") if " · " in text]
+    assert len(shown(tab, "#panel .tile-strip small")) == 2 * len(doses)
     assert doses == sorted(doses, reverse=True) and len(doses) == 3
     grey = "new Set(document.querySelector('#panel canvas.tile').getContext('2d').getImageData(0, 0, 60, 60).data).size"
     assert tab.run(grey) > 20
@@ -183,6 +191,81 @@ def test_one_click_leads_from_the_first_screen_to_a_hit_beside_its_controls(tab)
     tab.click("#panel .well-links button")
     assert not tab.run("document.querySelector('#panel').open")
     assert len(shown(tab, "#plate-grid b")) == 1
+
+
+def test_a_panel_shows_the_dose_curve_and_look_alikes(tab):
+    tab.run(f"Page.treatment.open({json.dumps(HOSTILE)})")
+    heads = shown(tab, "#panel h3")
+    assert {"Dose response", "What looks like it", "Wells on the plates"} <= set(heads)
+    assert "standard deviations of the controls" in " ".join(shown(tab, "#panel p"))
+    other = shown(tab, "#panel table button.opens")[0]
+    tab.focus("#panel table button.opens")
+    tab.key("Enter")
+    assert other.startswith(shown(tab, "#panel-name")[0])
+
+
+def test_similar_treatments_are_told_and_open(tab):
+    data = tab.run("Page.similarity")
+    tab.focus("#similarity-canvas")
+    for _ in range(2):
+        tab.key("ArrowRight")
+    first, second = data["names"][0], data["names"][1]
+    assert tab.tip().splitlines()[-1] == f"similarity {data['values'][0][1] / 100:.2f}".replace("-", "−")
+    assert tab.tip().startswith(first) and second in tab.tip()
+    narrow = tab.box("#similarity-canvas")[2]
+    program = "(e) => { e.value = 4; e.dispatchEvent(new Event('input')); }"
+    tab.run(f"({program})(document.querySelector('#similarity-zoom'))")
+    assert tab.box("#similarity-canvas")[2] > 2 * narrow
+    assert tab.run("document.documentElement.scrollWidth <= innerWidth"), "it scrolls in its own frame"
+    tab.focus("#similarity-canvas")
+    tab.key("ArrowDown")
+    tab.key("Enter")
+    assert first.startswith(shown(tab, "#panel-name")[0])
+
+
+def test_the_map_is_of_types_first_and_tells_all_wells_under_the_pointer(tab):
+    chosen = "document.querySelector('#map-colour')"
+    assert tab.run(f"[...{chosen}.options].map((e) => e.value).slice(0, 2)") == ["Type", "Mechanism"]
+    assert tab.run(f"{chosen}.value") == "Type"
+    assert set(shown(tab, "#map-legend button")) == {"negative control", "positive control", "treatment"}
+    shapes = tab.run("[...document.querySelectorAll('#map-legend button svg g')].map((e) => e.innerHTML)")
+    assert len(set(shapes)) == 3, "types differ in shape, not by colour alone"
+    box = tab.box("#map-canvas")
+    wells = tab.run("JSON.parse(document.querySelector('#map-data').textContent).sslprofiler")
+    scale = ((box[2] - 30) / 1000, (box[3] - 30) / 1000)
+    spots = [(x * scale[0], (1000 - y) * scale[1]) for x, y in zip(*wells["levels"]["aligned"].values(), strict=True)]
+    near = [sum((x - a) ** 2 + (y - b) ** 2 < 20 for a, b in spots) for x, y in spots]
+    crowded = near.index(max(near))
+    assert near[crowded] > 1
+    tab.point(box[0] + 15 + spots[crowded][0], box[1] + 15 + spots[crowded][1])
+    tip = tab.wait("document.querySelector('#tip').hidden ? '' : document.querySelector('#tip-text').textContent")
+    assert "Also here, " in tip and tip.count("\nP") >= near[crowded] - 1
+
+
+def test_tables_are_taken_away_as_csv(tab):
+    hard = ["=1+1", "-3.5", "−0.25", "1,234", "–", 'a "b", c', "x\ny", "(-)-nicotine", "@home", HOSTILE]
+    text = tab.run(f"Page.csv([['name', 'end'], ...{json.dumps(hard)}.map((one) => [one, 'x'])]).join('')")
+    rows = [row[0] for row in csv.reader(io.StringIO(text.removeprefix("\ufeff")))]
+    assert rows[1:] == ["'=1+1", "-3.5", "-0.25", "1234", "", 'a "b", c', "x y", "(-)-nicotine", "'@home", HOSTILE]
+    whole = tab.run("Page.csv(Page.treatmentRows()).join('')")
+    table = list(csv.DictReader(io.StringIO(whole.removeprefix("\ufeff"))))
+    items = {row["item"] for row in tab.run("JSON.parse(document.querySelector('#panel-data').textContent).treatments")}
+    assert {row["Treatment"] for row in table} >= {name for name in items if "taxol" not in name}
+    tables, offered = (f"document.querySelectorAll('main {part}').length" for part in ("table", ".take"))
+    assert tab.run(offered) >= tab.run(tables) > 10
+    tab.run("URL.createObjectURL = (blob) => { window.taken = blob; return '#'; }")
+    tab.click("#treatments .take button")
+    assert tab.run("window.taken.text()").removeprefix("\ufeff") == whole.removeprefix("\ufeff")
+
+
+def test_drawings_are_taken_away_as_files_of_their_own(tab):
+    program = "[...document.querySelectorAll('main figure svg.figure')].slice(0, 60).map(Page.drawing)"
+    drawings = tab.run(program)
+    assert len(drawings) > 20
+    for text in drawings:
+        root = ElementTree.fromstring(text)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg" and float(root.attrib["height"]) > 0
+        assert "var(" not in text and "data-" not in text.replace("data:image", "")
 
 
 def test_a_row_opens_its_treatment_and_names_stay_text(tab):

@@ -12,6 +12,7 @@ from report_screen import HOSTILE, fabricate
 from wellspring.io.shipped import REPORT_TEMPLATES
 from wellspring.report import gather, page
 from wellspring.report.page import block
+from wellspring.report.takeaway import run
 from wellspring.screen import sections
 
 OPTIONAL = (
@@ -108,6 +109,25 @@ def test_page_is_well_formed_and_reaches_nothing_outside(report: page.Report):
     assert addresses <= {"http://www.w3.org/2000/svg"}
     assert "url(" not in report.page and "@import" not in report.page
     assert len(report.page) < 5_000_000
+
+
+def test_files_beside_the_page_are_the_only_links_out(
+    screen_files: tuple[dict, dict], options: sections.Report, request: pytest.FixtureRequest
+):
+    inputs, names = screen_files
+    screen = gather.gather(inputs, **names)
+    taken = run.takeaway(screen, report=options, evaluate=typed("evaluate"))
+    text = page.build(screen, options=options, taken=taken).page
+    out = [a["href"] for tag, a in Elements(text).found if tag == "a" and not a["href"].startswith("#")]
+    rule = (request.config.rootpath / "workflow" / "rules" / "report.smk").read_text()
+    named = {address for address in out if not address.startswith("../")}
+    assert named and all(f'"<results>/report/{address}"' in rule for address in named)
+    folder = "<results>"
+    encoder = screen.encoders[0]
+    assert {address.replace("..", folder) for address in out if address.startswith("../")} == {
+        f"{folder}/align/{encoder}.parquet",
+        f"{folder}/evaluate/{encoder}.items.parquet",
+    }
 
 
 def test_ids_are_unique_and_links_lead_somewhere(report: page.Report):

@@ -56,7 +56,7 @@ def pairs(screen: Screen) -> list[tuple[str, str]]:
 
 def table(screen: Screen) -> pd.DataFrame:
     """Return the paired differences of the screen's encoders, see `wellspring.evaluate.paired.differences`."""
-    return differences(screen.summary, pairs(screen))
+    return differences(screen.summary, pairs(screen) if len(screen.summary) else [])
 
 
 def statements(found: pd.DataFrame, level: str, verdict: str) -> list[Statement]:

@@ -23,6 +23,7 @@ from wellspring.report import (
     doses,
     dropped,
     exclusions,
+    findings,
     first_screen,
     glossary,
     lights,
@@ -38,15 +39,17 @@ from wellspring.report import (
     runtime,
     scatter,
     segmentation,
+    similarity,
     thumbnails,
     training,
     wording,
 )
 from wellspring.report.gather import Record, Screen, ordered_levels
 from wellspring.report.svg import count, number, standalone
+from wellspring.report.takeaway.run import Takeaway
 from wellspring.screen import sections
 
-PROGRAMS = ("page.js", "treatment.js", "tables.js", "plates.js", "map.js")
+PROGRAMS = ("page.js", "treatment.js", "tables.js", "plates.js", "map.js", "similarity.js", "take.js")
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,21 @@ class Report:
     plates: str
 
 
-def build(screen: Screen, *, options: sections.Report, templates: str | Path = REPORT_TEMPLATES) -> Report:
+def build(
+    screen: Screen,
+    *,
+    options: sections.Report,
+    taken: Takeaway | None = None,
+    templates: str | Path = REPORT_TEMPLATES,
+) -> Report:
     """Return the report of a screen.
 
     Parameters
     ----------
     options
         The config section `report`.
+    taken
+        The tables that lie beside the page; without them panels lack effects, changes, look-alikes and curves.
     templates
         Folder with `page.html.j2` and the templates that it includes, `page.css` and the scripts `PROGRAMS`.
     """
@@ -91,6 +102,9 @@ def build(screen: Screen, *, options: sections.Report, templates: str | Path = R
     shown, idle = metrics.applicable(rows)
     context = {
         "population": found,
+        "findings": findings.block(taken) if taken else findings.NOTHING,
+        "links": findings.links(taken.encoder) if taken else [],
+        "similar": similarity.block(screen, found),
         "panels": panels,
         "strongest": panel.cards(found, panels),
         "alpha": options.significance,

@@ -25,6 +25,7 @@ COLUMNS = {
     "Metadata_Batch": "Batch",
     "Metadata_Cell_Line": "Cell line",
 }
+KINDS = {"negcon": "negative control", "poscon": "positive control", "trt": "treatment"}
 COMPONENTS = 30  # principal components that t-SNE starts from
 
 
@@ -103,6 +104,7 @@ def block(placed: pd.DataFrame, earlier: NDArray[np.float64] | None = None) -> R
     result["levels"]["aligned"] = _spread(placed[["X", "Y"]].to_numpy(dtype=float))
     for column, name in COLUMNS.items():
         texts = pick(placed, column).astype(object).where(lambda found: found.notna(), "not stated")
+        texts = texts.replace(KINDS) if name == "Type" else texts
         levels = sorted({str(value) for value in texts}, key=lambda level: (level == "not stated", level))
         if levels and levels != ["not stated"]:
             code = {level: number for number, level in enumerate(levels)}
@@ -147,17 +149,22 @@ def drawing(placed: Mapping[str, pd.DataFrame], *, limit: int = 2000) -> str:
         for x, y, label in zip(pick(frame, "X"), pick(frame, "Y"), pick(frame, column).astype(object), strict=True):
             number = labels.index(str(label)) if str(label) in labels else None
             fill = MUTED if number is None else category(number)
-            shape = SHAPES[0 if number is None else number // 8 % len(SHAPES)]
+            shape = SHAPES[0 if number is None else _form(number)]
             body.append(mark(panel.x(x), panel.y(y), fill=fill, shape=shape, size=2.4 if number is not None else 1.6))
     down = 26 + (size + gap + 12) * -(-max(len(placed), 1) // across)
     for number, label in enumerate(labels[:48]):
         x, y = 16 + (size + gap) * (number % across), down + 15 * (number // across)
-        body.append(mark(x, y - 3.5, fill=category(number), shape=SHAPES[number // 8 % len(SHAPES)], size=3))
+        body.append(mark(x, y - 3.5, fill=category(number), shape=SHAPES[_form(number)], size=3))
         body.append(text(x + 9, y, label[:36], fill=MUTED))
     height = down + 15 * -(-len(labels[:48]) // across) + 4
     return document(
         "".join(body), width=20 + across * (size + gap) - gap, height=height, title="Map of the aligned profiles"
     )
+
+
+def _form(code: int) -> int:
+    """Return the number of the shape of a category: neighbours differ, and 32 pairs of shape and colour differ."""
+    return (code + code // 8) % len(SHAPES)
 
 
 def _range(frame: pd.DataFrame, axis: str) -> tuple[float, float]:

@@ -55,8 +55,8 @@ def nearest(
     found = []
     for start in range(0, len(names), AT_ONCE):
         queries = np.arange(start, min(start + AT_ONCE, len(names)))
-        similar = _similar(units, at, group, queries, len(names))
-        for query, close in zip(queries, similar, strict=True):
+        closeness = similar(units, at, group, queries, len(names))
+        for query, close in zip(queries, closeness, strict=True):
             others = compound != compound[query]
             close = np.where(others, close, np.nan)
             order = np.argsort(-np.nan_to_num(close, nan=-np.inf), kind="stable")[:neighbours]
@@ -70,8 +70,12 @@ def nearest(
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _similar(units: Array, at: Array, group: Array, queries: Array, count: int) -> Array:
-    """Return the mean cosine (queries, count) over the groups that both treatments have; NaN where they share none."""
+def similar(units: Array, at: Array, group: Array, queries: Array, count: int) -> Array:
+    """Return the mean cosine (queries, count) over groups that both treatments have, NaN without one.
+
+    `units` (rows, d) are profiles of unit length, `at` (rows,) the rows' treatments, `group` (rows,) their groups,
+    such as cell lines; `queries` are sorted.
+    """
     total, shared = np.zeros((len(queries), count)), np.zeros((len(queries), count))
     for name in sorted(set(group)):
         mine = np.flatnonzero(group == name)

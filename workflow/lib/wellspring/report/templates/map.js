@@ -53,9 +53,11 @@
     if (image.complete) draw(image); else image.addEventListener("load", () => draw(image), { once: true });
     return true;
   };
-  const tell = (i, x, y) => {
+  const tell = (i, x, y, under = []) => {
     const from = pictured(i), other = from && from !== place(i) ? `\nPicture: ${from}, the same treatment` : "";
-    const text = describe(i) + other + (thumbs.of && !from ? "\nNo picture of this treatment" : "");
+    const brief = (j) => [place(j), label("Compound", j), encoder().numbers.Concentration[j] ?? "", label("Mechanism", j)].filter((part) => part !== "" && part !== "not stated").join(", ");
+    const more = under.length ? `\nAlso here, ${many(under.length, "wells")}:\n${under.slice(0, 8).map(brief).join("\n")}${under.length > 8 ? `\nand ${under.length - 8} more` : ""}` : "";
+    const text = describe(i) + other + (thumbs.of && !from ? "\nNo picture of this treatment" : "") + more;
     Page.show(text, x, y, picture(from));
     return text;
   };
@@ -65,19 +67,23 @@
     select.replaceChildren(...names.map((name) => new Option(name, name)));
     if (names.includes(before)) select.value = before;
   };
+  const FIRST = ["Type", "Mechanism"];
+  const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
   const options = () => {
-    const names = Object.keys(encoder().columns).sort((a, b) => (a === "Mechanism" ? -1 : b === "Mechanism" ? 1 : a < b ? -1 : 1));
+    const names = Object.keys(encoder().columns).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
     fill(pickColour, [...names, ...(encoder().numbers.Concentration.some((dose) => dose !== null) ? ["Concentration"] : []), "Well row", "Well column"]);
     const levels = Object.keys(encoder().levels), fresh = !pickLevel.options.length;
     fill(pickLevel, ["normalised", "aligned"].filter((name) => levels.includes(name)));
     if (fresh) pickLevel.value = "aligned";
   };
+  const form = (code) => (code + Math.floor(code / 8)) % 4; // neighbours differ in shape, and all pairs with colour differ
   const shapes = [
     (x, y, r) => pen.arc(x, y, r, 0, 7),
     (x, y, r) => pen.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r),
     (x, y, r) => { pen.moveTo(x, y - 1.15 * r); pen.lineTo(x + 1.1 * r, y + 0.85 * r); pen.lineTo(x - 1.1 * r, y + 0.85 * r); pen.closePath(); },
     (x, y, r) => { pen.moveTo(x, y - 1.3 * r); pen.lineTo(x + 1.3 * r, y); pen.lineTo(x, y + 1.3 * r); pen.lineTo(x - 1.3 * r, y); pen.closePath(); },
   ];
+  const reachOf = () => (encoder().n > 4000 ? 2 : encoder().n > 800 ? 2.8 : 4);
   const paint = () => {
     const set = encoder(), level = set.levels[pickLevel.value], ratio = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
     canvas.width = width * ratio; canvas.height = height * ratio;
@@ -88,7 +94,7 @@
     const finite = values ? values.filter((value) => value !== null && (!logged || value > 0)).map(sized) : [];
     const low = finite.reduce((a, b) => Math.min(a, b), Infinity), high = finite.reduce((a, b) => Math.max(a, b), -Infinity);
     const scaled = (value) => (logged && value <= 0 ? 0 : (sized(value) - low) / (high - low || 1));
-    const words = search.value.trim().toLowerCase(), radius = set.n > 4000 ? 2 : set.n > 800 ? 2.8 : 4;
+    const words = search.value.trim().toLowerCase(), radius = reachOf();
     const palette = [...Array(8).keys()].map(category), muted = theme("--muted"), ink = theme("--ink");
     const found = set.wells.map((_, i) => (!words || describe(i).toLowerCase().includes(words)) && (!chosen.size || (column && chosen.has(column.codes[i]))));
     spots = level.x.map((x, i) => (x === null ? null : [14 + (width - 28) * x / 1000, height - 14 - (height - 28) * level.y[i] / 1000]));
@@ -98,7 +104,7 @@
       if (column) {
         const quiet = column.levels[column.codes[i]] === "not stated";
         colour = quiet ? muted : palette[column.codes[i] % 8];
-        shape = quiet ? 0 : Math.floor(column.codes[i] / 8) % 4;
+        shape = quiet ? 0 : form(column.codes[i]);
       } else colour = values[i] === null ? muted : viridis(scaled(values[i]));
       pen.globalAlpha = front ? 0.85 : 0.12;
       pen.fillStyle = colour;
@@ -115,7 +121,7 @@
   const icon = (code, quiet) => {
     const marks = ['<circle r="4"/>', '<rect x="-3.6" y="-3.6" width="7.2" height="7.2"/>', '<polygon points="0,-4.6 4.4,3.4 -4.4,3.4"/>', '<polygon points="0,-5.2 5.2,0 0,5.2 -5.2,0"/>'];
     const colour = quiet ? "var(--muted)" : `var(--c${code % 8})`;
-    return `<svg viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true"><g fill="${colour}">${marks[quiet ? 0 : Math.floor(code / 8) % 4]}</g></svg>`;
+    return `<svg viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true"><g fill="${colour}">${marks[quiet ? 0 : form(code)]}</g></svg>`;
   };
   const key = () => {
     const column = encoder().columns[pickColour.value];
@@ -142,13 +148,13 @@
   };
   const over = (event) => {
     const box = canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-    let best = -1, least = 144;
-    spots.forEach((spot, i) => {
-      const far = spot ? (spot[0] - x) ** 2 + (spot[1] - y) ** 2 : Infinity;
-      if (far < least) { least = far; best = i; }
-    });
+    const far = spots.map((spot) => (spot ? (spot[0] - x) ** 2 + (spot[1] - y) ** 2 : Infinity));
+    const best = far.reduce((least, one_, i) => (one_ < (least < 0 ? 144 : far[least]) ? i : least), -1);
     if (best !== current) { current = best; paint(); }
-    if (best >= 0) tell(best, event.clientX, event.clientY); else Page.hide();
+    if (best < 0) return Page.hide();
+    // all wells whose marks lie under the pointer, the nearest first
+    const reach = (reachOf() + 2) ** 2, under = far.map((_, i) => i).filter((i) => i !== best && far[i] <= reach).sort((a, b) => far[a] - far[b]);
+    return tell(best, event.clientX, event.clientY, under);
   };
   const leave = () => { current = -1; Page.hide(); paint(); };
   canvas.addEventListener("pointermove", over);
@@ -170,6 +176,10 @@
   pickLevel.addEventListener("change", paint);
   pickColour.addEventListener("change", () => { key(); paint(); });
   search.addEventListener("input", paint);
+  Page.mapRows = () => {
+    const set = encoder(), level = set.levels[pickLevel.value], names = Object.keys(set.columns).filter((name) => name !== "Plate");
+    return [["plate", "well", "x", "y", ...names, "concentration"], ...set.wells.map((well, i) => [label("Plate", i), well, level.x[i] ?? "", level.y[i] ?? "", ...names.map((name) => label(name, i)), set.numbers.Concentration[i] ?? ""])];
+  };
   options();
   key();
   Page.onPaint(paint);

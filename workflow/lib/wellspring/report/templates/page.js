@@ -175,6 +175,5 @@ const Page = (() => {
   if (bad) bad.addEventListener("input", () => {
     for (const item of all(".bad li")) item.hidden = !item.textContent.toLowerCase().includes(bad.value.trim().toLowerCase());
   });
-  const panelParts = []; // further parts of a treatment's panel: (place, row, compound) to an element or null
-  return { panelParts, all, one, read, make, theme, viridis, category, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel };
+  return { all, one, read, make, theme, viridis, category, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel };
 })();

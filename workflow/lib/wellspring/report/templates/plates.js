@@ -118,5 +118,12 @@
   measure.addEventListener("change", () => draw());
   find.addEventListener("input", () => { pages.first(); draw(); });
   compound.addEventListener("input", () => draw());
+  Page.plateRows = () => {
+    const shown = chosen(), rows_ = [["plate", "well", "content", "type", shown ? shown.name : "type code"]];
+    data.plates.forEach((plate, i) => (values(i) || []).forEach((value, place) => {
+      if (value !== null) rows_.push([plate.name, well(place), name(i, place), kinds[data.types[data.kinds[i][place]]] || "", value === false ? "" : value]);
+    }));
+    return rows_;
+  };
   Page.onPaint(draw);
 })();

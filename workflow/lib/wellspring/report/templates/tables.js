@@ -115,6 +115,10 @@
       return row;
     }));
   };
+  Page.treatmentRows = () => {
+    const { rows, all_ } = found();
+    return [all_.map((column) => column.title), ...rows.map((i) => all_.map((column) => (column.text ? column.text(i) : column.value(i) ?? "")))];
+  };
   const pages = pager(one("#treatment-pager"), "rows", turn);
   metric.addEventListener("change", () => { by = null; pages.first(); turn(); });
   input.addEventListener("input", () => { pages.first(); turn(); });

@@ -4,7 +4,7 @@
   const { all, one, read, make, theme, viridis, many } = Page;
   const source = one("#panel-data"), dialog = one("#panel");
   if (!source) return;
-  const data = read(source), tiles = data.tiles, [rows, columns] = data.size, PLATES = 12;
+  const data = read(source), findings = read(one("#findings-data")), tiles = data.tiles, [rows, columns] = data.size, PLATES = 12;
   const list = data.treatments, name = (place) => data.compounds[list[place].compound][0];
   const letters = (row) => (row < 26 ? "" : String.fromCharCode(64 + Math.floor(row / 26))) + String.fromCharCode(65 + row % 26);
   const well = (place) => `${letters(Math.floor(place / columns))}${String(place % columns + 1).padStart(2, "0")}`;
@@ -97,6 +97,7 @@
     const on = [...new Set(row.wells.map(([plate]) => plate))];
     part.append(make("h3", `${row.dose ? `Dose ${row.dose}` : "No dose stated"}${row.control ? ", positive control" : ""} · ${state(row)}`));
     part.append(make("p", row.active === null && row.score === "–" ? `${many(row.wells.length, "wells")} on ${many(on.length, "plates")}, no score` : `q ${row.q} · score ${row.score} · ${many(row.replicates, "replicates")} on ${many(on.length, "plates")}`, { className: "quiet" }));
+    if (findings.hits[row.item]) part.append(make("p", findings.hits[row.item], { className: "quiet" }));
     if (row.tiles.length) {
       const seen = new Set(row.tiles.map((number) => tiles.wells[number].slice(0, tiles.wells[number].lastIndexOf(" "))));
       const beside = on.filter((plate) => seen.has(data.plates[plate])).flatMap((plate) => data.controls[plate].slice(0, seen.size > 1 ? 1 : 3)).slice(0, 6);
@@ -159,6 +160,47 @@
     }
     return part;
   };
+  const table = (titles, rows_, words = 1) => {
+    const wide = make("div", "", { className: "wide" }), made = make("table", "", { className: "plain" }), head = make("tr"), body = make("tbody");
+    titles.forEach((title, i) => { const cell = make("th", title, { className: i < words ? "words" : "" }); cell.scope = "col"; head.append(cell); });
+    for (const row of rows_) {
+      const line = make("tr");
+      row.forEach((value, i) => { const cell = make("td", i < words ? "" : value, { className: i < words ? "words" : "" }); if (i < words) cell.append(value); line.append(cell); });
+      body.append(line);
+    }
+    const top = make("thead");
+    top.append(head); made.append(top, body); wide.append(made);
+    return wide;
+  };
+  const item = (word) => {
+    if (!Page.treatment.has(word)) return word;
+    const button = make("button", word, { type: "button", className: "opens" });
+    button.addEventListener("click", () => Page.treatment.open(word));
+    return button;
+  };
+  const changes = (place) => {
+    const found = findings.changed[list[place].item], part = make("section", "", { className: "dose" });
+    part.append(make("h3", `What changed${list[place].dose ? ` at dose ${list[place].dose}` : ""}`));
+    if (found) part.append(make("p", "Effect in standard deviations of the negative controls; r: correlation with the treatment's own axis, for learned profiles.", { className: "quiet" }), table(["Compartment", "Channel", "Change", "Effect", "r", "q"], found, 3));
+    else part.append(make("p", Object.keys(findings.changed).length ? "No classical feature changed at q < 0.05." : "This screen has no classical features; the encoder kind classical adds them.", { className: "absent" }));
+    return part;
+  };
+  const alike = (place) => {
+    const found = findings.alike[list[place].item];
+    if (!found) return null;
+    const part = make("section", "", { className: "dose" });
+    part.append(make("h3", "What looks like it"), make("p", `Nearest treatments of other compounds by consensus profile. ${findings.chance[list[place].item] || "Its mechanism is not stated, so chance is not known"}.`, { className: "quiet" }), table(["Treatment", "Mechanism", "Similarity", "Same mechanism"], found.map(([word, ...rest]) => [item(word), ...rest]), 2));
+    return part;
+  };
+  const response = (title) => {
+    const found = findings.curves[title];
+    if (!found) return null;
+    const part = make("section", "", { className: "dose" }), figure = make("figure");
+    part.append(make("h3", "Dose response"), make("p", found[0]));
+    figure.innerHTML = found[1]; // a drawing of the library, whose texts are escaped
+    part.append(figure);
+    return part;
+  };
   const redraw = () => { for (const canvas of all("canvas.tile", dialog)) draw(canvas, channel); };
   const open = (place) => {
     current = place;
@@ -174,8 +216,7 @@
     choice.addEventListener("change", () => { channel = choice.value; redraw(); });
     label.append(choice);
     controls.append(label, make("span", `Each picture shows ${tiles.what}; black and white are those of the plate.`, { className: "quiet" }));
-    body.replaceChildren(about, ...(tiles.sheets.length ? [controls] : []), ...places.map(dose), maps(places));
-    for (const extra of Page.panelParts) { const part = extra(place, list[place], title); if (part) body.append(part); }
+    body.replaceChildren(about, ...(tiles.sheets.length ? [controls] : []), ...[...places.map(dose), response(title), changes(place), alike(place), maps(places)].filter(Boolean));
     const at = strength.indexOf(place);
     one("#panel-before").disabled = at <= 0;
     one("#panel-next").disabled = at < 0 || at === strength.length - 1;

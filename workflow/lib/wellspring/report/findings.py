@@ -1,0 +1,153 @@
+"""What the tables of hits add to a treatment's panel: effect, cells, changes, look-alikes, and the dose curve."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wellspring.evaluate.curve import rise
+from wellspring.report.gather import Record
+from wellspring.report.svg import LINE, MUTED, Panel, document, extent, fixed, line, mark, number, probability
+from wellspring.report.takeaway.run import Takeaway
+
+FILES = {
+    "hits.csv": "hits",
+    "hits.xlsx": "all tables as a workbook",
+    "similar.csv": "look-alikes",
+    "changes.csv": "changed features",
+    "curves.csv": "dose curves",
+    "responses.csv": "responses per well",
+    "metrics.csv": "metrics",
+}
+NOTHING: Record = {"hits": {}, "changed": {}, "alike": {}, "chance": {}, "curves": {}}
+
+
+def block(taken: Takeaway) -> Record:
+    """Return `hits` (treatment to words), `changed` and `alike` (treatment to rows) and `curves` (compound to drawing).
+
+    Empty dicts where nothing was made. Held-out replicates are not among them.
+    """
+    hits = taken.hits[taken.hits["population"] == "screen"] if len(taken.hits) else taken.hits
+    return {
+        "hits": {str(row["treatment"]): _hit(row) for row in hits.to_dict("records")},
+        "changed": _by_treatment(taken.changed, _change),
+        "alike": _by_treatment(taken.alike, _alike),
+        "chance": {str(name): _share(rows) for name, rows in _groups(taken.alike)},
+        "curves": {str(row["compound"]): _curve(row, taken.points) for row in taken.curves.to_dict("records")},
+    }
+
+
+def links(encoder: str) -> list[tuple[str, str]]:
+    """Return (address beside the page, words) of the files that hold the page's numbers."""
+    profiles = [(f"../align/{encoder}.parquet", "aligned profiles"), (f"../evaluate/{encoder}.items.parquet", "scores")]
+    return [*FILES.items(), *profiles] if encoder else list(FILES.items())
+
+
+def _groups(frame: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+    return list(frame.groupby("treatment", sort=False)) if len(frame) else []
+
+
+def _by_treatment(frame: pd.DataFrame, words: Any) -> Record:
+    return {str(name): [words(row) for row in rows.to_dict("records")] for name, rows in _groups(frame)}
+
+
+def _hit(row: Mapping[str, Any]) -> str:
+    """Return effect with interval, cells and encoders in words."""
+    parts = []
+    if _known(row["effect_sd"]):
+        interval = (
+            f" (95 % interval {fixed(row['effect_low'], 2)} to {fixed(row['effect_high'], 2)})"
+            if _known(row["effect_low"])
+            else ""
+        )
+        parts.append(f"effect {fixed(row['effect_sd'], 2)} standard deviations of the controls{interval}")
+    if _known(row["cells_vs_controls"]):
+        parts.append(f"{100 * row['cells_vs_controls']:.0f} % of the controls' cells")
+    if row["encoders_active"]:
+        parts.append(f"active by {row['encoders_active']} encoders")
+    if row["note"]:
+        parts.append(str(row["note"]))
+    return " · ".join(parts)
+
+
+def _change(row: Mapping[str, Any]) -> list[str]:
+    """Return compartment, channel, change, effect, correlation and q as text."""
+    correlation = fixed(row["correlation"], 2) if _known(row["correlation"]) else "–"
+    place = [str(row[name] or "–") for name in ("compartment", "channel")]
+    return [
+        *place,
+        f"{row['change']} {row['direction']}",
+        fixed(row["effect_sd"], 2),
+        correlation,
+        probability(row["q"]),
+    ]
+
+
+def _alike(row: Mapping[str, Any]) -> list[str]:
+    """Return neighbour, its mechanism, similarity, and whether it shares the mechanism, as text."""
+    mechanism = (
+        "" if row["neighbour_mechanism"] is None or pd.isna(row["neighbour_mechanism"]) else row["neighbour_mechanism"]
+    )
+    return [str(row["neighbour"]), str(mechanism), fixed(row["similarity"], 2), str(row["shares_mechanism"])]
+
+
+def _share(rows: pd.DataFrame) -> str:
+    """Return how many neighbours share the mechanism beside what chance gives, empty where no mechanism is known."""
+    judged = rows[rows["shares_mechanism"] != ""]
+    chance = float(rows["chance"].iloc[0])
+    if judged.empty or not math.isfinite(chance):
+        return ""
+    same = int((judged["shares_mechanism"] == "yes").sum())
+    return f"{same} of {len(judged)} share its mechanism; chance {fixed(chance * len(judged), 1)}"
+
+
+def _curve(row: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
+    """Return the words of a dose curve and its drawing, empty where there is nothing to draw."""
+    unit = f" {row['unit']}" if isinstance(row["unit"], str) else ""
+    if row["no_fit_because"]:
+        words = f"No fit: {row['no_fit_because']}."
+    else:
+        words = _dose("EC50", row, "ec50", unit) + ". " + _dose("Benchmark concentration", row, "bmc", unit) + "."
+    mine = points[points["compound"] == row["compound"]] if len(points) else points
+    return [words, _drawing(row, mine, unit) if len(mine) else ""]
+
+
+def _dose(name: str, row: Mapping[str, Any], key: str, unit: str) -> str:
+    if not _known(row[key]):
+        return f"{name} not reached"
+    low, high = (number(row[f"{key}_{end}"]) if _known(row[f"{key}_{end}"]) else "open" for end in ("low", "high"))
+    return f"{name} {number(row[key])}{unit} (95 % interval {low} to {high})"
+
+
+def _drawing(row: Mapping[str, Any], points: pd.DataFrame, unit: str) -> str:
+    """Return response against concentration on a logarithmic axis, with the fitted curve; controls at the left."""
+    dose, score = (points[name].to_numpy(dtype=float) for name in ("dose", "response_sd"))
+    positive = dose[dose > 0]
+    first, last = (float(np.log10(end)) for end in (positive.min(), positive.max()))
+    zero = first - 0.5
+    place = np.where(dose > 0, np.log10(np.where(dose > 0, dose, 1)), zero)
+    panel = Panel(52, 14, 330, 170, extent([zero, last], pad=0.06), extent(score.tolist(), include=[0.0]))
+    panel.axes(
+        x_label=f"log₁₀ concentration{f' ({unit.strip()})' if unit else ''}", y_label="SD of the controls", x_count=5
+    )
+    panel.body.append(line(panel.left, panel.y(0), panel.left + panel.width, panel.y(0), stroke=LINE))
+    for x, y, amount, well in zip(place, score, dose, zip(points["plate"], points["well"], strict=True), strict=True):
+        what = f"dose {number(amount)}{unit}" if amount > 0 else "negative control"
+        tip = f"{well[0]} {well[1]}\n{what}: {fixed(y, 2)}"
+        shape, fill = ("circle", "var(--c0, #0072b2)") if amount > 0 else ("square", MUTED)
+        panel.body.append(mark(panel.x(x), panel.y(y), fill=fill, shape=shape, size=2.8, tip=tip))
+    if not row["no_fit_because"]:
+        at = np.linspace(first, last, 80)
+        height = row["bottom_sd"] + (row["top_sd"] - row["bottom_sd"]) * rise(10.0**at, row["ec50"], row["slope"])
+        panel.path(at.tolist(), height.tolist(), stroke="var(--c1, #d55e00)", width=2.0)
+        middle = float(np.log10(row["ec50"]))
+        if first <= middle <= last:
+            ends = panel.x(middle), panel.top, panel.x(middle), panel.top + panel.height
+            panel.body.append(line(*ends, stroke="var(--c1, #d55e00)", extra='stroke-dasharray="3 3"'))
+    return document("".join(panel.body), width=392, height=226, title=f"dose response of {row['compound']}")
+
+
+def _known(value: object) -> bool:
+    return value is not None and bool(np.isfinite(float(str(value))))
