@@ -74,6 +74,8 @@ MetricName = Literal[
     "mixing.silhouette",
     "replicating",
     "consistency",
+    "consistency.retrieved",
+    "mechanisms.retrieved",
     "matching",
     "nsc",
     "nscb",
