@@ -4,6 +4,7 @@ MkDocs calls `on_files` and `on_page_markdown` (see `hooks` in mkdocs.yml). Gene
 are never written to `docs/`, so they cannot drift from their sources.
 """
 
+import ast
 import importlib
 import inspect
 import posixpath
@@ -48,6 +49,7 @@ def on_files(files, config):
         "reference/rules.md": rules(),
         "reference/metrics.md": metrics(),
         "reference/api.md": api(),
+        "reference/modules.md": modules(),
     }
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
@@ -171,6 +173,22 @@ def api() -> str:
         thing = getattr(face, name)
         if inspect.isclass(thing) or inspect.isfunction(thing):
             parts.append(f"::: {thing.__module__}.{thing.__qualname__}\n    options: {{heading: ws.{name}}}\n")
+    return "\n".join(parts)
+
+
+def modules() -> str:
+    """Return the page of the library's modules, by package, each with the first line of its docstring."""
+    library = Path(LIBRARY) / "wellspring"
+    parts = [
+        "# Modules\n\nEvery module of the library `workflow/lib/wellspring` with its topic. [Contributing]"
+        "(../contributing.md) describes the packages, [Python API](api.md) the functions for notebooks.\n"
+    ]
+    for package in sorted(file.parent for file in library.rglob("__init__.py")):
+        name = ".".join(package.relative_to(library.parent).parts)
+        topics = {file: ast.get_docstring(ast.parse(file.read_text())) or "" for file in sorted(package.glob("*.py"))}
+        own = topics.pop(package / "__init__.py").partition("\n\n")[0]
+        rows = [(f"`{file.name}`", topic.partition("\n\n")[0]) for file, topic in topics.items()]
+        parts += [f"## {name}\n\n{' '.join(own.split())}\n", _table(("module", "topic"), rows)]
     return "\n".join(parts)
 
 

@@ -97,11 +97,7 @@ def test_wells_whose_controls_have_no_spread_have_no_grit():
         assert score.notes == (Note("controls_without_spread"),) and score.n == 0 and np.isnan(score.value)
         assert score.n_undefined == len(score.items) and score.items["value"].isna().all()
         whole = metric(x, meta)
-        assert (
-            whole.notes == ()
-            and whole.unbounded == (metric is grit)
-            and whole.n + whole.n_undefined == len(whole.items)
-        )
+        assert whole.notes == () and whole.unbounded and whole.n + whole.n_undefined == len(whole.items)
     assert by_item(grit(x, meta), "Metadata_Group").dropna().isin(meta["Metadata_moa"].dropna()).all()
 
 

@@ -57,6 +57,17 @@ def test_a_row_has_the_interval_of_its_clusters_or_says_why_not():
     assert (given["low"], given["high"]) == (0.1, 0.2)
 
 
+@pytest.mark.parametrize("value", [[1.5, 3.0, 0.2, 4.0], [-0.9, -0.1, 0.3, -0.4]])
+def test_a_value_beyond_its_bounds_is_refused_unless_the_score_has_none(value):
+    with pytest.raises(ValueError, match=r"^m: expected a value between 0 and 1, found .*unbounded=True$"):
+        row(fold([0.1] * 4, value=value), level="x")
+    found = row(fold([0.1] * 4, value=value, unbounded=True), level="x")
+    assert found["low"] < np.mean(value) < found["high"]
+    with pytest.raises(ValueError, match="between 0 and 0.25, found 0.5"):
+        row(fold([0.1] * 4, ceiling=0.25), level="x")
+    assert row(fold([0.1] * 4, value=1 + 1e-12), level="x")["high"] == 1
+
+
 def test_missing_columns_of_items_are_filled_by_kind():
     items = filled(pd.DataFrame({"Metadata_Item": ["a"], "value": [1]}))
     assert items["n"].tolist() == [0] and items["p"].isna().all() and items["Metadata_Group"].tolist() == [None]

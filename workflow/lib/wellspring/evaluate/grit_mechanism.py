@@ -59,6 +59,7 @@ def grit_mechanism(
         chance=0.0,
         n=len(units),
         n_undefined=len(items) - len(units),
+        unbounded=True,
         notes=notes if units or notes else (Note("no_shared_mechanism"),),
     )
 

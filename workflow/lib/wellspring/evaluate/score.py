@@ -17,6 +17,7 @@ from wellspring.evaluate.jackknife import LEAST, Jackknife, bounded, merged, of_
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note, dumps
 
+ROUNDING = 1e-9  # how far a bounded score may be beyond its bounds
 ITEM_COLUMNS = ["Metadata_Item", "value", "p", "q", "n", "n_undefined", "Metadata_Group"]
 NO_ITEMS = pd.DataFrame({name: pd.Series(dtype=object) for name in ITEM_COLUMNS})
 NO_UNITS = pd.DataFrame(
@@ -215,7 +216,10 @@ def left_out(score: Score) -> str:
 
 
 def interval(score: Score) -> tuple[float, float]:
-    """Return the 95 % interval of the score for new groups of the same kind; NaN with fewer than `LEAST` groups."""
+    """Return the 95 % interval of the score for new groups of the same kind; NaN with fewer than `LEAST` groups.
+
+    `ValueError` names a bounded score whose value is not between 0 and its ceiling.
+    """
     if score.interval is not None:
         return score.interval
     parts = jackknives(score)
@@ -227,6 +231,9 @@ def interval(score: Score) -> tuple[float, float]:
     if score.unbounded or score.weights is not None:
         return plain(score.value, error, freedom)
     top = score.ceiling
+    if not -ROUNDING <= score.value / top <= 1 + ROUNDING:
+        found = f"between 0 and {top:g}, found {score.value:g}"
+        raise ValueError(f"{score.metric}: expected a value {found}; a score without bounds has unbounded=True")
     form = share_interval if score.proportion else bounded
     items = max(score.n * score.trials, fewest)
     low, high = form(min(score.value / top, 1.0), error / top, freedom, groups=fewest, items=items)
