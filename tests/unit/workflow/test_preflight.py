@@ -270,3 +270,27 @@ def test_a_truncated_first_image_is_a_warning_if_others_can_be_read(screen, comp
     file.write_bytes(file.read_bytes()[:30])
     grades = [grade for grade, text in of(found([row], complete, tmp_path), "plate P1") if "first image of ER" in text]
     assert grades == ["warning"]
+
+
+def test_columns_that_no_plate_has_are_named_with_their_key(screen, complete, tmp_path):
+    rows = [screen("P1") | {"donor": "D1"}]
+    assert of(found(rows, complete, tmp_path), "column") == []
+    changed = complete | {
+        "evaluate": complete["evaluate"] | {"label": "Metadata_moaa", "replicates_share": ["Metadata_donor"]},
+        "profile": complete["profile"] | {"group_by": ["Metadata_Plate", "Metadata_Cell_Lin"]},
+    }
+    assert of(found(rows, changed, tmp_path), "column") == [
+        (
+            "warning",
+            "profile.group_by: no plate has the column 'Metadata_Cell_Lin' (did you mean 'Metadata_Cell_Line'?)",
+        ),
+        ("warning", "evaluate.label: no plate has the column 'Metadata_moaa' (did you mean 'Metadata_moa'?)"),
+    ]
+
+
+def test_a_default_of_cells_that_is_no_channel_is_a_warning(screen, complete, tmp_path):
+    findings = of(found([screen("P1")], complete, tmp_path), "cells will fail")
+    expected = "cells.cytoplasm: expected names out of channels, ['DNA', 'ER'], found ['RNA', 'AGP']"
+    assert findings == [("warning", expected)]
+    fitting = complete | {"cells": complete["cells"] | {"cytoplasm": ["ER"]}}
+    assert of(found([], fitting, tmp_path), "cells will fail") == []

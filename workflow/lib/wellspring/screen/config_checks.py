@@ -131,7 +131,7 @@ def unknown_channels(config: Config, *, but: Mapping[str, Collection[str]] | Non
     for key, names in named.items():
         unknown = [name for name in names if name not in config.channels and name not in (but or {}).get(key, ())]
         if unknown and needs_images(config.encoders):
-            near = [found for name in unknown for found in get_close_matches(name, config.channels, n=1)]
+            near = [found for name in unknown for found in get_close_matches(name, config.channels, n=1, cutoff=0.7)]
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             yield f"{key}: expected names out of channels, {list(config.channels)}, found {unknown}{hint}"
 

@@ -3,16 +3,21 @@
 Each function takes tables with one row per plane of the index and returns sentences, none if nothing is to report.
 """
 
+import dataclasses
 import os
 import posixpath
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 import pandas as pd
 
 from wellspring.io import object_store
 from wellspring.io.keys import SITE_KEY, WELL_KEY
-from wellspring.screen.sections import Profile
+from wellspring.io.tables import schema as schema_of_table
+from wellspring.screen import references
+from wellspring.screen.config import schema
+from wellspring.screen.sections import Config, Profile
 
 TREATMENT = ["Metadata_Compound", "Metadata_Concentration"]
 FEWEST = 3  # replicated treatments from which their places are called a layout
@@ -55,6 +60,17 @@ def shared_images(tables: Mapping[str, tuple[str, pd.DataFrame]]) -> list[str]:
         "`images` of the sheet must name their own folders, or `acquisition` their measurements)"
         for plates, count in counts.items()
     ]
+
+
+def unknown_columns(tables: Sequence[pd.DataFrame], config: Config) -> list[str]:
+    """Return the keys of the config that name a column which no plate and no profile has, with the nearest one."""
+    known = {*schema_of_table("profile")["columns"]}.union(*(table.columns for table in tables))
+    found = []
+    for key, name in references.columns(dataclasses.asdict(config), schema()) if tables else ():
+        if name not in known:
+            near = get_close_matches(name, sorted(known), n=1, cutoff=0.8)
+            found.append(f"{key}: no plate has the column {name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    return found
 
 
 def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:

@@ -74,7 +74,7 @@ def run(
 
 
 def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
-    """Warn of plates that will be left out, and of layouts in which treatment and position coincide."""
+    """Warn of plates that will be left out, unknown columns, and layouts in which treatment and position coincide."""
     found, tables = [], [one.table for one in plates if one.table is not None]
     for one in plates:
         if one.table is not None:
@@ -82,6 +82,7 @@ def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
             words += foresight.too_many_lost(one.table, config.survey.max_excluded) if one.size else []
             found += [Finding("warning", f"profiles of {one.name}", text) for text in words]
     found += screen_wide([one.wells for one in plates if one.wells is not None], config)
+    found += [Finding("warning", "column", text) for text in foresight.unknown_columns(tables, config)]
     return found + [Finding("warning", "layout", text) for text in foresight.one_place(tables)]
 
 
