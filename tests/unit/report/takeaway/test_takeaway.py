@@ -225,3 +225,32 @@ def test_cells_are_counted_against_the_controls_of_the_plate():
     assert ratio[(frame["Metadata_moa"] == "HDAC").to_numpy()] == pytest.approx(0.5)
     assert ratio[(frame["Metadata_moa"] == "tubulin").to_numpy()] == pytest.approx(1.0)
     assert tables.features(frame) == CLASSICAL
+
+
+@pytest.mark.parametrize("replicates", [2, 4])
+@pytest.mark.parametrize("size", [0.0, 8.0])
+def test_the_interval_of_the_effect_holds_its_expectation(replicates, size):
+    """Replicates on plates of their own, each with a strength of its own; the expectation is the mean of many."""
+    rng, found = np.random.default_rng(replicates), []
+    for _ in range(60):
+        rows, values = [], []
+        for plate in range(replicates):
+            rows += [(f"P{plate}", f"A{1 + number:02d}", "negcon") for number in range(12)]
+            rows.append((f"P{plate}", "B01", "trt"))
+            values.append(rng.normal(size=(13, 40)))
+            values[-1][12, 0] += size * (1 + 0.2 * rng.normal())
+        metadata = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_pert_type"])
+        treated = np.flatnonzero(metadata["Metadata_pert_type"] == "trt")
+        found.append(hits.effect(np.concatenate(values), metadata, treated))
+    effect, low, high = np.array(found).T
+    truth = effect.mean() if size else 0.0
+    assert abs(effect.mean()) < 0.5 if not size else effect.mean() > 4
+    assert ((low <= truth) & (truth <= high)).mean() >= 0.93
+
+
+def test_a_learned_profile_of_inactive_treatments_is_rarely_explained():
+    frame = planted(compounds=0, inactive=40, seed=5)
+    mixed = frame[CLASSICAL].to_numpy() @ np.random.default_rng(9).normal(size=(len(CLASSICAL), 40)) / 6
+    learned = pd.concat([frame.drop(columns=CLASSICAL), pd.DataFrame(mixed).add_prefix("net_")], axis=1)
+    found = changed.of_learned(changed.Classical(frame, channels=CHANNELS), learned, treatments(learned), encoder="net")
+    assert found["treatment"].nunique() <= 5  # 2 expected at most

@@ -105,8 +105,10 @@ def of_learned(
         correlation = _correlations(values, score)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(correlation) * np.sqrt((len(there) - 2) / (1 - correlation**2))
-        p = 2 * stats.t.sf(t, len(there) - 2)
-        effect = _mean(values[treated])
+        effect, moved = classical.effects(there[treated, 0])
+        # The axis of an inactive treatment is a random one, with which features correlate too: both must hold.
+        p = np.maximum(2 * stats.t.sf(t, len(there) - 2), moved)
+        p = np.where(np.sign(effect) == np.sign(correlation), p, np.where(np.isfinite(correlation), 1.0, np.nan))
         found += _ranked(
             classical, name, encoder, "correlation", effect, p, by=np.abs(correlation), correlation=correlation
         )
