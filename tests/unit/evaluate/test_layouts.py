@@ -58,7 +58,7 @@ def test_doses_in_one_column_are_not_fixed_to_columns():
     names = ["Plate", "Well", "Compound", "Concentration", "pert_type"]
     meta = pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names])
     x = np.arange(24.0).reshape(8, 3) ** 1.5
-    assert dose(x, meta, bootstrap=9)[0].notes[0] == Note("axis")
+    assert dose(x, meta, bootstrap=9)[0].notes[0] == Note("own_axis")
     assert Note("dose_fixed_to_column") not in dose(x, meta, bootstrap=9)[0].notes
 
 

@@ -1,8 +1,9 @@
-"""Dose monotonicity and Z' along the axis from the negative to the positive controls.
+"""Dose monotonicity along the axis of each compound, and Z' along the axis from negative to positive controls.
 
-Scores: `dose.spearman` and `dose.z_prime`. The axis of a plate is fitted on the controls of all rows but one, and the
-wells of that row are projected on it (rows are the replicates of a dose series). So no well is projected on an axis
-that it helped to fit.
+Scores: `dose.spearman` and `dose.z_prime`. The axis of a compound goes from the negative controls to its own highest
+dose (`wellspring.evaluate.dose_axis`), so that no positive control is needed. For Z', the axis of a plate is fitted on
+the controls of all rows but one, and the wells of that row are projected on it. So no well is projected on an axis that
+it helped to fit.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.dose_axis import top_dose_scores
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.score import Score, absent
 from wellspring.evaluate.wells import Array
@@ -83,49 +85,62 @@ def dose(
     controls, a bootstrap covers the true value 0.58 of the time, not 0.95.
 
     `dose.spearman` is the mean, over compounds with at least `minimum` concentrations among the treated wells, of the
-    correlation of dose and axis score; items are compounds. `dose.z_prime` is the mean over plates; items are plates.
+    correlation of dose and place on the compound's axis; items are compounds. `dose.z_prime` is the mean over plates;
+    items are plates.
     """
-    concentration = pd.to_numeric(
-        pd.Series(wells.column(metadata, "Metadata_Concentration")), errors="coerce"
-    ).to_numpy(float)
+    rng = np.random.default_rng(seed)
+    return [
+        _monotonicity(features, metadata, minimum=minimum, draws=bootstrap, rng=rng),
+        _quality(features, metadata, draws=bootstrap, rng=rng),
+    ]
+
+
+def _monotonicity(
+    features: Array, metadata: pd.DataFrame, *, minimum: int, draws: int, rng: np.random.Generator
+) -> Score:
+    column = pd.Series(wells.column(metadata, "Metadata_Concentration"))
+    concentration = pd.to_numeric(column, errors="coerce").to_numpy(float)
     compound, treated = wells.column(metadata, "Metadata_Compound"), wells.kind(metadata, "trt")
     levels = pd.Series(concentration[treated]).groupby(pd.Series(compound[treated], dtype=object)).nunique()
     series = sorted(str(name) for name, count in levels.items() if count >= minimum)
-    if not wells.kind(metadata, "poscon").any() or not wells.kind(metadata, "negcon").any():
-        return _absent(Note("needs_positive_and_negative_controls"))
     if not series:
-        return _absent(Note("too_few_concentrations", {"needed": minimum}))
-    score, plate = axis_scores(features, metadata), wells.column(metadata, wells.PLATE)
-    read, rng = np.isfinite(score), np.random.default_rng(seed)
-    if not read.any():
-        return _absent(Note("no_controls_on_other_rows"))
-    member = np.flatnonzero(treated & np.isfinite(concentration) & np.isin(compound.astype(str), series))
-    lost, groups = int((~read[member]).sum()), dict.fromkeys(series, (score[:0], score[:0]))
-    placed = member[read[member]]
+        return _absent(NAMES[0], Note("too_few_concentrations", {"needed": minimum}))
+    if not (wells.kind(metadata, "negcon") & wells.defined(features, metadata)).any():
+        return _absent(NAMES[0], Note("no_negative_controls"))
+    member = treated & np.isfinite(concentration) & np.isin(compound.astype(str), series)
+    score = top_dose_scores(features, metadata, concentration, member)
+    placed = np.flatnonzero(member & np.isfinite(score))
+    groups = dict.fromkeys(series, (score[:0], score[:0]))
     for name, places in pd.Series(placed).groupby(compound[placed].astype(str)):
         groups[name] = score[places.to_numpy()], concentration[places.to_numpy()]
+    return _scored(
+        NAMES[0],
+        {name: (spearman(*pair), len(pair[0])) for name, pair in groups.items()},
+        lambda name: redrawn_spearman(*groups[name], draws=draws, rng=rng),
+        lost=int(member.sum()) - len(placed),
+        notes=(Note("own_axis"), *_coincidence(metadata, series)),
+        chance=0.0,
+    )
+
+
+def _quality(features: Array, metadata: pd.DataFrame, *, draws: int, rng: np.random.Generator) -> Score:
+    if not wells.kind(metadata, "poscon").any() or not wells.kind(metadata, "negcon").any():
+        return _absent(NAMES[1], Note("needs_positive_and_negative_controls"))
+    score, plate = axis_scores(features, metadata), wells.column(metadata, wells.PLATE)
+    read, controls = np.isfinite(score), wells.kind(metadata, "poscon", "negcon")
+    if not read.any():
+        return _absent(NAMES[1], Note("no_controls_on_other_rows"))
     by_plate = {
         str(name): tuple(score[read & (plate == name) & wells.kind(metadata, kind)] for kind in ("poscon", "negcon"))
         for name in sorted(set(plate))
     }
-    controls = wells.kind(metadata, "poscon", "negcon")
-    return [
-        _scored(
-            NAMES[0],
-            {name: (spearman(*pair), len(pair[0])) for name, pair in groups.items()},
-            lambda name: redrawn_spearman(*groups[name], draws=bootstrap, rng=rng),
-            lost=lost,
-            notes=(Note("axis"), *_coincidence(metadata, series)),
-            chance=0.0,
-        ),
-        _scored(
-            NAMES[1],
-            {name: (z_prime(*pair), sum(map(len, pair))) for name, pair in by_plate.items()},
-            lambda name: redrawn_z_prime(*by_plate[name], draws=bootstrap, rng=rng),
-            lost=int((controls & ~read).sum()),
-            notes=(Note("axis"),),
-        ),
-    ]
+    return _scored(
+        NAMES[1],
+        {name: (z_prime(*pair), sum(map(len, pair))) for name, pair in by_plate.items()},
+        lambda name: redrawn_z_prime(*by_plate[name], draws=draws, rng=rng),
+        lost=int((controls & ~read).sum()),
+        notes=(Note("axis"),),
+    )
 
 
 def redrawn_spearman(first: Array, second: Array, *, draws: int, rng: np.random.Generator) -> Array:
@@ -195,8 +210,8 @@ def _coincidence(metadata: pd.DataFrame, series: list[str]) -> tuple[Note, ...]:
     return ()
 
 
-def _absent(note: Note) -> list[Score]:
-    return [replace(absent(name, note), interval=UNKNOWN) for name in NAMES]
+def _absent(name: str, note: Note) -> Score:
+    return replace(absent(name, note), interval=UNKNOWN)
 
 
 def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
@@ -210,7 +225,7 @@ SPEARMAN = Metric(
     direction=1,
     chance="no relation between score and dose",
     title="Dose monotonicity (Spearman)",
-    meaning="Rank correlation of a compound's dose and its position between negative and positive controls.",
+    meaning="Rank correlation of a compound's dose and place between the negative controls and its highest dose.",
     compute=_compute,
     main=True,
 )

@@ -37,7 +37,7 @@ class Exchange:
         self._rows, self._controls, self._plate = rows, dict(controls), wells.column(metadata, wells.PLATE)
         well = wells.column(metadata, "Metadata_Well").astype(str)
         # Draws must not depend on the order of the rows.
-        keys = pd.Series([f"{plate}\0{name}" for plate, name in zip(self._plate, well, strict=True)])
+        keys = pd.Series([f"{plate} {name}" for plate, name in zip(self._plate, well, strict=True)])
         self._order = keys.rank(method="first").to_numpy()
 
     def crowded(self, members: Array, mates: Array) -> bool:

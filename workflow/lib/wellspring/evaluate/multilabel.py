@@ -128,8 +128,8 @@ def consistency(
     items = by.agg(value=("value", "mean"), n=("value", "count"), Metadata_Group=("label", "first")).reset_index()
     undefined = pd.Series(compound[labelled & ~keep].astype(str)).value_counts()
     items["n_undefined"] = items["Metadata_Item"].map(undefined).fillna(0).astype(int)
-    of, *shape = zip(*lists, strict=True) if lists else ((), (), ())
-    items["p"], items["q"] = significance(items, np.array(of), np.column_stack(shape), size=null_size, seed=seed)
+    of, shapes = np.array([name for name, *_ in lists]), np.array([shape for _, *shape in lists]).reshape(-1, 2)
+    items["p"], items["q"] = significance(items, of, shapes, size=null_size, seed=seed)
     scored = items[np.isfinite(items["value"].to_numpy(float))]
     if not len(scored):
         note = Note("no_shared_mechanism")

@@ -32,6 +32,8 @@ class Population:
         The table, or two, for metrics that compare wells of different plates.
     treated
         The table for metrics that read treated wells alone.
+    chance
+        Tables in place of `controls` for the chance levels of activity and grit (`wellspring.evaluate.chance`).
     held_out
         Whether the wells are of held-out plates; the names of their scores end in `.heldout`.
     notes
@@ -44,6 +46,7 @@ class Population:
     controls: tuple[pd.DataFrame, ...]
     across: tuple[pd.DataFrame, ...]
     treated: pd.DataFrame
+    chance: tuple[pd.DataFrame, ...] | None = None
     held_out: bool = False
     notes: tuple[Note, ...] = ()
     gaps: tuple[Note, ...] = ()
@@ -109,7 +112,9 @@ def populations(
     if len(kept):
         controls = crossfitted(kept, dealt, options=fit, published=published, seed=seed)
         across = crossfitted(kept, every, options=fit, published=published, seed=seed, recentre=False)
-    found.append(Population("aligned", controls, across, published, notes=dealt.notes))
+    # The normalised profiles of the same wells: aligned controls took part in the fits of other plates.
+    chance = judged(kept, halved=halved, seed=seed)
+    found.append(Population("aligned", controls, across, published, chance, notes=dealt.notes))
     found.append(_held_out("aligned", held, judged(held, halved=halved, seed=seed, aligned=True)))
     return [each.closed(max_missing=fit.max_missing) for each in found if len(each.controls[0])]
 

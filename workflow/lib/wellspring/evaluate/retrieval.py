@@ -265,7 +265,7 @@ ACTIVITY = Metric(
     family="replicates",
     reads="controls",
     direction=1,
-    chance="random ranking",
+    chance="controls in the place of treatments",
     title="Phenotypic activity (mAP)",
     meaning="Mean average precision with which a well retrieves its replicates among its plate's negative controls; 1 "
     "where every replicate ranks first.",

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate import wells
+from wellspring.evaluate import chance, wells
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY, Compute, Metric, Reads
 from wellspring.evaluate.metrics import METRICS, chosen, metric_of
@@ -134,12 +134,12 @@ def tabulate(found: Sequence[tuple[Population, Sequence[Score]]]) -> tuple[pd.Da
             if len(score.items):
                 items.append(_items(score, population.level))
             if tested in absent:
-                level, score = absent[tested]
-                if level != population.level or score.metric in shown:
+                last, score = absent[tested]
+                if last != population.level or score.metric in shown:
                     continue
                 shown.add(score.metric)
-            chance = "mechanisms permuted over compounds" if PERMUTED in score.metric else metric.chance
-            rows.append(row(score, level=population.level, chance=chance))
+            level = "mechanisms permuted over compounds" if PERMUTED in score.metric else metric.chance
+            rows.append(row(score, level=population.level, chance=level))
     return pd.concat(items if len(items) == 1 else items[1:], ignore_index=True), pd.DataFrame(rows)
 
 
@@ -174,17 +174,21 @@ def _of_kind(
     population: Population, reads: Reads, *, metrics: Sequence[Metric], options: Evaluate, seed: int
 ) -> list[Score]:
     """Return the scores of the metrics that read the same kind of table; of two tables the merged scores."""
-    mine = [metric for metric in metrics if metric.reads == reads]
-    first, *second = (
-        _computed(mine, *_in_order(frame), options=options, seed=seed) for frame in population.frames(reads)
-    )
-    found = [merge(*pair) for pair in zip(first, *second, strict=True)] if second else first
+    mine, frames = [metric for metric in metrics if metric.reads == reads], population.frames(reads)
+    first, *second = (_computed(mine, *_in_order(frame), options=options, seed=seed) for frame in frames)
+    if {"activity", "grit"} & {metric.name for metric in mine}:
+        share = options.replicates_share
+        found = [
+            chance.excess(*_in_order(frame), replicates_share=share, seed=seed) for frame in population.chance or frames
+        ]
+        first, *second = (chance.stated(each, found[place % len(found)]) for place, each in enumerate((first, *second)))
+    scored = [merge(*pair) for pair in zip(first, *second, strict=True)] if second else list(first)
     for metric in mine:
         if metric.derive is not None:
-            by_name: Mapping[str, Score] = {score.metric: score for score in found}
-            place = 1 + max(place for place, score in enumerate(found) if score.metric in metric.needs)
-            found.insert(place, metric.derive(by_name, population.controls[0], options))
-    return found
+            by_name: Mapping[str, Score] = {score.metric: score for score in scored}
+            place = 1 + max(place for place, score in enumerate(scored) if score.metric in metric.needs)
+            scored.insert(place, metric.derive(by_name, population.controls[0], options))
+    return scored
 
 
 def _computed(

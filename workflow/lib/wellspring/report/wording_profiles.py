@@ -128,6 +128,7 @@ EVALUATE: dict[str, Sentence] = {
     "by_cell_line": "judged in each of {lines:cell line}, then joined",
     "several_labels": "a compound may have several of the {labels:label}; sharing one is a match",
     "gap": "mean of the diagonal (references on other plates) minus the mean off the diagonal",
+    "own_axis": "axis from the negative controls to the compound's highest dose, fitted without the well it places",
     "axis": "axis between the means of the controls, fitted on all rows but one and used for that row",
     "gaps_filled": "{values} missing values in {features:feature} and {wells:well} filled with the median of the "
     "plate's controls",
