@@ -53,7 +53,7 @@ from wellspring.screen.config import resolve, typed
 from wellspring.screen.config_checks import check_roles, steps_of
 from wellspring.screen.encoder_kinds import needs_images, trains
 from wellspring.simulate.screen import screen_of
-from wellspring.workflow import failures, ownership
+from wellspring.workflow import checked, failures, ownership
 from wellspring.workflow.code_digest import age
 from wellspring.workflow.code_digest import code as digest_of_code
 from wellspring.workflow.outcome import outcome
@@ -62,7 +62,19 @@ from wellspring.workflow.wildcards import one_of
 age(here / "scripts")
 began = time.time()
 
-config.update(resolve({key: value for key, value in config.items() if key != "pathvars"}))
+given_config = {key: value for key, value in config.items() if key != "pathvars"}
+
+
+def refuse(error):
+    """Return an error with all that is wrong with config and sheet, and with the plates if the target is `check`."""
+    results = Path(workflow.pathvars.apply("<results>"))
+    return WorkflowError(checked.refusal(given_config, error, results=results, plates="check" in sys.argv))
+
+
+try:
+    config.update(resolve(given_config))
+except ValueError as error:
+    raise refuse(error) from None
 settings = typed(config)
 store = settings.index.object_store
 os.environ.update(object_store.environment(anonymous=store.anonymous, endpoint=store.endpoint))
@@ -70,8 +82,11 @@ demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/scr
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
 imaged = needs_images(settings.encoders)
-plates = sheet.read(settings.plates, demo=demo_folder, simulated=demo, images=imaged)
-check_roles(settings.fit, plates["role"].to_dict())
+try:
+    plates = sheet.read(settings.plates, demo=demo_folder, simulated=demo, images=imaged)
+    check_roles(settings.fit, plates["role"].to_dict())
+except ValueError as error:
+    raise refuse(error) from None
 listed = exclusions.read(settings.survey.exclusions)
 exclusions.check(listed, sheet.names(settings.plates))
 encoders = list(settings.encoders)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.report import wording
 from wellspring.screen.config import typed
-from wellspring.workflow import preflight
+from wellspring.workflow import checked, preflight
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -23,4 +23,6 @@ if __name__ == "__main__":
         processes=snakemake.threads,
     )
     print(preflight.table(found, worded=wording.worded), file=terminal, flush=True)
-    preflight.require(found, worded=wording.worded)
+    print(checked.ending(found), file=terminal, flush=True)
+    if any(one.grade == "problem" for one in found):
+        sys.exit(1)

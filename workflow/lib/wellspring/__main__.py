@@ -3,7 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-COMMANDS = {"score": "evaluate a table of profiles of any tool, without a screen"}
+COMMANDS = {
+    "init": "set up a screen from folders of images, or from tables",
+    "check": "check the screen in the current folder: config, sheet, platemaps, images, disk",
+    "score": "evaluate a table of profiles of any tool, without a screen",
+}
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -13,6 +17,14 @@ def main(given: Sequence[str] | None = None) -> int:
         from wellspring.score.__main__ import main as score
 
         return score(given[1:])
+    if given[:1] == ["init"]:
+        from wellspring.init.__main__ import main as init
+
+        return init(given[1:])
+    if given[:1] == ["check"]:
+        from wellspring.workflow.checked import main as check
+
+        return check(given[1:])
     asked = given[:1] in (["-h"], ["--help"])
     lines = ["usage: wellspring COMMAND ...", "", *(f"  {name:<8}{text}" for name, text in COMMANDS.items())]
     lines += ["", "`wellspring COMMAND --help` lists the options. A screen is run by snakemake, see the README."]

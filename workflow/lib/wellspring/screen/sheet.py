@@ -3,6 +3,7 @@
 Its columns are described in `workflow/schemas/plates.yaml`. Further columns become `Metadata_` columns of the profiles.
 """
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
@@ -58,27 +59,45 @@ def read(
     ValueError
         Names the file, the row or column, what was expected and what was found; lists all missing folders.
     """
+    rows, problems = examined(path, demo=demo, simulated=simulated, images=images)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return pd.DataFrame(rows).set_index("plate", drop=False)
+
+
+def examined(
+    path: str | Path, *, demo: str | Path | None = None, simulated: tuple[str, ...] = (), images: bool = True
+) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the rows of the plates that can be read, and all problems of the sheet; parameters as :func:`read`."""
     path = Path(path)
-    sheet = _table(path)
+    try:
+        sheet = _table(path)
+    except ValueError as error:
+        return [], [str(error)]
     sheet = sheet if images else sheet.assign(images="")
     missing = [name for name, column in columns().items() if column["required"] and name not in sheet]
     if missing:
-        raise ValueError(f"{path}: expected the columns {missing}, found {list(sheet.columns)}")
-    sheet = _complete(sheet, path, empty=() if images else ("images",))
+        hint = "; a tab, comma or semicolon must stand between names" if any(" " in name for name in sheet) else ""
+        return [], [f"{path}: expected the columns {missing}, found {list(sheet.columns)}{hint}"]
     secret = [each for line, row in sheet.iterrows() for each in credentials.problems(row.to_dict(), f"line {line}")]
     if secret:  # first, since other messages repeat a wrong value
-        raise ValueError("\n".join(f"{path}: {each}" for each in secret))
+        return [], [f"{path}: {each}" for each in secret]
+    lacking = _lacking(sheet, path, empty=() if images else ("images",))
+    problems = list(lacking.values())
+    sheet = _complete(sheet[~sheet.index.isin(list(lacking))].copy())
     sheet["images"] = sheet["images"].map(plain)
-    _check_names(sheet, path)
-    sheet = sheet[sheet["role"] != "no"]
-    refused = [text for row in sheet.to_dict("records") for text in _misplaced(row, path, demo, simulated)]
-    if refused:
-        raise ValueError("\n".join(refused))
-    if sheet.empty:
-        raise ValueError(f"{path}: expected at least one plate whose role is not `no`, found none")
-    if not (sheet["role"] == "fit").any():
-        raise ValueError(f"{path}: expected at least one plate of role `fit`, found {sorted(set(sheet['role']))}")
-    return sheet.set_index("plate", drop=False)
+    problems += _names(sheet, path)
+    kept = sheet[sheet["role"] != "no"]
+    rows = []
+    for row in kept.to_dict("records"):
+        refused = list(_misplaced(row, path, demo, simulated))
+        problems += refused
+        rows += [] if refused else [row]
+    if kept.empty and not problems:
+        problems.append(f"{path}: expected at least one plate whose role is not `no`, found none")
+    if len(kept) and not (kept["role"] == "fit").any() and not problems:
+        problems.append(f"{path}: expected at least one plate of role `fit`, found {sorted(set(kept['role']))}")
+    return rows, problems
 
 
 def names(path: str | Path) -> list[str]:
@@ -91,14 +110,26 @@ def _table(path: Path) -> pd.DataFrame:
     return read_table(path, what="plate sheet")
 
 
-def _complete(sheet: pd.DataFrame, path: Path, *, empty: tuple[str, ...]) -> pd.DataFrame:
-    """Fill in optional columns; columns of `empty` may have empty cells although they are required."""
+def _lacking(sheet: pd.DataFrame, path: Path, *, empty: tuple[str, ...]) -> dict[int, str]:
+    """Return line to problem for rows without a required value; columns of `empty` may have empty cells."""
+    found: dict[int, str] = {}
+    for name, column in columns().items():
+        if not column["required"] or name in empty:
+            continue
+        for line in sheet.index[sheet[name] == ""]:
+            cells = [cell for cell in sheet.loc[line] if cell]
+            joined = [cell for cell in cells if " " in cell or "\t" in cell]
+            hint = f" (is a tab missing in {joined[0]!r}?)" if joined and len(cells) < sheet.shape[1] else ""
+            found.setdefault(line, f"{path}: line {line}: expected a value in column {name!r}, found none{hint}")
+    return found
+
+
+def _complete(sheet: pd.DataFrame) -> pd.DataFrame:
+    """Fill in optional columns."""
     for name, column in columns().items():
         if column["required"]:
-            lacking = sheet.index[sheet[name] == ""]
-            if len(lacking) and name not in empty:
-                raise ValueError(f"{path}: line {lacking[0]}: expected a value in column {name!r}, found none")
-        elif name not in sheet:
+            continue
+        if name not in sheet:
             sheet[name] = sheet["plate"] if name == "optics" else column["default"]
         elif name != "role":  # a plate whose role was forgotten must not train
             default = sheet["plate"] if name == "optics" else column["default"]
@@ -106,15 +137,26 @@ def _complete(sheet: pd.DataFrame, path: Path, *, empty: tuple[str, ...]) -> pd.
     return sheet
 
 
-def _check_names(sheet: pd.DataFrame, path: Path) -> None:
+def _names(sheet: pd.DataFrame, path: Path) -> list[str]:
+    """Return the problems of names and roles."""
+    found = []
     for column, what in (("plate", "plate"), ("optics", "light path")):
         for line, name in sheet[column].items():
-            check(name, what=what, where=f"{path}: line {line}")
+            try:
+                check(name, what=what, where=f"{path}: line {line}")
+            except ValueError as error:
+                found.append(str(error))
     doubled = sheet.loc[sheet["plate"].duplicated(), "plate"].unique().tolist()
     if doubled:
-        raise ValueError(f"{path}: expected each plate once, found {doubled} more than once")
+        found.append(f"{path}: expected each plate once, found {doubled} more than once")
     for line, role in sheet.loc[~sheet["role"].isin(ROLES), "role"].items():
-        raise ValueError(f"{path}: line {line}: expected a role of {ROLES}, found {role!r}")
+        found.append(f"{path}: line {line}: expected a role of {ROLES}, found {role!r}{_near(role)}")
+    return found
+
+
+def _near(role: str) -> str:
+    near = difflib.get_close_matches(role.casefold(), ROLES, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _misplaced(row: dict[str, str], path: Path, demo: str | Path | None, simulated: tuple[str, ...]) -> Iterator[str]:
@@ -125,12 +167,21 @@ def _misplaced(row: dict[str, str], path: Path, demo: str | Path | None, simulat
             owner = f"{demo} belongs to the demo, whose folders are deleted and rewritten"
             yield f"{where}: expected images outside of the demo's folder ({owner}), found {row['images']!r}"
         return
+    if row["images"] and not is_url(row["images"]) and _swapped(images, Path(row["platemap"])):
+        found = f"images {row['images']!r} and platemap {row['platemap']!r}"
+        yield f"{where}: expected a folder of images and a platemap, found the reverse: {found} (swap the two columns)"
+        return
     for column in ("images", "platemap"):
         if column == "images" and is_url(row["images"]):
             if climbs(row["images"]):
                 yield f"{where}: expected a URL without `..`, found {row['images']!r}"
         elif (column != "images" or row["images"]) and not Path(row[column]).exists():
             yield f"{where}: expected {column} at {row[column]!r}, found no such file or folder"
+
+
+def _swapped(images: Path, platemap: Path) -> bool:
+    """Return whether the folder is in the column of platemaps, and a table in that of images."""
+    return images.is_file() and platemap.is_dir() and not (platemap / "barcode_platemap.csv").exists()
 
 
 def _inside(path: Path, folder: Path) -> bool:

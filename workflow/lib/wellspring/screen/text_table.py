@@ -10,6 +10,7 @@ import gzip
 import io
 import re
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -73,6 +74,13 @@ def sheets(path: Path | str, *, what: str = "table") -> dict[str, Rows]:
         raise ValueError(f"{path}: expected the {what} here, found {found}")
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path}: expected a {what} of at most {LARGEST} bytes, found {path.stat().st_size}")
+    state = path.stat()
+    return _filled(path, what, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=2)
+def _filled(path: Path, what: str, changed: int, size: int) -> dict[str, Rows]:
+    """Return the lines of each sheet; kept, since the plates of a screen often share one platemap."""
     book = path.suffix.lower() in (".xlsx", ".xlsm")
     found_rows = _workbook(path, what) if book else {"": _lines(path, what)}
     filled = {

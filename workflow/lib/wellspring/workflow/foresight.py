@@ -25,7 +25,8 @@ FEWEST = 3  # replicated treatments from which their places are called a layout
 
 def too_few_controls(table: pd.DataFrame, options: Profile) -> list[str]:
     """Return that a plate will be left out for having fewer wells with images than `profile.min_controls`."""
-    imaged = table[table["Metadata_Path"].notna()] if "Metadata_Path" in table else table
+    there = table["Metadata_Path"].notna() if "Metadata_Path" in table else pd.Series(False, index=table.index)
+    imaged = table[there] if there.any() else table  # a screen of tables has no images
     chosen, what = imaged, "wells"
     if options.normalise_on == "negcon":
         chosen, what = imaged[imaged["Metadata_pert_type"] == "negcon"], "negative controls"

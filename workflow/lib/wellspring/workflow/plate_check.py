@@ -47,8 +47,8 @@ class Plate:
     wells: platemap.Reading | None = None
 
 
-def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index) -> Plate:
-    """Check a plate; whatever a reader raises is a problem of the plate."""
+def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index, *, controls: bool = True) -> Plate:
+    """Check a plate; whatever a reader raises is a problem of the plate. `controls`: whether it needs controls."""
     name = str(sheet["plate"])
     what = f"plate {name}"
     found: list[Finding] = []
@@ -67,7 +67,9 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index) 
         result = Plate(name, tuple(found), wells=wells)
         if wells is not None and not images_failed:
             try:
-                built = index.joined(planes, wells.frame, sheet=sheet, channels=channels, options=options)
+                built = index.joined(
+                    planes, wells.frame, sheet=sheet, channels=channels, options=options, controls=controls
+                )
                 rules = raw_image.Rules.of({"range": options.range, "absent_chunks": options.absent_chunks})
                 looked = _looked(name, sheet, built, rules)
                 result = dataclasses.replace(

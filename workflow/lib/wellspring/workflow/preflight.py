@@ -53,7 +53,8 @@ def run(
         Number of plates that are checked in parallel.
     """
     rows = [row for row in sheet if row["plate"] not in simulated]
-    look = partial(plate, channels=config.channels, options=config.index)
+    needed = config.profile.normalise_on == "negcon"
+    look = partial(plate, channels=config.channels, options=config.index, controls=needed)
     if processes > 1 and len(rows) > 1:
         with ProcessPoolExecutor(min(processes, len(rows))) as pool:
             plates = list(pool.map(look, rows))

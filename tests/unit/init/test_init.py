@@ -1,0 +1,167 @@
+"""`wellspring init`: a folder of images becomes a screen that the check passes, without a regular expression."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wellspring.init import name_pattern, stains
+from wellspring.init.__main__ import main
+from wellspring.screen import config
+
+ROWS, COLUMNS = "ABC", (1, 2, 3, 4)
+
+
+def field(rng, *, nuclei: bool) -> np.ndarray:
+    """A field of 60 x 84 px: round nuclei on a dark background, or a stain that fills most of it."""
+    y, x = np.mgrid[:60, :84]
+    image = rng.normal(100, 3, (60, 84))
+    if not nuclei:
+        return (image + 400 + 300 * np.sin(x / 7) * np.cos(y / 9)).astype(np.uint16)
+    for row, column in itertools.product((12, 30, 48), (14, 34, 54, 72)):
+        image += 900 * (np.hypot(y - row, x - column) < 5)
+    return image.astype(np.uint16)
+
+
+@pytest.fixture
+def plate(tmp_path):
+    """A plate in no known format: wells as letter and number apart, channels by number, two sites."""
+    rng, folder = np.random.default_rng(0), tmp_path / "raw" / "Plate 7"
+    folder.mkdir(parents=True)
+    for row, column, site, channel in itertools.product(ROWS, COLUMNS, (1, 2), (1, 2)):
+        pixels = field(rng, nuclei=channel == 2)
+        tifffile.imwrite(folder / f"scan_{row}-{column:02d}_fld{site}_chan{channel}.tif", pixels)
+    layout = tmp_path / "layout.csv"
+    cells = "".join(f"{row},DMSO,x,x,dmso 0.1%\n" for row in ROWS).replace("dmso 0.1%", "y")
+    layout.write_text("compound,1,2,3,4\n" + cells)
+    return folder, layout
+
+
+def test_a_folder_of_unknown_names_becomes_a_screen_that_can_run(plate, tmp_path, capsys):
+    folder, layout = plate
+    out = tmp_path / "screen"
+    assert main([str(folder), "--platemap", str(layout), "--out", str(out), "--yes"]) == 0
+    text = (out / "config" / "config.yaml").read_text()
+    written = yaml.safe_load(text)
+    config.resolve(written)
+    assert written["channels"][0] == "DNA" and written["index"]["channels"]["DNA"] == "2"
+    assert written["cells"]["nuclei"] == "DNA"
+    keys = [line for line in text.splitlines() if re.match(r" *[a-z_]+: ?\S", line)]
+    assert len(keys) <= 20 and text.count("#") > len(keys)
+    sheet = (out / "config" / "plates.tsv").read_text().splitlines()
+    assert sheet[1].split("\t")[:3] == ["Plate_7", str(folder), str(layout)]
+    assert (out / "channels" / "1.png").is_file() and (out / "channels" / "2.png").is_file()
+    shown = capsys.readouterr().out
+    assert "12 wells, 24 fields, 48 planes of 60 x 84 uint16: DNA" in shown and "Can run" in shown
+
+
+def test_nothing_is_overwritten_and_mistakes_are_named(plate, tmp_path, capsys):
+    folder, layout = plate
+    assert main([str(tmp_path / "lost"), "--out", str(tmp_path)]) == 2
+    assert "found no ['" in capsys.readouterr().err
+    assert main([]) == 2
+    assert main([str(folder), "--channels", "DNA", "--out", str(tmp_path)]) == 2
+    assert "expected NAME=NAME_IN_FILES" in capsys.readouterr().err
+    assert main([str(folder), "--channels", "DNA=9", "--out", str(tmp_path)]) == 2
+    assert "names of the channels ['1', '2'] in the files, found ['9']" in capsys.readouterr().err
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("seed: 2\n")
+    assert main([str(folder), "--out", str(tmp_path)]) == 2
+    assert (tmp_path / "config" / "config.yaml").read_text() == "seed: 2\n"
+
+
+def test_without_a_platemap_a_blank_one_lists_the_wells(plate, tmp_path):
+    folder, layout = plate
+    layout.unlink()
+    out = tmp_path / "screen"
+    assert main([str(folder), "--out", str(out), "--yes", "--channels", "DNA=2", "Actin=1"]) == 0
+    blank = (out / "config" / "platemaps" / "Plate_7.csv").read_text().splitlines()
+    assert blank[2].startswith("A01,") and len(blank) == 2 + len(ROWS) * len(COLUMNS)
+    written = yaml.safe_load((out / "config" / "config.yaml").read_text())
+    assert written["profile"]["normalise_on"] == "all"
+    assert written["channels"] == ["DNA", "Actin"]
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("AS_09047_{row}{column:02d}f{site:02d}d{channel}.TIF", {"well", "site", "channel"}),
+        ("{row} - {column:02d}(fld {site} wv {channel} - DAPI).tif", {"row", "column", "site", "channel"}),
+        ("r{number:02d}c{column:02d}f{site:02d}p01-ch{channel}sk1fk1fl1.tiff", {"row", "column", "site", "channel"}),
+        ("Channel{channel}-{column:02d}-{row}-{column:02d}-s{site}.tif", {"row", "column", "site", "channel"}),
+        ("plate_{row}{column}_T0001F{site:03d}L01A01Z01C{channel:02d}.tif", {"well", "site", "channel"}),
+        ("{row}{column:02d}_s{site}_w{channel}[BEDC2073-A983-4B98-95E9-84466707A2{site}{channel}].tif",
+         {"well", "site", "channel"}),
+    ],
+)  # fmt: skip
+def test_patterns_of_usual_microscopes_are_found(name, groups):
+    paths, places = [], {}
+    for (number, row), column, site, channel in itertools.product(enumerate("ABD", 1), (1, 3, 12), (1, 2), (1, 2, 4)):
+        path = "images/" + name.format(row=row, number=number, column=column, site=site, channel=channel)
+        paths.append(path)
+        places[path] = (row, number, column, site, channel)
+    found = name_pattern.propose(paths)
+    compiled = re.compile(f"(?:.*/)?(?:{found.pattern})")
+    assert set(compiled.groupindex) == groups
+    for path, (row, number, column, site, channel) in places.items():
+        match = compiled.fullmatch(path).groupdict()
+        assert match.get("well", f"{match.get('row')}{match.get('column')}").lstrip("0") in {
+            f"{row}{column:02d}", f"{row}{column}", f"{number}{column:02d}"
+        }  # fmt: skip
+        assert (int(match["site"]), int(match["channel"])) == (site, channel)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.permutations(["_s{site}", "_w{channel}", "_z{plane}"]),
+    st.sampled_from(["{row}{column:02d}", "{row}-{column}", "{row}{column}"]),
+    st.sampled_from(["exp_", "2024-05-01 ", "Run7_", ""]),
+)
+def test_random_names_give_each_image_its_place(parts, well, head):
+    name = head + well + "".join(parts) + ".tif"
+    keys = list(itertools.product("BCF", (2, 11), (1, 2), (1, 2, 3), (1, 2)))
+    paths = [name.format(row=r, column=c, site=s, channel=w, plane=z) for r, c, s, w, z in keys]
+    found = name_pattern.propose(paths)
+    assert found is not None and found.matched == len(paths)
+    for path, (_, _, site, channel, plane) in zip(paths, keys, strict=True):
+        match = re.fullmatch(found.pattern, path).groupdict()
+        assert (match["site"], match["channel"], match["plane"]) == (str(site), str(channel), str(plane))
+
+
+def test_names_without_a_place_for_each_image_have_no_pattern():
+    assert name_pattern.propose(["overview.tif", "notes.tif"]) is None
+    assert name_pattern.propose(["readme.txt"]) is None
+
+
+def test_stains_are_guessed_by_name_and_nuclei_by_look():
+    rng = np.random.default_rng(1)
+    images = {"1": [field(rng, nuclei=False)], "2": [field(rng, nuclei=True)]}
+    assert stains.guess(["1", "2"], images) == {"1": "Ch1", "2": "DNA"}
+    assert stains.guess(["HOECHST 33342", "Alexa 488", "FITC"], {}) == {
+        "HOECHST 33342": "DNA", "Alexa 488": "ER", "FITC": "GFP",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("folder", "wells"), [("bbbc013", 48), ("lincs_a549", 4)])
+def test_real_folders_become_screens_that_can_run(shared_data, tmp_path, capsys, folder, wells):
+    assert main([str(shared_data / folder), "--out", str(tmp_path), "--yes"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{wells} wells" in shown and "channel 2 is taken as " + ("DNA" if folder == "bbbc013" else "Ch2") in shown
+
+
+def test_the_ljosa_table_becomes_a_screen_of_tables(shared_data, tmp_path, capsys):
+    home = shared_data / "bbbc021_ljosa_profiles"
+    table, layout = home / "ljosa_jbiomolscreen_2013_per_well_mean.csv.gz", home / "BBBC021_v1_image.csv.gz"
+    assert main(["--tables", str(table), "--platemap", str(layout), "--out", str(tmp_path)]) in (0, 1)
+    sheet = (tmp_path / "config" / "plates.tsv").read_text().splitlines()
+    assert len(sheet) == 1 + 55
+    batch = sheet[0].split("\t").index("batch")
+    assert len({line.split("\t")[batch] for line in sheet[1:]}) == 10  # weeks
+    assert "Can run" in capsys.readouterr().out
+    written = yaml.safe_load((tmp_path / "config" / "config.yaml").read_text())
+    assert written["index"]["columns"] == {"well": "Image_Metadata_Well_DAPI", "plate": "Image_Metadata_Plate_DAPI"}

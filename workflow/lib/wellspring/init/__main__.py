@@ -1,0 +1,75 @@
+"""`wellspring init FOLDER...`: set up a screen from folders of images, or from tables, and check it.
+
+`python -m wellspring.init --help` lists the options.
+"""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from wellspring.init import images, profiles
+from wellspring.io.shipped import CLONE
+from wellspring.workflow import checked
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Write `config/` of a new screen and check it; return 0, 1 if there are problems, 2 if nothing was written."""
+    options = _parser().parse_args(given)
+    out = (options.out or Path.cwd()).resolve()
+    try:
+        channels = _channels(options.channels)
+        home = out / "config"
+        there = [name for name in ("config.yaml", "plates.tsv") if (home / name).exists()]
+        if there and not options.overwrite:
+            raise ValueError(f"{home}: expected no screen here yet, found {there} (--overwrite replaces them)")
+        _missing([*options.folders, *options.tables, *([options.platemap] if options.platemap else [])])
+        if not options.folders and not options.tables:
+            raise ValueError("expected the folders of images, or --tables FILE..., found neither")
+        if options.tables:
+            made = profiles.screen(options.tables, platemap=options.platemap, out=out)
+        else:
+            ask = images.answers() and not options.yes
+            made = images.screen(options.folders, platemap=options.platemap, out=out, channels=channels, ask=ask)
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "plates.tsv").write_text(made.sheet)
+        (home / "config.yaml").write_text(made.config)
+    except (ValueError, OSError) as error:
+        print(f"wellspring init: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(made.notes), f"\nwritten: {home / 'plates.tsv'}, {home / 'config.yaml'}\n")
+    with contextlib.chdir(out):
+        status = checked.main([])
+    print(f"\nRun it:\n    cd {out}\n    snakemake -s {CLONE / 'Snakefile'} --cores all")
+    return status
+
+
+def _channels(given: Sequence[str]) -> dict[str, str]:
+    wrong = [each for each in given if "=" not in each]
+    if wrong:
+        raise ValueError(f"--channels: expected NAME=NAME_IN_FILES, as DNA=w1, found {wrong}")
+    return dict(each.split("=", 1) for each in given)
+
+
+def _missing(paths: Sequence[Path]) -> None:
+    lost = [str(path) for path in paths if not path.exists()]
+    if lost:
+        raise ValueError(f"expected files and folders that exist, found no {lost}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="wellspring init", description="Set up a screen: write config/ and check it.")
+    add = parser.add_argument
+    add("folders", nargs="*", type=Path, metavar="FOLDER", help="images of a plate, one folder per plate")
+    add("--platemap", type=Path, help="platemap of all plates: CSV, TSV, .xlsx, or a folder by barcodes")
+    add("--tables", nargs="+", default=[], type=Path, metavar="FILE", help="profile tables, instead of images")
+    add("--out", type=Path, help="folder of the screen; by default the current one")
+    add("--channels", nargs="+", default=[], metavar="NAME=IN_FILES", help="names of the channels, as DNA=w1")
+    add("--yes", action="store_true", help="ask nothing: take the guesses")
+    add("--overwrite", action="store_true", help="replace a config that is there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Make the config of a screen of images: what was found in its folders, as keys with reasons."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wellspring.init import plates, stains, wells, written
+from wellspring.io.shipped import CLONE
+from wellspring.screen.sections import Index
+
+Lines = list[tuple[str, Any, str]]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A screen to write: text of sheet and config, and a sentence for each decision."""
+
+    sheet: str
+    config: str
+    notes: tuple[str, ...]
+
+
+def screen(
+    folders: Sequence[Path], *, platemap: Path | None, out: Path, channels: Mapping[str, str], ask: bool
+) -> Screen:
+    """Look at folders of images and return the screen; pictures and blank platemaps are written below `out`.
+
+    Parameters
+    ----------
+    folders
+        One per plate.
+    platemap
+        Of all plates; None: the only table in each folder that is one, or a blank one to fill in.
+    channels
+        Name in the config to name in the files; empty: guessed, and asked about if `ask`.
+
+    Raises
+    ------
+    ValueError
+        A folder, the platemap or a channel cannot be read; names it, what was expected and found.
+    """
+    found, options, notes = plates.look(folders)
+    names = _channels(found, channels, out, ask=ask, notes=notes)
+    maps = {plate.name: platemap or plates.platemap_in(plate.folder) for plate in found}
+    given = next((path for path in maps.values() if path is not None), None)
+    rows, named = [], []
+    for plate in found:
+        path = maps[plate.name]
+        if path is None:
+            path = out / "config" / "platemaps" / f"{plate.name}.csv"
+            wells.blank(plate.planes, path)
+            notes.append(f"plate {plate.name}: no platemap found; fill in {path}")
+        name = wells.plate_name(path, plate.name) if len(found) == 1 else plate.name
+        named.append(name)
+        place = plate.folder.resolve()
+        rows.append({"plate": name, "images": str(place), "platemap": written.relative(path, out), "role": "fit"})
+    seen = wells.mapped(given, named) if given else wells.Mapped()
+    notes += seen.notes
+    lines = _index(found, options, names, seen, maps, named)
+    lines += _rest(found, list(names), seen, notes)
+    return Screen(written.sheet(rows), written.text(lines, clone=CLONE), tuple(notes))
+
+
+def _channels(
+    found: Sequence[plates.Found], given: Mapping[str, str], out: Path, *, ask: bool, notes: list[str]
+) -> dict[str, str]:
+    """Return name in the config to name in the files, and write a picture of each channel."""
+    there = sorted({str(name) for plate in found for name in plate.planes["channel"].unique()})
+    unknown = sorted(set(given.values()) - set(there))
+    if unknown:
+        raise ValueError(f"--channels: expected names of the channels {there} in the files, found {unknown}")
+    images = {}
+    for channel in there:
+        sample = [one.pixels for one in plates.samples(found[0], channel) if one.pixels is not None]
+        images[channel] = [image.astype(np.uint16) for image in sample]
+        if sample:
+            stains.picture(images[channel][-1], out / "channels" / f"{written.plain(channel)}.png")
+    if given:
+        return dict(given)
+    guesses = stains.guess(there, images)
+    for channel, name in guesses.items():
+        picture = out / "channels" / f"{written.plain(channel)}.png"
+        notes.append(f"channel {channel} is taken as {name} (picture: {picture}); --channels {name}={channel} decides")
+        if ask:
+            answer = input(f"channel {channel}: its name [{name}] ").strip()
+            guesses[channel] = answer or name
+    order = sorted(guesses, key=lambda channel: guesses[channel] != "DNA")  # nuclei first
+    return {guesses[channel]: channel for channel in order}
+
+
+def _index(
+    found: Sequence[plates.Found],
+    options: Index,
+    names: Mapping[str, str],
+    seen: wells.Mapped,
+    maps: Mapping[str, Path | None],
+    named: Sequence[str],
+) -> Lines:
+    lines: Lines = [("channels", list(names), "Names of the channels; the pictures are in the folder channels.")]
+    if options.pattern != plates.default().pattern:
+        lines.append(("index.pattern", options.pattern, "How the names of the images give well, site and channel."))
+    renamed = {name: channel for name, channel in names.items() if name != channel}
+    if renamed:
+        lines.append(("index.channels", renamed, "Names of the channels in the files."))
+    for key in ("timepoint", "acquisition"):
+        if getattr(options, key) is not None:
+            lines.append((f"index.{key}", getattr(options, key), "The plate has several; this one is used."))
+    lines += [(f"index.{key}", value, f"Of the platemap: {reason}.") for key, (value, reason) in seen.keys.items()]
+    lost = [
+        name for plate, name in zip(found, named, strict=True)
+        if (path := maps[plate.name]) is not None and not wells.same(path, name, plate.planes, seen)
+    ]  # fmt: skip
+    if lost:
+        reason = f"Images and platemap do not have the same wells on {', '.join(lost[:5])}: the others are left out."
+        lines.append(("index.lost_wells", "report", reason))
+    return lines
+
+
+def _rest(found: Sequence[plates.Found], names: Sequence[str], seen: wells.Mapped, notes: list[str]) -> Lines:
+    """Return the lines of survey, cells, encoders and profile."""
+    lines: Lines = []
+    if not (found[0].planes["pixel_size"] > 0).any():
+        notes.append("pixel size: not in the metadata; set survey.pixel_size (micrometres) if you know it")
+    nuclei = "DNA" if "DNA" in names else names[0]
+    whole = stains.cytoplasm([name for name in names if name != nuclei])
+    lines.append(("cells.nuclei", nuclei, "The channel of the nuclei."))
+    reason = "Channels that fill the cell." if whole else "No channel is known to fill the cell: nuclei are grown."
+    lines.append(("cells.cytoplasm", whole, reason))
+    sites = float(np.median([plate.planes.groupby("well")["site"].nunique().median() for plate in found]))
+    gpu = written.has_gpu()
+    notes.append("encoders: " + ("presets for one GPU" if gpu else "small ones, since no GPU is visible here"))
+    lines += written.encoders(gpu=gpu, channels=names, sites=sites)
+    fewest = min(plate.planes["well"].nunique() for plate in found)
+    return lines + profile(seen, fewest)
+
+
+def profile(seen: wells.Mapped, fewest: int) -> Lines:
+    """Return the lines of a screen without negative controls."""
+    if seen.controlled:
+        return []
+    lines: Lines = [("profile.normalise_on", "all", "No negative controls are known: all wells of a plate instead.")]
+    if fewest < 4:
+        lines.append(("profile.min_controls", max(2, fewest), f"A plate has {fewest} wells."))
+    return lines
+
+
+def answers() -> bool:
+    """Return whether a person can answer questions on the terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -1,0 +1,144 @@
+"""Propose a regular expression for file names, for folders that no reader recognises.
+
+Names are split into letters, digits and the rest. The well is a row letter before a column number, or `r` and `c`
+before numbers; what varies besides is a site, channel, plane or time point by the letters before it, or by its values.
+A proposal counts only if it matches nearly all images and gives each of them another place.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from wellspring.screen import well_names
+
+ENDINGS = (".tif", ".tiff", ".png", ".jp2")
+HINTS = {
+    "site": ("s", "f", "fld", "site", "field", "fov", "xy", "pos", "position", "tile"),
+    "channel": ("w", "ch", "c", "wv", "channel", "wavelength", "wave", "color", "colour", "d", "a"),
+    "plane": ("z", "p", "plane", "slice", "zstep", "stack"),
+    "timepoint": ("t", "tp", "time", "timepoint"),
+}
+MATCHED = 0.95  # share of the images that a proposal must match; the others are overviews and thumbnails
+_GUID = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
+_TOKEN = re.compile(rf"\[?{_GUID}\]?|[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
+Tokens = list[str]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A pattern for `index.pattern`, the number of images that it matches, and an example of one."""
+
+    pattern: str
+    matched: int
+    total: int
+    example: str
+
+
+def propose(paths: Sequence[str]) -> Proposal | None:
+    r"""Return a pattern for the images among relative paths; None if none gives each image a place of its own.
+
+    Examples
+    --------
+    >>> names = [f"Channel{c}-{n:02d}-{row}-{n:02d}.tif" for c in (1, 2) for n in (1, 2, 3) for row in "AB"]
+    >>> propose(names).pattern
+    'Channel(?P<channel>[0-9]+)\\-[0-9]+\\-(?P<row>[A-Za-z]{1,2})\\-(?P<column>[0-9]+)\\.tif'
+    """
+    images = [path for path in paths if path.lower().endswith(ENDINGS)]
+    if not images:
+        return None
+    best: Proposal | None = None
+    for names in ([PurePosixPath(path).name for path in images], images):
+        tokens = [_TOKEN.findall(name) for name in names]
+        shapes = Counter(_shape(each) for each in tokens)
+        usual = shapes.most_common(1)[0][0]
+        alike = [each for each in tokens if _shape(each) == usual]
+        for first in _wells(alike):
+            pattern = _pattern(alike, first)
+            found = _verified(pattern, images)
+            if found is not None and (best is None or found.matched > best.matched):
+                best = found
+        if best is not None:
+            break
+    return best
+
+
+def _shape(tokens: Tokens) -> tuple[str, ...]:
+    return tuple("G" if "-" in t and len(t) > 30 else "L" if t.isalpha() else "D" if t.isdigit() else t for t in tokens)
+
+
+def _wells(rows: list[Tokens]) -> Iterator[tuple[int, int, str]]:
+    """Yield the places of row and column among the tokens, the likeliest first, and their kind."""
+    found = []
+    columns = list(zip(*rows, strict=True))
+    for place, values in enumerate(columns[:-1]):
+        letters = {value.casefold() for value in values}
+        if letters <= {"r", "row"} and place + 3 < len(columns):
+            other = {value.casefold() for value in columns[place + 2]}
+            if other <= {"c", "col", "column"} and all(value.isdigit() for value in columns[place + 1]):
+                found.append((1000, (place + 1, place + 3, "numbers")))
+        if all(value.isalpha() and len(value) <= 2 for value in values):
+            step = 1 if columns[place + 1][0].isdigit() else 2
+            if place + step < len(columns) and columns[place + step][0].isdigit():
+                pairs = {a + b for a, b in zip(values, columns[place + step], strict=True)}
+                upper = all(value.isupper() for value in values)
+                hinted = {value.casefold() for value in values} & {hint for hints in HINTS.values() for hint in hints}
+                if all(well_names.is_well(pair) for pair in pairs) and (upper or not hinted):
+                    wide = len(set(values)) + (2 if max(map(len, columns[place + step])) == 2 else 0)
+                    found.append((len(pairs) + wide, (place, place + step, "joined" if step == 1 else "letters")))
+    yield from (places for _, places in sorted(found, key=lambda each: -each[0]))
+
+
+def _pattern(rows: list[Tokens], well: tuple[int, int, str]) -> str:
+    row, column, kind = well
+    columns = [list(values) for values in zip(*rows, strict=True)]
+    wells = [a + "," + b for a, b in zip(columns[row], columns[column], strict=True)]
+    groups: dict[int, str] = {}
+    taken: set[str] = set()
+    varying = [place for place, values in enumerate(columns) if place not in (row, column) and len(set(values)) > 1]
+    for place in varying:
+        before = columns[place - 1][0].casefold() if place and len(set(columns[place - 1])) == 1 else ""
+        hint = next((key for key, words in HINTS.items() if before in words), None)
+        if columns[place][0].isdigit() and hint and hint not in taken:
+            groups[place] = hint
+            taken.add(hint)
+    for place in varying:
+        values = columns[place]
+        if place in groups or "-" in values[0]:
+            continue
+        depends = len(set(zip(wells, values, strict=True))) == len(set(wells))
+        if all(value.isalpha() for value in values) and "channel" not in taken and len(set(values)) <= 12:
+            groups[place] = "channel"
+        elif values[0].isdigit() and not depends:
+            key = next((key for key in ("site", "channel", "plane") if key not in taken), None)
+            groups |= {place: key} if key else {}
+        taken |= {groups[place]} if place in groups else set()
+    return "".join(_part(columns[place], place, groups, row, column, kind) for place in range(len(columns))).replace(
+        r"\ ", " "
+    )
+
+
+def _part(values: list[str], place: int, groups: dict[int, str], row: int, column: int, kind: str) -> str:
+    digits, same = values[0].isdigit(), len(set(values)) == 1
+    if place == row and kind == "joined":
+        return "(?P<well>[A-Za-z]{1,2}[0-9]{1,2})"
+    if place == row:
+        return "(?P<row>[0-9]+)" if kind == "numbers" else "(?P<row>[A-Za-z]{1,2})"
+    if place == column:
+        return "" if kind == "joined" else "(?P<column>[0-9]+)"
+    if "-" in values[0] and len(values[0]) > 30:
+        return "[\\[\\]0-9A-Fa-f-]+"
+    what = "[0-9]+" if digits else "[A-Za-z]+"
+    if place in groups:
+        return f"(?P<{groups[place]}>{what})"
+    return re.escape(values[0]) if same else what
+
+
+def _verified(pattern: str, images: Sequence[str]) -> Proposal | None:
+    compiled = re.compile(rf"(?:.*/)?(?:{pattern})")
+    matches = [(path, match) for path in images if (match := compiled.fullmatch(path))]
+    places = {(str(PurePosixPath(path).parent), *sorted((match.groupdict()).items())) for path, match in matches}
+    if len(matches) < MATCHED * len(images) or len(places) < len(matches):
+        return None
+    return Proposal(pattern, len(matches), len(images), matches[0][0])

@@ -1,0 +1,161 @@
+"""What folders of images hold: plates, the reader that lists them, channels, pixel size, wells and sites."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring.index.readers import detect
+from wellspring.index.readers.listing import files
+from wellspring.init import name_pattern
+from wellspring.io import raw_image
+from wellspring.screen import config, platemap_columns, platemap_grid, text_table
+from wellspring.screen.sections import Index
+
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".gz")
+PLANE = ["well", "site", "channel", "plane", "timepoint", "acquisition"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plate: its name, folder, and planes as `readers.listing.complete`; options of `index` that all plates share."""
+
+    name: str
+    folder: Path
+    planes: pd.DataFrame
+
+
+def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
+    """List the plates of folders.
+
+    A folder in which sub-folders repeat the same wells, sites and channels holds a plate in each of these.
+
+    Returns
+    -------
+    The plates, the options of `index` that read all of them, and a sentence for each decision.
+
+    Raises
+    ------
+    ValueError
+        A folder is in no format that is read, and its names have no pattern.
+    """
+    options = default()
+    notes: list[str] = []
+    first = _options(folders[0], options, notes)
+    found: list[Found] = []
+    for folder in folders:
+        planes = detect.planes(str(folder), plate=folder.name, options=first)
+        found += _split(folder, planes)
+    return found, _chosen(first, found, notes), notes
+
+
+def default() -> Index:
+    """Return the section `index` with its defaults."""
+    return config.default(Index)
+
+
+def _options(folder: Path, options: Index, notes: list[str]) -> Index:
+    """Return the options that read a folder: those of a format, or a pattern of its names."""
+    try:
+        reader = detect.choose(folder, plate=folder.name, options=options)
+    except ValueError as error:
+        if "several ways" in str(error):
+            raise
+        reader = ""
+    if reader and reader != detect.LAST:
+        notes.append(f"format: {reader}, by {detect.READERS[reader].sign}")
+        return options
+    paths = [path for path, _ in files(folder)]
+    if reader:
+        notes.append("format: file names as PLATE_A01_s1_w1.tif, the default of index.pattern")
+        return options
+    proposal = name_pattern.propose(paths)
+    if proposal is None:
+        signs = "; ".join(f"{name}: {each.sign}" for name, each in detect.READERS.items())
+        raise ValueError(
+            f"{folder}: expected a known format ({signs}) or file names with a well, found {paths[:8] or 'no files'}; "
+            "write index.pattern yourself (docs/how-to/own-plates.md), or name the folder that holds the images"
+        )
+    notes.append(
+        f"file names: {proposal.matched} of {proposal.total} images match {proposal.pattern} (as {proposal.example})"
+    )
+    return replace(options, pattern=proposal.pattern)
+
+
+def _split(folder: Path, planes: pd.DataFrame) -> list[Found]:
+    """Return the plates of a folder: itself, or its sub-folders where they repeat planes."""
+    if not planes.duplicated(PLANE).any():
+        return [Found(_name(folder), folder, planes)]
+    parts = planes["path"].str.split("/")
+    for depth in range(int(parts.map(len).max()) - 1):
+        part = parts.map(lambda names, depth=depth: names[depth] if len(names) > depth + 1 else "")
+        if part.nunique() > 1 and not planes.assign(_part=part).duplicated([*PLANE, "_part"]).any():
+            result = []
+            for name, rows in planes.groupby(part):
+                own = folder.joinpath(*rows["path"].iloc[0].split("/")[: depth + 1])
+                result.append(Found(_name(own) if name else _name(folder), own, rows.reset_index(drop=True)))
+            return result
+    return [Found(_name(folder), folder, planes)]
+
+
+def _chosen(options: Index, plates: Sequence[Found], notes: list[str]) -> Index:
+    """Choose the first time point and acquisition where a plate has several."""
+    chosen: dict[str, str] = {}
+    for key in ("timepoint", "acquisition"):
+        names = {str(name) for plate in plates for name in plate.planes[key].unique()}
+        if any(plate.planes[key].nunique() > 1 for plate in plates):
+            ordered = sorted(names, key=lambda name: (len(name), name))
+            notes.append(f"{key}: {ordered[0]} is taken of {ordered}; index.{key} chooses another")
+            chosen[key] = ordered[0]
+    return replace(
+        options,
+        timepoint=chosen.get("timepoint", options.timepoint),
+        acquisition=chosen.get("acquisition", options.acquisition),
+    )
+
+
+def _name(folder: Path) -> str:
+    """Return the name of a folder as the name of a plate: text, with characters that files may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", folder.resolve().name).strip("._-") or "plate"
+
+
+def samples(plate: Found, channel: str, *, count: int = 3) -> list[raw_image.Plane]:
+    """Read a few planes of a channel, spread over the plate, those that can be read."""
+    rows = plate.planes[(plate.planes["channel"] == channel) & plate.planes["path"].notna()]
+    spread = rows.iloc[:: max(1, len(rows) // count)].head(count)
+    read = [
+        raw_image.status(str(plate.folder), _below(plate, row), int(row["page"])) for row in spread.to_dict("records")
+    ]
+    return [one for one in read if one.pixels is not None]
+
+
+def _below(plate: Found, row: dict[str, object]) -> str:
+    """Return the path of a plane relative to the plate's own folder."""
+    path = Path(str(row["path"]))
+    for start in range(len(path.parts)):
+        if (plate.folder / Path(*path.parts[start:])).exists():
+            return Path(*path.parts[start:]).as_posix()
+    return path.as_posix()
+
+
+def platemap_in(folder: Path) -> Path | None:
+    """Return the only table in a folder, or in the one above, whose header names wells and is no list of images."""
+    for place in (folder, folder.parent):
+        found = []
+        for path in sorted(place.iterdir()) if place.is_dir() else []:
+            if path.suffix.lower() not in TABLES or not path.is_file() or path.name.lower().startswith("load_data"):
+                continue
+            try:
+                sheets = text_table.sheets(path)
+            except ValueError:
+                continue  # not a table: it is no platemap
+            if any(
+                rows and (platemap_columns.names_wells(rows[0][1]) or platemap_grid.find(rows))
+                for rows in sheets.values()
+            ):
+                found.append(path)
+        if len(found) == 1:
+            return found[0]
+    return None

@@ -1,0 +1,86 @@
+"""Write the sheet and the config of a new screen: only the keys that it needs, each with its reason."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HEAD = """\
+# Written by `wellspring init`. Keys that are not here have their defaults: {clone}/config/README.md lists all.
+"""
+
+
+def text(lines: Sequence[tuple[str, Any, str]], *, clone: Path) -> str:
+    """Return a config: lines of one section stand together, and each has its reason above it."""
+    parts, section = [HEAD.format(clone=clone)], ""
+    for key, value, reason in lines:
+        head, _, rest = key.partition(".")
+        if rest and head != section:
+            parts.append(f"\n{head}:\n")
+        elif not rest:
+            parts.append("\n")
+        section = head if rest else ""
+        indent = "  " if rest else ""
+        parts.append("".join(f"{indent}# {line}\n" for line in reason.splitlines()))
+        parts.append(f"{indent}{rest or key}: {flow(value)}\n")
+    return "".join(parts)
+
+
+def flow(value: object) -> str:
+    """Return a value as one line of YAML."""
+    return (
+        str(yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False))
+        .removesuffix("\n")
+        .removesuffix("\n...")
+    )
+
+
+def sheet(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return a plate sheet, separated by tabs."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return "".join("\t".join(line) + "\n" for line in (names, *([row.get(name, "") for name in names] for row in rows)))
+
+
+def encoders(*, gpu: bool, channels: Sequence[str], sites: float) -> list[tuple[str, Any, str]]:
+    """Return the encoders that suit the machine: small ones on a CPU, those of `one_gpu` on a GPU."""
+    alone: dict[str, Any] = {} if sites > 1.5 else {"local_aggregation": {"kind": "none"}}
+    one_site = "" if sites > 1.5 else "\nA well has one site, so that no views of several sites can be matched."
+    lines: list[tuple[str, Any, str]] = []
+    if gpu:
+        lines.append(("encoders.sslprofiler", {"like": "one_gpu.sslprofiler"} | alone, f"On whole fields.{one_site}"))
+        lines.append(("encoders.simclr", {"like": "one_gpu.simclr"} | alone, "On single cells."))
+    else:
+        lines.append(
+            (
+                "encoders.simclr",
+                {"like": "demo.simclr"} | alone,
+                f"A small network that trains on a CPU, on single cells.{one_site}",
+            )
+        )
+    lines.append(("encoders.untrained", {"like": "simclr", "steps": 0}, "The same network untrained, as the baseline."))
+    lines.append(("encoders.classical", {"kind": "classical"}, "Classical features of nuclei, cells and cytoplasm."))
+    if gpu:
+        lines.append(("train.precision", "bfloat16", "Half the memory, and several times the speed on this GPU."))
+        lines.append(("crops.size", 128, "px; views of 96 px are rotated and shifted within."))
+    else:
+        lines.append(("crops.size", 52, "px; views of 40 px are rotated within."))
+    return lines
+
+
+def plain(name: str) -> str:
+    """Return a name as a file's."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "channel"
+
+
+def has_gpu() -> bool:
+    """Return whether an NVIDIA GPU is visible."""
+    return shutil.which("nvidia-smi") is not None and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def relative(path: Path, start: Path) -> str:
+    """Return a path for the sheet: relative if it lies in the screen's folder, else absolute."""
+    whole = path.resolve()
+    return whole.relative_to(start).as_posix() if whole.is_relative_to(start) else whole.as_posix()

@@ -1,0 +1,129 @@
+"""`wellspring check`: everything that is wrong with a screen, in one go, before any job and without Snakemake.
+
+Mistakes in the config do not hide those of the sheet, nor these those of the plates: what can be read is checked. The
+rule `check` and a refused start of Snakemake print the same findings.
+"""
+
+import argparse
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wellspring.io.shipped import CLONE
+from wellspring.report import wording
+from wellspring.screen import config, exclusions, sheet
+from wellspring.screen.config_checks import check_roles
+from wellspring.screen.encoder_kinds import needs_images
+from wellspring.screen.sections import Config, Index
+from wellspring.simulate.screen import screen_of
+from wellspring.workflow import plate_check, preflight
+from wellspring.workflow.plate_check import Finding
+
+CONFIG = Path("config/config.yaml")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Print the findings of the screen in the current folder; return 1 if there are problems."""
+    parser = argparse.ArgumentParser(prog="wellspring check", description="Check the screen in the current folder.")
+    parser.add_argument("--configfile", type=Path, default=CONFIG, help="config of the screen")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
+    options = parser.parse_args(given)
+    logging.getLogger("wellspring").addHandler(logging.NullHandler())  # warnings are among the findings
+    found = findings(options.configfile, results=options.results)
+    print(preflight.table(found, worded=wording.worded))
+    problems = sum(one.grade == "problem" for one in found)
+    print(ending(found))
+    return 1 if problems else 0
+
+
+def ending(found: Sequence[Finding]) -> str:
+    """Return the last line: whether the screen can run."""
+    count = sum(one.grade == "problem" for one in found)
+    warnings = sum(one.grade == "warning" for one in found)
+    beside = f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
+    return f"Cannot run: {count} problem{'s' * (count > 1)}{beside}" if count else f"Can run{beside}"
+
+
+def findings(path: Path, *, results: Path) -> list[Finding]:
+    """Return all findings of the screen whose config is at `path`, relative to the current folder."""
+    try:
+        written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return [Finding("problem", "config", f"{path}: expected YAML, found: {error}")]
+    if not isinstance(written, Mapping):
+        return [Finding("problem", "config", f"{path}: expected keys with values, found {written!r}")]
+    return of(dict(written), results=results)
+
+
+def of(written: Mapping[str, Any], *, results: Path, plates: bool = True) -> list[Finding]:
+    """Return all findings of a screen, its config as written; paths are relative to the current folder.
+
+    Without `plates` only those of config and sheet.
+    """
+    found, complete = [], None
+    try:
+        complete = config.typed(config.resolve(written))
+    except ValueError as error:
+        found += [Finding("problem", "config", line) for line in str(error).splitlines()]
+    path, demo = Path(str(written.get("plates") or "config/plates.tsv")), results / "demo"
+    simulated = _simulated()
+    imaged = complete is None or needs_images(complete.encoders)
+    rows, wrong = sheet.examined(path, demo=demo, simulated=simulated, images=imaged)
+    found += [Finding("problem", "plate sheet", line) for text in wrong for line in text.splitlines()]
+    if complete is not None:
+        found += _rules(complete, path, rows)
+    ours = [
+        str(row["plate"]) for row in rows if Path(str(row["images"])).resolve() == (demo / str(row["plate"])).resolve()
+    ]
+    if not plates:
+        return found
+    if complete is not None:
+        return found + preflight.run(rows, config=complete, results=results, simulated=ours)
+    index = _index(written)
+    if index is not None:
+        channels = written.get("channels")
+        names = [str(name) for name in channels] if isinstance(channels, list) else []
+        for row in rows:
+            if names and row["plate"] not in ours:
+                found += plate_check.plate(row, names, index).findings
+    return found
+
+
+def refusal(written: Mapping[str, Any], error: Exception, *, results: Path, plates: bool) -> str:
+    """Return the problems of a screen whose start failed with `error`, one per line; `plates`: those of plates too."""
+    found = of(written, results=results, plates=plates)
+    words = preflight.table([one for one in found if one.grade == "problem"], worded=wording.worded)
+    rest = "" if all(line in words for line in str(error).splitlines()) else f"{error}\n"
+    return f"{rest}{words}\n{ending(found)}" if words else str(error)
+
+
+def _simulated() -> tuple[str, ...]:
+    """Return the plates of the demo, which the workflow makes itself."""
+    described = yaml.safe_load((CLONE / "resources" / "demo" / "screen.yaml").read_text())
+    return tuple(screen_of(described, where="resources/demo/screen.yaml").plates)
+
+
+def _rules(complete: Config, path: Path, rows: Sequence[Mapping[str, str]]) -> list[Finding]:
+    """Check what config and sheet must agree on."""
+    found = []
+    try:
+        check_roles(complete.fit, {row["plate"]: row["role"] for row in rows})
+    except ValueError as error:
+        found.append(Finding("problem", "config", str(error)))
+    try:
+        exclusions.check(exclusions.read(complete.survey.exclusions), sheet.names(path))
+    except (ValueError, KeyError, OSError) as error:
+        found.append(Finding("problem", "exclusions", str(error)))
+    return found
+
+
+def _index(written: Mapping[str, Any]) -> Index | None:
+    """Return the section `index` of a config that is wrong elsewhere, None if it is itself wrong."""
+    section = written.get("index") or {}
+    try:
+        return config.default(Index, **section)
+    except (ValueError, TypeError):
+        return None
