@@ -147,8 +147,13 @@ def activity(
 
 
 def _replicates(members: Array, differ: list[Array]) -> tuple[Array, Array]:
-    """Return the wells that have a replicate (m,), and which of them are each other's replicates (m, m) bool."""
+    """Return the wells (m,), and which of them are each other's replicates (m, m) bool.
+
+    Where replicates must differ, wells without a replicate are left out.
+    """
     mates = ~np.eye(len(members), dtype=bool)
+    if not differ:
+        return members, mates
     for code in differ:
         mates &= code[members][:, None] != code[members][None, :]
     some = mates.any(axis=1)
