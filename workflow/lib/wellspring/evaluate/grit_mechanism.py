@@ -10,6 +10,8 @@ import pandas as pd
 
 from wellspring.evaluate import wells
 from wellspring.evaluate.grit import CONTROLS, SMALLEST, against
+from wellspring.evaluate.jackknife import Groups, Jackknife, of_queries
+from wellspring.evaluate.left_out import Controls
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.multilabel import membership
 from wellspring.evaluate.score import Score, absent, filled
@@ -38,11 +40,22 @@ def grit_mechanism(
     middle, spread = against(rows, wells.correlated(features[control]))
     member = membership(value[keep], separator or "")[0].astype(np.float32)
     found, flat = np.full(len(keep), np.nan), spread <= SMALLEST
+    several = bool((member.sum(axis=1) > 1).any())
+    groups = Groups.of(owner if several else value[keep])
+    without, onehot = Controls.of({"": control}, metadata), groups.onehot()
+    middles, spreads = without.moments(rows, wells.correlated(features[control]), control)
+    left, fewer = np.full((len(keep), len(groups)), np.nan), np.full(middles.shape, np.nan)
     for well in range(len(keep)):
         same = (member @ member[well] > 0) & (owner != owner[well])
         if same.any() and not flat[well]:
-            found[well] = (float((rows[same] @ rows[well]).mean()) - middle[well]) / spread[well]
-    items, units = [], []
+            likeness, count_of = rows[same] @ rows[well], onehot[same]
+            found[well] = (float(likeness.mean()) - middle[well]) / spread[well]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                stay = len(likeness) - count_of.sum(axis=0)
+                others = (likeness.sum() - likeness @ count_of) / np.where(stay > 0, stay, np.nan)
+                left[well] = (others - middle[well]) / spread[well]
+                fewer[well] = (likeness.mean() - middles[well]) / spreads[well]
+    items, units, parts = [], [], []
     for name in sorted(count.index):
         mine = np.flatnonzero(owner == name)
         known = mine[np.isfinite(found[mine])]
@@ -50,18 +63,36 @@ def grit_mechanism(
         item = {"Metadata_Item": name, "value": mean, "n": len(known), "n_undefined": int(count[name]) - len(known)}
         items.append(item | {"Metadata_Group": value[keep[mine[0]]] if len(mine) else None})
         if len(known):
-            units.append((name, mean))
+            units.append((value[keep[known[0]]], mean))
+            parts.append((groups.code[known[0]], left[known].mean(axis=0)))
+            own = fewer[known].mean(axis=0)
+            without.add(np.where(np.isfinite(own), own, mean), np.full(len(own), np.nan))
+    frame = pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt")
     notes = (Note("controls_without_spread"),) if flat.any() else ()
     return Score(
         NAME,
         items=filled(pd.DataFrame(items)) if items else Score(NAME).items,
-        units=pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt"),
+        units=frame,
+        jackknives=_jackknives(frame, parts, groups, without, "compounds" if several else "mechanisms"),
         chance=0.0,
         n=len(units),
         n_undefined=len(items) - len(units),
         unbounded=True,
         notes=notes if units or notes else (Note("no_shared_mechanism"),),
     )
+
+
+def _jackknives(
+    units: pd.DataFrame, parts: list[tuple[int, Array]], groups: Groups, without: Controls, population: str
+) -> tuple[Jackknife, ...]:
+    """Return the jackknives over groups, each left out as compounds and as references, and over controls."""
+    if not parts:
+        return ()
+    value, left = units["value"].to_numpy(float), np.array([row for _, row in parts])
+    none = np.full(left.shape, np.nan)
+    rise, shared = of_queries(value, left, none[:, 0], none, np.array([code for code, _ in parts]))
+    found = Jackknife(population, pd.Series(float(value.mean()) - rise, index=list(groups.names)), shared)
+    return found, without.jackknives(units, none[:, 0])[1]
 
 
 def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:

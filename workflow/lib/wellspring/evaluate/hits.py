@@ -59,12 +59,42 @@ def hits(
     frame = frame.iloc[taken].reset_index(drop=True)
     if not found.any():
         return [absent(name, Note("single_compound"), n_undefined=lost + len(frame)) for name in names]
-    right, scores = near.valid & (labels[near.index] == labels[taken, None]), []
-    allowed, share = np.maximum(near.allowed, 1), near.matching / np.maximum(near.allowed, 1)
+    right = near.valid & (labels[near.index] == labels[taken, None])
     few = int((near.matching[found] == 0).sum())
     notes = (Note("mechanism_of_one_compound", {"treatments": few, "total": int(found.sum())}),) if few else ()
     if len(set(labels)) < 2:
         notes = (Note("single_mechanism"),)
+    scores = of_lists(right, near.allowed, near.matching, frame, without, neighbours=neighbours, lost=lost)
+    return [score.noted(*notes, *drawn) for score in scores]
+
+
+def of_lists(
+    right: Array,
+    allowed: Array,
+    matching: Array,
+    frame: pd.DataFrame,
+    without: Listed,
+    *,
+    neighbours: tuple[int, ...],
+    lost: int,
+) -> list[Score]:
+    """Return the scores of neighbour lists.
+
+    Parameters
+    ----------
+    right
+        (q, k) bool, which of the nearest of each query have its mechanism.
+    allowed, matching
+        (q,) number of references that are allowed, and of those that have the mechanism.
+    frame
+        The queries, see `wellspring.evaluate.nearest.treatment_profiles`.
+    without
+        The lists without each group.
+    neighbours, lost
+        Values of k; number of treatments without a profile.
+    """
+    found, scores = allowed > 0, list[Score]()
+    share, allowed = matching / np.maximum(allowed, 1), np.maximum(allowed, 1)
     for k in neighbours:
         reach = np.minimum(k, allowed)
         count = right[:, :k].sum(axis=1)
@@ -72,20 +102,19 @@ def hits(
             values = {
                 "hit": (count > 0).astype(float),
                 "precision": count / reach,
-                "enrichment": np.where(near.matching > 0, count / reach / share, np.nan),
+                "enrichment": np.where(matching > 0, count / reach / share, np.nan),
             }
-        chances = {"hit": any_hit(near.matching, allowed, reach), "precision": share, "enrichment": np.ones(len(frame))}
+        chances = {"hit": any_hit(matching, allowed, reach), "precision": share, "enrichment": np.ones(len(frame))}
         left, levels = _left_out(without, k)
-        most = np.minimum(near.matching, reach) / reach
+        most = np.minimum(matching, reach) / reach
         ceilings = {"hit": np.ones(len(frame)), "precision": most, "enrichment": most / np.maximum(share, 1e-12)}
         for kind, value in values.items():
             value = np.where(found, value, np.nan)
             jackknives = without.jackknife(value, left[kind], chances[kind], levels[kind])
-            score = _score(f"{kind}.k{k}", frame, value, chances[kind], lost, jackknives)
-            scored = np.isfinite(value)
-            ceiling = float(ceilings[kind][scored].mean()) if scored.any() else 1.0
-            trials = 1 if kind == "hit" else k
-            scores.append(replace(score, ceiling=max(ceiling, 1e-12), trials=trials).noted(*notes, *drawn))
+            score = scored(f"{kind}.k{k}", frame, value, chances[kind], lost, jackknives)
+            known = np.isfinite(value)
+            ceiling = float(ceilings[kind][known].mean()) if known.any() else 1.0
+            scores.append(replace(score, ceiling=max(ceiling, 1e-12), trials=1 if kind == "hit" else k))
     return scores
 
 
@@ -112,9 +141,10 @@ def any_hit(matching: Array, allowed: Array, k: Array) -> Array:
     return np.where(others < k, 1.0, 1 - np.exp(np.where(others < k, 0.0, log_none)))
 
 
-def _score(
+def scored(
     metric: str, frame: pd.DataFrame, value: Array, chance: Array, lost: int, jackknives: tuple[Jackknife, ...]
 ) -> Score:
+    """Return the score of treatments with these values and chance levels (q,), NaN where undefined."""
     items = pd.DataFrame(
         {
             "Metadata_Item": frame["treatment"],
@@ -124,18 +154,18 @@ def _score(
             "Metadata_Group": frame["label"],
         }
     )
-    scored = np.isfinite(value)
-    units = pd.DataFrame({"stratum": metric, "cluster": frame["compound"], "value": value})[scored]
+    known = np.isfinite(value)
+    units = pd.DataFrame({"stratum": metric, "cluster": frame["compound"], "value": value})[known]
     return Score(
         metric,
         items=items,
         units=units,
-        chance=float(chance[scored].mean()) if scored.any() else float("nan"),
-        n=int(scored.sum()),
-        n_undefined=lost + int((~scored).sum()),
+        chance=float(chance[known].mean()) if known.any() else float("nan"),
+        n=int(known.sum()),
+        n_undefined=lost + int((~known).sum()),
         proportion=True,
         jackknives=jackknives,
-        notes=() if scored.any() else (Note("no_shared_mechanism"),),
+        notes=() if known.any() else (Note("no_shared_mechanism"),),
     )
 
 

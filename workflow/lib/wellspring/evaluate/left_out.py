@@ -84,6 +84,7 @@ class Controls:
         for block in blocks(len(rows), len(controls)):
             product = rows[block] @ controls.T
             count = len(controls) - onehot.sum(axis=0)
+            count = np.where(count > 0, count, np.nan)
             means[block] = (product.sum(axis=1, keepdims=True) - product @ onehot) / count
             square = ((product**2).sum(axis=1, keepdims=True) - product**2 @ onehot) / count
             spreads[block] = np.sqrt(np.maximum(square - means[block] ** 2, 0.0))
@@ -138,6 +139,8 @@ def listed(groups: Groups, k: int, count: int) -> int:
 class Listed:
     """Neighbour lists of queries without each group of references, for shares among the k nearest."""
 
+    population = "mechanisms"
+
     def __init__(self, near: Nearest, queries: Array, labels: Array, *, seed: int) -> None:
         """Take lists (q, listed), the places of the queries, and the labels of all rows, whose groups are left out."""
         self.groups = Groups.of(labels)
@@ -180,4 +183,4 @@ class Listed:
         whole = float(np.nanmean(value))
         own = self.groups.code[self._queries]
         rise, shared = of_queries(value[mine], left, chance[mine], chance_left, own)
-        return (Jackknife("mechanisms", pd.Series(whole - rise, index=list(self.groups.names)), shared),)
+        return (Jackknife(self.population, pd.Series(whole - rise, index=list(self.groups.names)), shared),)

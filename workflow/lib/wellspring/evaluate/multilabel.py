@@ -16,6 +16,9 @@ import pandas as pd
 
 from wellspring.evaluate import hits, wells
 from wellspring.evaluate.consistency import significance
+from wellspring.evaluate.jackknife import Groups
+from wellspring.evaluate.left_out import listed
+from wellspring.evaluate.left_out_labels import ListedLabels, RankedLabels
 from wellspring.evaluate.metric import Compute, Metric
 from wellspring.evaluate.nearest import asked, permuted, same_compound, treatment_profiles
 from wellspring.evaluate.neighbours import nearest
@@ -111,7 +114,7 @@ def consistency(
     rng = np.random.default_rng(seed)
     deals = [member, *(member[first][rng.permutation(len(first))][code] for _ in range(rounds))]
     found, chance = np.full((len(deals), len(taken)), np.nan), np.full(len(taken), np.nan)
-    lists = list[tuple[str, int, int]]()
+    lists, ranked = list[tuple[str, int, int]](), RankedLabels(owner, taken, seed=seed)
     for place, query in enumerate(taken):
         similar, allowed = wells.cosine(rows[query][None], rows)[0], code != code[query]
         for number, dealt in enumerate(deals):
@@ -122,6 +125,7 @@ def consistency(
             if known.any() and number == 0:
                 chance[place] = expected(*shapes[known].T).mean()
                 lists += [(owner[query], *map(int, shape)) for shape in shapes[known]]
+                ranked.read(query, similar, allowed, member[query], member)
     drawn = owner[taken]
     frame = pd.DataFrame({"Metadata_Item": drawn, "value": found[0], "chance": chance, "label": value[keep][taken]})
     by = frame.groupby("Metadata_Item", sort=True)
@@ -134,9 +138,12 @@ def consistency(
     if not len(scored):
         note = Note("no_shared_mechanism")
         return Score("consistency", items=items, n_undefined=lost + len(rows), notes=(note,)), np.zeros(0)
+    of_well, level = np.full((2, len(rows)), np.nan)
+    of_well[taken], level[taken] = found[0], chance
     score = Score(
         "consistency",
         items=items,
+        jackknives=ranked.jackknife(of_well, level, owner, float(scored["value"].mean())),
         units=pd.DataFrame({"stratum": "trt", "cluster": scored["Metadata_Item"], "value": scored["value"]}),
         chance=float(by["chance"].mean().mean()),
         n=len(scored),
@@ -179,33 +186,28 @@ def nearest_labels(
         note = Note("no_labelled_treatments_in_batches" if apart else "no_labelled_treatments")
         return [absent(name, note, n_undefined=lost) for name in names]
     taken = asked(frame, queries=queries, seed=seed)
+    owner = frame["compound"].to_numpy()
     near = nearest(
         wells.units(profiles),
         queries=taken,
         references=np.arange(len(frame)),
-        k=max(neighbours, default=1),
+        k=listed(Groups.of(owner), max(neighbours, default=1), len(frame)),
         barred=barred,
     )
     right = near.valid & (np.einsum("ql,qkl->qk", shared[taken], shared[near.index]) > 0)
     pieces = np.array_split(taken, 1 + len(taken) // 500)
     matching = np.concatenate([((shared[one] @ shared.T > 0) & ~barred(one)).sum(axis=1) for one in pieces])
-    mine, found, allowed = frame.iloc[taken].reset_index(drop=True), near.allowed > 0, np.maximum(near.allowed, 1)
-    share = matching / allowed
+    mine, without = (
+        frame.iloc[taken].reset_index(drop=True),
+        ListedLabels(near, taken, owner, shared, barred, seed=seed),
+    )
     notes: tuple[Note, ...] = (Note("several_labels", {"labels": shared.shape[1]}),)
     notes += (Note("mechanism_in_one_batch", {"treatments": dropped}),) if dropped else ()
     notes += wells.sampling(len(taken), len(frame), "treatments")
-    given = {"frame": mine, "found": found, "lost": lost, "notes": notes}
-    if not neighbours:
-        return [_score(names[0], right[:, 0].astype(float), share, **given)]
-    scores = []
-    for k in neighbours:
-        reach = np.minimum(k, allowed)
-        part = right[:, :k].sum(axis=1) / reach
-        richer = np.where(matching > 0, part / np.maximum(share, 1e-12), np.nan)
-        by_kind = {"hit": (part > 0).astype(float), "precision": part, "enrichment": richer}
-        chances = {"hit": hits.any_hit(matching, allowed, reach), "precision": share, "enrichment": np.ones(len(mine))}
-        scores += [_score(f"{kind}.k{k}", value, chances[kind], **given) for kind, value in by_kind.items()]
-    return scores
+    # NSC is hit@1.
+    scores = hits.of_lists(right, near.allowed, matching, mine, without, neighbours=neighbours or (1,), lost=lost)
+    found = scores if neighbours else [scores[0].named(names[0])]
+    return [score.noted(*notes) if len(score.units) else score for score in found]
 
 
 def aware(metric: Metric) -> Metric:
@@ -236,29 +238,3 @@ def _several(name: str, features: Array, metadata: pd.DataFrame, options: Evalua
     queries = wells.most_queries(len(set(wells.treatments(metadata))), options.pairs)
     near = options.hit_neighbours if name == "hit" else ()
     return nearest_labels(features, metadata, **given, neighbours=near, apart=name == "nscb", queries=queries)
-
-
-def _score(
-    name: str, value: Array, chance: Array, *, frame: pd.DataFrame, found: Array, lost: int, notes: tuple[Note, ...]
-) -> Score:
-    value = np.where(found, value, np.nan)
-    items = pd.DataFrame(
-        {
-            "Metadata_Item": frame["treatment"],
-            "value": value,
-            "n": frame["wells"],
-            "n_undefined": (~np.isfinite(value)).astype(int),
-            "Metadata_Group": frame["label"],
-        }
-    )
-    scored = np.isfinite(value)
-    return Score(
-        name,
-        items=items,
-        units=pd.DataFrame({"stratum": name, "cluster": frame["compound"], "value": value})[scored],
-        chance=float(chance[scored].mean()) if scored.any() else float("nan"),
-        n=int(scored.sum()),
-        n_undefined=lost + int((~scored).sum()),
-        proportion=name.startswith(("hit", "nsc")),
-        notes=notes if scored.any() else (Note("no_shared_mechanism"),),
-    )

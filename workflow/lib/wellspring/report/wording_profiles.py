@@ -16,6 +16,7 @@ _HALVED = {
 }
 _POPULATIONS = {
     "mechanisms": "mechanisms (or compounds without one)",
+    "compounds": "compounds",
     "controls": "negative controls",
     "plates": "plates",
     "items": "independent units",
