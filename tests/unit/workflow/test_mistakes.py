@@ -1,0 +1,330 @@
+"""Ordinary mistakes, one at a time: the check names the thing, what was expected, what was found and the remedy."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pytest
+import tifffile
+import yaml
+
+from wellspring.report import wording
+from wellspring.workflow import checked, preflight
+
+PATTERN = r"(?P<well>[A-Z][0-9]{2})_s(?P<site>[0-9]+)_(?P<channel>[A-Za-z]+)\.tif"
+CONFIG = {
+    "plates": "plates.tsv",
+    "channels": ["DNA", "ER"],
+    "index": {"pattern": PATTERN},
+    "cells": {"nuclei": "DNA", "cytoplasm": ["ER"]},
+    "encoders": {"classical": {"kind": "classical"}},
+    "profile": {"min_controls": 2},
+}
+MAP = "well,compound,dose_uM\nA01,DMSO,\nA02,DMSO,\nB01,x,1\nB02,y,2\n"
+SHEET = "plate\timages\tplatemap\trole\nP1\tP1\tP1.csv\tfit\nP2\tP2\tP2.csv\tfit\n"
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory) -> Path:
+    """Two plates of four wells, one site and two channels, of 20 x 28 px."""
+    folder, rng = tmp_path_factory.mktemp("screen"), np.random.default_rng(0)
+    for plate in ("P1", "P2"):
+        (folder / plate).mkdir()
+        (folder / f"{plate}.csv").write_text(MAP)
+        for well in ("A01", "A02", "B01", "B02"):
+            for channel in ("DNA", "ER"):
+                pixels = rng.integers(100, 4000, (20, 28)).astype(np.uint16)
+                tifffile.imwrite(folder / plate / f"{well}_s1_{channel}.tif", pixels)
+    (folder / "plates.tsv").write_text(SHEET)
+    return folder
+
+
+def config(**sections: object) -> Callable[[Path, dict], None]:
+    """Replace keys of sections, or whole keys, of the config."""
+
+    def change(folder: Path, written: dict) -> None:
+        for name, value in sections.items():
+            both = isinstance(value, dict) and isinstance(written.get(name), dict)
+            written[name] = written[name] | value if both else value
+
+    return change
+
+
+def file(name: str, content: str | bytes) -> Callable[[Path, dict], None]:
+    """Replace a file."""
+
+    def change(folder: Path, written: dict) -> None:
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return change
+
+
+def sheet(old: str, new: str) -> Callable[[Path, dict], None]:
+    """Replace a text of the sheet."""
+    return file("plates.tsv", SHEET.replace(old, new, 1))
+
+
+def wells(old: str, new: str) -> Callable[[Path, dict], None]:
+    """Replace a text of the first platemap."""
+    return file("P1.csv", MAP.replace(old, new))
+
+
+def images(change: Callable[[Path], None]) -> Callable[[Path, dict], None]:
+    """Change each image of channel ER of the first plate."""
+    return lambda folder, written: [change(path) for path in sorted((folder / "P1").glob("*_ER.tif"))] and None
+
+
+def workbook(folder: Path, written: dict) -> None:
+    """Save the sheet as Excel under the old name."""
+    book = openpyxl.Workbook()
+    for line in SHEET.splitlines():
+        book.active.append(line.split("\t"))
+    book.save(folder / "plates.xlsx")
+    (folder / "plates.xlsx").rename(folder / "plates.tsv")
+
+
+def colour(path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (20, 28, 3), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, photometric="rgb")
+
+
+def without_controls(folder: Path, written: dict) -> None:
+    for plate in ("P1", "P2"):
+        (folder / f"{plate}.csv").write_text(MAP.replace("DMSO", "DMSO (0.1 %)"))
+
+
+MISTAKES = {
+    "pattern that matches nothing": (
+        config(index={"pattern": r"(?P<well>[A-Z][0-9]{2})-(?P<channel>\w+)\.tif"}),
+        ("P1", "expected in", "index.pattern", "A01_s1_DNA.tif"),
+    ),
+    "pattern that is no expression": (
+        config(index={"pattern": "(?P<well>["}),
+        ("index.pattern: expected a regular expression", "found '(?P<well>['"),
+    ),
+    "pattern without a well": (
+        config(index={"pattern": r"(?P<site>[0-9])\.tif"}),
+        ("index.pattern", "expected a group well", "found ['site']"),
+    ),
+    "channel of another name": (
+        config(channels=["DAPI", "TRITC"], cells={"nuclei": "DAPI", "cytoplasm": ["TRITC"]}),
+        ("P1", "expected the channels ['DAPI', 'TRITC']", "found ['DNA', 'ER']", "index.channels"),
+    ),
+    "name in the files for a channel that is not there": (
+        config(index={"channels": {"AGP": "w3"}}),
+        ("index.channels", "['DNA', 'ER']", "'AGP'"),
+    ),
+    "no channels": (config(channels=[]), ("channels: expected the names of the channels", "found none")),
+    "misspelled key": (
+        config(survey={"max_exclude": 0.1}),
+        ("survey: unknown key 'max_exclude'", "did you mean 'max_excluded'?"),
+    ),
+    "misspelled section": (config(surveys={}), ("unknown key 'surveys'", "did you mean 'survey'?")),
+    "key of an earlier version": (
+        config(survey={"verdicts": "x"}),
+        ("survey.verdicts was renamed to survey.exclusions",),
+    ),
+    "text for a number": (config(seed="one"), ("seed: 'one' is not of type 'integer'",)),
+    "share above one": (config(survey={"max_excluded": 2}), ("survey.max_excluded", "2", "maximum of 1")),
+    "word that is no choice": (config(images={"projection": "maximum"}), ("images.projection", "'maximum'", "'max'")),
+    "misspelled kind": (config(encoders={"a": {"kind": "simcrl"}}), ("encoders.a.kind", "'simcrl'", "'simclr'")),
+    "preset that does not exist": (
+        config(encoders={"a": {"like": "demo.simcrl"}}),
+        ("encoders.a.like", "expected", "demo.simclr", "found 'demo.simcrl'"),
+    ),
+    "presets in a circle": (
+        config(encoders={"a": {"like": "b"}, "b": {"like": "a"}}),
+        ("like: expected no circle", "a -> b -> a"),
+    ),
+    "encoder of the report that is not there": (
+        config(report={"encoder": "clasical"}),
+        ("report.encoder", "['classical']", "found 'clasical'", "did you mean"),
+    ),
+    "channel of nuclei that is not there": (config(cells={"nuclei": "DAPI"}), ("cells.nuclei", "'DNA'", "'DAPI'")),
+    "channel of cells that is not there": (config(cells={"cytoplasm": ["RNA"]}), ("cells.cytoplasm", "'ER'", "'RNA'")),
+    "batch that the GPUs cannot share": (
+        config(encoders={"a": {"kind": "simclr", "view": {"kind": "tile"}, "batch": 64}}, train={"gpus": 3}),
+        ("encoders.a.batch: expected a multiple of train.gpus", "= 3, found 64"),
+    ),
+    "weights that are not there": (
+        config(encoders={"a": {"kind": "timm", "weights": "/lost/w.pth"}}),
+        ("encoders.a.weights: expected a local file", "/lost/w.pth"),
+    ),
+    "table that is not there": (
+        config(encoders={"a": {"kind": "table", "files": "{plate}.parquet"}}),
+        ("P1: expected a table at P1.parquet",),
+    ),
+    "classical features without cells": (
+        config(cells={"activate": False}),
+        ("encoders.classical", "expected cells.activate true", "found false"),
+    ),
+    "sheet that is not there": (
+        config(plates="plate.tsv"),
+        ("plate.tsv: expected the plate sheet here", "no such file"),
+    ),
+    "spaces for tabs": (
+        file("plates.tsv", SHEET.replace("\t", " ")),
+        ("plates.tsv: expected the columns", "found ['plate images", "a tab"),
+    ),
+    "missing tab": (
+        file("plates.tsv", "plate\timages\tplatemap\nP1\tP1 P1.csv\n"),
+        ("plates.tsv: line 2: expected a value in column 'platemap'", "is a tab missing in 'P1 P1.csv'?"),
+    ),
+    "sheet in Latin-1": (
+        file("plates.tsv", SHEET.replace("role", "Größe").encode("latin-1")),
+        ("plates.tsv: line 1: expected UTF-8", "Latin-1", "save the file as UTF-8"),
+    ),
+    "workbook called .tsv": (
+        workbook,
+        ("plates.tsv: expected a plate sheet as text", "give Excel files the ending .xlsx"),
+    ),
+    "swapped columns": (
+        sheet("P1\tP1.csv", "P1.csv\tP1"),
+        ("plate P1: expected a folder of images and a platemap", "swap the two columns"),
+    ),
+    "missing column": (
+        file("plates.tsv", "plate\timages\nP1\tP1\n"),
+        ("expected the columns ['platemap']", "found ['plate', 'images']"),
+    ),
+    "plate twice": (sheet("P2\tP2", "P1\tP2"), ("expected each plate once, found ['P1'] more than once",)),
+    "misspelled role": (
+        sheet("\tfit", "\theldut"),
+        ("line 2: expected a role of", "found 'heldut'", "did you mean 'heldout'?"),
+    ),
+    "no plate to fit on": (
+        file("plates.tsv", SHEET.replace("\tfit", "\tproject")),
+        ("expected at least one plate of role `fit`", "['project']"),
+    ),
+    "folder that is not there": (
+        sheet("\tP1\t", "\traw/P1\t"),
+        ("plate P1: expected images at 'raw/P1', found no such",),
+    ),
+    "platemap that is not there": (
+        sheet("P1.csv", "map.csv"),
+        ("plate P1: expected platemap at 'map.csv', found no such",),
+    ),
+    "plate name with a slash": (sheet("P1\tP1", "a/P1\tP1"), ("line 2: expected a plate of letters, digits", "'a/P1'")),
+    "platemap without wells": (
+        wells("well,", "place,"),
+        ("P1.csv: expected a column well", "found ['place', 'compound', 'dose_uM']", "index.columns.well"),
+    ),
+    "compounds under another name": (
+        wells("compound", "locus"),
+        ("P1.csv: no well has a compound", "found ['well', 'locus'", "index.columns.compound", "'locus'"),
+    ),
+    "column of the config that the platemap lacks": (
+        config(index={"columns": {"compound": "compond"}}),
+        ("P1.csv has no column ['compond']", "index.columns", "found ['well'", "did you mean 'compound'?"),
+    ),
+    "control in small letters": (
+        wells("DMSO", "dmso"),
+        ("P1.csv: expected the controls of index.negcon", "'dmso' in 2 wells", "'DMSO'", "index.negcon: ["),
+    ),
+    "control under another name": (
+        without_controls,
+        ("expected negative controls", "index.negcon ['DMSO']", "found none", "perhaps DMSO (0.1 %)"),
+    ),
+    "unknown type": (
+        wells("dose_uM\nA01,DMSO,\n", "pert_type\nA01,DMSO,controll\n"),
+        ("P1.csv: expected ('trt',", "in pert_type, found ['1', '2', 'controll']", "index.pert_types"),
+    ),
+    "well twice": (wells("A02", "A01"), ("P1: expected a well once in", "found twice ['A01']")),
+    "well that no plate has": (
+        wells("A02", "AZ99"),
+        ("P1.csv: well 'AZ99': expected rows A to AF and columns 1 to 48",),
+    ),
+    "dose in words": (
+        wells(",1\n", ",lots\n"),
+        ("P1.csv: expected numbers as concentrations, found ['lots'] in column 'dose_uM'", "index.columns"),
+    ),
+    "two columns of doses": (
+        file("P1.csv", "well,compound,dose_uM,conc_nM\nA01,DMSO,,\nB01,x,1,1000\n"),
+        ("P1.csv: expected one column of concentrations, found ['dose_uM', 'conc_nM']", "index.columns.concentration"),
+    ),
+    "plates of different units": (
+        wells("uM", "nM"),
+        ("expected one unit", "'nM': ['P1']", "'µM': ['P2']", "set index.unit"),
+    ),
+    "unit that is none": (config(index={"unit": "uMol"}), ("index.unit", "'uMol'", "'µM'")),
+    "platemap of other plates": (
+        file("P1.csv", "plate,well,compound\nQ1,A01,DMSO\n"),
+        ("P1: no row in P1.csv, column plate has ['Q1']",),
+    ),
+    "grid of another size": (
+        file("P1.csv", "compound,1,2,3\nA,DMSO,DMSO,x\n"),
+        ("P1: 2 wells have images and no row in the platemap: ['B01', 'B02']",),
+    ),
+    "truncated images": (
+        images(lambda path: path.write_bytes(path.read_bytes()[:40])),
+        ("plate P1", "the first image of ER"),
+    ),
+    "colour images": (
+        images(colour),
+        ("plate P1", "the first image of ER"),
+    ),
+    "channels of different sizes": (
+        images(lambda path: tifffile.imwrite(path, np.ones((10, 28), np.uint16))),
+        ("P1", "images of one size, found 10 x 28, 20 x 28"),
+    ),
+    "no images": (images(lambda path: path.unlink()), ("plate P1", "ER")),
+}
+
+
+def shown(folder: Path, written: dict, monkeypatch) -> str:
+    """Return the problems and warnings of a screen as the check prints them."""
+    monkeypatch.chdir(folder)
+    found = [one for one in checked.of(written, results=folder / "results") if one.grade != "ok"]
+    return preflight.table(found, worded=wording.worded)
+
+
+def test_the_screen_without_a_mistake_can_run(screen, monkeypatch):
+    monkeypatch.chdir(screen)
+    found = checked.of(CONFIG, results=screen / "results")
+    assert checked.ending(found).startswith("Can run"), preflight.table(found, worded=wording.worded)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_named_with_what_was_expected_and_found(screen, tmp_path, monkeypatch, name):
+    change, words = MISTAKES[name]
+    folder = tmp_path / "screen"
+    shutil.copytree(screen, folder)
+    written = yaml.safe_load(yaml.safe_dump(CONFIG))
+    change(folder, written)
+    text = shown(folder, written, monkeypatch)
+    assert [word for word in words if word not in text] == [], text
+    assert "Traceback" not in text and "…" not in text
+
+
+def test_mistakes_of_config_sheet_and_plates_are_shown_together(screen, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "screen"
+    shutil.copytree(screen, folder)
+    (folder / "config").mkdir()
+    wrong = CONFIG | {"seeds": 1, "survey": {"max_excluded": 2}}
+    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(wrong))
+    sheet("P2.csv\tfit", "P2.csv\theldut")(folder, {})
+    wells("A02", "A01")(folder, {})
+    monkeypatch.chdir(folder)
+    assert checked.main([]) == 1
+    text = capsys.readouterr().out
+    for word in ("unknown key 'seeds'", "survey.max_excluded", "found 'heldut'", "found twice ['A01']"):
+        assert word in text
+    assert "Cannot run: 4 problems" in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("channels: [DNA\n", "config.yaml: expected YAML"),
+        ("seed:\t1\n\tx: 2\n", "config.yaml: expected YAML"),
+        ("", "expected keys with values, found None"),
+        ("just words", "expected keys with values, found 'just words'"),
+    ],
+)
+def test_a_config_that_is_no_yaml_is_named(tmp_path, monkeypatch, capsys, content, words):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    assert checked.main(["--configfile", str(path)]) == 1
+    assert words in capsys.readouterr().out
