@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from wellspring.align import alignment as aligning
 from wellspring.align.alignment import Alignment
+from wellspring.api.complete import complete
 from wellspring.encoders.table_columns import as_numbers, whole
 from wellspring.encoders.table_format import is_parquet, open_source
 from wellspring.evaluate import run
@@ -20,11 +20,9 @@ from wellspring.evaluate.populations import Population
 from wellspring.io import tables
 from wellspring.profile import consensus as joining
 from wellspring.profile import normalise as normalising
-from wellspring.screen import config, sections, treatments
+from wellspring.screen import config, sections
 
-WELL = ("Metadata_Plate", "Metadata_Well")
 KIND = "Metadata_pert_type"
-NULLS = ("Cell_Line", "Batch", "moa", "target", "Concentration", "pert_type", "Compound", "Perturbation")
 
 
 def read_profiles(path: str | Path) -> pd.DataFrame:
@@ -104,7 +102,7 @@ def normalise(profiles: pd.DataFrame, *, method: str = "auto", controls: str = "
     >>> abs(float(normalised["x"][:6].mean())) < 1e-6
     True
     """
-    frame = _complete(profiles, needed=(KIND,) if controls == "negcon" else ())
+    frame = complete(profiles, needed=(KIND,) if controls == "negcon" else ())
     options = config.default(sections.Profile, normalise=method, normalise_on=controls)
     parts = [
         normalising.normalise(part.reset_index(drop=True), options=options)[0]
@@ -142,7 +140,7 @@ def fit_alignment(
     ['x', 'y']
     """
     fit = config.default(sections.Fit, steps=list(steps), **options)
-    return aligning.fit_alignment(_complete(profiles, needed=(KIND,)), options=fit)
+    return aligning.fit_alignment(complete(profiles, needed=(KIND,)), options=fit)
 
 
 def apply_alignment(profiles: pd.DataFrame, alignment: Alignment) -> pd.DataFrame:
@@ -167,7 +165,7 @@ def apply_alignment(profiles: pd.DataFrame, alignment: Alignment) -> pd.DataFram
     >>> ws.apply_alignment(frame, ws.fit_alignment(frame))[["x", "y"]].shape
     (20, 2)
     """
-    return aligning.apply_alignment(_complete(profiles), alignment)
+    return aligning.apply_alignment(complete(profiles), alignment)
 
 
 def consensus(
@@ -208,7 +206,7 @@ def consensus(
     >>> ws.consensus(frame)["x"].tolist()
     [2.0]
     """
-    frame = _complete(profiles, needed=(KIND, "Metadata_Perturbation"))
+    frame = complete(profiles, needed=(KIND, "Metadata_Perturbation"))
     return joining.consensus(frame, operation=operation, group_by=group_by, of=of)
 
 
@@ -255,7 +253,7 @@ def evaluate_profiles(
     True
     """
     own = () if label == "Metadata_moa" else (label,)
-    frame = _complete(profiles, needed=(KIND, "Metadata_Compound", *own))
+    frame = complete(profiles, needed=(KIND, "Metadata_Compound", *own))
     chosen = config.default(sections.Evaluate, label=label, **options)
     return run.judge(Population("aligned", (frame,), (frame,), frame), options=chosen, seed=seed)
 
@@ -285,35 +283,8 @@ def write_report(profiles: pd.DataFrame, path: str | Path, *, label: str = "Meta
     from wellspring.report import page
     from wellspring.score.run import screen_of
 
-    frame = _complete(profiles)
+    frame = complete(profiles)
     items, summary = evaluate_profiles(frame, label=label, seed=seed)
     made = page.build(screen_of(frame, items, summary, seed=seed), options=config.default(sections.Report))
     with tables.atomic(path) as temporary:
         temporary.write_text(made.page, encoding="utf-8")
-
-
-def _complete(profiles: pd.DataFrame, *, needed: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the table with the columns that this workflow adds, where they can be filled in."""
-    frame = profiles.reset_index(drop=True)
-    names = tables.features(frame)
-    if "Metadata_Perturbation" not in frame and "Metadata_Compound" in frame:
-        doses = frame["Metadata_Concentration"] if "Metadata_Concentration" in frame else [None] * len(frame)
-        pairs = zip(frame["Metadata_Compound"], doses, strict=True)
-        frame["Metadata_Perturbation"] = [None if pd.isna(one) else treatments.name(one, dose) for one, dose in pairs]
-    absent = [name for name in (*WELL, *needed) if name not in frame]
-    if absent:
-        raise ValueError(
-            f"profiles: no column {', '.join(absent)}; rename the columns that hold this, for example "
-            f"profiles.rename(columns={{'NAME': '{absent[0]}'}})"
-        )
-    words = [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]
-    if words:
-        raise ValueError(f"profiles: features must be numeric, found text in {words[:10]}; call them Metadata_NAME")
-    finite = np.isfinite(frame[names].to_numpy(dtype=np.float64)).any(axis=1)
-    fill: dict[str, Any] = {
-        "Metadata_Role": "fit",
-        "Metadata_Reason": "",
-        "Metadata_Verdict": np.where(finite, "keep", "undefined"),
-    }
-    fill |= {f"Metadata_{name}": None for name in NULLS}
-    return frame.assign(**{name: value for name, value in fill.items() if name not in frame})

@@ -24,6 +24,7 @@ from wellspring.io.notes import Note, loads
 from wellspring.io.tables import Verdict
 from wellspring.screen import exclusions, sections
 from wellspring.survey import ceiling, focus, suspect
+from wellspring.survey.unlike import unlike
 from wellspring.views import binning
 from wellspring.views.cutting import foreground_threshold
 from wellspring.workflow.progress import track
@@ -111,7 +112,7 @@ def run(
             views.append(view)
     columns = ["status", "reason", "height", "width", "dtype", "pages", "size", *suspect.COLUMNS, *MEASURES]
     rows = pd.DataFrame(found, columns=[*columns, *ceiling.COLUMNS])
-    rows = _unlike(rows, alone=~index["Metadata_Path"].duplicated(keep=False))
+    rows = unlike(rows, alone=~index["Metadata_Path"].duplicated(keep=False))
     stack = _stacked(views, (rows["status"] == "ok").to_numpy())
     rows = _saturated(rows, index["Metadata_Channel"], options)
     rows["foreground"] = _foreground(stack, index["Metadata_Channel"].to_numpy())
@@ -164,29 +165,6 @@ def _view(plane: raw_image.Plane, edge: int) -> np.ndarray | None:
     if plane.pixels is None:
         return None
     return binning.bin_area(plane.pixels, binning.shape_of(*plane.pixels.shape, edge=edge))
-
-
-def _unlike(rows: pd.DataFrame, *, alone: pd.Series) -> pd.DataFrame:
-    """Give the status ``shape`` or ``dtype`` to planes that differ from most of the plate.
-
-    Where most files have one page, a file of several pages that the index lists once (``alone``) is of another kind.
-    """
-    rows = rows.copy()
-    read = rows[rows["status"] == "ok"]
-    if (read["pages"] == 1).mean() > 0.5:
-        for number, pages in read.loc[(read["pages"] > 1) & alone[read.index], "pages"].items():
-            rows.loc[number, ["status", "reason"]] = ["shape", str(Note("several_pages", {"pages": int(pages)}))]
-    for columns, status in ((["height", "width"], "shape"), (["dtype"], "dtype")):
-        read = rows[rows["status"] == "ok"]
-        if read.empty:
-            continue
-        usual = read[columns].value_counts().sort_index().idxmax()
-        for number, values in zip(read.index, read[columns].itertuples(index=False, name=None), strict=True):
-            if values != usual:
-                found, most = (" x ".join(str(value).removesuffix(".0") for value in pair) for pair in (values, usual))
-                note = Note(f"other_{status}", {"found": found, "usual": most})
-                rows.loc[number, ["status", "reason"]] = [status, str(note)]
-    return rows
 
 
 def _saturated(rows: pd.DataFrame, channels: pd.Series, options: sections.Survey) -> pd.DataFrame:
