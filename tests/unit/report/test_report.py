@@ -221,7 +221,7 @@ def test_plate_absent_from_the_profiles_is_left_out(screen_files: tuple[dict, di
 
 def test_a_change_of_any_file_of_the_page_reruns_the_rule(request: pytest.FixtureRequest):
     rule = (request.config.rootpath / "workflow" / "rules" / "report.smk").read_text()
-    assert 'code("report", *sorted(REPORT_TEMPLATES.iterdir()))' in rule
+    assert 'code("report", *sorted(REPORT_TEMPLATES.iterdir()), *REPORT_WORDING)' in rule
     assert set(page.PROGRAMS) == {file.name for file in REPORT_TEMPLATES.glob("*.js")}
 
 

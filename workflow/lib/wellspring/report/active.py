@@ -6,18 +6,20 @@ apart, and a treatment without a q-value is not tested, which is not the same as
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wellspring.evaluate.wells import replicate_names
-from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Screen, pick
 from wellspring.report.naming import natural
 from wellspring.report.svg import count, number
 
 METRIC = "activity"
 TREATMENT, POSITIVE = "trt", "poscon"
+DESCRIBED = ("Plate", "Well", "Compound", "moa", "pert_type")
 # Columns that the evaluation may have added to the names of replicates (`evaluate.replicates_share`).
 SHARED = ("Metadata_Cell_Line", "Metadata_Batch", "Metadata_Plate")
 
@@ -94,7 +96,8 @@ def population(screen: Screen, *, encoder: str | None, level: str, alpha: float,
         return Population("", level, alpha)
     scores = _scores(screen.items, encoder, level, metric)
     frame = screen.aligned.get(encoder, pd.DataFrame())
-    found = [_one(rows, name, scores.get(name)) for name, rows in _groups(frame, list(scores)).items()]
+    columns, groups = _columns(frame), _groups(frame, list(scores))
+    found = [_one(columns, rows, name, scores.get(name)) for name, rows in groups.items()]
     known = {one.item for one in found}
     found += [_bare(name, row) for name, row in scores.items() if name not in known]
     found.sort(key=lambda one: natural(one.item))
@@ -115,34 +118,44 @@ def _scores(items: pd.DataFrame, encoder: str, level: str, metric: str) -> dict[
     return {str(row["Metadata_Item"]): row for row in items[mine].to_dict("records")}
 
 
-def _groups(frame: pd.DataFrame, items: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Return item -> its rows of the profiles, treatments and positive controls alone."""
+def _groups(frame: pd.DataFrame, items: Sequence[str]) -> dict[str, NDArray[np.intp]]:
+    """Return item -> places of its rows in the profiles, treatments and positive controls alone."""
     if frame.empty:
         return {}
-    treated = frame[pick(frame, "Metadata_pert_type").isin([TREATMENT, POSITIVE])]
-    if treated.empty:
+    places = np.flatnonzero(pick(frame, "Metadata_pert_type").isin([TREATMENT, POSITIVE]))
+    if not len(places):
         return {}
+    treated = frame.iloc[places]
     names = replicate_names(treated)
     for column in SHARED:
         if not set(items) <= set(names) and column in treated:
             shared = replicate_names(treated, (column,))
             names = shared if set(items) <= set(shared) else names
-    return {str(name): rows for name, rows in treated.groupby(names, sort=False)}
+    return {str(name): rows.to_numpy() for name, rows in pd.Series(places).groupby(names, sort=False)}
 
 
-def _one(rows: pd.DataFrame, name: str, score: dict[str, object] | None) -> Treatment:
-    first = rows.iloc[0]
-    dose = pd.to_numeric(pick(rows, "Metadata_Concentration"), errors="coerce").to_numpy(dtype=float)
+def _columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Return the columns that describe treatments as arrays (n,), which are far quicker to read row by row."""
+    found = {name: pick(frame, f"Metadata_{name}").to_numpy(dtype=object) for name in DESCRIBED}
+    dose = pd.to_numeric(pick(frame, "Metadata_Concentration"), errors="coerce")
+    return found | {"dose": dose.to_numpy(dtype=float)}
+
+
+def _one(
+    columns: dict[str, NDArray[Any]], rows: NDArray[np.intp], name: str, score: dict[str, object] | None
+) -> Treatment:
+    first, doses = rows[0], set(columns["dose"][rows].tolist())
+    wells = zip(columns["Plate"][rows], columns["Well"][rows], strict=True)
     return Treatment(
         item=name,
-        compound=_text(first.get("Metadata_Compound")) or name,
-        dose=float(dose[0]) if len(set(dose.tolist())) == 1 else float("nan"),
-        mechanism=_text(first.get("Metadata_moa")),
-        kind=str(first["Metadata_pert_type"]),
+        compound=_text(columns["Compound"][first]) or name,
+        dose=doses.pop() if len(doses) == 1 else float("nan"),
+        mechanism=_text(columns["moa"][first]),
+        kind=str(columns["pert_type"][first]),
         score=_number(score, "value"),
         q=_number(score, "q"),
         replicates=int(_number(score, "n")) if score is not None else len(rows),
-        wells=tuple((str(plate), str(well)) for plate, well in rows[WELL_KEY].itertuples(index=False)),
+        wells=tuple((str(plate), str(well)) for plate, well in wells),
     )
 
 

@@ -206,7 +206,7 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
             top=1,
         )
         base = chance(screen, metric, level, encoder)
-        note = f"{len(mine)} treatments, share by row; " + (
+        note = f"{count(len(mine), 'treatment')}, share by row; " + (
             f"chance {fixed(base)}" if np.isfinite(base) else "no chance level"
         )
         note += f"; the {MECHANISMS - 1} most frequent mechanisms and all others" if REST in names else ""

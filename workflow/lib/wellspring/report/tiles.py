@@ -28,6 +28,8 @@ PLANS = (
     (1, 80),
     (1, 64),
     (1, 48),
+    (1, 40),
+    (1, 32),
 )  # tiles a treatment, pixels of a tile
 BUDGET = 8_000_000  # bytes of the page for all tiles
 WEIGHT = 0.45  # bytes of the page for a grey pixel, at this quality
