@@ -87,7 +87,7 @@ def test_mechanisms_of_several_lines_are_items_of_each():
 
 def test_the_null_of_a_list_is_that_of_random_orders():
     rng = np.random.default_rng(0)
-    for positives, total in ((1, 9), (3, 7), (4, 40), (2, 500)):
+    for positives, total in ((1, 9), (3, 7), (5, 7), (4, 40), (9, 20), (2, 500)):
         null = list_null(positives, total, size=8000, seed=2)
         assert null.mean() == pytest.approx(float(expected(positives, total)), abs=0.01)
         drawn = []

@@ -86,14 +86,20 @@ def shared_null(members: int, negatives: int, *, size: int, seed: int, mates: by
 @lru_cache(maxsize=256)
 def list_null(positives: int, total: int, *, size: int, seed: int) -> Array:
     """Return average precisions (size,) of random orders of `total` pairs of which `positives` are positive."""
-    rng, places = np.random.default_rng([seed, positives, total]), np.empty((size, positives), dtype=np.int64)
-    open_ = np.arange(size)
-    if positives**2 <= total:  # most draws have no two equal places; the others are drawn anew
+    rng = np.random.default_rng([seed, positives, total])
+    if positives <= total / 2:
+        # Places that were drawn twice are drawn anew; no place is preferred, so that every set is equally likely.
+        places = np.sort(rng.integers(total, size=(size, positives)), axis=1)
+        open_ = np.arange(size)
         while len(open_):
-            places[open_] = np.sort(rng.integers(total, size=(len(open_), positives)), axis=1)
-            open_ = open_[(np.diff(places[open_], axis=1) == 0).any(axis=1)]
+            again = np.zeros((len(open_), positives), dtype=bool)
+            again[:, 1:] = np.diff(places[open_], axis=1) == 0
+            open_, again = open_[again.any(axis=1)], again[again.any(axis=1)]
+            rows = places[open_]
+            rows[again] = rng.integers(total, size=int(again.sum()))
+            places[open_] = np.sort(rows, axis=1)
     else:
-        step = max(1, CELLS_AT_ONCE // total)
+        places, step = np.empty((size, positives), dtype=np.int64), max(1, CELLS_AT_ONCE // total)
         for start in range(0, size, step):
             block = rng.random((min(step, size - start), total)).argsort(axis=1)[:, :positives]
             places[start : start + step] = np.sort(block, axis=1)
