@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from wellspring.evaluate.populations import Population
+from wellspring.evaluate.precision import expected
 from wellspring.evaluate.run import scores
 from wellspring.screen import config, sections
 
@@ -38,7 +40,9 @@ def test_position_alone_finds_treatments_in_blocks_and_not_those_at_random():
     blocked, spread = (found(noise(blocks=blocks, seed=3)) for blocks in (True, False))
     alone = blocked["activity.position_only"]
     assert alone.value > 0.9 and alone.value > blocked["activity"].value + 0.3
-    assert alone.chance == blocked["activity"].chance and alone.n == 24 and not len(alone.items)
+    random = float(expected(3, 15))  # 3 replicates among them and the 12 controls of the plate
+    assert alone.chance == pytest.approx(random) and alone.n == 24 and not len(alone.items)
+    assert blocked["activity"].chance == pytest.approx(random, abs=0.05) and blocked["activity"].chance != random
     assert blocked["activity.retrieved.position_only"].value > 0.5 > blocked["activity.retrieved"].value
     assert spread["activity.retrieved.position_only"].value < 0.2
     assert spread["activity.position_only"].value < 0.6

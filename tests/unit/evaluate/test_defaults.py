@@ -14,6 +14,7 @@ from wellspring.evaluate.dose import dose
 from wellspring.evaluate.gaps import closed
 from wellspring.evaluate.grit_mechanism import grit_mechanism
 from wellspring.evaluate.hits import hits
+from wellspring.evaluate.lines import joined
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.mixing import mixing
 from wellspring.evaluate.nuisance import nuisance
@@ -88,6 +89,12 @@ def test_a_record_and_a_score_claim_nothing_by_default():
     assert none.n == none.n_undefined == 0 and none.notes == () and np.isnan(none.value)
 
 
+def by_line(function, x, meta):
+    """The scores of each cell line on its own, joined."""
+    masks = [(meta["Metadata_Cell_Line"] == line).to_numpy() for line in sorted(set(meta["Metadata_Cell_Line"]))]
+    return joined([function(x[mine], meta[mine].reset_index(drop=True)) for mine in masks])
+
+
 def test_options_reach_the_function_that_computes():
     """Each metric's function, called by its record, gives what the function gives with the same options."""
     from evaluation_tables import uneven
@@ -105,9 +112,9 @@ def test_options_reach_the_function_that_computes():
         "activity": [activity(x, meta, **label, null_size=1100, replicates_share=share, seed=seed)],
         "consistency": consistency(x, meta, **label, seed=seed),
         "replicating": [replicating(x, meta, **label, null_size=90, replicates_share=share, seed=seed)],
-        "matching": [matching(x, meta, **label, null_size=90, seed=seed)],
+        "matching": by_line(lambda a, b: [matching(a, b, **label, null_size=90, seed=seed)], x, meta),
         "grit.mechanism": [grit_mechanism(x, meta, **label)],
-        "hit": hits(x, meta, **label, neighbours=(3,), seed=seed),
+        "hit": by_line(lambda a, b: hits(a, b, **label, neighbours=(3,), seed=seed), x, meta),
         "nuisance.batch": nuisance(x, meta, neighbours=3),
         "mixing.kbet": mixing(x, meta, neighbours=11, tested=12, seed=seed),
         "clisi": [clisi(x, meta, **label, neighbours=11, seed=seed)],
