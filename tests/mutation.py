@@ -25,7 +25,9 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,7 +43,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = Path("workflow/lib/wellspring")
 COPIED = ("workflow", "tests", "config", "resources", "envs", "docs", "benchmarks", "pyproject.toml", "Snakefile")
 SELECTED = "not slow and not gpu and not slurm"
-LIMIT = 400  # seconds for one mutant; one that takes longer counts as killed
+LIMIT = 400  # seconds of the processor for one mutant; one that takes longer counts as killed
+PATIENCE = 7200  # seconds by the clock, for a mutant that waits for something
 FORKS = multiprocessing.get_context("forkserver")
 SECONDS = 60.0  # of tests per mutant, the fastest of those that reach it
 
@@ -287,7 +290,7 @@ def outcome(mutant: Mutant, tests: list[str], copied: Path, change: bool = True)
     try:
         process = FORKS.Process(target=judged, args=(str(copied), tests))
         process.start()
-        process.join(LIMIT)
+        process.join(PATIENCE)
         if process.exitcode is None:
             process.kill()
             process.join()
@@ -295,6 +298,8 @@ def outcome(mutant: Mutant, tests: list[str], copied: Path, change: bool = True)
     finally:
         path.write_text(kept)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # its compiled file is valid again
+    if process.exitcode == -signal.SIGXCPU:
+        return "limit"
     if process.exitcode in (4, 5):  # a name that pytest does not find, or no test at all
         raise SystemExit(f"{mutant.file}:{mutant.line}: expected to collect {tests}, pytest did not find them all")
     return "lives" if process.exitcode == 0 else "killed"
@@ -325,6 +330,8 @@ def counted(outcomes: list[str]) -> dict[str, object]:
 
 def judged(folder: str, tests: list[str]) -> None:
     """Run tests in a copy of the clone, quietly, and end the process with pytest's exit code."""
+    # Not by the clock: on a busy machine a mutant that lives would run into the limit and count as killed.
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 60))
     sys.dont_write_bytecode = True
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than most tests
     silent = os.open(os.devnull, os.O_WRONLY)
