@@ -8,7 +8,8 @@ its way, and run to its end; then its results are compared byte for byte with th
 head or one of its jobs is killed, by SIGKILL or SIGTERM, and nothing else is: what a killed head started goes on beside
 the next run, as it does on a real machine. On SLURM its jobs are cancelled first, as docs/cluster.md asks. Stopped, the
 soak goes on where it was with the same folder. With `--races` the disturbances are aimed (`races.py`): two writers, a
-suspended job that resumes, a purge between two stages; each must converge, or stop by name and then converge.
+suspended job that resumes, a purge between two stages; each must converge, or stop by name and then converge. A race
+takes some 10 s of processor time, on SLURM twice as much: all earlier stages are those of the undisturbed screen.
 """
 
 import argparse
@@ -35,8 +36,8 @@ from test_end_to_end_slurm import GROUPED
 import screens
 
 EACH = 4  # kills of a run, so that most hit a run that picks up what the one before left
-# One plate, and training as long as takes a few seconds.
-CHANGES = screens.merge(runs.CHANGES, {"encoders": {"simclr": {"steps": 60}}})
+# One plate, and a training of seconds.
+CHANGES = screens.merge(runs.CHANGES, {"encoders": {"simclr": {"steps": 20}}})
 ON_SLURM = 2.5  # times as long as on this machine does a run take there (measured, with groups)
 
 
@@ -44,6 +45,7 @@ def main() -> None:
     """Kill, run again, compare; print a line per kill and a summary, whose last line is JSON."""
     given = arguments()
     folder = given.folder.resolve()
+    cluster.clear()  # the commands of a cluster that is gone keep every Snakemake waiting for seconds
     workflow, undisturbed, seconds = prepare(folder)
     if given.races:
         race(given, folder, races.Ground(workflow, undisturbed, runs.PLATES[0]))

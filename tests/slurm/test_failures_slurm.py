@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import cluster
 import pytest
+import races
 import runs
 
 import screens
@@ -135,6 +136,14 @@ def test_a_killed_head_leaves_a_lock_and_a_job(slurm, workflow, without, finish)
         assert head.end() == 0, head.text()
     assert "resumed at step" in (folder / "results/logs/train/simclr.log").read_text()
     finish(folder)
+
+
+def test_the_outputs_of_the_job_that_overtook_stay(slurm, workflow, undisturbed, tmp_path):
+    """Both heads live. The one whose job was overtaken sees it fail, and by the profile deletes nothing."""
+    ground = races.Ground(workflow, undisturbed, runs.PLATES[0], slurm, submitted=("--retries", "0"))
+    row = races.race(ground, tmp_path / "race", kind="two heads", stage="fit", seed="two heads")
+    assert not row["missed"] and row["first"] != 0, row
+    assert row["different"] == [] and row["ended"] == 0, row
 
 
 def test_a_controller_that_is_away_for_a_while_is_waited_for(slurm, workflow, without, finish):

@@ -49,6 +49,30 @@ def test_harmony_corrects_the_wells_that_it_was_given(foreign, tmp_path):
     pd.testing.assert_frame_equal(mixed.sort_index(), aligned, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("step", ["harmony", {"harmony": {"batches": "Metadata_Plate"}}], ids=["batch", "plate"])
+@pytest.mark.parametrize("kind", ["plate", "treated wells"])
+def test_odd_wells_do_not_move_the_others_and_are_moved_as_in_a_fit_of_all(foreign, kind, step, tmp_path):
+    rng = np.random.default_rng(42)
+    frame = screen(rng)
+    frame[NAMES] += np.where(frame["Metadata_Batch"] == "b0", 4.0, -1.0)[:, None]
+    odd = (frame["Metadata_Plate"] == "P2").to_numpy()
+    if kind == "plate":
+        frame.loc[odd, NAMES] *= 1e9
+    else:
+        odd = odd & (frame["Metadata_pert_type"] == "trt").to_numpy() & (rng.random(len(frame)) < 0.4)
+        frame.loc[odd, NAMES[1]] += 1e6
+    aligned, alignment = through(frame, step)
+    alone, _ = through(frame[~odd].reset_index(drop=True), step)
+    np.testing.assert_array_equal(values(aligned, ~odd), values(alone))
+    # The limits come before the step; the stand-in of the package takes the mean of each batch away.
+    limited = apply_alignment(frame, Alignment(alignment.selection, alignment.steps[:1]))
+    means = limited.groupby("Metadata_Batch" if step == "harmony" else "Metadata_Plate")[NAMES].transform("mean")
+    np.testing.assert_allclose(values(aligned, odd), (limited[NAMES] - means).to_numpy()[odd], rtol=1e-4, atol=1e-2)
+    alignment.save(tmp_path / "fit.npz")
+    again = apply_alignment(frame.sample(frac=1, random_state=0), Alignment.load(tmp_path / "fit.npz"))
+    pd.testing.assert_frame_equal(again.sort_index(), aligned)
+
+
 def test_harmony_refuses_a_plate_that_was_not_fitted(foreign):
     frame = screen(np.random.default_rng(38))
     _, alignment = through(frame, "harmony")

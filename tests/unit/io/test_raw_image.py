@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -138,16 +139,30 @@ def test_an_uncompressed_file_holds_the_bytes_that_its_header_says(tmp_path):
     assert (found.status, "expected 32000000 bytes of pixels" in found.reason) == ("truncated", True)
 
 
-def test_a_png_that_promises_a_bomb(tmp_path):
-    import zlib
+def _png(path, size, raw):
+    """Write a PNG image of grey values of 16 bit whose chunks are whole, whatever rows they hold."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    size = struct.pack(">IIBBBBB", 60_000, 60_000, 16, 0, 0, 0, 0)
-    parts = [chunk(b"IHDR", size), chunk(b"IDAT", zlib.compress(b"\0" * 100)), chunk(b"IEND", b"")]
-    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 16, 0, 0, 0, 0)), chunk(b"IDAT", zlib.compress(raw))]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join([*parts, chunk(b"IEND", b"")]))
+
+
+def test_a_png_that_promises_a_bomb(tmp_path):
+    _png(tmp_path / "x.png", (60_000, 60_000), b"\0" * 100)
     assert raw_image.status(tmp_path, "x.png").status == "unreadable"
+
+
+@pytest.mark.parametrize("rows", [40, 39, 25, 1, 0])
+def test_a_png_with_too_few_rows_is_truncated(tmp_path, rows):
+    """Its chunks and their checksums are whole, and it decompresses to the end."""
+    pixels = np.random.default_rng(2).integers(1, 60_000, (40, 50)).astype(np.uint16)
+    _png(tmp_path / "x.png", (50, 40), b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels[:rows]))
+    found = raw_image.status(tmp_path, "x.png")
+    assert found.status == ("ok" if rows == 40 else "truncated"), found.reason
+    if rows == 40:
+        np.testing.assert_array_equal(found.pixels, pixels)
 
 
 def test_directories_of_pages_in_a_circle_end(tmp_path, image):

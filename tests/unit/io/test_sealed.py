@@ -1,5 +1,7 @@
 """Stored tables: a bit that changes anywhere in a file is an error that names it, or changes nothing that is read."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -62,14 +64,44 @@ def test_a_flipped_bit_of_an_embedding_is_an_error_by_name_or_changes_nothing(em
     assert caught > 0.9 * FLIPS
 
 
-def test_a_group_of_vectors_is_verified_when_it_is_read(embedding):
+def test_vectors_are_verified_when_they_are_read_and_no_others(embedding):
     content = bytearray(embedding.read_bytes())
-    seal = sealed.seal(embedding)
-    content[seal.groups[2][0] - 20] ^= 8  # within the third group
+    column = pq.read_metadata(embedding).row_group(2).column(6)
+    assert column.path_in_schema.startswith("embedding")
+    place = column.data_page_offset + column.total_compressed_size - 3
+    content[place] ^= 8
     embedding.write_bytes(content)
     vectors = embeddings.Vectors(embedding)
-    with pytest.raises(ValueError, match=r"P1.parquet: row group 2 is damaged"):
+    with pytest.raises(ValueError, match=r"P1.parquet: the bytes \d+ to \d+ are damaged") as raised:
         vectors[np.arange(36, 40)]
+    start, end = map(int, re.search(r"(\d+) to (\d+)", str(raised.value)).groups())
+    assert start <= place < end
+    assert vectors[np.arange(54, 60)].shape == (6, 5)
+
+
+def test_large_pages_are_parts_of_their_own_and_rows_are_read_without_them(tmp_path):
+    """Damaged vectors do not keep the rows from being read, and damaged rows not the vectors of another group."""
+    frame, path = rows(24), tmp_path / "P1.parquet"
+    matrix = np.random.default_rng(8).normal(size=(len(frame), 9000)).astype(np.float32)
+    parts = [(frame.iloc[at : at + 36], matrix[at : at + 36]) for at in (0, 36)]
+    embeddings.write_parts(parts, path, table="embed", provenance={}, values=36 * 9000)
+    right = path.read_bytes()
+    assert len(sealed.seal(path).parts) > 4
+    found, vectors = embeddings.open_embedding(path)
+    pd.testing.assert_frame_equal(found, tables.read_embedding(path)[0])
+    np.testing.assert_array_equal(vectors[np.arange(len(frame))], matrix)
+    assert right.count(matrix[50, 4000].tobytes()) >= 1
+    path.write_bytes(right.replace(matrix[50].tobytes(), matrix[49].tobytes()))
+    pd.testing.assert_frame_equal(tables.read(path), found)
+    with pytest.raises(ValueError, match=r"P1.parquet: the bytes"):
+        embeddings.Vectors(path)[np.arange(len(frame))]
+    with pytest.raises(ValueError, match=r"P1.parquet: the bytes"):
+        tables.read_embedding(path)
+    start, stop = sealed.chunk(pq.read_metadata(path), 1, "Metadata_Well")
+    path.write_bytes(right[:start] + bytes(byte ^ 1 for byte in right[start:stop]) + right[stop:])
+    np.testing.assert_array_equal(embeddings.Vectors(path)[np.arange(36)], matrix[:36])
+    with pytest.raises(ValueError, match=r"P1.parquet: the bytes"):
+        tables.read(path)
 
 
 def test_a_table_is_verified_also_where_some_columns_are_read(tmp_path):

@@ -8,6 +8,8 @@ import blobs
 import trainings
 from wellspring.encoders import encoder
 from wellspring.train.checkpoint import Checkpoint, Interrupted
+from wellspring.train.checkpoint_size import FILES, checkpoint_size
+from wellspring.train.settings import resolve
 
 CHANNELS = ["DNA"]
 
@@ -103,3 +105,20 @@ def test_weights_that_were_changed_after_training_are_refused(tmp_path):
     weights.write_bytes(content)
     with pytest.raises(ValueError, match=r"encoder.safetensors: expected the weights that .*encoder.json describes"):
         encoder.load(weights, path)
+
+
+@pytest.mark.parametrize("kind", ["simclr", "sslprofiler"])
+def test_the_size_of_checkpoints_is_known_before_a_training(kind, tmp_path):
+    """The check of disk space: what three files take, of which one is being written."""
+    screen = blobs.screen(tmp_path / "screen", channels=trainings.CHANNELS)
+    options = {"embed_dim": 192, "depth": 3, "num_heads": 2, "patch_size": 8}
+    entry = blobs.entry(kind=kind, backbone_options=options, view={"kind": "cell" if kind == "simclr" else "tile"})
+    found = []
+
+    def stop(step: int) -> None:
+        if (tmp_path / "checkpoint.pt").exists():
+            found.append((tmp_path / "checkpoint.pt").stat().st_size)
+
+    trainings.train(entry, screen, tmp_path, checkpoint_minutes=0, hook=stop)
+    expected = checkpoint_size(resolve(entry, seed=1), channels=len(trainings.CHANNELS))
+    assert FILES * found[-1] == pytest.approx(expected, rel=0.05)

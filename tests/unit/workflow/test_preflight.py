@@ -185,8 +185,23 @@ def test_too_little_room_is_a_problem_and_what_is_stored_needs_none(complete, tm
     store = tmp_path / "images" / "P1.zarr"
     store.mkdir(parents=True)
     (store / "zarr.json").touch()
+    (training,) = preflight.room(plates, config=config.typed(complete), results=tmp_path)
+    assert training.grade == "ok" and "needed (checkpoints 7" in training.words, "of a ViT-S/16 and its optimiser"
+    weights = tmp_path / "train" / "ones" / "encoder.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
     (enough,) = preflight.room(plates, config=config.typed(complete), results=tmp_path)
     assert enough.grade == "ok" and "no further space needed" in enough.words
+
+
+def test_checkpoints_without_pytorch_and_of_a_network_that_cannot_be_built(complete, tmp_path, monkeypatch):
+    odd = complete | {"encoders": {"odd": complete["encoders"]["ones"] | {"backbone": "resnet_none"}}}
+    (wrong,) = preflight.room([], config=config.typed(odd), results=tmp_path)
+    assert wrong.grade == "problem" and "encoders.odd: backbone: expected a timm model" in wrong.words
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert disk_space.checkpoints(config.typed(odd), tmp_path) == disk_space.CHECKPOINTS
+    frozen = complete | {"encoders": {"odd": complete["encoders"]["ones"] | {"kind": "timm"}}}
+    assert disk_space.checkpoints(config.typed(frozen), tmp_path) == 0
 
 
 def test_room_of_a_jump_plate_is_that_of_the_storage_table(complete):

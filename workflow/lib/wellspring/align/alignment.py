@@ -166,13 +166,12 @@ def fit_alignment(
     selection["spread"] = frames.deviation_of(values[used]).astype(np.float32)
     if not usable.all():
         frame = limit.apply(frame, limit.Limits(tuple(names), (), low, high))
-        # Harmony cannot be applied to wells that it did not see.
-        if not any(name == "harmony" for name, _ in entries):
-            frame, used = frame[usable].reset_index(drop=True), used[usable]
     steps: list[tuple[str, State]] = []
     for number, (name, own) in enumerate(entries):
-        module = STEPS[name][0]
-        state = module.fit(frame, controls=used, options=with_own(options, own))
+        module, part = STEPS[name][0], with_own(options, own)
+        state = module.fit(frame[usable].reset_index(drop=True), controls=used[usable], options=part)
+        if isinstance(state, harmony.Corrected) and not usable.all():
+            state = harmony.joined(state, harmony.fit(frame, controls=used, options=part))
         steps.append((name, state))
         if isinstance(state, select.Selection):
             lost = selection["Metadata_Feature"].isin(state.dropped)

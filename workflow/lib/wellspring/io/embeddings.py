@@ -86,13 +86,13 @@ class Vectors:
     """The vectors (rows, d) of a table `embed`: `vectors[rows]` reads those rows, in that order.
 
     One row group is in memory, and two more are read ahead. Reading rows in the file's order reads each group once;
-    consecutive rows of one group are a view of it, which must not be written to. A group that does not match its
-    checksum is a `ValueError` that names the file.
+    consecutive rows of one group are a view of it, which must not be written to. Vectors that do not match their
+    checksums are a `ValueError` that names the file.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._seal = sealed.seal(path)
-        self._path, self._file = path, pq.ParquetFile(path)
+        self._path, self._file, self._size = path, pq.ParquetFile(path), Path(path).stat().st_size
         sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
         self._held: tuple[int, np.ndarray] | None = None
@@ -131,11 +131,15 @@ class Vectors:
         return self._held[1]
 
     def _read(self, number: int) -> np.ndarray:
-        if not hasattr(self._own, "file"):  # a file may be read by one thread at a time
-            self._own.file = pq.ParquetFile(self._path)
-        if self._seal is not None:
-            self._seal.check([number])
-        column = self._own.file.read_row_group(number, columns=["embedding"]).column("embedding")
+        if self._seal is None:
+            if not hasattr(self._own, "file"):  # a file may be read by one thread at a time
+                self._own.file = pq.ParquetFile(self._path)
+            file = self._own.file
+        else:  # read once: what was verified is decoded
+            start, stop = sealed.chunk(self._file.metadata, number, "embedding")
+            window = sealed.Window(*self._seal.read(start, stop), self._size)
+            file = pq.ParquetFile(window, metadata=self._file.metadata)
+        column = file.read_row_group(number, columns=["embedding"]).column("embedding")
         values = pa.concat_arrays([chunk.flatten() for chunk in column.chunks])
         vectors: np.ndarray = values.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1])
         return vectors

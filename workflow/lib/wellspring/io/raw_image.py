@@ -24,6 +24,7 @@ TIFF_ENDINGS = (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8")
 # Formats that microscopes write, besides TIFF. Pillow also opens formats whose plugins start programs (EPS) or trust
 # any size in a header (FITS).
 FORMATS = ("PNG", "BMP", "JPEG", "JPEG2000", "GIF", "PPM")
+GREY = ("L", "I;16", "I")  # modes of Pillow that are grey values of 8 and 16 bit
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,18 @@ def _check_size(name: str, pixels: int) -> None:
         raise PlaneError("unreadable", f"{name}: expected at most {PIXELS} pixels, found {pixels} by its header")
 
 
+def _png(path: Path) -> np.ndarray:
+    """Decode a PNG image by libpng, which refuses one with fewer rows than its header states; Pillow fills in zeros."""
+    import imagecodecs
+
+    try:
+        decoded: np.ndarray = imagecodecs.png_decode(path.read_bytes())
+    except imagecodecs.PngError as error:
+        status = "truncated" if "Not enough image data" in str(error) else "unreadable"
+        raise PlaneError(status, f"{path.name}: {error}") from error
+    return decoded
+
+
 def _other(path: Path, page: int) -> np.ndarray:
     from PIL import Image
 
@@ -198,4 +211,8 @@ def _other(path: Path, page: int) -> np.ndarray:
         _check_size(path.name, image.width * image.height)
         if image.format in ("JPEG", "JPEG2000") and not codestream.is_whole(path.read_bytes()):
             raise PlaneError("truncated", f"{path.name}: the end of the compressed image is missing")
+        if image.format == "PNG":
+            decoded = _png(path)
+            if image.mode in GREY:
+                return np.squeeze(decoded)
         return np.squeeze(np.asarray(image.convert("RGB") if image.mode == "P" else image))

@@ -1,20 +1,23 @@
-"""Checksums of Parquet files: of every row group and of the footer, so that no byte changes unnoticed.
+"""Checksums of Parquet files: of every part and of the footer, so that no byte changes unnoticed.
 
 Parquet's own page checksums leave out the headers of pages and the footer, which has the names of columns, the types,
-the provenance and the verdict. A sealed file has the CRC-32C of each row group and of its footer in the key-value
-metadata of the footer, under `wellspring.crc32c`; other readers ignore the key. A row group is verified when it is
-read. Files without a seal, of version 0.1 and of other programs, are read as they are.
+the provenance and the verdict. A sealed file has the CRC-32C of each of its parts and of its footer in the key-value
+metadata of the footer, under `wellspring.crc32c`; other readers ignore the key. A part is a large page of a column, or
+some small pages of one row group. It is verified when one of its columns is read. Files without a seal, of version 0.1
+and of other programs, are read as they are.
 """
 
 import io
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import google_crc32c
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,28 +25,62 @@ KEY = "wellspring.crc32c"
 EMPTY = b"0" * 8  # in place of the footer's own checksum while that is computed
 SEAL = re.compile(re.escape(KEY.encode()) + rb"\x18[\x00-\xff]{1,3}?([0-9a-f]{8})((?: \d+:[0-9a-f]{8})*);")
 STEP = 2**18  # bytes that are read at a time: they stay in the cache of the processor
+LARGE = 2**16  # bytes from which a page is a part of its own; smaller pages are joined until they have as many
 AGAIN = "delete the file and run again, which makes it again"
 
 
 @dataclass(frozen=True)
 class Seal:
-    """Checksums of a file: of each row group, the offset behind its last byte and its CRC-32C."""
+    """Checksums of a file: of each part, the offset behind its last byte and its CRC-32C."""
 
     path: Path
-    groups: tuple[tuple[int, int], ...]
+    parts: tuple[tuple[int, int], ...]
 
-    def check(self, numbers: Sequence[int] | None = None) -> None:
-        """Read row groups (None: all); `ValueError` names the file and the group that is damaged."""
+    def check(self, start: int = 0, stop: int | None = None) -> None:
+        """Verify the parts that have bytes of `start` to `stop` (None: the last); errors as of `read`."""
+        held = np.empty(STEP, dtype=np.uint8)
         with self.path.open("rb", buffering=0) as file:
-            for number in range(len(self.groups)) if numbers is None else numbers:
-                end, expected = self.groups[number]
-                start = self.groups[number - 1][0] if number else 0
-                found = _checksum(file, start, end)
-                if found != expected:
-                    raise ValueError(
-                        f"{self.path}: row group {number} is damaged: expected the CRC-32C {expected:08x}, found "
-                        f"{found:08x}; {AGAIN}"
-                    )
+            for first, end, expected in self._within(start, stop):
+                file.seek(first)
+                found, left = 0, end - first
+                while left and (count := file.readinto(held[: min(STEP, left)].data)):
+                    found, left = google_crc32c.extend(found, held[:count]), left - count
+                self._demand(first, end, expected, found)
+
+    def read(self, start: int, stop: int) -> tuple[int, memoryview]:
+        """Read and verify the parts that have bytes of `start` to `stop`; return where they begin, and their bytes.
+
+        `ValueError` names the file and the bytes that are damaged.
+        """
+        parts = self._within(start, stop)
+        origin, last = (parts[0][0], parts[-1][1]) if parts else (start, start)
+        content = np.empty(last - origin, dtype=np.uint8)
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(origin)
+            for first, end, expected in parts:
+                found, place = 0, first - origin
+                while count := file.readinto(content[place : min(place + STEP, end - origin)].data):
+                    found, place = google_crc32c.extend(found, content[place : place + count]), place + count
+                self._demand(first, end, expected, found)
+        return origin, content.data
+
+    def _within(self, start: int, stop: int | None) -> list[tuple[int, int, int]]:
+        """Return start, end and checksum of the parts that have bytes of `start` to `stop`."""
+        ends = [end for end, _ in self.parts]
+        found = []
+        for number in range(bisect_right(ends, start), len(ends)):
+            first = ends[number - 1] if number else 0
+            if stop is not None and first >= stop:
+                break
+            found.append((first, *self.parts[number]))
+        return found
+
+    def _demand(self, start: int, end: int, expected: int, found: int) -> None:
+        if found != expected:
+            raise ValueError(
+                f"{self.path}: the bytes {start} to {end} are damaged: expected the CRC-32C {expected:08x}, found "
+                f"{found:08x}; {AGAIN}"
+            )
 
 
 class Writer:
@@ -62,7 +99,6 @@ class Writer:
     def __init__(self, path: Path, form: pa.Schema, options: dict[str, Any]) -> None:
         self._file = path.open("wb")
         self._sink = _Sink(self._file)
-        self._groups: list[tuple[int, int]] = []
         self._writer = pq.ParquetWriter(self._sink, form, write_page_checksum=True, **options)
 
     def __enter__(self) -> Self:
@@ -73,8 +109,7 @@ class Writer:
         """Write a table in row groups of `rows` rows; nothing for a table without rows."""
         for start in range(0, len(table), rows):
             self._writer.write_table(table.slice(start, rows), row_group_size=rows)
-            self._groups.append((self._sink.tell(), self._sink.checksum))
-            self._sink.checksum = 0
+            self._sink.close_part()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -87,8 +122,8 @@ class Writer:
             self._file.close()
 
     def _close(self) -> None:
-        groups = "".join(f" {end}:{checksum:08x}" for end, checksum in self._groups)
-        self._writer.add_key_value_metadata({KEY: f"{EMPTY.decode()}{groups};"})
+        parts = "".join(f" {end}:{checksum:08x}" for end, checksum in self._sink.parts)
+        self._writer.add_key_value_metadata({KEY: f"{EMPTY.decode()}{parts};"})
         self._sink.held = io.BytesIO()
         self._writer.close()
         footer = self._sink.held.getvalue()
@@ -121,26 +156,75 @@ def seal(path: str | Path) -> Seal | None:
     if found is None:
         return None
     blank = footer[: found.start(1)] + EMPTY + footer[found.end(1) :]
-    groups = [part.split(b":") for part in found[2].split()]
-    ends = tuple((int(end), int(checksum, 16)) for end, checksum in groups)
-    # The footer begins where the last row group ends; 4 bytes are the file's mark.
+    parts = [part.split(b":") for part in found[2].split()]
+    ends = tuple((int(end), int(checksum, 16)) for end, checksum in parts)
+    # The footer begins where the last part ends; 4 bytes are the file's mark.
     if google_crc32c.value(blank) != int(found[1], 16) or start != (ends[-1][0] if ends else 4):
         raise ValueError(f"{path}: the footer is damaged: it does not match its CRC-32C {found[1].decode()}; {AGAIN}")
     return Seal(path, ends)
 
 
-def verify(path: str | Path) -> None:
-    """Verify a whole file; nothing for a file without a seal. `ValueError` names the file that is damaged."""
+def verify(path: str | Path, columns: Collection[str] | None = None) -> None:
+    """Verify the parts of a file that have some columns (None: all); nothing for a file without a seal.
+
+    `ValueError` names the file that is damaged.
+    """
     found = seal(path)
-    if found is not None:
+    if found is None:
+        return
+    if columns is None:
         found.check()
+        return
+    for start, stop in _joined(sorted(span for name, span in _chunks(pq.read_metadata(path)) if name in columns)):
+        found.check(start, stop)
+
+
+def chunk(metadata: pq.FileMetaData, number: int, column: str) -> tuple[int, int]:
+    """Return where a column of a row group begins and ends in its file; `KeyError` names a column that it lacks."""
+    for name, span in _chunks(metadata, [number]):
+        if name == column:
+            return span
+    raise KeyError(column)
+
+
+class Window(io.RawIOBase):
+    """Bytes of a file from `origin` on, which are in memory, as that file for a reader that asks for no others."""
+
+    def __init__(self, origin: int, content: memoryview, size: int) -> None:
+        self._origin, self._content, self._size, self._place = origin, content, size, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place in the file."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place in the file and return it."""
+        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        return self._place
+
+    def read(self, size: int = -1) -> memoryview:  # type: ignore[override]  # pyarrow takes any buffer, without a copy
+        """Return the next bytes; `EOFError` where they are not in memory."""
+        start = self._place - self._origin
+        if not 0 <= start <= start + size <= len(self._content):
+            raise EOFError(f"expected bytes from {self._origin} on, was asked for {size} at {self._place}")
+        self._place += size
+        return self._content[start : start + size]
 
 
 class _Sink(io.RawIOBase):
-    """A file that computes the CRC-32C of what is written; the footer is held back once `held` is set."""
+    """A file that computes the CRC-32C of its parts as they are written; the footer is held back once `held` is set."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._size, self.checksum, self.held = file, 0, 0, None
+        self._file, self._size, self._checksum, self.held = file, 0, 0, None
+        self.parts: list[tuple[int, int]] = []
 
     held: io.BytesIO | None
 
@@ -151,20 +235,47 @@ class _Sink(io.RawIOBase):
         return self._size
 
     def write(self, data: Any) -> int:
-        content = bytes(data)
-        self._size += len(content)
+        content = np.frombuffer(data, dtype=np.uint8)
         if self.held is not None:
-            return self.held.write(content)
-        self.checksum = google_crc32c.extend(self.checksum, content)
-        return self._file.write(content)
+            self._size += len(content)
+            return self.held.write(content.data)
+        if len(content) >= LARGE:
+            self.close_part()
+        self._size += len(content)
+        self._checksum = google_crc32c.extend(self._checksum, content)
+        if self._size - self._start >= LARGE:
+            self.close_part()
+        return self._file.write(content.data)
+
+    def close_part(self) -> None:
+        """End a part here, if it has bytes."""
+        if self._size > self._start:
+            self.parts.append((self._size, self._checksum))
+            self._checksum = 0
+
+    @property
+    def _start(self) -> int:
+        return self.parts[-1][0] if self.parts else 0
 
 
-def _checksum(file: BinaryIO, start: int, end: int) -> int:
-    file.seek(start)
-    found: int = 0
-    while start < end:
-        content = file.read(min(STEP, end - start))
-        if not content:
-            break
-        found, start = google_crc32c.extend(found, content), start + len(content)
+def _chunks(metadata: pq.FileMetaData, numbers: Collection[int] | None = None) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the name of each column of row groups (None: all) with where it begins and ends in its file."""
+    for number in range(metadata.num_row_groups) if numbers is None else numbers:
+        group = metadata.row_group(number)
+        for place in range(group.num_columns):
+            column = group.column(place)
+            start = column.data_page_offset
+            if column.has_dictionary_page and column.dictionary_page_offset:
+                start = min(start, column.dictionary_page_offset)
+            yield column.path_in_schema.split(".")[0], (start, start + column.total_compressed_size)
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join spans, in their order, that are neighbours."""
+    found: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(stop, found[-1][1])
+        else:
+            found.append((start, stop))
     return found

@@ -155,8 +155,9 @@ def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
 
     `ValueError` names a file that does not match its checksums (:mod:`wellspring.io.sealed`).
     """
-    sealed.verify(path)
+    sealed.seal(path)  # before anything in the footer is believed
     names = columns or [name for name in pq.read_schema(path).names if name != "embedding"]
+    sealed.verify(path, names)
     return pq.read_table(path, columns=names).to_pandas()
 
 

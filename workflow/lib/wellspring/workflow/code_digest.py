@@ -60,19 +60,25 @@ def closure(script: Path, *, without: Collection[str] = ()) -> set[Path]:
 
 def imports(file: Path) -> set[str]:
     """Return the modules of this library that `file` imports, at its top or inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "wellspring" and source(name) is not None}
+    return {name for name in _named(file.read_text()) if source(name) is not None}
 
 
 def source(module: str) -> Path | None:
     """Return the file of a module or package of this library; None for other names."""
     path = LIBRARY.joinpath(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+
+
+@cache
+def _named(text: str) -> frozenset[str]:
+    """Return all names below `wellspring` that a module imports; kept, since most stages share most modules."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(name for name in found if name.split(".")[0] == "wellspring")
 
 
 def age(folder: Path) -> None:

@@ -3,11 +3,14 @@
 The shares of compressed pixels were measured on stored plates; sizes that are fixed are computed.
 """
 
+import importlib
+import importlib.util
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from wellspring.screen.encoder_kinds import trains
 from wellspring.screen.sections import Config
 from wellspring.views import binning
 
@@ -18,6 +21,8 @@ IMAGES = 0.73
 LABELS = 0.03
 # Embeddings, bytes per pixel of one channel and encoder: 0.4 GB for 500,000 cells on the 3,456 fields of a JUMP plate.
 EMBED = 4e8 / (3456 * 1080**2)
+# Checkpoints of a training where PyTorch is not installed, bytes: those of the kind sslprofiler with a ViT-S/16.
+CHECKPOINTS = 14 * 10**8
 # Files per field: its group, two arrays and their shards. The 3,456 fields of a JUMP plate take 17,700 files.
 FILES = 5
 
@@ -47,6 +52,29 @@ def expected(size: Size, config: Config) -> dict[str, int]:
         room["cells"] = LABELS * pixels
         room["crops"] = 2 * size.wells * config.crops.cells_per_well * size.channels * edge**2
     return {name: round(some) for name, some in room.items()}
+
+
+def checkpoints(config: Config, results: Path) -> int:
+    """Return the bytes that the checkpoints of trainings whose weights are not in `results` will take.
+
+    `ValueError` names the encoder whose network cannot be built.
+    """
+    found = 0
+    for name, entry in config.encoders.items():
+        if not trains(entry) or (results / "train" / name / "encoder.safetensors").exists():
+            continue
+        if importlib.util.find_spec("torch") is None:
+            found += CHECKPOINTS
+            continue
+        # By name, since the conda environment of the check has no PyTorch, which these modules import.
+        parts = (importlib.import_module(f"wellspring.train.{part}") for part in ("settings", "checkpoint_size"))
+        settings, measure = parts
+        try:
+            setting = settings.resolve(entry, seed=config.seed)
+            found += measure.checkpoint_size(setting, channels=len(config.channels))
+        except (ValueError, OSError) as error:
+            raise ValueError(f"encoders.{name}: {error}") from error
+    return found
 
 
 def files(size: Size, config: Config) -> int:

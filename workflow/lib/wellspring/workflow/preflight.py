@@ -175,17 +175,27 @@ def foreign(config: Config, plates: Sequence[str]) -> list[Finding]:
 
 
 def room(plates: Sequence[Plate], *, config: Config, results: Path) -> list[Finding]:
-    """Check that the results folder can be written, and that the plates without stored images fit on the disk."""
+    """Check that the results folder can be written, and that what is not yet in it fits on the disk.
+
+    These are the results of plates without stored images, and the checkpoints of encoders without weights.
+    """
     place = disk_space.existing(results)
     if not os.access(place, os.W_OK) or os.statvfs(place).f_flag & os.ST_RDONLY:
         return [Finding("problem", "disk", f"{place}: cannot be written")]
     sizes = [
         one.size for one in plates if one.size and not (results / "images" / f"{one.name}.zarr" / "zarr.json").exists()
     ]
-    by_folder = pd.DataFrame([disk_space.expected(size, config) for size in sizes]).sum()
-    needed, files = int(by_folder.sum()), sum(disk_space.files(size, config) for size in sizes)
+    by_folder = {
+        name: int(some)
+        for name, some in pd.DataFrame([disk_space.expected(size, config) for size in sizes]).sum().items()
+    }
+    try:
+        by_folder["checkpoints"] = disk_space.checkpoints(config, results)
+    except ValueError as error:
+        return [Finding("problem", "encoders", _message(error))]
+    needed, files = sum(by_folder.values()), sum(disk_space.files(size, config) for size in sizes)
     free, left = disk_space.free(results)
-    parts = ", ".join(f"{name} {_bytes(some)}" for name, some in by_folder.items())
+    parts = ", ".join(f"{name} {_bytes(some)}" for name, some in by_folder.items() if some)
     space = f"about {_bytes(needed)} needed ({parts})" if parts else "no further space needed"
     words = f"{place}: {space}, {_bytes(free)} free"
     found = [Finding("problem" if needed > free else "ok", "disk", words)]

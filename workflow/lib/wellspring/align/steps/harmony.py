@@ -4,12 +4,15 @@ Harmony is not a map that could be applied to other wells: it clusters the given
 therefore holds the corrected values by plate and well, and other plates are refused. For the same reason scores of its
 output are not cross-fitted: the wells that are judged took part in the fit.
 
+Wells that are unlike all others (:mod:`wellspring.align.odd_plates`) take no part, so that they cannot move the others.
+They get the values of a second fit, of all wells: a plate far from all others may be a batch that can be corrected.
+
 `harmonypy` (version 2; GPL-3.0-or-later) is not in this workflow's environments. Install it to use the step, or run
 with `--software-deployment-method conda`, which installs it from `envs/harmony.yaml`.
 """
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
@@ -69,6 +72,26 @@ def fit(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Corrected:
     fitted: dict[str, Scalar] = {"wells": len(values), "batches": len(found), "column": column, "clusters": clusters}
     note = Note("harmony_fitted", fitted)
     return Corrected(names, (note,), plates, wells, corrected)
+
+
+def joined(state: Corrected, whole: Corrected) -> Corrected:
+    """Return the state of a fit with the wells that took no part in it, at the values of a fit of all wells.
+
+    Parameters
+    ----------
+    state
+        Of a fit without some wells.
+    whole
+        Of a fit of all wells, with the same features.
+    """
+    known = pd.MultiIndex.from_arrays([state.plates, state.wells])
+    further = np.flatnonzero(known.get_indexer(pd.MultiIndex.from_arrays([whole.plates, whole.wells])) < 0)
+    return replace(
+        state,
+        plates=(*state.plates, *(whole.plates[place] for place in further)),
+        wells=(*state.wells, *(whole.wells[place] for place in further)),
+        values=np.concatenate([state.values, whole.values[further]]),
+    )
 
 
 def apply(frame: pd.DataFrame, state: Corrected) -> pd.DataFrame:
