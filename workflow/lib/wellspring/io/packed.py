@@ -94,7 +94,7 @@ class Packed:
         header = os.pread(self._file, self._start, 0)
         if mark != MARK or google_crc32c.value(header + checks).to_bytes(CHECK, "little") != own:
             raise ValueError(f"{self.path}: the header or the checksums behind the array are damaged; {AGAIN}")
-        return memoryview(np.frombuffer(checks, dtype="<u4").astype(np.uint32))
+        return np.frombuffer(checks, dtype="<u4").astype(np.uint32).data
 
 
 def seal(path: str | Path) -> None:

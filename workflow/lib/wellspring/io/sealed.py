@@ -210,7 +210,7 @@ class Window(io.RawIOBase):
         self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
         return self._place
 
-    def read(self, size: int = -1) -> memoryview:  # type: ignore[override]  # pyarrow takes any buffer, without a copy
+    def read(self, size: int = -1) -> memoryview:  # pyarrow takes any buffer, without a copy
         """Return the next bytes; `EOFError` where they are not in memory."""
         start = self._place - self._origin
         if not 0 <= start <= start + size <= len(self._content):

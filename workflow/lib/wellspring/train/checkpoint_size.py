@@ -32,6 +32,6 @@ def checkpoint_size(settings: Settings, *, channels: int) -> int:
     with torch.device("meta" if settings.factory is None else "cpu"):
         backbone = build.network(fresh, channels=channels)
         method = build.OBJECTIVES[settings.kind](backbone, fresh, channels=channels, precision="float32")
-    stored = sum(each.nbytes for each in method.state_dict().values())
-    trained = sum(each.nbytes for each in method.parameters() if each.requires_grad)
+    stored: int = sum(each.nbytes for each in method.state_dict().values())
+    trained: int = sum(each.nbytes for each in method.parameters() if each.requires_grad)
     return FILES * (stored + MOMENTS * trained)

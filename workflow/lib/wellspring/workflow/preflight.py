@@ -192,7 +192,7 @@ def room(plates: Sequence[Plate], *, config: Config, results: Path) -> list[Find
     try:
         by_folder["checkpoints"] = disk_space.checkpoints(config, results)
     except ValueError as error:
-        return [Finding("problem", "encoders", _message(error))]
+        return [Finding("problem", "encoders", message(error))]
     needed, files = sum(by_folder.values()), sum(disk_space.files(size, config) for size in sizes)
     free, left = disk_space.free(results)
     parts = ", ".join(f"{name} {_bytes(some)}" for name, some in by_folder.items() if some)
