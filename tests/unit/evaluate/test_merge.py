@@ -123,9 +123,9 @@ def test_items_count_at_least_as_many_as_groups_and_a_value_at_most_its_ceiling(
     few = scored([0.7, 0.8], jackknives=(part,), proportion=True, n=2)
     wanted = jackknife.share_interval(0.75, np.sqrt(part.variance), 4.0, groups=5, items=5)
     assert interval(few) == pytest.approx(wanted)
-    above = scored([0.7, 0.8], jackknives=(part,), proportion=True, n=9, trials=2, ceiling=0.5)
-    low, high = jackknife.share_interval(1.0, np.sqrt(part.variance) / 0.5, 4.0, groups=5, items=18)
-    assert interval(above) == pytest.approx((0.5 * low, 0.5 * high)) and interval(above)[1] == 0.5
+    above = scored([0.7, 0.8], jackknives=(part,), proportion=True, n=9, trials=2, ceiling=0.75)
+    low, high = jackknife.share_interval(1.0, np.sqrt(part.variance) / 0.75, 4.0, groups=5, items=18)
+    assert interval(above) == pytest.approx((0.75 * low, 0.75 * high)) and interval(above)[1] == 0.75
 
 
 def test_errors_that_are_not_known_give_no_interval():
