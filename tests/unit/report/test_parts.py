@@ -211,6 +211,14 @@ def test_charts_escape_their_names():
     assert "<script" not in drawn and '""' not in drawn
 
 
+def test_the_axis_of_doses_has_the_unit_of_the_screen():
+    points = {"e": [(0.5, 0.1, "a"), (1.0, 0.5, "b")]}
+    assert "concentration (µM)" in charts.doses(points, series=["e"], title="x", unit="µM")
+    assert "concentration (platemap's unit)" in charts.doses(points, series=["e"], title="x").replace(
+        "&#x27;", "'"
+    ).replace("&#39;", "'")
+
+
 def test_reasons_of_dropped_features_are_counted_by_kind():
     """Thousands of classical features are dropped, each with the name of its partner in the reason."""
     reasons = [

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,3 +65,20 @@ def test_a_platemap_names_them_so(tmp_path):
 def test_a_table_whose_doses_are_apart_is_returned_as_it_is():
     frame = pd.DataFrame({"Metadata_Compound": ["x", "y"], "Metadata_Concentration": [10.0, 9.999999999]})
     assert harmonised(frame) is frame
+
+
+def test_plates_of_different_units_are_not_joined():
+    frame = pd.DataFrame(
+        {
+            "Metadata_Plate": ["P1", "P2", "P2"],
+            "Metadata_Compound": ["x", "x", "DMSO"],
+            "Metadata_Concentration": [1.0, 1000.0, 0.0],
+            "Metadata_Concentration_Unit": ["µM", "nM", None],
+        }
+    )
+    with pytest.raises(ValueError, match=r"one unit of concentrations, found .*'nM': \['P2'\].*set index.unit"):
+        harmonised(frame)
+    with pytest.raises(ValueError, match=r"'none': \['P2'\]"):
+        harmonised(frame.assign(Metadata_Concentration_Unit=["µM", None, None]))
+    same = frame.assign(Metadata_Concentration_Unit=["µM", "µM", None])
+    assert harmonised(same) is same
