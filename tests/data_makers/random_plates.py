@@ -18,6 +18,7 @@ import zarr
 from hypothesis import strategies as st
 
 import coded
+import containers
 import specimens
 import vendors
 
@@ -28,6 +29,7 @@ NAMED = (
     r"(?:\.ome)?\.\w+"
 )
 DIGITS = range(1, 5)
+PACKAGES = {"nikon": "nd2", "leica": "liffile"}  # that makers' formats need
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,38 @@ def cellvoyager(folder: Path, plan: Plan, chance: random.Random) -> Written:
     return written
 
 
+def nikon(folder: Path, plan: Plan, chance: random.Random) -> Written:
+    """Write an ND2 per well, or one for the plate where all wells have the same focal planes."""
+    written = Written(options={"reader": chance.choice(["auto", "container"])})
+    folder.mkdir()
+    together = len(set(plan.planes.values())) == 1 and chance.random() < 0.5
+    for wells in [list(plan.sites)] if together else [[well] for well in plan.sites]:
+        named = [(well, str(number + 1)) for well in wells for number in range(len(plan.sites[well]))]
+        shape = (plan.times, len(named), plan.planes[wells[0]], len(plan.channels), *coded.SHAPE)
+        stacks = np.zeros(shape, np.uint16)
+        for t, p, z, c in np.ndindex(shape[:4]):
+            key = Key(*named[p], plan.channels[c], str(z + 1), str(t + 1))
+            stacks[t, p, z, c] = coded.plane(written.value(key))
+        jobs = not together and chance.random() < 0.5
+        names = [str(number) if jobs else f"{well}_{site.zfill(4)}" for number, (well, site) in enumerate(named)]
+        path = folder / (f"Well{wells[0]}_Seq0000.nd2" if jobs else f"scan{wells[0]}x.nd2")
+        containers.nd2(path, stacks, positions=names, channels=plan.channels, pixel=0.65)
+    return written
+
+
+def leica(folder: Path, plan: Plan, chance: random.Random) -> Written:
+    """Write a LIF per plate, an image per site in folders of row and column."""
+    written = Written(options={"reader": chance.choice(["auto", "container"])})
+    folder.mkdir()
+    stacks = {
+        f"TileScan 1/{well[0]}/{int(well[1:])}/R{site}": stack
+        for (well, site), stack in _stacks(plan, written, "tzc").items()
+    }
+    luts = plan.channels if len(plan.channels) > 1 else ("DNA",)
+    containers.lif(folder / "scan.lif", stacks, luts=luts, pixel=0.65)
+    return written
+
+
 def _whole(plan: Plan) -> dict:
     """Return the options of a vendor's maker for a plate that contains the plan."""
     fields = max(max(sites) for sites in plan.sites.values())
@@ -356,7 +390,7 @@ def _image(path: Path, pixels: np.ndarray, chance: random.Random) -> None:
 MAKERS: dict[str, Callable[[Path, Plan, random.Random], Written]] = {
     maker.__name__: maker
     for maker in (
-        pattern, pages, imagej, ometiff, companion, omezarr, loaddata, harmony, imagexpress, cellvoyager,
+        pattern, pages, imagej, ometiff, companion, omezarr, loaddata, harmony, imagexpress, cellvoyager, nikon, leica,
     )
 }  # fmt: skip
 

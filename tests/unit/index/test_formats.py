@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import sys
 import uuid
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import tifffile
 import zarr
 
 import coded
+import containers
 from wellspring.index.readers import detect, foreign, pattern
 from wellspring.io import raw_image
 
@@ -210,7 +212,7 @@ def test_the_docs_name_every_format_that_is_not_read():
     page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
     assert len(_expressions()) >= 6
     named = [ending for ending in foreign.FORMATS if f"`{ending}`" in page]
-    assert {".nd2", ".czi", ".lif", ".c01", ".vsi", ".ims"} <= set(named)
+    assert {".czi", ".lof", ".c01", ".vsi", ".ims"} <= set(named)
 
 
 def _xdce(home, wells, *, sites, filters, depth=1, lost=()):
@@ -302,3 +304,34 @@ def test_images_of_another_plate_by_their_names_are_told(tmp_path, caplog):
     assert "by its own metadata" not in caplog.text
     coded.build(tmp_path / "scan", ["A01", "B03"], plate="BR78", **options)
     assert "is of the plate BR77, scan by its own metadata" in caplog.text
+
+
+def test_files_of_positions_need_their_package_and_a_well(tmp_path, monkeypatch):
+    home = tmp_path / "P1"
+    home.mkdir()
+    stacks = np.arange(2 * 60, dtype=np.uint16).reshape(1, 2, 1, 1, *coded.SHAPE)
+    containers.nd2(home / "scan.nd2", stacks, positions=["#1", "#2"], channels=["DAPI"], pixel=0.65)
+    options = {"channels": ["DNA"], "aliases": {"DNA": "DAPI"}, "at": tmp_path}
+    monkeypatch.setitem(sys.modules, "nd2", None)
+    with pytest.raises(ValueError, match=r"P1/scan.nd2: expected the package nd2, .* `pip install nd2`"):
+        coded.build(home, ["A01"], **options)
+    monkeypatch.undo()
+    pytest.importorskip("nd2")
+    with pytest.raises(ValueError, match=r"P1: expected files .* found \['scan.nd2/#1', 'scan.nd2/#2'\] \(set index"):
+        coded.build(home, ["A01"], **options)
+    (home / "scan.nd2").rename(home / "Well_A01_P1.nd2")
+    found = coded.build(home, ["A01"], pattern=r"Well_(?P<well>[A-Z]\d+)_.*\.nd2/#(?P<site>\d)", **options)
+    assert found.table["Metadata_Site"].tolist() == ["1", "2"]
+    assert found.table["Metadata_Pixel_Size"].tolist() == [0.65, 0.65]
+    for page in (0, 1):
+        np.testing.assert_array_equal(raw_image.read(home, "Well_A01_P1.nd2", page), stacks[0, page, 0, 0])
+    assert raw_image.status(home, "Well_A01_P1.nd2", 2).status == "missing"
+    containers.nd2(home / "Well_A01_P1.nd2", stacks, positions=["B01", "B02"], channels=["DAPI"], pixel=0.65)
+    (home / "Well_A01_P1.nd2").rename(home / "WellA01.nd2")
+    with pytest.raises(ValueError, match=r"P1: expected one well in 'WellA01.nd2/B01', found \['A01', 'B01'\]"):
+        coded.build(home, ["A01"], **options)
+    content = (home / "WellA01.nd2").read_bytes()
+    (home / "WellA01.nd2").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"P1: expected files .* none that opens among 1"):
+        coded.build(home, ["A01"], **options)
+    assert raw_image.status(home, "WellA01.nd2", 0).status == "unreadable"

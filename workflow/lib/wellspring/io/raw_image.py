@@ -1,8 +1,8 @@
 """Read one plane of a raw image, or find out why it cannot be read.
 
 TIFF (grey values of 1 to 16 bit, palettes of grey values, OME-TIFF) is read by tifffile, arrays of OME-Zarr plates by
-zarr, other formats by Pillow. Other types, such as float32, are read where a range is stated. A URL is read from a copy
-on the node's own disk.
+zarr, ND2 and LIF by their packages, other formats by Pillow. Other types, such as float32, are read where a range is
+stated. A URL is read from a copy on the node's own disk.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wellspring.io import codestream, object_store, plane_file, tiff_plane, zarr_plane
+from wellspring.io import codestream, container, object_store, plane_file, tiff_plane, zarr_plane
 from wellspring.io.notes import Note
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
@@ -129,6 +129,8 @@ def _load(path: Path, page: int, rules: Rules) -> tuple[np.ndarray, float | None
     try:
         if stat.S_ISDIR(found.st_mode):
             pixels = zarr_plane.read(path, page, largest=PIXELS, absent=rules.absent_chunks)
+        elif path.suffix.lower() in container.ENDINGS:
+            pixels = container.read(path, page, largest=PIXELS)
         elif path.suffix.lower() in TIFF_ENDINGS or plane_file.is_tiff(path):
             pixels, pixel_size, pages = tiff_plane.read(path, page, largest=PIXELS)
         else:

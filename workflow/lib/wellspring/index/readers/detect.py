@@ -14,6 +14,7 @@ import pandas as pd
 
 from wellspring.index.readers import (
     cellvoyager,
+    container,
     foreign,
     harmony,
     imagexpress,
@@ -55,6 +56,7 @@ READERS = {
     "ometiff": Reader(
         ometiff, "files .ome.tif, .ome.tiff, .companion.ome or .ome.xml", ("pattern", "roots"), opens=True
     ),
+    "container": Reader(container, "Nikon's .nd2 or Leica's .lif", ("pattern", "roots"), opens=True),
     "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
 }
 LAST = "pattern"  # also matches the files of exports with richer metadata, so it is tried last
