@@ -132,6 +132,7 @@ def fit_alignment(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import wellspring as ws
     >>> rng = np.random.default_rng(0)
     >>> frame = pd.DataFrame({"Metadata_Plate": "p", "Metadata_Well": [f"A{n:02d}" for n in range(1, 21)],
@@ -158,6 +159,7 @@ def apply_alignment(profiles: pd.DataFrame, alignment: Alignment) -> pd.DataFram
 
     Examples
     --------
+    >>> import numpy as np
     >>> import wellspring as ws
     >>> rng = np.random.default_rng(0)
     >>> frame = pd.DataFrame({"Metadata_Plate": "p", "Metadata_Well": [f"A{n:02d}" for n in range(1, 21)],
@@ -242,6 +244,7 @@ def evaluate_profiles(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import wellspring as ws
     >>> rng = np.random.default_rng(0)
     >>> compounds = ["DMSO"] * 8 + ["a"] * 4 + ["b"] * 4
@@ -269,6 +272,7 @@ def write_report(profiles: pd.DataFrame, path: str | Path, *, label: str = "Meta
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> import wellspring as ws
     >>> rng = np.random.default_rng(0)
     >>> compounds = ["DMSO"] * 8 + ["a"] * 4 + ["b"] * 4

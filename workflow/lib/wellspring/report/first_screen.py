@@ -66,10 +66,16 @@ def trust(screen: Screen, rows: Sequence[Row], paired: pd.DataFrame, *, level: s
         ),
     )
     states = {one.state for one in done}
-    head = "Take care" if NO in states else "Checked in part" if UNKNOWN in states else "Holds"
+    head = (
+        "Take care: the score is"
+        if NO in states
+        else "Checked in part:"
+        if UNKNOWN in states
+        else "Holds: the score is"
+    )
     told = [one.words for one in done if one.state == (NO if NO in states else UNKNOWN if UNKNOWN in states else YES)]
     score = f"{row.name} of {cell.encoder}"
-    return Trust(f"{score} is {cell.value} (95 % interval {cell.interval}).", f"{head}: {'; '.join(told)}.", done)
+    return Trust(f"{score} is {cell.value} (95 % interval {cell.interval}).", f"{head} {'; '.join(told)}.", done)
 
 
 def _twin(screen: Screen, paired: pd.DataFrame, cell: Cell, metric: str, level: str) -> Check:
