@@ -39,10 +39,3 @@ def clone(root, tmp_path) -> Path:
             root / name, copy / name, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__")
         )
     return copy
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of the finished screen to one worker, so that the screen is run once."""
-    for item in items:
-        if "finished" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("finished screen"))
