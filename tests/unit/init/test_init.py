@@ -1,5 +1,6 @@
 """`wellspring init`: a folder of images becomes a screen that the check passes, without a regular expression."""
 
+import gzip
 import itertools
 import re
 
@@ -10,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wellspring.init import name_pattern, stains
+from wellspring.init import name_pattern, profiles, stains
 from wellspring.init.__main__ import main
 from wellspring.screen import config
 
@@ -165,3 +166,14 @@ def test_the_ljosa_table_becomes_a_screen_of_tables(shared_data, tmp_path, capsy
     assert "Can run" in capsys.readouterr().out
     written = yaml.safe_load((tmp_path / "config" / "config.yaml").read_text())
     assert written["index"]["columns"] == {"well": "Image_Metadata_Well_DAPI", "plate": "Image_Metadata_Plate_DAPI"}
+
+
+def test_tables_are_read_in_every_format_of_encoders(tmp_path):
+    text = "Metadata_Plate;Metadata_Well;a\nNA;A01;0.5\n007;A02;1.5\n"
+    (tmp_path / "plain.csv").write_text(text)
+    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text.encode()))
+    for name in ("plain.csv", "packed.csv.gz"):
+        assert sorted(profiles._plates(tmp_path / name)) == ["007", "NA"]
+    (tmp_path / "bare.csv").write_text("a;b\n1;2\n")
+    with pytest.raises(ValueError, match="expected a column of plates"):
+        profiles._plates(tmp_path / "bare.csv")

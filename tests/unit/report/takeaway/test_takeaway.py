@@ -203,8 +203,10 @@ def test_units_come_from_the_platemap(taken):
         {"Metadata_Plate": "P1", "Metadata_Well": ["A01", "A02"], "Metadata_concentration_unit": ["nM", None]}
     )
     assert hits.units_of(index) == {("P1", "A01"): "nM"}
+    converted = index.assign(Metadata_Concentration_Unit=["µM", None])
+    assert hits.units_of(converted) == {("P1", "A01"): "µM"}
     plain = index.drop(columns="Metadata_concentration_unit")
-    assert hits.units_of(plain, column="dose_uM") == {("P1", "A01"): "uM", ("P1", "A02"): "uM"}
+    assert hits.units_of(plain, column="dose_uM") == {("P1", "A01"): "µM", ("P1", "A02"): "µM"}
     assert hits.units_of(plain, column="concentration") == {}
 
 

@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-import pyarrow.parquet as pq
-
-from wellspring.encoders.profile_table import KEYS
+from wellspring.encoders.profile_table import KEYS, known_keys
+from wellspring.encoders.table_columns import texts
+from wellspring.encoders.table_format import open_source
 from wellspring.init import wells, written
 from wellspring.init.images import Lines, Screen, profile
 from wellspring.io.shipped import CLONE
@@ -19,7 +18,7 @@ def screen(tables: Sequence[Path], *, platemap: Path | None, out: Path) -> Scree
     Raises
     ------
     ValueError
-        There is no platemap, or a table has no column of plates.
+        There is no platemap, or a table is in no format that is read or has no column of plates.
     """
     if platemap is None:
         raise ValueError("--tables: expected --platemap FILE with the wells and their compounds, found none")
@@ -50,20 +49,12 @@ def screen(tables: Sequence[Path], *, platemap: Path | None, out: Path) -> Scree
 
 
 def _plates(path: Path) -> list[str]:
-    """Return the plates of a table."""
-    packed = path.suffix == ".parquet"
-    if packed:
-        names = list(pq.read_schema(path).names)
-    else:
-        names = list(pd.read_csv(path, nrows=0, sep=None, engine="python").columns)
-    known = [name for name in KEYS["plate"] if name in names]
-    if not known:
-        raise ValueError(f"{path}: expected a column of plates {KEYS['plate'][:4]}, found {names[:8]}")
-    if packed:
-        column = pd.read_parquet(path, columns=known[:1])[known[0]]
-    else:
-        column = pd.read_csv(path, usecols=known[:1], dtype=str, sep=None, engine="python")[known[0]]
-    return [str(name) for name in column.dropna().unique()]
+    """Return the plates of a table of any format that an encoder of kind `table` reads."""
+    source = open_source(path)
+    column = known_keys(source.schema.names).get("plate")
+    if column is None:
+        raise ValueError(f"{path}: expected a column of plates {KEYS['plate'][:4]}, found {source.schema.names[:8]}")
+    return [str(name) for name in texts(source, [column])[column].dropna().unique()]
 
 
 def _batches(names: Sequence[str]) -> dict[str, str]:

@@ -10,8 +10,10 @@ from wellspring.evaluate import wells
 from wellspring.evaluate.own_axis import project
 from wellspring.evaluate.wells import Array
 from wellspring.io import tables
+from wellspring.screen import dose_units
 
 HELD_OUT = ".heldout"
+UNIT = "Metadata_Concentration_Unit"
 YES, NO, UNTESTED = "yes", "no", "not tested"
 COLUMNS = [
     *("treatment", "compound", "dose", "unit", "mechanism", "target", "type", "active", "score", "q"),
@@ -30,7 +32,7 @@ def table(
     replicates_share: tuple[str, ...] = (),
     units: Mapping[tuple[str, str], str] | None = None,
 ) -> pd.DataFrame:
-    """Return the table of hits (`COLUMNS`) of an encoder: active treatments first, then by q and score.
+    """Return the table of hits (`COLUMNS`) of an encoder: active treatments first, then by q and effect.
 
     Parameters
     ----------
@@ -156,39 +158,19 @@ def units_of(index: pd.DataFrame, *, column: str | None = None) -> dict[tuple[st
         The platemap's name for the concentration, whose end may name a unit (`dose_uM`).
     """
     names = [name for name in index.columns if name.lower().removesuffix("s").endswith("unit")]
-    named = sorted(names, key=lambda name: not any(word in name.lower() for word in ("conc", "dose")))
+    # Concentrations were converted to this unit; the platemap's own column of units may state another.
+    named = sorted(names, key=lambda name: (name != UNIT, not any(word in name.lower() for word in ("conc", "dose"))))
     if named:
         known = index[index[named[0]].notna()]
         keys = zip(known["Metadata_Plate"].astype(str), known["Metadata_Well"].astype(str), strict=True)
         return dict(zip(keys, known[named[0]].astype(str), strict=True))
-    unit = unit_in(column or "")
+    unit = dose_units.of_name(column or "")[1]
     if unit is None or index.empty:
         return {}
     return {
         (str(plate), str(well)): unit
         for plate, well in zip(index["Metadata_Plate"], index["Metadata_Well"], strict=True)
     }
-
-
-def unit_in(name: str) -> str | None:
-    """Return the unit that the name of a column ends in.
-
-    Examples
-    --------
-    >>> unit_in("dose_uM"), unit_in("concentration (nM)"), unit_in("mmoles_per_liter"), unit_in("dose")
-    ('uM', 'nM', 'mM', None)
-    """
-    known = {unit.lower(): unit for unit in ("pM", "nM", "uM", "µM", "mM", "ng/mL", "ug/mL", "µg/mL", "mg/mL")}
-    known |= {"mmoles_per_liter": "mM", "umoles_per_liter": "uM", "nmoles_per_liter": "nM"}
-    text = name.lower().strip().rstrip(")]")
-    return next(
-        (
-            unit
-            for end, unit in known.items()
-            if text == end or text.endswith(("_" + end, " " + end, "(" + end, "[" + end))
-        ),
-        None,
-    )
 
 
 def _active(q: object, alpha: float) -> str:
