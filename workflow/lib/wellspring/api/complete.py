@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from wellspring.io import tables
+from wellspring.io.keys import WELL_KEY
 from wellspring.screen import treatments
 
-WELL = ("Metadata_Plate", "Metadata_Well")
 NULLS = ("Cell_Line", "Batch", "moa", "target", "Concentration", "pert_type", "Compound", "Perturbation")
 
 
@@ -21,7 +21,7 @@ def complete(profiles: pd.DataFrame, *, needed: Sequence[str] = ()) -> pd.DataFr
         doses = frame["Metadata_Concentration"] if "Metadata_Concentration" in frame else [None] * len(frame)
         pairs = zip(frame["Metadata_Compound"], doses, strict=True)
         frame["Metadata_Perturbation"] = [None if pd.isna(one) else treatments.name(one, dose) for one, dose in pairs]
-    absent = [name for name in (*WELL, *needed) if name not in frame]
+    absent = [name for name in (*WELL_KEY, *needed) if name not in frame]
     if absent:
         raise ValueError(
             f"profiles: no column {', '.join(absent)}; rename the columns that hold this, for example "

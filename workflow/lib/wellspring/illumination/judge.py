@@ -18,7 +18,6 @@ ALLOWED = 0.5  # allows this share of that gain: then too few objects were seen
 JUDGED = 1000  # fields at most, evenly spaced: intervals are then narrower than any limit here
 UNTESTED, NO_GAIN = "light_untested", "light_no_gain"
 WORSE_BACKGROUND, WORSE_OBJECTS = "light_worse_background", "light_worse_objects"
-CODES = (UNTESTED, NO_GAIN, WORSE_BACKGROUND, WORSE_OBJECTS)
 
 
 def held_out(

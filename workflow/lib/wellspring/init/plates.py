@@ -60,9 +60,9 @@ def _options(folder: Path, options: Index, notes: list[str]) -> Index:
     """Return the options that read a folder: those of a format, or a pattern of its names."""
     try:
         reader = detect.choose(folder, plate=folder.name, options=options)
-    except ValueError as error:
-        if "several ways" in str(error):
-            raise
+    except detect.SeveralReadersError:
+        raise
+    except ValueError:  # no reader recognises the folder
         reader = ""
     if reader and reader != detect.LAST:
         notes.append(f"format: {reader}, by {detect.READERS[reader].sign}")

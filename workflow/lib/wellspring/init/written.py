@@ -14,7 +14,7 @@ HEAD = """\
 
 
 def text(lines: Sequence[tuple[str, Any, str]], *, clone: Path) -> str:
-    """Return a config: lines of one section stand together, and each has its reason above it."""
+    """Return a config: lines of one section follow each other, each below its reason."""
     parts, section = [HEAD.format(clone=clone)], ""
     for key, value, reason in lines:
         head, _, rest = key.partition(".")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate.curve import rise
+from wellspring.evaluate.curve import Curve
 from wellspring.report.gather import Record
 from wellspring.report.svg import LINE, MUTED, Panel, document, extent, fixed, line, mark, number, probability
 from wellspring.report.takeaway.run import Takeaway
@@ -140,8 +140,8 @@ def _drawing(row: Mapping[str, Any], points: pd.DataFrame, unit: str) -> str:
         panel.body.append(mark(panel.x(x), panel.y(y), fill=fill, shape=shape, size=2.8, tip=tip))
     if not row["no_fit_because"]:
         at = np.linspace(first, last, 80)
-        height = row["bottom_sd"] + (row["top_sd"] - row["bottom_sd"]) * rise(10.0**at, row["ec50"], row["slope"])
-        panel.path(at.tolist(), height.tolist(), stroke="var(--c1, #d55e00)", width=2.0)
+        fitted = Curve(bottom=row["bottom_sd"], top=row["top_sd"], slope=row["slope"], ec50=row["ec50"])
+        panel.path(at.tolist(), fitted.at(10.0**at).tolist(), stroke="var(--c1, #d55e00)", width=2.0)
         middle = float(np.log10(row["ec50"]))
         if first <= middle <= last:
             ends = panel.x(middle), panel.top, panel.x(middle), panel.top + panel.height

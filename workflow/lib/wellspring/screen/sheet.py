@@ -77,7 +77,7 @@ def examined(
     sheet = sheet if images else sheet.assign(images="")
     missing = [name for name, column in columns().items() if column["required"] and name not in sheet]
     if missing:
-        hint = "; a tab, comma or semicolon must stand between names" if any(" " in name for name in sheet) else ""
+        hint = "; names must be separated by a tab, comma or semicolon" if any(" " in name for name in sheet) else ""
         return [], [f"{path}: expected the columns {missing}, found {list(sheet.columns)}{hint}"]
     secret = [each for line, row in sheet.iterrows() for each in credentials.problems(row.to_dict(), f"line {line}")]
     if secret:  # first, since other messages repeat a wrong value

@@ -124,7 +124,7 @@ def _lines(path: Path, what: str) -> Rows:
 
 
 def _separator(kept: list[tuple[int, str]]) -> tuple[str, list[tuple[int, str]]]:
-    """Return the separator of the lines, and the lines without Excel's `sep=;`; a title may stand above the header."""
+    """Return the separator of the lines, and the lines without Excel's `sep=;`; a title may precede the header."""
     filled = [line for _, line in kept if line.strip()]
     stated = re.fullmatch(r"sep=(.)", filled[0].strip()) if filled else None
     if stated and stated[1] in SEPARATORS:

@@ -226,14 +226,6 @@ def table(found: Iterable[Finding], *, worded: Callable[[str], str] = str) -> st
     return "\n".join(f"{grade:<8} {what:<{wide}}  {words}" for grade, what, words in rows)
 
 
-def require(found: Sequence[Finding], *, worded: Callable[[str], str] = str) -> None:
-    """Raise `ValueError` with all problems, if there are any."""
-    problems = [one for one in found if one.grade == "problem"]
-    if problems:
-        counted = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise ValueError(f"Cannot run: {counted}\n{table(problems, worded=worded)}")
-
-
 def _bytes(amount: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:

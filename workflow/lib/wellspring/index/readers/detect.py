@@ -93,6 +93,10 @@ def planes(images: str, *, plate: str, options: Index) -> pd.DataFrame:
         return _read(listed, plate=plate, options=options, url=folder)
 
 
+class SeveralReadersError(ValueError):
+    """A folder that more than one reader recognises; the message has the readers and the key that chooses one."""
+
+
 def choose(folder: Path, *, plate: str, options: Index, shown: object = None) -> str:
     """Return the name of the only reader that recognises a folder; the reader by file names counts if no other does."""
     first = [name for name, reader in READERS.items() if name != LAST and _present(reader, folder, options)]
@@ -104,7 +108,9 @@ def choose(folder: Path, *, plate: str, options: Index, shown: object = None) ->
     listed = [path for path, _ in islice(files(folder, roots=options.roots), SHOWN)]
     if found:
         signs = "; ".join(f"{name} ({READERS[name].sign})" for name in found)
-        raise ValueError(f"{plate}: {shown or folder} can be read in several ways, name one in index.reader: {signs}")
+        raise SeveralReadersError(
+            f"{plate}: {shown or folder} can be read in several ways, name one in index.reader: {signs}"
+        )
     signs = "; ".join(f"{name}: {reader.sign}" for name, reader in READERS.items())
     hint = foreign.hint(folder, roots=options.roots)
     raise ValueError(f"{plate}: expected in {shown or folder} one of {signs}; found the files {listed or 'none'}{hint}")
