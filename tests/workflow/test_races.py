@@ -16,7 +16,7 @@ def ground(finished):
 @pytest.mark.parametrize(
     ("kind", "stage"), [("suspended", "images"), ("resumed", "crops"), ("purge", "cells")], ids=lambda name: name
 )
-def test_a_race_converges_or_stops_by_name(finished, tmp_path, kind, stage):
+def test_a_race_converges_or_stops_by_name(ground, tmp_path, kind, stage):
     row = races.race(ground, tmp_path / "race", kind=kind, stage=stage, seed=f"{kind} {stage}")
     assert not row["missed"], row
     assert row["different"] == [] and row.get("named", True), row

@@ -72,12 +72,12 @@ def test_finished_results_outlive_an_update_on_request(screen, clone):
 def test_forcing_embed_embeds_again(finished):
     jobs = screens.planned(finished, "-R", "embed")
     assert jobs.keys() == AFTER["embed"]
-    assert jobs["embed"] == 12
+    assert jobs["embed"] == 16
 
 
-JOINED = {"consensus": 3, "evaluate": 3, "report": 1, "verdict": 1}
+JOINED = {"consensus": 4, "evaluate": 4, "report": 1, "verdict": 1}
 OF_A_PLATE = dict.fromkeys(("index", "survey", "illumination", "images", "cells", "crops"), 1)
-OF_A_PLATE_AND_ENCODER = dict.fromkeys(("embed", "profile", "align"), 3)
+OF_A_PLATE_AND_ENCODER = dict.fromkeys(("embed", "profile", "align"), 4)
 
 
 @pytest.mark.parametrize("role", ["project", "heldout"])
@@ -90,9 +90,9 @@ def test_added_plates_go_through_what_others_fitted(screen, role, count):
 
 
 def test_a_plate_added_to_fit_trains_and_fits_all_anew(screen):
-    """Its own stages once; then all plates through what was trained anew, which the untrained encoder is not."""
+    """Its own stages once; then all plates through what was trained anew, which encoders without training are not."""
     add(screen, ["P9"], role="fit")
-    through = {"train": 2, "embed": 2 * 5 + 1, "profile": 2 * 5 + 1, "fit": 3, "align": 15}
+    through = {"train": 2, "embed": 2 * 5 + 2, "profile": 2 * 5 + 2, "fit": 4, "align": 20}
     assert screens.planned(screen) == OF_A_PLATE | JOINED | through
 
 
