@@ -24,6 +24,7 @@ STEPS = 40  # doses of the grid per factor of 10
 BEYOND = 10.0  # the grid reaches beyond the doses by this factor on both sides
 LEVEL = 0.95
 ALPHA = 0.05  # a curve must fit better than no effect of dose at this level
+ROUNDING = 1e-24  # of the responses' squares
 NONE = (float("nan"), float("nan"))
 
 
@@ -107,6 +108,8 @@ def fit(dose: Array, response: Array, *, control_sd: float | None = None, minimu
     best = np.unravel_index(np.argmin(squares), squares.shape)
     least, flat = float(squares[best]), float(((response - response.mean()) ** 2).sum())
     degrees = count - 4
+    if flat <= ROUNDING * float((response**2).sum()):  # constant but for rounding, of which F makes an effect
+        return Curve(Note("curve_no_effect", {"p": 1.0}), p=1.0, n=count)
     ratio = (flat - least) / 3 / max(least / degrees, 1e-300)
     p = float(stats.f.sf(ratio, 3, degrees))
     if p >= ALPHA:

@@ -6,6 +6,7 @@ alone is not taken for molar, since it is a spelling of too many things.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 # Canonical unit -> family, power of ten within the family, spellings.
@@ -27,6 +28,8 @@ UNITS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "U/mL": ("activity", 0, ("u/ml", "uml", "iu/ml", "iuml")),
 }
 _SPELT = {spelling: unit for unit, (_, _, spellings) in UNITS.items() for spelling in spellings}
+_BEFORE = ("conc", "concentration", "dose", "dosage", "value")  # a unit may follow these without a space
+LARGEST = 30  # power of ten of a concentration, up or down
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([^0-9\s].*)?")
 
 
@@ -67,9 +70,16 @@ def of_name(name: str) -> tuple[str, str | None]:
     if re.search(r"[\s_(\[]M[)\]\s]*$", name):
         return whole[:-1], "M"
     for spelling in sorted(_SPELT, key=len, reverse=True):
-        if whole.endswith(spelling):
-            return whole.removesuffix(spelling).removesuffix("in"), _SPELT[spelling]
+        base = whole.removesuffix(spelling).removesuffix("in")
+        if whole.endswith(spelling) and (base.endswith(_BEFORE) or _apart(name, spelling)):
+            return base, _SPELT[spelling]
     return whole, None
+
+
+def _apart(name: str, spelling: str) -> bool:
+    """Return whether no letter stands before the unit at the end of a name: `serum` does not end in a unit."""
+    plain = unicodedata.normalize("NFKC", name).casefold().replace("\u03bc", "u")
+    return re.search(r"(?:^|[^a-z])" + r"[\W_]*".join(map(re.escape, spelling)) + r"[\W_]*$", plain) is not None
 
 
 def parse(text: str) -> tuple[Decimal, str | None]:
@@ -96,7 +106,22 @@ def parse(text: str) -> tuple[Decimal, str | None]:
         number = Decimal(digits.replace(",", "."))
     except InvalidOperation as error:
         raise ValueError(f"{text!r} is no number") from error
+    if number and abs(number.adjusted()) > LARGEST:
+        raise ValueError(f"{text!r} is no concentration: it is beyond 1e{LARGEST} or 1e-{LARGEST}")
     return number, unit
+
+
+def two_readings(texts: Sequence[str]) -> list[str]:
+    """Return the texts whose point may separate thousands, where others have a comma as the decimal sign.
+
+    Examples
+    --------
+    >>> two_readings(["0,5", "1.000", "2.5"]), two_readings(["0.5", "1.000"])
+    (['1.000'], [])
+    """
+    if not any(re.match(r"[+-]?[0-9]*,[0-9]", text) for text in texts):
+        return []
+    return sorted({text for text in texts if re.match(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}(?![0-9.,])", text)})
 
 
 def is_number(text: str) -> bool:

@@ -81,11 +81,16 @@ def _numbers(cells: pd.Series, column: str, where: str) -> tuple[list[Decimal | 
                 wrong[str(cell)] = str(error)
         numbers.append(number)
         units.append(unit)
+    for text in dose_units.two_readings(
+        [str(cell).strip() for cell in cells if cell is not None and not pd.isna(cell)]
+    ):
+        wrong.setdefault(text, f"{text!r} may be {text.replace('.', '')}, since other cells have decimal commas")
     if wrong:
         reason = next(iter(wrong.values()))
         raise ValueError(
             f"{where}: expected numbers as concentrations, found {sorted(wrong)[:10]} in column {column!r} ({reason}; "
-            "index.columns.concentration names another column)"
+            "correct them, leave cells without a concentration empty, or name another column in "
+            "index.columns.concentration)"
         )
     below = sorted({float(number) for number in numbers if number is not None and number < 0})
     if below:

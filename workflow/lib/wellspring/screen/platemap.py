@@ -208,7 +208,7 @@ def _table(path: Path, plate: str) -> tuple[pd.DataFrame, str]:
             )
         sheets = mapped
     table = text_table.framed(next(iter(sheets.values())), path).astype(object)
-    return table.where(table != "", None).reset_index(drop=True), "table"
+    return table.where(table != "", None), "table"
 
 
 def _wells(table: pd.DataFrame, found: Mapping[str, str], path: Path) -> list[str]:
@@ -219,13 +219,15 @@ def _wells(table: pd.DataFrame, found: Mapping[str, str], path: Path) -> list[st
             f"{path}: expected a column {usual}, found {list(table.columns)}; set index.columns.well, or draw the "
             "plate as a grid with the numbers of its columns above and the letters of its rows before"
         )
-    try:
-        if "well" in found:
-            return [well_names.normalise(well) for well in table[found["well"]]]
-        pairs = zip(table[found["row"]], table[found["column"]], strict=True)
-        return [well_names.of_pair(row, column) for row, column in pairs]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    names = [found[key] for key in (("well",) if "well" in found else ("row", "column"))]
+    of = well_names.normalise if "well" in found else well_names.of_pair
+    wells = []
+    for line, cells in zip(table.index, table[names].itertuples(index=False), strict=True):
+        try:
+            wells.append(of(*("" if cell is None else cell for cell in cells)))
+        except ValueError as error:
+            raise ValueError(f"{path}: line {line}: {error}; correct the row, or remove it") from error
+    return wells
 
 
 def _one_row(table: pd.DataFrame, found: Mapping[str, str], plate: str, path: Path) -> tuple[pd.DataFrame, list[str]]:

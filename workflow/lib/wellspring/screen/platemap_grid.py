@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wellspring.screen import platemap_columns, well_names
+from wellspring.screen import platemap_columns, text_table, well_names
 
 Rows = list[tuple[int, list[str]]]  # line number and cells
 CORNERS = ("", "row", "rows", "well", "/", "row/col", "row/column", "rows/columns", "plate")
@@ -69,6 +69,7 @@ def joined(sheets: Mapping[str, list[Grid]], *, where: str) -> tuple[pd.DataFram
                     f"{where}: line {grid.line}: expected one grid of {name!r}, found one at line {named[name].line}"
                 )
             named[name] = grid
+            text_table.check_errors(grid.wells.values(), f"{where}: grid at line {grid.line}")
     sizes = {f"{grid.height} x {grid.width}": name for name, grid in named.items()}
     if len(sizes) > 1:
         raise ValueError(f"{where}: expected grids of one size, found {sizes}")
@@ -95,7 +96,7 @@ def _width(cells: list[str]) -> int:
         body.pop()
     if len(body) < 2 or len(body) > well_names.COLUMNS:
         return 0
-    return len(body) if all(cell.isdigit() and int(cell) == place for place, cell in enumerate(body, 1)) else 0
+    return len(body) if all(cell.isdecimal() and int(cell) == place for place, cell in enumerate(body, 1)) else 0
 
 
 def _height(rows: Rows, start: int) -> int:

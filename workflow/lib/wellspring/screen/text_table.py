@@ -10,16 +10,19 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 from wellspring.io import budget
+from wellspring.screen import workbook
 
 LARGEST = 2**28  # bytes of a table that a person keeps; a platemap of 1,000 plates has some 50 MB
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 Rows = list[tuple[int, list[str]]]  # line number and cells
+ERRORS = ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!")  # of formulas, in Excel and its CSV
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -82,7 +85,7 @@ def sheets(path: Path | str, *, what: str = "table") -> dict[str, Rows]:
 def _filled(path: Path, what: str, changed: int, size: int) -> dict[str, Rows]:
     """Return the lines of each sheet; kept, since the plates of a screen often share one platemap."""
     book = path.suffix.lower() in (".xlsx", ".xlsm")
-    found_rows = _workbook(path, what) if book else {"": _lines(path, what)}
+    found_rows = _without_comments(workbook.rows(path, what)) if book else {"": _lines(path, what)}
     filled = {
         name: [(line, [cell.strip() for cell in cells]) for line, cells in rows if any(cell.strip() for cell in cells)]
         for name, rows in found_rows.items()
@@ -105,9 +108,27 @@ def framed(rows: Rows, path: Path | str) -> pd.DataFrame:
     )
 
 
+def check_errors(cells: Iterable[str], where: str) -> None:
+    """Refuse cells with the error of a formula, which would become a compound or a mechanism; `ValueError` names it."""
+    wrong = sorted({cell for cell in cells if cell in ERRORS})
+    if wrong:
+        raise ValueError(f"{where}: expected values, found {wrong} of a formula that failed; correct or empty the cell")
+
+
+def _is_comment(text: str) -> bool:
+    return text.startswith("#") and not text.startswith(ERRORS)
+
+
+def _without_comments(found: Mapping[str, Rows]) -> dict[str, Rows]:
+    return {
+        name: [(line, cells) for line, cells in rows if not (cells and _is_comment(cells[0]))]
+        for name, rows in found.items()
+    }
+
+
 def _lines(path: Path, what: str) -> Rows:
     text = _decoded(path, what)
-    kept = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not line.startswith("#")]
+    kept = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not _is_comment(line)]
     separator, kept = _separator(kept)
     # A quoted cell may span lines: the number of a row is that of its first line.
     reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator, strict=True)
@@ -176,43 +197,6 @@ def _unpacked(data: bytes, path: Path) -> bytes:
     return content
 
 
-def _workbook(path: Path, what: str) -> dict[str, Rows]:
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise ValueError(
-            f"{path}: expected the package openpyxl for Excel files: pip install openpyxl, or save as CSV"
-        ) from error
-    try:
-        budget.check_workbook(path)
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except budget.OverBudgetError:
-        raise
-    except Exception as error:  # a damaged workbook raises what its parts raise
-        raise ValueError(f"{path}: expected an Excel workbook, found {type(error).__name__}: {error}") from error
-    found: dict[str, Rows] = {}
-    count = 0
-    for sheet in book.worksheets:
-        found[sheet.title] = []
-        for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
-            count += len(cells)
-            budget.within(count, budget.CELLS, "cells", path)
-            if not _comment(cells):
-                found[sheet.title].append((number, [_cell(value) for value in cells]))
-    return found
-
-
-def _comment(cells: tuple[object, ...]) -> bool:
-    return bool(cells) and isinstance(cells[0], str) and cells[0].startswith("#")
-
-
-def _cell(value: object) -> str:
-    """Return a cell of a workbook as a person sees it: 3.0 is 3."""
-    if value is None:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def _check_head(head: list[str], path: Path) -> None:
     doubled = sorted({name for name in head if name and head.count(name) > 1})
     if doubled:
@@ -224,6 +208,7 @@ def _check_head(head: list[str], path: Path) -> None:
 
 
 def _row(cells: list[str], head: list[str], where: str) -> list[str]:
+    check_errors(cells, where)
     if any(cells[len(head) :]):
         raise ValueError(
             f"{where}: expected {len(head)} cells as in the header, found {len(cells)}: {cells[len(head) :]}"
