@@ -76,6 +76,59 @@ def test_nothing_is_overwritten_and_mistakes_are_named(plate, tmp_path, capsys):
     assert (tmp_path / "config" / "config.yaml").read_text() == "seed: 2\n"
 
 
+def _answering(monkeypatch, capsys, answers):
+    """Answer the questions; return what was on the screen before each of them."""
+    given, before = iter(answers), []
+
+    def answer(question):
+        before.append(capsys.readouterr().out + question)
+        try:
+            return next(given)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", answer)
+    monkeypatch.setattr("wellspring.init.images.answers", lambda: True)
+    return before
+
+
+def test_a_question_comes_after_its_picture_and_no_two_channels_share_a_name(plate, tmp_path, capsys, monkeypatch):
+    folder, layout = plate
+    out = tmp_path / "my screen"
+    before = _answering(monkeypatch, capsys, ["Hoechst", "Hoechst", "FKHR-GFP", "FKHR_GFP"])
+    assert main([str(folder), "--platemap", str(layout), "--out", str(out)]) == 0
+    assert str(out / "channels" / "1.png") in before[0] and "[Ch1]" in before[0]
+    assert str(out / "channels" / "2.png") in before[1] and "[DNA]" in before[1]
+    assert "Hoechst is channel 1" in before[2] and "FKHR-GFP cannot be a name" in before[3]
+    written = yaml.safe_load((out / "config" / "config.yaml").read_text())
+    assert written["index"]["channels"] == {"Hoechst": "1", "FKHR_GFP": "2"}
+    assert written["cells"] == {"nuclei": "Hoechst", "cytoplasm": ["FKHR_GFP"]}
+    shown = capsys.readouterr().out
+    assert "channel 2 is FKHR_GFP, as answered" in shown and "taken as" not in shown
+    assert f"cd '{out}'" in shown
+
+
+def test_nuclei_are_the_rounder_channel_where_no_name_states_them(plate, tmp_path):
+    folder, layout = plate
+    arguments = [str(folder), "--platemap", str(layout), "--out", str(tmp_path), "--channels", "red=1", "blue=2"]
+    assert main(arguments) == 0
+    assert yaml.safe_load((tmp_path / "config" / "config.yaml").read_text())["cells"]["nuclei"] == "blue"
+
+
+def test_questions_without_an_answer_write_no_config(plate, tmp_path, capsys, monkeypatch):
+    folder, layout = plate
+    _answering(monkeypatch, capsys, ["GFP"])
+    assert main([str(folder), "--platemap", str(layout), "--out", str(tmp_path / "screen")]) == 2
+    assert "--yes takes the guesses" in capsys.readouterr().err
+    assert not (tmp_path / "screen" / "config").exists()
+
+
+@pytest.mark.parametrize("given", [("DNA=1", "DNA=2"), ("DNA=1", "GFP=1")])
+def test_a_channel_given_twice_is_refused(plate, tmp_path, capsys, given):
+    assert main([str(plate[0]), "--out", str(tmp_path), "--channels", *given]) == 2
+    assert "once, found" in capsys.readouterr().err
+
+
 def test_without_a_platemap_a_blank_one_lists_the_wells(plate, tmp_path):
     folder, layout = plate
     layout.unlink()

@@ -103,6 +103,27 @@ def test_planes_without_a_file_and_a_plate_that_will_be_left_out_are_warned_of(s
     assert said[2][0] == "ok"
 
 
+def test_a_screen_whose_plates_are_all_left_out_is_warned_of_once(screen, complete, tmp_path):
+    complete = complete | {"profile": complete["profile"] | {"min_controls": 1}}
+    rows = [screen("P1"), screen("P2")]
+    for row in rows:
+        assert of(found(rows, complete, tmp_path), "plates") == []
+        Path(row["platemap"]).write_text(
+            "well,compound,pert_type\nA01,DMSO,negcon\nA02,C1,trt\nB01,C1,trt\nB02,C1,trt\n"
+        )
+    complete["index"] = complete["index"] | {"lost_wells": "report"}
+    findings = found(rows, complete, tmp_path)
+    [(grade, words)] = of(findings, "profiles of P2")
+    assert grade == "warning" and "sites lack a file" in words
+    assert "give them the type `empty`" in words
+    assert len(of(findings, "plates")) == 1 and "all will be left out" in of(findings, "plates")[0][1]
+    for row in rows:
+        Path(row["platemap"]).write_text(
+            Path(row["platemap"]).read_text().replace("B01,C1,trt\nB02,C1,trt", "B01,,empty\nB02,,empty")
+        )
+    assert of(found(rows, complete, tmp_path), "plates") == []
+
+
 def test_an_error_of_opening_images_does_not_hide_other_plates(screen, complete, tmp_path, monkeypatch):
     rows = [screen("P1"), screen("P2")]
     opened = raw_image.status

@@ -5,6 +5,7 @@
 
 import argparse
 import contextlib
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,10 +39,14 @@ def main(given: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"wellspring init: {error}", file=sys.stderr)
         return 2
-    print("\n".join(made.notes), f"\nwritten: {home / 'plates.tsv'}, {home / 'config.yaml'}\n")
+    except EOFError:
+        print("\nwellspring init: no answer, so that no config was written (--yes takes the guesses)", file=sys.stderr)
+        return 2
+    print("\n".join([*made.notes, f"written: {home / 'plates.tsv'}, {home / 'config.yaml'}\n"]))
     with contextlib.chdir(out):
         status = checked.main([])
-    print(f"\nRun it:\n    cd {out}\n    snakemake -s {CLONE / 'Snakefile'} --cores all")
+    print("\nMend the problems, then run it:" if status else "\nRun it:")
+    print(f"    cd {shlex.quote(str(out))}\n    snakemake -s {shlex.quote(str(CLONE / 'Snakefile'))} --cores all")
     return status
 
 
@@ -49,7 +54,11 @@ def _channels(given: Sequence[str]) -> dict[str, str]:
     wrong = [each for each in given if "=" not in each]
     if wrong:
         raise ValueError(f"--channels: expected NAME=NAME_IN_FILES, as DNA=w1, found {wrong}")
-    return dict(each.split("=", 1) for each in given)
+    pairs = [each.split("=", 1) for each in given]
+    for which, names in zip(("name", "channel of the files"), zip(*pairs, strict=True), strict=False):
+        if len(set(names)) < len(names):
+            raise ValueError(f"--channels: expected each {which} once, found {list(given)}")
+    return dict(pairs)
 
 
 def _missing(paths: Sequence[Path]) -> None:

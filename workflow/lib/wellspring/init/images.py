@@ -1,5 +1,6 @@
 """Make the config of a screen of images: what was found in its folders, as keys with reasons."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wellspring.init import plates, stains, wells, written
 from wellspring.io.shipped import CLONE
 from wellspring.screen.sections import Index
 
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a channel, as the config's schema has it
 Lines = list[tuple[str, Any, str]]
 
 
@@ -44,7 +47,7 @@ def screen(
         A folder, the platemap or a channel cannot be read; names it, what was expected and found.
     """
     found, options, notes = plates.look(folders)
-    names = _channels(found, channels, out, ask=ask, notes=notes)
+    names, looks = _channels(found, channels, out, ask=ask, notes=notes)
     maps = {plate.name: platemap or plates.platemap_in(plate.folder) for plate in found}
     given = next((path for path in maps.values() if path is not None), None)
     rows, named = [], []
@@ -61,35 +64,56 @@ def screen(
     seen = wells.mapped(given, named) if given else wells.Mapped()
     notes += seen.notes
     lines = _index(found, options, names, seen, maps, named)
-    lines += _rest(found, list(names), seen, notes)
+    lines += _rest(found, list(names), stains.nuclei(names, looks), seen, notes)
     return Screen(written.sheet(rows), written.text(lines, clone=CLONE), tuple(notes))
 
 
 def _channels(
     found: Sequence[plates.Found], given: Mapping[str, str], out: Path, *, ask: bool, notes: list[str]
-) -> dict[str, str]:
-    """Return name in the config to name in the files, and write a picture of each channel."""
+) -> tuple[dict[str, str], dict[str, float]]:
+    """Write a picture of each channel; return name in the config to name in the files, and how nuclear each looks."""
     there = sorted({str(name) for plate in found for name in plate.planes["channel"].unique()})
     unknown = sorted(set(given.values()) - set(there))
     if unknown:
         raise ValueError(f"--channels: expected names of the channels {there} in the files, found {unknown}")
-    images = {}
+    images: dict[str, list[npt.NDArray[np.uint16]]] = {}
+    pictures = {channel: out / "channels" / f"{written.plain(channel)}.png" for channel in there}
     for channel in there:
         sample = [one.pixels for one in plates.samples(found[0], channel) if one.pixels is not None]
         images[channel] = [image.astype(np.uint16) for image in sample]
         if sample:
-            stains.picture(images[channel][-1], out / "channels" / f"{written.plain(channel)}.png")
+            stains.picture(images[channel][-1], pictures[channel])
+    looks = {channel: stains.nuclear(images[channel]) for channel in there}
     if given:
-        return dict(given)
+        return dict(given), looks
     guesses = stains.guess(there, images)
-    for channel, name in guesses.items():
-        picture = out / "channels" / f"{written.plain(channel)}.png"
-        notes.append(f"channel {channel} is taken as {name} (picture: {picture}); --channels {name}={channel} decides")
-        if ask:
-            answer = input(f"channel {channel}: its name [{name}] ").strip()
-            guesses[channel] = answer or name
+    if ask:
+        guesses = _answered(guesses, pictures)
+        notes += [f"channel {channel} is {name}, as answered" for channel, name in guesses.items()]
+    else:
+        notes += [
+            f"channel {channel} is taken as {name} (picture: {pictures[channel]}); --channels {name}={channel} decides"
+            for channel, name in guesses.items()
+        ]
     order = sorted(guesses, key=lambda channel: guesses[channel] != "DNA")  # nuclei first
-    return {guesses[channel]: channel for channel in order}
+    return {guesses[channel]: channel for channel in order}, looks
+
+
+def _answered(guesses: Mapping[str, str], pictures: Mapping[str, Path]) -> dict[str, str]:
+    """Ask for the name of each channel below its picture, again where another channel has that name."""
+    print("Look at the picture of each channel; Enter takes the name in brackets.")
+    names: dict[str, str] = {}
+    for channel, guess in guesses.items():
+        print(f"channel {channel}, picture {pictures[channel]}")
+        while True:
+            name = input(f"    its name [{guess}]: ").strip() or guess
+            other = next((one for one, taken in names.items() if taken == name), None)
+            if other is None and NAME.fullmatch(name):
+                break
+            wrong = f"{name} is channel {other}" if other else f"{name} cannot be a name"
+            print(f"    {wrong}: expected another one, of letters, digits and _")
+        names[channel] = name
+    return names
 
 
 def _index(
@@ -115,17 +139,24 @@ def _index(
         if (path := maps[plate.name]) is not None and not wells.same(path, name, plate.planes, seen)
     ]  # fmt: skip
     if lost:
-        reason = f"Images and platemap do not have the same wells on {', '.join(lost[:5])}: the others are left out."
+        reason = (
+            f"Images and platemap do not have the same wells on {', '.join(lost[:5])}: wells without a row are left "
+            "out, wells without\nimages count as lost. Remove those that were not imaged from the platemap, or give "
+            "them the type `empty`."
+        )
         lines.append(("index.lost_wells", "report", reason))
     return lines
 
 
-def _rest(found: Sequence[plates.Found], names: Sequence[str], seen: wells.Mapped, notes: list[str]) -> Lines:
+def _rest(
+    found: Sequence[plates.Found], names: Sequence[str], nuclei: str, seen: wells.Mapped, notes: list[str]
+) -> Lines:
     """Return the lines of survey, cells, encoders and profile."""
     lines: Lines = []
     if not (found[0].planes["pixel_size"] > 0).any():
         notes.append("pixel size: not in the metadata; set survey.pixel_size (micrometres) if you know it")
-    nuclei = "DNA" if "DNA" in names else names[0]
+    if nuclei != "DNA":
+        notes.append(f"nuclei: {nuclei}; change cells.nuclei if another channel has them")
     whole = stains.cytoplasm([name for name in names if name != nuclei])
     lines.append(("cells.nuclei", nuclei, "The channel of the nuclei."))
     reason = "Channels that fill the cell." if whole else "No channel is known to fill the cell: nuclei are grown."

@@ -91,10 +91,30 @@ def nuclear(images: Sequence[npt.NDArray[np.uint16]]) -> float:
     return float(np.median(scores)) if scores else 0.0
 
 
+def nuclei(names: Mapping[str, str], looks: Mapping[str, float]) -> str:
+    """Return the channel of the nuclei: the one called DNA or as a nuclear stain, else the one that looks most like it.
+
+    Parameters
+    ----------
+    names
+        Name in the config to name in the files.
+    looks
+        Name in the files to the score of :func:`nuclear`.
+
+    Examples
+    --------
+    >>> nuclei({"GFP": "1", "Hoechst": "2"}, {"1": 0.9, "2": 0.8}), nuclei({"a": "1", "b": "2"}, {"1": 0.2, "2": 0.8})
+    ('Hoechst', 'b')
+    """
+    by_name = [name for name in names if of_name(name) == "DNA"]
+    return "DNA" if "DNA" in names else by_name[0] if by_name else max(names, key=lambda name: looks[names[name]])
+
+
 def cytoplasm(names: Sequence[str]) -> list[str]:
     """Return the channels that show the whole cell: two known stains at most, or the only other channel."""
-    known = [name for name in CYTOPLASM if name in names][:2]
-    others = [name for name in names if name not in ("DNA", "Brightfield")]
+    stain = {name: name if name in CYTOPLASM else of_name(name) for name in names}
+    known = [name for each in CYTOPLASM for name in names if stain[name] == each][:2]
+    others = [name for name in names if stain[name] not in ("DNA", "Brightfield")]
     return known or (others if len(others) == 1 else [])
 
 

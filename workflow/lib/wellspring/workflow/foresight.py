@@ -43,7 +43,8 @@ def too_many_lost(table: pd.DataFrame, limit: float) -> list[str]:
     if not len(whole) or lost <= limit * len(whole):
         return []
     share = f"{lost} of {len(whole)} sites lack a file ({100 * lost / len(whole):.1f} %)"
-    return [f"will be left out: {share}, survey.max_excluded is {100 * limit:.1f} %"]
+    words = f"will be left out: {share}, survey.max_excluded is {100 * limit:.1f} %"
+    return [f"{words} (wells never imaged: remove their rows from the platemap, or give them the type `empty`)"]
 
 
 def shared_images(tables: Mapping[str, tuple[str, pd.DataFrame]]) -> list[str]:

@@ -82,9 +82,19 @@ def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
             words = foresight.too_few_controls(one.table, config.profile)
             words += foresight.too_many_lost(one.table, config.survey.max_excluded) if one.size else []
             found += [Finding("warning", f"profiles of {one.name}", text) for text in words]
+    lost = [one for one in plates if one.table is not None and _left_out(one, found)]
+    if lost and len(lost) == len(plates):
+        ending = "all will be left out, as above: no scores and no hits, and the run will end with an error"
+        found.append(Finding("warning", "plates", ending))
     found += screen_wide([one.wells for one in plates if one.wells is not None], config)
     found += [Finding("warning", "column", text) for text in foresight.unknown_columns(tables, config)]
     return found + [Finding("warning", "layout", text) for text in foresight.one_place(tables)]
+
+
+def _left_out(one: Plate, foreseen: Sequence[Finding]) -> bool:
+    """Return whether a plate has a warning that it will be left out."""
+    profiles = [each for each in foreseen if each.what == f"profiles of {one.name}"]
+    return any(each.words.startswith("will be left out") for each in [*one.findings, *profiles])
 
 
 def screen_wide(readings: Sequence[Reading], config: Config) -> list[Finding]:
