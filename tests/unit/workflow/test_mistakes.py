@@ -233,7 +233,7 @@ MISTAKES = {
     "well twice": (wells("A02", "A01"), ("P1: expected a well once in", "found twice ['A01']")),
     "well that no plate has": (
         wells("A02", "AZ99"),
-        ("P1.csv: well 'AZ99': expected rows A to AF and columns 1 to 48",),
+        ("P1.csv: line 3: well 'AZ99': expected rows A to AF and columns 1 to 48",),
     ),
     "dose in words": (
         wells(",1\n", ",lots\n"),
