@@ -53,7 +53,8 @@ from wellspring.screen.config import resolve, typed
 from wellspring.screen.config_checks import check_roles, steps_of
 from wellspring.screen.encoder_kinds import needs_images, trains
 from wellspring.simulate.screen import screen_of
-from wellspring.workflow import checked, failures, ownership
+from wellspring.report import checked
+from wellspring.workflow import failures, ownership
 from wellspring.workflow.code_digest import age
 from wellspring.workflow.code_digest import code as digest_of_code
 from wellspring.workflow.outcome import outcome

@@ -3,9 +3,9 @@
 import sys
 from typing import TYPE_CHECKING
 
-from wellspring.report import wording
+from wellspring.report import checked, wording
 from wellspring.screen.config import typed
-from wellspring.workflow import checked, preflight
+from wellspring.workflow import preflight
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:

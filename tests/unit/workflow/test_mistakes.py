@@ -10,8 +10,8 @@ import pytest
 import tifffile
 import yaml
 
-from wellspring.report import wording
-from wellspring.workflow import checked, preflight
+from wellspring.report import checked, wording
+from wellspring.workflow import preflight
 
 PATTERN = r"(?P<well>[A-Z][0-9]{2})_s(?P<site>[0-9]+)_(?P<channel>[A-Za-z]+)\.tif"
 CONFIG = {

@@ -11,9 +11,9 @@ import yaml
 
 import own_networks
 from wellspring.io import raw_image
-from wellspring.report import wording
+from wellspring.report import checked, wording
 from wellspring.screen import config
-from wellspring.workflow import checked, disk_space, preflight
+from wellspring.workflow import disk_space, preflight
 from wellspring.workflow.disk_space import Size
 
 CHANNELS = ["DNA", "ER"]

@@ -22,7 +22,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
         return init(given[1:])
     if given[:1] == ["check"]:
-        from wellspring.workflow.checked import main as check
+        from wellspring.report.checked import main as check
 
         return check(given[1:])
     asked = given[:1] in (["-h"], ["--help"])

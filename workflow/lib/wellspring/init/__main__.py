@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wellspring.init import images, profiles
 from wellspring.io.shipped import CLONE
-from wellspring.workflow import checked
+from wellspring.report import checked
 
 
 def main(given: Sequence[str] | None = None) -> int:
