@@ -6,7 +6,7 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "doctests", "docs", "tests"]
 ENVIRONMENTS = ("python", "-m", "wellspring.workflow.environments")
 QUICK = "not slow and not gpu and not slurm"
-PARALLEL = ("-n", "auto", "--dist", "loadgroup")
+PARALLEL = ("-n", "auto", "--dist", "loadfile")
 
 
 @nox.session

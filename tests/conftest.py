@@ -11,16 +11,6 @@ pd.options.mode.copy_on_write = True
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that share the finished screen, or a fixture of their module, to one worker: it is made once."""
-    for item in items:
-        fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
-        if "finished" in fixtures:
-            item.add_marker(pytest.mark.xdist_group("finished screen"))
-        elif any(definitions[-1].scope == "module" for definitions in fixtures.values()):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
-
-
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Return the clone's root."""
