@@ -246,14 +246,14 @@ def show(found: Mapping[str, object], names: Sequence[str]) -> None:
         print(f"chance: {chances}")
         for name in names:
             if f"{level}.consistency.{name}" in found:
-                cells = [_cell(found[f"{level}.{score}.{name}"]) for score in SCORES]
+                cells = [cell(found[f"{level}.{score}.{name}"]) for score in SCORES]
                 cells += [f"{found.get(f'{level}.{score}.{name}', float('nan')):5.2f}" for score in NUISANCE]
                 print(f"{name:24}" + "  ".join(cells))
         print(f"\n{level}: minus the base, paired by treatment")
         for name in names:
             base = BASE.get(name, "ssl")
             if f"{level}.consistency.{name}_minus_{base}" in found:
-                cells = [_cell(found[f"{level}.{score}.{name}_minus_{base}"], sign="+") for score in SCORES]
+                cells = [cell(found[f"{level}.{score}.{name}_minus_{base}"], sign="+") for score in SCORES]
                 print(f"{name + ' - ' + base:36}" + "  ".join(cells))
 
 
@@ -286,7 +286,8 @@ def main() -> None:
     print(json.dumps(line | {key: rounded(value) for key, value in found.items()}))
 
 
-def _cell(values: object, *, sign: str = "") -> str:
+def cell(values: object, *, sign: str = "") -> str:
+    """Return mean and interval as text."""
     mean, low, high, _ = values
     return f"{mean:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})" if np.isfinite(mean) else "undefined"
 

@@ -6,8 +6,8 @@ screens, the levels and the scores are those of `ablations.py`; all arms of a sc
 network and objective (`ARMS`), `random` and `intensity` are what a network must exceed, and `--steps` gives several
 lengths of training, each with schedules of its own. Settings were chosen on seed 7, never on a seed reported.
 
-Differences are paired by treatment, with a delete-one-compound jackknife pooled over screens: the compound is left out
-of the mean alone, since scores of others are kept. A difference whose interval holds 0 is not a finding.
+Differences are paired by treatment, with Student's interval over the treatments of all screens: each is left out of the
+mean alone, since the scores of others are kept. A difference whose interval holds 0 is not a finding.
 
 Real fields (`--fields`): two plates of `../shared/data/lincs_a549`, four wells of five fields each, that repeat one
 layout. Networks are trained on the first plate and judged on the second: mean average precision of a field for the
@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -124,13 +125,11 @@ def screen(root: Path, seed: int, encoders: Mapping[str, Mapping], *, cores: int
     return frame.assign(seed=seed, active=frame["treatment"].isin(planted.loc[planted["active"], "compound"]))
 
 
-def jackknife(values: pd.Series) -> list[float]:
-    """Return mean, low and high end of its 95 % interval by compounds left out, and count, of the finite values.
+def student(values: pd.Series) -> list[float]:
+    """Return mean, ends of Student's 95 % interval (for a mean, the jackknife's), and count, of the finite values.
 
-    For a mean of compounds the jackknife is Student's interval; a compound of several screens is one unit per screen.
+    Each compound of each screen is a unit.
     """
-    from scipy import stats
-
     finite = values.to_numpy(dtype=float)[np.isfinite(values)]
     if len(finite) < 2:
         return [float(finite.mean()) if len(finite) else float("nan"), float("nan"), float("nan"), len(finite)]
@@ -147,10 +146,10 @@ def figures(frame: pd.DataFrame) -> dict[str, object]:
             at = frame[(frame["level"] == level) & (frame["score"] == score)]
             found[f"{level}.{score}.chance"] = float(at["chance"].mean())
             for name in values:
-                found[f"{level}.{score}.{name}"] = jackknife(values[name])
+                found[f"{level}.{score}.{name}"] = student(values[name])
                 twin = f"{name.rpartition('_')[0]}_random"
                 if twin in values and twin != name:
-                    found[f"{level}.{score}.{name}_minus_random"] = jackknife(values[name] - values[twin])
+                    found[f"{level}.{score}.{name}_minus_random"] = student(values[name] - values[twin])
         for score in NUISANCE:
             at = frame[(frame["level"] == level) & (frame["score"] == score)]
             found |= {f"{level}.{score}.{name}": float(v) for name, v in at.groupby("encoder")["value"].mean().items()}
@@ -162,9 +161,10 @@ def show(found: Mapping[str, object], names: Sequence[str]) -> None:
     for level in LEVELS:
         print(f"\n{level}: mean (95 %) over active treatments; minus the untrained twin; read from the controls")
         for name in names:
-            cells = [_cell(found[f"{level}.{score}.{name}"]) for score in SCORES]
+            cells = [ablations.cell(found[f"{level}.{score}.{name}"]) for score in SCORES]
             for score in ("consistency", "transfer"):
-                cells.append(_cell(found.get(f"{level}.{score}.{name}_minus_random", [float("nan")] * 4), sign="+"))
+                gain = found.get(f"{level}.{score}.{name}_minus_random", [float("nan")] * 4)
+                cells.append(ablations.cell(gain, sign="+"))
             cells += [f"{found.get(f'{level}.{score}.{name}', float('nan')):.2f}" for score in NUISANCE]
             print(f"{name:20}" + "  ".join(cells))
 
@@ -197,8 +197,8 @@ def fields(root: Path, images: Path, encoders: Mapping[str, Mapping], *, cores: 
     for name in encoders:
         frames = [_sites(folder / "results" / "embed" / name / f"{plate}.parquet") for plate in PLATES]
         first, second = [(frame - frame.mean()) / frame.std().replace(0, 1) for frame in frames]
-        found[f"fields.{name}.site"] = jackknife(_precision(second, second))
-        found[f"fields.{name}.plate"] = jackknife(_precision(second, first))
+        found[f"fields.{name}.site"] = student(_precision(second, second))
+        found[f"fields.{name}.plate"] = student(_precision(second, first))
     return found
 
 
@@ -221,11 +221,6 @@ def _precision(queries: pd.DataFrame, gallery: pd.DataFrame) -> pd.Series:
         hit = (gallery.index.get_level_values(0)[keep] == well)[order]
         found.append(float((np.cumsum(hit)[hit] / (np.flatnonzero(hit) + 1)).mean()))
     return pd.Series(found)
-
-
-def _cell(values: Sequence[float], *, sign: str = "") -> str:
-    mean, low, high, _ = values
-    return f"{mean:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})" if np.isfinite(mean) else "-"
 
 
 def main() -> None:
@@ -253,7 +248,8 @@ def main() -> None:
         if arguments.fields:
             found = fields(root, arguments.images, encoders, cores=arguments.cores)
             for name in encoders:
-                print(f"{name:20}" + "  ".join(_cell(found[f"fields.{name}.{kind}"]) for kind in ("site", "plate")))
+                cells = [ablations.cell(found[f"fields.{name}.{kind}"]) for kind in ("site", "plate")]
+                print(f"{name:20}" + "  ".join(cells))
         else:
             simulate(root, seeds, cores=arguments.cores)
             parts = []
