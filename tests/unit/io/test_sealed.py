@@ -1,9 +1,11 @@
 """Stored tables: a bit that changes anywhere in a file is an error that names it, or changes nothing that is read."""
 
+import gc
 import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -140,3 +142,18 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     for path in paths:
         embeddings.write_parts([(rows(8), matrix)], path, table="embed", provenance={})
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_an_error_between_row_groups_leaves_no_writer_that_writes_later(tmp_path):
+    form = pa.schema([("value", pa.float64())])
+    with (
+        pytest.raises(ValueError, match="no more rows"),
+        sealed.Writer(tmp_path / "cut.parquet", form, {}) as writer,
+    ):
+        writer.write(pa.table({"value": np.arange(9.0)}, schema=form), rows=3)
+        raise ValueError("no more rows")
+    del writer
+    gc.collect()
+    with pytest.raises(ValueError, match="cut.parquet"):
+        tables.read(tmp_path / "cut.parquet")

@@ -119,6 +119,7 @@ class Writer:
             if kind is None:
                 self._close()
         finally:
+            self._writer.is_open = False  # else pyarrow writes the footer into the closed file when it is collected
             self._file.close()
 
     def _close(self) -> None:
