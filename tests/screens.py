@@ -71,6 +71,8 @@ def make(
     (folder / "config").mkdir(parents=True, exist_ok=True)
     shutil.copy(workflow / "config" / "plates.tsv", folder / "config")
     written = yaml.safe_load((workflow / "config" / "config.yaml").read_text())
+    # Frozen as `intensity` is, and a network of full size: tests/unit/encoders/test_imagenet.py runs it.
+    written["encoders"].pop("imagenet", None)
     write_config(folder, merge(written, changes or {}))
     if sheet is not None:
         write_sheet(folder, sheet)

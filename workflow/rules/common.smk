@@ -47,6 +47,7 @@ from wellspring.cells import model_files
 from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
 from wellspring.io import object_store
+from wellspring.io.packaged import is_packaged
 from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
 from wellspring.screen import exclusions, sheet
 from wellspring.screen.config import resolve, typed
@@ -208,9 +209,12 @@ def cell_weights(wildcards):
 
 
 def encoder_weights(wildcards):
-    """Return the file of weights that the job's encoder starts from; its sha256 in the config counts, not its time."""
+    """Return the file of weights that the job's encoder starts from; its sha256 in the config counts, not its time.
+
+    A file of an installed package is no input, since its place depends on the environment of the job.
+    """
     weights = settings.encoders[wildcards.encoder].weights
-    return [] if weights is None else ancient(weights.path)
+    return [] if weights is None or is_packaged(weights.path) else ancient(weights.path)
 
 
 def verify_weights():
@@ -223,7 +227,9 @@ def verify_weights():
         cellpose = settings.cells.cellpose.weights
         files |= {"cells.cellpose.weights.nuclei": cellpose.nuclei, "cells.cellpose.weights.cells": cellpose.cells}
     for key, file in files.items():
-        if file is not None and file.path is not None:
+        # The package of a file may be installed in the job's conda environment only; the job compares the sha256, too.
+        known = file is not None and file.path is not None
+        if known and not (is_packaged(file.path) and workflow.deployment_settings.deployment_method):
             model_files.check(file.path, file.sha256, key=key)
 
 

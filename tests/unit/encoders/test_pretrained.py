@@ -171,3 +171,40 @@ def test_positions_that_fit_are_left_as_they_are(tmp_path, alone):
     torch.save({name: value for name, value in state.items() if name != "cls_token"}, tmp_path / "less.pth")
     with pytest.raises(ValueError, match="1 are missing, e.g. cls_token"):
         pretrained.start_from(network, tmp_path / "less.pth")
+
+
+def efficientnet_pytorch(network: torch.nn.Module, state: dict) -> dict:
+    """The state of a timm EfficientNet under the names of efficientnet_pytorch, whose blocks are counted through."""
+    plain = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    wide = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    wide |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
+    squeeze = {"se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand"}
+    renamed, count = {}, 0
+    for stage, blocks in enumerate(network.blocks):
+        for place, block in enumerate(blocks):
+            layers = (wide if hasattr(block, "conv_pwl") else plain) | squeeze
+            for name, theirs in layers.items():
+                mine = f"blocks.{stage}.{place}.{name}."
+                found = {each: value for each, value in state.items() if each.startswith(mine)}
+                renamed |= {f"_blocks.{count}.{theirs}.{each[len(mine) :]}": value for each, value in found.items()}
+            count += 1
+    ends = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+    for name, theirs in ends.items():
+        found = {each: value for each, value in state.items() if each.startswith(f"{name}.")}
+        renamed |= {f"{theirs}{each[len(name) :]}": value for each, value in found.items()}
+    return renamed
+
+
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "efficientnet_b0"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_files_of_efficientnet_pytorch(tmp_path, backbone, prefix):
+    source = encoder.build(backbone, channels=3, size=64, seed=3)
+    state = source.state_dict()
+    for name, value in state.items():
+        if name.endswith("running_var"):
+            value.uniform_(0.5, 2)
+    theirs = efficientnet_pytorch(source, state)
+    assert len(theirs) == len(state)
+    torch.save(behind(theirs | {"_fc.weight": torch.zeros(7, 1280)}, prefix), tmp_path / "start.pth")
+    found = encoder.build(backbone, channels=3, size=64, seed=1, weights=tmp_path / "start.pth").state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())

@@ -13,6 +13,7 @@ from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO
 
+from wellspring.io.packaged import located
 from wellspring.io.provenance import file_digest
 from wellspring.io.tables import atomic
 
@@ -68,8 +69,8 @@ def named(weights: Mapping[str, Mapping[str, str | None]], *, key: str) -> list[
 
 
 def present(path: str | Path, *, key: str) -> Path:
-    """Return the path, if it is absolute and the file exists."""
-    path = Path(path)
+    """Return the path, if it is absolute and the file exists, or the file of an installed package."""
+    path = located(path, key=key)
     if not path.is_absolute():
         raise ValueError(f"{key}: expected an absolute path, found {path}")
     if not path.is_file():

@@ -1,8 +1,8 @@
 """Starting weights: loading another network's weights from a local file.
 
 Files have various layouts: a bare state dict, or one under `state_dict`, `model`, `teacher` or `student`; names with
-one or more prefixes (`module.backbone.`); names of DINOv2 or torchvision. All are tried, and the one with most matching
-names is used.
+one or more prefixes (`module.backbone.`); names of DINOv2, torchvision or efficientnet_pytorch. All are tried, and the
+one with most matching names is used.
 """
 
 import argparse
@@ -44,6 +44,24 @@ DIALECTS = {
         (r"mlp\.(?:3|linear_2)\.", "mlp.fc2."),
     ),
 }
+# Layers of efficientnet_pytorch by timm's names: in blocks without and with an expansion, and outside of blocks.
+SQUEEZE = {"_se_reduce": "se.conv_reduce", "_se_expand": "se.conv_expand"}
+EFFICIENTNET_PLAIN = SQUEEZE | {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+EFFICIENTNET_EXPANDED = SQUEEZE | {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+EFFICIENTNET_ENDS = (
+    (r"_conv_stem\.", "conv_stem."),
+    (r"_bn0\.", "bn1."),
+    (r"_conv_head\.", "conv_head."),
+    (r"_bn1\.", "bn2."),
+    (r"_fc\.", "classifier."),
+)
 
 
 def start_from(network: nn.Module, path: str | Path) -> None:
@@ -134,8 +152,9 @@ def _matched(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict
     """Return the tensors by timm's names, for the prefix and the renaming rules with most wanted names."""
     best: dict[str, Tensor] = {}
     most = 0
-    for rules in DIALECTS.values():
-        renamed = {_renamed(name, rules): value for name, value in stored.items()}
+    dialects = [{name: _renamed(name, rules) for name in stored} for rules in DIALECTS.values()]
+    for names in (*dialects, _efficientnet(stored, wanted)):
+        renamed = {names[name]: value for name, value in stored.items()}
         prefixes: Counter[str] = Counter()
         for name in renamed:
             steps = name.split(".")
@@ -154,6 +173,27 @@ def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def _efficientnet(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return timm's name of each tensor of efficientnet_pytorch and its relatives; other names are unchanged.
+
+    Their blocks are numbered through the network, timm's by stage and place. Blocks without an expansion have other
+    layers than those with one.
+    """
+    blocks = dict.fromkeys(match[0] for name in wanted if (match := re.match(r"blocks\.\d+\.\d+\.", name)))
+    places = dict(enumerate(blocks))
+    expanded = {match[1] for name in stored if (match := re.search(r"_blocks\.(\d+)\._expand_conv\.", name))}
+    names = {}
+    for name in stored:
+        match = re.search(r"_blocks\.(\d+)\.(\w+)\.", name)
+        layers = EFFICIENTNET_EXPANDED if match and match[1] in expanded else EFFICIENTNET_PLAIN
+        if match and int(match[1]) in places and match[2] in layers:
+            mine = f"{places[int(match[1])]}{layers[match[2]]}."
+            names[name] = f"{name[: match.start()]}{mine}{name[match.end() :]}"
+        else:
+            names[name] = _renamed(name, EFFICIENTNET_ENDS)
+    return names
 
 
 def _fold_class_position(found: dict[str, Tensor], network: nn.Module) -> None:

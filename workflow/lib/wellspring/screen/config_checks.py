@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from wellspring.io.packaged import is_packaged, located
 from wellspring.io.provenance import file_digest
 from wellspring.screen.encoder_kinds import needs_images, trains
 from wellspring.screen.sections import Cells, Config, Encoder, Fit, Images
@@ -39,9 +40,15 @@ def plain_weights(written: Mapping[str, object]) -> Iterator[str]:
         path = weights.get("path") if isinstance(weights, Mapping) and not weights.get("sha256") else weights
         if not isinstance(path, str):
             continue
-        where, file = f"encoders.{name}.weights", Path(path)
+        where = f"encoders.{name}.weights"
+        try:
+            file = located(path, key=where)
+        except FileNotFoundError as error:
+            yield str(error)
+            continue
         if file.is_file():
-            lines = f"path: {file.resolve()}\n  sha256: {file_digest(file)}"
+            stated = path if is_packaged(path) else file.resolve()
+            lines = f"path: {stated}\n  sha256: {file_digest(file)}"
             yield f"{where}: expected path and sha256, found a path alone; write below `weights:`\n  {lines}"
         else:
             yield f"{where}: expected a local file, found none at {path}"
@@ -98,7 +105,7 @@ def _of_network(entry: Encoder, where: str, config: Config) -> Iterator[str]:
     if entry.kind == "timm" and entry.weights is None:
         expected = "a local file for the kind timm, which is frozen (untrained: another kind with steps: 0)"
         yield f"{where}.weights: expected {expected}, found none"
-    if entry.weights is not None:
+    if entry.weights is not None and not is_packaged(entry.weights.path):
         path = Path(entry.weights.path)
         if not path.is_absolute():
             yield f"{where}.weights.path: expected an absolute path, found {entry.weights.path!r}"

@@ -76,7 +76,7 @@ def _rows(spec: Spec) -> Iterator[tuple[str, ...]]:
 def _presets() -> Iterator[tuple[str, ...]]:
     for name, entry in presets().items():
         look = f"{entry['view']['kind']}, {entry['view']['size']} px"
-        steps, batch = (f"{entry[key]:,}" for key in ("steps", "batch"))
+        steps, batch = (f"{entry[key]:,}" if key in entry else "frozen" for key in ("steps", "batch"))
         yield f"`{name}`", f"`{entry['kind']}`", look, f"`{entry['backbone']}`", steps, batch
 
 

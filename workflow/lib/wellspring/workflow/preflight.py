@@ -20,6 +20,7 @@ import pandas as pd
 
 from wellspring.cells import model_files
 from wellspring.encoders.factory import Factory
+from wellspring.io.packaged import is_packaged
 from wellspring.screen import config_checks, treatments
 from wellspring.screen.encoder_kinds import trains
 from wellspring.screen.platemap import Reading
@@ -124,7 +125,8 @@ def trained(config: Config) -> list[Finding]:
                 model_files.check(file.path, file.sha256, key=f"encoders.{name}.weights")
                 found.append(Finding("ok", what, f"{file.path}: readable, sha256 {file.sha256} as in the config"))
             except (ValueError, OSError) as error:
-                found.append(Finding("problem", what, message(error)))
+                elsewhere = is_packaged(file.path) and importlib.util.find_spec("torch") is None
+                found.append(Finding("warning" if elsewhere else "problem", what, message(error)))
     if config.cells.activate and config.cells.method == "cellpose":
         found += _cellpose(config)
     return found
