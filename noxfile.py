@@ -39,8 +39,8 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests that need neither a GPU nor SLURM nor much time."""
-    session.run("pytest", "-m", QUICK, *PARALLEL, *session.posargs)
+    """Run the tests that need neither a GPU nor much time; on SLURM where it is installed."""
+    session.run("pytest", "-m", "not slow and not gpu", *PARALLEL, *session.posargs)
 
 
 @nox.session

@@ -36,6 +36,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -46,6 +47,7 @@ SELECTED = "not slow and not gpu and not slurm"
 LIMIT = 400  # seconds of the processor for one mutant; one that takes longer counts as killed
 PATIENCE = 7200  # seconds by the clock, for a mutant that waits for something
 FORKS = multiprocessing.get_context("forkserver")
+PRINTED = ".printed"  # file of a copy with what the last tests printed
 SECONDS = 60.0  # of tests per mutant, the fastest of those that reach it
 
 COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
@@ -334,10 +336,11 @@ def judged(folder: str, tests: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 60))
     sys.dont_write_bytecode = True
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than most tests
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
+    printed = os.open(Path(folder) / PRINTED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
     os.chdir(folder)
+    os.environ["PYTHONPATH"] = str(Path(folder) / LIBRARY.parent)  # of the Pythons that tests start
     import pytest
 
     os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", *tests]))
@@ -350,7 +353,7 @@ def main() -> None:
     parser.add_argument("--draw", type=int, nargs="+", default=[300], help="mutants in all, or of each package")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--controls", type=int, default=20, help="mutants judged also without their change")
+    parser.add_argument("--controls", type=int, default=10, help="mutants judged also without their change")
     given = parser.parse_args()
     if len(given.draw) not in (1, len(given.packages)):
         parser.error("--draw: expected one number, or one for each package")
@@ -363,8 +366,7 @@ def main() -> None:
         folder = Path(name).resolve()
         copies: SimpleQueue[Path] = SimpleQueue()
         _copy(folder / "0")
-        # Tests that start Python find the library of the copy, not that of the clone.
-        os.environ["PYTHONPATH"] = str(folder / "0" / LIBRARY.parent)
+        os.environ["PYTHONPATH"] = str(folder / "0" / LIBRARY.parent)  # of the Pythons that tests start
         reach = {package: reached(package, folder / "0", folder) for package in given.packages}
         copies.put(folder / "0")
         for number in range(1, given.workers):  # with the compiled files of the first run, which keep their times
@@ -375,27 +377,27 @@ def main() -> None:
             copied, tests = copies.get(), reach[mutant.package].judges(mutant)
             try:
                 found = outcome(mutant, tests, copied, change)
+                printed = (copied / PRINTED).read_text() if tests and not change and found != "lives" else ""
             finally:
                 copies.put(copied)
             if (found == "lives") == change:
-                changed = f"{mutant.before[:100]}  ->  {mutant.after[:100]}" if change else "the control"
+                changed = f"{mutant.before[:100]}  ->  {mutant.after[:100]}" if change else "the control\n"
                 unseen = "" if tests else " (no test reaches it)"
-                print(f"{mutant.file}:{mutant.line}: {found}{unseen}: {changed}", flush=True)
+                print(f"{mutant.file}:{mutant.line}: {found}{unseen}: {changed}{printed}", flush=True)
             return found
 
         with ThreadPoolExecutor(given.workers) as pool:
-            controls = list(
-                pool.map(lambda mutant: judge(mutant, change=False), rng.sample(drawn, min(given.controls, len(drawn))))
-            )
-            if set(controls) - {"lives"}:
-                raise SystemExit("expected tests that pass without a change, found the controls above")
-            outcomes = list(pool.map(judge, drawn))
+            controls = pool.map(partial(judge, change=False), rng.sample(drawn, min(given.controls, len(drawn))))
+            outcomes, controlled = list(pool.map(judge, drawn)), list(controls)
     counts = {}
     for package in given.packages:
         mine = [found for mutant, found in zip(drawn, outcomes, strict=True) if mutant.package == package]
         counts[package] = counted(mine) | {"possible": len(possible[package])}
     result = {"seed": given.seed, "packages": counts, "all": counted(outcomes)}
-    print(json.dumps(result | {"controls": len(controls), "seconds": round(time.monotonic() - start)}))
+    lived = controlled.count("lives")
+    print(json.dumps(result | {"controls": [lived, len(controlled)], "seconds": round(time.monotonic() - start)}))
+    if lived < len(controlled):
+        raise SystemExit("expected tests that pass without a change, found the controls above: the share is too high")
 
 
 def _draw(package: str, possible: dict[str, list[Mutant]], given: argparse.Namespace) -> list[Mutant]:

@@ -124,7 +124,7 @@ class Head:
         cluster.wait(ended, what=f"the end of the run, see {self.said}", seconds=seconds, every=1)
         return self.process.returncode
 
-    def until(self, met: Callable[[], object], *, what: str, seconds: float = 180) -> object:
+    def until(self, met: Callable[[], object], *, what: str, seconds: float = 400) -> object:
         """Wait until `met` gives something true and return that; an end of the run before is an error."""
 
         def looked() -> object:

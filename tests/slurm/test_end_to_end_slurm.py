@@ -32,11 +32,11 @@ def test_a_node_dies_and_training_is_preempted_and_the_tables_are_those_of_a_loc
         assert again != lost["node"]
         slurm.start(lost["node"])
         log = results / "logs" / "train" / "simclr.log"
-        head.until(lambda: log.exists() and "step 20:" in log.read_text(), what="training", seconds=400)
+        head.until(lambda: log.exists() and "step 20:" in log.read_text(), what="training", seconds=900)
         preempted = slurm.running("train")
         cluster.say("sbatch", "--partition=gpu", "--gpus=2", "--output=/dev/null", "--wrap=sleep 3")
         head.until(lambda: slurm.job(preempted["id"])["state"] != "RUNNING", what="preemption")
-        assert head.end(400) == 0, head.text()[-6000:]
+        assert head.end(900) == 0, head.text()[-6000:]
     said = head.text()
     assert "(100%) done" in said
     # Both went back to the queue under their numbers: no job counts as failed.
