@@ -22,4 +22,4 @@ uv pip compile --quiet --no-header --python-version 3.11.7 pyproject.toml --extr
   --override "$work/overrides" --constraint "$work/kept" \
   "${left_out[@]/#/--no-emit-package=}" "${cuda[@]/#/--no-emit-package=}" -o "$work/lock"
 ! grep -nE 'https?://|--index-url|--find-links' "$work/lock"
-mv "$work/lock" requirements.lock
+grep -v " -c $work/" "$work/lock" >requirements.lock  # the constraints are this file itself

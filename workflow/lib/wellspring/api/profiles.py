@@ -284,8 +284,8 @@ def write_report(profiles: pd.DataFrame, path: str | Path, *, label: str = "Meta
     ...     Path(folder, "report.html").read_text().startswith("<!")
     True
     """
+    from wellspring.api.score import screen_of
     from wellspring.report import page
-    from wellspring.score.run import screen_of
 
     frame = complete(profiles)
     items, summary = evaluate_profiles(frame, label=label, seed=seed)

@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+import wellspring
 from wellspring.io.shipped import CLONE, WORKFLOW
 from wellspring.workflow import code_digest
 
@@ -17,6 +18,7 @@ INSTALLED_AS = {
     "PIL": "pillow",
     "cp_measure": "cp-measure",
     "google_crc32c": "google-crc32c",
+    "lazy_loader": "lazy-loader",
     "ome_zarr": "ome-zarr",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
@@ -45,9 +47,9 @@ def distribution(name: str) -> str:
 
 
 def imported(script: Path) -> set[str]:
-    """Return the packages, other than the library, that a script and all library modules behind it import."""
+    """Return the packages that a script imports, by all modules of the library behind it and by the library's face."""
     found: set[str] = set()
-    for file in code_digest.closure(script):
+    for file in [Path(wellspring.__file__), *code_digest.closure(script)]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}

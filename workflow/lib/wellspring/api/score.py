@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from wellspring.api.score_columns import column_of, find, workflow_table
 from wellspring.encoders.profile_table import chosen_features
 from wellspring.encoders.table_columns import numbers, texts
 from wellspring.encoders.table_format import open_source
@@ -19,7 +20,6 @@ from wellspring.profile.consensus import join_plates
 from wellspring.profile.decisions import already_normalised, decisions, of_rule
 from wellspring.profile.normalise import normalise
 from wellspring.report import gather, page
-from wellspring.score.columns import column_of, find, workflow_table
 from wellspring.screen import config, sections
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Options:
     roles
         Role (plate, well, compound, dose, type, cell_line, batch) to column, where it has no usual name.
     controls
-        See `wellspring.score.columns.workflow_table`.
+        See `wellspring.api.score_columns.workflow_table`.
     features
         Regular expressions; none: the rules of `wellspring.encoders.table_features`.
     shared

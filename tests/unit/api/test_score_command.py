@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wellspring.__main__ import main
+from wellspring.api.score import Options, read, score
 from wellspring.io import tables
-from wellspring.score.run import Options, read, score
 
 METRICS = ["activity", "nsc", "consistency"]
 QUICK = {"metrics": METRICS, "bootstrap": 100, "permutations": 0, "null_size": 1000}
@@ -106,7 +106,7 @@ def test_random_foreign_tables_give_the_scores_that_are_computed_directly(tmp_pa
 def test_the_command_writes_page_and_tables_and_prints_the_metrics(tmp_path):
     screen().to_csv(tmp_path / "a.csv", index=False)
     done = subprocess.run(
-        [sys.executable, "-m", "wellspring.score", "a.csv", "--metrics", "nsc", "--out", "out"],
+        [sys.executable, "-m", "wellspring", "score", "a.csv", "--metrics", "nsc", "--out", "out"],
         cwd=tmp_path, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)},
     )  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

@@ -1,4 +1,4 @@
-"""The command `wellspring score`, also `python -m wellspring.score`.
+"""The command `wellspring score`.
 
 Examples
 --------
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wellspring.score.columns import USUAL
+from wellspring.api.score_columns import USUAL
 
 DESCRIPTION = """Evaluate a table of profiles (one row per well) of any tool, and write the page with its scores.
 
@@ -60,8 +60,8 @@ def main(given: Sequence[str] | None = None) -> int:
     parser = arguments()
     args = parser.parse_args(given)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    from wellspring.api.score import Options, score
     from wellspring.report.metrics import csv
-    from wellspring.score.run import Options, score
 
     evaluate: dict[str, object] = {"metrics": list(args.metrics)} if args.metrics else {}
     evaluate["separator"] = args.separator or None
@@ -87,7 +87,3 @@ def main(given: Sequence[str] | None = None) -> int:
     print(csv(summary.assign(Encoder="profiles")), end="")
     print(f"{args.out / 'index.html'}", file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
