@@ -49,13 +49,13 @@ from wellspring.illumination import given
 from wellspring.io import object_store
 from wellspring.io.packaged import is_packaged
 from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
-from wellspring.screen import exclusions, sheet
+from wellspring.screen import doubled_keys, exclusions, sheet
 from wellspring.screen.config import resolve, typed
 from wellspring.screen.config_checks import check_roles, steps_of
 from wellspring.screen.encoder_kinds import needs_images, trains
 from wellspring.simulate.screen import screen_of
 from wellspring.report import checked
-from wellspring.workflow import failures, ownership
+from wellspring.workflow import at_start, failures, ownership
 from wellspring.workflow.code_digest import age
 from wellspring.workflow.code_digest import code as digest_of_code
 from wellspring.workflow.outcome import outcome
@@ -73,7 +73,10 @@ def refuse(error):
     return WorkflowError(checked.refusal(given_config, error, results=results, plates="check" in sys.argv))
 
 
+twice = [text for path in workflow.configfiles for text in doubled_keys.doubled(Path(str(path)))]
 try:
+    if twice:
+        raise ValueError("\n".join(twice))
     config.update(resolve(given_config))
 except ValueError as error:
     raise refuse(error) from None
@@ -231,6 +234,17 @@ def verify_weights():
         known = file is not None and file.path is not None
         if known and not (is_packaged(file.path) and workflow.deployment_settings.deployment_method):
             model_files.check(file.path, file.sha256, key=key)
+
+
+def refuse_contradictions():
+    """Refuse platemaps, sheet and config that contradict each other, before the first job of this run."""
+    jobs = list(workflow.dag.needrun_jobs())
+    if not any(job.output for job in jobs):
+        return
+    indexed = any(job.rule.name == "index" for job in jobs)
+    found = at_start.contradictions(plates.to_dict("records"), settings, indexed=indexed)
+    if found:
+        raise WorkflowError("\n".join(found))
 
 
 def if_imaged(wanted):

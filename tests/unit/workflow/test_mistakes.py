@@ -256,6 +256,38 @@ MISTAKES = {
         file("P1.csv", "compound,1,2,3\nA,DMSO,DMSO,x\n"),
         ("P1: 2 wells have images and no row in the platemap: ['B01', 'B02']",),
     ),
+    "compound in two spellings": (
+        file("P1.csv", "well,compound\nA01,DMSO\nA02,DMSO\nB01,5-FU\nB02,5 fu\n"),
+        ("one compound in two spellings? '5 fu' (1 wells) and '5-FU' (1): they are two; correct one of them",),
+    ),
+    "cell line in two spellings": (
+        file("plates.tsv", "plate,images,platemap,cell_line\nP1,P1,P1.csv,U2OS\nP2,P2,P2.csv,U-2 OS\n"),
+        ("one cell line in two spellings? ",),
+    ),
+    "word for an empty cell": (
+        wells("y,2", "n/a,2"),
+        ("'n/a' (1 wells) is read as the name of one compound", "give these wells the type empty"),
+    ),
+    "mechanism that is not known": (
+        file("P1.csv", "well,compound,moa\nA01,DMSO,\nA02,DMSO,\nB01,x,unknown\nB02,y,unknown\n"),
+        ("'unknown' (2 wells) is read as the name of one mechanism: empty the cells",),
+    ),
+    "second compound": (
+        file("P1.csv", "well,compound,drug 2\nA01,DMSO,\nA02,DMSO,\nB01,x,y\nB02,x,z\n"),
+        ("P1.csv: expected one value of 'drug 2' for a compound at a dose, found ['y', 'z'] for 'x'", "perturbation"),
+    ),
+    "time in a column": (
+        file("P1.csv", "well,compound,hours\nA01,DMSO,\nA02,DMSO,\nB01,x,24\nB02,x,48\n"),
+        ("the column hours differs among the wells of x (24, 48), which count as replicates", "column perturbation"),
+    ),
+    "too few controls on all plates": (
+        config(profile={"min_controls": 3}),
+        ("2 of the 3 negative controls that profile.min_controls asks for", "problem  plates", "all will be left out"),
+    ),
+    "column of the evaluation that no plate has": (
+        config(evaluate={"label": "Metadata_mechanism"}),
+        ("problem  column", "evaluate.label: no plate has the column 'Metadata_mechanism'"),
+    ),
     "truncated images": (
         images(lambda path: path.write_bytes(path.read_bytes()[:40])),
         ("plate P1", "the first image of ER"),
@@ -311,6 +343,20 @@ def test_mistakes_of_config_sheet_and_plates_are_shown_together(screen, tmp_path
     for word in ("unknown key 'seeds'", "survey.max_excluded", "found 'heldut'", "found twice ['A01']"):
         assert word in text
     assert "Cannot run: 4 problems" in text.splitlines()[-1]
+
+
+def test_a_key_that_is_there_twice_is_named_with_its_lines(screen, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "screen"
+    shutil.copytree(screen, folder)
+    (folder / "config").mkdir()
+    text = yaml.safe_dump(CONFIG, sort_keys=False)
+    (folder / "config" / "config.yaml").write_text(text + "cells:\n  nuclei: ER\n  nuclei: DNA\n")
+    monkeypatch.chdir(folder)
+    assert checked.main([]) == 1
+    shown, lines = capsys.readouterr().out, text.splitlines()
+    first, end = lines.index("cells:") + 1, len(lines)
+    assert f"expected the key 'cells' once, found it in lines {first} and {end + 1}; remove one of them" in shown
+    assert f"expected the key 'cells.nuclei' once, found it in lines {end + 2} and {end + 3}" in shown
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,14 @@ def of(findings, what):
 
 def test_a_screen_that_can_run_passes_and_nothing_is_written(screen, complete, tmp_path):
     rows = [screen("P1"), screen("P2")]
+    Path(rows[1]["platemap"]).write_text("well,compound,pert_type\nA01,DMSO,negcon\nA02,DMSO,negcon\n")
+    complete = complete | {"profile": complete["profile"] | {"min_controls": 2}}
     before = sorted(tmp_path.rglob("*"))
     findings = found(rows, complete, tmp_path)
-    assert of(findings, "plate P1") == [("ok", "2 wells, 4 fields, 8 planes of 24 x 24 uint16: DNA, ER")]
-    few = "will be left out: 1 of the 4 negative controls that profile.min_controls asks for"
+    of_images = "2 wells, 4 fields, 8 planes of 24 x 24 uint16: DNA, ER"
+    of_map = "platemap of 2 wells: 1 treatment of 1 compound, 1 well per treatment, 1 negative control (DMSO)"
+    assert of(findings, "plate P1") == [("ok", f"{of_images}; {of_map}")]
+    few = "will be left out: 1 of the 2 negative controls that profile.min_controls asks for"
     assert of(findings, "profiles of P1") == [("warning", few)]
     assert {one.grade for one in findings} <= {"ok", "warning"}
     assert sorted(tmp_path.rglob("*")) == before
@@ -259,14 +263,28 @@ def test_how_each_platemap_was_read_is_described(screen, complete, tmp_path):
     Path(row["platemap"]).write_text(
         "Well,Drug,dose_nM,role,donor\nA01,DMSO,,vehicle,d1\nA02,C1,0.5,treated,d1\nA03,C1,2,treated,d2\nA04,,,empty,\n"
     )
-    (words,) = [text for grade, text in of(found([row], complete, tmp_path), "platemap of P1") if grade == "ok"]
+    findings = found([row], complete, tmp_path)
+    (words,) = [text for grade, text in of(findings, "platemap of P1") if grade == "ok"]
     assert words.splitlines() == [
-        f"{row['platemap']}: table of 4 wells",
+        f"{row['platemap']}: table",
         "Well is the well; Drug is the compound; role is the type of well; dose_nM is the concentration in nM",
         "kept as metadata only: donor",
-        "2 treatments of 1 compounds, 2 doses (0.5 to 2 nM), 1 wells per treatment, 1 negative controls (DMSO), "
-        "1 empty wells",
     ]
+    assert of(findings, "wells of P1")[-1] == (
+        "ok",
+        "platemap of 4 wells: 2 treatments of 1 compound, 2 doses (0.5 to 2 nM), 1 well per treatment, 1 negative "
+        "control (DMSO), 1 empty well",
+    )
+
+
+def test_plates_have_a_line_each_and_platemaps_that_are_alike_are_described_once(screen, complete, tmp_path):
+    rows = [screen(f"P{number}") for number in range(4)]
+    Path(rows[3]["platemap"]).write_text("well,compound,type\nA01,DMSO,negcon\nA02,C1,trt\n")
+    findings = found(rows, complete | {"profile": complete["profile"] | {"min_controls": 1}}, tmp_path)
+    assert [len(of(findings, f"plate P{number}")) for number in range(4)] == [1, 1, 1, 1]
+    ((_, words),) = of(findings, "platemap of P0 and 2 more")
+    assert words.startswith(f"{rows[0]['platemap']} and 2 more files: table\nwell_position is the well; compound is ")
+    assert len(of(findings, "platemap of P3")) == 1
 
 
 def test_a_screen_without_controls_is_a_problem_that_names_what_may_be_one(screen, complete, tmp_path):
@@ -315,10 +333,10 @@ def test_columns_that_no_plate_has_are_named_with_their_key(screen, complete, tm
     }
     assert of(found(rows, changed, tmp_path), "column") == [
         (
-            "warning",
+            "problem",
             "profile.group_by: no plate has the column 'Metadata_Cell_Lin' (did you mean 'Metadata_Cell_Line'?)",
         ),
-        ("warning", "evaluate.label: no plate has the column 'Metadata_moaa' (did you mean 'Metadata_moa'?)"),
+        ("problem", "evaluate.label: no plate has the column 'Metadata_moaa' (did you mean 'Metadata_moa'?)"),
     ]
 
 

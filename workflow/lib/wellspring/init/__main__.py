@@ -32,7 +32,9 @@ def main(given: Sequence[str] | None = None) -> int:
             made = profiles.screen(options.tables, platemap=options.platemap, out=out)
         else:
             ask = images.answers() and not options.yes
-            made = images.screen(options.folders, platemap=options.platemap, out=out, channels=channels, ask=ask)
+            made = images.screen(
+                options.folders, platemap=options.platemap, out=out, channels=channels, ask=ask, steps=options.steps
+            )
         home.mkdir(parents=True, exist_ok=True)
         (home / "plates.tsv").write_text(made.sheet)
         (home / "config.yaml").write_text(made.config)
@@ -61,6 +63,12 @@ def _channels(given: Sequence[str]) -> dict[str, str]:
     return dict(pairs)
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, found {text!r}")
+    return int(text)
+
+
 def _missing(paths: Sequence[Path]) -> None:
     lost = [str(path) for path in paths if not path.exists()]
     if lost:
@@ -75,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tables", nargs="+", default=[], type=Path, metavar="FILE", help="profile tables, instead of images")
     add("--out", type=Path, help="folder of the screen; by default the current one")
     add("--channels", nargs="+", default=[], metavar="NAME=IN_FILES", help="names of the channels, as DNA=w1")
+    add("--steps", type=_positive, help="training steps of each encoder, as 20 to try the whole run in minutes")
     add("--yes", action="store_true", help="ask nothing: take the guesses")
     add("--overwrite", action="store_true", help="replace a config that is there")
     return parser

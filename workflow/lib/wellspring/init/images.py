@@ -28,7 +28,13 @@ class Screen:
 
 
 def screen(
-    folders: Sequence[Path], *, platemap: Path | None, out: Path, channels: Mapping[str, str], ask: bool
+    folders: Sequence[Path],
+    *,
+    platemap: Path | None,
+    out: Path,
+    channels: Mapping[str, str],
+    ask: bool,
+    steps: int | None = None,
 ) -> Screen:
     """Look at folders of images and return the screen; pictures and blank platemaps are written below `out`.
 
@@ -40,6 +46,8 @@ def screen(
         Of all plates; None: the only table in each folder that is one, or a blank one to fill in.
     channels
         Name in the config to name in the files; empty: guessed, and asked about if `ask`.
+    steps
+        Training steps of each encoder; None: those of its preset.
 
     Raises
     ------
@@ -64,7 +72,7 @@ def screen(
     seen = wells.mapped(given, named) if given else wells.Mapped()
     notes += seen.notes
     lines = _index(found, options, names, seen, maps, named)
-    lines += _rest(found, list(names), stains.nuclei(names, looks), seen, notes)
+    lines += _rest(found, list(names), stains.nuclei(names, looks), seen, notes, steps)
     return Screen(written.sheet(rows), written.text(lines, clone=CLONE), tuple(notes))
 
 
@@ -149,7 +157,12 @@ def _index(
 
 
 def _rest(
-    found: Sequence[plates.Found], names: Sequence[str], nuclei: str, seen: wells.Mapped, notes: list[str]
+    found: Sequence[plates.Found],
+    names: Sequence[str],
+    nuclei: str,
+    seen: wells.Mapped,
+    notes: list[str],
+    steps: int | None,
 ) -> Lines:
     """Return the lines of survey, cells, encoders and profile."""
     lines: Lines = []
@@ -164,7 +177,7 @@ def _rest(
     sites = float(np.median([plate.planes.groupby("well")["site"].nunique().median() for plate in found]))
     gpu = written.has_gpu()
     notes.append("encoders: " + ("presets for one GPU" if gpu else "small ones, since no GPU is visible here"))
-    lines += written.encoders(gpu=gpu, channels=names, sites=sites)
+    lines += written.encoders(gpu=gpu, channels=names, sites=sites, steps=steps)
     fewest = min(plate.planes["well"].nunique() for plate in found)
     return lines + profile(seen, fewest)
 
@@ -173,9 +186,12 @@ def profile(seen: wells.Mapped, fewest: int) -> Lines:
     """Return the lines of a screen without negative controls."""
     if seen.controlled:
         return []
-    lines: Lines = [("profile.normalise_on", "all", "No negative controls are known: all wells of a plate instead.")]
+    if fewest < 2:
+        lines: Lines = [("profile.normalise", "none", "A plate has one well, which nothing can be compared with.")]
+        return [*lines, ("profile.normalise_on", "all", "No negative controls are known.")]
+    lines = [("profile.normalise_on", "all", "No negative controls are known: all wells of a plate instead.")]
     if fewest < 4:
-        lines.append(("profile.min_controls", max(2, fewest), f"A plate has {fewest} wells."))
+        lines.append(("profile.min_controls", fewest, f"A plate has {fewest} wells."))
     return lines
 
 

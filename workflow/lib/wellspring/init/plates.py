@@ -15,6 +15,10 @@ from wellspring.screen import config, platemap_columns, platemap_grid, text_tabl
 from wellspring.screen.sections import Index
 
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".gz")
+# Folders that are called by what they hold, not by the plate: the plate has the name of the folder above.
+CONTENT = re.compile(
+    r"(?i)(raw|plate|tiff?|original)?[ _-]?(images?|imgs?|tiffs?|pngs?|data|files?|fields)|raw|TimePoint_1"
+)
 PLANE = ["well", "site", "channel", "plane", "timepoint", "acquisition"]
 
 
@@ -117,8 +121,14 @@ def _chosen(options: Index, plates: Sequence[Found], notes: list[str]) -> Index:
 
 
 def _name(folder: Path) -> str:
-    """Return the name of a folder as the name of a plate: text, with characters that files may have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", folder.resolve().name).strip("._-") or "plate"
+    """Return the name of a folder as the name of a plate: text, with characters that files may have.
+
+    A folder called `images` has the name of the folder above it.
+    """
+    place = folder.resolve()
+    while CONTENT.fullmatch(place.name) and place.parent.name:
+        place = place.parent
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", place.name).strip("._-") or "plate"
 
 
 def samples(plate: Found, channel: str, *, count: int = 3) -> list[raw_image.Plane]:

@@ -44,10 +44,17 @@ def sheet(rows: Sequence[Mapping[str, str]]) -> str:
     return "".join("\t".join(line) + "\n" for line in (names, *([row.get(name, "") for name in names] for row in rows)))
 
 
-def encoders(*, gpu: bool, channels: Sequence[str], sites: float) -> list[tuple[str, Any, str]]:
-    """Return the encoders that suit the machine: small ones on a CPU, those of `one_gpu` on a GPU."""
+def encoders(
+    *, gpu: bool, channels: Sequence[str], sites: float, steps: int | None = None
+) -> list[tuple[str, Any, str]]:
+    """Return the encoders that suit the machine: small ones on a CPU, those of `one_gpu` on a GPU.
+
+    `steps`: training steps of each, those of the preset by default.
+    """
     alone: dict[str, Any] = {} if sites > 1.5 else {"local_aggregation": {"kind": "none"}}
+    alone |= {} if steps is None else {"steps": steps}
     one_site = "" if sites > 1.5 else "\nA well has one site, so that no views of several sites can be matched."
+    one_site += "" if steps is None else f"\n{steps} steps as asked for; without this key those of the preset."
     lines: list[tuple[str, Any, str]] = []
     if gpu:
         lines.append(("encoders.sslprofiler", {"like": "one_gpu.sslprofiler"} | alone, f"On whole fields.{one_site}"))

@@ -14,7 +14,7 @@ import yaml
 
 from wellspring.io.shipped import CLONE
 from wellspring.report import wording
-from wellspring.screen import config, exclusions, sheet
+from wellspring.screen import config, doubled_keys, exclusions, sheet
 from wellspring.screen.config_checks import check_roles
 from wellspring.screen.encoder_kinds import needs_images
 from wellspring.screen.sections import Config, Index
@@ -55,7 +55,8 @@ def findings(path: Path, *, results: Path) -> list[Finding]:
         return [Finding("problem", "config", f"{path}: expected YAML, found: {error}")]
     if not isinstance(written, Mapping):
         return [Finding("problem", "config", f"{path}: expected keys with values, found {written!r}")]
-    return of(dict(written), results=results)
+    twice = [Finding("problem", "config", text) for text in doubled_keys.doubled(path)]
+    return twice + of(dict(written), results=results)
 
 
 def of(written: Mapping[str, Any], *, results: Path, plates: bool = True) -> list[Finding]:
@@ -86,9 +87,10 @@ def of(written: Mapping[str, Any], *, results: Path, plates: bool = True) -> lis
     if index is not None:
         channels = written.get("channels")
         names = [str(name) for name in channels] if isinstance(channels, list) else []
-        for row in rows:
-            if names and row["plate"] not in ours:
-                found += plate_check.plate(row, names, index).findings
+        if names:
+            found += preflight.of_plates(
+                [plate_check.plate(row, names, index) for row in rows if row["plate"] not in ours]
+            )
     return found
 
 

@@ -130,6 +130,21 @@ def is_number(text: str) -> bool:
     return match is not None and (not match[2] or known(match[2]) is not None)
 
 
+def alike(columns: Sequence[tuple[str | None, Sequence[str | None]]]) -> bool:
+    """Return whether columns, each with the unit of its name or None, hold the same numbers in at most one unit.
+
+    Examples
+    --------
+    >>> alike([(None, ["1", "20", None]), ("µM", ["1", "20.0", None])]), alike([("µM", ["1"]), (None, ["1000"])])
+    (True, False)
+    """
+    try:
+        rows = [[parse(cell) if cell else None for cell in cells] for _, cells in columns]
+    except ValueError:
+        return False
+    return len({unit for unit, _ in columns if unit}) < 2 and all(row == rows[0] for row in rows)
+
+
 def converted(number: Decimal, unit: str, to: str) -> float:
     """Return a concentration in another unit of the same family, without rounding between.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring.screen import platemap_columns
+from wellspring.screen import platemap_columns, platemap_parts
 
 
 def check(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, str], path: Path) -> None:
@@ -25,10 +25,12 @@ def check(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, str], pa
     Raises
     ------
     ValueError
-        Treated wells have no compound, or doses of a compound are words.
+        Treated wells have no compound, doses of a compound are words, or wells of one compound and dose differ in a
+        second compound or dose.
     """
     _check_labels(frame, table, found, path)
     _check_levels(frame, table, found, path)
+    _check_second(frame, table, found, path)
 
 
 def _check_labels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, str], path: Path) -> None:
@@ -63,4 +65,19 @@ def _check_levels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, 
             raise ValueError(
                 f"{path}: expected numbers in the column of doses {column!r}, found {list(several.iloc[0])[:5]} for "
                 f"{several.index[0]!r}; write concentrations, or name the treatments in a column perturbation"
+            )
+
+
+def _check_second(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, str], path: Path) -> None:
+    """Refuse combinations of compounds without names: they would be the treatment of their first compound."""
+    treated = (frame["Metadata_pert_type"] == "trt") & frame["Metadata_Perturbation"].isna()
+    keys = [frame.loc[treated, name].fillna("") for name in ("Metadata_Compound", "Metadata_Concentration")]
+    for column in platemap_parts.second(table, found):
+        partners = table.loc[treated, column].fillna("").groupby(keys).unique()
+        several = partners[partners.map(len) > 1]
+        if len(several):
+            raise ValueError(
+                f"{path}: expected one value of {column!r} for a compound at a dose, found {list(several.iloc[0])[:5]} "
+                f"for {several.index[0][0]!r}: name each treatment in a column `perturbation`, as `x 1 µM + y 2 µM`, "
+                f"or remove {column!r} if these wells are replicates"
             )

@@ -22,7 +22,7 @@ SURE = {
     "compound": ("compound", "pertiname", "broadsample", "compoundname", "drug", "drugname"),
     "concentration": (),
     "unit": ("concentrationunit", "concunit", "doseunit", "pertdoseunit", "concentrationunits", "concunits",
-             "doseunits", "unit", "units"),
+             "doseunits"),
     "perturbation": ("perturbation", "perturbationname"),
     "pert_type": ("perttype", "controltype", "welltype", "perturbationtype"),
     "moa": ("moa", "mechanism", "mechanismofaction"),
@@ -99,6 +99,8 @@ def find(
         found = {key: column for key, column in found.items() if key not in ("row", "column")}
     if "concentration" not in found:
         found |= _dose(table, where)
+    if "unit" not in found:
+        found |= _unit(table, found)
     return found
 
 
@@ -138,20 +140,39 @@ def _fits(key: str, column: pd.Series, plate: str, types: Mapping[str, str]) -> 
 
 
 def _dose(table: pd.DataFrame, where: str) -> dict[str, str]:
-    """Return the column of concentrations: the one called `concentration`, or else the only other one with numbers."""
-    named = dose_names(table)
-    sure = [column for column in named if plain(column) == "concentration"]
-    sure = sure or [column for column in named if plain(column) == "mmolesperliter"]
-    found = [column for column in named if any(map(dose_units.is_number, table[column].dropna()))]
-    if len(found) > 1 and not sure:
+    """Return the column of concentrations: the only one of a usual name with numbers, or the first of equal ones."""
+    found = [column for column in dose_names(table) if any(map(dose_units.is_number, table[column].dropna()))]
+    molar = [column for column in found if plain(column) == "mmolesperliter"]  # beside mg_per_ml, in JUMP and LINCS
+    if molar and all(plain(column) in ("mmolesperliter", "mgperml") for column in found):
+        found = molar[:1]
+    if len(found) > 1 and not dose_units.alike([(of_column(column)[1], table[column]) for column in found]):
         raise ValueError(
-            f"{where}: expected one column of concentrations, found {found}; name one in index.columns.concentration"
+            f"{where}: expected one column of concentrations, found {found}, which differ; name one in "
+            "index.columns.concentration"
         )
-    chosen = [*sure, *found][:1]
-    return {"concentration": chosen[0]} if chosen else {}
+    found = sorted(found, key=lambda column: of_column(column)[1] is None)  # the one that states its unit
+    named = [*found, *(column for column in dose_names(table) if plain(column) == "concentration")]
+    return {"concentration": named[0]} if named else {}
+
+
+def _unit(table: pd.DataFrame, found: Mapping[str, str]) -> dict[str, str]:
+    """Return a column called `unit` that follows the concentrations, or beside which there are no other numbers."""
+    names = [column for column in table.columns if plain(column) in ("unit", "units")]
+    dose = found.get("concentration")
+    if len(names) != 1 or dose is None:
+        return {}
+    place = list(table.columns).index(names[0])
+    others = [column for column in table.columns if column not in (*found.values(), names[0])]
+    measured = any(dose_units.is_number(cell) for column in others for cell in table[column].dropna())
+    return {"unit": names[0]} if table.columns[max(0, place - 1)] == dose or not measured else {}
 
 
 def dose_names(table: pd.DataFrame) -> list[str]:
     """Return the columns that have a usual name of a concentration, with or without a unit."""
-    named = {column: dose_units.of_name(re.sub(r"^(?:Image_)?Metadata_", "", column)) for column in table.columns}
+    named = {column: of_column(column) for column in table.columns}
     return [column for column, (base, unit) in named.items() if base in DOSES and (base or unit)]
+
+
+def of_column(column: str) -> tuple[str, str | None]:
+    """Return the flat name of a column without its unit, and the unit if the name ends in one."""
+    return dose_units.of_name(re.sub(r"^(?:Image_)?Metadata_", "", column))

@@ -18,13 +18,17 @@ from wellspring.io.tables import schema as schema_of_table
 from wellspring.screen import references
 from wellspring.screen.config import schema
 from wellspring.screen.sections import Config, Profile
+from wellspring.screen.spellings import placeholders, variants
 
 TREATMENT = ["Metadata_Compound", "Metadata_Concentration"]
+SHOWN = 8  # pairs of names that a sentence lists
 FEWEST = 3  # replicated treatments from which their places are called a layout
 
 
 def too_few_controls(table: pd.DataFrame, options: Profile) -> list[str]:
     """Return that a plate will be left out for having fewer wells with images than `profile.min_controls`."""
+    if options.normalise == "none":
+        return []
     there = table["Metadata_Path"].notna() if "Metadata_Path" in table else pd.Series(False, index=table.index)
     imaged = table[there] if there.any() else table  # a screen of tables has no images
     chosen, what = imaged, "wells"
@@ -72,6 +76,30 @@ def unknown_columns(tables: Sequence[pd.DataFrame], config: Config) -> list[str]
         if name not in known:
             near = get_close_matches(name, sorted(known), n=1, cutoff=0.8)
             found.append(f"{key}: no plate has the column {name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    return found
+
+
+def slips(tables: Sequence[pd.DataFrame]) -> list[str]:
+    """Return names of compounds, mechanisms, targets and cell lines that may be slips, over all plates."""
+    columns = {
+        "Compound": "compound",
+        "moa": "mechanism",
+        "target": "target",
+        "Cell_Line": "cell line",
+        "Batch": "batch",
+    }
+    found = []
+    for column, what in columns.items():
+        name = f"Metadata_{column}"
+        parts = [table.drop_duplicates(WELL_KEY)[name].dropna() for table in tables if name in table]
+        counts = pd.concat(parts).astype(str).value_counts().to_dict() if parts else {}
+        pairs = [f"{rare!r} ({counts[rare]} wells) and {usual!r} ({counts[usual]})" for rare, usual in variants(counts)]
+        if pairs:
+            found.append(f"one {what} in two spellings? {'; '.join(pairs[:SHOWN])}: they are two; correct one of them")
+        words = [f"{name!r} ({counts[name]} wells)" for name in placeholders(counts)]
+        if words and column not in ("Cell_Line", "Batch"):  # `unknown` is their default
+            remedy = "or give these wells the type empty" if column == "Compound" else "as for those without one"
+            found.append(f"{', '.join(words)} is read as the name of one {what}: empty the cells, {remedy}")
     return found
 
 

@@ -18,7 +18,7 @@ from wellspring.io import object_store, raw_image
 from wellspring.screen import platemap
 from wellspring.screen.sections import Index
 from wellspring.workflow.disk_space import Size
-from wellspring.workflow.platemap_words import described
+from wellspring.workflow.platemap_words import content
 
 TRIED = 5  # files of a channel that are opened until one can be read
 
@@ -56,7 +56,6 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index, 
     with _warnings() as logged:
         try:
             wells = platemap.of_plate(str(sheet["platemap"]), plate=name, options=options)
-            found.append(Finding("ok", f"platemap of {name}", described(wells)))
         except Exception as error:
             found.append(Finding("problem", what, message(error)))
         try:
@@ -78,9 +77,20 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index, 
             except Exception as error:
                 problem = Finding("problem", what, message(error, url=str(sheet["images"])))
                 result = dataclasses.replace(result, findings=(*found, problem))
+    if wells is not None:
+        result = dataclasses.replace(result, findings=_with_content(result.findings, what, content(wells)))
     known = "\n".join(one.words for one in result.findings)
     noted = [Finding("warning", what, text) for text in dict.fromkeys(logged) if text not in known]
     return dataclasses.replace(result, findings=(*result.findings, *noted))
+
+
+def _with_content(findings: Sequence[Finding], what: str, words: str) -> tuple[Finding, ...]:
+    """Return the findings with the content of the platemap, in the line of a plate that is fine or in its own."""
+    if not any(one.grade == "ok" for one in findings):
+        return (*findings, Finding("ok", what.replace("plate ", "wells of ", 1), words))
+    return tuple(
+        dataclasses.replace(one, words=f"{one.words}; {words}") if one.grade == "ok" else one for one in findings
+    )
 
 
 def message(error: Exception, *, url: str = "") -> str:

@@ -1,25 +1,41 @@
-"""Describe in words how a platemap was read, so that a wrong column is seen before any job runs."""
+"""Describe in words how platemaps were read, so that a wrong column is seen before any job runs."""
 
 from collections.abc import Sequence
 
-import pandas as pd
-
-from wellspring.screen import well_types
+from wellspring.screen import platemap_parts, well_types
 from wellspring.screen.platemap import Reading
 
 SHOWN = 12  # columns and values that a line lists
 
 
-def described(reading: Reading) -> str:
-    """Return which column became what, what is unused, and the numbers of treatments, doses, wells and controls."""
-    frame, unit = reading.frame, reading.unit
+def described(readings: Sequence[Reading]) -> list[tuple[str, str]]:
+    """Return how platemaps were read: which column became what, what is unused; plates that are alike together.
+
+    Returns
+    -------
+    For each way of reading, the plates (the first of them, and how many more) and lines of text.
+    """
+    alike: dict[str, list[Reading]] = {}
+    for one in readings:
+        alike.setdefault(_columns(one), []).append(one)
+    found = []
+    for text, group in alike.items():
+        files = list(dict.fromkeys(str(one.file) for one in group))
+        name = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"
+        plates = [one.plate for one in group]
+        found.append((plates[0] + (f" and {len(plates) - 1} more" if len(plates) > 1 else ""), f"{name}: {text}"))
+    return found
+
+
+def _columns(reading: Reading) -> str:
+    unit = reading.unit
     roles = [f"{column} is the {_role(key, unit)}" for key, column in reading.columns.items() if key != "unit"]
-    parts = [f"{reading.file}: {reading.form} of {len(frame)} wells", "; ".join(roles)]
+    parts = [reading.form, "; ".join(roles)]
     if reading.kept:
         parts.append(f"kept as metadata only: {_few(reading.kept)}")
     if reading.left_out:
         parts.append(f"left out, since they differ within a well: {_few(reading.left_out)}")
-    return "\n".join([*parts, _content(frame, unit)])
+    return "\n".join(parts)
 
 
 def _role(key: str, unit: str | None) -> str:
@@ -27,26 +43,29 @@ def _role(key: str, unit: str | None) -> str:
     return f"concentration in {unit}" if key == "concentration" and unit else words.get(key, key)
 
 
-def _content(frame: pd.DataFrame, unit: str | None) -> str:
+def content(reading: Reading) -> str:
+    """Return the numbers of treatments, doses, replicates and controls of a platemap."""
+    frame, unit = reading.frame, reading.unit
     treated = frame[frame["Metadata_pert_type"] == "trt"]
     replicates = treated.groupby("Metadata_Perturbation").size()
     counts = frame["Metadata_pert_type"].value_counts()
-    parts = [f"{len(replicates)} treatments of {treated['Metadata_Compound'].nunique()} compounds"]
+    parts = [f"{_many(len(replicates), 'treatment')} of {_many(treated['Metadata_Compound'].nunique(), 'compound')}"]
     doses = sorted(treated["Metadata_Concentration"].dropna().unique())
     if doses:
         span = f"{doses[0]:g}" if len(doses) == 1 else f"{doses[0]:g} to {doses[-1]:g}"
         stated = f" {unit}" if unit else ", without a unit (index.unit states it)"
-        parts.append(f"{len(doses)} dose{'s' * (len(doses) > 1)} ({span}{stated})")
+        parts.append(f"{_many(len(doses), 'dose')} ({span}{stated})")
     if len(replicates):
         fewest, most = replicates.min(), replicates.max()
-        parts.append(f"{fewest if fewest == most else f'{fewest} to {most}'} wells per treatment")
-    names = (("negcon", "negative controls"), ("poscon", "positive controls"), ("empty", "empty wells"))
+        spread = _many(fewest, "well") if fewest == most else f"{fewest} to {most} wells"
+        parts.append(f"{spread} per treatment")
+    names = (("negcon", "negative control"), ("poscon", "positive control"), ("empty", "empty well"))
     for kind, words in names:
         own = frame.loc[frame["Metadata_pert_type"] == kind, "Metadata_Compound"].dropna().unique()
         listed = f" ({_few(sorted(own))})" if len(own) and kind != "empty" else ""
         if counts.get(kind, 0) or kind == "negcon":
-            parts.append(f"{counts.get(kind, 0)} {words}{listed}")
-    return ", ".join(parts)
+            parts.append(f"{_many(counts.get(kind, 0), words)}{listed}")
+    return f"platemap of {_many(len(frame), 'well')}: {', '.join(parts)}"
 
 
 def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
@@ -62,6 +81,24 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
         f"expected negative controls: wells of the type negcon, or of a compound of index.negcon {list(negcon)}, found "
         f"none on any plate{hint}. Without controls, set profile.normalise_on: all"
     )
+
+
+def merged(readings: Sequence[Reading], group_by: Sequence[str]) -> list[str]:
+    """Return which columns differ among wells that are one treatment, except those of `profile.group_by`."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for reading in readings:
+        if "perturbation" not in reading.columns:
+            columns = ["Metadata_" + column.removeprefix("Metadata_") for column in reading.kept]
+            found = platemap_parts.differing(reading.frame, [each for each in columns if each not in group_by]) | found
+    return [
+        f"the column {column} differs among the wells of {treatment} ({', '.join(values)}), which count as replicates: "
+        f"if it is a part of the treatment, name the treatments in a column perturbation, as `{treatment} {values[-1]}`"
+        for column, (treatment, values) in found.items()
+    ]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _few(names: Sequence[str]) -> str:

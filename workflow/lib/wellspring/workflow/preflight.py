@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -27,7 +28,7 @@ from wellspring.screen.platemap import Reading
 from wellspring.screen.sections import Config
 from wellspring.workflow import disk_space, foresight
 from wellspring.workflow.plate_check import Finding, Plate, message, plate
-from wellspring.workflow.platemap_words import lacking_controls
+from wellspring.workflow.platemap_words import described, lacking_controls, merged
 
 
 def run(
@@ -62,7 +63,7 @@ def run(
     else:
         plates = [look(row) for row in rows]
     found = [Finding("ok", f"plate {name}", "simulated by this workflow") for name in simulated]
-    found += [finding for one in plates for finding in one.findings]
+    found += of_plates(plates)
     found += foreseen(plates, config=config)
     taken = {
         one.name: (str(row["images"]), one.table)
@@ -75,8 +76,15 @@ def run(
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
 
 
+def of_plates(plates: Sequence[Plate]) -> list[Finding]:
+    """Return how the platemaps were read, those that are alike together, and the findings of each plate."""
+    read = described([one.wells for one in plates if one.wells is not None])
+    found = [Finding("ok", f"platemap of {names}", words) for names, words in read]
+    return found + [finding for one in plates for finding in one.findings]
+
+
 def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
-    """Warn of plates that will be left out, unknown columns, and layouts in which treatment and position coincide."""
+    """Find plates that will be left out, unknown columns, and layouts in which treatment and position coincide."""
     found, tables = [], [one.table for one in plates if one.table is not None]
     for one in plates:
         if one.table is not None:
@@ -86,9 +94,11 @@ def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
     lost = [one for one in plates if one.table is not None and _left_out(one, found)]
     if lost and len(lost) == len(plates):
         ending = "all will be left out, as above: no scores and no hits, and the run will end with an error"
-        found.append(Finding("warning", "plates", ending))
+        found.append(Finding("problem", "plates", ending))
     found += screen_wide([one.wells for one in plates if one.wells is not None], config)
-    found += [Finding("warning", "column", text) for text in foresight.unknown_columns(tables, config)]
+    grade: Literal["warning", "problem"] = "problem" if len(tables) == len(plates) else "warning"
+    found += [Finding(grade, "column", text) for text in foresight.unknown_columns(tables, config)]
+    found += [Finding("warning", "names", text) for text in foresight.slips(tables)]
     return found + [Finding("warning", "layout", text) for text in foresight.one_place(tables)]
 
 
@@ -109,6 +119,7 @@ def screen_wide(readings: Sequence[Reading], config: Config) -> list[Finding]:
         )
     except ValueError as error:
         found.append(Finding("problem", "concentrations", message(error)))
+    found += [Finding("warning", "treatments", text) for text in merged(readings, config.profile.group_by)]
     controlled = any((one.frame["Metadata_pert_type"] == "negcon").any() for one in readings)
     if readings and not controlled and config.profile.normalise_on == "negcon":
         found.append(Finding("problem", "controls", lacking_controls(readings, config.index.negcon)))

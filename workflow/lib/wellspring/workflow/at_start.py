@@ -1,0 +1,51 @@
+"""Refuse a run whose platemaps, sheet and config contradict each other, before its first job.
+
+The readers of single plates name what is wrong with one of them; here is what only all of them together show, which
+would otherwise fail after hours, in the stages that join plates.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring.io.tables import schema
+from wellspring.screen import platemap, treatments
+from wellspring.screen.sections import Config
+from wellspring.workflow import foresight
+
+
+def contradictions(sheet: Sequence[Mapping[str, str]], config: Config, *, indexed: bool) -> list[str]:
+    """Return what is wrong between platemaps, sheet and config.
+
+    Parameters
+    ----------
+    sheet
+        Rows of the plate sheet. A platemap that cannot be read is left to the plate's own job, which names the fault.
+    config
+        The complete config.
+    indexed
+        Whether a plate is to be indexed in this run. If not, platemaps are read only if a key names a column that not
+        every screen has.
+    """
+    usual = pd.DataFrame(columns=[*schema("profile")["columns"]])
+    if not indexed and not foresight.unknown_columns([usual], config):
+        return []
+    frames, whole = [], True
+    for row in sheet:
+        try:
+            frame = platemap.of_plate(Path(row["platemap"]), plate=row["plate"], options=config.index).frame
+        except (ValueError, OSError):
+            whole = False
+        else:
+            frames.append(frame.assign(Metadata_Plate=row["plate"]))
+    found = []
+    if frames:
+        try:
+            treatments.check_units(pd.concat(frames, ignore_index=True))
+        except ValueError as error:
+            found.append(f"platemaps: {error}")
+    if frames and whole:
+        of_sheet = pd.DataFrame(columns=[f"Metadata_{column}" for column in sheet[0]])
+        found += foresight.unknown_columns([*frames, of_sheet], config)
+    return found
