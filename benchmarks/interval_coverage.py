@@ -13,12 +13,14 @@ the mean over the other half of the screens, so that it is independent of the sc
 before: percentiles of resampled compounds (wells, for batch effects), which leaves out that these score each other.
 
     python benchmarks/interval_coverage.py [--quick] [--screens 400] [--designs 4x2 8x4 ...] [--seed 0]
+        [--save screens.jsonl]
 
 In the JSON line `<design>.<signal>.<score>` is [true value, coverage, low, high, screens with an interval, coverage
 before].
 """
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -101,9 +103,9 @@ def screen(sizes: list[int], *, signal: bool, rng: np.random.Generator) -> tuple
     return np.concatenate(values), pd.concat(tables, ignore_index=True)
 
 
-def judged(features: np.ndarray, metadata: pd.DataFrame, parts: Sequence[str]) -> list[Score]:
+def judged(features: np.ndarray, metadata: pd.DataFrame, part: str) -> list[Score]:
     """Return the scores of a screen."""
-    if "scores" not in parts:
+    if part == "mixing":
         return mixing(features, metadata, neighbours=30, tested=20)
     active = activity(features, metadata, null_size=500)
     found = [active, retrieved(active, metadata), grit(features, metadata), *consistency(features, metadata)]
@@ -111,8 +113,7 @@ def judged(features: np.ndarray, metadata: pd.DataFrame, parts: Sequence[str]) -
     found += transfers(features, metadata, between=["Metadata_Batch"], neighbours=(1, 3))
     found += nuisance(features, metadata)
     found += [clisi(features, metadata, neighbours=30), replicate_connectivity(features, metadata, neighbours=5)]
-    found += [replicating(features, metadata, null_size=200), matching(features, metadata, null_size=200)]
-    return found + (mixing(features, metadata, neighbours=30, tested=20) if "mixing" in parts else [])
+    return found + [replicating(features, metadata, null_size=200), matching(features, metadata, null_size=200)]
 
 
 def resampled(score: Score, rng: np.random.Generator) -> tuple[float, float]:
@@ -147,19 +148,25 @@ def covered(ends: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return (ends[:, 0] <= truth + 1e-9) & (truth - 1e-9 <= ends[:, 1])
 
 
-def cell(sizes: list[int], *, signal: bool, screens: int, seed: int, parts: Sequence[str]) -> dict[str, list[float]]:
-    """Return the figures of each score of one design."""
+def one(sizes: list[int], *, signal: bool, seed: Sequence[int], part: str) -> dict[str, list[float]]:
+    """Return, of each score of one screen, its value and the ends of its interval now and before."""
+    rng, rows = np.random.default_rng(seed), {}
+    for score in judged(*screen(sizes, signal=signal, rng=rng), part):
+        if np.isfinite(score.value):
+            rows[score.metric] = [float(each) for each in (score.value, *interval(score), *resampled(score, rng))]
+    return rows
+
+
+def figures(screens: dict[int, dict[str, list[float]]]) -> dict[str, list[float]]:
+    """Return the figures of each score of one design, from the rows of its screens by number."""
     found: dict[str, list[list[float]]] = {}
-    for number in range(screens):
-        rng = np.random.default_rng([seed, number, len(sizes), int(signal)])
-        for score in judged(*screen(sizes, signal=signal, rng=rng), parts):
-            if np.isfinite(score.value):
-                row = [score.value, *interval(score), *resampled(score, rng), score.chance, number % 2]
-                found.setdefault(score.metric, []).append(row)
-    figures = {}
+    for number, rows in screens.items():
+        for name, row in rows.items():
+            found.setdefault(name, []).append([*row, number % 2])
+    result = {}
     for name, rows in found.items():
         table = np.array(rows)
-        half = table[:, 6]
+        half = table[:, 5]
         if len(set(half)) < 2:
             continue
         means = np.array([table[half == side, 0].mean() for side in (1, 0)])
@@ -167,8 +174,17 @@ def cell(sizes: list[int], *, signal: bool, screens: int, seed: int, parts: Sequ
         now, before = covered(table[:, 1:3], truth), covered(table[:, 3:5], truth)
         low, high = wilson(now.sum(), len(now))
         share = float(now.mean()) if len(now) else float("nan")
-        figures[name] = [float(table[:, 0].mean()), share, low, high, len(now), float(before.mean())]
-    return figures
+        result[name] = [float(table[:, 0].mean()), share, low, high, len(now), float(before.mean())]
+    return result
+
+
+def saved(path: Path | None) -> dict[str, dict[int, dict[str, list[float]]]]:
+    """Return the screens that earlier runs have saved, by cell and number."""
+    found: dict[str, dict[int, dict[str, list[float]]]] = {}
+    for line in path.read_text().splitlines() if path is not None and path.exists() else ():
+        cell, number, rows = json.loads(line)
+        found.setdefault(cell, {})[number] = rows
+    return found
 
 
 def main() -> None:
@@ -179,24 +195,35 @@ def main() -> None:
     parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
     parser.add_argument("--parts", nargs="+", default=["scores", "mixing"], choices=["scores", "mixing"])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save", type=Path, help="file that keeps each screen; a later run goes on from it")
     given = parser.parse_args()
-    start, figures = time.perf_counter(), {}
-    screens = 40 if given.quick else given.screens
+    start, screens = time.perf_counter(), 40 if given.quick else given.screens
+    done, output = saved(given.save), given.save.open("a") if given.save else None
+    cells = list(itertools.product(given.parts, given.designs, (True, False)))
+    # Screen by screen, so that a run that was stopped has as many of each design.
+    for number, (part, design, signal) in itertools.product(range(screens), cells):
+        cell = f"{part}.{design}.{'signal' if signal else 'null'}"
+        if number in done.setdefault(cell, {}):
+            continue
+        sizes = DESIGNS[design]
+        done[cell][number] = one(sizes, signal=signal, seed=[given.seed, number, len(sizes), int(signal)], part=part)
+        if output:
+            output.write(json.dumps([cell, number, done[cell][number]]) + "\n")
+            output.flush()
+    found = {}
     print(f"{'design':9}{'effects':9}{'score':36}{'true':>8}{'covered':>9}{'95 %':>16}{'screens':>9}{'before':>8}")
-    for design in given.designs:
-        for signal in (True, False):
-            each = cell(DESIGNS[design], signal=signal, screens=screens, seed=given.seed, parts=given.parts)
-            for name, (truth, share, low, high, count, before) in each.items():
-                ends = f"[{low:.3f}, {high:.3f}]"
-                mark = "  below" if high < 0.92 else ""
-                print(
-                    f"{design:9}{'yes' if signal else 'no':9}{name:36}{truth:8.3f}{share:9.3f}{ends:>16}{count:9}"
-                    f"{before:8.3f}{mark}",
-                    flush=True,
-                )
-                figures[f"{design}.{'signal' if signal else 'null'}.{name}"] = [truth, share, low, high, count, before]
+    for part, design, signal in cells:
+        mine = {n: rows for n, rows in done[f"{part}.{design}.{'signal' if signal else 'null'}"].items() if n < screens}
+        for name, (truth, share, low, high, count, before) in figures(mine).items():
+            ends = f"[{low:.3f}, {high:.3f}]"
+            mark = "  below" if high < 0.92 else ""
+            print(
+                f"{design:9}{'yes' if signal else 'no':9}{name:36}{truth:8.3f}{share:9.3f}{ends:>16}{count:9}"
+                f"{before:8.3f}{mark}"
+            )
+            found[f"{design}.{'signal' if signal else 'null'}.{name}"] = [truth, share, low, high, count, before]
     seconds = round(time.perf_counter() - start, 1)
-    print(json.dumps({"benchmark": "coverage", "screens": screens, "seconds": seconds} | figures))
+    print(json.dumps({"benchmark": "coverage", "screens": screens, "seconds": seconds} | found))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
 
 from wellspring.evaluate.jackknife import LEAST, Jackknife, bounded, merged, of_units, plain, share_interval, spread
 from wellspring.evaluate.wells import Array
@@ -87,7 +86,7 @@ class Score:
         """The score; NaN without units."""
         if self.median and len(self.units):
             return float(self.units["value"].median())
-        return _statistic(*_cells(self.units), self.weights) if len(self.units) else float("nan")
+        return _statistic(self.units, self.weights) if len(self.units) else float("nan")
 
     def named(self, metric: str) -> "Score":
         """Return the score under another name."""
@@ -270,19 +269,9 @@ def benjamini_hochberg(p: Array) -> Array:
     return q
 
 
-def _cells(units: pd.DataFrame) -> tuple[csr_array, csr_array, list[str]]:
-    """Return sums and counts by (cluster, stratum), sparse, and the names of the strata."""
-    cluster, _ = pd.factorize(units["cluster"], sort=True)
-    stratum, names = pd.factorize(units["stratum"], sort=True)
-    shape, value = (cluster.max() + 1, len(names)), units["value"].to_numpy(float)
-    sums, counts = (csr_array((data, (cluster, stratum)), shape=shape) for data in (value, np.ones(len(value))))
-    return sums, counts, list(names)
-
-
-def _statistic(sums: csr_array, counts: csr_array, strata: list[str], weights: Mapping[str, float] | None) -> float:
+def _statistic(units: pd.DataFrame, weights: Mapping[str, float] | None) -> float:
     """Return the weighted sum of the strata's means."""
-    means = sums.sum(axis=0) / counts.sum(axis=0)
-    share = (
-        np.full(len(strata), 1 / len(strata)) if weights is None else np.array([weights.get(s, 0.0) for s in strata])
-    )
+    stratum, names = pd.factorize(units["stratum"], sort=True)
+    means = np.bincount(stratum, weights=units["value"].to_numpy(float)) / np.bincount(stratum)
+    share = np.full(len(names), 1 / len(names)) if weights is None else np.array([weights.get(s, 0.0) for s in names])
     return float(means @ share)
