@@ -55,6 +55,7 @@ DESIGNS = {
 PLATES, BATCHES, CONTROLS, FEATURES = 4, 2, 16, 24
 ROWS, COLUMNS = 8, 16
 RESAMPLES = 300
+BEFORE = 100  # screens whose intervals are computed in the old way, too
 
 
 def layout(sizes: list[int]) -> tuple[pd.DataFrame, np.ndarray]:
@@ -148,12 +149,13 @@ def covered(ends: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return (ends[:, 0] <= truth + 1e-9) & (truth - 1e-9 <= ends[:, 1])
 
 
-def one(sizes: list[int], *, signal: bool, seed: Sequence[int], part: str) -> dict[str, list[float]]:
-    """Return, of each score of one screen, its value and the ends of its interval now and before."""
+def one(sizes: list[int], *, signal: bool, seed: Sequence[int], part: str, before: bool) -> dict[str, list[float]]:
+    """Return, of each score of one screen, its value and the ends of its interval now and before (where asked for)."""
     rng, rows = np.random.default_rng(seed), {}
     for score in judged(*screen(sizes, signal=signal, rng=rng), part):
         if np.isfinite(score.value):
-            rows[score.metric] = [float(each) for each in (score.value, *interval(score), *resampled(score, rng))]
+            old = resampled(score, rng) if before else (float("nan"), float("nan"))
+            rows[score.metric] = [float(each) for each in (score.value, *interval(score), *old)]
     return rows
 
 
@@ -205,8 +207,8 @@ def main() -> None:
         cell = f"{part}.{design}.{'signal' if signal else 'null'}"
         if number in done.setdefault(cell, {}):
             continue
-        sizes = DESIGNS[design]
-        done[cell][number] = one(sizes, signal=signal, seed=[given.seed, number, len(sizes), int(signal)], part=part)
+        sizes, seed = DESIGNS[design], [given.seed, number, len(DESIGNS[design]), int(signal)]
+        done[cell][number] = one(sizes, signal=signal, seed=seed, part=part, before=number < BEFORE)
         if output:
             output.write(json.dumps([cell, number, done[cell][number]]) + "\n")
             output.flush()

@@ -5,17 +5,20 @@ pycytominer's time, reading counted on both sides, and in 0.2 or less of its mem
 a process of its own that reads its own form of the same float32 numbers: a Parquet file with a column a feature by
 pandas, and a table `embed` row group by row group. Refuted by a larger share, or by profiles that differ.
 (plates) 100 plates of 384 wells x 768 features go through normalising, fitting, aligning and evaluating in less than
-10 minutes and 8 GiB on 2 cores; each stage is a process of its own that reads and writes what its rule does. Refuted by
-more; the table shows how time and memory grow over 10, 30 and 100 plates.
+10 minutes of one core and 8 GiB; each stage is a process of its own that reads and writes what its rule does. Refuted by
+more; the table shows how time and memory grow over 10, 30 and 100 plates, beside the figures of an earlier release
+(`EARLIER`, wall time on an idle machine). `--features 1000 --plates 30` is the other size that was measured then.
 
 Time begins when the libraries are imported and the options known; files are warm in the system's cache on both sides,
 as they are written just before. Memory is the largest resident memory of the process. At most 3.2 GB of disk are used
 at a time, below `--folder`, and freed.
 
     python benchmarks/profile_scale.py [--quick] [--parts cells plates] [--repeats N] [--folder FOLDER]
+        [--plates 10 30 100] [--features 768]
 
 In the JSON line `cells.<operation>.<side>.seconds` and `.megabytes` are [median, least, most] of the repeats, `.share`
-are ours over theirs; `plates.<n>.<stage>.seconds` and `.megabytes` are single figures.
+are ours over theirs; `plates.<n>.<stage>.seconds`, `.processor` (seconds of all cores) and `.megabytes` are single
+figures.
 """
 
 import argparse
@@ -55,7 +58,18 @@ NAMES = [f"x_{number}" for number in range(FEATURES)]
 OPERATIONS = ("median", "mean")
 SIDES = ("wellspring", "pycytominer")
 STAGES = ("normalise", "fit", "align", "consensus", "evaluate")
-SCREEN = {"controls": 32, "active": 176, "inactive": 176, "mechanisms": 40, "features": FEATURES, "batch_shift": 0.5}
+# Seconds and megabytes before, by features, plates and stage: all stages and `evaluate` of release 0.2.0.
+EARLIER = {
+    (768, 10, "all"): (46, 700),
+    (768, 10, "evaluate"): (37, None),
+    (768, 30, "all"): (152, 1200),
+    (768, 30, "evaluate"): (131, None),
+    (768, 100, "all"): (360, 3300),
+    (768, 100, "evaluate"): (285, None),
+    (1000, 30, "evaluate"): (169, None),
+    (1000, 30, "fit"): (None, 917),
+}
+SCREEN = {"controls": 32, "active": 176, "inactive": 176, "mechanisms": 40, "batch_shift": 0.5}
 
 
 @cache
@@ -176,10 +190,10 @@ def aggregate_cells(folder: Path, *, count: int, repeats: int) -> tuple[pd.DataF
     return pd.DataFrame(rows), line
 
 
-def write_plates(folder: Path, count: int) -> None:
+def write_plates(folder: Path, count: int, features: int) -> None:
     """Write `count` plates of 384 wells, aggregated, of two batches or of ten plates per batch."""
     batches = max(2, count // 10)
-    drawn, _ = feature_screen(seed=0, batches=batches, plates=count // batches, **SCREEN)
+    drawn, _ = feature_screen(seed=0, batches=batches, plates=count // batches, features=features, **SCREEN)
     for plate, frame in drawn.groupby("Metadata_Plate"):
         tables.write(frame, folder / f"{plate}.aggregated.parquet", table="profile", provenance={})
 
@@ -219,20 +233,23 @@ def stage(folder: Path, name: str) -> None:
         evaluate(*levels, aligned, options=judged, fit=read(Fit, options["fit"]), seed=options["seed"])
 
 
-def grow(folder: Path, *, counts: tuple[int, ...]) -> tuple[pd.DataFrame, dict]:
+def grow(folder: Path, *, counts: tuple[int, ...], features: int) -> tuple[pd.DataFrame, dict]:
     """Time each stage for each number of plates: a table, and the figures of the JSON line."""
     rows, line = [], {}
     for count in counts:
+        own: list[dict] = []
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            child("plates", place, count)
+            child("plates", place, count, features)
             for name in STAGES:
-                found = child("stage", place, name)
-                rows.append({"plates": count, "stage": name, **found})
-                line |= {f"plates.{count}.{name}.{figure}": round(value, 2) for figure, value in found.items()}
-            own = [row for row in rows if row["plates"] == count]
-            whole = {"seconds": sum(row["seconds"] for row in own), "megabytes": max(row["megabytes"] for row in own)}
-            rows.append({"plates": count, "stage": "all", **whole})
-            line |= {f"plates.{count}.all.{figure}": round(value, 2) for figure, value in whole.items()}
+                own.append({"plates": count, "stage": name, **child("stage", place, name)})
+                print(own[-1], file=sys.stderr, flush=True)
+        whole = {figure: sum(row[figure] for row in own) for figure in ("seconds", "processor")}
+        own.append({"plates": count, "stage": "all", **whole, "megabytes": max(row["megabytes"] for row in own)})
+        for row in own:
+            for figure in ("seconds", "processor", "megabytes"):
+                line[f"plates.{count}.{row['stage']}.{figure}"] = round(row[figure], 2)
+            before = EARLIER.get((features, count, row["stage"]), (None, None))
+            rows.append({**row, "seconds before": before[0], "megabytes before": before[1]})
     return pd.DataFrame(rows), line
 
 
@@ -242,14 +259,15 @@ def measured(what: str, path: Path, *rest: str) -> dict:
     settings()
     if what == "pycytominer":
         import pycytominer as _  # noqa: F401, imported before the clock starts
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     if what == "plates":
-        write_plates(path, int(rest[0]))
+        write_plates(path, *map(int, rest))
     elif what == "stage":
         stage(path, rest[0])
     else:
         result = {"wellspring": wellspring, "pycytominer": pycytominer}[what](path, rest[0])
-    found = {"seconds": time.perf_counter() - start, "megabytes": memory()}
+    found = {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}
+    found["megabytes"] = memory()
     if what in SIDES:
         result.to_pickle(rest[1])
     return found
@@ -266,6 +284,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
     parser.add_argument("--cells", type=int, help="another number of cells")
     parser.add_argument("--plates", type=int, nargs="+", help="other numbers of plates")
+    parser.add_argument("--features", type=int, default=FEATURES, help="of the plates")
     parser.add_argument("--folder", type=Path, help="where to write; default the system's temporary folder")
     arguments = parser.parse_args()
     line = {"benchmark": "profile_scale", "quick": arguments.quick}
@@ -278,7 +297,7 @@ def main() -> None:
             line |= figures
         if "plates" in arguments.parts:
             counts = tuple(arguments.plates or ((4, 10) if arguments.quick else (10, 30, 100)))
-            table, figures = grow(Path(folder), counts=counts)
+            table, figures = grow(Path(folder), counts=counts, features=arguments.features)
             print(table.round(1).to_string(index=False), "\n")
             line |= figures
     print(json.dumps(line))

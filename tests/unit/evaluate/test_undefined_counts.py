@@ -53,7 +53,7 @@ def test_one_mechanism_is_too_few_and_two_are_enough():
     assert outcome(consistency(*screen(ALIKE))[0]) == (3, [few])
     assert outcome(clisi(*screen(ALIKE))) == (3, [few])
     assert outcome(matching(*screen(ALIKE))) == (0, [few])
-    assert outcome(multilabel.consistency(*screen(ALIKE), **LABEL)[0]) == (0, [few])
+    assert outcome(multilabel.consistency(*screen(ALIKE), **LABEL)[0]) == (3, [few])
     groups = {"column": "Metadata_Batch", "groups": 2, "labels": 1}
     between = {"between": ["Metadata_Batch"], "label": ["mechanism"], "neighbours": (1,)}
     assert outcome(transfers(*screen(ALIKE), **between)[0]) == (3, [("too_few_groups", groups)])

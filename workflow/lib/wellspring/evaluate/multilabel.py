@@ -106,7 +106,8 @@ def consistency(
     lost = int(labelled.sum() - keep.sum())
     member, names = membership(value[keep], separator)
     if len(names) < 2:
-        return absent("consistency", Note("too_few_mechanisms", {"found": len(names), "needed": 2})), np.zeros(0)
+        note = Note("too_few_mechanisms", {"found": len(names), "needed": 2})
+        return absent("consistency", note, n_undefined=lost), np.zeros(0)
     rows, owner = wells.units(features[keep]), compound[keep].astype(str)
     taken = np.arange(len(rows)) if queries is None else wells.drawn(owner, at_most=queries, seed=seed)
     rounds = min(permutations, max(20, CALLS // len(taken))) if permutations else 0
