@@ -8,6 +8,12 @@ evaluate does) finds no fewer weak effects than aligning each half of the contro
 Refuted by an interval whose lower end is above a; by a score whose interval misses its chance level in more than the
 1 of 20 that chance allows; by an interval of the difference in power that lies below 0.
 
+(levels) On screens without effects of treatments, plates or positions, the interval of each score covers its stated
+chance level in 95 % of screens, at every level. (any) Of screens without effects on one plate (64 controls, 40
+treatments of 4 replicates), 5 % or fewer have a treatment with q < 0.05. (grid) The same two questions, how many
+inactive treatments pass and how many active ones are found, for 2 to 16 plates and 6 to 64 controls.
+Refuted by a share whose interval (Wilson) lies below 0.95 or above 0.05.
+
 Beside them stand two artefacts: `not cross-fitted`, an alignment judged on the controls that it was fitted on, and
 `centred on all`, a screen of one plate with several replicates judged on the controls that it was centred on.
 
@@ -19,13 +25,16 @@ and edges, normalised and aligned by the defaults of the config but for the sphe
 units of all intervals (95 %, Student's t), for treatments of a screen share their controls; where nothing at all
 passed, the upper end is that of Clopper and Pearson.
 
-    python benchmarks/null.py [--quick] [--seed 0] [--parts bare chain power]
+    python benchmarks/null.py [--quick] [--seed 0] [--parts bare chain power levels any grid] [--screens N]
 
 In the JSON line `bare.<metric>.value` is [mean, low, high, chance], `bare.<metric>.p` [KS statistic, its p, repeats],
-`chain.<design>.<controls>.<features>.<level>.<a>` and `power.<design>.<level>.<...>` are [value, low, high].
+`chain.<design>.<controls>.<features>.<level>.<a>`, `power.<design>.<level>.<...>` and
+`grid.<plates>.<controls>.<level>.<...>` are [value, low, high]; `levels.<level>.<metric>` is [covered, low, high,
+value, chance], `any.<features>.<level>` [share, low, high].
 """
 
 import argparse
+import itertools
 import json
 import logging
 import sys
@@ -48,10 +57,11 @@ from wellspring.evaluate.consistency import consistency  # noqa: E402
 from wellspring.evaluate.crossfit import Deal, crossfitted, deal, grouped_by  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
 from wellspring.evaluate.metrics import metric_of  # noqa: E402
-from wellspring.evaluate.populations import Population  # noqa: E402
+from wellspring.evaluate.populations import Population, populations  # noqa: E402
 from wellspring.evaluate.retrieval import activity  # noqa: E402
 from wellspring.evaluate.run import scores  # noqa: E402
-from wellspring.evaluate.score import Score, filled, merge  # noqa: E402
+from wellspring.evaluate.score import Score, filled, merge, wilson  # noqa: E402
+from wellspring.evaluate.score import interval as ends  # noqa: E402
 from wellspring.io import tables  # noqa: E402
 from wellspring.profile.normalise import normalise  # noqa: E402
 from wellspring.screen import config, sections  # noqa: E402
@@ -72,12 +82,16 @@ FITS = {
     "standardize": {"sphering": "standardize"},
     "none": {"sphering": "none"},
 }
+PARTS = ["bare", "chain", "power", "levels", "any", "grid"]
 SHOWN = ("shrinkage", "ridge 0.000001")
 POWER = {
     "demo": {"batches": 2, "cell_lines": 2, "plates": 1, "controls": 12, "active": 8, "inactive": 24, "mechanisms": 4},
     "screen": {"batches": 2, "plates": 2, "controls": 16, "active": 20, "inactive": 100, "mechanisms": 5},
     "library": {"batches": 4, "plates": 4, "controls": 16, "active": 20, "inactive": 100, "mechanisms": 5},
 }
+NOTHING = {"plate_shift": 0.0, "batch_shift": 0.0, "edge_shift": 0.0, "plate_scale": 0.0, "effect": 0.0}
+LEVELS = {"batches": 2, "plates": 2, "controls": 12, "active": 24, "inactive": 0, "mechanisms": 8}
+GRID_EFFECT = {2: 1.4, 4: 0.8, 8: 0.5, 16: 0.35}
 EFFECT = {"demo": 0.6, "screen": 0.6, "library": 0.3}
 
 
@@ -281,12 +295,119 @@ def power(screens: Mapping[str, int], *, seed: int) -> dict:
     return figures
 
 
+def levels(screens: int, *, seed: int) -> dict[str, list[float]]:
+    """Return, by level and metric, in which share of screens the interval covers the stated chance level."""
+    options, rows = replace(EVALUATE, permutations=0, null_size=1000), {}
+    for screen in range(screens):
+        frame, _ = feature_screen(seed=seed + 7000 + screen, features=64, **LEVELS, **NOTHING)
+        raw = [part.reset_index(drop=True) for _, part in frame.groupby("Metadata_Plate")]
+        plates = [normalise(plate, options=PROFILE)[0] for plate in raw]
+        joined = join(plates)
+        aligned = apply_alignment(joined, fit_alignment(joined, options=FIT))
+        for population in populations(raw, plates, aligned, options=options, fit=FIT, seed=screen):
+            for score in scores(population, options=options, seed=screen, position=()):
+                low, high = ends(score)
+                if np.isfinite([low, high, score.chance]).all():
+                    inside = low - 1e-9 <= score.chance <= high + 1e-9
+                    rows.setdefault((population.level, score.metric), []).append((inside, score.value, score.chance))
+    figures, below = {}, 0
+    print(f"\nlevels: {screens} screens\n{'level':12}{'score':36}{'covers':>8}{'95 %':>17}{'value':>9}{'chance':>9}")
+    for (level, metric), found in rows.items():
+        inside, value, chance = np.array(found, dtype=float).T
+        low, high = wilson(inside.sum(), len(inside))
+        below += high < 0.95
+        print(
+            f"{level:12}{metric:36}{inside.mean():8.3f}{f'[{low:.3f}, {high:.3f}]':>17}{value.mean():9.3f}"
+            f"{chance.mean():9.3f}{'  below' if high < 0.95 else ''}"
+        )
+        figures[f"levels.{level}.{metric}"] = [
+            float(inside.mean()),
+            low,
+            high,
+            float(value.mean()),
+            float(chance.mean()),
+        ]
+    print(f"{below} of {len(rows)} shares have their interval below 0.95, {len(rows) * 0.025:.1f} expected")
+    return figures | {"levels.below": int(below), "levels.screens": screens}
+
+
+def any_found(screens: int, *, sizes: Sequence[int], seed: int) -> dict[str, list[float]]:
+    """Return in which share of screens of one plate, without effects, any treatment is found."""
+    figures = {}
+    print(f"\nany: {screens} screens of one plate\n{'features':>9}  {'level':14}{'any q < 0.05':>13}{'95 %':>17}")
+    for size in sizes:
+        found = {"normalised": 0, "aligned": 0}
+        for screen in range(screens):
+            given = DESIGNS["one plate"] | {"controls": 64, "features": size}
+            frame, _ = feature_screen(seed=seed + 50_000 + screen, active=0, inactive=40, **given)
+            _, profiles = normalised(frame)
+            dealt = deal(profiles, options=FIT, folds=EVALUATE.folds)
+            published = apply_alignment(profiles, fit_alignment(profiles, options=FIT))
+            tables_of = {
+                "normalised": judged(profiles, halved=dealt.halved, seed=screen),
+                "aligned": crossfitted(profiles, dealt, options=FIT, seed=screen, published=published),
+            }
+            for level, frames in tables_of.items():
+                found[level] += bool((active(frames, null_size=10_000)["q"] < 0.05).any())
+        for level, count in found.items():
+            low, high = wilson(count, screens)
+            cells = f"{count / screens:13.3f}{f'[{low:.3f}, {high:.3f}]':>17}{'  above' if low > 0.05 else ''}"
+            print(f"{size:9}  {level:14}{cells}", flush=True)
+            figures[f"any.{size}.{level}"] = [count / screens, low, high]
+    return figures | {"any.screens": screens}
+
+
+def grid(screens: int, *, plates: Sequence[int], controls: Sequence[int], seed: int) -> dict[str, list[float]]:
+    """Return, by plates, controls and level, the share of active treatments found and of inactive ones with p < 0.05.
+
+    Effects are smaller where there are more plates, so that the normalised level finds some and misses some.
+    """
+    figures = {}
+    print(f"\ngrid: {screens} screens of 20 active and 40 inactive treatments, 64 features")
+    head = "".join(f"{name:>11}{'95 %':>17}" for name in ("active", "inactive"))
+    print(f"{'plates':>7}{'controls':>9}  {'level':26}{head}")
+    for many, number in itertools.product(plates, controls):
+        given = {"batches": 2, "plates": many // 2, "controls": number, "active": 20, "inactive": 40, "mechanisms": 5}
+        found: dict[str, list[tuple[float, float]]] = {}
+        for screen in range(screens):
+            drawn = seed + 90_000 + 100 * many + 10_000 * number + screen
+            frame, truth = feature_screen(seed=drawn, features=64, effect=GRID_EFFECT[many], **given)
+            _, profiles = normalised(frame)
+            published = apply_alignment(profiles, fit_alignment(profiles, options=FIT))
+            dealt = deal(profiles, options=FIT, folds=EVALUATE.folds)
+            crossed = crossfitted(profiles, dealt, options=FIT, seed=screen, published=published)
+            known = set(truth.loc[truth["active"], "compound"])
+            judgings = {
+                "normalised": (profiles,),
+                "aligned, cross-fitted": crossed,
+                "aligned, not cross-fitted": (published,),
+            }
+            for level, frames in judgings.items():
+                items = active(frames, null_size=5000)
+                mine = items["Metadata_Item"].str.rsplit("@", n=1).str[0].isin(known)
+                shares = float((items.loc[mine, "q"] < 0.05).mean()), float((items.loc[~mine, "p"] < 0.05).mean())
+                found.setdefault(level, []).append(shares)
+        for level, shares in found.items():
+            row = [
+                share_interval(each, size * screens)
+                for each, size in zip(zip(*shares, strict=True), (20, 40), strict=True)
+            ]
+            cells = "".join(f"{mean:11.3f}{f'[{low:.3f}, {high:.3f}]':>17}" for mean, low, high in row)
+            mark = "  above" if row[1][1] > 0.05 else ""
+            print(f"{many:7}{number:9}  {level:26}{cells}{mark}", flush=True)
+            figures |= dict(
+                zip((f"grid.{many}.{number}.{level}.{name}" for name in ("active", "inactive")), row, strict=True)
+            )
+    return figures | {"grid.screens": screens}
+
+
 def main() -> None:
     """Measure, print the tables and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repeats and screens, the corners of the grid")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parts", nargs="+", default=["bare", "chain", "power"], choices=["bare", "chain", "power"])
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--screens", type=int, help="of the parts levels, any and grid")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     start, figures = time.perf_counter(), {}
@@ -299,6 +420,15 @@ def main() -> None:
     if "power" in given.parts:
         screens = dict.fromkeys(POWER, 4) if given.quick else {"demo": 40, "screen": 20, "library": 10}
         figures |= power(screens, seed=given.seed)
+    if "levels" in given.parts:
+        figures |= levels(given.screens or (10 if given.quick else 200), seed=given.seed)
+    if "any" in given.parts:
+        sizes = (64,) if given.quick else (64, 256)
+        figures |= any_found(given.screens or (20 if given.quick else 200), sizes=sizes, seed=given.seed)
+    if "grid" in given.parts:
+        corners = {"plates": (2, 16), "controls": (6, 64)} if given.quick else {}
+        full = {"plates": tuple(GRID_EFFECT), "controls": (6, 16, 64)} | corners
+        figures |= grid(given.screens or (2 if given.quick else 10), **full, seed=given.seed)
     seconds = round(time.perf_counter() - start, 1)
     print(json.dumps({"benchmark": "null", "quick": given.quick, "seconds": seconds} | figures))
 

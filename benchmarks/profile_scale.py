@@ -5,7 +5,7 @@ pycytominer's time, reading counted on both sides, and in 0.2 or less of its mem
 a process of its own that reads its own form of the same float32 numbers: a Parquet file with a column a feature by
 pandas, and a table `embed` row group by row group. Refuted by a larger share, or by profiles that differ.
 (plates) 100 plates of 384 wells x 768 features go through normalising, fitting, aligning and evaluating in less than
-10 minutes of one core and 8 GiB; each stage is a process of its own that reads and writes what its rule does. Refuted by
+10 minutes of one core and 8 GiB; each stage is a process of its own that reads and writes as its rule does. Refuted by
 more; the table shows how time and memory grow over 10, 30 and 100 plates, beside the figures of an earlier release
 (`EARLIER`, wall time on an idle machine). `--features 1000 --plates 30` is the other size that was measured then.
 

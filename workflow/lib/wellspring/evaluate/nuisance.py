@@ -7,7 +7,6 @@ across plates, with references on other plates only.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -33,49 +32,112 @@ def nuisance(features: Array, metadata: pd.DataFrame, *, neighbours: int = 1) ->
     control = wells.kind(metadata, "negcon")
     keep = control & wells.defined(features, metadata)
     lost, rows = int(control.sum() - keep.sum()), wells.units(features[keep])
-    place = wells.positions(metadata)[keep]
-    plate, line, batch = (
-        wells.column(metadata, name)[keep].astype(str) for name in (wells.PLATE, wells.LINE, wells.BATCH)
-    )
     if len(rows) < 2:
         return [
             absent(f"nuisance.{name}", Note("too_few_controls", {"found": len(rows), "needed": 2}), n_undefined=lost)
             for name in TARGETS
         ]
-    names = np.array([f"{p} {w}" for p, w in zip(plate, wells.column(metadata, "Metadata_Well")[keep], strict=True)])
-    lines, plates, every = wells.codes(line), wells.codes(plate), np.arange(len(rows))
-    groups = Groups.of(plate)
-    lists = partial(nearest, k=listed(groups, neighbours, len(rows)))
+    table, scores = metadata[keep], []
+    plate, well = (wells.column(table, name) for name in (wells.PLATE, "Metadata_Well"))
+    names = np.array([f"{a} {b}" for a, b in zip(plate.astype(str), well, strict=True)])
+    groups = Groups.of(plate.astype(str))
+    lists, k = dict[str, Nearest](), listed(groups, neighbours, len(rows))
+    for task in tasks(table):
+        if task.among not in lists:
+            lists[task.among] = task.nearest(rows, k)
+        without = _Without(
+            Groups(groups.code[task.known], groups.names), lists[task.among], task.own, task.barred, neighbours
+        )
+        missing = lost + len(rows) - len(task.known)
+        scores.append(_score(task, lists[task.among], names[task.known], missing, without))
+    return scores
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is read from the controls: the class of each, among the references allowed.
+
+    Attributes
+    ----------
+    target
+        One of `TARGETS`.
+    among
+        `line` for the other controls of the line, `plates` for those of other plates.
+    known
+        (q,) places of the controls that have a class, among all rows.
+    truth, own
+        (q,) name and code of their classes.
+    references
+        (q, classes) number of references of each class.
+    barred
+        From places (b,) among the known controls to a mask (b, q) of those that may not be used.
+    """
+
+    target: str
+    among: str
+    known: Array
+    truth: Array
+    own: Array
+    references: Array
+    barred: Callable[[Array], Array]
+
+    @property
+    def readable(self) -> Array:
+        """Which controls (q,) can be read: a class without a reference cannot, and a single one is always right."""
+        several = (self.references > 0).sum(axis=1) > 1
+        return np.asarray(several & (self.references[np.arange(len(self.own)), self.own] > 0))
+
+    @property
+    def level(self) -> Array:
+        """Share (q,) of the own class among the references, NaN where it cannot be read."""
+        share = self.references[np.arange(len(self.own)), self.own] / np.maximum(self.references.sum(axis=1), 1)
+        return np.where(self.readable, share, np.nan)
+
+    def nearest(self, rows: Array, k: int) -> Nearest:
+        """Return the k nearest references of the known controls; `rows` (n, d) are unit vectors of all controls."""
+        every = np.arange(len(self.known))
+        return nearest(rows[self.known], queries=every, references=every, k=k, barred=self.barred)
+
+    def read(self, near: Nearest, k: int) -> Array:
+        """Return which controls (q,) are read right from their k nearest references."""
+        return np.asarray(winners(self.own[near.index[:, :k]], near.valid[:, :k]) == self.own)
+
+    def balanced(self, values: Array) -> float:
+        """Return the mean over classes of the mean of `values` (q,) over the controls that can be read."""
+        own = self.own[self.readable]
+        count = np.bincount(own)
+        return float((np.bincount(own, weights=values[self.readable])[count > 0] / count[count > 0]).mean())
+
+
+def tasks(metadata: pd.DataFrame) -> list[Task]:
+    """Return what is read from controls with this metadata, in the order of `TARGETS`."""
+    plate, line, batch = (wells.column(metadata, name).astype(str) for name in (wells.PLATE, wells.LINE, wells.BATCH))
+    place = wells.positions(metadata)
+    lines, plates, every = wells.codes(line), wells.codes(plate), np.arange(len(metadata))
 
     def other(query: Array) -> Array:
         barred: Array = (lines[query, None] != lines[None, :]) | (query[:, None] == every[None, :])
         return barred
 
-    near = lists(rows, queries=every, references=every, barred=other)
-    scores = []
+    found = []
     for name, truth in (("batch", batch), ("plate", plate)):
         own = wells.codes(truth)
         # Classes of the other wells of the line: a well's own class is missing where no other well has it.
         table = _counts(lines, own)[lines]
         table[every, own] -= 1
-        without = _Without(groups, near, own, other, neighbours)
-        scores.append(_score(name, near, truth, names, table, lost, without))
+        found.append(Task(name, "line", every, truth, own, table, other))
     known = np.flatnonzero(place["row"].notna().to_numpy())
-    groups = Groups(groups.code[known], groups.names)
 
     def elsewhere(query: Array) -> Array:
         barred: Array = plates[known][query, None] == plates[known][None, :]
         return barred
 
-    near = lists(rows[known], queries=np.arange(len(known)), references=np.arange(len(known)), barred=elsewhere)
     for name in ("row", "column", "edge"):
         values = place[name].map(lambda value: str(int(value)) if pd.notna(value) else "").to_numpy(dtype=str)[known]
         own = wells.codes(values)
-        total = _counts(np.zeros(len(known), dtype=int), own)
-        table = (total - _counts(plates[known], own))[plates[known]]
-        without = _Without(groups, near, own, elsewhere, neighbours)
-        scores.append(_score(name, near, values, names[known], table, lost + len(rows) - len(known), without))
-    return scores
+        table = (_counts(np.zeros(len(known), dtype=int), own) - _counts(plates[known], own))[plates[known]]
+        found.append(Task(name, "plates", known, values, own, table, elsewhere))
+    return found
 
 
 def _counts(context: Array, own: Array) -> Array:
@@ -117,42 +179,30 @@ class _Without:
         return (Jackknife("plates", pd.Series(whole - rise, index=list(self.groups.names)), shared),)
 
 
-def _score(
-    name: str, near: Nearest, truth: Array, names: Array, references: Array, lost: int, without: _Without
-) -> Score:
-    """Return the score of one target; `references` (n, classes) counts each well's allowed references by class."""
-    metric, own = f"nuisance.{name}", wells.codes(truth)
-    classes = (references > 0).sum(axis=1)
-    # A class that no allowed reference has cannot be predicted; a single class is always right.
-    readable = (classes > 1) & (references[np.arange(len(own)), own] > 0)
+def _score(task: Task, near: Nearest, names: Array, lost: int, without: _Without) -> Score:
+    """Return the score of one target; `names` are those of the known controls."""
+    metric, readable, truth = f"nuisance.{task.target}", task.readable, task.truth
     if not readable.any():
         return absent(
             metric,
             Note("too_few_classes", {"classes": ", ".join(sorted(map(str, set(truth)))[:4])}),
             n_undefined=lost + len(truth),
         )
-    k = without.neighbours
-    read = winners(own[near.index[:, :k]], near.valid[:, :k]) == own
+    read, level = task.read(near, without.neighbours), task.level
     frame = pd.DataFrame(
-        {
-            "stratum": truth[readable],
-            "cluster": names[readable],
-            "value": read[readable].astype(float),
-            "chance": (references[np.arange(len(own)), own] / references.sum(axis=1))[readable],
-        }
+        {"stratum": truth[readable], "cluster": names[readable], "value": read[readable].astype(float)}
     )
     by = frame.groupby("stratum", sort=True)
     items = (
         by.agg(value=("value", "mean"), n=("value", "size")).reset_index().rename(columns={"stratum": "Metadata_Item"})
     )
-    level = np.where(readable, references[np.arange(len(own)), own] / np.maximum(references.sum(axis=1), 1), np.nan)
     whole = float(by["value"].mean().mean())
     return Score(
         metric,
         items=items,
         jackknives=without.jackknife(np.where(readable, read, np.nan), level, truth, whole),
-        units=frame[["stratum", "cluster", "value"]],
-        chance=float(by["chance"].mean().mean()),
+        units=frame,
+        chance=task.balanced(level),
         n=len(frame),
         n_undefined=lost + int((~readable).sum()),
         disjoint=True,
@@ -169,7 +219,7 @@ def _metric(target: str, title: str, meaning: str, *, main: bool = False) -> Met
         family="nuisance",
         reads="across",
         direction=-1,
-        chance="frequency of the class among the references allowed",
+        chance="frequency of the class among the references allowed, after centring as the plates were",
         title=title,
         meaning=meaning,
         compute=_compute,

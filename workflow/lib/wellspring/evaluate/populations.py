@@ -1,11 +1,12 @@
 """The populations that are judged: at each level the wells of plates that fit or are projected, and held-out wells."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from wellspring.evaluate import wells
+from wellspring.evaluate.centring import Centre, centred
 from wellspring.evaluate.crossfit import crossfitted, crowded_plates, deal
 from wellspring.evaluate.gaps import closed
 from wellspring.evaluate.levels import join, judged, split_role
@@ -34,6 +35,9 @@ class Population:
         The table for metrics that read treated wells alone.
     chance
         Tables in place of `controls` for the chance levels of activity and grit (`wellspring.evaluate.chance`).
+    centred
+        How each plate was centred on its controls, for the chance levels of batch and plate effects
+        (`wellspring.evaluate.centring`).
     held_out
         Whether the wells are of held-out plates; the names of their scores end in `.heldout`.
     notes
@@ -47,6 +51,7 @@ class Population:
     across: tuple[pd.DataFrame, ...]
     treated: pd.DataFrame
     chance: tuple[pd.DataFrame, ...] | None = None
+    centred: Mapping[str, Centre] = field(default_factory=dict)
     held_out: bool = False
     notes: tuple[Note, ...] = ()
     gaps: tuple[Note, ...] = ()
@@ -54,7 +59,7 @@ class Population:
     @classmethod
     def of(cls, frame: pd.DataFrame, *, level: str) -> "Population":
         """Return the population in which all metrics read the same table."""
-        return cls(level, (frame,), (frame,), frame)
+        return cls(level, (frame,), (frame,), frame, centred=centred(frame))
 
     def closed(self, *, max_missing: float) -> "Population":
         """Return the population without gaps in its profiles."""
@@ -106,19 +111,21 @@ def populations(
         controls = judged(mine, halved=halved, seed=seed)
         across = judged(mine, halved=every.halved, seed=seed, recentre=False)
         notes = (TWO_HALVES,) if dealt.halved else ()
-        found.append(Population(level, controls, across, mine, notes=notes))
-        found.append(_held_out(level, theirs, judged(theirs, halved=halved, seed=seed)))
+        found.append(Population(level, controls, across, mine, centred=centred(mine), notes=notes))
+        found.append(_held_out(level, theirs, judged(theirs, halved=halved, seed=seed), centred(theirs)))
     controls = across = (kept,)
     if len(kept):
         controls = crossfitted(kept, dealt, options=fit, published=published, seed=seed)
         across = crossfitted(kept, every, options=fit, published=published, seed=seed, recentre=False)
     # The normalised profiles of the same wells: aligned controls took part in the fits of other plates.
     chance = judged(kept, halved=halved, seed=seed)
-    found.append(Population("aligned", controls, across, published, chance, notes=dealt.notes))
-    found.append(_held_out("aligned", held, judged(held, halved=halved, seed=seed, aligned=True)))
+    found.append(Population("aligned", controls, across, published, chance, centred(kept), notes=dealt.notes))
+    found.append(_held_out("aligned", held, judged(held, halved=halved, seed=seed, aligned=True), centred(apart)))
     return [each.closed(max_missing=fit.max_missing) for each in found if len(each.controls[0])]
 
 
-def _held_out(level: str, frame: pd.DataFrame, controls: tuple[pd.DataFrame, ...]) -> Population:
+def _held_out(
+    level: str, frame: pd.DataFrame, controls: tuple[pd.DataFrame, ...], centres: Mapping[str, Centre]
+) -> Population:
     notes = (TWO_HALVES,) if len(controls) > 1 else ()
-    return Population(level, controls, (frame,), frame, held_out=True, notes=notes)
+    return Population(level, controls, (frame,), frame, centred=centres, held_out=True, notes=notes)

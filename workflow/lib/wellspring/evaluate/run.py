@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate import chance, wells
+from wellspring.evaluate import centring, chance, wells
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY, Compute, Metric, Reads
 from wellspring.evaluate.metrics import METRICS, chosen, metric_of
@@ -182,6 +182,12 @@ def _of_kind(
             chance.excess(*_in_order(frame), replicates_share=share, seed=seed) for frame in population.chance or frames
         ]
         first, *second = (chance.stated(each, found[place % len(found)]) for place, each in enumerate((first, *second)))
+    if population.centred and any(metric.family == "nuisance" for metric in mine):
+        near = options.nuisance_neighbours
+        levels = [
+            centring.excess(*_in_order(frame), population.centred, neighbours=near, seed=seed) for frame in frames
+        ]
+        first, *second = (centring.stated(each, levels[place]) for place, each in enumerate((first, *second)))
     scored = [merge(*pair) for pair in zip(first, *second, strict=True)] if second else list(first)
     for metric in mine:
         if metric.derive is not None:
