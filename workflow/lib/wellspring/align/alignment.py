@@ -157,19 +157,20 @@ def fit_alignment(
     """
     names = tables.features(frame) if features is None else list(features)
     used = controls_of(frame) if controls is None else controls_of(frame) & np.asarray(controls, dtype=bool)
-    values, entries = frames.matrix(frame, names), chain(options.steps)
-    frame = source = frames.replaced(frame, names, values)
+    entries = chain(options.steps)
+    frame = source = frames.replaced(frame, names, frames.matrix(frame, names))
     usable, notes = odd_plates.used_wells(source, controls=used, options=options)
     used = used & usable
     low, high = odd_plates.limits(source, controls=used, options=options)
     selection = pd.DataFrame({"Metadata_Feature": names, "Metadata_Kept": True, "Metadata_Reason": ""})
-    selection["spread"] = frames.deviation_of(values[used]).astype(np.float32)
+    selection["spread"] = frames.deviation_of(frames.matrix(source[used], names)).astype(np.float32)
     if not usable.all():
         frame = limit.apply(frame, limit.Limits(tuple(names), (), low, high))
     steps: list[tuple[str, State]] = []
     for number, (name, own) in enumerate(entries):
         module, part = STEPS[name][0], with_own(options, own)
-        state = module.fit(frame[usable].reset_index(drop=True), controls=used[usable], options=part)
+        fitting = frame if usable.all() else frame[usable].reset_index(drop=True)
+        state = module.fit(fitting, controls=used[usable], options=part)
         if isinstance(state, harmony.Corrected) and not usable.all():
             state = harmony.joined(state, harmony.fit(frame, controls=used, options=part))
         steps.append((name, state))

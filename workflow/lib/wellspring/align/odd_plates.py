@@ -57,20 +57,23 @@ def used_wells(frame: pd.DataFrame, *, controls: Array, options: Fit) -> tuple[A
     plates, names = frames.text(frame, "Metadata_Plate"), tables.features(frame)
     if not controls.any() or not names or len(np.unique(plates)) < 2:
         return everything, ()
-    values = frames.matrix(frame, names)
-    usual = _usual(values[controls], plates[controls])
-    used, notes = everything, []
+    own = frames.matrix(frame[controls], names)
+    usual = _usual(own, plates[controls])
+    used, notes = everything.copy(), []
     if options.max_deviation is not None:
-        deviations = np.abs(values - usual.center) / usual.spread
-        used = ~(np.nan_to_num(deviations) > options.max_deviation).any(axis=1)
-        for plate in np.unique(plates[~used]):
+        # Plate by plate: an array of all deviations would be as large as the profiles.
+        for plate in np.unique(plates):
             mine = plates == plate
-            notes.append(_beyond(plate, deviations[mine], names, limit=options.max_deviation))
+            deviations = np.abs(frames.matrix(frame[mine], names) - usual.center) / usual.spread
+            used[mine] = ~(np.nan_to_num(deviations) > options.max_deviation).any(axis=1)
+            if not used[mine].all():
+                notes.append(_beyond(plate, deviations, names, limit=options.max_deviation))
     if options.max_influence is not None:
         column, found = frames.groups(frame, controls & used, by=options.by)
-        scaled = np.nan_to_num((values - usual.center) / usual.spread)
+        scaled = np.nan_to_num((own - usual.center) / usual.spread)
         for group, mine in zip(found, frames.members(frame, controls, column=column, names=found), strict=True):
-            for plate, ratio in _influential(scaled, plates, mine & used, limit=options.max_influence):
+            rows = (mine & used)[controls]
+            for plate, ratio in _influential(scaled, plates[controls], rows, limit=options.max_influence):
                 used = used & (plates != plate)
                 values_of: dict[str, Scalar] = {
                     "plate": plate,

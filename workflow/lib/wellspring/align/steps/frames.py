@@ -1,7 +1,7 @@
 """Helpers of the steps: the wells of a fit, groups of wells, and feature values out of a frame and back into it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from wellspring.screen.sections import Fit
 logger = logging.getLogger(__name__)
 
 POOLED = "*"
+COLUMNS = 128  # that are copied at once
 GROUPS: dict[str | None, str | None] = {None: None, "cell_line": "Metadata_Cell_Line", "batch": "Metadata_Batch"}
 
 
@@ -47,16 +48,26 @@ def matrix(frame: pd.DataFrame, names: Sequence[str]) -> Array:
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise ValueError(f"profile: expected the {len(names)} features of the fit, found none called {missing[:5]}")
-    values = frame[list(names)].to_numpy(dtype=np.float64, copy=True)
+    values = np.empty((len(frame), len(names)))
+    for part in columns(len(names)):
+        values[:, part] = frame[list(names[part])].to_numpy(dtype=np.float64)
     values[~np.isfinite(values) | ~defined(frame)[:, None]] = np.nan
-    result: Array = values
-    return result
+    return values
+
+
+def columns(count: int) -> Iterator[slice]:
+    """Yield slices of at most `COLUMNS` of `count` columns, so that no second array of a whole table is needed."""
+    for start in range(0, count, COLUMNS):
+        yield slice(start, min(start + COLUMNS, count))
 
 
 def replaced(frame: pd.DataFrame, names: Sequence[str], values: Array) -> pd.DataFrame:
-    """Return the metadata of `frame` with `values` (rows, d) as its features `names`."""
-    metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]]
-    return pd.concat([metadata, pd.DataFrame(values, columns=list(names), index=frame.index)], axis=1)
+    """Return the metadata of `frame` with `values` (rows, d), not copied, as its features `names`."""
+    result = pd.DataFrame(values, columns=list(names), index=frame.index, copy=False)
+    # `pd.concat` would merge the features with metadata of their type, and copy them all.
+    for place, name in enumerate([name for name in frame.columns if name.startswith("Metadata_")]):
+        result.insert(place, name, frame[name])
+    return result
 
 
 def gaps_filled(values: Array, rows: Array, fill: Array) -> Array:
@@ -76,9 +87,12 @@ def mean_of(values: Array) -> Array:
 
 def deviation_of(values: Array) -> Array:
     """Return the standard deviation (ddof 0) of each column's finite values, (d,); 0 where there are none."""
-    some = np.isfinite(values)
-    squares = np.where(some, (values - mean_of(values)) ** 2, 0.0)
-    result: Array = np.sqrt(squares.sum(axis=0) / np.maximum(some.sum(axis=0), 1))
+    result = np.zeros(values.shape[1])
+    for part in columns(values.shape[1]):
+        own = values[:, part]
+        some = np.isfinite(own)
+        squares = np.where(some, (own - mean_of(own)) ** 2, 0.0)
+        result[part] = np.sqrt(squares.sum(axis=0) / np.maximum(some.sum(axis=0), 1))
     return result
 
 

@@ -48,7 +48,8 @@ def fit(frame: pd.DataFrame, *, controls: Array, options: Fit) -> Selection:
     rows = frames.defined(frame)
     values = frames.matrix(frame, names)
     reasons: list[Note | None] = [None] * len(names)
-    for dropped, why in _tests(values[rows], values[np.asarray(controls, dtype=bool)], names, options):
+    tested = values if rows.all() else values[rows]
+    for dropped, why in _tests(tested, values[np.asarray(controls, dtype=bool)], names, options):
         for place in np.flatnonzero(dropped).tolist():
             reasons[place] = reasons[place] or why(place)
     threshold = options.max_correlation
@@ -91,7 +92,7 @@ def _tests(values: Array, controls: Array, names: list[str], options: Fit) -> It
         # Rounding leaves a relative 1e-7 in float32, so that a millionth of the whole spread counts as none.
         yield ~(own > 1e-6 * whole), lambda place: Note("no_spread_in_controls")
     if options.max_value is not None and wells:
-        largest = np.fmax.reduce(np.abs(values), axis=0, initial=0.0)
+        largest = np.maximum(np.fmax.reduce(values, axis=0, initial=0.0), -np.fmin.reduce(values, axis=0, initial=0.0))
         yield largest > options.max_value, lambda place: Note("large_value", {"value": _short(largest[place], 4)})
 
 
@@ -111,13 +112,16 @@ def _blocklist(given: str | tuple[str, ...] | None) -> set[str]:
 
 def _commonest(values: Array) -> Array:
     """Return the number of rows with the most common finite value of each column, (features,) int64."""
-    ordered = np.sort(values, axis=0)  # NaN last
-    longest = np.isfinite(ordered[:1]).sum(axis=0) if len(ordered) else np.zeros(values.shape[1], dtype=np.int64)
-    run = longest.copy()
-    for above, below in zip(ordered[1:], ordered[:-1], strict=True):
-        run = np.where(above == below, run + 1, np.isfinite(above))
-        longest = np.maximum(longest, run)
-    return longest
+    found = np.zeros(values.shape[1], dtype=np.int64)
+    for part in frames.columns(values.shape[1]):
+        ordered = np.sort(values[:, part], axis=0)  # NaN last
+        longest = np.isfinite(ordered[:1]).sum(axis=0)
+        run = longest.copy()
+        for above, below in zip(ordered[1:], ordered[:-1], strict=True):
+            run = np.where(above == below, run + 1, np.isfinite(above))
+            longest = np.maximum(longest, run)
+        found[part] = longest
+    return found
 
 
 def _frequencies(values: Array, options: Fit) -> tuple[Array, Array]:
