@@ -115,6 +115,41 @@ def test_nuclei_are_the_rounder_channel_where_no_name_states_them(plate, tmp_pat
     assert yaml.safe_load((tmp_path / "config" / "config.yaml").read_text())["cells"]["nuclei"] == "blue"
 
 
+@pytest.mark.parametrize(
+    ("controls", "wells", "expected"),
+    [
+        (5, 12, None),
+        (3, 12, {"min_controls": 3}),
+        (1, 12, {"normalise_on": "all"}),
+        (0, 3, {"normalise_on": "all", "min_controls": 3}),
+        (0, 1, {"normalise": "none", "normalise_on": "all"}),
+    ],
+)
+def test_a_screen_of_few_controls_or_wells_can_run(plate, tmp_path, capsys, controls, wells, expected):
+    folder, layout = plate
+    names = [f"{row}{column:02d}" for row in ROWS for column in COLUMNS]
+    for name in names[wells:]:
+        for path in folder.glob(f"scan_{name[0]}-{name[1:]}_*"):
+            path.unlink()
+    cells = [f"{name},{'DMSO' if number < controls else 'x'}\n" for number, name in enumerate(names[:wells])]
+    layout.write_text("well,compound\n" + "".join(cells))
+    assert main([str(folder), "--platemap", str(layout), "--out", str(tmp_path), "--yes", "--steps", "7"]) == 0
+    written = yaml.safe_load((tmp_path / "config" / "config.yaml").read_text())
+    assert written.get("profile") == expected
+    assert written["encoders"]["simclr"]["steps"] == 7 and written["encoders"]["untrained"]["steps"] == 0
+    assert "Can run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["images", "Raw Images", "TIFF", "data"])
+def test_a_folder_called_by_its_content_has_the_name_of_the_one_above(plate, tmp_path, name):
+    folder, layout = plate
+    (folder.parent / "BR00117").mkdir()
+    folder.rename(folder.parent / "BR00117" / name)
+    arguments = [str(folder.parent / "BR00117" / name), "--platemap", str(layout), "--out", str(tmp_path), "--yes"]
+    assert main(arguments) == 0
+    assert (tmp_path / "config" / "plates.tsv").read_text().splitlines()[1].split("\t")[0] == "BR00117"
+
+
 def test_questions_without_an_answer_write_no_config(plate, tmp_path, capsys, monkeypatch):
     folder, layout = plate
     _answering(monkeypatch, capsys, ["GFP"])

@@ -288,6 +288,33 @@ MISTAKES = {
         config(evaluate={"label": "Metadata_mechanism"}),
         ("problem  column", "evaluate.label: no plate has the column 'Metadata_mechanism'"),
     ),
+    "misspelt column of the sheet": (
+        file("plates.tsv", SHEET.replace("role", "Role").replace("P2.csv\tfit", "P2.csv\theldout")),
+        ("plates.tsv: expected the column 'role', found 'Role'; correct its name",),
+    ),
+    "misspelt column of the platemap": (
+        wells("dose_uM", "concentraton_uM"),
+        (
+            "P1.csv: the column 'concentraton_uM' is not known, perhaps it is 'concentration'",
+            "index.columns.concentration",
+        ),
+    ),
+    "column of concentrations without values": (
+        file("P1.csv", "well,compound,dose_uM\nA01,DMSO,\nA02,DMSO,\nB01,x,\nB02,y,\n"),
+        ("P1: no treated well has a number in the column 'dose_uM': wells of one compound count as one treatment",),
+    ),
+    "title above the header": (
+        file("P1.csv", "Plate layout\n" + MAP),
+        ("P1.csv: line 2: expected 1 cells as in the header, found 3", "a title above the header? remove the line"),
+    ),
+    "column without a name": (
+        file("P1.csv", "".join(f"{n},{line}\n" if n else f",{line}\n" for n, line in enumerate(MAP.splitlines()))),
+        ("P1.csv: expected a name for each column, found none for column 1; name it, or remove it",),
+    ),
+    "folder of another plate copied": (
+        lambda folder, written: [shutil.copy(path, folder / "P1") for path in (folder / "P2").iterdir()] and None,
+        ("P1, P2 have the same pixels in the first image of each channel: is one folder a copy of another?",),
+    ),
     "truncated images": (
         images(lambda path: path.write_bytes(path.read_bytes()[:40])),
         ("plate P1", "the first image of ER"),

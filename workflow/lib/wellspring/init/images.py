@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from wellspring.init import plates, stains, wells, written
 from wellspring.io.shipped import CLONE
-from wellspring.screen.sections import Index
+from wellspring.screen import config
+from wellspring.screen.sections import Index, Profile
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a channel, as the config's schema has it
+USUAL = config.default(Profile).min_controls  # controls that a plate needs
 Lines = list[tuple[str, Any, str]]
 
 
@@ -183,14 +185,20 @@ def _rest(
 
 
 def profile(seen: wells.Mapped, fewest: int) -> Lines:
-    """Return the lines of a screen without negative controls."""
-    if seen.controlled:
+    """Return the lines of a screen with few negative controls, or none; `fewest`: wells of the smallest plate."""
+    if seen.controls >= USUAL:
         return []
+    if seen.controls > 1:
+        reason = (
+            f"A plate has {seen.controls} negative controls: few for a centre and a scale, which {USUAL} and more give."
+        )
+        return [("profile.min_controls", seen.controls, reason)]
+    known = "One negative control has no spread" if seen.controls else "No negative controls are known"
     if fewest < 2:
         lines: Lines = [("profile.normalise", "none", "A plate has one well, which nothing can be compared with.")]
-        return [*lines, ("profile.normalise_on", "all", "No negative controls are known.")]
-    lines = [("profile.normalise_on", "all", "No negative controls are known: all wells of a plate instead.")]
-    if fewest < 4:
+        return [*lines, ("profile.normalise_on", "all", f"{known}.")]
+    lines = [("profile.normalise_on", "all", f"{known}: all wells of a plate instead.")]
+    if fewest < USUAL:
         lines.append(("profile.min_controls", fewest, f"A plate has {fewest} wells."))
     return lines
 

@@ -12,10 +12,10 @@ from wellspring.screen import platemap, platemap_columns, text_table, well_names
 
 @dataclass(frozen=True)
 class Mapped:
-    """Keys of `index` with a reason each, whether there are negative controls, and sentences."""
+    """Keys of `index` with a reason each, the number of negative controls of the first plate, and sentences."""
 
     keys: dict[str, tuple[Any, str]] = field(default_factory=dict)
-    controlled: bool = False
+    controls: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -49,17 +49,16 @@ def mapped(path: Path, plates: Sequence[str]) -> Mapped:
     if (kinds == "negcon").any():
         own = sorted(frame.loc[kinds == "negcon", "Metadata_Compound"].dropna().unique())
         notes.append(f"negative controls: {(kinds == 'negcon').sum()} wells by their type ({', '.join(own[:5])})")
-        return Mapped(keys, True, tuple(notes))
+        return Mapped(keys, int((kinds == "negcon").sum()), tuple(notes))
     near = well_types.near(["DMSO"], names)
+    named = int(frame["Metadata_Compound"].isin(near).sum())
     if near:
         if near != ["DMSO"]:
             keys["negcon"] = (near, "compounds that look like negative controls: check them")
-        notes.append(
-            f"negative controls: {frame['Metadata_Compound'].isin(near).sum()} wells by their name ({', '.join(near)})"
-        )
+        notes.append(f"negative controls: {named} wells by their name ({', '.join(near)})")
     else:
         notes.append(f"negative controls: none found among {', '.join(names[:8])}; plates are normalised on all wells")
-    return Mapped(keys, bool(near), tuple(notes))
+    return Mapped(keys, named, tuple(notes))
 
 
 def same(path: Path, plate: str, planes: pd.DataFrame, seen: Mapped) -> bool:

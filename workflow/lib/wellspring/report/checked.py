@@ -116,7 +116,9 @@ def _rules(complete: Config, path: Path, rows: Sequence[Mapping[str, str]]) -> l
     except ValueError as error:
         found.append(Finding("problem", "config", str(error)))
     try:
-        exclusions.check(exclusions.read(complete.survey.exclusions), sheet.names(path))
+        listed = exclusions.read(complete.survey.exclusions)
+        if rows:  # else the sheet's own problems are found
+            exclusions.check(listed, sheet.names(path))
     except (ValueError, KeyError, OSError) as error:
         found.append(Finding("problem", "exclusions", str(error)))
     return found

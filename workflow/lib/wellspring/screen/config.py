@@ -209,5 +209,5 @@ def _sentence(error: ValidationError) -> str:
 
 def _hint(key: str, known: list[str]) -> str:
     """Return an unknown key with the nearest known one."""
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key.casefold(), known, n=1)
     return f"{key!r} (did you mean {near[0]!r}?)" if near else repr(key)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from wellspring.screen import dose_units, well_names
+from wellspring.screen import dose_units, spellings, well_names
 from wellspring.screen.well_types import kind_of
 
 # Sure names, the first of them wins. They include those of the Cell Painting Gallery, JUMP, LINCS and pycytominer.
@@ -101,6 +101,7 @@ def find(
         found |= _dose(table, where)
     if "unit" not in found:
         found |= _unit(table, found)
+    _refuse_misspelt(table, found, where)
     return found
 
 
@@ -153,6 +154,21 @@ def _dose(table: pd.DataFrame, where: str) -> dict[str, str]:
     found = sorted(found, key=lambda column: of_column(column)[1] is None)  # the one that states its unit
     named = [*found, *(column for column in dose_names(table) if plain(column) == "concentration")]
     return {"concentration": named[0]} if named else {}
+
+
+def _refuse_misspelt(table: pd.DataFrame, found: Mapping[str, str], where: str) -> None:
+    """Refuse a column whose name is nearly a usual one of a key that no column has: its values would be left out."""
+    places = ("well", "row", "column", "plate", "unit")  # without them the platemap is refused, or they are optional
+    usual = {name: key for key, names in SURE.items() if key not in (*places, *found) for name in names}
+    usual |= {name: "concentration" for name in DOSES if name and "concentration" not in found}
+    for column in (column for column in table.columns if column not in found.values()):
+        base = of_column(column)[0]
+        near = next((name for name in usual if spellings.alike(base, name)), None)
+        if near is not None:
+            raise ValueError(
+                f"{where}: the column {column!r} is not known, perhaps it is {near!r}: correct its name, or set "
+                f"index.columns.{usual[near]}; if it is something else, choose another name"
+            )
 
 
 def _unit(table: pd.DataFrame, found: Mapping[str, str]) -> dict[str, str]:

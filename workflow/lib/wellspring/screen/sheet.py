@@ -13,7 +13,7 @@ import yaml
 
 from wellspring.io.object_store import climbs, is_url, plain
 from wellspring.io.shipped import SHEET_SCHEMA
-from wellspring.screen import credentials
+from wellspring.screen import credentials, spellings
 from wellspring.screen.names import check
 from wellspring.screen.text_table import read as read_table
 
@@ -82,6 +82,9 @@ def examined(
     secret = [each for line, row in sheet.iterrows() for each in credentials.problems(row.to_dict(), f"line {line}")]
     if secret:  # first, since other messages repeat a wrong value
         return [], [f"{path}: {each}" for each in secret]
+    misspelt = _misspelt(sheet)
+    if misspelt:
+        return [], [f"{path}: {each}" for each in misspelt]
     lacking = _lacking(sheet, path, empty=() if images else ("images",))
     problems = list(lacking.values())
     sheet = _complete(sheet[~sheet.index.isin(list(lacking))].copy())
@@ -108,6 +111,17 @@ def names(path: str | Path) -> list[str]:
 
 def _table(path: Path) -> pd.DataFrame:
     return read_table(path, what="plate sheet")
+
+
+def _misspelt(sheet: pd.DataFrame) -> list[str]:
+    """Return the columns that are nearly one of ours which is not there: `Role` would leave all plates in the fit."""
+    absent = [name for name in columns() if name not in sheet]
+    found = []
+    for name in (column for column in sheet if column not in columns()):
+        near = [each for each in absent if spellings.alike(name, each)]
+        if near:
+            found.append(f"expected the column {near[0]!r}, found {name!r}; correct its name, or choose another one")
+    return found
 
 
 def _lacking(sheet: pd.DataFrame, path: Path, *, empty: tuple[str, ...]) -> dict[int, str]:

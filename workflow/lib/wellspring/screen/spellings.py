@@ -63,6 +63,18 @@ def variants(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     return sorted(found)
 
 
+def alike(name: str, other: str) -> bool:
+    """Return whether two different names have one flat spelling, or differ in one letter of five or more.
+
+    Examples
+    --------
+    >>> alike("Cell Line", "cell_line"), alike("cell_lnie", "cell_line"), alike("cond", "conc")
+    (True, True, False)
+    """
+    one, two = flat(name), flat(other)
+    return name != other and (one == two or (min(len(one), len(two)) >= SHORTEST and _one_letter(one, two)))
+
+
 def _one_letter(one: str, other: str) -> bool:
     """Return whether two texts differ in one letter: another one, one more or less, or two in reverse order."""
     start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

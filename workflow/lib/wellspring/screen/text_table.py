@@ -204,13 +204,17 @@ def _check_head(head: list[str], path: Path) -> None:
     while head and not head[-1]:  # a separator at the end of the line, as spreadsheets leave them
         head.pop()
     if "" in head:
-        raise ValueError(f"{path}: expected a name for each column, found none for column {head.index('') + 1}")
+        raise ValueError(
+            f"{path}: expected a name for each column, found none for column {head.index('') + 1}; name it, or "
+            "remove it if it holds row numbers"
+        )
 
 
 def _row(cells: list[str], head: list[str], where: str) -> list[str]:
     check_errors(cells, where)
     if any(cells[len(head) :]):
+        hint = f" (a title above the header? remove the line {head[0]!r}, or begin it with #)" if len(head) == 1 else ""
         raise ValueError(
-            f"{where}: expected {len(head)} cells as in the header, found {len(cells)}: {cells[len(head) :]}"
+            f"{where}: expected {len(head)} cells as in the header, found {len(cells)}: {cells[len(head) :]}{hint}"
         )
     return [*cells, *[""] * (len(head) - len(cells))][: len(head)]

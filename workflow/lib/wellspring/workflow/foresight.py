@@ -68,6 +68,19 @@ def shared_images(tables: Mapping[str, tuple[str, pd.DataFrame]]) -> list[str]:
     ]
 
 
+def same_pixels(digests: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return which plates have the same pixels in the opened image of every channel; plate to channel to digest."""
+    owners: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for plate, each in digests.items():
+        if each:
+            owners.setdefault(tuple(sorted(each.items())), []).append(plate)
+    return [
+        f"{', '.join(plates)} have the same pixels in the first image of each channel: is one folder a copy of another?"
+        for plates in owners.values()
+        if len(plates) > 1
+    ]
+
+
 def unknown_columns(tables: Sequence[pd.DataFrame], config: Config) -> list[str]:
     """Return the keys of the config that name a column which no plate and no profile has, with the nearest one."""
     known = {*schema_of_table("profile")["columns"]}.union(*(table.columns for table in tables))

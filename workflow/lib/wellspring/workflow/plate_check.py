@@ -5,6 +5,7 @@ readers log as warnings is part of the findings.
 """
 
 import dataclasses
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ class Plate:
     size: Size | None = None
     table: pd.DataFrame | None = None
     wells: platemap.Reading | None = None
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Channel to the digest of the pixels of its image that was opened, without images of one value."""
 
 
 def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index, *, controls: bool = True) -> Plate:
@@ -151,7 +154,9 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: r
     size = Size(wells, fields, int(there.sum()), len(pixels), height, width)
     kinds = ", ".join(sorted({str(array.dtype) for array in pixels.values()}))
     counts = f"{wells} wells, {size.fields:,} fields, {size.planes:,} planes of {forms[0]} {kinds}"
-    return Plate(name, (*findings, Finding("ok", what, f"{counts}: {', '.join(pixels)}")), size)
+    digests = {channel: hashlib.sha256(array.tobytes()).hexdigest() for channel, array in pixels.items() if array.any()}
+    ready = Finding("ok", what, f"{counts}: {', '.join(pixels)}")
+    return Plate(name, (*findings, ready), size, digests=digests)
 
 
 def _opened(rows: pd.DataFrame, images: str, rules: raw_image.Rules) -> tuple[raw_image.Plane, raw_image.Plane | None]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from wellspring.screen import platemap_parts, well_types
+import pandas as pd
+
+from wellspring.screen import platemap_columns, platemap_parts, well_types
 from wellspring.screen.platemap import Reading
 
 SHOWN = 12  # columns and values that a line lists
@@ -81,6 +83,19 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
         f"expected negative controls: wells of the type negcon, or of a compound of index.negcon {list(negcon)}, found "
         f"none on any plate{hint}. Without controls, set profile.normalise_on: all"
     )
+
+
+def without_doses(readings: Sequence[Reading]) -> list[str]:
+    """Return which platemaps have a column of doses without a number in any treated well."""
+    empty = {}
+    for each in readings:
+        treated = each.frame.loc[each.frame["Metadata_pert_type"] == "trt", "Metadata_Concentration"]
+        names = platemap_columns.dose_names(pd.DataFrame(columns=[*each.columns.values(), *each.kept]))
+        if len(treated) and treated.isna().all() and names:
+            empty[each.plate] = names[0]
+    plates = _few(list(empty))
+    words = f"{plates}: no treated well has a number in the column {next(iter(empty.values()), None)!r}"
+    return [f"{words}: wells of one compound count as one treatment"] if empty else []
 
 
 def merged(readings: Sequence[Reading], group_by: Sequence[str]) -> list[str]:

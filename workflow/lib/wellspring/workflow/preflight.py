@@ -28,7 +28,7 @@ from wellspring.screen.platemap import Reading
 from wellspring.screen.sections import Config
 from wellspring.workflow import disk_space, foresight
 from wellspring.workflow.plate_check import Finding, Plate, message, plate
-from wellspring.workflow.platemap_words import described, lacking_controls, merged
+from wellspring.workflow.platemap_words import described, lacking_controls, merged, without_doses
 
 
 def run(
@@ -71,6 +71,7 @@ def run(
         if row["images"] and one.table is not None
     }
     found += [Finding("problem", "plates", text) for text in foresight.shared_images(taken)]
+    found += [Finding("warning", "images", text) for text in foresight.same_pixels({p.name: p.digests for p in plates})]
     found += [Finding("warning", "cells will fail", text) for text in config_checks.unknown_channels(config)]
     found += trained(config) + own_networks(config) + foreign(config, [str(row["plate"]) for row in sheet])
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
@@ -119,6 +120,7 @@ def screen_wide(readings: Sequence[Reading], config: Config) -> list[Finding]:
         )
     except ValueError as error:
         found.append(Finding("problem", "concentrations", message(error)))
+    found += [Finding("warning", "concentrations", text) for text in without_doses(readings)]
     found += [Finding("warning", "treatments", text) for text in merged(readings, config.profile.group_by)]
     controlled = any((one.frame["Metadata_pert_type"] == "negcon").any() for one in readings)
     if readings and not controlled and config.profile.normalise_on == "negcon":
