@@ -6,7 +6,11 @@ images. The images come from many microscopes, so the nucleus diameter is estima
 alone. Options were tuned on images of the seeded half `tune` only; `test` is the other half. Scores are reported by the
 size of the image besides, both halves together, since in this set a size stands for a microscope and a kind of sample.
 
+With `--lincs`, centres are compared with those that CellProfiler found in fields of A549 cells (LINCS, cpg0004), with
+the diameter and thresholds of the plate: precision and recall of centres within half a diameter, each matched once.
+
     python benchmarks/segmentation.py [--quick] [--data FOLDER]
+    python benchmarks/segmentation.py --lincs [--quick] [--data FOLDER]
 """
 
 import argparse
@@ -19,6 +23,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from skimage.feature import peak_local_max
 from skimage.filters import gaussian, threshold_otsu
 from skimage.io import imread
@@ -31,6 +37,9 @@ from wellspring.cells import segment  # noqa: E402
 
 LEVELS = np.round(np.arange(0.5, 1.0, 0.05), 2)
 SEED = 0
+PLATE = "SQ00015230"
+WELLS = {"A01": "r01c01", "A13": "r01c13", "J18": "r10c18", "P13": "r16c13"}
+FLOOR = 0.3  # cells.floor
 
 
 def ours(image: np.ndarray) -> np.ndarray:
@@ -129,13 +138,53 @@ def means(frame: pd.DataFrame, group: str) -> pd.DataFrame:
     )
 
 
+def matched(found: np.ndarray, known: np.ndarray, *, within: float) -> int:
+    """Return how many centres (n, 2) and (m, 2) can be paired at most `within` px apart, each once."""
+    apart = cdist(found, known)
+    pairs = linear_sum_assignment(np.minimum(apart, 10 * within))
+    return int((apart[pairs] <= within).sum())
+
+
+def lincs(data: Path, *, quick: bool) -> dict[str, float]:
+    """Return precision and recall of the centres of the fields of a plate, with the plate's own settings."""
+    sites = (1, 3) if quick else range(1, 6)
+    fields = {
+        (well, site): imread(data / "images" / PLATE / f"{place}f{site:02}p01-ch1sk1fk1fl1.png")
+        for well, place in WELLS.items()
+        for site in sites
+    }
+    images = list(fields.values())
+    diameter = segment.estimate_diameter(images)
+    floor, ceiling = (segment.plate_floor(images, diameter=diameter, share=share, flat=True) for share in (FLOOR, 1.0))
+    options = segment.Options(diameter=diameter, floor=floor, ceiling=ceiling)
+    hits = ours = theirs = 0
+    for (well, site), image in fields.items():
+        labels = segment.find_nuclei(image, options=options)
+        centres = np.array(ndimage.center_of_mass(labels > 0, labels, np.arange(1, labels.max() + 1)))
+        listed = pd.read_csv(data / "nuclei" / PLATE / f"{well}-{site}-Nuclei.csv")
+        known = listed[["Nuclei_Location_Center_Y", "Nuclei_Location_Center_X"]].to_numpy()
+        hits, ours, theirs = (
+            hits + matched(centres, known, within=diameter / 2),
+            ours + len(centres),
+            theirs + len(known),
+        )
+    figures = {"diameter": diameter, "fields": len(fields), "found": ours, "listed": theirs}
+    return figures | {"precision": hits / max(ours, 1), "recall": hits / max(theirs, 1)}
+
+
 def main() -> None:
     """Print the table of means and, last, one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data" / "nuclei_gt_dsb2018")
-    parser.add_argument("--quick", action="store_true", help="60 seeded images")
+    parser.add_argument("--data", type=Path, help="the folder of the images, by default in ../shared/data")
+    parser.add_argument("--lincs", action="store_true", help="compare centres on the LINCS fields")
+    parser.add_argument("--quick", action="store_true", help="60 seeded images, or 8 fields")
     arguments = parser.parse_args()
-    frame = run(arguments.data, quick=arguments.quick)
+    shared = REPOSITORY.parent / "shared" / "data"
+    if arguments.lincs:
+        compared = lincs(arguments.data or shared / "lincs_a549", quick=arguments.quick)
+        print(json.dumps({"benchmark": "segmentation.lincs", "quick": arguments.quick, "figures": compared}))
+        return
+    frame = run(arguments.data or shared / "nuclei_gt_dsb2018", quick=arguments.quick)
     halves, sizes = means(frame, "half"), means(frame, "size")
     print(halves.round(3).to_string())
     print(sizes.drop(columns="seconds_a_megapixel").round(3).to_string())

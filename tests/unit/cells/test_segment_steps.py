@@ -258,6 +258,7 @@ def rows(count=12, *, area=100, flags="", brightness=50.0, sharpness=2.0, well="
         Metadata_Flags=flags,
         Metadata_Nucleus_Brightness=brightness,
         Metadata_Nucleus_Sharpness=sharpness,
+        Metadata_Nucleus_Contact=0.0,
     )
 
 

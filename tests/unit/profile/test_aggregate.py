@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wellspring.io import embeddings, tables
+from wellspring.io.notes import Note, dumps
 from wellspring.profile.aggregate import aggregate, wells_of
+from wellspring.report.wording import worded
 
 
 def wells(*names):
@@ -300,3 +302,20 @@ def test_the_median_of_numbers_of_64_bits_is_rounded_once():
     values[:2] = [[1 + 0.4 * step], [1 + 1.4 * step]]
     result = aggregate(frame, values, wells("A01", "A02"), prefix="e", kind="cell", operation="median")
     assert result[[f"e_{number}" for number in range(4)]].to_numpy().tolist() == [[1 + step] * 4, [1.0] * 4]
+
+
+def test_a_well_with_implausible_fields_has_the_notes_as_its_reason_and_its_profile():
+    frame, matrix = views(np.random.default_rng(4), sizes=(3, 4, 2))
+    cells = pd.concat([frame.drop(columns="Metadata_View")] * 2, ignore_index=True)
+    cells["Metadata_Segmentation"] = ""
+    there = (cells["Metadata_Well"] == "A01") & (cells["Metadata_Site"] == frame["Metadata_Site"].iloc[0])
+    notes = [Note("vast_object", {"share": 0.3}), Note("most_fields_noted", {"fields": 3, "total": 4})]
+    cells.loc[there, "Metadata_Segmentation"] = dumps(notes)
+    options = {"prefix": "e", "kind": "cell"}
+    found = aggregate(frame, matrix, wells("A01", "A02", "A03"), cells=cells, **options)
+    expected = str(Note("implausible_fields", {"fields": 1, "notes": str(notes[0])}))
+    assert found["Metadata_Verdict"].tolist() == ["keep", "keep", "undefined"]
+    assert found["Metadata_Reason"].tolist() == [expected, "", "no_cells"]
+    assert worded(expected) == "implausible segmentation of 1 field: an object covers 30.0 % of the field"
+    plain = aggregate(frame, matrix, wells("A01", "A02", "A03"), **options)
+    pd.testing.assert_frame_equal(found.filter(like="e_"), plain.filter(like="e_"))

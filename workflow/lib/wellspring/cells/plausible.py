@@ -16,11 +16,15 @@ VAST = 0.15  # an object above this share of its field, and flagged large, is no
 UNLIKE = 2.5  # the median area of a field's nuclei is within this factor of the plate's
 FEW = 10  # cells of a field below which shares and medians are not judged
 FLAGGED = 0.5  # share of cells with a flag other than border
+# A nucleus with more than CONTACT of its outline at others is a piece of an object. A field is noted from LEAST pieces
+# on, if they are more than PIECES of its nuclei; by the true outlines of 140 images of the tuning half, none is noted.
+CONTACT, PIECES, LEAST = 0.3, 0.4, 5
 FIELDS = 0.5  # share of fields with a note above which the plate is implausible
 OF_PLATE = (
     "diameter_beyond_field",
     "nuclei_fill_field",
     "most_cells_flagged",
+    "most_nuclei_pieces",
     "no_nuclear_signal",
     "most_fields_noted",
 )
@@ -48,6 +52,11 @@ def judge(frame: pd.DataFrame, *, diameter: float, shape: tuple[int, ...], large
     return frame.assign(**{COLUMN: texts.reindex(index).to_numpy(dtype=object) if len(frame) else ""})
 
 
+def of_field(text: str) -> tuple[Note, ...]:
+    """Return the notes on the field among those of a cell (`COLUMN`), without those on its plate."""
+    return tuple(note for note in loads(text) if note.code not in OF_PLATE)
+
+
 def verdict(frame: pd.DataFrame, before: Verdict) -> Verdict:
     """Return the verdict `before` with the notes on the plate, which leave it out."""
     for note in loads(str(frame[COLUMN].iloc[0])) if len(frame) else ():
@@ -71,6 +80,9 @@ def _fields(frame: pd.DataFrame, *, pixels: int, least: float) -> pd.DataFrame:
             notes.append(Note("nuclei_larger", {"ratio": float(area.median() / usual)}))
         if len(area) >= max(FEW, usual_count) and area.median() * UNLIKE < usual:
             notes.append(Note("nuclei_smaller", {"ratio": float(usual / area.median()), "found": len(area)}))
+        pieces = _pieces(cells)
+        if pieces.sum() >= LEAST and pieces.mean() > PIECES:
+            notes.append(Note("nuclei_split", {"pieces": int(pieces.sum()), "found": len(pieces)}))
         if len(cells) >= FEW and flagged > FLAGGED:
             notes.append(Note("cells_flagged", {"share": flagged}))
         rows[key] = notes
@@ -91,12 +103,20 @@ def _of_plate(frame: pd.DataFrame, fields: pd.DataFrame, *, diameter: float, sha
         notes.append(Note("nuclei_fill_field", {"share": share}))
     if len(frame) >= FEW and _flagged(frame).mean() > FLAGGED:
         notes.append(Note("most_cells_flagged", {"share": float(_flagged(frame).mean())}))
+    pieces = _pieces(frame)
+    if len(pieces) >= FEW and pieces.mean() > PIECES:
+        notes.append(Note("most_nuclei_pieces", {"share": float(pieces.mean())}))
     if nuclei["Metadata_Nucleus_Brightness"].median() <= 0:
         notes.append(Note("no_nuclear_signal"))
     noted = int(fields["notes"].map(bool).sum())
     if noted > FIELDS * len(fields) and len(fields) > 1:
         notes.append(Note("most_fields_noted", {"fields": noted, "total": len(fields)}))
     return notes
+
+
+def _pieces(cells: pd.DataFrame) -> pd.Series:
+    """Return which of the nuclei share so much of their outline with others that they are parts of one object."""
+    return cells.loc[cells["Metadata_Nucleus_Area"] > 0, "Metadata_Nucleus_Contact"] > CONTACT
 
 
 def _flagged(cells: pd.DataFrame) -> pd.Series:

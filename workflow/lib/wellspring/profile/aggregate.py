@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from wellspring.cells import plausible
 from wellspring.io.embeddings import Vectors
 from wellspring.io.keys import SITE_KEY, WELL_KEY
 from wellspring.io.notes import Note, dumps
@@ -100,7 +101,8 @@ def aggregate(
     operation
         `mean`, `median`, or `auto` (the median of classical features and the mean of others), at each level.
     survey, cells
-        Optional tables of the plate: they give the reason for a well without views, and the count of cells.
+        Optional tables of the plate: they give the reason for a well without views, the count of cells, and the fields
+        whose segmentation is implausible, which the reason of a well with a profile then has.
 
     Returns
     -------
@@ -151,6 +153,10 @@ def aggregate(
     profiles["Metadata_Verdict"] = ["undefined" if reason else "keep" for reason in reasons]
     profiles["Metadata_Reason"] = [dumps(reason) for reason in reasons]
     undefined = [f"{well} ({dumps(reason)})" for (_, well), reason in zip(at, reasons, strict=True) if reason]
+    if cells is not None and plausible.COLUMN in cells:
+        doubtful = _implausible(cells)
+        kept = profiles["Metadata_Verdict"] == "keep"
+        profiles.loc[kept, "Metadata_Reason"] = [doubtful.get(well, "") for well in at[kept]]
     if undefined:
         logger.warning("%s: %d of %d wells are undefined: %s", prefix, len(undefined), len(at), ", ".join(undefined))
     return pd.concat([profiles, pd.DataFrame(features, columns=names)], axis=1)
@@ -230,6 +236,18 @@ def _median(block: Array) -> Array:
     columns.partition(half, axis=1)
     upper = columns[:, half].astype(np.float64)
     return upper if len(block) % 2 else (columns[:, :half].max(axis=1).astype(np.float64) + upper) / 2
+
+
+def _implausible(cells: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return the note of each well with implausible fields: their number, and the notes on them."""
+    fields = cells.drop_duplicates(SITE_KEY)
+    own = fields[plausible.COLUMN].fillna("").map(plausible.of_field)
+    return {
+        (str(plate), str(well)): str(
+            Note("implausible_fields", {"fields": len(notes), "notes": dumps(note for each in notes for note in each)})
+        )
+        for (plate, well), notes in own[own.map(bool)].groupby([fields[name] for name in WELL_KEY], sort=False)
+    }
 
 
 def _cell_count(cells: pd.DataFrame | None, at: pd.MultiIndex) -> pd.Series:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from wellspring.cells.plausible import COLUMN, OF_PLATE
+from wellspring.cells.plausible import COLUMN, of_field
 from wellspring.io import sealed, tables
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.ngff import open_labels
-from wellspring.io.notes import dumps, loads
+from wellspring.io.notes import dumps
 from wellspring.report import overlays
 from wellspring.report.checks import SHOWN, Statement
 from wellspring.report.gather import Screen
@@ -57,5 +57,5 @@ def _fields(path: Path) -> pd.DataFrame:
     if COLUMN not in pq.read_schema(path).names:
         return pd.DataFrame(columns=[*SITE_KEY, COLUMN])
     rows = tables.read(path, [*SITE_KEY, COLUMN]).drop_duplicates(SITE_KEY)
-    own = rows[COLUMN].fillna("").map(lambda text: dumps(note for note in loads(text) if note.code not in OF_PLATE))
+    own = rows[COLUMN].fillna("").map(lambda text: dumps(of_field(text)))
     return rows.assign(**{COLUMN: own})[own != ""]

@@ -111,6 +111,10 @@ CELLS: dict[str, Sentence] = {
         f"the median of {values['found']} nuclei is {_short(values['ratio'])} times smaller than on the plate: split "
         "nuclei or noise"
     ),
+    "nuclei_split": lambda values: (
+        f"{values['pieces']} of {values['found']} nuclei border on others along much of their outline: objects divided "
+        "into pieces"
+    ),
     "cells_flagged": lambda values: f"{_percent(values['share'])} of the cells are flagged",
     # of plates
     "diameter_beyond_field": lambda values: (
@@ -124,6 +128,10 @@ CELLS: dict[str, Sentence] = {
     "most_cells_flagged": lambda values: (
         f"implausible segmentation: {_percent(values['share'])} of the cells are flagged; look at the outlines and "
         f"{_SET_DIAMETER}"
+    ),
+    "most_nuclei_pieces": lambda values: (
+        f"implausible segmentation: {_percent(values['share'])} of the nuclei border on others along much of their "
+        f"outline, as pieces of one object do; {_SET_DIAMETER}, or raise cells.smoothing and cells.split"
     ),
     "no_nuclear_signal": "implausible segmentation: the median nucleus is not brighter than the background; check that "
     "cells.nuclei is the channel of the nuclei",

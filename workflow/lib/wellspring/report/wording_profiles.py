@@ -35,6 +35,7 @@ PROFILE: dict[str, Sentence] = {
     "no_foreground_tile": "no tile with foreground",
     "no_cells": "no cells",
     "no_table_row": "no row in the table",
+    "implausible_fields": "implausible segmentation of {fields:field}: {notes}",
     "no_finite_embedding": "no finite embedding",
     "no_embedding": "no embedding",
     "all_sites_excluded": "all sites excluded ({planes:image}: {notes})",
