@@ -13,7 +13,6 @@ from options import options as section
 from wellspring.align.alignment import apply_alignment, fit_alignment
 from wellspring.evaluate import run
 from wellspring.evaluate.populations import Population
-from wellspring.io import tables
 from wellspring.io.notes import loads
 from wellspring.measure import field
 from wellspring.profile.aggregate import aggregate
