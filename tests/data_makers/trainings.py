@@ -11,6 +11,7 @@ from options import options
 from wellspring.screen.sections import Encoder
 from wellspring.train import run
 from wellspring.train.job import Job
+from wellspring.train.sources import Source
 
 CHANNELS = ["DNA", "RNA"]
 
@@ -25,6 +26,7 @@ def job(folder: Path, screen: dict, entry: Encoder, **over) -> Job:
         options=options("train", **over),
         code="",
         **{kind: tuple(map(str, screen[kind])) for kind in ("images", "intensity", "crops", "crop_tables")},
+        wells=(),
         weights=str(folder / "encoder.safetensors"),
         card=str(folder / "encoder.json"),
         history=str(folder / "history.parquet"),
@@ -44,12 +46,34 @@ def train(
     code: str = "",
     write: Callable | None = None,
     hook: Callable[[int], None] | None = None,
+    wells: pd.DataFrame | None = None,
     **over,
 ) -> tuple[nn.Module, run.Card, pd.DataFrame]:
     """Train an encoder on a screen, with its checkpoint in `folder`; `over` are options of the section `train`."""
+    source = None if screen is None else blobs.source(screen, entry, channels=list(channels))
+    return train_on(
+        entry, source, folder, channels=channels, seed=seed, code=code, write=write, hook=hook, wells=wells, **over
+    )
+
+
+def train_on(
+    entry: Encoder,
+    source: Source | None,
+    folder: Path,
+    *,
+    channels: Sequence[str] = CHANNELS,
+    seed: int = 1,
+    code: str = "",
+    write: Callable | None = None,
+    hook: Callable[[int], None] | None = None,
+    wells: pd.DataFrame | None = None,
+    **over,
+) -> tuple[nn.Module, run.Card, pd.DataFrame]:
+    """Train an encoder on a source; otherwise as `train`."""
+    folder.mkdir(parents=True, exist_ok=True)
     return run.run(
         entry,
-        None if screen is None else blobs.source(screen, entry, channels=list(channels)),
+        source,
         name="small",
         channels=list(channels),
         seed=seed,
@@ -58,4 +82,5 @@ def train(
         code=code,
         write=write,
         hook=hook,
+        wells=wells,
     )

@@ -86,6 +86,14 @@ def test_an_encoder_that_is_not_trained_waits_for_no_images(tmp_path, fabricated
     assert f"{tmp_path}/start.pth: expected sha256 {weights['sha256']} (encoders.frozen.weights)" in done.stdout
 
 
+def test_a_backbone_that_does_not_exist_stops_the_run_before_any_job(tmp_path, fabricated):
+    folder = only(tmp_path, cells=False, encoders={"ones": TILES | {"backbone": "vit_tine_patch16"}}, sheet=fabricated)
+    done = screens.snakemake("--cores", "1", cwd=folder)
+    assert done.returncode != 0
+    assert "encoders.ones: backbone: expected a timm model, found 'vit_tine_patch16'" in done.stdout
+    assert not (folder / "results" / "index").exists()
+
+
 def test_plates_of_one_light_path_share_a_flat_field(tmp_path, fabricated):
     sheet = fabricated.assign(optics=["scope", "scope", ""])
     folder = only(tmp_path, cells=False, encoders={"ones": TILES}, sheet=sheet)

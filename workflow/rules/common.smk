@@ -4,6 +4,7 @@ Other rule files neither read the config and the sheet themselves nor define fun
 as a dict, from which rules take their parameters; `settings` is the same as dataclasses.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -247,6 +248,18 @@ def refuse_contradictions():
         raise WorkflowError("\n".join(found))
 
 
+def verify_networks():
+    """Build the networks that the jobs of this run train or build, before the first job; not where PyTorch is lacking."""
+    names = {job.wildcards.encoder for job in workflow.dag.needrun_jobs() if job.rule.name == "train"}
+    kinds = ("simclr", "sslprofiler", "dino", "timm")
+    names = sorted(name for name in names if settings.encoders[name].kind in kinds)
+    if names and importlib.util.find_spec("torch") is not None:
+        from wellspring.train.rehearsal import rehearse
+
+        for name in names:
+            rehearse(settings.encoders[name], name=name, channels=len(settings.channels), seed=settings.seed)
+
+
 def if_imaged(wanted):
     """Return `wanted` (an input or input function) in a screen with images, nothing in a screen of tables only."""
     return wanted if imaged else []
@@ -275,6 +288,23 @@ def foreign_table(wildcards):
 def if_trained(wanted):
     """Return an input function: as the input function `wanted` if the job's encoder is trained, else nothing."""
     return lambda wildcards: wanted(wildcards) if trains(settings.encoders[wildcards.encoder]) else []
+
+
+def labelled(wildcards):
+    """Return whether the training of the job's encoder reads the treatments of wells."""
+    entry = settings.encoders[wildcards.encoder]
+    return trains(entry) and entry.local_aggregation.positives != "site"
+
+
+def if_labelled(wanted):
+    """Return an input function: as the input function `wanted` if the job's encoder reads treatments, else nothing."""
+    return lambda wildcards: wanted(wildcards) if labelled(wildcards) else []
+
+
+def heldout_of(wildcards):
+    """Return the folds and the fold of compounds that the job's encoder is judged on, or None for all compounds."""
+    aggregation = settings.encoders[wildcards.encoder].local_aggregation
+    return None if aggregation.heldout is None else [aggregation.heldout_folds, aggregation.heldout_fold]
 
 
 def view(wildcards):
@@ -311,6 +341,11 @@ def gpus_of_node(wildcards):
 def encoder_of(wildcards):
     """Return the config entry of the job's encoder."""
     return config["encoders"][wildcards.encoder]
+
+
+def channels_of(wildcards):
+    """Return the channels that the job's encoder takes, in their order."""
+    return list(settings.encoders[wildcards.encoder].channels or settings.channels)
 
 
 def source_of_network(wildcards):

@@ -28,6 +28,7 @@ rule evaluate:
         encoder="{encoder}",
         options=lookup("evaluate", within=config),
         fit=lookup("fit", within=config),
+        heldout=heldout_of,
         seed=lookup("seed", within=config),
         code=code("evaluate"),
     script:

@@ -3,6 +3,7 @@
 input    results/crops/{plate}.npy, .parquet    for encoders of cells
          results/images/{plate}.zarr            for encoders of tiles
          results/images/{plate}.parquet         intensity scale per channel
+         results/index/{plate}.parquet          if wells of a treatment are matched
          the file of encoders.NAME.weights      if the encoder starts from weights
 output   results/train/{encoder}/encoder.safetensors, encoder.json, history.parquet
 
@@ -17,6 +18,7 @@ rule train:
         images=if_trained(if_view("tile", "<results>/images/{plate}.zarr/zarr.json", fitted)),
         crops=if_trained(if_view("cell", "<results>/crops/{plate}.npy", fitted)),
         crop_tables=if_trained(if_view("cell", "<results>/crops/{plate}.parquet", fitted)),
+        wells=if_labelled(of_plates("<results>/index/{plate}.parquet", fitted)),
         start=encoder_weights,
     output:
         weights="<results>/train/{encoder}/encoder.safetensors",
@@ -43,7 +45,7 @@ rule train:
         name="{encoder}",
         encoder=encoder_of,
         source=source_of_network,
-        channels=lookup("channels", within=config),
+        channels=channels_of,
         options=lookup("train", within=config),
         seed=lookup("seed", within=config),
         code=code("train"),

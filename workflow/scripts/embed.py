@@ -21,10 +21,11 @@ if __name__ == "__main__":
     from wellspring.views import fields, scaling
 
     torch.set_num_threads(snakemake.threads)
-    known = encoder.load(snakemake.input.weights, snakemake.input.card)
+    images = ngff.open_plate(Path(str(snakemake.input.images)).parent)
+    known = encoder.load(snakemake.input.weights, snakemake.input.card).on(images.channels)
     cells, labels = (snakemake.input.get(name, None) for name in ("cells", "labels"))
     plate = embed.PlateInputs(
-        ngff.open_plate(Path(str(snakemake.input.images)).parent),
+        images,
         scaling.intensity_scale(tables.read(snakemake.input.intensity), known.channels),
         cells=tables.read(cells, fields.CELLS) if cells else None,
         labels=ngff.open_plate(Path(str(labels)).parent) if labels else None,

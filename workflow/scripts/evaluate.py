@@ -23,6 +23,7 @@ if __name__ == "__main__":
         options=sections.read(sections.Evaluate, snakemake.params.options),
         fit=sections.read(sections.Fit, snakemake.params.fit),
         seed=snakemake.params.seed,
+        heldout=snakemake.params.get("heldout"),
     )
     of = provenance.of(snakemake)
     tables.write(items, snakemake.output.per_item, table="items", provenance=of)

@@ -29,6 +29,7 @@ if __name__ == "__main__":
             intensity=tuple(snakemake.input.intensity),
             crops=tuple(snakemake.input.get("crops", [])),
             crop_tables=tuple(snakemake.input.get("crop_tables", [])),
+            wells=tuple(snakemake.input.get("wells", [])),
             weights=snakemake.output.weights,
             card=snakemake.output.card,
             history=snakemake.output.history,

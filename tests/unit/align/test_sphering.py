@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from options import options
 from step_screens import through
+from wellspring.align.alignment import apply_alignment, fit_alignment
 from wellspring.align.steps.sphering import fit_sphere, inverse_root, ledoit_wolf
 from wellspring.io.notes import Note
 
@@ -140,3 +141,41 @@ def test_standardising_on_a_few_controls_lets_no_feature_outweigh_the_others():
     assert sphere.method == "standardize" and "found=4, needed=12" in sphere.reason
     later = np.abs(sphere.apply(rng.normal(size=(200, 30)))).mean(axis=0)
     assert later[7] < 10 * np.median(later)
+
+
+def published_tvn(values: np.ndarray, control: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    """TVN as the code released with Perakis et al. 2021 computes it: 1 is added to each variance, nothing is scaled."""
+    known = values[control]
+    mean = known.mean(axis=0)
+    spread, axes = np.linalg.eigh(np.cov(known.T, ddof=0))
+    whitened = (values - mean) @ axes / np.sqrt(np.maximum(spread, 0) + 1)
+    every = np.cov(whitened[control].T, ddof=0) + np.eye(values.shape[1])
+    result = whitened.copy()
+    for name in np.unique(batch):
+        mine = np.cov(whitened[control & (batch == name)].T, ddof=0) + np.eye(values.shape[1])
+        values_of, vectors = np.linalg.eigh(mine)
+        least = (vectors / np.sqrt(values_of)) @ vectors.T
+        values_of, vectors = np.linalg.eigh(every)
+        result[batch == name] = whitened[batch == name] @ least @ (vectors * np.sqrt(values_of)) @ vectors.T
+    return result
+
+
+def test_the_tvn_of_perakis_can_be_written_in_the_config():
+    """Its whitening is not rotated back, so that the products of wells are compared, which is all that cosines read."""
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(90, 7)) @ rng.normal(size=(7, 7)) * 3 + 20
+    control, batch = np.arange(90) % 3 == 0, np.where(np.arange(90) < 42, "a", "b")
+    frame = pd.DataFrame(values, columns=[f"e_{place}" for place in range(7)])
+    frame.insert(0, "Metadata_Plate", batch)
+    frame.insert(1, "Metadata_Well", [f"{row}{column:02d}" for row in "ABCDEFGHIJ" for column in range(1, 10)])
+    frame["Metadata_pert_type"] = np.where(control, "negcon", "trt")
+    frame["Metadata_Batch"], frame["Metadata_Verdict"], frame["Metadata_Cell_Line"] = batch, "keep", "U2OS"
+    whitened = {"sphering": "ridge", "ridge": 1.0, "ridge_unit": "absolute", "by": None}
+    chosen = options("fit", steps=[{"sphere": whitened}, "coral"], max_deviation=None, max_influence=None)
+    fitted = fit_alignment(frame, options=chosen)
+    found = apply_alignment(frame, fitted)[[f"e_{place}" for place in range(7)]].to_numpy()
+    wanted = published_tvn(values, control, batch)
+    np.testing.assert_allclose(found @ found.T, wanted @ wanted.T, rtol=1e-4, atol=1e-3)
+    relative = options("fit", steps=[{"sphere": whitened | {"ridge_unit": "relative"}}, "coral"])
+    other = apply_alignment(frame, fit_alignment(frame, options=relative))[[f"e_{n}" for n in range(7)]].to_numpy()
+    assert not np.allclose(other @ other.T, wanted @ wanted.T, rtol=0.1)

@@ -88,6 +88,35 @@ def test_differences_are_paired(benchmark, found):
     twins = benchmark.figures(pd.concat([frame[frame["encoder"] == "simclr"], same]), ends, draws=100)
     assert twins["aligned.dose.spearman.simclr_minus_random"] == [0, 0, 0, 12]
     assert twins["aligned.dose.z_prime.simclr_minus_random"] == [0, 0, 0, 3]
+    assert twins["aligned.dose.residual.simclr_minus_random"] == [0, 0, 0, 3]
+
+
+def bent(ec50: float, noise: float, *, seed: int = 0) -> pd.DataFrame:
+    """Two folds of a plate whose wells follow a curve from 0 to 1 with a slope of 2."""
+    rng = np.random.default_rng(seed)
+    dose = np.repeat(150 / 2.0 ** np.arange(9), 4)
+    rows = [pd.DataFrame({"dose": dose, "kind": "trt", "score": dose**2 / (dose**2 + ec50**2)})]
+    rows += [
+        pd.DataFrame({"dose": np.nan, "kind": kind, "score": height}, index=range(4))
+        for kind, height in (("negcon", 0.0), ("poscon", 1.0))
+    ]
+    frame = pd.concat(rows, ignore_index=True)
+    folds = [frame.assign(fold=fold, score=frame["score"] + rng.normal(0, noise, len(frame))) for fold in (0, 1)]
+    return pd.concat(folds, ignore_index=True)
+
+
+def test_residual_and_width_follow_the_noise_and_not_the_plateau(benchmark):
+    """Noise of 0.03 and 0.12 of the range; where the EC50 lies matters little, as it would for a rank correlation."""
+    figures = {(ec50, noise): benchmark.curve(bent(ec50, noise)) for ec50 in (3.0, 20.0) for noise in (0.03, 0.12)}
+    for (_, noise), (residual, width) in figures.items():
+        assert residual == pytest.approx(noise, rel=0.3)
+        assert 0 < width < 1
+    assert all(figures[(ec50, 0.12)][1] > 2 * figures[(ec50, 0.03)][1] for ec50 in (3.0, 20.0))
+    flat = bent(3.0, 0.1)
+    flat["score"] = np.random.default_rng(1).normal(0, 0.2, len(flat))
+    residual, width = benchmark.curve(flat)
+    assert residual == pytest.approx(0.2, rel=0.3)
+    assert width == pytest.approx(np.log10(2.0**8 * 100))
 
 
 def test_other_wells_are_refused(benchmark, found):
@@ -140,7 +169,8 @@ def test_the_table_tells_what_is_told_apart(benchmark, found, capsys):
     benchmark.show(found[1], SEEDS)
     text = capsys.readouterr().out
     assert "aligned, dose.spearman: simclr against itself untrained: better" in text
-    assert text.count("simclr_minus_random ") == 4
+    assert "aligned, dose.residual: simclr against itself untrained: better" in text
+    assert text.count("simclr_minus_random ") == 8
 
 
 def test_without_images_it_is_skipped(benchmark, tmp_path, capsys, monkeypatch):

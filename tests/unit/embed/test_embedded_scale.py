@@ -61,8 +61,12 @@ def test_views_have_the_edge_that_the_card_states(paths):  # noqa: F811
 def test_a_field_at_a_scale_that_was_not_trained_is_refused_unless_asked(paths):  # noqa: F811
     known = encoder_of(["DNA", "RNA"], kind="sslprofiler", view={"kind": "tile", "size": 32})
     known.card["magnification"] = [0.75, 1.2]
-    with pytest.raises(ValueError, match="embed.field: expected fields that are magnified at least 0.75 times"):
+    with pytest.raises(ValueError, match="embed.field: expected fields that are magnified 0.75 to 1.20 times"):
         embed.embed(known, inputs(known, paths), section(field="joined"), device=CPU)
+    known.card["magnification"] = [0.05, 0.1]
+    with pytest.raises(ValueError, match="embed.field: expected fields that are magnified 0.05 to 0.10 times"):
+        embed.embed(known, inputs(known, paths), section(field="joined"), device=CPU)
+    known.card["magnification"] = [0.75, 1.2]
     _, alone = embed.embed(known, inputs(known, paths), section(), device=CPU)
     _, asked = embed.embed(known, inputs(known, paths), section(field="joined", untrained_scale=True), device=CPU)
     assert asked.shape[1] == 2 * alone.shape[1]

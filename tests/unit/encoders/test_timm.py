@@ -83,8 +83,8 @@ def test_what_a_frozen_network_needs_is_said_by_its_settings(weights):
         resolve(entry(None), seed=1)
     with pytest.raises(ValueError, match="encoders.steps: expected 0 for timm"):
         resolve(dataclasses.replace(entry(weights), steps=5), seed=1)
-    with pytest.raises(ValueError, match="encoders.stem: expected widened for every kind but timm"):
-        resolve(blobs.entry(stem="channelwise"), seed=1)
+    with pytest.raises(ValueError, match="encoders.stem: expected widened or channelwise for timm"):
+        resolve(dataclasses.replace(entry(weights), stem="adaptive"), seed=1)
 
 
 @pytest.mark.parametrize(

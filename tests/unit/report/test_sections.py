@@ -267,5 +267,25 @@ def test_trained_encoders_are_better_worse_or_undecided_beside_their_twin(screen
     shown = table[table["encoder"] == "sslprofiler minus random"].set_index("metric")["verdict"]
     assert shown["nsc"] == "better" and shown["consistency"] == "worse" and shown["activity"] == "undecided"
     assert table[table["encoder"] == "random"]["verdict"].isna().all()
+    (named,) = differences.beaten(changed, paired, "aligned")
+    assert named.text.startswith("1 encoder does not exceed a simpler one")
+    assert named.lines[0].startswith("sslprofiler does not exceed random (1 better, 1 worse, ")
+    assert named.text in built.html
+    good = paired.assign(Metadata_Verdict="better")
+    assert differences.beaten(changed, good, "aligned") == []
+    level = good["Metadata_Level"].ne("aligned") | good["Metadata_Metric"].ne("consistency")
+    assert (
+        differences.beaten(changed, good.assign(Metadata_Verdict=np.where(level, "better", "undecided")), "aligned")
+        == []
+    )
+    held = good.assign(Metadata_Verdict="undecided")
+    assert "random (0 better, 0 worse, " in differences.beaten(changed, held, "aligned")[0].lines[0]
     alone = replace(changed, cards={**screen.cards, "random": screen.cards["random"] | {"objective": "intensity"}})
     assert differences.pairs(alone)[-1] == ("sslprofiler", "random")
+    table = screen.aligned["random"]
+    names = {name: f"Cells_Intensity_{place}" for place, name in enumerate(tables.features(table))}
+    cards = {name: card for name, card in screen.cards.items() if name != "random"}
+    handmade = replace(screen, cards=cards, aligned=screen.aligned | {"random": table.rename(columns=names)})
+    assert differences.classical(handmade) == ["random"]
+    assert ("sslprofiler", "random") in differences.pairs(handmade)
+    assert ("random", "random") not in differences.pairs(handmade)

@@ -20,7 +20,9 @@ def test_a_complete_config_becomes_dataclasses_and_comes_back():
     complete = config.resolve(SMALL)
     made = config.typed({**complete, "pathvars": {"results": "results"}})
     assert isinstance(made.survey.outliers, sections.Outliers)
-    assert made.encoders["simclr"].view == sections.View(kind="tile", size=224, embedded=None, window=None)
+    assert made.encoders["simclr"].view == sections.View(
+        kind="tile", size=224, embedded=None, pixels="plate", window=None
+    )
     assert made.cells.cytoplasm == ("RNA", "AGP")
     back = dataclasses.asdict(made)
     assert config.resolve(_lists(back)) == complete

@@ -300,5 +300,5 @@ def test_what_does_not_go_together_is_refused():
         settings(view={"kind": "tile", "size": 24, "window": 5.0})
     with pytest.raises(ValueError, match=r"steps: expected 0 for timm"):
         settings(kind="timm", steps=3)
-    with pytest.raises(ValueError, match="stem"):
-        settings(stem="channelwise")
+    with pytest.raises(ValueError, match="ibot.weight: expected 0 for the stem channelwise"):
+        settings(stem="channelwise", distillation={"ibot": {"weight": 1.0}})

@@ -20,7 +20,7 @@ from wellspring.encoders.encoder import Encoder, features, precise
 from wellspring.io.ngff import PlateImages
 from wellspring.screen.sections import Embed
 from wellspring.views import cutting, fields
-from wellspring.views.scaling import IntensityScale, foreground_level, prepare
+from wellspring.views.scaling import IntensityScale, foreground_level, prepare, standardise_views
 from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
@@ -163,17 +163,17 @@ def _parts(encoder: Encoder, plate: PlateInputs, options: Embed, *, readers: int
 
 
 def _demand_scale(encoder: Encoder, images: PlateImages) -> None:
-    """Refuse whole fields that the network would see smaller than any crop in its training."""
+    """Refuse whole fields that the network would see smaller or larger than any crop in its training."""
     trained = encoder.card.get("magnification")
     if not trained or not images.fields:
         return
     height, width = images.shape[1:]
     shown = encoder.card["input_size"] / max(height, width)
-    if shown * cards.SCALES < trained[0]:
+    if not trained[0] / cards.SCALES <= shown <= trained[1] * cards.SCALES:
         raise ValueError(
-            f"embed.field: expected fields that are magnified at least {trained[0]:.2f} times, as the crops in "
-            f"training, found {shown:.2f} times for fields of {width} x {height} px in {images.plate}; set embed.field "
-            "to none, or embed.untrained_scale to true"
+            f"embed.field: expected fields that are magnified {trained[0]:.2f} to {trained[1]:.2f} times, as the crops "
+            f"in training, found {shown:.2f} times for fields of {width} x {height} px in {images.plate}; set "
+            "embed.field to none, or embed.untrained_scale to true"
         )
 
 
@@ -185,11 +185,13 @@ class _Vectors:
         self.scale, self.options, self.device = scale, options, device
         self.size = int(encoder.card["input_size"])
         self.network = encoder.network.to(device).eval()
-        by_tokens = options.tokens == "auto" and objective in BY_TOKENS
+        joint = encoder.card.get("stem") == "adaptive"
+        by_tokens = options.tokens == "auto" and objective in BY_TOKENS and not joint
         self.tokens = "class_and_patches" if by_tokens else "pooled" if options.tokens == "auto" else options.tokens
         self.window = None
         if view["window"] is not None:
             self.window = torch.from_numpy(cutting.soft_window(encoder.embedded, view["window"])).to(device)
+        self.alone = view.get("pixels") == "view"
         self._buffer = _Buffer(device)
 
     @torch.inference_mode()
@@ -207,6 +209,7 @@ class _Vectors:
     def _ready(self, arrays: list[np.ndarray]) -> Tensor:
         """Turn corrected pixels (n, C, H, W) into the input of the network (n, C, size, size)."""
         images = prepare(self._buffer(arrays), self.scale)
+        images = standardise_views(images) if self.alone else images
         images = images if self.window is None else images.mul_(self.window)
         if images.shape[2:] == (self.size, self.size):
             return images

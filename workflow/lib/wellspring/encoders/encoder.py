@@ -19,12 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wellspring.encoders import module
+from wellspring.encoders.adaptive import Adaptive
 from wellspring.encoders.intensity import Intensity
 from wellspring.encoders.pretrained import start_from
 from wellspring.io.provenance import file_digest
 from wellspring.io.tables import atomic
 
-STEMS = ("widened", "channelwise")
+STEMS = ("widened", "channelwise", "adaptive")
 # Families whose position embeddings follow the image size, so that one network takes views of several sizes.
 RESIZABLE = {"timm.models.vision_transformer", "timm.models.deit", "timm.models.eva"}
 
@@ -53,6 +54,23 @@ class Encoder:
         """Edge of the square that is embedded, in pixels of the field; it is resized to the network's input."""
         view = self.card["view"]
         return int(view.get("embedded") or view["size"])
+
+    def on(self, channels: list[str]) -> "Encoder":
+        """Return the encoder for a panel of these channels: those of its own that the panel has, in its own order.
+
+        Raises
+        ------
+        ValueError
+            A channel is lacking and the stem is not `adaptive`, or all are.
+        """
+        places = [place for place, name in enumerate(self.channels) if name in channels]
+        if len(places) == len(self.channels):
+            return self
+        network = self.network
+        if not isinstance(network, Adaptive) or not places:
+            raise ValueError(f"channels: expected {self.channels} for {self.card['name']}, found {channels}")
+        shown = [self.channels[place] for place in places]
+        return Encoder(network.of(places), self.card | {"channels": shown})
 
 
 def build(
@@ -84,7 +102,7 @@ def build(
         A local file to start from (safetensors, or a PyTorch file that loads with `weights_only`).
     stem
         `widened`: the first layer takes all channels. `channelwise`: see `Channelwise`; the number of features is
-        multiplied by the number of channels.
+        multiplied by the number of channels. `adaptive`: see `Adaptive`.
 
     Returns
     -------
@@ -118,6 +136,8 @@ def build(
         network: nn.Module = timm.create_model(backbone, pretrained=False, in_chans=taken, num_classes=0, **further)
     if weights is not None:
         start_from(network, weights)
+    if stem == "adaptive":
+        return Adaptive(network, channels=channels, features=int(network.num_features))
     return network if stem == "widened" else Channelwise(network)
 
 
@@ -168,6 +188,8 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
         return pooled.float()
     if tokens != "class_and_patches":
         raise ValueError(f"embed.tokens: expected 'pooled' or 'class_and_patches', found {tokens!r}")
+    if isinstance(network, Adaptive):
+        raise ValueError("embed.tokens: expected auto or pooled for the stem adaptive, found class_and_patches")
     if isinstance(network, Channelwise):
         each = [features(network.network, channel, tokens=tokens, layers=layers) for channel in images.split(1, dim=1)]
         return torch.cat(each, dim=1)

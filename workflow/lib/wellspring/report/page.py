@@ -86,7 +86,7 @@ def build(
     level = options.level if options.level in levels else (levels[-1] if levels else options.level)
     primary = next((name for name in (options.encoder, *screen.encoders) if name in screen.aligned), None)
     changes, paired = alignment.changes(rows), differences.table(screen)
-    trained = partial(differences.statements, paired, level)
+    trained, simpler = partial(differences.statements, paired, level), differences.beaten(screen, paired, level)
     fields = lights.fields(screen)
     bad, bad_count = pictures.bad_images(screen, limit=options.bad_images)
     placed = {
@@ -118,7 +118,7 @@ def build(
         "left_out": overview.left_out(screen),
         "dropped": screen.dropped.to_dict("records"),
         "passes": overview.passes(screen, rows, level=level, changes=changes) + trained(BETTER),
-        "look_at": overview.look_at(screen, rows, fields, level=level, changes=changes) + trained(WORSE),
+        "look_at": overview.look_at(screen, rows, fields, level=level, changes=changes) + simpler + trained(WORSE),
         "open": overview.open_questions(screen, rows) + trained(UNDECIDED),
         "absent": absent.sentences(screen),
         "levels": levels,

@@ -26,7 +26,7 @@ LINES = {  # names of single lines where a panel has several
     "retrieval": "encoder",
     "retrieval_chance": "chance",
 }
-TERMS = ("distillation", "ibot", "koleo", "local_aggregation", "nt_xent")  # drawn with the loss
+TERMS = ("distillation", "ibot", "koleo", "local_aggregation", "nt_xent", "adversary")  # drawn with the loss
 FIRST = ("loss", "feature_std", "rank")
 BESIDE = {"retrieval": ("retrieval_chance",)}  # drawn in the same panel
 BASELINES = {name for names in BESIDE.values() for name in names}

@@ -125,6 +125,8 @@ EVALUATE: dict[str, Sentence] = {
         f"({_HALVED[str(values['reason'])]})"
     ),
     "two_halves": "mean of two halves of the negative controls; p is the larger of the two",
+    "labels_held_out": "training read the labels of other compounds: the {judged} of {total:compound} that are judged "
+    "gave none",
     "permuted": "mean of {rounds} permutations of mechanisms over compounds; the interval is their 95 % range; "
     "p = {p:.3g}",
     "by_cell_line": "judged in each of {lines:cell line}, then joined",
@@ -191,7 +193,17 @@ EVALUATE: dict[str, Sentence] = {
 SENTENCES: dict[str, Sentence] = {**PROFILE, **ALIGN, **EVALUATE, **CURVES}
 # Codes that describe how a value was computed and do not limit it.
 METHOD_NOTES = frozenset(
-    {"sampled", "by_cell_line", "cross_fitted", "cross_fitted_by_halves", "two_halves", "permuted", "gap", "axis"}
+    {
+        "labels_held_out",
+        "sampled",
+        "by_cell_line",
+        "cross_fitted",
+        "cross_fitted_by_halves",
+        "two_halves",
+        "permuted",
+        "gap",
+        "axis",
+    }
 )
 # Codes on a value that the plate layout alone could give.
 LAYOUT_NOTES = frozenset({"treatment_fixed_to_wells", "dose_fixed_to_column"})

@@ -135,6 +135,7 @@ def unknown_channels(config: Config, *, but: Mapping[str, Collection[str]] | Non
     if config.cells.activate:
         stains = (cytoplasm,) if isinstance(cytoplasm, str) else cytoplasm
         named |= {"cells.nuclei": (config.cells.nuclei,), "cells.cytoplasm": tuple(stains)}
+    named |= {f"encoders.{name}.channels": entry.channels for name, entry in config.encoders.items() if entry.channels}
     for key, names in named.items():
         unknown = [name for name in names if name not in config.channels and name not in (but or {}).get(key, ())]
         if unknown and needs_images(config.encoders):

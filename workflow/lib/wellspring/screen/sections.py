@@ -12,6 +12,7 @@ from typing import Literal
 from wellspring.screen.section_reader import read
 
 __all__ = [
+    "Adversary",
     "Augmentation",
     "Cellpose",
     "CellposeDiameters",
@@ -35,6 +36,7 @@ __all__ = [
     "LocalAggregation",
     "Measure",
     "MetricName",
+    "Nuisance",
     "ObjectStore",
     "Outliers",
     "Profile",
@@ -49,6 +51,7 @@ __all__ = [
     "read",
 ]
 
+Nuisance = Literal["plate", "row", "column"]
 Flag = Literal["border", "small", "large", "unmatched", "dim", "bright", "blurred"]
 Family = Literal["intensity", "shape", "texture", "granularity", "radial", "correlation", "costes", "neighbours"]
 Step = Literal["select", "sphere", "coral", "well_position", "cell_count", "rank_normal", "standardize", "harmony"]
@@ -112,6 +115,12 @@ class View:
     cell, `view.size`. Training and embedding are refused where the two magnifications differ by more than a factor of
     1.25 and no edge is given here. Default: null."""
 
+    pixels: Literal["plate", "view"]
+    """The pixels that have mean 0 and standard deviation 1. `plate`: those of a channel and plate, so that intensity
+    within a plate is signal. `view`: those of each channel of each view, which removes brightness and contrast of a
+    view. Frozen models need the normalisation of their training: `view` for Cell-DINO, DINO4Cells and MorphEm. Default:
+    "plate"."""
+
     window: float | None
     """Width (sigma, px) of a Gaussian window that fades a cell's surroundings; null for none. For views of cells:
     simclr fades each of its views, which keep the cell in the middle; sslprofiler and dino fade the view before crops
@@ -169,12 +178,43 @@ class LocalAggregation:
     """Sites of a well in a batch, the least that can be matched; more show fewer wells per batch. A well with fewer
     gives several places of a site. Default: 2."""
 
+    positives: Literal["site", "well", "treatment"]
+    """The images that are matched. `site`: sites of a well, without labels. `well`: wells of one treatment on one
+    plate. `treatment`: wells of one treatment on any plate, as in weakly supervised training and alignment across
+    wells. The last two read the platemap, and raise the scores of the treatments that they read; so they need `heldout:
+    compound`. Negative and positive controls give no labels. Default: "site"."""
+
+    heldout: Literal["compound"] | None
+    """With `compound`, the compounds of one fold give no labels to training, and the evaluation of this encoder judges
+    these only. The fold of a compound depends on its name alone; an encoder per fold judges all compounds. Default:
+    null."""
+
+    heldout_folds: int
+    """Number of these folds. Default: 2."""
+
+    heldout_fold: int
+    """The fold that gives no labels and is judged, from 0. Default: 0."""
+
     pool: Literal["mean", "attention"]
     """How `aggregate` brings the crops of a well together: their mean, or a mean weighted by one learned query
     (inferred; the published form is unknown). Default: "mean"."""
 
     weight: float
     """Weight of the term; the published one is unknown. Default: 1.0."""
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Heads that predict plate and well position from the features, with a gradient that is reversed for the network.
+
+    It then forgets both (Ganin et al. 2016). Where treatment and position coincide, it forgets treatments too.
+    """
+
+    weight: float
+    """Weight of the reversed gradient; 0 is without an adversary. Default: 0."""
+
+    against: tuple[Nuisance, ...]
+    """What the heads predict. Default: ["plate", "row", "column"]."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +239,8 @@ class Ibot:
     """
 
     weight: float | None
-    """Weight of the term; null is 1 for sslprofiler (DINOv2) and 0 for dino. Needs a vision transformer: 0 for other
-    backbones. Default: null."""
+    """Weight of the term; null is 1 for sslprofiler (DINOv2) and 0 for dino and for stems other than widened. Needs a
+    vision transformer: 0 for other backbones. Default: null."""
 
     probability: float
     """Share of the global crops with a mask (DINOv2). Default: 0.5."""
@@ -331,6 +371,10 @@ class Encoder:
     `weights` gives. sslprofiler and dino need patch tokens (the protocol `wellspring.encoders.module.PatchTokens`).
     Settings that are null follow the objective. Default: null."""
 
+    channels: tuple[str, ...]
+    """The channels that a network takes, in this order, out of the config's `channels`; none means all. Classical
+    features and tables have no such choice. Default: []."""
+
     seed: int | None
     """Seed for initialisation, batches and augmentation; null is the run's seed. Default: null."""
 
@@ -348,11 +392,13 @@ class Encoder:
     weights: EncoderWeights | None
     """A local file of weights to start from; null is from scratch, which timm refuses."""
 
-    stem: Literal["widened", "channelwise"]
+    stem: Literal["widened", "channelwise", "adaptive"]
     """How a network takes as many channels as there are. `widened`: all at once, by the kernels described at `weights`.
-    `channelwise`, for timm: each channel alone through the network, its kernels for colours summed, as if the channel
-    were a grey picture of three colours; features are joined (channels x features), which keeps the network as it was
-    trained (uniDINO). Default: "widened"."""
+    `channelwise`: each channel alone through the network, its kernels for colours summed, as if the channel were a grey
+    picture of three colours; features are joined (channels x features), which keeps the network as it was trained
+    (uniDINO). `adaptive`: the same, but the mean over channels with learned gains per channel; training shows random
+    subsets of the channels (ChannelViT), so that the encoder embeds panels that lack channels. Masked patches need
+    `widened`. Default: "widened"."""
 
     steps: int | None
     """Steps of training; 0 keeps the network as it starts, the floor for trained ones. Steps and not minutes, so that
@@ -394,6 +440,10 @@ class Encoder:
     one_plate: bool
     """Each batch from one plate, so that the contrast cannot use the plate to separate cells. true in the setting that
     was measured for simclr; not ablated apart from local aggregation. Default: false."""
+
+    adversary: Adversary
+    """Heads that predict plate and well position from the features, with a gradient that is reversed for the network.
+    It then forgets both (Ganin et al. 2016). Where treatment and position coincide, it forgets treatments too."""
 
     projector: Projector
     """The head of simclr, left out of the encoder."""
@@ -1107,6 +1157,11 @@ class Fit:
     ridge: float
     """For ridge, the constant added to each variance, relative to the largest one; the value used is in the log.
     Default: 0.03."""
+
+    ridge_unit: Literal["relative", "absolute"]
+    """Whether `ridge` is a share of the largest variance or the number itself. The TVN of Perakis et al. 2021 adds 1 to
+    each variance of profiles that are not scaled: `profile.normalise: none`, steps `[{sphere: {sphering: ridge, ridge:
+    1, ridge_unit: absolute, by: null}}, coral]`, `max_deviation` and `max_influence` null. Default: "relative"."""
 
     robust: bool
     """For standardize, median and MAD, as the normalisation of plates has by default; false, mean and standard

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wellspring.train import colour, geometry, noise
 from wellspring.views.cutting import soft_window
-from wellspring.views.scaling import standardise
+from wellspring.views.scaling import standardise, standardise_views
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,7 @@ def view(
     std: Tensor,
     window: Tensor | None = None,
     region: int | None = None,
+    alone: bool = False,
 ) -> Tensor:
     """Draw one view of each image.
 
@@ -174,6 +175,8 @@ def view(
     region
         Edge in pixels of the central square of the images that `native` and `resized` crops are taken from; None for
         the whole image. Rotated views also show pixels outside of it.
+    alone
+        Whether each channel of each view is standardised by itself (`view.pixels: view`).
 
     Returns
     -------
@@ -219,4 +222,5 @@ def view(
     pixels = colour.gain(pixels, strengths.gain, generator)
     pixels = colour.bias(pixels, strengths.bias, generator)
     pixels = noise.read(pixels, strengths.grain, generator)
+    pixels = standardise_views(pixels) if alone else pixels
     return pixels if window is None else pixels * window

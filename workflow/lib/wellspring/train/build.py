@@ -1,6 +1,7 @@
 """The objects of a training, built from its settings: the network, the objective around it, and the sampler."""
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -58,7 +59,14 @@ def network(settings: Settings, *, channels: int) -> nn.Module:
 
 
 def objective(
-    backbone: nn.Module, settings: Settings, *, channels: int, precision: str, device: torch.device, compiled: bool
+    backbone: nn.Module,
+    settings: Settings,
+    *,
+    channels: int,
+    precision: str,
+    device: torch.device,
+    compiled: bool,
+    nuisances: Sequence[int] = (),
 ) -> Objective:
     """Build the objective around a network; its heads draw their first weights at the seed.
 
@@ -76,9 +84,12 @@ def objective(
         The device on which the objective will be trained; the objective is not moved there.
     compiled
         Whether backbones are compiled.
+    nuisances
+        Number of values of each nuisance that an adversary predicts.
     """
     torch.manual_seed(settings.seed)  # heads draw from the global state
-    method = OBJECTIVES[settings.kind](backbone, settings, channels=channels, precision=precision)
+    kind = OBJECTIVES[settings.kind]
+    method = kind(backbone, settings, channels=channels, precision=precision, nuisances=nuisances)
     return hardware.fit(method, device=device, compiled=compiled)
 
 

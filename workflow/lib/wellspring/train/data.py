@@ -27,7 +27,7 @@ class Batch:
     """Images of a step: (B, C, H, H) scaled to [0, 1], mean and std (B, C) of their plates, well codes (B,).
 
     Images s * i ... s * i + s - 1 are of one well, from s = `sites` different sites if the well has as many. `sites` is
-    1 where a batch has no groups.
+    1 where a batch has no groups. `nuisances` (B, K) are the codes that an adversary predicts; None without one.
     """
 
     images: Tensor
@@ -35,6 +35,7 @@ class Batch:
     std: Tensor
     well: Tensor
     sites: int = 1
+    nuisances: Tensor | None = None
 
 
 def open_source(
@@ -70,10 +71,15 @@ def open_source(
         if not len(crops) == len(crop_tables) == len(intensity):
             raise ValueError(f"training set: expected crops of {len(intensity)} plates, found {len(crops)}")
         usable = [usable[number] for number in kept([crop_tables[number] for number in usable])]
-    scales = [intensity_scale(tables.read(intensity[number]), list(channels)) for number in usable]
+    known = [tables.read(intensity[number]) for number in usable]
+    scales = [intensity_scale(table, list(channels)) for table in known]
     if view.kind == "cell":
         cells = [tables.read(crop_tables[number]) for number in usable]
-        return Cells([crops[number] for number in usable], cells, scales, least=view.size)
+        # Crops have all channels of the screen, in the order of the table.
+        stored = [table["Metadata_Channel"].tolist() for table in known]
+        places = [[names.index(channel) for channel in channels] for names in stored]
+        panels = [len(names) for names in stored]
+        return Cells([crops[number] for number in usable], cells, scales, least=view.size, places=places, panels=panels)
     return Fields(
         [ngff.open_plate(images[number]) for number in usable],
         scales,
@@ -87,9 +93,15 @@ def open_source(
 
 
 def load(
-    source: Source, items: NDArray[np.int64], *, sites: int, rng: np.random.Generator, device: torch.device
+    source: Source,
+    items: NDArray[np.int64],
+    *,
+    sites: int,
+    rng: np.random.Generator,
+    device: torch.device,
+    nuisances: NDArray[np.int64] | None = None,
 ) -> Batch:
-    """Read items, in groups of `sites`, as a batch on a device."""
+    """Read items, in groups of `sites`, as a batch on a device; `nuisances` (N, K) are those of all items."""
     codes = source.plate[items]
 
     def move(array: NDArray[Any]) -> Tensor:
@@ -101,6 +113,7 @@ def load(
         std=move(np.stack([source.pixels[code].std for code in codes])),
         well=move(source.well[items]),
         sites=sites,
+        nuisances=None if nuisances is None else move(nuisances[items]),
     )
 
 

@@ -31,6 +31,8 @@ class Job:
     """Packed crops, one file per plate; empty for an encoder of tiles."""
     crop_tables: tuple[str, ...]
     """Tables of these crops."""
+    wells: tuple[str, ...]
+    """Tables `index` of these plates; empty for an encoder that reads no treatments."""
     weights: str
     """Output: the trained weights."""
     card: str

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from wellspring.train.adversary import Adversary
 from wellspring.train.data import Batch
 
 
@@ -23,6 +24,19 @@ class Objective(nn.Module):
         `teacher` (views, B, prototypes), its distributions.
         """
         raise NotImplementedError
+
+    def opposed(
+        self, terms: dict[str, Tensor], features: Tensor, batch: Batch, adversary: Adversary | None
+    ) -> dict[str, Tensor]:
+        """Return the terms with that of the adversary, for features (views x B, D), view by view.
+
+        Without an adversary, they are returned as they are.
+        """
+        if adversary is None or batch.nuisances is None:
+            return terms
+        known = batch.nuisances.repeat(len(features) // len(batch.nuisances), 1)
+        term = adversary(features, known)
+        return terms | {"adversary": term, "loss": terms["loss"] + term}
 
     def before_update(self, step: int) -> None:
         """Change gradients before the optimiser's update; the default changes nothing."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from wellspring.train import distributed
+from wellspring.train.adversary import codes
 from wellspring.train.data import Batch, load
 from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings
@@ -65,13 +66,16 @@ def reading(
     """
     size = settings.batch // parts(settings, accumulate=accumulate)
     world, rank = distributed.world(), distributed.rank()
+    adversary = settings.adversary
+    nuisances = codes(source, adversary.against)[0] if adversary.weight else None
 
     def read(number: int) -> tuple[int, int, Batch]:
         step, part = divmod(number, accumulate)
         block = part * world + rank
         items = sampler.draw(step)[block * size : (block + 1) * size]
         rng = np.random.default_rng([settings.seed, step, READ, block])
-        batch = load(source, items, sites=settings.sites, rng=rng, device=torch.device("cpu"))
+        cpu = torch.device("cpu")
+        batch = load(source, items, sites=settings.sites, rng=rng, device=cpu, nuisances=nuisances)
         return step, block, _each(batch, Tensor.pin_memory) if device.type == "cuda" else batch
 
     def ahead() -> Iterator[tuple[int, int, Batch]]:
@@ -116,4 +120,5 @@ def _on_device(batches: Iterator[tuple[int, int, Batch]], device: torch.device) 
 
 def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
     images, mean, std, well = (function(each) for each in (batch.images, batch.mean, batch.std, batch.well))
-    return replace(batch, images=images, mean=mean, std=std, well=well)
+    nuisances = None if batch.nuisances is None else function(batch.nuisances)
+    return replace(batch, images=images, mean=mean, std=std, well=well, nuisances=nuisances)

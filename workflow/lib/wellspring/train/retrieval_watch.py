@@ -95,6 +95,7 @@ class Retrieval:
             mean=torch.from_numpy(np.stack([each.mean for each in scales])),
             std=torch.from_numpy(np.stack([each.std for each in scales])),
             window=window,
+            alone=look.pixels == "view",
         )
         size = self.settings.input_size
         if size != edge:

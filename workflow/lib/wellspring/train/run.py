@@ -14,9 +14,11 @@ from wellspring.cells import model_files
 from wellspring.encoders import cards, encoder, module
 from wellspring.screen.sections import Encoder, Train
 from wellspring.train import build, distributed, hardware
+from wellspring.train.adversary import codes
 from wellspring.train.checkpoint import Checkpoint
 from wellspring.train.data import fingerprint, manifest
 from wellspring.train.journal import Row
+from wellspring.train.labels import Grouped
 from wellspring.train.loop import train
 from wellspring.train.networks import width
 from wellspring.train.retrieval_watch import Retrieval, split
@@ -27,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 Card = dict[str, object]
 Write = Callable[[nn.Module, Card, pd.DataFrame], None]
-COLUMNS = ["loss", "nt_xent", "distillation", "ibot", "koleo", "local_aggregation"]
+COLUMNS = ["loss", "nt_xent", "distillation", "ibot", "koleo", "local_aggregation", "adversary"]
 COLUMNS += ["lr", "feature_std", "rank", "teacher_entropy", "retrieval", "retrieval_chance"]
 
 
@@ -41,6 +43,7 @@ def run(
     options: Train,
     checkpoint: Path,
     code: str = "",
+    wells: pd.DataFrame | None = None,
     write: Write | None = None,
     hook: Callable[[int], None] | None = None,
 ) -> tuple[nn.Module, Card, pd.DataFrame]:
@@ -66,6 +69,8 @@ def run(
         File for the state of the unfinished run.
     code
         Digest of the code, part of the fingerprint.
+    wells
+        Treatments of the wells (`labels.COLUMNS`), for an encoder that matches wells of a treatment.
     write
         Called with the result in the process of rank 0; the checkpoint is removed only afterwards.
     hook
@@ -95,6 +100,14 @@ def run(
             raise ValueError(f"encoders.{name}: expected training images for {settings.steps} steps, found none")
         parts = split(source, options.holdout, seed=settings.seed)
         card["trained_on"] = manifest(parts[0])
+        if settings.aggregation.positives != "site":
+            if wells is None:
+                raise ValueError(
+                    f"encoders.{name}.local_aggregation.positives: expected the wells' treatments, found none"
+                )
+            grouped = Grouped(parts[0], wells, settings.aggregation)
+            card["labels"] = {"compounds": len(grouped.compounds), "items": int(grouped.labelled.sum())}
+            parts = grouped, parts[1]
     digest = _fingerprint(card, options, seed=seed, code=code)
     file = Checkpoint(checkpoint, fingerprint=digest, minutes=options.checkpoint_minutes)
     rows: list[Row] = []
@@ -135,8 +148,15 @@ def _trained(
     """
     device = encoder.device()
     channels, plates = len(source.pixels[0].low), len(set(source.plate.tolist()))
+    adversary = settings.adversary
     method = build.objective(
-        network, settings, channels=channels, precision=options.precision, device=device, compiled=options.compile
+        network,
+        settings,
+        channels=channels,
+        precision=options.precision,
+        device=device,
+        compiled=options.compile,
+        nuisances=codes(source, adversary.against)[1] if adversary.weight else (),
     )
     logger.info("%s: %d steps on %s, %d plates, %d items", name, settings.steps, device, plates, len(source.frame))
     try:
@@ -178,6 +198,7 @@ def _card(entry: Encoder, settings: Settings, network: nn.Module, *, name: str, 
         "seed": settings.seed,
         "weights": None if weights is None else {"name": Path(weights.path).name, "sha256": weights.sha256.lower()},
         "trained_on": None,
+        "labels": None,
         "entry": asdict(entry),
         "final": {},
     }

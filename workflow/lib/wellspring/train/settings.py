@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from wellspring.encoders import cards
-from wellspring.screen.sections import Distillation, Encoder, EncoderWeights, LocalAggregation, Projector, View
+from wellspring.screen.sections import (
+    Adversary,
+    Distillation,
+    Encoder,
+    EncoderWeights,
+    LocalAggregation,
+    Projector,
+    View,
+)
 from wellspring.train.augment import Recipe, recipe, scaled
 
 Value = TypeVar("Value")
@@ -105,6 +113,7 @@ class Settings:
     """Steps over which the augmentation rises to its full strength."""
     aggregation: LocalAggregation
     one_plate: bool
+    adversary: Adversary
     projector: Projector
     distillation: Distillation
     ibot: float
@@ -200,9 +209,10 @@ def resolve(entry: Encoder, *, seed: int) -> Settings:
         ramp=round(float(entry.augmentation.ramp) * steps),
         aggregation=aggregation,
         one_plate=entry.one_plate,
+        adversary=entry.adversary,
         projector=entry.projector,
         distillation=entry.distillation,
-        ibot=float(_given(entry.distillation.ibot.weight, nulls.ibot)),
+        ibot=float(_given(entry.distillation.ibot.weight, nulls.ibot if entry.stem == "widened" else 0.0)),
         koleo=float(_given(entry.distillation.koleo, nulls.koleo)),
         seed=_given(entry.seed, seed),
     )
@@ -225,8 +235,13 @@ def _check(settings: Settings) -> None:
             "encoders.weights: expected a local file for timm, which is frozen, found none; an untrained network is an "
             "entry of another kind with `steps: 0`"
         )
-    if settings.stem != "widened" and kind != "timm":
-        raise ValueError(f"encoders.stem: expected widened for every kind but timm, found {settings.stem} for {kind}")
+    if settings.stem != "widened" and settings.ibot:
+        raise ValueError(
+            f"encoders.distillation.ibot.weight: expected 0 for the stem {settings.stem}, which has no patches of all "
+            f"channels, found {settings.ibot}"
+        )
+    if settings.stem == "adaptive" and kind in cards.FROZEN:
+        raise ValueError(f"encoders.stem: expected widened or channelwise for {kind}, which is frozen, found adaptive")
     if view.window is not None and view.kind != "cell":
         raise ValueError(
             f"encoders.view.window: expected null for views of kind {view.kind} (cell takes one), found {view.window}"
@@ -249,6 +264,22 @@ def _check(settings: Settings) -> None:
         raise ValueError(
             f"encoders.local_aggregation.kind: expected one of {KINDS[kind].aggregations} for {kind}, "
             f"found {aggregation.kind!r}"
+        )
+    labelled = aggregation.positives != "site"
+    if labelled and (aggregation.kind == "none" or aggregation.heldout is None):
+        raise ValueError(
+            f"encoders.local_aggregation: expected a kind other than none and heldout: compound with positives "
+            f"{aggregation.positives}, found kind {aggregation.kind} and heldout {aggregation.heldout}: treatments "
+            "whose labels training read cannot be judged"
+        )
+    if aggregation.positives == "treatment" and settings.one_plate:
+        raise ValueError(
+            "encoders.one_plate: expected false with positives treatment, which are on any plate, found true"
+        )
+    if aggregation.heldout_fold >= aggregation.heldout_folds:
+        raise ValueError(
+            f"encoders.local_aggregation.heldout_fold: expected a fold below {aggregation.heldout_folds}, found "
+            f"{aggregation.heldout_fold}"
         )
     if aggregation.kind == "aggregate" and settings.distillation.local_count == 0:
         raise ValueError("encoders.distillation.local_count: expected 1 or more to aggregate, found 0")

@@ -4,11 +4,14 @@ Method: Chen et al. 2020 (arXiv 2002.05709), as Perakis et al. 2021 (arXiv 2103.
 optional local aggregation takes cells of other sites of the well as positives.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from wellspring.encoders.encoder import precise
 from wellspring.train import distributed, losses
+from wellspring.train.adversary import Adversary
 from wellspring.train.augment import view
 from wellspring.train.data import Batch
 from wellspring.train.networks import Projector, width
@@ -30,14 +33,26 @@ class SimCLR(Objective):
         Number of input channels.
     precision
         `float32` or `bfloat16` for the network; the loss is float32.
+    nuisances
+        Number of values of each nuisance that the adversary predicts; without any there is no adversary.
     """
 
-    def __init__(self, backbone: nn.Module, settings: Settings, *, channels: int, precision: str) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        settings: Settings,
+        *,
+        channels: int,
+        precision: str,
+        nuisances: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.window: Tensor | None
         self.settings, self.precision = settings, precision
         self.backbone = backbone
         features = width(backbone, channels=channels, size=settings.input_size)
+        weight = settings.adversary.weight
+        self.adversary = Adversary(features, classes=nuisances, weight=weight) if nuisances else None
         head = settings.projector
         self.projector = Projector(features, hidden=head.hidden, out=head.out, batch_norm=head.batch_norm)
         look = settings.view
@@ -64,6 +79,7 @@ class SimCLR(Objective):
                 std=batch.std,
                 window=self.window,
                 region=self.settings.view.size,
+                alone=self.settings.view.pixels == "view",
             )
             for _ in range(2)
         ]
@@ -78,4 +94,5 @@ class SimCLR(Objective):
                 first, second, sites=batch.sites, well=distributed.gather(batch.well), temperature=temperature
             )
             terms["loss"] = terms["nt_xent"] + self.settings.aggregation.weight * terms["local_aggregation"]
+        terms = self.opposed(terms, features, batch, self.adversary)
         return terms, {"features": features.chunk(2)[0].detach()}

@@ -53,16 +53,28 @@ class Cells:
         Intensity scales of the same plates, in the order of `crops`.
     least
         Edge in pixels of the views that are cut from the crops.
+    places, panels
+        For each plate, the places of the encoder's channels in the crops, and the number of channels of the crops; None
+        where the encoder takes all.
     """
 
     def __init__(
-        self, crops: Sequence[str | Path], rows: Sequence[pd.DataFrame], pixels: list[IntensityScale], *, least: int = 1
+        self,
+        crops: Sequence[str | Path],
+        rows: Sequence[pd.DataFrame],
+        pixels: list[IntensityScale],
+        *,
+        least: int = 1,
+        places: Sequence[Sequence[int]] | None = None,
+        panels: Sequence[int] | None = None,
     ) -> None:
         self.arrays = [Packed(path) for path in crops]
         self.pixels = pixels
-        for path, array, scales in zip(crops, self.arrays, pixels, strict=True):
-            if len(array.shape) != 4 or array.shape[1] != len(scales.low):
-                raise ValueError(f"{path}: expected crops (N, {len(scales.low)}, Y, X), found {array.shape}")
+        self.places = [list(range(len(scales.low))) for scales in pixels] if places is None else places
+        counts = [len(scales.low) for scales in pixels] if panels is None else panels
+        for path, array, count in zip(crops, self.arrays, counts, strict=True):
+            if len(array.shape) != 4 or array.shape[1] != count:
+                raise ValueError(f"{path}: expected crops (N, {count}, Y, X), found {array.shape}")
             if min(array.shape[2:]) < least:
                 raise ValueError(f"{path}: expected crops of {least} px (view.size) or more, found {array.shape[2:]}")
         self.frame = _joined(rows)
@@ -72,11 +84,14 @@ class Cells:
 
     def read(self, items: NDArray[np.int64], rng: np.random.Generator, *, sites: int = 1) -> NDArray[np.float32]:
         """Return scaled crops (B, C, Y, X) float32; `rng` and `sites` have no effect."""
-        out = np.empty((len(items), *self.arrays[self.plate[items[0]]].shape[1:]), dtype=np.float32)
+        first = self.plate[items[0]]
+        out = np.empty((len(items), len(self.places[first]), *self.arrays[first].shape[2:]), dtype=np.float32)
         for place, item in enumerate(items):
             code = self.plate[item]
             scales = self.pixels[code]
-            scale(self.arrays[code].read(int(self.row[item])), scales.low, scales.high, out=out[place])
+            scale(
+                self.arrays[code].read(int(self.row[item]))[self.places[code]], scales.low, scales.high, out=out[place]
+            )
         return out
 
 

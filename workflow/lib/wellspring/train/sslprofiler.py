@@ -7,6 +7,7 @@ aggregation branch matches it with the teacher's views of the other sites of the
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -16,10 +17,12 @@ import torch
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
+from wellspring.encoders.adaptive import Adaptive
 from wellspring.encoders.encoder import precise
 from wellspring.encoders.module import PatchTokens
 from wellspring.screen.sections import Distillation
 from wellspring.train import distributed, losses, masks, schedules
+from wellspring.train.adversary import Adversary
 from wellspring.train.augment import fade, view
 from wellspring.train.data import Batch
 from wellspring.train.networks import MaskToken, Pool, PrototypeHead, demand_tokens, encode, follow, width
@@ -43,6 +46,8 @@ class SSLProfiler(Objective):
         Number of input channels.
     precision
         `float32` or `bfloat16` for the networks; the loss is float32.
+    nuisances
+        Number of values of each nuisance that the adversary predicts; without any there is no adversary.
 
     Raises
     ------
@@ -50,7 +55,15 @@ class SSLProfiler(Objective):
         The loss on masked patches has a weight, and the backbone has no patch tokens.
     """
 
-    def __init__(self, backbone: nn.Module, settings: Settings, *, channels: int, precision: str) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        settings: Settings,
+        *,
+        channels: int,
+        precision: str,
+        nuisances: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.settings, self.precision = settings, precision
         options, aggregation = settings.distillation, settings.aggregation
@@ -70,8 +83,12 @@ class SSLProfiler(Objective):
         for module in self.teacher.modules():
             if isinstance(module, DropPath):
                 module.drop_prob = 0.0
+            if isinstance(module, Adaptive):
+                module.sampled = False
         # Only the student has these: the teacher gets every patch, and one site at a time.
         self.mask = MaskToken(backbone) if masked else None
+        weight = settings.adversary.weight
+        self.adversary = Adversary(features, classes=nuisances, weight=weight) if nuisances else None
         self.pool = Pool(features, kind=aggregation.pool) if aggregation.kind == "aggregate" else None
         for name in ("centre", "patch_centre"):
             self.register_buffer(name, torch.zeros(options.prototypes))
@@ -121,7 +138,8 @@ class SSLProfiler(Objective):
         elif batch.sites > 1:
             terms["local_aggregation"] = losses.pair_aggregation(targets, log_student, sites=batch.sites)
         total = sum((self.weights[name] * value for name, value in terms.items()), start=wide.new_zeros(()))
-        return terms | {"loss": total}, {"features": known.chunk(views)[0], "teacher": targets}
+        terms = self.opposed(terms | {"loss": total}, seen, batch, self.adversary)
+        return terms, {"features": known.chunk(views)[0], "teacher": targets}
 
     def before_update(self, step: int) -> None:
         """Keep the prototypes fixed over the first steps, while the backbone is still untrained."""
@@ -184,7 +202,8 @@ class SSLProfiler(Objective):
         images = batch.images
         if self.settings.view.window is not None:
             images = fade(images, batch.mean, sigma=self.settings.view.window)
-        draw = partial(view, images, mean=batch.mean, std=batch.std, region=self.settings.view.size)
+        look = self.settings.view
+        draw = partial(view, images, mean=batch.mean, std=batch.std, region=look.size, alone=look.pixels == "view")
         size = options.global_size
         recipes = [wide if index == 0 else second for index in range(options.global_count)]
         crops = torch.cat([draw(strengths, generator, size=size) for strengths in recipes])

@@ -21,6 +21,7 @@ from wellspring.screen.encoder_kinds import trains
 from wellspring.train import data, distributed, run
 from wellspring.train.checkpoint import Interrupted
 from wellspring.train.job import Job
+from wellspring.train.labels import COLUMNS
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: not done, try again
 
@@ -62,6 +63,7 @@ def work(job: Job, *, hook: Callable[[int], None] | None = None) -> None:
         options=options,
         checkpoint=Path(job.checkpoint),
         code=job.code,
+        wells=pd.concat([tables.read(path)[list(COLUMNS)] for path in job.wells]) if job.wells else None,
         write=write,
         hook=hook,
     )

@@ -1,7 +1,8 @@
 """Scaling pixels to the input of a network, and the foreground threshold of a plate.
 
 Training and embedding use the same scaling: to [0, 1] by the limits of plate and channel, then to mean 0 and standard
-deviation 1 of that plate and channel. Not per field or view, since absolute intensity within a plate is signal.
+deviation 1 of that plate and channel. Not per field or view, since absolute intensity within a plate is signal, unless
+`view.pixels` of an encoder asks for it.
 """
 
 from dataclasses import dataclass
@@ -69,6 +70,15 @@ def standardise(scaled: "Tensor", mean: "Tensor", std: "Tensor") -> "Tensor":
     A standard deviation below 1e-3 (a channel without signal) is raised to 1e-3.
     """
     return (scaled - mean[:, :, None, None]) / std.clamp_min(LEAST_STD)[:, :, None, None]
+
+
+def standardise_views(images: "Tensor") -> "Tensor":
+    """Give each channel of each view (B, C, H, W) mean 0 and standard deviation 1, as frozen models of cells need it.
+
+    Images are standardised by plate before; a standard deviation below 1e-3 (a view without signal) is raised to 1e-3.
+    """
+    centred = images - images.mean(dim=(2, 3), keepdim=True)
+    return centred / centred.square().mean(dim=(2, 3), keepdim=True).sqrt().clamp_min(LEAST_STD)
 
 
 def prepare(counts: "Tensor", scale: IntensityScale) -> "Tensor":

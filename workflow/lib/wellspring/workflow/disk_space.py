@@ -71,7 +71,7 @@ def checkpoints(config: Config, results: Path) -> int:
         settings, measure = parts
         try:
             setting = settings.resolve(entry, seed=config.seed)
-            found += measure.checkpoint_size(setting, channels=len(config.channels))
+            found += measure.checkpoint_size(setting, channels=len(entry.channels or config.channels))
         except (ValueError, OSError) as error:
             raise ValueError(f"encoders.{name}: {error}") from error
     return found

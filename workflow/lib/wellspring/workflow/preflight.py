@@ -73,7 +73,12 @@ def run(
     found += [Finding("problem", "plates", text) for text in foresight.shared_images(taken)]
     found += [Finding("warning", "images", text) for text in foresight.same_pixels({p.name: p.digests for p in plates})]
     found += [Finding("warning", "cells will fail", text) for text in config_checks.unknown_channels(config)]
-    found += trained(config) + own_networks(config) + foreign(config, [str(row["plate"]) for row in sheet])
+    found += (
+        trained(config)
+        + networks(config)
+        + own_networks(config)
+        + foreign(config, [str(row["plate"]) for row in sheet])
+    )
     return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
 
 
@@ -159,6 +164,26 @@ def _cellpose(config: Config) -> list[Finding]:
     return found
 
 
+def networks(config: Config) -> list[Finding]:
+    """Build each network of timm without memory for its weights; nothing is found without PyTorch.
+
+    Trainings are left out: they are built for the size of their checkpoints (`room`).
+    """
+    kinds = ("simclr", "sslprofiler", "dino", "timm")
+    mine = {name: entry for name, entry in config.encoders.items() if entry.kind in kinds and not trains(entry)}
+    if not mine or importlib.util.find_spec("torch") is None:
+        return []
+    # By name, since the conda environment of the check has no PyTorch, which this module imports.
+    rehearse = importlib.import_module("wellspring.train.rehearsal").rehearse
+    found = []
+    for name, entry in mine.items():
+        try:
+            rehearse(entry, name=name, channels=len(config.channels), seed=config.seed)
+        except ValueError as error:
+            found.append(Finding("problem", f"encoder {name}", message(error)))
+    return found
+
+
 def own_networks(config: Config) -> list[Finding]:
     """Build each network of kind module on the CPU, and check its output; without PyTorch, only find its source."""
     found = []
@@ -175,7 +200,7 @@ def own_networks(config: Config) -> list[Finding]:
             # By name, since the conda environment of the check has no PyTorch, which these modules import.
             build, settings = map(importlib.import_module, ("wellspring.train.build", "wellspring.train.settings"))
             setting = settings.resolve(entry, seed=config.seed)
-            network = build.network(setting, channels=len(config.channels))
+            network = build.network(setting, channels=len(entry.channels or config.channels))
             weights = sum(each.numel() for each in network.parameters())
             found.append(Finding("ok", what, f"{factory}: built, with {weights:,} weights"))
         except (ValueError, OSError) as error:

@@ -102,13 +102,16 @@ def fit_sphere(controls: Array, *, options: Fit) -> Sphere:
     if not solid.any():
         return _standardise(controls, str(Note("no_spread_among_controls", {"found": count})))
     singular, vectors = singular[solid], rows[solid].T
-    variance = singular**2 / count if method == "shrinkage" else singular**2 / (count - 1)
+    absolute = options.ridge_unit == "absolute"
+    # TVN as published divides by the number of controls.
+    whole = method == "shrinkage" or (method == "ridge" and absolute)
+    variance = singular**2 / (count if whole else count - 1)
     if method == "rank":
         kept = min(len(variance), max(1, int(count * options.rank_fraction)))
         vectors, variance = vectors[:, :kept], variance[:kept]
         gains, rest, strength = variance**-0.5, variance[-1] ** -0.5, float(kept)
     elif method == "ridge":
-        strength = options.ridge * variance[0]
+        strength = options.ridge * (1.0 if absolute else variance[0])
         gains = (variance + strength) ** -0.5
         rest = strength**-0.5 if strength > 0 and len(variance) < size else 0.0
     else:
