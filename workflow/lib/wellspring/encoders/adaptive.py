@@ -45,7 +45,7 @@ class Adaptive(nn.Module):
         count = images.shape[1]
         if count != len(self.gain):
             raise ValueError(f"images: expected {len(self.gain)} channels, found {count}")
-        shown = range(count)
+        shown = list(range(count))
         if self.training and self.sampled:
             many = int(torch.randint(1, count + 1, ()))
             shown = torch.randperm(count)[:many].sort().values.tolist()

@@ -137,7 +137,7 @@ def build(
     if weights is not None:
         start_from(network, weights)
     if stem == "adaptive":
-        return Adaptive(network, channels=channels, features=int(network.num_features))
+        return Adaptive(network, channels=channels, features=int(cast("int", network.num_features)))
     return network if stem == "widened" else Channelwise(network)
 
 
