@@ -9,6 +9,8 @@ are stopped by the processor time that they have used, so that races also hit th
 - suspended: its job is suspended, and resumes when the second run has ended.
 - resumed: its job is suspended, and resumes while the second run's job works.
 - two heads: the first head lives, and sees its suspended job resume and fail after the second run has ended.
+- unseen: the head is killed, its job ends before the second run, which alone may decide whose option the results have.
+- edited: the config is edited after the head has planned the job and before the job, on a cluster, reads it.
 - purge: a file that the stage reads is deleted before it runs.
 """
 
@@ -28,7 +30,8 @@ import runs
 
 import screens
 
-KINDS = ("two writers", "suspended", "resumed", "two heads", "purge")
+KINDS = ("two writers", "suspended", "resumed", "two heads", "unseen", "purge")
+ON_SLURM = ("edited",)  # kinds beside these; on one machine a job has the options of its head
 LEAST = 0.5  # s of processor time, up to which a job is stopped whatever it used in the finished screen
 EVERY = 0.1  # s between two looks at processes
 DRAWS = 4  # times that a race is begun whose first job had ended before it was stopped; each delay is half as long
@@ -115,11 +118,14 @@ def race(ground: Ground, folder: Path, *, kind: str, stage: str, seed: str) -> d
     drawn, start = random.Random(seed), time.monotonic()
     outputs = [path.format(plate=ground.plate) for path in STAGES[stage].outputs]
     row: dict = {"kind": kind, "stage": stage, "where": "slurm" if ground.slurm else "local"}
-    for draw in range(1 if kind == "purge" else DRAWS):
+    for draw in range(1 if kind in ("purge", "edited") else DRAWS):
         shutil.rmtree(folder, ignore_errors=True)
         runs.twin(ground.finished, folder, *outputs)
         run = Run(ground, folder, stage, f"results/{outputs[0]}")
-        row |= _purged(run, drawn) if kind == "purge" else _raced(run, kind, drawn, shorter=2**draw)
+        if kind in ("purge", "edited"):
+            row |= _purged(run, drawn) if kind == "purge" else _edited(run)
+        else:
+            row |= _raced(run, kind, drawn, shorter=2**draw)
         if row.get("stopped", True):
             break
         cluster.wait(lambda: not runs.working(folder), what="the jobs of a race", seconds=300)
@@ -191,7 +197,7 @@ class Run:
                 self.ground.slurm.hurry()
             return head.poll() is not None
 
-        cluster.wait(ended, what=f"the end of a run in {self.folder}", seconds=1200)
+        cluster.wait(ended, what=f"the end of a run in {self.folder}", seconds=3600)
         return head.returncode
 
     def processor(self) -> float:
@@ -224,7 +230,7 @@ def _raced(run: Run, kind: str, drawn: random.Random, *, shorter: int) -> dict:
     after = drawn.uniform(0, run.processor()) / shorter
     _worked(job, after)
     with suppress(psutil.NoSuchProcess):
-        if kind != "two writers":
+        if kind not in ("two writers", "unseen"):
             job.suspend()
     stopped = _goes_on(job)
     if not stopped or kind != "two heads":
@@ -233,13 +239,13 @@ def _raced(run: Run, kind: str, drawn: random.Random, *, shorter: int) -> dict:
     if not stopped:
         return {"after": round(after, 1), "stopped": False, "ended": 0}
     config.write_text(original)
+    if kind == "unseen":
+        cluster.wait(lambda: not runs.working(run.folder), what="the end of a job", seconds=300)
+        if run.ground.slurm is not None:
+            cluster.wait(lambda: not run.ground.slurm.jobs(states="running,completing"), what="its end", seconds=90)
     second = run.start()
     if kind in ("two writers", "resumed"):
         other = run.job(second, {job.pid})
-        if other is None and kind == "two writers" and run.ground.slurm is not None:
-            # The first job ended before the second run looked: one writer alone. Nobody recorded its option, which
-            # docs/promises.md says.
-            return {"after": round(after, 1), "stopped": False, "ended": run.end(second)}
         if other is not None and kind == "resumed":
             _worked(other, drawn.uniform(0, run.processor()))
         with suppress(psutil.NoSuchProcess):
@@ -266,10 +272,25 @@ def _goes_on(job: psutil.Process) -> bool:
     return False
 
 
+def _edited(run: Run) -> dict:
+    """Edit the config of a run whose job is about to start, change it back and run again."""
+    config = run.folder / "config" / "config.yaml"
+    original, said = config.read_text(), run.folder / "head.log"
+    head = run.start()
+    cluster.wait(
+        lambda: f"rule {run.stage}:" in said.read_text(errors="replace"), what="a job", seconds=120, every=0.02
+    )
+    screens.change(run.folder, STAGES[run.stage].option)
+    first = run.end(head)
+    config.write_text(original)
+    apart = len(runs.different(run.folder, run.ground.finished))
+    return {"first": first, "apart": apart, "ended": run.end(run.start())}
+
+
 def _purged(run: Run, drawn: random.Random) -> dict:
     """Delete a file that the stage reads, or a shard of one, and run the stage."""
     folders = [run.folder / "results" / name.format(plate=run.ground.plate) for name in STAGES[run.stage].inputs]
-    files = sorted(path for folder in folders for path in folder.iterdir() if path.is_file())
+    files = sorted(path for folder in folders for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
     files += sorted(path for folder in folders for path in folder.glob("*/*/*/0/c/0/0/0"))
     lost = drawn.choice(files)
     lost.unlink()

@@ -8,8 +8,9 @@ its way, and run to its end; then its results are compared byte for byte with th
 head or one of its jobs is killed, by SIGKILL or SIGTERM, and nothing else is: what a killed head started goes on beside
 the next run, as it does on a real machine. On SLURM its jobs are cancelled first, as docs/cluster.md asks. Stopped, the
 soak goes on where it was with the same folder. With `--races` the disturbances are aimed (`races.py`): two writers, a
-suspended job that resumes, a purge between two stages; each must converge, or stop by name and then converge. A race
-takes some 10 s of processor time, on SLURM twice as much: all earlier stages are those of the undisturbed screen.
+suspended job that resumes, a job whose end nobody sees, an edited config, a purge between two stages; each must
+converge, or stop by name and then converge. A race takes some 10 s of processor time, on SLURM twice as much: all
+earlier stages are those of the undisturbed screen.
 """
 
 import argparse
@@ -71,16 +72,14 @@ def main() -> None:
 
 def race(given: argparse.Namespace, folder: Path, ground: races.Ground) -> None:
     """Run the aimed races, every kind at every stage in turn; print a line per race and a summary as JSON."""
-    pairs = [
-        (kind, stage) for stage in races.STAGES for kind in races.KINDS if kind != "purge" or races.STAGES[stage].inputs
-    ]
-    random.Random(given.seed).shuffle(pairs)
+    kinds = {"local": races.KINDS, "slurm": (*races.KINDS, *races.ON_SLURM)}
+    pairs = {where: drawn_pairs(of, given.seed) for where, of in kinds.items()}
     journal = folder / "races.jsonl"
     done = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
     for where, wanted in (("local", given.races - given.on_slurm), ("slurm", given.on_slurm)):
         with cluster.cluster() if where == "slurm" and wanted else nullcontext() as slurm:
             for number in range(sum(row["where"] == where for row in done), wanted):
-                kind, stage = pairs[(number + (0 if slurm is None else given.races)) % len(pairs)]
+                kind, stage = pairs[where][number % len(pairs[where])]
                 place, seed = folder / f"race.{where}{number}", f"{given.seed} {where} {number}"
                 shutil.rmtree(place, ignore_errors=True)
                 row = races.race(replace(ground, slurm=slurm), place, kind=kind, stage=stage, seed=seed)
@@ -96,6 +95,17 @@ def race(given: argparse.Namespace, folder: Path, ground: races.Ground) -> None:
     }
     bad = [row["run"] for row in done if not (row["converged"] or row["missed"])]
     print(json.dumps(counts | {"bad": bad}))
+
+
+def drawn_pairs(kinds: tuple[str, ...], seed: int) -> list[tuple[str, str]]:
+    """Return all pairs of a kind and a stage that have a race, in an order that the seed draws."""
+
+    def possible(kind: str, stage: races.Stage) -> bool:
+        return bool({"purge": stage.inputs, "edited": stage.option}.get(kind, True))
+
+    pairs = [(kind, name) for name, stage in races.STAGES.items() for kind in kinds if possible(kind, stage)]
+    random.Random(seed).shuffle(pairs)
+    return pairs
 
 
 def arguments() -> argparse.Namespace:

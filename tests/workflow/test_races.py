@@ -1,11 +1,18 @@
 """A miniature of the aimed races of tests/slurm/soak.py: overtaken jobs and a purge end with the same bytes."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import races
+from snakemake.persistence.file import FilePersistence
 
 import screens
+from wellspring.io import made
+
+RULES = {"simulate", "index", "survey", "illumination", "images", "cells", "crops", "train", "embed", "profile", "fit"}
+RULES |= {"align", "consensus", "evaluate", "report", "verdict"}
 
 
 @pytest.fixture
@@ -14,7 +21,9 @@ def ground(finished):
 
 
 @pytest.mark.parametrize(
-    ("kind", "stage"), [("suspended", "images"), ("resumed", "crops"), ("purge", "cells")], ids=lambda name: name
+    ("kind", "stage"),
+    [("suspended", "images"), ("resumed", "crops"), ("unseen", "cells"), ("purge", "cells")],
+    ids=lambda name: name,
 )
 def test_a_race_converges_or_stops_by_name(ground, tmp_path, kind, stage):
     row = races.race(ground, tmp_path / "race", kind=kind, stage=stage, seed=f"{kind} {stage}")
@@ -32,3 +41,25 @@ def test_the_head_of_an_overtaken_job_deletes_what_the_other_made_unless_it_keep
     assert row["first"] != 0 and row["ended"] == 0, row
     lost = [f"crops/{ground.plate}.npy", f"crops/{ground.plate}.parquet"]
     assert row["different"] == lost, row
+
+
+def test_each_job_records_what_snakemake_does(finished, monkeypatch):
+    """Every output of a stage has one record of its job; options and inputs are those of Snakemake's record."""
+    monkeypatch.chdir(finished)
+    known = FilePersistence()
+    jobs = [made.read(path) for path in Path("results").rglob(".*.made")]
+    of = {output: job for job in jobs for output in job.outputs}
+    assert len(of) == sum(len(job.outputs) for job in jobs) and {job.rule for job in jobs} == RULES
+    for output, job in of.items():
+        theirs = known._read_record(output)
+        assert list(job.params) == theirs.params and list(job.inputs) == theirs.input, output
+        assert job.rule == theirs.rule and Path(output).exists(), output
+
+
+def test_outputs_without_a_record_of_snakemake_are_compared_with_the_config(screen):
+    """As after a killed Snakemake, whose job ended later: its record is missing, and the config is another one now."""
+    shutil.rmtree(screen / ".snakemake" / "metadata")
+    assert screens.planned(screen) == {}
+    shutil.rmtree(screen / ".snakemake" / "metadata")
+    screens.change(screen, {"evaluate": {"permutations": 7}})
+    assert screens.planned(screen).keys() == {"evaluate", "report", "verdict"}

@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 
 import yaml
+from snakemake.io import strip_wildcard_constraints
+from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+from snakemake.persistence.file import FilePersistence
 
 
 def folder_of(source):
@@ -56,7 +59,7 @@ from wellspring.screen.config_checks import check_roles, steps_of
 from wellspring.screen.encoder_kinds import needs_images, trains
 from wellspring.simulate.screen import screen_of
 from wellspring.report import checked
-from wellspring.workflow import at_start, failures, ownership
+from wellspring.workflow import at_start, failures, ownership, records
 from wellspring.workflow.code_digest import age
 from wellspring.workflow.code_digest import code as digest_of_code
 from wellspring.workflow.outcome import outcome
@@ -357,6 +360,28 @@ def claim_results():
     """Refuse to write into the results of another screen, before the first job of a run that has outputs."""
     if any(job.output for job in workflow.dag.needrun_jobs()):
         ownership.claim(workflow.pathvars.apply("<results>"), Path.cwd())
+
+
+def correct_records():
+    """Correct Snakemake's records of outputs from those of the jobs, before the jobs of a run are planned."""
+    if workflow.is_main_process:
+        known = FilePersistence()
+        outputs = [strip_wildcard_constraints(str(output)) for rule in workflow.rules for output in rule.output]
+        version = {"record_format_version": RECORD_FORMAT_VERSION, "incomplete": False}
+
+        def write(output, values):
+            known._write_record(output, MetadataRecord(**version, **values))
+
+        try:
+            records.correct(outputs, read=known._read_record, write=write)
+        except ValueError as error:
+            raise WorkflowError(error) from None
+
+
+def forget_records():
+    """Delete the jobs' records of outputs that `--touch` takes for those of the present config."""
+    if workflow.touch:
+        records.forget([str(output) for job in workflow.dag.needrun_jobs() for output in job.output])
 
 
 def failed_jobs():

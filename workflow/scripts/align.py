@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.align.alignment import Alignment, apply_alignment
 from wellspring.io import provenance, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     aligned = apply_alignment(tables.read(snakemake.input.profile), Alignment.load(snakemake.input.state))
     of = provenance.of(snakemake)
     verdict = tables.verdict(snakemake.input.profile)

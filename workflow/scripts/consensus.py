@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.io import provenance, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.profile.consensus import consensus, join_plates
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     paths = list(snakemake.input.profiles)
     plates = [tables.read(path) for path in paths]
     names = [Path(path).stem for path in paths]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.io import ngff, provenance, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.views import crops, cutting
 from wellspring.workflow.log import log_to
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     options = snakemake.params.options
     images = ngff.open_plate(Path(snakemake.input.zarr).parent)
     size = round(

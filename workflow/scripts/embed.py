@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.encoders import encoder
 from wellspring.io import embeddings, ngff, provenance, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     import torch
 
     from wellspring.embed import run as embed

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.export import run
 from wellspring.io import provenance
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     params, inputs = snakemake.params, {name: snakemake.input.get(name) for name in snakemake.input.keys()}  # noqa: SIM118
     for path in snakemake.output.get("anndata", []):
         run.anndata(inputs, Path(path), encoder=Path(path).stem, provenance=provenance.of(snakemake))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.illumination import estimate, lightpath
 from wellspring.io import packed, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     light = estimate.light_path(
         [tables.read(path) for path in snakemake.input.surveys],
         [packed.mapped(path) for path in snakemake.input.views],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from wellspring.illumination import lightpath
 from wellspring.images import run as images
 from wellspring.io import provenance, raw_image, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     light = lightpath.load(snakemake.input.illumination)
     scale = images.write(
         Path(snakemake.output.zarr).parent,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.index import run as index
 from wellspring.io import provenance, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     found = index.build(
         snakemake.params.sheet,
         snakemake.params.channels,

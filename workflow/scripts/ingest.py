@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from wellspring.encoders import profile_table
 from wellspring.io import embeddings, provenance, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     entry = snakemake.params.encoder
     table = profile_table.open_table(
         snakemake.input.table,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.io import embeddings, ngff, provenance, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.measure import run
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     setting = run.settle(
         ngff.open_plate(Path(snakemake.input.images).parent),
         ngff.open_labels(Path(snakemake.input.labels).parent),

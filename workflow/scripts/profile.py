@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from wellspring.io import embeddings, provenance, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.io.notes import dumps
 from wellspring.profile.aggregate import aggregate, operation_for, wells_of
 from wellspring.profile.decisions import decisions
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     options = sections.read(sections.Profile, snakemake.params.options)
     survey, cells = (snakemake.input.get(name) for name in ("survey", "cells"))
     views, matrix = embeddings.open_embedding(snakemake.input.embed)

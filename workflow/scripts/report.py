@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.io.tables import atomic
 from wellspring.report import gather, page
 from wellspring.report.takeaway import files, run
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     params = snakemake.params
     names = {name: list(params[name]) for name in ("plates", "encoders", "channels", "sheet")}
     folders = {name: params[name] for name in ("benchmarks", "logs")}

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from wellspring.io.lease import claim, whole_folder
+from wellspring.io.lease import whole_folder
+from wellspring.io.made import claim
 from wellspring.simulate.plate import write_plate
 from wellspring.simulate.screen import screen_of
 from wellspring.workflow.log import log_to
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     screen = screen_of(snakemake.params.screen, where="resources/demo/screen.yaml")
     with whole_folder(snakemake.output[0]) as folder:
         write_plate(screen, snakemake.wildcards.plate, folder, seed=snakemake.params.seed)

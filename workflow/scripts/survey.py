@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellspring.io import packed, provenance, raw_image, tables
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.report import wording
 from wellspring.screen import exclusions, sections
 from wellspring.survey import run as survey
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     found = survey.run(
         tables.read(snakemake.input.index),
         snakemake.params.root,

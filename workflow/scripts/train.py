@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.io import provenance
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.screen.sections import Encoder, Train, read
 from wellspring.workflow.log import log_to
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     from wellspring.train.job import Job
     from wellspring.train.launch import launch
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from wellspring.io import spreadsheet
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.io.tables import atomic
 from wellspring.report import plate_verdicts
 from wellspring.workflow.log import log_to
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     verdicts = plate_verdicts.collect(snakemake.input.tables, plates=snakemake.params.plates)
     plate_verdicts.require_keep(verdicts)
     with atomic(snakemake.output[0]) as path:

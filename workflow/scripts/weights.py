@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from wellspring.cells import model_files
-from wellspring.io.lease import claim
+from wellspring.io.made import claim
 from wellspring.io.tables import atomic
 from wellspring.workflow.log import log_to
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     terminal = sys.stdout
     log_to(snakemake.log[0])
-    claim(snakemake.output)
+    claim(snakemake)
     digest = model_files.fetch(snakemake.params.source, snakemake.output.file)
     lines = model_files.lines(snakemake.output.file, digest)
     with atomic(snakemake.output.lines) as path:

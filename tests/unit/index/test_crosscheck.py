@@ -1,9 +1,12 @@
 """The identity of planes is cross-checked: each of these inputs once gave wrong pixels without an error."""
 
+import gzip
 import logging
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 
@@ -119,6 +122,21 @@ def test_an_image_named_for_two_planes_is_an_error_that_lists_them(tmp_path, col
     if column == "channel":
         found = coded.build(home, ["A01", "B02"], channels=["Mito"], at=tmp_path)
         assert list(coded.read(found, home).values()) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_plate_whose_planes_all_name_one_file_is_an_error_that_names_it(tmp_path, kind):
+    """Every well would have the pixels of one: an export with a macro that did not change the name."""
+    home = tmp_path / "P1"
+    coded.tiff(home / "a.tif", 1)
+    rows = {"Metadata_Well": ["A01", "A01", "B02", "B02"], "Metadata_Site": ["1", "2", "1", "2"]}
+    rows |= {f"FileName_Orig{channel}": ["a.tif"] * 4 for channel in ("DNA", "ER")}
+    if kind == "parquet":
+        pd.DataFrame(rows).to_parquet(home / "load_data.parquet")
+    else:
+        _table(home, rows)
+    with pytest.raises(ValueError, match=r"found 1 named for several: a\.tif page 0: A01 1 DNA 1 and .*B02 2 ER 1"):
+        coded.build(home, ["A01", "B02"], channels=["DNA", "ER"], at=tmp_path)
 
 
 def test_files_of_several_pages_are_no_single_planes(tmp_path):
@@ -262,3 +280,55 @@ def test_a_microscopes_name_of_another_plate_is_told(tmp_path, caplog):
     vendors.harmony(tmp_path / "P1", wells=["A01"], fields=1, channels=["DNA"], plate="P1 (repeat)")
     coded.build(tmp_path / "P1", ["A01"], channels=["DNA"], at=tmp_path)
     assert "own metadata" not in caplog.text
+
+
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet"])
+@pytest.mark.parametrize(
+    "name", ["FileName_OrigER", "PathName_OrigER", "URL_OrigER", "Metadata_Well", "Metadata_Site", "Other"]
+)
+def test_a_doubled_column_is_an_error_that_names_it(tmp_path, name, form):
+    """The second was once taken for a channel ER.1, and the first for ER whichever was right."""
+    home = tmp_path / "P1"
+    for number in range(2):
+        coded.tiff(home / f"{number}.tif", number)
+    columns = {"Metadata_Well": "A01", "Metadata_Site": "1", "FileName_OrigER": "0.tif", "PathName_OrigER": str(home)}
+    columns |= {"URL_OrigER": "", "Other": "x"}
+    changed = {"Metadata_Well": "B02", "Metadata_Site": "2", "FileName_OrigER": "1.tif"}.get(name, "y")
+
+    def written(last):
+        _doubled(home / f"load_data.{form}", [*columns, name], [*columns.values(), last])
+
+    written(changed)
+    with pytest.raises(
+        ValueError, match=rf"load_data\.{form}: expected a LoadData table, .*\['{name}'\] more than once"
+    ):
+        coded.build(home, ["A01"], channels=["ER"], at=tmp_path)
+    if form == "parquet":  # of which none can be chosen by its name
+        return
+    written(columns[name])  # the same cells twice are no contradiction
+    assert coded.read(coded.build(home, ["A01"], channels=["ER"], at=tmp_path), home) == {("A01", "1", "ER", "1"): 0}
+
+
+def _doubled(path, names, cells):
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_arrays([pa.array([cell]) for cell in cells], names=names), path)
+    else:
+        text = f"{','.join(names)}\n{','.join(cells)}\n".encode()
+        path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+
+
+@pytest.mark.parametrize("cells", ["A01,1,a.tif,", "A01,1,a.tif,x,y"])
+def test_rows_longer_than_the_header_do_not_shift(tmp_path, cells):
+    """Pandas would take the first column for the names of rows, and the site for the well."""
+    home = tmp_path / "P1"
+    coded.tiff(home / "a.tif", 1)
+    (home / "load_data.csv").write_text(f"Metadata_Well,Metadata_Site,FileName_ER\n{cells}\n{cells}\n")
+    with pytest.raises(ValueError, match=r"load_data\.csv: expected a LoadData table.*line 2"):
+        coded.build(home, ["A01"], channels=["ER"], at=tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+    home = tmp_path / "P1"
+    coded.tiff(home / "a.tif", 1)
+    (home / "load_data.csv").write_text("Metadata_Well,Metadata_Site,FileName_ER\nA01,1,a.tif\n", encoding="utf-8-sig")
+    assert coded.read(coded.build(home, ["A01"], channels=["ER"], at=tmp_path), home) == {("A01", "1", "ER", "1"): 1}

@@ -110,8 +110,15 @@ def parquet(path: Path, names: list[str] | None = None, *, most: int = 4 * TABLE
     ------
     OverBudgetError
         More cells than `CELLS`, or more than `most` bytes after unpacking; a file of some kB can promise terabytes.
+    ValueError
+        Names columns that are there more than once, of which none can be chosen by its name.
     """
     form = pq.read_schema(path)
+    doubled = sorted({name for name in form.names if form.names.count(name) > 1})
+    if doubled:
+        raise ValueError(
+            f"{path}: expected each column once, found {doubled} more than once (rename or delete all but one)"
+        )
     wanted = form.names if names is None else names
     with pq.ParquetFile(path, read_dictionary=texts(form, wanted)) as file:
         described = file.metadata

@@ -18,6 +18,7 @@ PLUMBING = {
     "wellspring",
     "wellspring.io.tables",
     "wellspring.io.embeddings",
+    "wellspring.io.made",
     "wellspring.io.provenance",
     "wellspring.io.version",
     "wellspring.screen.sections",  # options are parameters of each job

@@ -141,11 +141,22 @@ def _read(path: Path, table: Path | str) -> pd.DataFrame:
             return frame.astype(object).where(frame.isna(), frame.astype(str)).where(frame.notna(), None)
         content = budget.unpacked(path)
         budget.check_cells(content.getvalue(), path)
-        return pd.read_csv(content, dtype=str, keep_default_na=False, na_values=[""])
+        # Pandas would rename a doubled column of a header, and take the first for an index where rows are longer.
+        frame = pd.read_csv(content, header=None, dtype=str, keep_default_na=False, na_values=[""])
+        return _once(frame.iloc[1:].reset_index(drop=True).set_axis(frame.iloc[0].fillna("").tolist(), axis=1))
     except budget.OverBudgetError as error:
         raise ValueError(f"{table}: {error}") from error
     except (ValueError, OSError, EOFError) as error:  # errors of pandas and Arrow are ValueErrors
         raise ValueError(f"{table}: expected a LoadData table, found {type(error).__name__}: {error}") from error
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with each column once; `ValueError` names columns of one name whose cells differ."""
+    names = rows.columns[rows.columns.duplicated() & (rows.columns != "")].unique()
+    apart = [name for name in names if len({tuple(cells.fillna("")) for _, cells in rows[name].items()}) > 1]
+    if apart:
+        raise ValueError(f"{apart} more than once, with other cells (rename or delete all but one of each)")
+    return rows.loc[:, ~rows.columns.duplicated()]
 
 
 def _replaced(moved: Mapping[str, str], plate: str) -> list[tuple[str, str]]:
