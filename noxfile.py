@@ -1,5 +1,10 @@
 """The project's commands: `nox -s tests`, `nox -l` for all of them. They run in the environment that `nox` is in."""
 
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "none"
@@ -7,6 +12,7 @@ nox.options.sessions = ["lint", "types", "doctests", "docs", "tests"]
 ENVIRONMENTS = ("python", "-m", "wellspring.workflow.environments")
 QUICK = "not slow and not gpu and not slurm"
 PARALLEL = ("-n", "auto", "--dist", "loadfile")
+ADVISORIES = "https://pypi.org/pypi/pip/json"  # of the service that pip-audit asks
 
 
 @nox.session
@@ -66,3 +72,20 @@ def coverage(session: nox.Session) -> None:
 def mutation(session: nox.Session) -> None:
     """Change the library in small ways and report which changes no test notices."""
     session.run("python", "tests/mutation.py", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look up published advisories about the packages of the lock; skipped without a network."""
+    try:
+        with urllib.request.urlopen(ADVISORIES, timeout=15):
+            pass
+    except (urllib.error.URLError, TimeoutError) as error:
+        session.skip(f"the advisories are at {ADVISORIES}, which does not answer here ({error}); run it with a network")
+    # An environment of its own: what pip-audit needs is no part of the lock.
+    folder = Path(session.create_tmp()) / "audit"
+    session.run(sys.executable, "-m", "venv", str(folder))
+    python = str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", "pip-audit>=2.7", external=True)
+    locked = ("--requirement", "requirements.lock", "--require-hashes", "--disable-pip", "--strict")
+    session.run(python, "-m", "pip_audit", *locked, *session.posargs, external=True)

@@ -5,7 +5,7 @@ same code on the same pixels and take turns in one process; on the side without,
 returns 0 at once, and its files were written that way. The figures are the median of the turns' ratios of seconds and
 of processor time, which holds beside other jobs too.
 
-    python benchmarks/integrity.py [--quick] [--seed 11]
+    python benchmarks/integrity.py [--quick] [--tables] [--seed 11]
 """
 
 import argparse
@@ -30,7 +30,9 @@ import plates  # noqa: E402
 import read_rate  # noqa: E402
 
 from wellspring.io import embeddings, ngff, sealed  # noqa: E402
+from wellspring.io.keys import WELL_KEY  # noqa: E402
 from wellspring.io.packed import Packed  # noqa: E402
+from wellspring.profile.aggregate import aggregate  # noqa: E402
 from wellspring.train.sources import Cells  # noqa: E402
 from wellspring.views import crops  # noqa: E402
 from wellspring.views.scaling import IntensityScale  # noqa: E402
@@ -98,9 +100,11 @@ def train(path: Path, order: np.ndarray) -> None:
 
 
 def table(folder: Path, count: int, *, seed: int) -> Path:
-    """Write a table `embed` of `count` vectors of 384 values."""
+    """Write a table `embed` of `count` vectors of 384 values, of 96 wells."""
     rng, path = np.random.default_rng(seed), folder / "embed.parquet"
-    frame = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": "A01", "Metadata_Site": "1"}, index=range(count))
+    wells = [f"{row}{column:02d}" for row in "ABCDEFGH" for column in range(1, 13)]
+    well = np.array(wells)[np.arange(count) * len(wells) // count]
+    frame = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": well, "Metadata_Site": "1"}, index=range(count))
     frame = frame.assign(Metadata_View=np.arange(count), Metadata_Center_Y=0.0, Metadata_Center_X=0.0)
     matrix = rng.normal(size=(count, 384)).astype(np.float32)
     embeddings.write_parts([(frame, matrix)], path, table="embed", provenance={}, values=2**21)
@@ -111,6 +115,12 @@ def whole(path: Path) -> float:
     """Read the vectors of a table as aggregation does, and sum them."""
     frame, vectors = embeddings.open_embedding(path)
     return sum(float(vectors[part].sum()) for part in np.array_split(np.arange(len(frame)), 20))
+
+
+def profile(path: Path) -> pd.DataFrame:
+    """Aggregate the vectors of a table to wells, as rule `profile` does with those of cells."""
+    frame, vectors = embeddings.open_embedding(path)
+    return aggregate(frame, vectors, frame[WELL_KEY].drop_duplicates(), prefix="x", kind="cell")
 
 
 def measure(folder: Path, *, images: int, fields: int, views: int, vectors: int, repeats: int, seed: int) -> dict:
@@ -134,9 +144,15 @@ def measure(folder: Path, *, images: int, fields: int, views: int, vectors: int,
     rows["embedding"] = inputs.cost(
         lambda paths: embed_rate.stage(network, paths, of, folder / "out.parquet", **how), repeats=repeats
     )
+    return rows | of_tables(folder, vectors=vectors, repeats=repeats, seed=seed)
+
+
+def of_tables(folder: Path, *, vectors: int, repeats: int, seed: int) -> dict:
+    """Return the figures of what writes and reads a table of vectors, of which reading alone is no stage."""
     written = Sides(folder / "tables", lambda place: table(place, vectors, seed=seed))
-    rows["table_writing"] = written.cost(lambda path: table(path.parent, vectors, seed=seed), repeats=repeats)
+    rows = {"table_writing": written.cost(lambda path: table(path.parent, vectors, seed=seed), repeats=repeats)}
     rows["table_reading"] = written.cost(whole, repeats=repeats)
+    rows["profile"] = written.cost(profile, repeats=repeats)
     return rows
 
 
@@ -144,6 +160,7 @@ def main() -> None:
     """Print a row per stage and, last, one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="less data and fewer turns")
+    parser.add_argument("--tables", action="store_true", help="tables of vectors alone")
     parser.add_argument("--seed", type=int, default=11)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -152,7 +169,10 @@ def main() -> None:
         size = {"images": 25, "fields": 6, "views": 24, "vectors": 30_000, "repeats": 5}
     before = plates.load()
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Path(folder), **size, seed=arguments.seed)
+        if arguments.tables:
+            rows = of_tables(Path(folder), vectors=30_000, repeats=31, seed=arguments.seed)
+        else:
+            rows = measure(Path(folder), **size, seed=arguments.seed)
     print(pd.DataFrame(rows).T.round(3).to_string())
     print(f"one thread; {before}, at the end {plates.load()}")
     figures = {f"{name}.{key}": round(value, 4) for name, row in rows.items() for key, value in row.items()}

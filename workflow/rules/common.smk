@@ -16,6 +16,7 @@ import yaml
 from snakemake.io import strip_wildcard_constraints
 from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
+from snakemake.settings.enums import PersistenceBackend
 
 
 def folder_of(source):
@@ -364,7 +365,7 @@ def claim_results():
 
 def correct_records():
     """Correct Snakemake's records of outputs from those of the jobs, before the jobs of a run are planned."""
-    if workflow.is_main_process:
+    if workflow.is_main_process and workflow.workflow_settings.persistence_backend == PersistenceBackend.FILE:
         known = FilePersistence()
         outputs = [strip_wildcard_constraints(str(output)) for rule in workflow.rules for output in rule.output]
         version = {"record_format_version": RECORD_FORMAT_VERSION, "incomplete": False}
@@ -374,7 +375,7 @@ def correct_records():
 
         try:
             records.correct(outputs, read=known._read_record, write=write)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise WorkflowError(error) from None
 
 
