@@ -27,7 +27,8 @@ def run(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad")
     demo = finished / "results" / "demo"
     rows = []
-    for name, source in zip((*GOOD, *BAD), sorted(demo.iterdir()), strict=True):
+    sources = sorted(path for path in demo.iterdir() if path.is_dir())
+    for name, source in zip((*GOOD, *BAD), sources, strict=True):
         images, platemap = source, source / "platemap.csv"
         if name in BAD:
             images = folder / "raw" / name

@@ -154,7 +154,8 @@ def test_sites_with_a_fault_are_absent_downstream(results, demo):
 def test_training_left_no_checkpoint_and_no_time(results):
     for encoder in ENCODERS:
         names = {path.name for path in (results / "train" / encoder).iterdir()}
-        assert names == {"encoder.safetensors", "encoder.json", "history.parquet"}
+        record = ".encoder.safetensors.made"
+        assert names == {"encoder.safetensors", "encoder.json", "history.parquet", record}
     steps = tables.read(results / "train" / "simclr" / "history.parquet")["Metadata_Step"]
     assert steps.max() == 19, "counted from 0"
 
