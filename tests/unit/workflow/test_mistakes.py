@@ -90,6 +90,16 @@ def colour(path: Path) -> None:
     tifffile.imwrite(path, pixels, photometric="rgb")
 
 
+def _tabled(folder: Path) -> None:
+    """Describe the first plate by a LoadData table whose images lie in another folder."""
+    for path in (folder / "P1").iterdir():
+        path.unlink()
+    rows = f"Metadata_Well,FileName_DNA,PathName_DNA,FileName_ER,PathName_ER\nA01,a.tif,{folder}/x,a.tif,{folder}/x\n"
+    (folder / "P1" / "load_data.csv").write_text(rows)
+    (folder / "x").mkdir()
+    (folder / "x" / "a.tif").write_bytes((folder / "P2" / "A01_s1_DNA.tif").read_bytes())
+
+
 def without_controls(folder: Path, written: dict) -> None:
     for plate in ("P1", "P2"):
         (folder / f"{plate}.csv").write_text(MAP.replace("DMSO", "DMSO (0.1 %)"))
@@ -144,6 +154,14 @@ MISTAKES = {
     ),
     "channel of nuclei that is not there": (config(cells={"nuclei": "DAPI"}), ("cells.nuclei", "'DNA'", "'DAPI'")),
     "channel of cells that is not there": (config(cells={"cytoplasm": ["RNA"]}), ("cells.cytoplasm", "'ER'", "'RNA'")),
+    "stain of the tiles that is no channel": (
+        config(embed={"stain": "DAPI"}),
+        ("embed.stain: expected names out of channels, ['DNA', 'ER'], found ['DAPI']",),
+    ),
+    "channel of the foreground that is none": (
+        config(train={"foreground_channel": "Dna"}),
+        ("train.foreground_channel: expected names out of channels", "found ['Dna']", "did you mean 'DNA'?"),
+    ),
     "batch that the GPUs cannot share": (
         config(encoders={"a": {"kind": "simclr", "view": {"kind": "tile"}, "batch": 64}}, train={"gpus": 3}),
         ("encoders.a.batch: expected a multiple of train.gpus", "= 3, found 64"),
@@ -314,6 +332,10 @@ MISTAKES = {
     "folder of another plate copied": (
         lambda folder, written: [shutil.copy(path, folder / "P1") for path in (folder / "P2").iterdir()] and None,
         ("P1, P2 have the same pixels in the first image of each channel: is one folder a copy of another?",),
+    ),
+    "table of images outside of the plate's folder": (
+        lambda folder, written: _tabled(folder),
+        ("P1: none of the 2 files named in", "is below P1", "(index.roots)"),
     ),
     "truncated images": (
         images(lambda path: path.write_bytes(path.read_bytes()[:40])),

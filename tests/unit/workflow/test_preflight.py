@@ -13,7 +13,7 @@ import own_networks
 from wellspring.io import raw_image
 from wellspring.report import checked, wording
 from wellspring.screen import config
-from wellspring.workflow import disk_space, preflight
+from wellspring.workflow import disk_space, plate_check, preflight
 from wellspring.workflow.disk_space import Size
 
 CHANNELS = ["DNA", "ER"]
@@ -346,3 +346,26 @@ def test_a_default_of_cells_that_is_no_channel_is_a_warning(screen, complete, tm
     assert findings == [("warning", expected)]
     fitting = complete | {"cells": complete["cells"] | {"cytoplasm": ["ER"]}}
     assert of(found([], fitting, tmp_path), "cells will fail") == []
+
+
+@pytest.mark.parametrize("words", ["Forbidden", "Access Denied", "Unable to locate credentials"])
+def test_a_private_store_names_its_address_and_the_key(words):
+    text = plate_check.message(OSError(words), url="s3://bucket/P1")
+    assert text.startswith(words) and "s3://bucket/P1: index.object_store.anonymous reads without" in text
+    assert plate_check.message(OSError(words), url="/data/P1") == words
+    assert plate_check.message(OSError("no such key"), url="s3://bucket/P1") == "no such key"
+
+
+def test_plates_of_the_same_pixels_are_named(screen, complete, tmp_path):
+    rows = [screen("P1"), screen("P2"), screen("P3", side=32)]
+    ((grade, words),) = of(found(rows, complete, tmp_path), "images")
+    assert grade == "warning" and words.startswith("P1, P2 have the same pixels in the first image of each channel")
+
+
+def test_a_platemap_without_a_number_among_its_doses_is_named(screen, complete, tmp_path):
+    rows = [screen("P1"), screen("P2")]
+    Path(rows[1]["platemap"]).write_text("well,compound,dose_uM\nA01,DMSO,\nA02,C1,\n")
+    ((grade, words),) = of(found(rows, complete, tmp_path), "concentrations")
+    assert (grade, words.split(":")[0]) == ("warning", "P2")
+    Path(rows[1]["platemap"]).write_text("well,compound,dose_uM\nA01,DMSO,\nA02,C1,3\n")
+    assert of(found(rows, complete, tmp_path), "concentrations") == []

@@ -15,6 +15,8 @@ from wellspring.screen.sections import Cells, Config, Encoder, Fit, Images
 # `cells`; `snakemake check` reports them.
 DEFAULT_CHANNELS = {"cells.nuclei": ("DNA",), "cells.cytoplasm": ("RNA", "AGP")}
 
+STAIN = "DNA"  # default of the keys that name the channel by which cells are found
+
 
 def problems(config: Config) -> Iterator[str]:
     """Yield each contradiction between the keys of a complete config, as KEY: expected ..., found ...."""
@@ -136,10 +138,15 @@ def unknown_channels(config: Config, *, but: Mapping[str, Collection[str]] | Non
         stains = (cytoplasm,) if isinstance(cytoplasm, str) else cytoplasm
         named |= {"cells.nuclei": (config.cells.nuclei,), "cells.cytoplasm": tuple(stains)}
     named |= {f"encoders.{name}.channels": entry.channels for name, entry in config.encoders.items() if entry.channels}
+    # Their default is the first channel where none is called DNA; any other name is a slip.
+    finders = {"embed.stain": config.embed.stain, "train.foreground_channel": config.train.foreground_channel}
+    named |= {key: (name,) for key, name in finders.items() if name != STAIN}
     for key, names in named.items():
         unknown = [name for name in names if name not in config.channels and name not in (but or {}).get(key, ())]
         if unknown and needs_images(config.encoders):
-            near = [found for name in unknown for found in get_close_matches(name, config.channels, n=1, cutoff=0.7)]
+            plain = {channel.casefold(): channel for channel in config.channels}
+            close = [get_close_matches(name.casefold(), plain, n=1, cutoff=0.7) for name in unknown]
+            near = [plain[found[0]] for found in close if found]
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             yield f"{key}: expected names out of channels, {list(config.channels)}, found {unknown}{hint}"
 
