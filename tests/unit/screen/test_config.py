@@ -99,7 +99,7 @@ def test_a_screen_of_tables_needs_neither_channels_nor_cells():
         ({"encoders": {"SimCLR": {}}}, "'SimCLR' does not match"),
         (
             {"encoders": {"a1": {"like": "b1"}}},
-            r"encoders.a1.like: expected one of \['a1'\] or of the presets \['demo.simclr', .*found 'b1'",
+            r"encoders.a1.like: expected one of \['a1'\] or of the presets \['demo.imagenet', 'demo.s.*found 'b1'",
         ),
         ({"encoders": {"a1": {"like": "b1"}, "b1": {"like": "a1"}}}, "like: expected no circle, found a1 -> b1 -> a1"),
         (
