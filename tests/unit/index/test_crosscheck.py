@@ -172,6 +172,23 @@ def test_imagejs_metadata_name_the_pages(tmp_path, caplog):
     assert "expected 6 pages, found {'C03.tif': 1}" in caplog.text
 
 
+def test_a_stack_among_single_planes_is_read_where_imagej_names_its_pages(tmp_path):
+    home = tmp_path / "P1"
+    for number, well in enumerate(("A01", "A02", "A03")):
+        coded.tiff(home / f"{well}.tif", 10 + number)
+    stack = np.array([coded.plane(value) for value in (21, 22, 23)])
+    tifffile.imwrite(home / "B01.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    options = {"channels": ["DNA"], "at": tmp_path, "pattern": r"(?P<well>[A-Z]\d+)\.tif", "aliases": {"DNA": "1"}}
+    expected = {("A01", "1", "DNA", "1"): 10, ("A02", "1", "DNA", "1"): 11, ("A03", "1", "DNA", "1"): 12}
+    expected |= {("B01", "1", "DNA", str(z)): 20 + z for z in (1, 2, 3)}
+    assert coded.read(coded.build(home, ["A01", "A02", "A03", "B01"], **options), home) == expected
+    tifffile.imwrite(
+        home / "B01.tif", stack
+    )  # nothing names the pages: the first is listed, and the survey excludes it
+    found = coded.build(home, ["A01", "A02", "A03", "B01"], **options)
+    assert len(found.table) == 4
+
+
 def test_z_steps_of_the_htd_name_the_pages(tmp_path):
     home = tmp_path / "P1"
     vendors.imagexpress(home, waves=["DAPI"], sites=1, thumbnails=False)

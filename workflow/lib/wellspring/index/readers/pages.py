@@ -2,7 +2,8 @@
 
 A reader that lists one plane per file has not looked into it. A few files of each channel are opened. Where most of
 them have several pages, these are named by ImageJ's metadata, or by the number of z steps in a ``.HTD``; else they are
-an error. A file that differs from most is a damaged image: the survey excludes it.
+an error. Where ImageJ names the pages, each file has its own number. Another file that differs from most is a damaged
+image: the survey excludes it.
 """
 
 import logging
@@ -63,7 +64,11 @@ def complete(planes: pd.DataFrame, folder: Path, *, plate: str, option: str, ste
         return planes
     usual = Counter(found.count for found in opened.values()).most_common(1)[0][0]
     if usual == 1:
-        return planes
+        stacks = [found for found in opened.values() if found.count > 1 and found.count == found.readable]
+        axes = [axis for found in stacks for axis, size in found.axes.items() if size > 1]
+        if not axes or any(rows[axis].nunique() > 1 for axis in axes):
+            return planes  # a file of several pages that nothing names: the survey excludes it
+        return _unfolded(planes, set(rows["path"]), folder, {}, 1, plate)
     path, found = next((path, found) for path, found in opened.items() if found.count == usual)
     axes = found.axes or ({"plane": steps} if steps == found.count else {})
     named = [axis for axis, size in axes.items() if size > 1]
