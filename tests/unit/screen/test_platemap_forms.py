@@ -189,6 +189,23 @@ def test_rows_per_site_that_agree_are_one_well(tmp_path):
         platemap.read(path, plate="P")
 
 
+@pytest.mark.parametrize("wrong", ["0,1,2", "1,,3", "1,2,col3", "1,2,2"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_grid_below_a_damaged_header_is_not_left_out(tmp_path, wrong, first):
+    names = ["compound", "dose"]
+    heads = [wrong, "1,2,3"] if first else ["1,2,3", wrong]
+    cells = ["A,x,y,z\nB,x,y,z", "A,1,2,3\nB,4,5,6"]
+    path = tmp_path / "map.csv"
+    path.write_text("\n\n".join(f"{name},{head}\n{body}" for name, head, body in zip(names, heads, cells, strict=True)))
+    line = 2 if first else 6
+    with pytest.raises(
+        ValueError, match=rf"map.csv: line {line}: expected the row A of a grid .* a header with the numbers"
+    ):
+        platemap.read(path, plate="P")
+    path.write_text(path.read_text().replace(wrong, "1,2,3") + "\nA note, made by hand\n")
+    assert platemap.read(path, plate="P")["Metadata_Concentration"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
 SIZES = st.sampled_from([(8, 12), (16, 24), (4, 6), (3, 12)])
 WORDS = st.sampled_from(["x", "y-1", "DMSO", "Taxol (2)", "a;b", "5-FU", "12"])
 

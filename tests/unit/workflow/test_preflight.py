@@ -367,5 +367,9 @@ def test_a_platemap_without_a_number_among_its_doses_is_named(screen, complete, 
     Path(rows[1]["platemap"]).write_text("well,compound,dose_uM\nA01,DMSO,\nA02,C1,\n")
     ((grade, words),) = of(found(rows, complete, tmp_path), "concentrations")
     assert (grade, words.split(":")[0]) == ("warning", "P2")
-    Path(rows[1]["platemap"]).write_text("well,compound,dose_uM\nA01,DMSO,\nA02,C1,3\n")
+    Path(rows[0]["platemap"]).write_text("well,compound,dose_uM\nA01,DMSO,\nA02,C1,3\n")
+    Path(rows[1]["platemap"]).write_text("well,compound\nA01,DMSO\nA02,C1\n")
+    ((grade, words),) = of(found(rows, complete, tmp_path), "concentrations")
+    assert words.startswith("P2: no column of concentrations, which other platemaps have")
+    Path(rows[1]["platemap"]).write_text(Path(rows[0]["platemap"]).read_text())
     assert of(found(rows, complete, tmp_path), "concentrations") == []

@@ -198,6 +198,8 @@ def _table(path: Path, plate: str) -> tuple[pd.DataFrame, str]:
     sheets = {plate: sheets[plate]} if plate in sheets else {name: rows for name, rows in sheets.items() if rows}
     grids = {name: found for name, rows in sheets.items() if (found := platemap_grid.find(rows))}
     if grids:
+        for name, found in grids.items():
+            platemap_grid.check(sheets[name], found, where=str(path))
         return platemap_grid.joined(grids, where=str(path))
     if len(sheets) > 1:
         mapped = {name: rows for name, rows in sheets.items() if platemap_columns.names_wells(rows[0][1])}

@@ -46,6 +46,28 @@ def find(rows: Rows) -> list[Grid]:
     return grids
 
 
+def check(rows: Rows, grids: list[Grid], *, where: str) -> None:
+    """Refuse lines that are rows of a plate but below no header: their grid would be left out without a word.
+
+    Raises
+    ------
+    ValueError
+        Names the line and what a header is.
+    """
+    places = {line: place for place, (line, _) in enumerate(rows)}
+    inside = {place for grid in grids for place in range(places[grid.line], places[grid.line] + grid.height + 1)}
+    width = min(grid.width for grid in grids)
+    for place, (line, cells) in enumerate(rows):
+        letter = cells[0].strip().upper() if cells else ""
+        letters = {well_names.row_name(row) for row in range(well_names.ROWS)}
+        if place not in inside and letter in letters and len([cell for cell in cells[1:] if cell.strip()]) > width // 3:
+            above = rows[place - 1][1][:6] if place else []
+            raise ValueError(
+                f"{where}: line {line}: expected the row {letter} of a grid to follow its row above, or a header with "
+                f"the numbers of the columns, 1, 2, 3, ..., found it below {above}"
+            )
+
+
 def joined(sheets: Mapping[str, list[Grid]], *, where: str) -> tuple[pd.DataFrame, str]:
     """Return a row per well and a column per grid (text, or None), and the form as words, as `grids of 8 x 12`.
 

@@ -109,8 +109,9 @@ def slips(tables: Sequence[pd.DataFrame]) -> list[str]:
         pairs = [f"{rare!r} ({counts[rare]} wells) and {usual!r} ({counts[usual]})" for rare, usual in variants(counts)]
         if pairs:
             found.append(f"one {what} in two spellings? {'; '.join(pairs[:SHOWN])}: they are two; correct one of them")
-        words = [f"{name!r} ({counts[name]} wells)" for name in placeholders(counts)]
-        if words and column not in ("Cell_Line", "Batch"):  # `unknown` is their default
+        ours = ("unknown",) if column in ("Cell_Line", "Batch") else ()  # the default of these
+        words = [f"{name!r} ({counts[name]} wells)" for name in placeholders(counts) if name not in ours]
+        if words:
             remedy = "or give these wells the type empty" if column == "Compound" else "as for those without one"
             found.append(f"{', '.join(words)} is read as the name of one {what}: empty the cells, {remedy}")
     return found

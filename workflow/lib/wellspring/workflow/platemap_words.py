@@ -86,16 +86,23 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
 
 
 def without_doses(readings: Sequence[Reading]) -> list[str]:
-    """Return which platemaps have a column of doses without a number in any treated well."""
-    empty = {}
+    """Return which platemaps have no number as concentration, where they have a column for it or other plates do."""
+    bare, dosed = {}, False
     for each in readings:
         treated = each.frame.loc[each.frame["Metadata_pert_type"] == "trt", "Metadata_Concentration"]
-        names = platemap_columns.dose_names(pd.DataFrame(columns=[*each.columns.values(), *each.kept]))
-        if len(treated) and treated.isna().all() and names:
-            empty[each.plate] = names[0]
-    plates = _few(list(empty))
-    words = f"{plates}: no treated well has a number in the column {next(iter(empty.values()), None)!r}"
-    return [f"{words}: wells of one compound count as one treatment"] if empty else []
+        dosed |= bool(treated.notna().any())
+        if len(treated) and treated.isna().all():
+            columns = pd.DataFrame(columns=[*each.columns.values(), *each.kept])
+            bare[each.plate] = platemap_columns.dose_names(columns)
+    found = []
+    empty = [plate for plate, names in bare.items() if names]
+    without = [plate for plate, names in bare.items() if not names]
+    ending = "wells of one compound count as one treatment"
+    if empty:
+        found.append(f"{_few(empty)}: no treated well has a number in the column {bare[empty[0]][0]!r}: {ending}")
+    if without and dosed:
+        found.append(f"{_few(without)}: no column of concentrations, which other platemaps have: {ending}")
+    return found
 
 
 def merged(readings: Sequence[Reading], group_by: Sequence[str]) -> list[str]:

@@ -64,9 +64,9 @@ def complete(planes: pd.DataFrame, folder: Path, *, plate: str, option: str, ste
         return planes
     usual = Counter(found.count for found in opened.values()).most_common(1)[0][0]
     if usual == 1:
-        stacks = [found for found in opened.values() if found.count > 1 and found.count == found.readable]
-        axes = [axis for found in stacks for axis, size in found.axes.items() if size > 1]
-        if not axes or any(rows[axis].nunique() > 1 for axis in axes):
+        stacks = [each for each in opened.values() if each.count > 1 and each.count == each.readable]
+        several = [axis for stack in stacks for axis, size in stack.axes.items() if size > 1]
+        if not several or any(rows[axis].nunique() > 1 for axis in several):
             return planes  # a file of several pages that nothing names: the survey excludes it
         return _unfolded(planes, set(rows["path"]), folder, {}, 1, plate)
     path, found = next((path, found) for path, found in opened.items() if found.count == usual)
