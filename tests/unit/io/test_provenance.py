@@ -1,9 +1,14 @@
 """Provenance records what made a table, without times or paths of a machine."""
 
+import json
 import shutil
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from wellspring.io import provenance
@@ -41,6 +46,39 @@ def test_options_and_inputs_tell(tmp_path, monkeypatch):
     base = provenance.of(job(tmp_path, monkeypatch, options={"a": 1}))
     assert provenance.of(job(tmp_path, monkeypatch, options={"a": 2}))["options"] != base["options"]
     assert provenance.of(job(tmp_path, monkeypatch, options={"a": 1}, text="two"))["inputs"] != base["inputs"]
+
+
+def table(path, inputs):
+    frame = pd.DataFrame({"Metadata_Plate": ["P1"], "Metadata_Well": ["A01"]})
+    form = pa.Table.from_pandas(frame).replace_schema_metadata(
+        {"wellspring.provenance": json.dumps({"rule": "profile", "inputs": inputs})}
+    )
+    pq.write_table(form, path)
+
+
+def test_an_input_made_of_another_version_of_a_further_input_is_an_error(tmp_path, monkeypatch):
+    """A table that a person replaced by one of an older or another run, with a time that no rerun notices."""
+    monkeypatch.chdir(tmp_path)
+    table("embed.parquet", {})
+    table("profile.parquet", {"embed.parquet": provenance.file_digest("embed.parquet"), "absent.parquet": "0" * 64})
+    both = SimpleNamespace(rule="evaluate", params={}, input=["profile.parquet", "embed.parquet"])
+    assert set(provenance.of(both)["inputs"]) == {"profile.parquet", "embed.parquet"}
+    table("embed.parquet", {"index.parquet": "1" * 64})
+    with pytest.raises(ValueError, match=r"profile\.parquet: .* present embed\.parquet.*snakemake -R profile"):
+        provenance.of(both)
+    alone = SimpleNamespace(rule="evaluate", params={}, input=["profile.parquet"])
+    assert set(provenance.of(alone)["inputs"]) == {"profile.parquet"}
+
+
+@pytest.mark.parametrize("other", [b"", b"PAR1", b"one", None])
+def test_tables_of_another_make_are_recorded_as_they_are(tmp_path, monkeypatch, other):
+    monkeypatch.chdir(tmp_path)
+    if other is None:
+        pd.DataFrame({"a": [1]}).to_parquet("a.parquet")
+    else:
+        Path("a.parquet").write_bytes(other)
+    found = provenance.of(SimpleNamespace(rule="ingest", params={}, input=["a.parquet"]))
+    assert found["inputs"] == {"a.parquet": provenance.file_digest("a.parquet")}
 
 
 def test_packages_that_are_named_are_installed():

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow.parquet as pq
+
 from wellspring.io.shipped import CLONE
 from wellspring.io.version import __version__
 
@@ -55,16 +57,25 @@ def of(job: Job) -> dict[str, object]:
 
     The code is recorded by its digest (`params.code`), the other parameters together by theirs, and each input table by
     the sha256 of its file.
+
+    Raises
+    ------
+    ValueError
+        An input table was made from another version of a further input, such as one that a person has replaced. Names
+        both and the remedy.
     """
     params = {name: value for name, value in job.params.items() if name != "code"}
     packages = ("pyarrow", *PACKAGES.get(job.rule, ("numpy", "pandas")))
+    inputs = {path: file_digest(path) for path in sorted(str(item) for item in job.input) if _is_table(path)}
+    for path in inputs:
+        _check_origin(path, inputs)
     return {
         "version": __version__,
         "commit": commit(),
         "rule": job.rule,
         "options": digest(params),
         "code": job.params.get("code"),
-        "inputs": {path: file_digest(path) for path in sorted(str(item) for item in job.input) if _is_table(path)},
+        "inputs": inputs,
         "packages": {name: _version(name) for name in packages},
         "seed": job.params.get("seed"),
     }
@@ -96,6 +107,23 @@ def commit(clone: Path = CLONE) -> str:
     if top and Path(top).resolve() == clone:
         return head
     return clone.name if re.fullmatch("[0-9a-f]{40}", clone.name) else "unknown"
+
+
+def _check_origin(path: str, digests: Mapping[str, str]) -> None:
+    """Compare the inputs from which a table was made with those of this job, by the sha256 that its footer has."""
+    if not path.endswith(".parquet"):
+        return
+    try:
+        footer = pq.read_schema(path).metadata or {}
+    except ValueError:  # of another tool, or damaged: who reads its rows names it
+        return
+    made = json.loads(footer.get(b"wellspring.provenance", b"{}"))
+    for other, digest in made.get("inputs", {}).items():
+        if digests.get(other, digest) != digest:
+            raise ValueError(
+                f"{path}: expected a table that was made from the present {other}, found one of another version of it "
+                f"(sha256 {digest[:12]}, now {digests[other][:12]}). Make it again: snakemake -R {made['rule']}"
+            )
 
 
 def _is_table(path: str) -> bool:
