@@ -58,7 +58,9 @@ def read(cells: pd.Series, column: str | None, units: pd.Series | None, wanted: 
     try:
         values = [_value(number, each, unit) for number, each in zip(numbers, stated, strict=True)]
     except ValueError as error:
-        raise ValueError(f"{where}: {error} (index.unit is the unit of all concentrations)") from error
+        raise ValueError(
+            f"{where}: expected concentrations in one unit, found that {error} (index.unit is the unit of all)"
+        ) from error
     return Doses(np.asarray(values, dtype=np.float64), unit)
 
 

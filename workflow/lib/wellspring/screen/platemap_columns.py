@@ -162,8 +162,8 @@ def _refuse_misspelt(table: pd.DataFrame, found: Mapping[str, str], where: str) 
     usual = {name: key for key, names in SURE.items() if key not in (*places, *found) for name in names}
     usual |= {name: "concentration" for name in DOSES if name and "concentration" not in found}
     for column in (column for column in table.columns if column not in found.values()):
-        base = of_column(column)[0]
-        near = next((name for name in usual if spellings.alike(base, name)), None)
+        base = of_column(column)[0]  # without `in`, as of `conc in nM`, which may be the end of a word
+        near = next((name for name in usual for each in (base, f"{base}in") if spellings.alike(each, name)), None)
         if near is not None:
             raise ValueError(
                 f"{where}: the column {column!r} is not known, perhaps it is {near!r}: correct its name, or set "
