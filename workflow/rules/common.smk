@@ -57,8 +57,10 @@ from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
 from wellspring.screen import doubled_keys, exclusions, sheet
 from wellspring.screen.config import resolve, typed
 from wellspring.screen.config_checks import check_roles, steps_of
-from wellspring.screen.encoder_kinds import needs_images, trains
+from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.simulate.screen import screen_of
+from wellspring.ready import settings as crop_settings
+from wellspring.ready.listing import table_of
 from wellspring.report import checked
 from wellspring.workflow import at_start, failures, ownership, records
 from wellspring.workflow.code_digest import age
@@ -91,9 +93,10 @@ os.environ.update(object_store.environment(anonymous=store.anonymous, endpoint=s
 demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
-imaged = needs_images(settings.encoders)
+seeing = needs_images(settings.encoders)
+imaged = seeing and not ready_made(settings.crops)
 try:
-    plates = sheet.read(settings.plates, demo=demo_folder, simulated=demo, images=imaged)
+    plates = sheet.read(settings.plates, demo=demo_folder, simulated=demo, images=seeing)
     check_roles(settings.fit, plates["role"].to_dict())
 except ValueError as error:
     raise refuse(error) from None
@@ -103,6 +106,7 @@ encoders = list(settings.encoders)
 classical = [name for name, entry in settings.encoders.items() if entry.kind == "classical"]
 foreign = [name for name, entry in settings.encoders.items() if entry.kind == "table"]
 learned = [name for name in encoders if name not in (*classical, *foreign)]
+ready, pictured = ([], plates.index.tolist()) if imaged else (plates.index.tolist() if seeing else [], [])
 segmented = imaged and settings.cells.activate
 networked = segmented and settings.cells.method == "cellpose"
 fitted = plates.index[plates["role"] == "fit"].tolist()
@@ -175,8 +179,19 @@ def of_sheet(column):
 
 
 def sheet_row(wildcards):
-    """Return the plate's row of the sheet."""
-    return plates.loc[wildcards.plate].to_dict()
+    """Return the plate's row of the sheet; without images where the screen has no fields."""
+    row = plates.loc[wildcards.plate].to_dict()
+    return row if imaged else {**row, "images": ""}
+
+
+def table_of_crops(wildcards):
+    """Return the table of the plate's ready-made crops."""
+    return str(table_of(settings.crops.given, plates.loc[wildcards.plate, "images"], wildcards.plate))
+
+
+def keys_of_crops(wildcards):
+    """Return the keys of the config by which ready-made crops are packed."""
+    return crop_settings.chosen(config)
 
 
 def of_plates(pattern, names=None):
@@ -269,6 +284,21 @@ def if_imaged(wanted):
     return wanted if imaged else []
 
 
+def if_seeing(wanted):
+    """Return `wanted` (an input or input function) in a screen with images or crops, nothing in one of tables only."""
+    return wanted if seeing else []
+
+
+def if_cropped(wanted):
+    """Return `wanted` (an input or input function) in a screen with crops of cells, else nothing."""
+    return wanted if segmented or ready else []
+
+
+def if_ready(wanted):
+    """Return `wanted` (an input or input function) in a screen of ready-made crops, else nothing."""
+    return wanted if ready else []
+
+
 def if_masked(wanted):
     """Return `wanted` (an input) if the surroundings of a cell are masked in its crops, else nothing."""
     return wanted if settings.crops.neighbours == "masked" else []
@@ -280,8 +310,8 @@ def if_exported(format, wanted):
 
 
 def seen(wildcards):
-    """Return whether the job's encoder reads the plate's images; a foreign table does not."""
-    return wildcards.encoder not in foreign
+    """Return whether the job's encoder reads fields; a foreign table and ready-made crops do not."""
+    return imaged and wildcards.encoder not in foreign
 
 
 def foreign_table(wildcards):

@@ -19,6 +19,8 @@ rule crops:
         "<logs>/crops/{plate}.log",
     benchmark:
         "<benchmarks>/crops/{plate}.tsv"
+    wildcard_constraints:
+        plate=one_of(pictured),
     conda:
         "../../envs/core.yaml"
     threads: 1

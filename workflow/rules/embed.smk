@@ -2,6 +2,7 @@
 
 input    results/train/{encoder}/encoder.safetensors, encoder.json
          results/images/{plate}.zarr, results/images/{plate}.parquet, results/cells/{plate}.parquet
+         results/crops/{plate}.npy, results/crops/{plate}.parquet    of ready-made cells, instead
 output   results/embed/{encoder}/{plate}.parquet    one row per view, with its embedding
 """
 
@@ -10,10 +11,12 @@ rule embed:
     input:
         weights="<results>/train/{encoder}/encoder.safetensors",
         card="<results>/train/{encoder}/encoder.json",
-        images="<results>/images/{plate}.zarr/zarr.json",
+        images=if_imaged("<results>/images/{plate}.zarr/zarr.json"),
         intensity="<results>/images/{plate}.parquet",
-        cells=branch(view, cases={"cell": "<results>/cells/{plate}.parquet", "tile": []}),
-        labels=branch(view, cases={"cell": if_masked("<results>/cells/{plate}.zarr/zarr.json"), "tile": []}),
+        cells=if_imaged(branch(view, cases={"cell": "<results>/cells/{plate}.parquet", "tile": []})),
+        labels=if_imaged(branch(view, cases={"cell": if_masked("<results>/cells/{plate}.zarr/zarr.json"), "tile": []})),
+        crops=if_ready("<results>/crops/{plate}.npy"),
+        crop_table=if_ready("<results>/crops/{plate}.parquet"),
     output:
         "<results>/embed/{encoder}/{plate}.parquet",
     log:

@@ -18,6 +18,8 @@ rule images:
         "<logs>/images/{plate}.log",
     benchmark:
         "<benchmarks>/images/{plate}.tsv"
+    wildcard_constraints:
+        plate=one_of(pictured),
     conda:
         "../../envs/core.yaml"
     threads: 1

@@ -33,5 +33,5 @@ if __name__ == "__main__":
         masked = {"labels": labels, "background": low.round().to_numpy()}
     crops.pack(images, rows, snakemake.output.array, size=size, threads=snakemake.threads, **masked)
     verdict = tables.verdict(snakemake.input.cells)
-    of = provenance.of(snakemake)
+    of = provenance.of(snakemake) | {"channels": images.channels}
     tables.write(rows, snakemake.output.table, table="crops", provenance=of, verdict=verdict)

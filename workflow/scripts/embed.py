@@ -18,12 +18,19 @@ if __name__ == "__main__":
     import torch
 
     from wellspring.embed import run as embed
+    from wellspring.io.packed import Packed
     from wellspring.views import fields, scaling
+    from wellspring.views.packed_cells import PackedCells
 
     torch.set_num_threads(snakemake.threads)
-    images = ngff.open_plate(Path(str(snakemake.input.images)).parent)
+    cells, labels, crops = (snakemake.input.get(name, None) for name in ("cells", "labels", "crops"))
+    if crops:
+        table = snakemake.input.crop_table
+        channels = tables.provenance(table)["channels"]
+        images = PackedCells(snakemake.wildcards.plate, Packed(str(crops)), tables.read(table), channels)
+    else:
+        images = ngff.open_plate(Path(str(snakemake.input.images)).parent)
     known = encoder.load(snakemake.input.weights, snakemake.input.card).on(images.channels)
-    cells, labels = (snakemake.input.get(name, None) for name in ("cells", "labels"))
     plate = embed.PlateInputs(
         images,
         scaling.intensity_scale(tables.read(snakemake.input.intensity), known.channels),

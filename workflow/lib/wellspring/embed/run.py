@@ -20,6 +20,7 @@ from wellspring.encoders.encoder import Encoder, features, precise
 from wellspring.io.ngff import PlateImages
 from wellspring.screen.sections import Embed
 from wellspring.views import cutting, fields
+from wellspring.views.packed_cells import PackedCells
 from wellspring.views.scaling import IntensityScale, foreground_level, prepare, standardise_views
 from wellspring.workflow.progress import track
 
@@ -44,7 +45,7 @@ class PlateInputs:
     Attributes
     ----------
     images
-        Corrected pixels.
+        Corrected pixels, or ready-made cells.
     scale
         The intensity scale of the plate, in the channel order of the encoder. Every network, also one that was trained
         on other images, gets pixels of mean 0 and standard deviation 1 by plate and channel.
@@ -55,7 +56,7 @@ class PlateInputs:
         them.
     """
 
-    images: PlateImages
+    images: PlateImages | PackedCells
     scale: IntensityScale
     cells: pd.DataFrame | None = None
     labels: PlateImages | None = None
@@ -96,7 +97,7 @@ def stream(
         raise ValueError(f"embed.field: expected 'none' or 'joined', found {options.field!r}")
     if view["kind"] == "cell" and options.field == "joined":
         raise ValueError("embed.field: expected none for an encoder of cells, which have no second scale, found joined")
-    if options.field == "joined" and not options.untrained_scale:
+    if options.field == "joined" and not options.untrained_scale and isinstance(plate.images, PlateImages):
         _demand_scale(encoder, plate.images)
     name, count = plate.images.plate, 0
     vectors = _Vectors(encoder, plate.scale, options, device)
@@ -136,6 +137,10 @@ def embed_images(encoder: Encoder, images: np.ndarray, scale: IntensityScale, op
 def _parts(encoder: Encoder, plate: PlateInputs, options: Embed, *, readers: int) -> Iterator[fields.Part]:
     """Yield the views of each field that the card and the options ask for."""
     images, channels, size = plate.images, encoder.channels, encoder.embedded
+    if isinstance(images, PackedCells):
+        if encoder.card["view"]["kind"] != "cell":
+            raise ValueError(f"{images.plate}: expected an encoder of cells for ready-made cells, found one of tiles")
+        return images.parts(channels, size=size)
     if encoder.card["view"]["kind"] == "cell":
         if plate.cells is None:
             raise ValueError(f"{images.plate}: expected a table of cells for an encoder of cells, found none")

@@ -25,6 +25,7 @@ TIFF_ENDINGS = (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8")
 # any size in a header (FITS).
 FORMATS = ("PNG", "BMP", "JPEG", "JPEG2000", "GIF", "PPM")
 GREY = ("L", "I;16", "I")  # modes of Pillow that are grey values of 8 and 16 bit
+COLOURS = ("RGB", "RGBA")
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,30 @@ def _found(folder: Path | str, path: str, page: int, rules: Rules) -> tuple[np.n
 
 
 def _load(path: Path, page: int, rules: Rules) -> tuple[np.ndarray, float | None, int]:
+    pixels, pixel_size, pages = _decoded(path, page, absent=rules.absent_chunks)
+    name = _called(path)
+    if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
+        if not (pixels[..., :1] == pixels[..., 1:3]).all():
+            raise PlaneError("dtype", f"{name}: expected grey values, found colours")
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2 or pixels.size == 0:
+        raise PlaneError("shape", f"{name}: expected one plane of pixels, found {pixels.shape}")
+    return grey(pixels, rules, name), pixel_size, pages
+
+
+def _called(path: Path) -> str:
+    """Return the name of an image; the folder of an array is called by its level, 0, below well and site."""
+    return "/".join(path.parts[-4:]) if path.is_dir() else path.name
+
+
+def _decoded(path: Path, page: int, *, absent: str = "auto") -> tuple[np.ndarray, float | None, int]:
+    """Return a page in its stored dtype and axes, its pixel size, and the number of pages of its file."""
     found = _stat(path)
     pixel_size, pages = None, 1
-    # The folder of an array is called by its level, 0: the parts above it are well and site.
-    name = "/".join(path.parts[-4:]) if stat.S_ISDIR(found.st_mode) else path.name
+    name = _called(path)
     try:
         if stat.S_ISDIR(found.st_mode):
-            pixels = zarr_plane.read(path, page, largest=PIXELS, absent=rules.absent_chunks)
+            pixels = zarr_plane.read(path, page, largest=PIXELS, absent=absent)
         elif path.suffix.lower() in container.ENDINGS:
             pixels = container.read(path, page, largest=PIXELS)
         elif path.suffix.lower() in TIFF_ENDINGS or plane_file.is_tiff(path):
@@ -143,16 +161,36 @@ def _load(path: Path, page: int, rules: Rules) -> tuple[np.ndarray, float | None
         if plane_file.ends_early(path):
             raise PlaneError("truncated", f"{path.name} ends after {path.stat().st_size} bytes") from error
         raise PlaneError("unreadable", f"{name}: {type(error).__name__}: {error}"[:200]) from error
-    if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
-        if not (pixels[..., :1] == pixels[..., 1:3]).all():
-            raise PlaneError("dtype", f"{name}: expected grey values, found colours")
-        pixels = pixels[..., 0]
-    if pixels.ndim != 2 or pixels.size == 0:
-        raise PlaneError("shape", f"{name}: expected one plane of pixels, found {pixels.shape}")
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if pixels.dtype not in DTYPES:
-        pixels = _scaled(pixels, rules.range, name)
     return pixels, pixel_size, pages
+
+
+def array(path: Path, *, rules: Rules = USUAL) -> np.ndarray:
+    """Read all axes of a local image at once, colours and pages too: uint8 or uint16.
+
+    A TIFF of several pages has the axes of its series; each of its pages is read as `read` does.
+
+    Raises
+    ------
+    PlaneError
+        As `read`, but for the number of axes.
+    """
+    if path.suffix.lower() in TIFF_ENDINGS:
+        first, _, pages = _decoded(path, 0)
+        planes = [first, *(_decoded(path, page)[0] for page in range(1, pages))]
+        if len({plane.shape for plane in planes}) > 1:
+            found = sorted({plane.shape for plane in planes})
+            raise PlaneError("shape", f"{path.name}: expected pages of one size, found {found}")
+        return grey(np.stack(planes) if pages > 1 else first, rules, path.name)
+    return grey(_decoded(path, 0)[0], rules, path.name)
+
+
+def grey(pixels: np.ndarray, rules: Rules, name: str) -> np.ndarray:
+    """Return pixels of any real dtype as uint8 or uint16, by ``rules.range`` where they are not; `PlaneError` if none.
+
+    ``name`` is the image in messages.
+    """
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return pixels if pixels.dtype in DTYPES else _scaled(pixels, rules.range, name)
 
 
 def _scaled(pixels: np.ndarray, limits: tuple[float, float] | None, name: str) -> np.ndarray:
@@ -215,6 +253,6 @@ def _other(path: Path, page: int) -> np.ndarray:
             raise PlaneError("truncated", f"{path.name}: the end of the compressed image is missing")
         if image.format == "PNG":
             decoded = _png(path)
-            if image.mode in GREY:
+            if image.mode in (*GREY, *COLOURS):  # Pillow would give colours of 16 bit as 8 bit
                 return np.squeeze(decoded)
         return np.squeeze(np.asarray(image.convert("RGB") if image.mode == "P" else image))

@@ -22,7 +22,8 @@ DRAWN = {
 
 def sentences(screen: Screen) -> dict[str, str]:
     """Return part -> why it is empty, for every part that can be."""
-    images = f"{NO_IMAGES}: its profiles come from tables." if screen.aligned else f"{NO_IMAGES}."
+    source = "its cells are ready-made crops" if screen.crops else "its profiles come from tables"
+    images = f"{NO_IMAGES}: {source}." if screen.aligned else f"{NO_IMAGES}."
     found = {part: _undrawn(screen, starts) for part, starts in DRAWN.items()}
     found["dose"] = _doseless(screen) or found["dose"]
     return found | {

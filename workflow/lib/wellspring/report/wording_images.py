@@ -46,6 +46,10 @@ LISTS: dict[str, Sentence] = {
 }
 INDEX: dict[str, Sentence] = {
     "channel_without_files": "no file of channel {channel}",
+    "crops_lost": lambda values: (
+        f"{_number(values['lost']):.0f} of {_number(values['crops']):.0f} ready-made crops cannot be used, more than "
+        f"survey.max_excluded ({_percent(values['limit'])})"
+    ),
     "no_negative_controls": "no negative controls",  # of a plate; also why a metric has no value
 }
 SURVEY: dict[str, Sentence] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wellspring.io.packaged import is_packaged, located
 from wellspring.io.provenance import file_digest
-from wellspring.screen.encoder_kinds import needs_images, trains
+from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.screen.sections import Cells, Config, Encoder, Fit, Images
 
 # The defaults of these keys, channels of Cell Painting. A screen without them may leave the keys alone until it runs
@@ -28,7 +28,11 @@ def problems(config: Config) -> Iterator[str]:
         if entry.kind != "table":
             yield from _of_module(entry, where)
             yield from _of_network(entry, where, config)
-            yield from _of_view(entry, where, config)
+            if entry.view.kind == "cell" and config.embed.field == "joined":
+                expected = "expected tile with embed.field joined, since a cell has no second scale"
+                yield f"{where}.view.kind: {expected}, found cell"
+            yield from _of_ready(entry, where, config) if ready_made(config.crops) else _of_view(entry, where, config)
+    yield from _of_crops(config)
     yield from unknown_channels(config, but=DEFAULT_CHANNELS)
     yield from _of_cellpose(config.cells)
     yield from _of_projection(config.images)
@@ -116,15 +120,42 @@ def _of_network(entry: Encoder, where: str, config: Config) -> Iterator[str]:
 
 
 def _of_view(entry: Encoder, where: str, config: Config) -> Iterator[str]:
-    """Views of cells need segmentation, and have no second scale."""
+    """Views of cells need segmentation."""
     if entry.kind == "classical" and not config.cells.activate:
         yield f"{where}.kind: expected cells.activate true for the kind classical, found false"
     if entry.kind == "classical" and entry.view.kind != "cell":
         yield f"{where}.view.kind: expected cell for the kind classical, found {entry.view.kind}"
-    if entry.view.kind == "cell" and config.embed.field == "joined":
-        yield f"{where}.view.kind: expected tile with embed.field joined, since a cell has no second scale, found cell"
     if entry.view.kind == "cell" and entry.kind != "classical" and not config.cells.activate:
         yield f"{where}.view.kind: expected tile while cells.activate is false, found cell"
+
+
+def _of_ready(entry: Encoder, where: str, config: Config) -> Iterator[str]:
+    """Encoders of ready-made cells take views of cells that fit into the crops, and measure no label images."""
+    if entry.kind == "classical":
+        yield f"{where}.kind: expected a network for ready-made cells, which have no label images, found classical"
+    elif entry.view.kind != "cell":
+        yield f"{where}.view.kind: expected cell for ready-made cells (crops.given), found {entry.view.kind}"
+    elif entry.view.size > config.crops.size:
+        expected = f"at most crops.size, {config.crops.size:g} px, for ready-made cells"
+        yield f"{where}.view.size: expected {expected}, found {entry.view.size}"
+
+
+def _of_crops(config: Config) -> Iterator[str]:
+    """Ready-made cells have the channels of the screen, a size in pixels, and no label images."""
+    given, crops = config.crops.given, config.crops
+    if not ready_made(crops):
+        if given.array is not None or given.channels or given.columns:
+            yield "crops.given.table: expected the table of ready-made cells, since its other keys are set, found null"
+        return
+    lacking = [name for name in config.channels if name not in given.channels] if given.channels else []
+    if lacking:
+        yield f"crops.given.channels: expected all of channels, {list(config.channels)}, found no {lacking}"
+    if len(set(given.channels)) < len(given.channels):
+        yield f"crops.given.channels: expected each channel once, found {list(given.channels)}"
+    if crops.unit != "px":
+        yield f"crops.unit: expected px for ready-made cells, whose pixel size is unknown, found {crops.unit}"
+    if crops.neighbours == "masked":
+        yield "crops.neighbours: expected kept for ready-made cells, which have no label images, found masked"
 
 
 def unknown_channels(config: Config, *, but: Mapping[str, Collection[str]] | None = None) -> Iterator[str]:
@@ -134,7 +165,7 @@ def unknown_channels(config: Config, *, but: Mapping[str, Collection[str]] | Non
     """
     cytoplasm = config.cells.cytoplasm
     named = {"index.channels": tuple(config.index.channels)}
-    if config.cells.activate:
+    if config.cells.activate and not ready_made(config.crops):
         stains = (cytoplasm,) if isinstance(cytoplasm, str) else cytoplasm
         named |= {"cells.nuclei": (config.cells.nuclei,), "cells.cytoplasm": tuple(stains)}
     named |= {f"encoders.{name}.channels": entry.channels for name, entry in config.encoders.items() if entry.channels}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from wellspring.screen.sections import Encoder
+from wellspring.screen.sections import Crops, Encoder
 
 FROZEN = ("timm", "intensity", "classical", "table")  # kinds that are never trained
 VIEWS = {"classical": "cell", "table": "well"}  # the view of a kind whose entry states none; `tile` for the others
@@ -18,3 +18,8 @@ def trains(entry: Encoder) -> bool:
 def needs_images(encoders: Mapping[str, Encoder]) -> bool:
     """Return whether any of the encoders reads images; a table of another tool does not."""
     return any(entry.kind != "table" for entry in encoders.values())
+
+
+def ready_made(crops: Crops) -> bool:
+    """Return whether the cells of the screen are crops that exist already."""
+    return crops.given.table is not None

@@ -29,6 +29,7 @@ __all__ = [
     "Family",
     "Fit",
     "Flag",
+    "GivenCrops",
     "Ibot",
     "Illumination",
     "Images",
@@ -862,6 +863,37 @@ class Cells:
 
 
 @dataclass(frozen=True)
+class GivenCrops:
+    """Crops of single cells that exist already, in place of images of fields.
+
+    The sheet's column images names their folder. All encoders then take views of cells, and survey, illumination,
+    images and cells do not run.
+    """
+
+    table: str | None
+    """Table with one row per crop: well, and if known plate, site, cell and the crop's file (CSV, Parquet, or an .npz
+    with a vector per column). Relative to the plate's folder, or absolute; {plate} is replaced. null: there are fields,
+    not crops. Default: null."""
+
+    array: str | None
+    """One array of all crops of the table, (N, C, Y, X) or (N, Y, X, C), in an .npy, .npz or zarr array, relative to
+    the plate's folder; {plate} is replaced. null: the table's column of files names an image per crop, or one per
+    channel (`path_DNA`). Default: null."""
+
+    layout: Literal["auto", "channels_first", "channels_last", "side_by_side"]
+    """Axes of a crop: (C, Y, X), also pages of a TIFF; (Y, X, C), also colours of a PNG; or channels side by side in
+    one plane (CHAMMI, DeepProfiler). auto: by the only axis of as many items as there are channels, or square crops
+    side by side, else an error. Default: "auto"."""
+
+    channels: tuple[str, ...]
+    """Channels of the crops in their order, by the names of `channels`; further ones are left out. Empty: `channels`.
+    Default: []."""
+
+    columns: Mapping[str, str]
+    """Columns of the table that do not have one of the usual names. Default: {}."""
+
+
+@dataclass(frozen=True)
 class Crops:
     """The packed sample of single-cell crops that cell encoders train on."""
 
@@ -883,6 +915,10 @@ class Crops:
     neighbours: Literal["kept", "masked"]
     """Whether crops show the surroundings of their cell, in training and embedding. `masked`: all pixels outside the
     cell become background, so that crowding is not a feature, but the outline and its errors are. Default: "kept"."""
+
+    given: GivenCrops
+    """Crops of single cells that exist already, in place of images of fields. The sheet's column images names their
+    folder. All encoders then take views of cells, and survey, illumination, images and cells do not run."""
 
 
 @dataclass(frozen=True)

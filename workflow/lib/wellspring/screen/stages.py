@@ -23,6 +23,7 @@ STAGES = (
     Stage("images"),
     Stage("cells"),
     Stage("crops"),
+    Stage("pack", configured=False),
     Stage("train"),
     Stage("embed"),
     Stage("measure"),

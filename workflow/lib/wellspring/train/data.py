@@ -74,9 +74,8 @@ def open_source(
     known = [tables.read(intensity[number]) for number in usable]
     scales = [intensity_scale(table, list(channels)) for table in known]
     if view.kind == "cell":
-        cells = [tables.read(crop_tables[number]) for number in usable]
-        # Crops have all channels of the screen, in the order of the table.
-        stored = [table["Metadata_Channel"].tolist() for table in known]
+        cells = [_sampled(tables.read(crop_tables[number])) for number in usable]
+        stored = [_stored(crop_tables[number], table, channels) for number, table in zip(usable, known, strict=True)]
         places = [[names.index(channel) for channel in channels] for names in stored]
         panels = [len(names) for names in stored]
         return Cells([crops[number] for number in usable], cells, scales, least=view.size, places=places, panels=panels)
@@ -90,6 +89,28 @@ def open_source(
         tries=options.tries,
         cache_bytes=int(options.cache_mb * 1e6),
     )
+
+
+def _stored(crop_table: str | Path, intensity: pd.DataFrame, channels: Sequence[str]) -> list[str]:
+    """Return the channels of packed crops, in the order of the array, which the table of the crops records.
+
+    The table of the intensity scale is sorted by name. Crops of an earlier version have the channels of the encoder.
+    """
+    recorded = tables.provenance(crop_table).get("channels")
+    if isinstance(recorded, list):
+        return [str(name) for name in recorded]
+    if set(channels) != set(intensity["Metadata_Channel"]):
+        found = f"a table of an earlier version beside {sorted(intensity['Metadata_Channel'])}"
+        raise ValueError(f"{crop_table}: expected the channels of the crops, found {found} (run with -R crops)")
+    return list(channels)
+
+
+def _sampled(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the training sample of a table of crops: the cells marked as such, or all where none is marked."""
+    if "Metadata_Sample" not in cells:  # a finished table of an earlier version
+        return cells
+    marked = cells["Metadata_Sample"]
+    return cells.drop(columns="Metadata_Sample") if marked.isna().all() else cells[marked.astype(bool)]
 
 
 def load(

@@ -22,8 +22,9 @@ import pandas as pd
 from wellspring.cells import model_files
 from wellspring.encoders.factory import Factory
 from wellspring.io.packaged import is_packaged
+from wellspring.ready import check
 from wellspring.screen import config_checks, treatments
-from wellspring.screen.encoder_kinds import trains
+from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.screen.platemap import Reading
 from wellspring.screen.sections import Config
 from wellspring.workflow import disk_space, foresight
@@ -54,7 +55,9 @@ def run(
     processes
         Number of plates that are checked in parallel.
     """
-    rows = [row for row in sheet if row["plate"] not in simulated]
+    given = [row for row in sheet if row["plate"] not in simulated]
+    ready = needs_images(config.encoders) and ready_made(config.crops)
+    rows = [{**row, "images": ""} for row in given] if ready else given
     needed = config.profile.normalise_on == "negcon"
     look = partial(plate, channels=config.channels, options=config.index, controls=needed)
     if processes > 1 and len(rows) > 1:
@@ -64,6 +67,7 @@ def run(
         plates = [look(row) for row in rows]
     found = [Finding("ok", f"plate {name}", "simulated by this workflow") for name in simulated]
     found += of_plates(plates)
+    found += check.plates(given, plates, dataclasses.asdict(config)) if ready else []
     found += foreseen(plates, config=config)
     taken = {
         one.name: (str(row["images"]), one.table)
