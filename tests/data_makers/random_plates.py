@@ -8,7 +8,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ import coded
 import containers
 import specimens
 import vendors
+import zeiss as zeiss_files
 
 CHANNELS = ("DNA", "ER", "AGP")
 NAMES = {"DNA": "Hoechst 33342", "ER": "Alexa 488", "AGP": "Texas Red"}  # of the channels, as the microscope has them
@@ -325,6 +326,31 @@ def leica(folder: Path, plan: Plan, chance: random.Random) -> Written:
     return written
 
 
+def zeiss(folder: Path, plan: Plan, chance: random.Random) -> Written:
+    """Write a CZI per plate or per well, a scene per site; wells are those of the template of the plate."""
+    written = Written(options={"reader": chance.choice(["auto", "container"])})
+    folder.mkdir()
+    # Positions have no number of their own within a well.
+    plan = replace(plan, sites={well: tuple(range(1, len(sites) + 1)) for well, sites in plan.sites.items()})
+    stacks = _stacks(plan, written, "tzc")
+    together = chance.random() < 0.5
+    for wells in [list(plan.sites)] if together else [[well] for well in plan.sites]:
+        mine = {key: stack for key, stack in stacks.items() if key[0] in wells}
+        planes = {
+            (scene, 0, *index): stack[index]
+            for scene, stack in enumerate(mine.values())
+            for index in np.ndindex(stack.shape[:3])
+        }
+        zeiss_files.czi(
+            folder / f"scan{wells[0]}x.czi",
+            planes,
+            scenes=[(f"P{number + 1}", f"{well[0]}{int(well[1:])}") for number, (well, _) in enumerate(mine)],
+            channels=plan.channels,
+            compression=chance.choice(["raw", "zstd", "zstd packed"]),
+        )
+    return written
+
+
 def _whole(plan: Plan) -> dict:
     """Return the options of a vendor's maker for a plate that contains the plan."""
     fields = max(max(sites) for sites in plan.sites.values())
@@ -391,6 +417,7 @@ MAKERS: dict[str, Callable[[Path, Plan, random.Random], Written]] = {
     maker.__name__: maker
     for maker in (
         pattern, pages, imagej, ometiff, companion, omezarr, loaddata, harmony, imagexpress, cellvoyager, nikon, leica,
+        zeiss,
     )
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
-"""Files that hold the images of many positions: Nikon ND2 (package nd2) and Leica LIF (package liffile).
+"""Files that hold the images of many positions: Nikon ND2 (package nd2), Leica LIF (package liffile) and Zeiss CZI.
 
-Both packages are optional. A file's planes are numbered in the order of its own positions, then of its other axes.
+Both packages are optional; CZI needs none (:mod:`wellspring.io.czi`). A file's planes are numbered in the order of its
+own positions, then of its other axes.
 """
 
 import importlib
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from wellspring.io import czi
 from wellspring.io.plane_file import PlaneFileError
 
 PACKAGES = {".nd2": "nd2", ".lif": "liffile"}
-ENDINGS = tuple(PACKAGES)
+CZI = ".czi"
+ENDINGS = (*PACKAGES, CZI)
 PLANES = 10**6  # of one file
 AXES = ("C", "T", "Z")
 
@@ -48,8 +51,11 @@ def frames(path: Path) -> list[Frame]:
         The package that reads such files is not installed, or the file has axes that are not those of a plane; it names
         the file. The packages raise any kind of error for a damaged file.
     """
-    module = _module(path)
-    found = list(_nikon(path, module) if module.__name__ == "nd2" else _leica(path, module))
+    if path.suffix.lower() == CZI:
+        found = list(_zeiss(path))
+    else:
+        module = _module(path)
+        found = list(_nikon(path, module) if module.__name__ == "nd2" else _leica(path, module))
     if not 0 < len(found) <= PLANES:
         raise ContainerError(f"{path}: expected 1 to {PLANES} planes, found {len(found)}")
     return found
@@ -63,6 +69,8 @@ def read(path: Path, page: int, *, largest: int) -> np.ndarray:
     PlaneFileError
         The file has no such plane, or one of more than `largest` pixels.
     """
+    if path.suffix.lower() == CZI:
+        return czi.read(path, page, largest=largest)
     module = _module(path)
     if module.__name__ == "nd2":
         with module.ND2File(path) as file:
@@ -125,6 +133,24 @@ def _leica(path: Path, module: ModuleType) -> Iterator[Frame]:
             for index in np.ndindex(*sizes.values()):
                 at = dict(zip(sizes, index, strict=True))
                 yield Frame(image.path, number, names[at.get("C", 0)], at.get("Z", 0) + 1, at.get("T", 0) + 1, size)
+
+
+def _zeiss(path: Path) -> Iterator[Frame]:
+    """Yield the planes of a CZI; a tile of a scene is a position of its own."""
+    try:
+        planes, said = czi.planes(path), czi.described(path)
+    except czi.CziError as error:
+        raise ContainerError(f"{path}: {error}") from error
+    count = 1 + max((one.at.get("C", 0) for one in planes), default=0)
+    names = _distinct([said.channels.get(number, "") for number in range(count)], count)
+    numbers = sorted({(one.at.get("S", 0), one.at.get("M", 0)) for one in planes})
+    places = {place: number for number, place in enumerate(numbers)}
+    tiled = len(places) > len({scene for scene, _ in places})
+    for one in planes:
+        place = one.at.get("S", 0), one.at.get("M", 0)
+        name = said.scenes.get(place[0], f"scene {place[0] + 1}") + (f"_{place[1] + 1}" if tiled else "")
+        plane, time = one.at.get("Z", 0) + 1, one.at.get("T", 0) + 1
+        yield Frame(name, places[place], names[one.at.get("C", 0)], plane, time, said.pixel_size)
 
 
 def _sizes(image: Any, path: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Read a folder of files that hold the images of many positions: Nikon ND2 and Leica LIF.
+"""Read a folder of files that hold the images of many positions: Nikon ND2, Leica LIF and Zeiss CZI.
 
 The well is in the name of the file or of the position. ``index.pattern`` is matched to both, as to
 ``scan.nd2/A01_0001`` or ``scan.lif/TileScan 1/A/1/R1``; names of the usual forms need none.
@@ -25,7 +25,7 @@ POSITION = (
     r"(?P<row>[A-Z])/(?P<column>[0-9]{1,2})(?:/R(?P<site>[0-9]+)|/[^/]*)?",
     r"(?P<well>[A-Z]{1,2}[0-9]{1,2})(?:[^A-Za-z0-9/][^/]*)?",
 )
-FILE = r"(?:[^/]*[^A-Za-z0-9/])?(?:Well)?(?P<well>[A-Z][0-9]{1,2})(?:[^A-Za-z0-9/][^/]*)?\.(?:nd2|lif)/.*"
+FILE = r"(?:[^/]*[^A-Za-z0-9/])?(?:Well)?(?P<well>[A-Z][0-9]{1,2})(?:[^A-Za-z0-9/][^/]*)?\.(?:nd2|lif|czi)/.*"
 
 
 def present(folder: Path | str, *, pattern: str, roots: Sequence[Path | str] = ()) -> bool:

@@ -56,7 +56,7 @@ READERS = {
     "ometiff": Reader(
         ometiff, "files .ome.tif, .ome.tiff, .companion.ome or .ome.xml", ("pattern", "roots"), opens=True
     ),
-    "container": Reader(container, "Nikon's .nd2 or Leica's .lif", ("pattern", "roots"), opens=True),
+    "container": Reader(container, "Nikon's .nd2, Leica's .lif or Zeiss' .czi", ("pattern", "roots"), opens=True),
     "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
 }
 LAST = "pattern"  # also matches the files of exports with richer metadata, so it is tried last

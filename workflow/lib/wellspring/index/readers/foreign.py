@@ -11,7 +11,6 @@ LOOKED = 2000  # files of a folder that are looked at
 CONVERT = "bioformats2raw --no-minmax makes an OME-Zarr plate of it, which the reader omezarr reads"
 # Ending -> the format, and its export; of the software that made it, or of Bio-Formats' converter.
 FORMATS = {
-    ".czi": ("Zeiss CZI", "ZEN exports OME-TIFF (Processing > Batch Export, one file per scene); " + CONVERT),
     ".lof": ("Leica LOF", "LAS X exports TIFF (right-click > Export > TIFF, one file per plane)"),
     ".xlef": ("Leica XLEF", "LAS X exports TIFF (right-click > Export > TIFF, one file per plane)"),
     ".c01": ("Cellomics C01", "HCS Studio exports TIFF (Export > Images); " + CONVERT),
