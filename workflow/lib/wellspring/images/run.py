@@ -5,8 +5,7 @@ This is the second and last read of the raw images. Sites with an excluded plane
 
 import logging
 import queue
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import pandas as pd
 
 from wellspring.illumination import lightpath
 from wellspring.images import projection
-from wellspring.io import raw_image
+from wellspring.io import object_store, raw_image
+from wellspring.io.ahead import REQUESTS, ahead
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.ngff import PlateWriter
 from wellspring.screen.sections import Images
@@ -85,11 +85,17 @@ def write(
 
     with PlateWriter(path, plate=plate, channels=channels, pixel_size=pixel_size) as writer:
 
-        def one(site: tuple[str, str]) -> None:
+        def read(site: tuple[str, str]) -> Iterator[np.ndarray]:
+            return (_read(stack, folder, method=options.projection, rules=rules) for stack in sites[site])
+
+        def whole(site: tuple[str, str]) -> tuple[tuple[str, str], Iterable[np.ndarray]]:
+            return site, list(read(site))
+
+        def one(field: tuple[tuple[str, str], Iterable[np.ndarray]]) -> None:
+            site, planes = field
             buffers = free.get()
             try:
-                for number, stack in enumerate(sites[site]):
-                    raw = _read(stack, folder, method=options.projection, rules=rules)
+                for number, raw in enumerate(planes):
                     if raw.shape != gain.shape[1:]:
                         found = f"expected fields of {gain.shape[1:]} as its light path, found {raw.shape}"
                         raise ValueError(f"{plate} {site[0]} site {site[1]}: {found}")
@@ -99,9 +105,11 @@ def write(
             finally:
                 free.put(buffers)
 
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in track(pool.map(one, sites), total=len(sites), unit="fields"):
-                pass
+        fields: Iterable[tuple[tuple[str, str], Iterable[np.ndarray]]] = ((site, read(site)) for site in sites)
+        if object_store.is_url(object_store.home(folder)) or any(map(object_store.is_url, index["Metadata_Path"])):
+            fields = ahead(whole, sites, threads=REQUESTS, size=_bytes)
+        for _ in track(ahead(one, fields, threads=workers), total=len(sites), unit="fields"):
+            pass
         limits = {"low": options.low, "high": options.high}
         scale = intensity.summarise(
             np.sum(counts, axis=0), plate=plate, channels=list(channels), fields=len(sites), **limits
@@ -112,6 +120,11 @@ def write(
     logger.info("%s: %d sites written, %d left out by the survey", plate, len(sites), absent)
     corrections = {"Metadata_Illumination": said["correction"], "Metadata_Illumination_Notes": said["notes"]}
     return scale.assign(Metadata_Pixel_Size=pixel_size, **corrections)
+
+
+def _bytes(field: tuple[tuple[str, str], Iterable[np.ndarray]]) -> int:
+    """Return the bytes of a field's planes, which are in memory."""
+    return sum(plane.nbytes for plane in field[1])
 
 
 def _stacks(

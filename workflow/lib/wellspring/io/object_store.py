@@ -18,14 +18,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from wellspring.io.ahead import REQUESTS, ahead
+
 logger = logging.getLogger(__name__)
 
 PAUSES = (1.0, 4.0, 16.0)  # seconds before a request is repeated; S3 asks for growing pauses when it is busy
 CONNECT, READ = 10, 60  # seconds for a connection, and between two parts of an answer; botocore has 60 and 60
+# Of botocore, whose pool of connections would keep 32 requests waiting for 10.
+LIMITS: dict[str, object] = {
+    "connect_timeout": CONNECT,
+    "read_timeout": READ,
+    "retries": {"mode": "standard", "max_attempts": 2},
+    "max_pool_connections": 2 * REQUESTS,
+}
 WHOLE = 300  # seconds for one file or listing: 30 MB at 100 kB per second
 LOADDATA = (".csv", ".csv.gz", ".parquet")
 # Endings of files that describe the planes; readers open these, so they are copied and not replaced by sparse files.
-TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".xdce", ".companion.ome", *LOADDATA)
+ZARR = ("zarr.json", ".zattrs", ".zarray", ".zgroup")  # metadata of zarr groups and arrays
+TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".xdce", ".companion.ome", *LOADDATA, *ZARR)
 LARGEST = 2**30  # bytes of such a file; the Index.xml of a 1536-well plate has about 300 MB
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -89,7 +99,7 @@ def stand_in(url: str) -> Iterator[Path]:
     as on disk.
     """
     with tempfile.TemporaryDirectory(prefix="wellspring-") as name:
-        folder = Path(name)
+        folder, wanted = Path(name), list[str]()
         for path, size in listing(url).items():
             target = folder / path
             try:
@@ -99,9 +109,11 @@ def stand_in(url: str) -> Iterator[Path]:
                 logger.warning("%s/%s is left out: %s", url.rstrip("/"), path, error.strerror)
                 continue
             if path.lower().endswith(TABLES) and size <= LARGEST:
-                fetch(f"{url.rstrip('/')}/{path}", target)
+                wanted.append(path)
             else:
                 os.truncate(target, size)
+        for _ in ahead(lambda path: fetch(f"{url.rstrip('/')}/{path}", folder / path), wanted, threads=REQUESTS):
+            pass
         yield folder
 
 
@@ -152,20 +164,31 @@ def fetch(url: str, path: Path) -> None:
         if path.stat().st_size == 0 and (size := _call(system, "info", source)["size"]):
             raise ConnectionError(f"{url}: expected {size} bytes, found an empty answer")
 
-    _persist(get, url)
+    persist(get, url)
 
 
 def _listing(url: str, *, depth: int | None = None) -> dict[str, int]:
     system, root = _system(url)
-    found = _persist(lambda: _call(system, "find", root, maxdepth=depth, detail=True), url)
+    found = persist(lambda: _call(system, "find", root, maxdepth=depth, detail=True), url)
     sizes = {}
     for name, entry in found.items():
         path = name.removeprefix(root.rstrip("/")).lstrip("/")
-        if entry.get("type") == "file" and path and not any(part[:1] in ("", ".") for part in path.split("/")):
+        if entry.get("type") == "file" and path and not any(map(_hidden, path.split("/"))):
             sizes[path] = int(entry.get("size") or 0)
     if not sizes:
         raise FileNotFoundError(f"no files below {url}")
     return dict(sorted(sizes.items()))
+
+
+def _hidden(part: str) -> bool:
+    """Return whether a part of a key is hidden, as ``.DS_Store`` is; the metadata of zarr are not."""
+    return part[:1] in ("", ".") and part not in ZARR
+
+
+def zarr_options(url: str) -> dict[str, object]:
+    """Return the options by which zarr opens a URL with fsspec, as this module does."""
+    system, _ = _system(url)
+    return {**system.storage_options, "asynchronous": True}
 
 
 def _system(url: str) -> tuple[Any, str]:
@@ -177,8 +200,7 @@ def _system(url: str) -> tuple[Any, str]:
 
     options = {}
     if url.startswith(("s3://", "s3a://")):
-        limits = {"connect_timeout": CONNECT, "read_timeout": READ, "retries": {"mode": "standard", "max_attempts": 2}}
-        options = {"config_kwargs": limits}
+        options = {"config_kwargs": LIMITS}
     scheme = SCHEME.match(url)
     try:
         kind = get_filesystem_class(scheme[1] if scheme else "file")
@@ -196,7 +218,7 @@ def _call(system: Any, method: str, *arguments: object, **options: object) -> An
     return getattr(system, method)(*arguments, **options)
 
 
-def _persist(ask: Callable[[], Result], url: str) -> Result:
+def persist(ask: Callable[[], Result], url: str) -> Result:
     """Return the answer of a store; errors of the file are raised at once, other errors after the last pause."""
     pauses = iter(PAUSES)
     while True:

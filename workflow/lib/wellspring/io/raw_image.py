@@ -114,12 +114,27 @@ def _found(folder: Path | str, path: str, page: int, rules: Rules) -> tuple[np.n
     if url is None:
         return _load(Path(home) / path, page, rules)
     try:
+        if "." not in url.rpartition("/")[2]:  # the folder of a zarr array; images have an ending
+            return _remote(url, page, rules), None, 1
         with object_store.staged(url) as copy:
             return _load(copy, page, rules)
     except FileNotFoundError as error:
         raise PlaneError("missing", f"no file {url}") from error
     except PermissionError as error:
         raise PlaneError("unreadable", f"{url}: {error}"[:200]) from error
+
+
+def _remote(url: str, page: int, rules: Rules) -> np.ndarray:
+    """Return a plane of a zarr array in a store."""
+    name = "/".join(url.split("/")[-4:])
+    try:
+        return grey(zarr_plane.read(url, page, largest=PIXELS, absent=rules.absent_chunks), rules, name)
+    except plane_file.PlaneFileError as error:
+        raise PlaneError(error.status, f"{name}: {error}") from error
+    except (ConnectionError, PermissionError, FileNotFoundError, PlaneError):
+        raise
+    except Exception as error:  # decoders raise any kind of error for a damaged chunk
+        raise PlaneError("unreadable", f"{name}: {type(error).__name__}: {error}"[:200]) from error
 
 
 def _load(path: Path, page: int, rules: Rules) -> tuple[np.ndarray, float | None, int]:

@@ -15,21 +15,25 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import FsspecStore, WrapperStore
 
-from wellspring.io import budget
+from wellspring.io import budget, object_store
 from wellspring.io.plane_file import PlaneFileError
 
 TOUCHING = 0.02  # largest share of pixels beside absent chunks that may differ from 0: a region may touch a corner
 OPEN = 32  # arrays whose metadata stay in memory: those that the threads of a job read in turn
 
 
-def read(folder: Path, page: int, *, largest: int, absent: str = "auto") -> np.ndarray:
+def read(folder: Path | str, page: int, *, largest: int, absent: str = "auto") -> np.ndarray:
     """Read one plane (H, W) of an array (..., H, W) in its stored dtype.
 
     Parameters
     ----------
     folder
-        Folder of the array, with its ``zarr.json`` or ``.zarray``.
+        Folder of the array, with its ``zarr.json`` or ``.zarray``; or its URL in an object store, which zarr reads by
+        its own store of fsspec, the chunks of a plane at the same time.
     page
         Flat number over the axes before the last two.
     largest
@@ -43,10 +47,21 @@ def read(folder: Path, page: int, *, largest: int, absent: str = "auto") -> np.n
         The plane does not exist, a chunk is missing, or the metadata state more than ``largest`` or than
         :mod:`wellspring.io.budget` allows.
     """
+    if isinstance(folder, str):
+        array, seen = _remote(folder, threading.get_ident())
+        seen.absent.clear()
+        return _plane(array, page, folder, seen, largest=largest, absent=absent)
     metadata = next((path for name in ("zarr.json", ".zarray") if (path := folder / name).is_file()), None)
     if metadata is None:
         raise PlaneFileError("unreadable", "expected a file or a zarr array, found a folder")
     array = _open(metadata, metadata.stat().st_mtime_ns, threading.get_ident())
+    return _plane(array, page, folder, None, largest=largest, absent=absent)
+
+
+def _plane(
+    array: zarr.Array[Any], page: int, folder: Path | str, seen: "_Seen | None", *, largest: int, absent: str
+) -> np.ndarray:
+    """Read a plane of an open array; ``seen`` is the store of a remote one."""
     if array.ndim < 2:
         raise PlaneFileError(
             "unreadable", f"expected axes of which y and x are the last, found the shape {array.shape}"
@@ -62,24 +77,28 @@ def read(folder: Path, page: int, *, largest: int, absent: str = "auto") -> np.n
     index = tuple(int(number) for number in np.unravel_index(page, steps)) if steps else ()
     before = tuple(number // size for number, size in zip(index, pieces, strict=False))
     try:
-        grid = [range(count) for count in budget.chunks((height, width), pieces[-2:], folder.name)]
-        budget.chunks((height, width), array.chunks[-2:], folder.name)  # within shards
+        grid = [range(count) for count in budget.chunks((height, width), pieces[-2:], folder)]
+        budget.chunks((height, width), array.chunks[-2:], folder)  # within shards
     except budget.OverBudgetError as error:
         raise PlaneFileError("unreadable", str(error)) from error
     keys = [array.metadata.encode_chunk_key((*before, *place)) for place in itertools.product(*grid)]
-    lost = [key for key in keys if not (folder / key).is_file()]
+    if seen is not None:
+        pixels = object_store.persist(lambda: np.asarray(array[index]), str(folder))
+        lost = [key for key in keys if key in seen.absent]
+    else:
+        lost = [key for key in keys if not (Path(folder) / key).is_file()]
     if lost and absent != "zeros":
         status = "missing" if len(lost) == len(keys) else "truncated"
         words = f"{len(lost)} of {len(keys)} chunks are missing, as {lost[0]}"
         if absent == "missing" or status == "missing" or array.metadata.fill_value != 0:
             raise PlaneFileError(status, words)
-        pixels = np.asarray(array[index])
+        pixels = np.asarray(array[index]) if seen is None else pixels
         there = np.array([key not in lost for key in keys]).reshape([len(steps) for steps in grid])
         if not _unwritten(pixels, there, pieces[-2:]):
             remedy = "index.absent_chunks: zeros, where the writer leaves out chunks of zeros"
             raise PlaneFileError(status, f"{words}, and pixels beside it differ from 0 ({remedy})")
         return pixels
-    return np.asarray(array[index])
+    return np.asarray(array[index]) if seen is None else pixels
 
 
 def _unwritten(pixels: np.ndarray, there: np.ndarray, piece: tuple[int, ...]) -> bool:
@@ -96,6 +115,31 @@ def _unwritten(pixels: np.ndarray, there: np.ndarray, piece: tuple[int, ...]) ->
     rows, columns = (np.arange(0, size, step) for size, step in zip(pixels.shape, piece, strict=True))
     brightest = np.maximum.reduceat(np.maximum.reduceat(pixels != 0, rows, axis=0), columns, axis=1)
     return bool(brightest[there].all())
+
+
+class _Seen(WrapperStore[FsspecStore]):
+    """A remote store that notes which keys it lacks, since zarr reads their chunks as zeros."""
+
+    def __init__(self, store: FsspecStore) -> None:
+        super().__init__(store)
+        self.absent: set[str] = set()
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Return the content of a key, None where the store lacks it."""
+        found = await super().get(key, prototype, byte_range)
+        if found is None:
+            self.absent.add(key)
+        return found
+
+
+@lru_cache(maxsize=4 * OPEN)
+def _remote(url: str, thread: int) -> tuple[zarr.Array[Any], _Seen]:
+    """Open an array in an object store, one per thread; its metadata stay in memory."""
+    store = _Seen(FsspecStore.from_url(url, storage_options=object_store.zarr_options(url), read_only=True))
+    try:
+        return object_store.persist(lambda: zarr.open_array(store, mode="r"), url), store
+    except (FileNotFoundError, ValueError) as error:  # of zarr, for a place without an array
+        raise PlaneFileError("missing", f"no zarr array {url}") from error
 
 
 @lru_cache(maxsize=OPEN)

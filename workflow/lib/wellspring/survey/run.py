@@ -10,7 +10,6 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wellspring.io import raw_image
+from wellspring.io import object_store, raw_image
+from wellspring.io.ahead import REQUESTS, ahead
 from wellspring.io.keys import PLANE_KEY, SITE_KEY
 from wellspring.io.notes import Note, loads
 from wellspring.io.tables import Verdict
@@ -91,10 +91,15 @@ def run(
     said = exclusions.decide(exclusions.read(None) if listed is None else listed, index[SITE_KEY])
     sizes = (index[PIXEL_SIZE] if PIXEL_SIZE in index else pd.Series(np.nan, index.index)).to_numpy(dtype=float)
 
-    def look(number: int) -> tuple[dict[str, object], np.ndarray | None]:
-        row = index.loc[number]
-        path = None if pd.isna(row["Metadata_Path"]) else row["Metadata_Path"]
-        plane = raw_image.status(folder, path, int(row["Metadata_Page"]), rules=rules)
+    paths = index["Metadata_Path"].astype(object).where(index["Metadata_Path"].notna(), None).tolist()
+    pages = index["Metadata_Page"].astype(int).tolist()
+
+    def read(number: int) -> tuple[int, raw_image.Plane]:
+        return number, raw_image.status(folder, paths[number], pages[number], rules=rules)
+
+    def look(found: tuple[int, raw_image.Plane]) -> tuple[dict[str, object], np.ndarray | None]:
+        number, plane = found
+        path = paths[number]
         try:
             row, view = _row(plane, options), _view(plane, options.view_edge)
         except MemoryError as error:  # one image of great size must not end the plate
@@ -106,10 +111,14 @@ def run(
         return row, view
 
     found, views = [], []
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        for row, view in track(pool.map(look, range(len(index))), total=len(index), unit="images"):
-            found.append(row)
-            views.append(view)
+    if object_store.is_url(object_store.home(folder)) or any(map(object_store.is_url, paths)):
+        planes = ahead(read, range(len(index)), threads=REQUESTS, size=_bytes)
+        looked = ahead(look, planes, threads=threads)
+    else:
+        looked = ahead(lambda number: look(read(number)), range(len(index)), threads=threads)
+    for row, view in track(looked, total=len(index), unit="images"):
+        found.append(row)
+        views.append(view)
     columns = ["status", "reason", "height", "width", "dtype", "pages", "size", *suspect.COLUMNS, *MEASURES]
     rows = pd.DataFrame(found, columns=[*columns, *ceiling.COLUMNS])
     rows = unlike(rows, alone=~index["Metadata_Path"].duplicated(keep=False))
@@ -150,6 +159,12 @@ def judge(table: pd.DataFrame, index: pd.DataFrame, *, max_excluded: float, verd
     if controls and not controls & set(left["Metadata_Well"]):
         verdict = verdict.because(Note("controls_excluded", {"wells": len(controls)}))
     return verdict
+
+
+def _bytes(found: tuple[int, raw_image.Plane]) -> int:
+    """Return the bytes of a plane's pixels."""
+    pixels = found[1].pixels
+    return 0 if pixels is None else pixels.nbytes
 
 
 def _row(plane: raw_image.Plane, options: sections.Survey) -> dict[str, object]:

@@ -52,7 +52,7 @@ READERS = {
     "loaddata": Reader(
         loaddata, "a LoadData table: index.loaddata, or load_data.csv in the folder", ("loaddata", "moved")
     ),
-    "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",), opens=True),
+    "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",)),
     "ometiff": Reader(
         ometiff, "files .ome.tif, .ome.tiff, .companion.ome or .ome.xml", ("pattern", "roots"), opens=True
     ),
