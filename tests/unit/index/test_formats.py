@@ -187,13 +187,33 @@ def test_numeric_rows_and_ngff_0_1(tmp_path):
     assert coded.read(found, home) == expected
 
 
-@pytest.mark.parametrize("ending", foreign.FORMATS)
+@pytest.mark.parametrize("ending", foreign.ENDINGS)
 def test_a_format_that_is_not_read_is_named_with_its_export(tmp_path, ending):
     (tmp_path / "P1").mkdir()
     (tmp_path / "P1" / f"scan_A01{ending}").write_bytes(b"\0" * 100)
     with pytest.raises(ValueError, match=r"P1: expected in .* found the files .*which is not read: \w+") as error:
         detect.choose(tmp_path / "P1", plate="P1", options=coded.section("index"))
-    assert foreign.FORMATS[ending][0] in str(error.value)
+    what, export = foreign.KINDS[foreign.ENDINGS[ending]]
+    assert f"1 files {ending} are {what}, which is not read: {export}" in str(error.value)
+
+
+@pytest.mark.parametrize(("start", "magic", "kind"), foreign.MAGIC)
+@pytest.mark.parametrize("name", ["scan_A01.bin", "scan_A01", "scan_A01_odd.tif"])
+def test_so_is_one_by_its_first_bytes(tmp_path, start, magic, kind, name):
+    (tmp_path / "P1").mkdir()
+    (tmp_path / "P1" / name).write_bytes(bytes(start) + magic + bytes(600))
+    with pytest.raises(ValueError, match=r"P1: expected in .* which is not read: \w+") as error:
+        detect.choose(tmp_path / "P1", plate="P1", options=coded.section("index"))
+    assert f"are {foreign.KINDS[kind][0]}, which is not read: {foreign.KINDS[kind][1]}" in str(error.value)
+
+
+def test_the_commonest_files_that_are_not_read_are_named(tmp_path):
+    (tmp_path / "P1").mkdir()
+    for number in range(3):
+        (tmp_path / "P1" / f"scan_{number}.c01").write_bytes(bytes(9))
+    (tmp_path / "P1" / "notes.txt").write_text("of the microscopist")
+    (tmp_path / "P1" / "movie.mp4").write_bytes(bytes(9))
+    assert ". 3 files .c01 are Cellomics C01, which is not read: HCS Studio exports" in foreign.hint(tmp_path / "P1")
 
 
 def _expressions():
@@ -208,11 +228,27 @@ def test_expressions_of_the_docs_match_their_file_names(name, expression):
     assert match["site"].lstrip("0") == "1"
 
 
+def test_cellomics_tiff_export_by_the_expression_of_the_docs(tmp_path):
+    """Fields and channels count from 0, and a plate's files share the name of their scan."""
+    expression = next(text for name, text in _expressions() if name.startswith("MFGTMP"))
+    expected = {}
+    for number, well in enumerate(("A01", "B03", "P24")):
+        for field in range(2):
+            for channel in range(3):
+                value = 100 * number + 10 * field + channel
+                coded.tiff(tmp_path / "P1" / f"MFGTMP_260306160001_{well}f{field:02}d{channel}.TIF", value)
+                if channel < 2:
+                    expected[well, f"{field:02}", ("DNA", "ER")[channel], "1"] = value
+    (tmp_path / "P1" / "asn.mdb").write_bytes(b"\0\1\0\0Standard Jet DB" + bytes(50))  # the database of the scan
+    options = {"channels": ["DNA", "ER"], "aliases": {"DNA": "0", "ER": "1"}, "pattern": expression}
+    found = coded.build(tmp_path / "P1", ["A01", "B03", "P24"], at=tmp_path, **options)
+    assert coded.read(found, tmp_path / "P1") == expected
+
+
 def test_the_docs_name_every_format_that_is_not_read():
     page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
     assert len(_expressions()) >= 6
-    named = [ending for ending in foreign.FORMATS if f"`{ending}`" in page]
-    assert {".czi", ".lof", ".c01", ".vsi", ".ims"} <= set(named)
+    assert [ending for ending in foreign.ENDINGS if f"`{ending}`" not in page] == []
 
 
 def _xdce(home, wells, *, sites, filters, depth=1, lost=()):

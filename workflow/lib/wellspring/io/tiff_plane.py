@@ -19,6 +19,7 @@ FAX = (2, 3, 4)  # compressions of 1-bit pages; other pixels decode to a few row
 # JPEG, JPEG 2000 and JPEG XR, whose decoders accept a codestream without its end.
 CODESTREAMS = (7, 33003, 33004, 33005, 34712, 22610, 34934)
 REDUCED, MASK, OLD_REDUCED = 1, 4, 2  # bits of NewSubfileType; value of SubfileType
+FLEX = 65200  # tag with the XML of Opera's FLEX files
 MINISWHITE = 0  # photometric interpretation: 0 is white, as some scanners and fax formats write
 
 
@@ -69,6 +70,8 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
             pixels = _grey(pixels, plane.colormap)
         elif plane.photometric == MINISWHITE and pixels.dtype.kind in "ub":
             pixels = _inverted(pixels, plane.bitspersample)
+        if first.tags.get(FLEX) is not None:
+            pixels = _multiplied(pixels, str(first.tags[FLEX].value), page)
         return pixels, _pixel_size(tiff), len(tiff.pages) if tiff.is_ome else len(images(tiff))
 
 
@@ -140,6 +143,20 @@ def _grey(pixels: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
         raise PlaneFileError("dtype", "expected grey values, found a palette of colours")
     grey = (colours[0] >> 8).astype(np.uint8)
     return pixels if (grey == np.arange(len(grey))).all() else grey[pixels]
+
+
+def _multiplied(pixels: NDArray[Any], described: str, page: int) -> NDArray[Any]:
+    """Return the grey values of a page of Opera, which stores them divided by a factor of the page."""
+    factors = [float(found) for found in re.findall(r"<Array\s[^>]*?\bFactor=[\"']([^\"']+)[\"']", described)]
+    factor = factors[page] if page < len(factors) else 1.0
+    if factor == 1 or pixels.dtype.kind != "u":
+        return pixels
+    found = np.rint(pixels * factor)
+    if factor <= 0 or found.max() > np.iinfo(np.uint16).max:
+        raise PlaneFileError(
+            "dtype", f"expected grey values of 16 bit, found a factor of {factor:g} in its description"
+        )
+    return found.astype(np.uint16)
 
 
 def _pixel_size(tiff: tifffile.TiffFile) -> float | None:

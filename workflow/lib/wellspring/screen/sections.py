@@ -482,13 +482,14 @@ class Index:
         "ometiff",
         "omezarr",
         "container",
+        "flex",
     ]
     """auto chooses the reader that recognises the plate's folder, logs the choice, and stops if several do; pattern is
     used only if no other reader does. pattern: a regular expression reads the file names. loaddata: a CellProfiler
     LoadData table. harmony: Operetta and Phenix, Index.xml. imagexpress: MetaXpress, .HTD. cellvoyager: .mlf. incell:
-    .xdce. container: Nikon ND2 and Leica LIF, with the packages nd2 and liffile. ometiff: OME-TIFF, single- and
-    multi-file, with wells of its OME-XML or of index.pattern. omezarr: an OME-Zarr plate, zarr v2 or v3. Default:
-    "auto"."""
+    .xdce. container: Nikon ND2 and Leica LIF, with the packages nd2 and liffile, and Zeiss CZI. flex: Opera without an
+    index. ometiff: OME-TIFF, single- and multi-file, with wells of its OME-XML or of index.pattern. omezarr: an
+    OME-Zarr plate, zarr v2 or v3. Default: "auto"."""
 
     pattern: str
     r"""Regular expression for the end of a file's path relative to the plate's folder, with the groups well (or row and

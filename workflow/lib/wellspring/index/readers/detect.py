@@ -15,6 +15,7 @@ import pandas as pd
 from wellspring.index.readers import (
     cellvoyager,
     container,
+    flex,
     foreign,
     harmony,
     imagexpress,
@@ -57,6 +58,7 @@ READERS = {
         ometiff, "files .ome.tif, .ome.tiff, .companion.ome or .ome.xml", ("pattern", "roots"), opens=True
     ),
     "container": Reader(container, "Nikon's .nd2, Leica's .lif or Zeiss' .czi", ("pattern", "roots"), opens=True),
+    "flex": Reader(flex, "Opera's .flex with a description in each file, without an index", ("roots",), opens=True),
     "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
 }
 LAST = "pattern"  # also matches the files of exports with richer metadata, so it is tried last

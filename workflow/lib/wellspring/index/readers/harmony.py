@@ -1,4 +1,4 @@
-"""Read a measurement of Harmony, Operetta or Phenix (``Index.xml``, ``Index.idx.xml``).
+"""Read a measurement of Harmony, Operetta or Phenix (``Index.xml``, ``Index.idx.xml``), or of Columbus.
 
 Up to HarmonyV5 every image has all its metadata; from V6 a map holds those that the images of a channel share. Both
 forms are read, in any namespace. The flat-field profiles of the same file become flat fields.
@@ -20,7 +20,8 @@ from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
-NAMES = ("index.xml", "index.idx.xml")  # in this order where an export has both; case differs between versions
+# In this order where an export has several; case differs between versions. The last is Columbus'.
+NAMES = ("index.xml", "index.idx.xml", "imageindex.columbusidx.xml")
 FOLDERS = (".", "Images")
 MICROMETRES = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3}
