@@ -50,7 +50,9 @@ def totals(screen: Screen) -> list[tuple[str, str, str]]:
     out = int((screen.survey["Metadata_Verdict"] != "keep").sum()) if len(screen.survey) else 0
     lost, without = max(out, missing), undefined(screen)  # a missing plane is left out by the survey too
     profiles = "none without a profile" if screen.aligned else "no profiles"
+    ready = screen.survey.empty and bool(screen.crops)  # cells that were cropped before
     cells = int(screen.cells["Cells"].sum()) if len(screen.cells) else None
+    cells = sum(map(len, screen.crops.values())) if ready else cells
     density = f"{(cells or 0) / max(len(wells), 1):,.0f} per well"
     tested = wells[pick(wells, "Metadata_pert_type") != "negcon"]
     compounds, mechanisms = (pick(tested, name).nunique() for name in ("Metadata_Compound", "Metadata_moa"))
@@ -59,7 +61,7 @@ def totals(screen: Screen) -> list[tuple[str, str, str]]:
         ("wells", f"{len(wells):,}", f"{without:,} without a profile" if without else profiles),
         ("images", f"{planes:,}", f"{lost:,} missing or left out" if lost else "none missing or left out")
         if planes or lost
-        else ("images", "–", "profiles come from tables"),
+        else ("images", "–", "cells are ready-made crops" if ready else "profiles come from tables"),
         ("cells", "–" if cells is None else f"{cells:,}", "cells were not segmented" if cells is None else density),
         ("compounds", f"{compounds:,}", count(mechanisms, "mechanism")),
     ]
