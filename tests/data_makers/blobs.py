@@ -96,7 +96,8 @@ def plate(
     tables.write(scales, paths["intensity"], table="intensity", provenance={}, verdict=verdict)
     frame.to_parquet(paths["cells"])
     crops = frame.drop(columns="Metadata_Flags").assign(Metadata_Row=np.arange(len(frame)), Metadata_Batch="1")
-    tables.write(crops, paths["crop_tables"], table="crops", provenance={}, verdict=verdict)
+    of = {"channels": channels}
+    tables.write(crops, paths["crop_tables"], table="crops", provenance=of, verdict=verdict)
     stacked = np.concatenate(packed) if packed else np.empty((0, len(channels), crop, crop), np.uint16)
     np.save(paths["crops"], stacked)
     return paths

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import blobs
-from wellspring.io import ngff
+from wellspring.io import ngff, tables
 from wellspring.io.packed import Packed
 from wellspring.views import intensity
 
@@ -93,3 +93,42 @@ def test_scaling_goes_where_it_is_told():
     assert intensity.scale(pixels, low, high, out=out) is out
     np.testing.assert_array_equal(out, intensity.scale(pixels, low, high))
     assert (out[1] == 0).all()
+
+
+@pytest.mark.parametrize("asked", [["RNA", "AGP", "DNA"], ["DNA", "RNA"], ["AGP"]])
+def test_crops_give_each_channel_its_own_pixels_and_scale(tmp_path, asked):
+    """The array has the channels in the order of the config, the table of the scale sorted by name."""
+    names = ["RNA", "AGP", "DNA"]
+    paths = blobs.plate(tmp_path, channels=names)
+    stored = np.load(paths["crops"])
+    stored[:] = np.array([100, 400, 900], np.uint16)[None, :, None, None]
+    np.save(paths["crops"], stored)
+    scale = tables.read(paths["intensity"])
+    assert scale["Metadata_Channel"].tolist() == sorted(names)
+    scale["low"], scale["high"] = np.float32(0), np.float32(1000)
+    tables.write(scale, paths["intensity"], table="intensity", provenance={})
+    source = blobs.source({kind: [path] for kind, path in paths.items()}, blobs.entry(), channels=asked)
+    found = source.read(np.array([0, 5]), np.random.default_rng(0))
+    expected = {"RNA": 0.1, "AGP": 0.4, "DNA": 0.9}
+    for place, name in enumerate(asked):
+        np.testing.assert_allclose(found[:, place], expected[name], rtol=1e-6)
+
+
+def test_crops_that_do_not_name_their_channels_are_taken_as_those_of_the_encoder_or_refused(tmp_path):
+    paths = blobs.plate(tmp_path, channels=["RNA", "AGP", "DNA"])
+    table = tables.read(paths["crop_tables"])
+    tables.write(table, paths["crop_tables"], table="crops", provenance={})
+    kinds = {kind: [path] for kind, path in paths.items()}
+    assert len(blobs.source(kinds, blobs.entry(), channels=["RNA", "AGP", "DNA"]).frame) == len(table)
+    with pytest.raises(ValueError, match="expected the channels of the crops, found a table of an earlier version"):
+        blobs.source(kinds, blobs.entry(), channels=["RNA"])
+
+
+def test_of_ready_made_cells_the_sample_is_trained_on(tmp_path):
+    paths = blobs.plate(tmp_path, channels=["RNA", "AGP"])
+    table = tables.read(paths["crop_tables"])
+    sample = np.arange(len(table)) % 3 == 0
+    marked = table.assign(Metadata_Sample=sample)
+    tables.write(marked, paths["crop_tables"], table="crops", provenance={"channels": ["RNA", "AGP"]})
+    source = blobs.source({kind: [path] for kind, path in paths.items()}, blobs.entry(), channels=["RNA", "AGP"])
+    assert source.row.tolist() == table["Metadata_Row"][sample].tolist()
