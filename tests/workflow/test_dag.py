@@ -86,6 +86,17 @@ def test_an_encoder_that_is_not_trained_waits_for_no_images(tmp_path, fabricated
     assert f"{tmp_path}/start.pth: expected sha256 {weights['sha256']} (encoders.frozen.weights)" in done.stdout
 
 
+def test_an_encoder_that_matches_treatments_reads_them_for_training_alone(tmp_path, fabricated):
+    matched = TILES | {"local_aggregation": {"positives": "treatment", "heldout": "compound"}}
+    encoders = {"ones": TILES, "others": matched, "random": {"like": "others", "steps": 0}}
+    folder = only(tmp_path, cells=False, encoders=encoders, sheet=fabricated)
+    done = screens.snakemake("-n", "-p", "--cores", "2", cwd=folder)
+    assert done.returncode == 0, done.stdout
+    jobs = [part for part in done.stdout.split("\nrule ") if part.startswith("train:")]
+    reads = {part.split("encoder=")[1].split()[0]: "results/index/P1.parquet" in part for part in jobs}
+    assert reads == {"ones": False, "others": True, "random": False}
+
+
 def test_a_backbone_that_does_not_exist_stops_the_run_before_any_job(tmp_path, fabricated):
     folder = only(tmp_path, cells=False, encoders={"ones": TILES | {"backbone": "vit_tine_patch16"}}, sheet=fabricated)
     done = screens.snakemake("--cores", "1", cwd=folder)

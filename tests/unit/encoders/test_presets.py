@@ -68,6 +68,17 @@ def test_numbers_go_together(name):
         assert complete["crops"]["size"] >= 1.3 * settings.view.size  # what `view.size` asks for
 
 
+def test_fields_on_one_gpu_are_trained_as_cellpaintssl():
+    """Rate 1e-3 at a batch of 64, temperatures 0.01 to 0.04, native crops of 224 and 96 px, a slow teacher."""
+    settings = resolve(read(Encoder, whole("one_gpu.sslprofiler")["encoders"]["mine"]), seed=1)
+    options = settings.distillation
+    assert settings.lr == pytest.approx(1e-3) and settings.batch == 64
+    assert options.teacher_temperature == (0.01, 0.04) and options.teacher_warmup == 0.1
+    assert settings.ramp == settings.steps / 10 and options.freeze_last == 0.015 and options.momentum == 0.9995
+    assert settings.augmentation.crop == "native" and (options.global_size, options.local_size) == (224, 96)
+    assert settings.view.size >= 448 and settings.embedded == 224 and settings.magnification == (1.0, 1.0)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_can_be_built(name):
     settings = resolve(read(Encoder, whole(name)["encoders"]["mine"]), seed=1)

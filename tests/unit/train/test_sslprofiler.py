@@ -102,6 +102,23 @@ def test_a_compiled_backbone_masks_as_before():
         assert torch.allclose(one, other, atol=1e-6)
 
 
+def test_local_crops_never_shift_the_running_statistics_of_the_teacher():
+    """Of a batch-normalised backbone; the student's own statistics are those of its global and local crops."""
+    found = []
+    for count in (0, 3):
+        known = settings(distillation={"local_count": count, "ibot": {"weight": 0}})
+        known = dataclasses.replace(known, backbone="resnet10t", backbone_options={})
+        torch.manual_seed(0)
+        mine = SSLProfiler(build.network(known, channels=2), known, channels=2, precision="float32").train()
+        mine(batch(), 0, seeded())
+        mine.after_update(0)
+        found.append({side: dict(getattr(mine, side).named_buffers()) for side in ("teacher", "student")})
+    names = [name for name in found[0]["teacher"] if "running" in name]
+    assert len(names) > 10
+    assert all(torch.equal(found[0]["teacher"][name], found[1]["teacher"][name]) for name in names)
+    assert not all(torch.equal(found[0]["student"][name], found[1]["student"][name]) for name in names)
+
+
 def test_backbones_without_patch_tokens_are_refused_by_name():
     known = dataclasses.replace(settings(), backbone="resnet10t", backbone_options={})
     with pytest.raises(ValueError, match=r"distillation.ibot.weight: expected 0 .* found a weight for ResNet"):
