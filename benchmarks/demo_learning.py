@@ -43,9 +43,10 @@ from wellspring.simulate.screen import read_screen  # noqa: E402
 from wellspring.simulate.truth import truth  # noqa: E402
 
 LEVELS = ("normalised", "aligned")
-ENCODERS = ("simclr", "random", "sslprofiler", "random_ssl", "intensity")
+ENCODERS = ("simclr", "random", "sslprofiler", "random_ssl", "imagenet", "intensity")
 PAIRS = (
     ("simclr", "random"),
+    ("simclr", "imagenet"),
     ("simclr", "intensity"),
     ("random", "intensity"),
     ("sslprofiler", "random_ssl"),
@@ -62,6 +63,7 @@ def settings(seed: int, *, quick: bool, curve: bool) -> dict:
     config["encoders"] = {name: shipped[name] | {"steps": count} for name, count in steps.items()} | {
         "random": {"like": "simclr", "steps": 0},
         "random_ssl": {"like": "sslprofiler", "steps": 0},
+        "imagenet": {"like": "demo.imagenet"},
     }
     for factor in (0.5, 2) if curve else ():
         count = int(steps["sslprofiler"] * factor)

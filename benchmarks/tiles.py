@@ -3,8 +3,8 @@
 Claim: trained on tiles, it exceeds its own untrained network by 0.35 or more in consistency (mechanism of the nearest
 other compounds) and in transfer (of the nearest compound in the other cell line), without reading the plate better. The
 screens, the levels and the scores are those of `ablations.py`; all arms of a screen share its images. An arm is a
-network and objective (`ARMS`), `random`, `intensity` and `imagenet` are what a network must exceed, and `--steps` gives several
-lengths of training, each with schedules of its own. Settings were chosen on seed 7, never on a seed reported.
+network and objective (`ARMS`), `random`, `intensity` and `imagenet` are what a network must exceed, and `--steps` gives
+several lengths of training, each with schedules of its own. Settings were chosen on seed 7, never on a seed reported.
 
 Differences are paired by treatment, with Student's interval over the treatments of all screens: each is left out of the
 mean alone, since the scores of others are kept. A difference whose interval holds 0 is not a finding.
@@ -79,7 +79,7 @@ FIELDS: dict[str, dict] = {
 
 
 def entries(arms: Mapping[str, Mapping], steps: Sequence[int]) -> dict[str, dict]:
-    """Return the section `encoders`: each arm at each number of steps, their untrained twins, intensity and imagenet."""
+    """Return the section `encoders`: arms at each number of steps, their untrained twins, `intensity`, `imagenet`."""
     found: dict[str, dict] = {}
     for name, arm in arms.items():
         found |= {f"{name}_{count}": dict(arm) | {"steps": count} for count in steps}
