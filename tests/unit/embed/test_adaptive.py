@@ -16,6 +16,7 @@ from wellspring.io import ngff, tables
 from wellspring.train import build
 from wellspring.train.rehearsal import rehearse
 from wellspring.train.settings import resolve
+from wellspring.views import intensity
 
 CHANNELS = ["DNA", "RNA", "Mito"]
 SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8}
@@ -102,13 +103,16 @@ def test_stems_by_channel_are_trained(tmp_path, screen, stem, kind):
 
 
 def test_an_encoder_of_some_channels_reads_only_these(tmp_path, screen):
-    """In another order than stored; the crops of the other channel may be anything."""
+    """In another order than stored, which is not that of the names either."""
     entry = blobs.entry(steps=1, view={"kind": "cell", "size": 24})
     chosen = ["Mito", "DNA"]
     source = blobs.source(screen, entry, channels=chosen)
     seen = source.read(np.arange(3), np.random.default_rng(0))
     whole = blobs.source(screen, entry, channels=CHANNELS).read(np.arange(3), np.random.default_rng(0))
     np.testing.assert_array_equal(seen, whole[:, [2, 0]])
+    stored = np.load(screen["crops"][0])[source.frame["Metadata_Row"][0]]
+    low, high = source.pixels[0].low, source.pixels[0].high
+    np.testing.assert_array_equal(seen[0], intensity.scale(stored[[2, 0]], low, high))
     _, card, _ = trainings.train(entry, screen, tmp_path, channels=chosen)
     assert card["channels"] == chosen
 

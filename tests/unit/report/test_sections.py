@@ -270,7 +270,7 @@ def test_trained_encoders_are_better_worse_or_undecided_beside_their_twin(screen
     (named,) = differences.beaten(changed, paired, "aligned")
     assert named.text.startswith("1 encoder does not exceed a simpler one")
     assert named.lines[0].startswith("sslprofiler does not exceed random (1 better, 1 worse, ")
-    assert named.text in built.html
+    assert named.text in built.page
     good = paired.assign(Metadata_Verdict="better")
     assert differences.beaten(changed, good, "aligned") == []
     level = good["Metadata_Level"].ne("aligned") | good["Metadata_Metric"].ne("consistency")
