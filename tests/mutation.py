@@ -2,14 +2,15 @@
 
     python tests/mutation.py --draw 300 --packages evaluate cells profile io
 
-Mutants are drawn with a seed, the same number per package. A first run of each package's unit tests, in a copy of the
-clone, records which tests reach which line; a mutant is then judged by those tests alone, the fastest first, as many as
-take `SECONDS` together. A mutant that no test reaches lives. A line that runs only at import (a constant, a default) is
-judged by the tests that reach the function or class that holds it, then by those of its module, then by the others of
-its package. Prints the survivors with their place and, last, one JSON object with the share that was killed, per
-package and together, each with its 95 % interval (Wilson). A mutant whose tests exceed the time limit counts as killed,
-and their number is given. As a control, some of the drawn mutants are also judged without their change: these must
-live. Several numbers after `--draw` are the draws of the packages, in their order.
+Mutants are drawn with a seed, the same number per package. A first run of the unit tests of each package, and of those
+of `BESIDE`, in a copy of the clone, records which tests reach which line; a mutant is then judged by those tests alone,
+the fastest first, as many as take `SECONDS` of the processor together. A mutant that no test reaches lives. A line that
+runs only at import (a constant, a default) is judged by the tests that reach the function or class that holds it, then
+by those of its module, then by the others of its package. Prints the survivors with their place and, last, one JSON
+object with the share that was killed, per package and together, each with its 95 % interval (Wilson). A mutant whose
+tests exceed the time limit counts as killed, and their number is given. As a control, some of the drawn mutants are
+also judged without their change: these must live. Several numbers after `--draw` are the draws of the packages, in
+their order.
 
 Tests that were written against the survivors of one seed are measured with another seed.
 
@@ -47,6 +48,7 @@ SELECTED = "not slow and not gpu and not slurm"
 LIMIT = 400  # seconds of the processor for one mutant; one that takes longer counts as killed
 PATIENCE = 7200  # seconds by the clock, for a mutant that waits for something
 FORKS = multiprocessing.get_context("forkserver")
+BESIDE = {"evaluate": ("api",), "profile": ("api",), "io": ("index",)}  # packages whose tests also judge a package
 PRINTED = ".printed"  # file of a copy with what the last tests printed
 SECONDS = 60.0  # of tests per mutant, the fastest of those that reach it
 
@@ -256,10 +258,12 @@ class Reach:
 
 def reached(package: str, copied: Path, folder: Path) -> Reach:
     """Return which tests reach each line of a package in a copy of the clone."""
-    tests, data, timed = f"tests/unit/{package}", folder / f".coverage.{package}", folder / f"{package}.xml"
-    command = [sys.executable, "-m", "pytest", tests, "-q", "-m", SELECTED, "-p", "no:cacheprovider"]
+    data, timed = folder / f".coverage.{package}", folder / f"{package}.xml"
+    tests = [f"tests/unit/{name}" for name in (package, *BESIDE.get(package, ()))]
+    command = [sys.executable, "-m", "pytest", *tests, "-q", "-m", SELECTED, "-p", "no:cacheprovider"]
     command += [f"--cov={LIBRARY / package}", "--cov-context=test", "--cov-report=", f"--junitxml={timed}"]
     environment = os.environ | {"COVERAGE_FILE": str(data)}
+    before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     done = subprocess.run(command, cwd=copied, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(
@@ -269,6 +273,9 @@ def reached(package: str, copied: Path, folder: Path) -> Reach:
     for case in ET.parse(timed).iter("testcase"):  # written by the line above
         path = case.attrib["classname"].replace(".", "/") + ".py"
         seconds[f"{path}::{case.attrib['name']}"] = float(case.attrib["time"])
+    # By the clock they are longer on a busy machine, which would leave fewer tests to judge.
+    busy = (sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before) / max(sum(seconds.values()), 1.0)
+    seconds = {name: taken * min(busy, 1.0) for name, taken in seconds.items()}
     from coverage import CoverageData
 
     coverage = CoverageData(str(data))

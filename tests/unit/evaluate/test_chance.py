@@ -9,6 +9,7 @@ import pytest
 from evaluation_tables import OPTIONS, screen
 from options import options
 from wellspring.evaluate import chance, run
+from wellspring.evaluate.chance import LEAST, _spare
 from wellspring.evaluate.grit import grit
 from wellspring.evaluate.levels import join
 from wellspring.evaluate.metrics import chosen
@@ -108,3 +109,11 @@ def test_a_plate_is_normalised_again_by_the_controls_that_stay():
     np.testing.assert_allclose(taken, (raw[:2] - rest.mean(axis=0)) / rest.std(axis=0))
     same = chance.anew(raw[:2], raw[2:])
     assert (same[0] == raw[:2]).all() and (same[1] == raw[2:]).all()
+
+
+def test_a_plate_spares_controls_if_enough_others_stay():
+    own = np.array(["P", "P", "Q"])
+    for left, enough in ((LEAST - 1, False), (LEAST, True)):
+        controls = {"P": np.arange(2 + left), "Q": np.arange(100)}
+        assert _spare(controls, own) == [enough, True]
+    assert _spare({"Q": np.arange(100)}, own) == [False, True]

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.optimize import brentq, curve_fit
 
 from wellspring.evaluate import curve
@@ -133,3 +134,48 @@ def test_an_axis_needs_other_replicates():
     top = (metadata["Dose"] == DOSES[-1]).to_numpy()
     assert top.sum() == 1
     assert project(values, metadata, member=top, top=top) is None
+
+
+def test_the_positions_on_the_axis_are_those_of_a_loop_over_plates():
+    """Each plate is read on the axis of the others, in standard deviations of the controls about their plate's mean."""
+    values, metadata = profiles(np.random.default_rng(8), ec50=2.0, slope=1.0, plates=3, dimensions=5)
+    values *= np.where(metadata["Metadata_Plate"] == "P2", 3.0, 1.0)[:, None]  # axes of different lengths
+    member = (metadata["Metadata_pert_type"] == "trt").to_numpy()
+    top, plate = (metadata["Dose"] == DOSES[-1]).to_numpy(), metadata["Metadata_Plate"].to_numpy()
+    expected, squares, degrees = np.full(len(values), np.nan), 0.0, 0
+    for name in ("P0", "P1", "P2"):
+        own, others = plate == name, plate != name
+        start = values[others & ~member].mean(axis=0)
+        axis = values[others & top].mean(axis=0) - start
+        place = (values[own] - start) @ axis / np.sqrt(axis @ axis)
+        controls = place[~member[own]]
+        expected[own] = place - controls.mean()
+        squares, degrees = squares + ((controls - controls.mean()) ** 2).sum(), degrees + len(controls) - 1
+    found = project(values, metadata, member=member, top=top)
+    np.testing.assert_array_equal(found.rows, np.arange(len(values)))
+    np.testing.assert_array_equal(found.control, ~member)
+    np.testing.assert_allclose(found.score, expected / np.sqrt(squares / degrees))
+
+
+@pytest.mark.parametrize(("tops", "controls", "there"), [(2, 4, True), (1, 4, False), (2, 3, False)])
+def test_the_fewest_wells_that_an_axis_needs(tops, controls, there):
+    values, metadata = profiles(np.random.default_rng(9), ec50=2.0, slope=1.0, plates=2, dimensions=5)
+    top = metadata["Dose"] == DOSES[-1]
+    control = metadata["Metadata_pert_type"] == "negcon"
+    kept = (top & (top.cumsum() <= tops)) | (control & (control.groupby(metadata["Metadata_Plate"]).cumcount() < 2))
+    kept &= ~(control & (control.cumsum() > 12 + controls - 2))
+    metadata, values = metadata[kept].reset_index(drop=True), values[kept.to_numpy()]
+    assert (metadata["Metadata_pert_type"] == "negcon").sum() == controls and len(metadata) == tops + controls
+    top = (metadata["Dose"] == DOSES[-1]).to_numpy()
+    assert (project(values, metadata, member=top, top=top) is not None) is there
+
+
+def test_p_is_that_of_the_f_test_against_a_constant():
+    dose, response = series(np.random.default_rng(3), ec50=0.8, slope=1.2, size=4.0)
+    found = curve.fit(dose, response)
+    start = (found.bottom, found.top, found.ec50, found.slope)
+    assert np.isfinite(start).all(), found.note
+    best, _ = curve_fit(hill, dose, response, p0=start, maxfev=50000)
+    least, flat = ((response - hill(dose, *best)) ** 2).sum(), ((response - response.mean()) ** 2).sum()
+    rest = len(dose) - 4
+    assert found.p == pytest.approx(float(stats.f.sf((flat - least) / 3 / (least / rest), 3, rest)), rel=0.05)

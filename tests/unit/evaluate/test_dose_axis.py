@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wellspring.evaluate.dose import dose
+from wellspring.evaluate.dose import _coincidence, dose, redrawn_z_prime
 
 
 def screen(seed, *, directions, effect=3.0, doses=5, plates=2, replicates=2, features=12, lines=1):
@@ -63,3 +63,29 @@ def test_wells_of_a_plate_without_controls_have_no_place():
     treated = (meta["Metadata_pert_type"] == "trt").to_numpy()
     none = dose(x[treated], meta[treated].reset_index(drop=True), bootstrap=20)[0]
     assert np.isnan(none.value) and none.notes[0].code == "no_negative_controls"
+
+
+@pytest.mark.parametrize(
+    ("wells_of", "fixed"),
+    [
+        ({1.0: ["A01", "B01"], 2.0: ["A02", "B02"], 3.0: ["A03"]}, True),
+        ({1.0: ["A01", "B02"], 2.0: ["A02", "B01"]}, False),  # two doses in each column
+        ({1.0: ["A01", "B02"], 2.0: ["A03"]}, False),  # a dose in two columns
+        ({1.0: ["A01"], 2.0: ["A01", "B01"]}, False),  # two doses in one column
+        ({1.0: ["A01", "B01"]}, False),  # one column only
+    ],
+)
+def test_a_dose_for_each_column_is_noted(wells_of, fixed):
+    rows = [(plate, well, value) for plate in "PQ" for value, places in wells_of.items() for well in places]
+    meta = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_Concentration"])
+    meta["Metadata_Compound"], meta["Metadata_pert_type"] = "c", "trt"
+    assert bool(_coincidence(meta, ["c"])) is fixed
+    assert not _coincidence(meta, ["other"])
+
+
+def test_redrawn_z_prime_is_about_the_one_of_the_samples():
+    rng = np.random.default_rng(4)
+    positive, negative = 10 + rng.standard_normal(60), 4 + 0.5 * rng.standard_normal(90)
+    expected = 1 - 3 * (positive.std(ddof=1) + negative.std(ddof=1)) / (positive.mean() - negative.mean())
+    drawn = redrawn_z_prime(positive, negative, draws=4000, rng=rng)
+    assert drawn.shape == (4000,) and np.median(drawn) == pytest.approx(expected, abs=0.01)

@@ -92,3 +92,19 @@ def test_one_line_is_as_before_and_a_line_without_labels_does_not_count():
     assert score.value == nearest.nsc(x[mine], meta[mine].reset_index(drop=True)).value
     none = computed("nsc", x, meta.assign(Metadata_moa=None))["nsc"]
     assert np.isnan(none.value) and none.notes
+
+
+def test_each_of_three_lines_is_judged_on_its_own_wells():
+    x, meta = two_lines(3, opposite=False)
+    rng = np.random.default_rng(5)
+    third = (meta["Metadata_Cell_Line"] == "L1").to_numpy() & (meta["Metadata_Plate"] == "L1P1").to_numpy()
+    meta.loc[third, "Metadata_Cell_Line"] = "L2"
+    x[third] = rng.standard_normal((int(third.sum()), x.shape[1]))  # no mechanism in the third line
+    parts = {}
+    for line in ("L0", "L1", "L2"):
+        mine = (meta["Metadata_Cell_Line"] == line).to_numpy()
+        parts[line] = nearest.nsc(x[mine], meta[mine].reset_index(drop=True))
+    assert parts["L0"].value == parts["L1"].value == 1.0 > parts["L2"].value + 0.5
+    weights = [parts[line].n for line in parts]
+    expected = np.average([parts[line].value for line in parts], weights=weights)
+    assert computed("nsc", x, meta)["nsc"].value == pytest.approx(expected)

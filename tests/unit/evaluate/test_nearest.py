@@ -230,3 +230,28 @@ def test_nsc_of_the_published_profiles_is_the_published_one():
     strict = nscb(centred, meta, operation="mean")
     assert strict.n == 92 and 0.7 < strict.value < score.value
     assert drop(score, strict).value == pytest.approx(score.value - strict.value)
+
+
+@pytest.mark.parametrize("operation", ["median", "mean"])
+def test_a_treatment_is_the_median_or_mean_of_its_wells(operation):
+    x, meta = screen(seed=9, treatments=7)
+    profiles, frame, lost = treatment_profiles(x, meta, operation=operation)
+    treated = (meta["Metadata_pert_type"] == "trt").to_numpy()
+    table = pd.DataFrame(x[treated]).groupby(meta.loc[treated, "Metadata_Perturbation"].to_numpy()).agg(operation)
+    assert lost == 0 and profiles.shape == (7, x.shape[1])
+    np.testing.assert_allclose(profiles, table.loc[frame["treatment"]], rtol=1e-6, atol=1e-7)
+
+
+def test_permuted_labels_are_read_at_the_first_neighbour():
+    """Two pairs of compounds, each the other's nearest; mechanisms are dealt to compounds, so that a pair shares one
+    or none, and both pairs do so at once."""
+    x = np.array([[1, 0, 0.02], [1, 0, -0.02], [0.3, 1, 0], [0.3, 1, 0.05]])
+    names = ["c0", "c1", "c2", "c3"]
+    meta = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": ["A01", "A02", "B01", "B02"]})
+    meta["Metadata_Compound"] = meta["Metadata_Perturbation"] = names
+    meta["Metadata_pert_type"], meta["Metadata_Batch"] = "trt", "b"
+    meta["Metadata_moa"] = ["m", "m", "n", "n"]
+    main, shuffled = nsc_permuted(x, meta, permutations=400)
+    assert main.value == 1.0
+    # Of the three ways to split four compounds into two pairs one is that of the neighbours.
+    assert shuffled.value == pytest.approx(1 / 3, abs=0.1)

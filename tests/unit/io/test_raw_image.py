@@ -268,3 +268,23 @@ def test_palette_images_are_grey_values(shared_data):
     assert found.pixels.shape == (640, 640)
     assert found.pixels.dtype == np.uint8
     assert (found.pixels.min(), found.pixels.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int16", "uint32", "int32"])
+def test_the_limits_of_a_range_are_within_it(tmp_path, kind):
+    values = np.array([[-3, 0, 7, 40], [41, 90, 100, 100], [5, -3, 2, 1]]) - (0 if kind[0] in "if" else -3)
+    low, high = float(values.min()), float(values.max())
+    tifffile.imwrite(tmp_path / "x.tif", values.astype(kind))
+    found = raw_image.status(tmp_path, "x.tif", rules=raw_image.Rules(range=(low, high)))
+    assert found.status == "ok" and found.pixels.dtype == np.uint16
+    exact = [[round((value - low) * 65535 / (high - low)) for value in row] for row in values.tolist()]
+    np.testing.assert_array_equal(found.pixels, exact)
+    for limits in ((low + 1, high), (low, high - 1), (low + 1, high - 1)):
+        found = raw_image.status(tmp_path, "x.tif", rules=raw_image.Rules(range=limits))
+        assert found.status == "dtype" and f"{low:g} to {high:g}" in found.reason
+
+
+def test_a_value_that_is_not_a_number_is_named(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", np.array([[0.5, np.nan, 1.0], [0.0, 0.5, 1.0]], dtype=np.float32))
+    found = raw_image.status(tmp_path, "x.tif", rules=raw_image.Rules(range=(0.0, 1.0)))
+    assert found.status == "dtype" and "not numbers" in found.reason

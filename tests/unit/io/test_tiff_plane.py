@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from wellspring.io import raw_image
+from wellspring.io import raw_image, tiff_plane
 
 KINDS = {
     "strips": {"rowsperstrip": 8},
@@ -114,3 +114,17 @@ def test_values_packed_in_fewer_bits(tmp_path, bits, white_is_zero):
     at = cut.rindex(struct.pack("<HHI", 279, 4, 1)) + 8
     (tmp_path / "b.tif").write_bytes(cut[:at] + struct.pack("<I", 11 * -(-37 * bits // 8) - 1) + cut[at + 4 :])
     assert raw_image.status(tmp_path, "b.tif").status == "truncated"
+
+
+@pytest.mark.parametrize("ome", [False, True])
+def test_the_number_of_pages_leaves_out_thumbnails_but_in_ome(tmp_path, image, ome):
+    """In OME-TIFF the metadata number all directories; in others a reduced copy (subfile type 1) is no plane."""
+    path = tmp_path / ("x.ome.tif" if ome else "x.tif")
+    with tifffile.TiffWriter(path, ome=ome) as file:
+        for number in range(3):
+            file.write(image + number, metadata={"axes": "YX"} if ome else None, contiguous=False)
+        if not ome:
+            file.write(image[::4, ::4], subfiletype=1, metadata=None)
+    pixels, _, pages = tiff_plane.read(path, 1, largest=10**7)
+    np.testing.assert_array_equal(pixels, image + 1)
+    assert pages == 3

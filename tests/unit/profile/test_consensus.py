@@ -209,3 +209,22 @@ def test_plates_of_other_features_are_named_or_joined_by_what_they_share():
     assert verdict.keep and verdict.notes[0].values["names"] == "other, e_2"
     shuffled, _ = join_plates([first, first[[*reversed(first.columns)]].assign(Metadata_Plate="P3")], **given)
     np.testing.assert_array_equal(shuffled.loc[6:, ["e_0", "e_1", "e_2"]], first[["e_0", "e_1", "e_2"]])
+
+
+def test_a_log_line_counts_the_values_that_are_left_out(caplog):
+    frame = screen()
+    place = frame.index[frame["Metadata_Perturbation"] == "x@1"][0]
+    frame.loc[place, "e_1"] = np.inf
+    with caplog.at_level("INFO"):
+        result = consensus(frame, group_by=[])
+    assert [record.getMessage()[:2] for record in caplog.records if "not finite" in record.getMessage()] == ["1 "]
+    own = frame[(frame["Metadata_Perturbation"] == "x@1") & np.isfinite(frame["e_1"])]
+    found = result.set_index("Metadata_Perturbation").loc["x@1", "e_1"]
+    assert found == pytest.approx(float(own["e_1"].median()))
+
+
+def test_the_unit_of_doses_is_kept_and_otherwise_no_column():
+    frame = screen()
+    assert "Metadata_Concentration_Unit" not in consensus(frame)
+    named = consensus(frame.assign(Metadata_Concentration_Unit="uM"))
+    assert set(named["Metadata_Concentration_Unit"]) == {"uM"}
