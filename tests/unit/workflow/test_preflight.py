@@ -373,3 +373,15 @@ def test_a_platemap_without_a_number_among_its_doses_is_named(screen, complete, 
     assert words.startswith("P2: no column of concentrations, which other platemaps have")
     Path(rows[1]["platemap"]).write_text(Path(rows[0]["platemap"]).read_text())
     assert of(found(rows, complete, tmp_path), "concentrations") == []
+
+
+def test_a_channel_of_blank_images_is_named(screen, complete, tmp_path):
+    row = screen()
+    files = sorted(Path(row["images"]).glob("*_ER.tif"))
+    for file in files[1:]:
+        tifffile.imwrite(file, np.zeros((24, 24), np.uint16))
+    assert not any("grey values" in words for _, words in of(found([row], complete, tmp_path), "plate P1"))
+    tifffile.imwrite(files[0], np.full((24, 24), 7, np.uint16))
+    texts = [words for grade, words in of(found([row], complete, tmp_path), "plate P1") if grade == "warning"]
+    (text,) = [words for words in texts if "grey values" in words]
+    assert text.startswith("4 images of ER were opened, none has two grey values: ") and "7" in text

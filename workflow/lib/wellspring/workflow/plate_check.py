@@ -136,15 +136,19 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: r
         lost = table.loc[~there, "Metadata_Well"].unique().tolist()
         words = f"{(~there).sum():,} of {len(table):,} planes have no file, in {len(lost)} wells"
         findings.append(Finding("warning", what, f"{words}: {', '.join(lost[:10])}"))
-    pixels = {}
+    pixels, opened = {}, []
     for channel, rows in table[there].groupby("Metadata_Channel", sort=False):
         first, readable = _opened(rows, str(sheet["images"]), rules)
+        opened += [plane.pixels for plane in (first, readable) if plane is not None and plane.pixels is not None]
         if readable is not None and readable.pixels is not None:
             pixels[str(channel)] = readable.pixels
-        if readable is not first:
+        if readable is not first and first.pixels is None:
             grade: Literal["warning", "problem"] = "problem" if readable is None else "warning"
             findings.append(Finding(grade, what, f"the first image of {channel}: ", first.reason))
-    forms = sorted({f"{array.shape[0]} x {array.shape[1]}" for array in pixels.values()})
+        if readable is not None and readable.status == "blank":
+            words = f"{min(TRIED, len(rows))} images of {channel} were opened, none has two grey values: "
+            findings.append(Finding("warning", what, words, readable.reason))
+    forms = sorted({f"{array.shape[0]} x {array.shape[1]}" for array in opened})
     if len(forms) > 1:
         findings.append(Finding("problem", what, f"expected images of one size, found {', '.join(forms)}"))
     if not pixels or any(one.grade == "problem" for one in findings):
@@ -154,19 +158,21 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: r
     size = Size(wells, fields, int(there.sum()), len(pixels), height, width)
     kinds = ", ".join(sorted({str(array.dtype) for array in pixels.values()}))
     counts = f"{wells} wells, {size.fields:,} fields, {size.planes:,} planes of {forms[0]} {kinds}"
-    digests = {channel: hashlib.sha256(array.tobytes()).hexdigest() for channel, array in pixels.items() if array.any()}
+    varied = {channel: array for channel, array in pixels.items() if array.min() < array.max()}
+    digests = {channel: hashlib.sha256(array.tobytes()).hexdigest() for channel, array in varied.items()}
     ready = Finding("ok", what, f"{counts}: {', '.join(pixels)}")
     return Plate(name, (*findings, ready), size, digests=digests)
 
 
 def _opened(rows: pd.DataFrame, images: str, rules: raw_image.Rules) -> tuple[raw_image.Plane, raw_image.Plane | None]:
-    """Return the first plane of a channel as it was read, and the first that has pixels among a few, if any has."""
+    """Return the first plane of a channel as it was read, and of a few the first that is fine, else one with pixels."""
     spread = rows.iloc[:: max(1, len(rows) // TRIED)].head(TRIED).to_dict("records")
-    first = None
+    first, found = None, None
     for row in spread:
         read = raw_image.status(images, row["Metadata_Path"], int(row["Metadata_Page"]), rules=rules)
         first = first or read
-        if read.pixels is not None:
+        if read.status == "ok":
             return first, read
+        found = found or (read if read.pixels is not None else None)
     assert first is not None  # a channel of the table has a row
-    return first, None
+    return first, found
