@@ -11,7 +11,8 @@ Refuted by an interval whose lower end is above a; by a score whose interval mis
 (levels) On screens without effects of treatments, plates or positions, the interval of each score covers its stated
 chance level in 95 % of screens, at every level. (any) Of screens without effects on one plate (64 controls, 40
 treatments of 4 replicates), 5 % or fewer have a treatment with q < 0.05. (grid) Power and size at 0.05 for 2 to 16
-plates and 6 to 64 controls, cross-fitted and not: the size of what is cross-fitted is at most 0.05. Refuted by a share whose interval (Wilson) lies below 0.95 or above 0.05.
+plates and 6 to 64 controls, cross-fitted and not: the size of what is cross-fitted is at most 0.05. Refuted by a share
+whose interval (Wilson) lies below 0.95 or above 0.05.
 
 Beside them stand two artefacts: `not cross-fitted`, an alignment judged on the controls that it was fitted on, and
 `centred on all`, a screen of one plate with several replicates judged on the controls that it was centred on.
