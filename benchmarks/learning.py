@@ -24,6 +24,8 @@ from wellspring.evaluate.crossfit import crossfitted, deal  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
 from wellspring.evaluate.populations import Population  # noqa: E402
 from wellspring.evaluate.run import judge  # noqa: E402
+from wellspring.evaluate.score import Score  # noqa: E402
+from wellspring.evaluate.score import interval as score_interval  # noqa: E402
 from wellspring.evaluate.transfer import transfer  # noqa: E402
 from wellspring.io import tables  # noqa: E402
 from wellspring.screen import sections  # noqa: E402
@@ -69,9 +71,10 @@ def normalised(folder: Path, encoder: str) -> pd.DataFrame:
 
 
 def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.DataFrame:
-    """Return a row a score and treatment of one level: score, treatment, value, chance.
+    """Return a row a score and treatment of one level: score, treatment, mechanism, value, chance.
 
-    Nuisance scores, over negative controls, have a row each with the treatment left empty.
+    A treatment without a mechanism is one of its own. Nuisance scores, over negative controls, have a row each with the
+    treatment left empty.
 
     Parameters
     ----------
@@ -117,24 +120,31 @@ def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.Dat
         if name in summary.index:
             row = {"score": name, "treatment": "", "value": float(summary.loc[name, "value"])}
             parts.append(pd.DataFrame([row | {"chance": float(summary.loc[name, "chance"])}]))
-    return pd.concat(parts, ignore_index=True).assign(level=level)
+    mechanism = dict(zip(wells.column(profiles, "Metadata_Compound"), wells.column(profiles, label), strict=True))
+    result = pd.concat(parts, ignore_index=True).assign(level=level)
+    return result.assign(mechanism=[mechanism.get(name) or name for name in result["treatment"]])
 
 
 def wide(frame: pd.DataFrame, level: str, score: str, *, active: bool = True) -> pd.DataFrame:
-    """Return a row a seed and treatment and a column an encoder."""
+    """Return a row a seed, mechanism and treatment, and a column an encoder."""
     chosen = frame[(frame["level"] == level) & (frame["score"] == score) & (frame["active"] == active)]
-    return chosen.pivot(index=["seed", "treatment"], columns="encoder", values="value")
+    return chosen.pivot(index=["seed", "mechanism", "treatment"], columns="encoder", values="value")
 
 
-def interval(values: np.ndarray, *, draws: int = 10_000) -> list[float]:
-    """Return mean, low and high end of its 95 % bootstrap interval, and count, of the finite ones of values (n,)."""
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
+def interval(values: pd.Series) -> list[float]:
+    """Return mean, low and high end of its 95 % interval, and count, of the finite ones of values (n,).
+
+    The index has `seed` and `mechanism`: the interval is about new mechanisms of new screens, as the compounds of a
+    mechanism score each other. With fewer than four mechanisms its ends are NaN.
+    """
+    values = values[np.isfinite(values.astype(float))]
     if not len(values):
         return [float("nan")] * 3 + [0]
-    chosen = np.random.default_rng(0).integers(0, len(values), (draws, len(values)))
-    low, high = np.quantile(values[chosen].mean(axis=1), [0.025, 0.975])
-    return [float(values.mean()), float(low), float(high), len(values)]
+    seeds, mechanisms = (values.index.get_level_values(name).astype(str) for name in ("seed", "mechanism"))
+    cluster = [f"{seed} {mechanism}" for seed, mechanism in zip(seeds, mechanisms, strict=True)]
+    units = pd.DataFrame({"stratum": "all", "cluster": cluster, "value": values.to_numpy(dtype=float)})
+    score = Score("mean", units=units, n=len(units), unbounded=True)
+    return [score.value, *score_interval(score), len(units)]
 
 
 def rounded(value: object) -> object:

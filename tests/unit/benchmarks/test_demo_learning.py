@@ -43,8 +43,10 @@ def test_differences_are_paired_by_treatment_and_seed(benchmark):
                 value = base + (0.25 if encoder == "simclr" else 0.0)
                 for level in benchmark.LEVELS:
                     for score in benchmark.SCORES:
-                        rows.append((seed, f"C{number}", encoder, level, score, number < 4, value, 0.1))
-    columns = ["seed", "treatment", "encoder", "level", "score", "active", "value", "chance"]
+                        rows.append(
+                            (seed, f"M{number // 2}", f"C{number}", encoder, level, score, number < 4, value, 0.1)
+                        )
+    columns = ["seed", "mechanism", "treatment", "encoder", "level", "score", "active", "value", "chance"]
     frame = pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
     found = benchmark.figures(frame)
     assert found["aligned.consistency.simclr_minus_random"] == pytest.approx([0.25, 0.25, 0.25, 8])
@@ -54,8 +56,12 @@ def test_differences_are_paired_by_treatment_and_seed(benchmark):
 
 
 def test_the_interval_has_the_known_width_and_leaves_out_what_is_undefined(benchmark):
-    values = np.random.default_rng(1).normal(3, 2, 400)
-    mean, low, high, count = benchmark.interval(np.append(values, [np.nan, np.nan]))
+    index = pd.MultiIndex.from_product([range(5), [f"M{n}" for n in range(5)], range(16)])
+    index.names = ["seed", "mechanism", "treatment"]
+    values = pd.Series(np.random.default_rng(1).normal(3, 2, 400), index=index)
+    gaps = pd.concat([values, pd.Series([np.nan, np.nan], index=index[:2])])
+    mean, low, high, count = benchmark.interval(gaps)
     assert (mean, count) == (pytest.approx(values.mean()), 400)
-    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.05)
-    assert np.isnan(benchmark.interval(np.array([np.nan]))[0])
+    spread = values.groupby(["seed", "mechanism"]).mean().std(ddof=1) / 5
+    assert (low, high) == pytest.approx((mean - 2.0639 * spread, mean + 2.0639 * spread), rel=1e-4)
+    assert np.isnan(benchmark.interval(gaps[400:])[0])
