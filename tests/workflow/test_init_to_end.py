@@ -14,6 +14,7 @@ from wellspring.io import tables
 pytestmark = pytest.mark.slow
 VENDORS = Path("vendor_layout_samples")
 LJOSA = Path("bbbc021_ljosa_profiles")
+BLACK = VENDORS / "CV8000/CV8000-Minimal-DataSet-2C-3W-4S-FP2-stack_20230918_135839"  # all of its pixels are 0
 IMAGES = {  # folders below the shared data, with the numbers of plates, wells and fields
     "bbbc013": (Path("bbbc013/images"), 1, 48, 48),
     "lincs_a549": (Path("lincs_a549/images"), 2, 8, 40),
@@ -21,7 +22,6 @@ IMAGES = {  # folders below the shared data, with the numbers of plates, wells a
     "ImageXpress stack": (VENDORS / "ImageXpress_exported/9987_Plate_3434", 1, 2, 4),
     "ImageXpress time points": (VENDORS / "ImageXpress_exported/9987_Plate_3435", 1, 2, 4),
     "ImageXpress projections": (VENDORS / "ImageXpress/Projection-Mix", 1, 2, 4),
-    "CV8000": (VENDORS / "CV8000/CV8000-Minimal-DataSet-2C-3W-4S-FP2-stack_20230918_135839", 1, 3, 12),
     "Operetta": (VENDORS / "operetta_plate", 1, 1, 2),
 }
 
@@ -54,6 +54,20 @@ def test_images(shared_data, tmp_path, name):
         assert (profile["Metadata_Verdict"] == "keep").all()
         assert profile["Metadata_pert_type"].value_counts().to_dict() == {"trt": 36, "negcon": 8, "poscon": 4}
         assert set(profile["Metadata_Concentration_Unit"]) == {"nM"}
+
+
+def test_an_export_of_black_images_ends_with_the_reason(shared_data, tmp_path, capsys):
+    if not (shared_data / BLACK).exists():
+        pytest.skip(f"{BLACK} is not among the shared data")
+    assert main([str(shared_data / BLACK), "--out", str(tmp_path), "--yes", "--steps", "4"]) == 0
+    shown = capsys.readouterr().out
+    assert "3 wells, 12 fields, 96 planes of 2000 x 2000 uint16" in shown
+    assert shown.count("images of ") == 2 and "none has two grey values" in shown
+    done = screens.snakemake("--cores", "all", cwd=tmp_path, wait=5400)
+    assert done.returncode != 0
+    assert "expected at least one usable plate, found that all are left out (CV8000" in done.stdout
+    excluded = (tmp_path / f"results/survey/{BLACK.name}.excluded.tsv").read_text()
+    assert excluded.count("blank: every pixel is 0 (DNA, ER)") == 12
 
 
 def test_a_table_of_another_tool(shared_data, tmp_path):

@@ -146,7 +146,11 @@ def kept(paths: Sequence[str | Path]) -> list[int]:
             logger.info("%s is left out of training: %s", Path(path).name, "; ".join(verdict.reasons))
     numbers = [number for number, verdict in enumerate(verdicts) if verdict.keep]
     if not numbers:
-        raise ValueError(f"training set: expected at least one usable plate, found none in {[str(p) for p in paths]}")
+        names = ", ".join(Path(path).stem for path in paths)
+        raise ValueError(
+            f"training set: expected at least one usable plate, found that all are left out ({names}); "
+            "results/survey/PLATE.excluded.tsv lists the images that were excluded and why"
+        )
     return numbers
 
 
