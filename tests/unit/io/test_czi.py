@@ -135,6 +135,15 @@ def test_changed_bytes_end_in_a_status_or_the_pixels_of_their_place(tmp_path):
             assert found.pixels is None or found.pixels.shape == planes[page].shape or found.status != "ok"
 
 
+def test_a_jpeg_xr_plane_whose_end_was_overwritten_by_zeros_is_truncated(tmp_path):
+    written(tmp_path / "scan.czi", drawn((1, 1, 1, 1, 1), shape=(96, 128)), compression="jpegxr")
+    content = bytearray((tmp_path / "scan.czi").read_bytes())
+    end = content.index(b"ZISRAWDIRECTORY")
+    content[end - 2000 : end] = bytes(2000)
+    (tmp_path / "scan.czi").write_bytes(bytes(content))
+    assert raw_image.status(tmp_path, "scan.czi").status == "truncated"
+
+
 @pytest.mark.parametrize("start", [0, 3])
 def test_an_axis_of_one_item_changes_nothing(tmp_path, start):
     planes = written(tmp_path / "scan.czi", drawn((1, 1, 1, 1, 1)), further={"H": start})

@@ -19,6 +19,7 @@ from defusedxml import ElementTree
 from numpy.typing import NDArray
 
 from wellspring.io import budget
+from wellspring.io.codestream import is_whole
 from wellspring.io.plane_file import PlaneFileError
 
 HEADER = struct.Struct("<16sqq")  # of a segment: its name, bytes allocated, bytes used
@@ -135,6 +136,8 @@ def _decoded(content: bytes, one: Subblock) -> NDArray[Any]:
 
     dtype = np.dtype(one.dtype)
     if one.compression in (JPEGXR, JPEG):
+        if not is_whole(content):
+            raise PlaneFileError("truncated", "the end of the compressed plane is missing")
         decode = imagecodecs.jpegxr_decode if one.compression == JPEGXR else imagecodecs.jpeg_decode
         pixels = np.squeeze(np.asarray(decode(content)))
         if pixels.shape != one.shape or pixels.dtype != dtype:

@@ -28,7 +28,8 @@ NAMES = {
     "well": KEYS["well"],
     "site": KEYS["site"],
     "cell": ("Metadata_Cell", "cell", "Cell", *KEYS["view"]),
-    "file": ("Metadata_Path", "path", "file_path", "filepath", "file", "filename", "file_name", "image", "Path"),
+    "file": ("Metadata_Path", "path", "file_path", "filepath", "file", "filename", "file_name", "image", "Path")
+    + ("Image_Name", "image_path", "Image_Path"),  # the first of DeepProfiler's sc-metadata.csv
     "item": ("Metadata_Row", "item", "index", "array_index", "crop_index"),
 }
 CENTRE = {"Y": ("Metadata_Center_Y", "center_y", "Nuclei_Location_Center_Y", "y"),
