@@ -67,6 +67,27 @@ def test_harmony(tmp_path, version):
     assert [channel["name"] for channel in said["images"][0]["channels"]] == list(CHANNELS)
 
 
+def test_columbus(tmp_path, caplog):
+    """Its index has the pages of files that hold the planes of a well."""
+    frame = vendors.harmony(tmp_path / "P1", version=5, wells=WELLS, fields=2, channels=CHANNELS, side=0)
+    [index] = [path for path in (tmp_path / "P1/Images").iterdir() if path.suffix == ".xml"]
+    text = index.read_text(encoding="utf-8-sig").replace("PEHH/HarmonyV5", "Columbus")
+    held: dict[str, list[int]] = {}
+    for number, (well, path) in enumerate(zip(frame["well"], frame["path"], strict=True)):
+        file = f"{ord(well[0]) - 64:03}{int(well[1:]):03}000.flex"
+        name, values = path.rpartition("/")[2], held.setdefault(file, [])
+        text = text.replace(f"<URL>{name}", f'<URL BufferNo="{len(values)}">{file}')
+        values.append(100 + 7 * number)
+        (tmp_path / "P1" / path).unlink()
+    index.unlink()
+    (tmp_path / "P1/Images/ImageIndex.ColumbusIDX.xml").write_text(text)
+    for file, values in held.items():
+        coded.tiff(tmp_path / "P1/Images" / file, *values)
+    rows = harmony.planes(tmp_path / "P1", plate="P1")
+    assert "more than once" not in caplog.text
+    agreed(tmp_path / "P1/Images/ImageIndex.ColumbusIDX.xml", tmp_path / "P1", rows, CHANNELS, position=True)
+
+
 def test_metaxpress(tmp_path):
     frame = vendors.imagexpress(tmp_path / "P1", wells=WELLS, sites=3, waves=CHANNELS)
     filled(tmp_path / "P1", frame)

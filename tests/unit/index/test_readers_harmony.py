@@ -245,7 +245,7 @@ def test_images_that_are_not_understood_are_left_and_told(tmp_path, caplog):
 
 
 def test_no_index_and_no_image(tmp_path):
-    with pytest.raises(ValueError, match="P1: expected index.xml or index.idx.xml in"):
+    with pytest.raises(ValueError, match="P1: expected index.xml or index.idx.xml or imageindex.columbusidx.xml in"):
         harmony.planes(tmp_path, plate="P1")
     assert not harmony.present(tmp_path) and not harmony.present(tmp_path / "none")
     (tmp_path / "Index.xml").write_text("<EvaluationInputData/>")

@@ -98,7 +98,15 @@ def planes(
     check_plate(known, plate=plate, where=index)
     frame = pd.DataFrame(rows)
     frame = _shared(frame, channels, plate).assign(
-        **locate(frame["name"], folder=folder, base=index.parent, roots=roots, plate=plate, table=index)
+        **locate(
+            frame["name"],
+            folder=folder,
+            base=index.parent,
+            roots=roots,
+            plate=plate,
+            table=index,
+            pages=frame["page"],
+        )
     )
     bad = frame["state"].str.lower() != "ok"
     if bad.any():

@@ -25,7 +25,14 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # file:, http://, and C: of 
 
 
 def locate(
-    names: Iterable[str], *, folder: Path, base: Path, roots: Sequence[Path | str] = (), plate: str, table: Path
+    names: Iterable[str],
+    *,
+    folder: Path,
+    base: Path,
+    roots: Sequence[Path | str] = (),
+    plate: str,
+    table: Path,
+    pages: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     r"""Find the files that a table names.
 
@@ -40,6 +47,8 @@ def locate(
         The plate's folder, and the folder in it that names are relative to.
     plate, table
         For the log, which has the number and first names of files that are refused, missing, or not in the table.
+    pages
+        The page of each name, where a file has several planes: the table then names it once for each.
 
     Returns
     -------
@@ -65,6 +74,10 @@ def locate(
             absent += [name] if path is None else []
     rows = [found[name] for name in names]
     frame = pd.DataFrame(rows, columns=["path", "bytes"], dtype=object)
+    planes = frame[["path"]].assign(page="" if pages is None else list(pages)).dropna(subset=["path"])
+    twice = planes.loc[planes.duplicated(), "path"].unique()
+    if len(twice):
+        logger.warning("%s: %d files are named more than once in %s: %r", plate, len(twice), table, list(twice[:5]))
     _told(frame, held, refused, absent, len(moved), folder, plate, table)
     return frame
 
@@ -175,11 +188,7 @@ def _told(
         logger.warning("%s: %d files named in %s are not in %s: %r", plate, len(absent), table, folder, absent[:5])
     if moved:
         logger.info("%s: %d files named in %s lie in another folder below %s", plate, moved, table, folder)
-    paths = frame["path"].dropna()
-    twice = paths[paths.duplicated()].unique()
-    if len(twice):
-        logger.warning("%s: %d files are named more than once in %s: %r", plate, len(twice), table, list(twice[:5]))
-    named = set(paths)
+    named = set(frame["path"].dropna())
     others = [path for path in held if path not in named and path.lower().endswith(IMAGES)]
     if others:
         logger.info("%s: %d images in %s are not named in %s: %r", plate, len(others), folder, table, others[:5])
