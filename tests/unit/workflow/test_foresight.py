@@ -55,6 +55,43 @@ def test_layouts_in_which_position_is_the_treatment():
     ]
 
 
+def _block(height, width):
+    return lambda row, column: f"{'ABCDEFGH'.index(row) // height} {(column - 1) // width}"
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "words"),
+    [(1, 2, "is in one row only"), (2, 1, "is in one column only"), (2, 2, "has an area of its own"),
+     (2, 3, "has an area of its own")],
+)  # fmt: skip
+def test_treatments_in_areas_of_one_plate(height, width, words):
+    """Neighbours as replicates: rectangles of any form."""
+    table = _index(_block(height, width), rows="ABCDEFGH", columns=12, sites=1, controls=0)
+    (found,) = foresight.one_place([table])
+    assert found == f"each treatment {words} on P: scores cannot tell treatment from position"
+
+
+def test_one_scattered_treatment_does_not_hide_areas():
+    block = _block(2, 2)
+
+    def scattered(row, column):
+        return block("B", 12) if (row, column) == ("H", 1) else block("H", 1) if (row, column) == ("B", 12) else ""
+
+    table = _index(lambda *at: scattered(*at) or block(*at), rows="ABCDEFGH", columns=12, sites=1, controls=0)
+    assert "area of its own" in foresight.one_place([table])[0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("replicates", [2, 3, 4])
+def test_replicates_that_are_dealt_over_a_plate_are_fine(seed, replicates):
+    """Also few treatments on a small plate, of which some lie together by chance."""
+    rng = np.random.default_rng(seed)
+    count = 24 // replicates if seed % 2 else 4
+    dealt = iter(rng.permutation(np.repeat(np.arange(count), replicates)))
+    table = _index(lambda *_: next(dealt), rows="ABCD", columns=count * replicates // 4, sites=1, controls=0)
+    assert not any("area" in text for text in foresight.one_place([table]))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_random_layouts_are_fine(seed):
     rng = np.random.default_rng(seed)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
+import numpy as np
 import pandas as pd
 
 from wellspring.io import object_store
@@ -19,9 +20,12 @@ from wellspring.screen import references
 from wellspring.screen.config import schema
 from wellspring.screen.sections import Config, Profile
 from wellspring.screen.spellings import placeholders, variants
+from wellspring.screen.well_names import position
 
 TREATMENT = ["Metadata_Compound", "Metadata_Concentration"]
 SHOWN = 8  # pairs of names that a sentence lists
+AREAS = 0.9  # share of the treatments with an area of their own, from which a plate is a layout of areas
+SHUFFLED = 200  # random layouts of the same wells, of which at most one may have as many such treatments
 FEWEST = 3  # replicated treatments from which their places are called a layout
 
 
@@ -118,7 +122,7 @@ def slips(tables: Sequence[pd.DataFrame]) -> list[str]:
 
 
 def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:
-    """Return that treatments coincide with positions: by row or column of each plate, or by well over the plates."""
+    """Return that treatments coincide with positions: by row, column or area of a plate, or by well over the plates."""
     columns = [*WELL_KEY, *TREATMENT, "Metadata_pert_type"]
     parts = [table[columns].drop_duplicates(WELL_KEY) for table in tables if set(columns) <= set(table)]
     if not parts:
@@ -139,8 +143,37 @@ def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:
         ]
         if by_plate:
             found.append(f"each treatment is in one {axis} only on {', '.join(by_plate[:8])}")
+    areas = [str(plate) for plate, rows in on_plate.groupby("Metadata_Plate") if not found and _areas(rows)]
+    if areas:
+        found.append(f"each treatment has an area of its own on {', '.join(areas[:8])}")
     repeated = wells.groupby("Treatment").filter(lambda rows: rows["Metadata_Plate"].nunique() > 1)
     places = repeated.groupby("Treatment")["Metadata_Well"].nunique()
     if len(places) >= FEWEST and (places == 1).all():
         found.append("each treatment is in the same well on all of its plates")
     return [f"{words}: scores cannot tell treatment from position" for words in found]
+
+
+def _areas(wells: pd.DataFrame) -> bool:
+    """Return whether replicates of treatments lie together: in rectangles that hold no well of another treatment.
+
+    `wells` are the replicated treated wells of a plate. Small plates have such rectangles by chance, so that random
+    layouts of the same wells must not have as many.
+    """
+    treatment, names = pd.factorize(wells["Treatment"])
+    if len(names) < FEWEST:
+        return False
+    places = np.array([position(name) for name in wells["Metadata_Well"]])
+    count = _alone(treatment, places)
+    if count < AREAS * len(names):
+        return False
+    rng = np.random.default_rng(0)
+    return sum(_alone(rng.permutation(treatment), places) >= count for _ in range(SHUFFLED)) <= 1
+
+
+def _alone(treatment: np.ndarray, places: np.ndarray) -> int:
+    """Return how many treatments (n,) have a bounding box of their places (n, 2) without wells of others."""
+    order = np.argsort(treatment, kind="stable")
+    starts = np.flatnonzero(np.diff(treatment[order], prepend=-1))
+    low, high = (find.reduceat(places[order], starts, axis=0) for find in (np.minimum, np.maximum))
+    inside = ((places[:, None] >= low) & (places[:, None] <= high)).all(axis=2).sum(axis=0)
+    return int((inside == np.bincount(treatment)).sum())
