@@ -9,6 +9,7 @@ import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from wellspring.io import budget, plane_file, raw_image, tiff_plane, zarr_plane
 from wellspring.io.plane_file import PlaneFileError
@@ -83,6 +84,34 @@ def test_palettes_of_grey_values_are_looked_up(tmp_path):
         assert (found.status, "a palette of colours" in found.reason) == ("dtype", True)
 
 
+LIT = [places for number in range(1, 8) if (places := [place for place in range(3) if number >> place & 1])]
+
+
+@pytest.mark.parametrize("lit", LIT, ids=str)
+def test_a_stain_in_a_colour_of_its_own_is_read_and_two_stains_are_not(tmp_path, lit):
+    """Red, green, blue, yellow, magenta, cyan and grey, as RGB in TIFF and PNG and as palettes."""
+    rng = np.random.default_rng(sum(lit))
+    grey = rng.integers(0, 256, (24, 40)).astype(np.uint8)
+    colours = np.zeros((24, 40, 3), np.uint8)
+    colours[..., lit] = grey[..., None]
+    tifffile.imwrite(tmp_path / "x.tif", colours, photometric="rgb")
+    Image.fromarray(colours).save(tmp_path / "x.png")
+    for name in ("x.tif", "x.png"):
+        np.testing.assert_array_equal(raw_image.read(tmp_path, name), grey)
+    ramp = np.zeros((3, 256), int)
+    ramp[lit] = np.arange(256) * 257
+    indices = palette(tmp_path / "p.tif", ramp)
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "p.tif"), indices)
+    second = colours.copy()
+    second[5, 6, (lit[0] + 1) % 3] = int(second[5, 6, lit[0]]) // 2 + 1
+    second[5, 7, lit[0]] = 200
+    second[5, 7, (lit[0] + 1) % 3] = 100
+    tifffile.imwrite(tmp_path / "y.tif", second, photometric="rgb")
+    found = raw_image.status(tmp_path, "y.tif")
+    assert found.status == "dtype"
+    assert "several colours (export one grey image per channel" in found.reason
+
+
 @pytest.mark.parametrize("place", [1, 2])
 def test_one_pixel_of_colour_is_a_colour_image(tmp_path, place):
     grey = np.dstack([PIXELS.astype(np.uint8)] * 3)
@@ -94,8 +123,6 @@ def test_one_pixel_of_colour_is_a_colour_image(tmp_path, place):
 
 
 def test_an_opaque_channel_is_no_colour(tmp_path):
-    from PIL import Image
-
     grey = PIXELS.astype(np.uint8)
     Image.fromarray(np.dstack([grey, grey, grey, np.full_like(grey, 255)])).save(tmp_path / "x.png")
     np.testing.assert_array_equal(raw_image.read(tmp_path, "x.png"), grey)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wellspring.io import codestream, container, object_store, plane_file, tiff_plane, zarr_plane
+from wellspring.io import codestream, colour, container, object_store, plane_file, tiff_plane, zarr_plane
 from wellspring.io.notes import Note
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
@@ -141,9 +141,10 @@ def _load(path: Path, page: int, rules: Rules) -> tuple[np.ndarray, float | None
     pixels, pixel_size, pages = _decoded(path, page, absent=rules.absent_chunks)
     name = _called(path)
     if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
-        if not (pixels[..., :1] == pixels[..., 1:3]).all():
-            raise PlaneError("dtype", f"{name}: expected grey values, found colours")
-        pixels = pixels[..., 0]
+        grey = colour.signal(np.moveaxis(pixels[..., :3], -1, 0))
+        if grey is None:
+            raise PlaneError("dtype", f"{name}: expected grey values, found several colours ({colour.REMEDY})")
+        pixels = grey
     if pixels.ndim != 2 or pixels.size == 0:
         raise PlaneError("shape", f"{name}: expected one plane of pixels, found {pixels.shape}")
     return grey(pixels, rules, name), pixel_size, pages

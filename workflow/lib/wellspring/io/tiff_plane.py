@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from wellspring.io import colour
 from wellspring.io.codestream import is_whole
 from wellspring.io.plane_file import PlaneFileError, ends_early
 
@@ -138,10 +139,11 @@ def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
 
 
 def _grey(pixels: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
-    """Return the grey values of palette indices; a map that rises from black to white changes nothing."""
-    if not (colours[0] == colours[1]).all() or not (colours[0] == colours[2]).all():
-        raise PlaneFileError("dtype", "expected grey values, found a palette of colours")
-    grey = (colours[0] >> 8).astype(np.uint8)
+    """Return the grey values of palette indices; a map that rises from black to one colour changes nothing."""
+    values = colour.signal(colours)
+    if values is None:
+        raise PlaneFileError("dtype", f"expected grey values, found a palette of colours ({colour.REMEDY})")
+    grey = (values >> 8).astype(np.uint8)
     return pixels if (grey == np.arange(len(grey))).all() else grey[pixels]
 
 
