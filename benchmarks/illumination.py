@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from scipy import stats
 from scipy.io import loadmat
 
 from wellspring.illumination import basic, evenness, flatfield, judge
@@ -156,28 +157,53 @@ def judged(seeds: list[int], counts: list[int], sets: dict[str, tuple[np.ndarray
         for count in counts
         for seed in seeds
     ]
-    cases += [(name, lights.Views(stack, np.full(stack.shape[1:], np.nan), 0)) for name, (stack, _) in sets.items()]
+    unknown = {name: np.full(stack.shape[1:], np.nan) for name, (stack, _) in sets.items()}
+    cases += [(name, lights.Views(sets[name][0], nan, nan, nan[None])) for name, nan in unknown.items()]
     rows = []
     for name, views in cases:
         light, wells = fit(views.stack), np.arange(len(views.stack))
         figures = judge.held_out(views.stack, wells, fit, base=float(light.dark.mean()))
         why = judge.against(figures, wells=len(wells))
-        used = light.flat if why is None else np.ones_like(light.flat)
-        errors = {kind: float((flat / views.flat).std()) for kind, flat in (("always", light.flat), ("auto", used))}
-        errors["none"] = float((1 / views.flat).std())
+        even = Light(np.ones_like(light.flat), np.zeros_like(light.dark))
+        lit = {"none": even, "always": light, "auto": light if why is None else even}
+        errors = {kind: image_error(views, one) for kind, one in lit.items()}
         row = {"case": name, "applied": why is None, "reason": "" if why is None else why.code} | errors
         changes = {part: figures[f"{part}_change"] for part in ("residual", "objects")}
         rows.append(row | changes)
     return rows
 
 
+def image_error(views: lights.Views, light: Light) -> float:
+    """Return how far corrected fields are from the same fields behind an even light path, without noise.
+
+    The share of the standard deviation of all pixels that no common scale and offset explains: sqrt(1 - r^2).
+    """
+    raw = views.light * views.flat + views.dark
+    done = np.maximum((raw - light.dark) / light.flat + light.dark.mean(), 0)
+    both = np.corrcoef(done.ravel(), np.broadcast_to(views.light, done.shape).ravel())[0, 1]
+    return float(np.sqrt(max(0.0, 1 - both**2)))
+
+
+def _mean(values: list[float]) -> str:
+    """Return the mean with Student's 95 % interval over seeds."""
+    reach = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)) if values[1:] else 0.0
+    return f"{np.mean(values):+.3f} ({np.mean(values) - reach:+.3f} to {np.mean(values) + reach:+.3f})"
+
+
 def _print_judged(rows: list[dict]) -> None:
-    print(f"{'case':28s} applied  error of none / always / auto   change of background, of objects (first seed)")
+    print(
+        "Error of corrected images (sqrt(1 - r^2) to the truth), and the same seed by seed of auto less always and none."
+    )
+    print(
+        f"{'case':28s} applied  error of none / always / auto   auto - always, auto - none; background, objects (first)"
+    )
     for case in dict.fromkeys(row["case"] for row in rows):
         mine = [row for row in rows if row["case"] == case]
         errors = " / ".join(f"{np.median([row[kind] for row in mine]):.3f}" for kind in ("none", "always", "auto"))
         changes = ", ".join("{:+.3f} ({:+.3f} to {:+.3f})".format(*mine[0][part]) for part in ("residual", "objects"))
-        print(f"{case:28s} {sum(row['applied'] for row in mine)} of {len(mine)}   {errors}   {changes}", flush=True)
+        apart = ", ".join(_mean([row["auto"] - row[kind] for row in mine]) for kind in ("always", "none"))
+        applied = f"{sum(row['applied'] for row in mine)} of {len(mine)}"
+        print(f"{case:28s} {applied}   {errors}   {apart}; {changes}", flush=True)
 
 
 def main() -> None:

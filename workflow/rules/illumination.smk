@@ -2,6 +2,7 @@
 
 input    results/survey/{plate}.parquet, .npy    of each plate with this light path
          files of illumination.given             with `illumination.method: given`
+         the same of other light paths           of the same microscope (column `microscope` of the sheet)
 output   results/illumination/{optics}.npz       flat and dark field per channel, evenness before and after
 """
 
@@ -11,6 +12,8 @@ rule illumination:
         surveys=of_light_path("<results>/survey/{plate}.parquet"),
         views=of_light_path("<results>/survey/{plate}.npy"),
         given=given_flat_fields,
+        surveys_beside=beside("<results>/survey/{plate}.parquet"),
+        views_beside=beside("<results>/survey/{plate}.npy"),
     output:
         "<results>/illumination/{optics}.npz",
     log:
@@ -27,6 +30,7 @@ rule illumination:
         channels=lookup("channels", within=config),
         options=lookup("illumination", within=config),
         aliases=lookup("index/channels", within=config),
+        beside=beside("{optics}"),
         code=code("illumination"),
     script:
         "../scripts/illumination.py"

@@ -20,7 +20,7 @@ def _views(scene, count=64, seed=1):
 def _oblong(scene, count):
     """Return views without their outer rows, so that height and width differ."""
     views = _views(scene, count)
-    return lights.Views(views.stack[:, 4:-4], views.flat[4:-4], views.dark[4:-4])
+    return lights.Views(views.stack[:, 4:-4], views.flat[4:-4], views.dark[4:-4], views.light[:, 4:-4])
 
 
 def _error(flat, truth):

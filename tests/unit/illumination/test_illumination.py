@@ -27,7 +27,7 @@ def _drawn(seed):
 
 def _oblong(views):
     """Return the views without their outer rows, so that height and width differ."""
-    return lights.Views(views.stack[:, 2:-2], views.flat[2:-2], views.dark[2:-2])
+    return lights.Views(views.stack[:, 2:-2], views.flat[2:-2], views.dark[2:-2], views.light[:, 2:-2])
 
 
 def _fields(count, seed=0):

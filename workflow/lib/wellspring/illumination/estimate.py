@@ -6,14 +6,14 @@ estimate has not seen (:mod:`wellspring.illumination.judge`); a channel that doe
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from wellspring.illumination import basic, evenness, flatfield, given, judge
+from wellspring.illumination import basic, evenness, flatfield, given, judge, pooling
 from wellspring.illumination.lightpath import LightPath
-from wellspring.io.notes import Note, dumps
+from wellspring.io.notes import Note, dumps, loads
 from wellspring.screen.sections import Illumination
 from wellspring.views import binning
 
@@ -53,6 +53,7 @@ def light_path(
     options: Illumination,
     optics: str = "",
     aliases: Mapping[str, str] | None = None,
+    others: Mapping[str, tuple[Sequence[pd.DataFrame], Sequence[np.ndarray]]] | None = None,
 ) -> LightPath:
     """Estimate a light path from the surveys and views of the plates that share it.
 
@@ -72,6 +73,9 @@ def light_path(
         Name of the light path, for the files of the method ``given``.
     aliases
         Channel -> its name in the vendor's files, where that differs.
+    others
+        Other light paths of the same microscope by name, with surveys and views of their plates. Those that agree are
+        pooled with a light path where each has few fields (:mod:`wellspring.illumination.pooling`).
 
     Raises
     ------
@@ -90,16 +94,16 @@ def light_path(
         return LightPath(list(channels), even, 0 * even, "no_usable_field", count, _stacked(figures), idle, why)
     height, width = map(int, sizes.idxmax())
     shape = height, width
-    usual = (table["Metadata_Height"] == shape[0]) & (table["Metadata_Width"] == shape[1])
-    good = good & usual.fillna(False).to_numpy(bool)
     known: Sequence[np.ndarray | None] = [None] * len(channels)
     if options.method == "given":
         theirs = {channel: (aliases or {}).get(channel, channel) for channel in channels}
         known = list(given.flat_fields(str(options.given), theirs, optics=optics, shape=shape))
     parts = []
     for channel, flat in zip(channels, known, strict=True):
-        chosen = good & (table["Metadata_Channel"] == channel).to_numpy()
-        parts.append(_channel(_gather(table, stacks, chosen), shape, name=channel, options=options, known=flat))
+        views = _gather(table, stacks, _usable(table, shape) & (table["Metadata_Channel"] == channel).to_numpy())
+        beside = {name: _views_of(*pair, channel, shape) for name, pair in (others or {}).items()}
+        part = _channel(views, shape, name=channel, options=options, known=flat)
+        parts.append(_pooled(part, views, beside, shape, name=channel, options=options) or part)
     return LightPath(
         list(channels),
         np.stack([part.flat for part in parts]),
@@ -110,6 +114,53 @@ def light_path(
         np.array([part.applied for part in parts]),
         [part.notes for part in parts],
     )
+
+
+def _usable(table: pd.DataFrame, shape: tuple[int, int]) -> np.ndarray:
+    """Return which planes of a survey are kept and of this shape."""
+    usual = (table["Metadata_Height"] == shape[0]) & (table["Metadata_Width"] == shape[1])
+    found: np.ndarray = (table["Metadata_Verdict"] == "keep").to_numpy() & usual.fillna(False).to_numpy(bool)
+    return found
+
+
+def _views_of(
+    surveys: Sequence[pd.DataFrame], stacks: Sequence[np.ndarray], channel: str, shape: tuple[int, int]
+) -> _Views:
+    table = pd.concat(list(surveys), ignore_index=True)
+    return _gather(table, stacks, _usable(table, shape) & (table["Metadata_Channel"] == channel).to_numpy())
+
+
+def _pooled(
+    alone: _Channel,
+    views: _Views,
+    others: Mapping[str, _Views],
+    shape: tuple[int, int],
+    *,
+    name: str,
+    options: Illumination,
+) -> _Channel | None:
+    """Return the channel with the light paths that agree, None if none does or if the pool is not applied."""
+    if options.method not in FITTED:
+        return None
+
+    def fit(stack: np.ndarray) -> flatfield.Light:
+        return _light(stack, views.darkest, options, None)[0]
+
+    names = pooling.agreeing(views.stack, {other: each.stack for other, each in others.items()}, fit)
+    theirs = [others[other] for other in names]
+    if not names or pooling.harms(views.stack, views.wells, np.concatenate([each.stack for each in theirs]), fit):
+        return None
+    together = _Views(
+        np.concatenate([views.stack, *(each.stack for each in theirs)]),
+        np.concatenate([views.wells, *(each.wells for each in theirs)]),
+        min(each.darkest for each in (views, *theirs)),
+    )
+    pool = _channel(together, shape, name=f"{name} with {', '.join(names)}", options=options, known=None)
+    if alone.applied and not pool.applied:
+        return None
+    note = Note(pooling.POOLED, {"others": ", ".join(names), "own": len(views.stack), "fields": pool.fields})
+    logger.info("%s: estimated with %s, %d fields in all", name, ", ".join(names), pool.fields)
+    return replace(pool, notes=dumps([note, *loads(pool.notes)]))
 
 
 def _stacked(figures: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -15,7 +15,8 @@ from wellspring.illumination import objects
 from wellspring.illumination.flatfield import Light, smooth_basis
 from wellspring.views.binning import bin_area, shape_of
 
-OBJECTS = ("objects_before", "objects_after", "objects_change", "objects_full")
+OBJECTS = ("objects_before", "objects_after", "objects_change", "objects_full", "objects_density")
+SIGNED = ("change", "full", "density")  # ends of names of figures that may be negative
 MEASURES = ("residual_before", "residual_after", "residual_change", "edge_before", "edge_after", *OBJECTS)
 GRID = 16  # bins along the shorter edge
 DEGREE = 4  # of the smooth part
@@ -54,7 +55,8 @@ def measured(
         as that, so that it is background rather than cells. ``change``: after minus before. ``edge``: light at the edge
         minus that in the centre, a share of the mean light. ``objects``: standard deviation of the part of the objects'
         logarithmic brightness that follows the flat field (:mod:`wellspring.illumination.objects`); NaN with fewer than
-        ``FEWEST`` objects. ``objects_full``: its change if the flat field were exactly right.
+        ``FEWEST`` objects. ``objects_full``: its change if the flat field were exactly right. ``objects_density``: the
+        power of the flat field that the number of objects per area follows; 0 if they lie anywhere.
     """
     return _summary([_repeats(stack, light, base=base, wells=wells, seed=seed)])
 
@@ -128,11 +130,13 @@ def _objects(stack: np.ndarray, light: Light, well: np.ndarray, draws: np.ndarra
         return {name: np.full(len(draws), np.nan) for name in OBJECTS}
     place = well[found.field[chosen]]
     count = draws.shape[1]
+    everywhere = np.log(light.flat[1:-1, 1:-1])  # peaks at the border are no objects
 
     def total(values: np.ndarray) -> np.ndarray:
         return draws @ np.bincount(place, values, minlength=count)
 
     number = np.maximum(total(np.ones(len(shade))), 1e-9)
+    density = (total(shade) / number - everywhere.mean()) / max(float(everywhere.var()), 1e-12)
     # A part of a well's mean is taken off, the larger the more objects it has: wells differ in staining.
     share = np.bincount(place, minlength=count)
     share = share / (share + OWN)
@@ -149,6 +153,7 @@ def _objects(stack: np.ndarray, light: Light, well: np.ndarray, draws: np.ndarra
         "objects_after": after,
         "objects_change": after - before,
         "objects_full": np.full(len(draws), -width),
+        "objects_density": density,
     }
 
 
@@ -161,7 +166,7 @@ def _summary(parts: Sequence[_Repeats]) -> dict[str, np.ndarray]:
     for name in MEASURES:
         figure, low, high = _interval(np.mean([part.figures[name] for part in parts], axis=0))
         ends = np.array([figure, figure - wider * (figure - low), figure + wider * (high - figure)], dtype=np.float32)
-        found[name] = ends if name.endswith(("change", "full")) or name.startswith("edge") else np.maximum(ends, 0)
+        found[name] = ends if name.endswith(SIGNED) or name.startswith("edge") else np.maximum(ends, 0)
     return found
 
 

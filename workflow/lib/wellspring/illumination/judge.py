@@ -15,8 +15,9 @@ from wellspring.io.notes import Note
 FEWEST = 4  # wells that can be halved, with a spread in each half
 LEAST = 0.2  # of the gain of an exactly right flat field, below which objects are against it, unless their interval
 ALLOWED = 0.5  # allows this share of that gain: then too few objects were seen
+CROWDED = 1.0  # power of the flat field that the number of objects follows, above which seeding explains it as well
 JUDGED = 1000  # fields at most, evenly spaced: intervals are then narrower than any limit here
-UNTESTED, NO_GAIN = "light_untested", "light_no_gain"
+UNTESTED, NO_GAIN, UNEVEN_SEEDING = "light_untested", "light_no_gain", "light_uneven_seeding"
 WORSE_BACKGROUND, WORSE_OBJECTS = "light_worse_background", "light_worse_objects"
 
 
@@ -54,6 +55,8 @@ def against(figures: Mapping[str, np.ndarray], *, wells: int) -> Note | None:
     It is applied if the 95 % interval of the change of the background or of the objects is below 0, and neither is
     against it. The background is if its interval is above 0. The objects are if they become less even, or if they gain
     less than ``LEAST`` of what an exactly right flat field would bring and their interval excludes ``ALLOWED`` of it.
+    It is not applied either where objects are denser in places of more light, by more than that light: haze of cells
+    then brightens the background, and neighbours brighten objects.
     """
     background, objects = (np.asarray(figures[f"{name}_change"], dtype=float) for name in ("residual", "objects"))
     full = float(figures["objects_full"][0])
@@ -63,6 +66,9 @@ def against(figures: Mapping[str, np.ndarray], *, wells: int) -> Note | None:
         return Note(WORSE_BACKGROUND, _ends("residual", figures))
     if objects[0] > 0 or (objects[0] > LEAST * full and objects[1] > ALLOWED * full):
         return Note(WORSE_OBJECTS, _ends("objects", figures))
+    density = np.asarray(figures["objects_density"], dtype=float)
+    if density[1] > CROWDED:
+        return Note(UNEVEN_SEEDING, {"low": float(f"{density[1]:.3g}"), "high": float(f"{density[2]:.3g}")})
     if not (background[2] < 0 or objects[2] < 0):
         return Note(NO_GAIN, _ends("residual", figures))
     return None

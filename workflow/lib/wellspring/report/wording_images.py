@@ -99,6 +99,11 @@ LIGHT: dict[str, Sentence] = {
     "light_worse_objects": lambda values: (
         f"not corrected, the objects' brightness does not follow the flat field: {_changed('objects', values)}"
     ),
+    "light_uneven_seeding": (
+        "not corrected: there are more objects where the flat field is brighter (power {low} to {high}), so that the "
+        "background may be brighter because of them"
+    ),
+    "light_pooled": "estimated from {fields:field}, {own} of them its own, with the light paths that agree: {others}",
     "light_gain_limited": "gain limited to {limit} (illumination.max_gain), estimated up to {largest}",
     "light_dark_above_data": (
         "illumination.offset is {offset} counts, above the darkest pixels ({darkest}); detail below it is lost"

@@ -64,11 +64,15 @@ HARD = {
 
 @dataclass(frozen=True)
 class Views:
-    """``stack`` (n, h, w) float32 counts; ``flat`` (h, w) of mean 1 and ``dark`` (h, w) counts, as planted."""
+    """``stack`` (n, h, w) float32 counts; ``flat`` (h, w) of mean 1 and ``dark`` (h, w) counts, as planted.
+
+    ``light`` (n, h, w) float32: counts of the same fields behind an even light path without dark field and noise.
+    """
 
     stack: np.ndarray
     flat: np.ndarray
     dark: np.ndarray
+    light: np.ndarray
 
 
 def views(scene: str, count: int, *, seed: int) -> Views:
@@ -80,8 +84,11 @@ def views(scene: str, count: int, *, seed: int) -> Views:
     kind, rng = (SCENES | HARD)[scene], np.random.default_rng([seed, number])
     flat, dark = _light_path(kind, rng)
     shape = shape_of(SIDE, SIDE)
-    stack = np.stack([bin_area(_field(kind, flat, dark, rng), shape) for _ in range(count)])
-    return Views(stack, bin_area(flat, shape), bin_area(dark, shape))
+    drawn = [[bin_area(part, shape) for part in _field(kind, flat, dark, rng)] for _ in range(count)]
+    stack, light = (np.stack(parts) for parts in zip(*drawn, strict=True))
+    if kind.wall:
+        flat = flat * _wall(kind, _away(0.0, 0.0))
+    return Views(stack, bin_area(flat / flat.mean(), shape), bin_area(dark, shape), light)
 
 
 def _light_path(kind: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -97,8 +104,20 @@ def _light_path(kind: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     return flat / flat.mean(), dark
 
 
-def _field(kind: Scene, flat: np.ndarray, dark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw one field (SIDE, SIDE): staining and density differ between fields by a fifth and a third."""
+def _away(*centre: float) -> np.ndarray:
+    """Return the distance (SIDE, SIDE) from a centre (y, x), in halves of the edge."""
+    at = np.linspace(-1, 1, SIDE)
+    return np.hypot(at[:, None] - centre[0], at[None, :] - centre[1])
+
+
+def _wall(kind: Scene, away: np.ndarray) -> np.ndarray:
+    """Return the share of the light that a well's wall lets pass."""
+    share: np.ndarray = 1 / (1 + np.exp((away - kind.wall) / 0.06))
+    return share
+
+
+def _field(kind: Scene, flat: np.ndarray, dark: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one field and its light (SIDE, SIDE): staining and density differ between fields by a fifth and a third."""
     gain, cells = rng.lognormal(0, 0.2), rng.poisson(kind.cells * rng.lognormal(0, kind.seeding))
     stain = np.zeros((SIDE + 2 * MARGIN,) * 2)
     at = rng.integers(0, len(stain), (2, cells))
@@ -109,12 +128,13 @@ def _field(kind: Scene, flat: np.ndarray, dark: np.ndarray, rng: np.random.Gener
     stain = gaussian_filter(stain, kind.sigma) * 2 * np.pi * kind.sigma**2
     haze = gaussian_filter(stain, MARGIN)
     light = kind.background * rng.lognormal(0, 0.1) + 0.85 * stain + 0.15 * haze
-    seen = gain * light[MARGIN:-MARGIN, MARGIN:-MARGIN] * flat
+    light = gain * light[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    seen = light * flat
     if kind.glow or kind.wall:
-        y, x = (np.linspace(-1, 1, SIDE) - rng.normal(0, 0.03) for _ in "yx")
-        away = np.hypot(y[:, None], x[None, :])
-        seen += gain * kind.glow * away**2 / 2
-        seen *= 1 / (1 + np.exp((away - kind.wall) / 0.06)) if kind.wall else 1
+        away = _away(*(rng.normal(0, 0.03) for _ in "yx"))
+        glow = gain * kind.glow * away**2 / 2
+        seen, light = seen + glow, light + glow
+        seen *= _wall(kind, away) if kind.wall else 1
     seen += rng.standard_normal(seen.shape) * np.sqrt((SHOT * seen + READ**2) / MEANED) + dark
     if rng.random() < kind.debris:
         y, x = np.ogrid[:SIDE, :SIDE]
@@ -122,4 +142,4 @@ def _field(kind: Scene, flat: np.ndarray, dark: np.ndarray, rng: np.random.Gener
             centre, radius = rng.uniform(0, SIDE, 2), rng.uniform(5, 35)
             seen[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2] = np.iinfo(np.uint16).max
     counts: np.ndarray = np.clip(seen, 0, np.iinfo(np.uint16).max)
-    return counts
+    return counts, light
