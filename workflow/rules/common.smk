@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from snakemake.io import strip_wildcard_constraints
 from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
@@ -51,6 +52,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from wellspring.cells import model_files
 from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
+from wellspring.index import times
 from wellspring.io import object_store
 from wellspring.io.packaged import is_packaged
 from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
@@ -97,11 +99,20 @@ seeing = needs_images(settings.encoders)
 imaged = seeing and not ready_made(settings.crops)
 try:
     plates = sheet.read(settings.plates, demo=demo_folder, simulated=demo, images=seeing)
+    own = {name: (demo_folder / name).resolve() for name in plates.index}
+    simulated = [name for name in own if imaged and Path(plates.loc[name, "images"]).resolve() == own[name]]
+    if imaged:
+        # Jobs do not list the folders again: the main process gives them the time points that it found.
+        again, rows = workflow.is_main_process, plates.to_dict("records")
+        rows = times.expanded(rows, settings.index, simulated=simulated, known=os.environ, again=again)
+        plates = pd.DataFrame(rows).set_index("plate", drop=False)
+        config.update(times.grouped(config))
+        settings = typed(config)
     check_roles(settings.fit, plates["role"].to_dict())
 except ValueError as error:
     raise refuse(error) from None
 listed = exclusions.read(settings.survey.exclusions)
-exclusions.check(listed, sheet.names(settings.plates))
+exclusions.check(listed, [*sheet.names(settings.plates), *plates.index])
 encoders = list(settings.encoders)
 classical = [name for name, entry in settings.encoders.items() if entry.kind == "classical"]
 foreign = [name for name, entry in settings.encoders.items() if entry.kind == "table"]
@@ -110,11 +121,6 @@ ready, pictured = ([], plates.index.tolist()) if imaged else (plates.index.tolis
 segmented = imaged and settings.cells.activate
 networked = segmented and settings.cells.method == "cellpose"
 fitted = plates.index[plates["role"] == "fit"].tolist()
-simulated = [
-    name
-    for name in plates.index
-    if imaged and Path(plates.loc[name, "images"]).resolve() == (demo_folder / name).resolve()
-]
 
 
 wildcard_constraints:
@@ -173,6 +179,11 @@ def plate_map(wildcards):
     return [] if wildcards.plate in simulated else plates.loc[wildcards.plate, "platemap"]
 
 
+def by_time(wildcards):
+    """Return whether the plate is one of several time points, so that its profiles have `Metadata_Timepoint`."""
+    return bool(plates.loc[wildcards.plate, "timepoint"])
+
+
 def of_sheet(column):
     """Return a function of the job: the value of its plate in a column of the sheet."""
     return lambda wildcards: plates.loc[wildcards.plate, column]
@@ -202,6 +213,18 @@ def of_plates(pattern, names=None):
 def of_light_path(pattern):
     """Return an input function: `pattern` for each plate that shares the light path of the job."""
     return lambda wildcards: [pattern.format(plate=name) for name in plates.index[plates["optics"] == wildcards.optics]]
+
+
+def beside(pattern):
+    """Return a function of the job: `pattern` for each plate of its microscope that has another light path."""
+
+    def found(wildcards):
+        own = plates["optics"] == wildcards.optics
+        microscopes = set(plates.loc[own, "microscope"]) - {""}
+        chosen = plates[plates["microscope"].isin(microscopes) & ~own]
+        return [pattern.format(plate=name, optics=optics) for name, optics in chosen["optics"].items()]
+
+    return found
 
 
 def given_flat_fields(wildcards):

@@ -30,6 +30,7 @@ rule profile:
     params:
         encoder="{encoder}",
         views=view,
+        by_time=by_time,
         options=lookup("profile", within=config),
         code=code("profile"),
     script:

@@ -23,7 +23,7 @@ if __name__ == "__main__":
     aggregated = aggregate(
         views,
         matrix,
-        wells_of(tables.read(snakemake.input.index)),
+        wells_of(tables.read(snakemake.input.index), by_time=snakemake.params.by_time),
         prefix=snakemake.params.encoder,
         names=embeddings.names_of(snakemake.input.embed),
         kind=snakemake.params.views,

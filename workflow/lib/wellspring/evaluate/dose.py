@@ -85,7 +85,8 @@ def dose(
     controls, a bootstrap covers the true value 0.58 of the time, not 0.95.
 
     `dose.spearman` is the mean, over compounds with at least `minimum` concentrations among the treated wells, of the
-    correlation of dose and place on the compound's axis; items are compounds. `dose.z_prime` is the mean over plates;
+    correlation of dose and place on the compound's axis; items are compounds, at each time point where there are
+    several. `dose.z_prime` is the mean over plates;
     items are plates.
     """
     rng = np.random.default_rng(seed)
@@ -100,7 +101,7 @@ def _monotonicity(
 ) -> Score:
     column = pd.Series(wells.column(metadata, "Metadata_Concentration"))
     concentration = pd.to_numeric(column, errors="coerce").to_numpy(float)
-    compound, treated = wells.column(metadata, "Metadata_Compound"), wells.kind(metadata, "trt")
+    compound, treated = wells.series(metadata), wells.kind(metadata, "trt")
     levels = pd.Series(concentration[treated]).groupby(pd.Series(compound[treated], dtype=object)).nunique()
     series = sorted(str(name) for name, count in levels.items() if count >= minimum)
     if not series:
@@ -201,7 +202,7 @@ def _scored(
 def _coincidence(metadata: pd.DataFrame, series: list[str]) -> tuple[Note, ...]:
     """Return a note where, on every plate, each column has one dose and each dose one column; else nothing."""
     name, place = wells.treatments(metadata), wells.positions(metadata)["column"].to_numpy()
-    dosed = wells.kind(metadata, "trt") & np.isin(wells.column(metadata, "Metadata_Compound").astype(str), series)
+    dosed = wells.kind(metadata, "trt") & np.isin(wells.series(metadata).astype(str), series)
     frame = pd.DataFrame({"plate": wells.column(metadata, wells.PLATE), "dose": name, "column": place})[dosed]
     one_dose = (frame.groupby(["plate", "column"])["dose"].nunique() == 1).all()
     one_column = (frame.groupby(["plate", "dose"])["column"].nunique() == 1).all()

@@ -30,7 +30,7 @@ def top_dose_scores(features: Array, metadata: pd.DataFrame, concentration: Arra
     control, scores = usable & wells.kind(metadata, "negcon"), np.full(len(metadata), np.nan)
     centres = {name: features[control & (plate == name)].mean(axis=0) for name in sorted(set(plate[control]))}
     known = usable & member & np.isin(plate, list(centres))
-    compound, line = (wells.column(metadata, name).astype(str) for name in ("Metadata_Compound", wells.LINE))
+    compound, line = wells.column(metadata, "Metadata_Compound").astype(str), wells.lines(metadata)
     series = pd.Series([f"{a} in {b}" for a, b in zip(compound, line, strict=True)], dtype=object)
     for _, places in pd.Series(np.flatnonzero(known)).groupby(series[known].to_numpy(), sort=True):
         mine = places.to_numpy()

@@ -34,7 +34,7 @@ def by_line(metric: Metric) -> Metric:
 @cache
 def _each(whole: Compute) -> Compute:
     def compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
-        line = wells.column(metadata, wells.LINE).astype(str)
+        line = wells.lines(metadata)
         names = sorted(set(line[~wells.kind(metadata, "negcon", "empty")]))
         if len(names) < 2:
             return list(whole(features, metadata, options, seed))

@@ -38,7 +38,7 @@ def mechanisms_retrieved(
     """
     named = wells.labelled(metadata, label, "Metadata_Compound")
     usable = named & wells.defined(features, metadata)
-    line, compound, value = (wells.column(metadata, name) for name in (wells.LINE, "Metadata_Compound", label))
+    line, compound, value = wells.lines(metadata), *(wells.column(metadata, at) for at in ("Metadata_Compound", label))
     lines, items = sorted({str(name) for name in line[named]}), list[dict[str, object]]()
     for name in lines:
         mine = np.flatnonzero(usable & (line.astype(str) == name))

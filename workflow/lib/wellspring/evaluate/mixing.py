@@ -68,7 +68,7 @@ def mixing(
     scopes, found = {"controls": control, "wells": ~wells.kind(metadata, "empty")}, []
     names = wells.perturbations(metadata).astype(str)
     names[control] = "control"
-    line = wells.column(metadata, wells.LINE).astype(str)
+    line = wells.lines(metadata)
     for scope, member in scopes.items():
         keep = np.flatnonzero(member & usable)
         lost, part = int(member.sum() - len(keep)), metadata.iloc[keep].reset_index(drop=True)

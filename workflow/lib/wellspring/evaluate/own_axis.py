@@ -60,7 +60,7 @@ def project(features: Array, metadata: pd.DataFrame, *, member: Array, top: Arra
         or fewer than 4 controls on the plates of the series.
     """
     usable = wells.defined(features, metadata)
-    plate, line = wells.column(metadata, wells.PLATE).astype(str), wells.column(metadata, wells.LINE).astype(str)
+    plate, line = wells.column(metadata, wells.PLATE).astype(str), wells.lines(metadata)
     member, top = member & usable, top & member & usable
     control = wells.kind(metadata, "negcon") & usable & np.isin(plate, plate[member])
     rows = np.flatnonzero(member | control)

@@ -126,7 +126,7 @@ def replicate_connectivity(
     compound = wells.column(metadata, "Metadata_Compound")
     named = wells.labelled(metadata, "Metadata_Compound")
     keep = np.flatnonzero(named & wells.defined(features, metadata))
-    lost, line = int(named.sum()) - len(keep), wells.column(metadata, wells.LINE)[keep].astype(str)
+    lost, line = int(named.sum()) - len(keep), wells.lines(metadata)[keep]
     owner = np.array([f"{a}|{b}" for a, b in zip(compound[keep], line, strict=True)], dtype=object)
     place, rows, parts = pd.factorize(line)[0], wells.units(features[keep]), []
     families, without = Groups.of(wells.families(metadata, label)[keep]), list[tuple[Array, Array]]()

@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 QUERIES = 1000  # fewest wells that look for neighbours: a share then has a standard error of 0.016 at most
 
 PLATE, LINE, BATCH, MOA = "Metadata_Plate", "Metadata_Cell_Line", "Metadata_Batch", "Metadata_moa"
+TIME = "Metadata_Timepoint"  # of screens whose plates are time points of the same wells
 
 
 def column(metadata: pd.DataFrame, name: str) -> Array:
@@ -87,6 +88,26 @@ def _named(compound: str, dose: object) -> str:
 def perturbations(metadata: pd.DataFrame) -> Array:
     """Return `Metadata_Perturbation` (n,), or the treatment where the table lacks it."""
     return column(metadata, "Metadata_Perturbation") if "Metadata_Perturbation" in metadata else treatments(metadata)
+
+
+def lines(metadata: pd.DataFrame) -> Array:
+    """Return the cell line of each well (n,) as text, with the time point where the table has several.
+
+    Cells answer differently in other lines and at other times, so that scores compare wells of one line and time.
+    """
+    line, time = column(metadata, LINE).astype(str), column(metadata, TIME).astype(str)
+    if len(set(time)) < 2:
+        return line
+    return np.array([joined(pair) for pair in zip(line, time, strict=True)], dtype=object)
+
+
+def series(metadata: pd.DataFrame) -> Array:
+    """Return the name of each well's dose series (n,): its compound, with the time point where there are several."""
+    compound, time = column(metadata, "Metadata_Compound"), column(metadata, TIME).astype(str)
+    if len(set(time)) < 2:
+        return compound
+    pairs = zip(compound, time, strict=True)
+    return np.array([None if name is None else joined((name, at)) for name, at in pairs], dtype=object)
 
 
 def families(metadata: pd.DataFrame, label: str = MOA) -> Array:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from wellspring.index import crosscheck, expected
+from wellspring.index import crosscheck, expected, times
 from wellspring.index.readers import detect, listing
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 # columns of the sheet whose name in the index differs; None: not metadata of a well
 SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Metadata_Cell_Line",
          "optics": "Metadata_Optics", "role": "Metadata_Role", "images": None, "platemap": None,
-         "acquisition": None}  # fmt: skip
+         "acquisition": None, "microscope": None, "timepoint": None, times.IMAGED: "Metadata_Imaged_Plate"}  # fmt: skip
 # columns of the readers' tables whose name in the index is not their title case
 NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
          "z": "Metadata_Position_Z"}  # fmt: skip
@@ -47,13 +47,13 @@ def build(
 
     Without ``controls`` a plate needs no negative control, as where it is normalised on all of its wells.
     """
-    wells = platemap.of_plate(str(sheet["platemap"]), plate=str(sheet["plate"]), options=options).frame
+    wells = platemap.of_plate(str(sheet["platemap"]), plate=times.imaged(sheet), options=options).frame
     return joined(listed(sheet, options), wells, sheet=sheet, channels=channels, options=options, controls=controls)
 
 
 def listed(sheet: Mapping[str, object], options: sections.Index) -> pd.DataFrame | None:
     """List the planes of a plate's folder, as :func:`find`; None for a plate without images."""
-    plate = str(sheet["plate"])
+    plate = times.imaged(sheet)
     if not sheet["images"]:
         return None
     try:
@@ -90,9 +90,11 @@ def joined(
 
 
 def _own(options: sections.Index, sheet: Mapping[str, object]) -> sections.Index:
-    """Return the options with the plate's own acquisition."""
+    """Return the options with the plate's own acquisition and time point."""
     chosen = sheet.get("acquisition") or options.acquisition
-    return replace(options, acquisition=None if chosen is None else str(chosen).replace("{plate}", str(sheet["plate"])))
+    own = None if chosen is None else str(chosen).replace("{plate}", times.imaged(sheet))
+    time = times.chosen(sheet, options)
+    return replace(options, acquisition=own, timepoint=None if time is None else str(time))
 
 
 def without_images(wells: pd.DataFrame, *, sheet: Mapping[str, object], controls: bool = True) -> Index:
@@ -120,7 +122,8 @@ def at_time(planes: pd.DataFrame, timepoint: object, *, plate: str) -> pd.DataFr
         return planes
     if str(timepoint) not in found:
         wanted = "one time point" if timepoint is None else f"time point {timepoint}"
-        raise ValueError(f"{plate}: expected {wanted}, found {found} (choose one in index.timepoint)")
+        hint = f"or `{times.ALL}` for a profile per well and time point"
+        raise ValueError(f"{plate}: expected {wanted}, found {found} (choose one in index.timepoint, {hint})")
     others = {time: int(counts[time]) for time in found if time != str(timepoint)}
     if others:
         logger.info("%s: time point %s is used; planes of other time points are ignored: %s", plate, timepoint, others)

@@ -141,10 +141,10 @@ def _load(path: Path, page: int, rules: Rules) -> tuple[np.ndarray, float | None
     pixels, pixel_size, pages = _decoded(path, page, absent=rules.absent_chunks)
     name = _called(path)
     if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
-        grey = colour.signal(np.moveaxis(pixels[..., :3], -1, 0))
-        if grey is None:
+        lit = colour.signal(np.moveaxis(pixels[..., :3], -1, 0))
+        if lit is None:
             raise PlaneError("dtype", f"{name}: expected grey values, found several colours ({colour.REMEDY})")
-        pixels = grey
+        pixels = lit
     if pixels.ndim != 2 or pixels.size == 0:
         raise PlaneError("shape", f"{name}: expected one plane of pixels, found {pixels.shape}")
     return grey(pixels, rules, name), pixel_size, pages

@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 # Columns of an index that describe a plane; all others describe its well.
 OF_PLANE = "Site Channel Plane Path Page Bytes Timepoint Pixel_Size Exposure Position_X Position_Y Position_Z"
 PLANE = [f"Metadata_{name}" for name in OF_PLANE.split()]
+TIME = "Metadata_Timepoint"  # describes a well, too, where a plate is one of several time points
 OPERATIONS: dict[str, Callable[..., Array]] = {"mean": np.nanmean, "median": np.nanmedian}
 # Why a well has no views, by kind of view.
 NOTHING = {"tile": Note("no_foreground_tile"), "cell": Note("no_cells"), "well": Note("no_table_row")}
@@ -34,15 +35,15 @@ WORKERS = 2  # runs that are aggregated in parallel; sums and medians release th
 COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")  # prefixes by which pycytominer recognises classical features
 
 
-def wells_of(index: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per well with the index's columns about wells, sorted.
+def wells_of(index: pd.DataFrame, *, by_time: bool = False) -> pd.DataFrame:
+    """Return one row per well with the index's columns about wells, sorted; `by_time`: with the time point.
 
     Raises
     ------
     ValueError
         The planes of a well do not agree about it; the message names the wells.
     """
-    columns = [name for name in index.columns if name not in PLANE]
+    columns = [name for name in index.columns if name not in PLANE or (by_time and name == TIME)]
     wells = index[columns].drop_duplicates().sort_values(WELL_KEY).reset_index(drop=True)
     doubled = wells.loc[wells.duplicated(WELL_KEY), "Metadata_Well"].tolist()
     if doubled:

@@ -21,7 +21,7 @@ METRIC = "activity"
 TREATMENT, POSITIVE = "trt", "poscon"
 DESCRIBED = ("Plate", "Well", "Compound", "moa", "pert_type")
 # Columns that the evaluation may have added to the names of replicates (`evaluate.replicates_share`).
-SHARED = ("Metadata_Cell_Line", "Metadata_Batch", "Metadata_Plate")
+SHARED = ("Metadata_Cell_Line", "Metadata_Batch", "Metadata_Plate", "Metadata_Timepoint")
 
 
 @dataclass(frozen=True)

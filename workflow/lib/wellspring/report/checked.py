@@ -5,6 +5,7 @@ rule `check` and a refused start of Snakemake print the same findings.
 """
 
 import argparse
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from wellspring.index import times
 from wellspring.io.shipped import CLONE
 from wellspring.report import wording
 from wellspring.screen import config, doubled_keys, exclusions, sheet
@@ -74,11 +76,13 @@ def of(written: Mapping[str, Any], *, results: Path, plates: bool = True) -> lis
     imaged = complete is None or needs_images(complete.encoders)
     rows, wrong = sheet.examined(path, demo=demo, simulated=simulated, images=imaged)
     found += [Finding("problem", "plate sheet", line) for text in wrong for line in text.splitlines()]
-    if complete is not None:
-        found += _rules(complete, path, rows)
     ours = [
         str(row["plate"]) for row in rows if Path(str(row["images"])).resolve() == (demo / str(row["plate"])).resolve()
     ]
+    if complete is not None:
+        rows, complete, wrong = _by_time(rows, complete, simulated=ours)
+        found += [Finding("problem", "plates", text) for text in wrong]
+        found += _rules(complete, path, rows)
     if not plates:
         return found
     if complete is not None:
@@ -109,6 +113,18 @@ def _simulated() -> tuple[str, ...]:
     return tuple(screen_of(described, where="resources/demo/screen.yaml").plates)
 
 
+def _by_time(
+    rows: list[dict[str, str]], complete: Config, *, simulated: Sequence[str]
+) -> tuple[list[dict[str, str]], Config, list[str]]:
+    """Return the rows by time point, the config that compares them so, and a problem if the folders cannot be read."""
+    try:
+        rows = times.expanded(rows, complete.index, simulated=simulated)
+    except (ValueError, OSError) as error:
+        return rows, complete, [plate_check.message(error)]
+    sections = times.grouped(dataclasses.asdict(complete))
+    return rows, config.typed(dataclasses.asdict(complete) | sections), []
+
+
 def _rules(complete: Config, path: Path, rows: Sequence[Mapping[str, str]]) -> list[Finding]:
     """Check what config and sheet must agree on."""
     found = []
@@ -119,7 +135,7 @@ def _rules(complete: Config, path: Path, rows: Sequence[Mapping[str, str]]) -> l
     try:
         listed = exclusions.read(complete.survey.exclusions)
         if rows:  # else the sheet's own problems are found
-            exclusions.check(listed, sheet.names(path))
+            exclusions.check(listed, [*sheet.names(path), *(row["plate"] for row in rows)])
     except (ValueError, KeyError, OSError) as error:
         found.append(Finding("problem", "exclusions", str(error)))
     return found

@@ -526,7 +526,9 @@ class Index:
 
     timepoint: str | int | None
     """Time point to use, as the files name it. null: use the only time point; if there are several, an error lists
-    them. Default: null."""
+    them. all: each time point of a plate becomes a plate of its own, `PLATE_T<time point>`: profiles have a row per
+    well and time point (Metadata_Timepoint), normalised on the controls of that time point, and consensus, activity and
+    dose scores are by time point. The sheet's column `timepoint` chooses for a single plate. Default: null."""
 
     acquisition: str | int | None
     """Acquisition (measurement) of each plate to use, where it has several: its name in the metadata, or a folder of

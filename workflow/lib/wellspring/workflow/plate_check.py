@@ -15,6 +15,7 @@ from typing import Literal
 import pandas as pd
 
 from wellspring.index import run as index
+from wellspring.index import times
 from wellspring.io import object_store, raw_image
 from wellspring.screen import platemap
 from wellspring.screen.sections import Index
@@ -58,7 +59,7 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index, 
     wells, planes, images_failed = None, None, False
     with _warnings() as logged:
         try:
-            wells = platemap.of_plate(str(sheet["platemap"]), plate=name, options=options)
+            wells = platemap.of_plate(str(sheet["platemap"]), plate=times.imaged(sheet), options=options)
         except Exception as error:
             found.append(Finding("problem", what, message(error)))
         try:

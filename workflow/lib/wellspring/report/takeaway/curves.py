@@ -29,6 +29,8 @@ def fitted(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return one row per compound with several doses (`COLUMNS`), and one per well of its series (`POINTS`).
 
+    Where there are several time points, a compound has a row for each, called `<compound>|<time point>`.
+
     Parameters
     ----------
     frame
@@ -45,7 +47,7 @@ def fitted(
     part of the series, with dose 0.
     """
     features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
-    compound, plate = wells.column(frame, "Metadata_Compound"), wells.column(frame, wells.PLATE)
+    compound, plate = wells.series(frame), wells.column(frame, wells.PLATE)
     dose = pd.to_numeric(pd.Series(wells.column(frame, "Metadata_Concentration")), errors="coerce").to_numpy(float)
     series = wells.kind(frame, "trt", "poscon") & np.isfinite(dose) & (dose > 0) & pd.notna(compound)
     series &= wells.column(frame, "Metadata_Role") != "heldout"

@@ -83,16 +83,19 @@ def takeaway(
         consensus(frame) if profiles is None else profiles, label=evaluate.label, separator=evaluate.separator
     )
     fits, points = curves.fitted(frame, encoder=encoder, minimum=evaluate.dose_levels, units=units)
-    return Takeaway(encoder, _joined(found, pairs, fits), pairs, _changed(screen, encoder), fits, points)
+    names = wells.replicate_names(frame, evaluate.replicates_share)
+    series = dict(zip(names, wells.series(frame), strict=True))
+    return Takeaway(encoder, _joined(found, pairs, fits, series), pairs, _changed(screen, encoder), fits, points)
 
 
-def _joined(found: pd.DataFrame, pairs: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
-    """Return the hits with their nearest treatments and the EC50 of their compounds."""
+def _joined(found: pd.DataFrame, pairs: pd.DataFrame, fits: pd.DataFrame, series: Mapping[str, str]) -> pd.DataFrame:
+    """Return the hits with their nearest treatments and the EC50 of their dose series, by `series` of treatments."""
     near = alike.summary(pairs).rename(columns={"treatment": "perturbation"})
-    doses = fits[["compound", "ec50", "ec50_low", "ec50_high", "bmc"]]
-    whole = found.merge(near, on="perturbation", how="left").merge(doses, on="compound", how="left")
+    doses = fits[["compound", "ec50", "ec50_low", "ec50_high", "bmc"]].rename(columns={"compound": "series"})
+    found = found.assign(series=found["treatment"].map(series).astype(object))
+    whole = found.merge(near, on="perturbation", how="left").merge(doses, on="series", how="left")
     last = ["encoders_active", "encoder", "population", "note"]
-    return whole[[*(name for name in whole.columns if name not in (*last, "perturbation")), *last]]
+    return whole[[*(name for name in whole.columns if name not in (*last, "perturbation", "series")), *last]]
 
 
 def _changed(screen: Screen, encoder: str) -> pd.DataFrame:
