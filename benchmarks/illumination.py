@@ -191,12 +191,9 @@ def _mean(values: list[float]) -> str:
 
 
 def _print_judged(rows: list[dict]) -> None:
-    print(
-        "Error of corrected images (sqrt(1 - r^2) to the truth), and the same seed by seed of auto less always and none."
-    )
-    print(
-        f"{'case':28s} applied  error of none / always / auto   auto - always, auto - none; background, objects (first)"
-    )
+    print("Error of corrected images: sqrt(1 - r^2) to the truth; changes of background and objects: of the first seed")
+    head = "error of none / always / auto   auto - always, auto - none; background, objects"
+    print(f"{'case':28s} applied  {head}")
     for case in dict.fromkeys(row["case"] for row in rows):
         mine = [row for row in rows if row["case"] == case]
         errors = " / ".join(f"{np.median([row[kind] for row in mine]):.3f}" for kind in ("none", "always", "auto"))

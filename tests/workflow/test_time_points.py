@@ -6,6 +6,7 @@ import pytest
 import tifffile
 
 import screens
+from wellspring.illumination import lightpath
 from wellspring.io import tables
 
 WELLS = [f"{row}{column:02d}" for row in "AB" for column in range(1, 7)]
@@ -54,6 +55,8 @@ def test_profiles_and_scores_by_time_point(screen):
     controls = pd.read_parquet(results / "profile/light/P1_T2.normalised.parquet", use_threads=False)
     controls = controls[controls["Metadata_pert_type"] == "negcon"]
     assert np.allclose(controls[tables.features(controls)].mean(), 0, atol=1e-4)
+    light = lightpath.load(results / "illumination/P1.npz")
+    assert tables.provenance(results / "images/P1_T1.parquet")["illumination"] == light.records()
     together = pd.read_parquet(results / "align/light.consensus.parquet", use_threads=False)
     assert together["Metadata_Timepoint"].value_counts().to_dict() == {"1": 7, "2": 7}
     items = pd.read_parquet(results / "evaluate/light.items.parquet", use_threads=False)

@@ -211,3 +211,24 @@ def test_light_paths_keep_what_is_applied(tmp_path):
     assert again.records()[1] == {"channel": "DNA", "correction": "not_applied", "notes": light.notes[0]}
     (path, _) = lightpath.export(tmp_path, light, plate="P")
     assert (np.load(path) == 1).all()
+
+
+@pytest.mark.parametrize("power", [0.0, 3.0])
+def test_denser_objects_where_the_light_is_brighter_are_uneven_seeding(power):
+    """Objects of equal brightness, placed anywhere or by a power of the flat field; the power is measured."""
+    rng, shape = np.random.default_rng(int(power)), (40, 60)
+    y, x = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 60), indexing="ij")
+    flat = 1.2 - 0.3 * (y**2 + x**2)
+    flat /= flat.mean()
+    stack = np.full((80, *shape), 50.0)
+    places = np.flatnonzero(np.pad(np.ones((36, 56)), 2))
+    chance = flat.ravel()[places] ** power
+    for field in stack:
+        found = rng.choice(places, 12, replace=False, p=chance / chance.sum())
+        field.ravel()[found] += 4000 * rng.lognormal(0, 0.2, 12)
+    figures = evenness.measured(stack.astype(np.float32), flatfield.light(flat))
+    value, low, high = figures["objects_density"]
+    assert low < power < high and abs(value - power) < 0.8
+    gain = {"residual_change": np.array([-0.1, -0.12, -0.08]), "objects_change": np.array([-0.1, -0.12, -0.08])}
+    why = judge.against(figures | gain, wells=80)
+    assert (why is not None and why.code == judge.UNEVEN_SEEDING) == (power == 3.0)

@@ -6,7 +6,7 @@ import pytest
 from wellspring.illumination import judge
 from wellspring.illumination.evenness import MEASURES
 from wellspring.io.notes import Note
-from wellspring.report import checks, lights
+from wellspring.report import checks, first_screen, lights, segmentation
 from wellspring.report.wording import words
 
 
@@ -62,7 +62,21 @@ def test_a_channel_that_is_not_corrected_is_named_with_the_reason():
     assert statement.lines == (f"scope, DNA: {reason}",)
 
 
-@pytest.mark.parametrize("code", [judge.UNTESTED, judge.NO_GAIN, judge.WORSE_BACKGROUND, judge.WORSE_OBJECTS])
+def test_the_first_screen_names_it(monkeypatch):
+    for name in ("unlike_others", "wells", "images", "clipping"):
+        monkeypatch.setattr(checks, name, lambda _: [])
+    monkeypatch.setattr(segmentation, "statements", lambda _: [])
+    monkeypatch.setattr(segmentation, "fields", lambda _: [])
+    values = {"wells": 3, "needed": 4}
+    row = _row([np.nan] * 3) | {"applied": False, "notes": str(Note("light_untested", values))}
+    (statement,) = first_screen.distrust(None, [row])
+    assert statement.text == "1 channel of a light path is not corrected for illumination."
+    assert "scope, DNA: not corrected: 3 wells, and 4 are needed" in statement.lines[0]
+
+
+@pytest.mark.parametrize(
+    "code", [judge.UNTESTED, judge.NO_GAIN, judge.WORSE_BACKGROUND, judge.WORSE_OBJECTS, judge.UNEVEN_SEEDING]
+)
 def test_every_reason_against_a_correction_has_a_sentence(code):
     values = {"before": 0.1, "after": 0.2, "low": -0.1, "high": 0.3, "wells": 3, "needed": 4}
     assert words(Note(code, values)).startswith("not corrected")
