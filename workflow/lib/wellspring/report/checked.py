@@ -18,7 +18,7 @@ from wellspring.io.shipped import CLONE
 from wellspring.report import wording
 from wellspring.screen import config, doubled_keys, exclusions, sheet
 from wellspring.screen.config_checks import check_roles
-from wellspring.screen.encoder_kinds import needs_images
+from wellspring.screen.encoder_kinds import needs_images, ready_made
 from wellspring.screen.sections import Config, Index
 from wellspring.simulate.screen import screen_of
 from wellspring.workflow import plate_check, preflight
@@ -80,8 +80,9 @@ def of(written: Mapping[str, Any], *, results: Path, plates: bool = True) -> lis
         str(row["plate"]) for row in rows if Path(str(row["images"])).resolve() == (demo / str(row["plate"])).resolve()
     ]
     if complete is not None:
-        rows, complete, wrong = _by_time(rows, complete, simulated=ours)
-        found += [Finding("problem", "plates", text) for text in wrong]
+        if not ready_made(complete.crops):
+            rows, complete, wrong = _by_time(rows, complete, simulated=ours)
+            found += [Finding("problem", "plates", text) for text in wrong]
         found += _rules(complete, path, rows)
     if not plates:
         return found
