@@ -218,6 +218,13 @@ def test_treatments_are_listed_with_every_score(screen: gather.Screen):
     assert set(found["metrics"]) == {"activity", "consistency", "nsc", "dose.spearman"}
 
 
+@pytest.mark.parametrize(("q", "active"), [(0.04995, True), (0.049999, True), (0.05, False), (0.050004, False)])
+def test_a_q_near_the_limit_stays_on_its_side(screen: gather.Screen, q: float, active: bool):
+    one = replace(screen, items=screen.items.assign(q=q))
+    scores = biology.treatments(one, alpha=0.05)["scores"]["aligned"]["activity"]["random"]
+    assert {each[1] < 0.05 for each in scores if each is not None} == {active}
+
+
 def test_a_crowded_volcano_keeps_the_smallest_q(monkeypatch: pytest.MonkeyPatch, screen: gather.Screen):
     monkeypatch.setattr(biology, "POINTS", 10)
     drawn = [one for one in biology.figures(screen, alpha=0.05) if one.kind == "activity" and one.level == "aligned"]

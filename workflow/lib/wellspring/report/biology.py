@@ -217,8 +217,9 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
 def treatments(screen: Screen, *, alpha: float) -> Record:
     """Return the data of the page's table of treatments: `items`, `groups`, and `scores` by level, metric and encoder.
 
-    A score is [value, q] in the order of the items, with three digits, or null. Only main metrics whose items are
-    treatments or compounds are included.
+    A score is [value, q] in the order of the items, or null. A value has three digits; q has six, since the page
+    compares it with `alpha`: 0.04995 is below 0.05. Only main metrics whose items are treatments or compounds are
+    included.
     """
     items = screen.items
     if items.empty:
@@ -230,7 +231,7 @@ def treatments(screen: Screen, *, alpha: float) -> Record:
     for (level, metric, encoder), mine in items.groupby(["Metadata_Level", "Metadata_Metric", "Encoder"], sort=True):
         column: list[list[float | None] | None] = [None] * len(names)
         for item, value, q in zip(mine["Metadata_Item"], mine["value"], mine["q"], strict=True):
-            column[place[str(item)]] = [_three(value), _three(q)]
+            column[place[str(item)]] = [_digits(value, 3), _digits(q, 6)]
         scores.setdefault(level, {}).setdefault(metric, {})[encoder] = column
     mechanism: dict[str, str] = {}
     for aligned in screen.aligned.values():
@@ -249,8 +250,8 @@ def treatments(screen: Screen, *, alpha: float) -> Record:
     }
 
 
-def _three(value: float | None) -> float | None:
-    return None if value is None or pd.isna(value) else float(f"{float(value):.3g}")
+def _digits(value: float | None, digits: int) -> float | None:
+    return None if value is None or pd.isna(value) else float(f"{float(value):.{digits}g}")
 
 
 def dose_curves(screen: Screen) -> list[Figure]:
