@@ -18,9 +18,11 @@ if __name__ == "__main__":
     params = snakemake.params
     names = {name: list(params[name]) for name in ("plates", "encoders", "channels", "sheet")}
     folders = {name: params[name] for name in ("benchmarks", "logs")}
-    screen = gather.gather(dict(snakemake.input.items()), **names, **folders, seed=params.seed)
     options = sections.read(sections.Report, params.options)
     evaluate = sections.read(sections.Evaluate, params.evaluate)
+    screen = gather.gather(
+        dict(snakemake.input.items()), **names, **folders, seed=params.seed, shared=evaluate.replicates_share
+    )
     taken = run.takeaway(screen, report=options, evaluate=evaluate, concentration=params.concentration)
     report = page.build(screen, options=options, taken=taken)
     for name in ("page", "metrics", "failures", "map", "plates"):

@@ -13,6 +13,7 @@ from PIL import Image
 from report_screen import fabricate
 from wellspring.io import packed
 from wellspring.report import active, first_screen, gather, glossary, metrics, panel, tiles
+from wellspring.report.takeaway import hits
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +27,46 @@ def found(screen: gather.Screen) -> active.Population:
     return active.population(screen, encoder="sslprofiler", level="aligned", alpha=0.05)
 
 
-def _with(screen: gather.Screen, *rows: tuple[str, float, float, str]) -> gather.Screen:
-    """Return the screen with further items: name, score, q, group."""
-    more = pd.DataFrame(rows, columns=["Metadata_Item", "value", "q", "Metadata_Group"])
-    more = more.assign(Metadata_Metric="activity", Metadata_Level="aligned", Encoder="sslprofiler", n=4)
-    return replace(screen, items=pd.concat([screen.items, more], ignore_index=True))
+def _profiles(names: list[str], *, kind: str = "trt", role: str = "fit", replicates: int = 3) -> pd.DataFrame:
+    """Return profiles (3 features) of compounds at dose 1 and of negative controls, a replicate per plate."""
+    rng = np.random.default_rng(len(names))
+    rows = [
+        (f"P{plate}", f"A{place + 1:02d}", name, 1.0, kind)
+        for plate in range(replicates)
+        for place, name in enumerate(names)
+    ]
+    rows += [
+        (f"P{plate}", f"B{place + 1:02d}", "DMSO", None, "negcon") for plate in range(replicates) for place in range(6)
+    ]
+    columns = ["Plate", "Well", "Compound", "Concentration", "pert_type"]
+    frame = pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in columns])
+    frame = frame.assign(Metadata_Role=role, Metadata_moa=None, Metadata_Verdict="keep", Metadata_Cell_Line="U2OS")
+    return frame.assign(Metadata_Batch="B1", a=rng.normal(size=len(rows)), b=rng.normal(size=len(rows)), c=1.5)
+
+
+def _items(rows: list[tuple[str, float, float]], *, metric: str = "activity") -> pd.DataFrame:
+    """Return items: name, score, q."""
+    more = pd.DataFrame(rows, columns=["Metadata_Item", "value", "q"])
+    more = more.assign(Metadata_Metric=metric, Metadata_Level="aligned", Encoder="sslprofiler")
+    return more.assign(n=3, n_undefined=0, Metadata_Group="trt", p=more["q"])
 
 
 def test_every_count_is_of_the_treatments_alone(screen: gather.Screen):
-    more = _with(screen, ("taxol@1.0", 0.9, 0.001, "tubulin"), ("new@1.0", np.nan, np.nan, "trt"))
-    found = active.population(more, encoder="sslprofiler", level="aligned", alpha=0.05)
+    first = screen.items[screen.items["Metadata_Metric"] == "activity"]["Metadata_Item"].iloc[0]
+    lost = (screen.items["Metadata_Item"] == first) & (screen.items["Metadata_Metric"] == "activity")
+    taxol, stale = _items([("taxol@1.0", 0.9, 0.001)]), _items([("nowhere@1.0", 0.9, 0.001)])
+    items = pd.concat([screen.items[~lost], taxol, stale], ignore_index=True)
+    found = active.population(replace(screen, items=items), encoder="sslprofiler", level="aligned", alpha=0.05)
     assert [one.item for one in found.controls] == ["taxol@1.0"], "a positive control, by its wells"
-    rows = more.items[
-        (more.items["Metadata_Metric"] == "activity")
-        & (more.items["Metadata_Level"] == "aligned")
-        & (more.items["Encoder"] == "sslprofiler")
-        & (more.items["Metadata_Item"] != "taxol@1.0")
+    rows = items[
+        (items["Metadata_Metric"] == "activity")
+        & (items["Metadata_Level"] == "aligned")
+        & (items["Encoder"] == "sslprofiler")
+        & ~items["Metadata_Item"].isin(["taxol@1.0", "nowhere@1.0"])
     ]
     assert len(found.active) == (rows["q"] < 0.05).sum() > 0
     assert len(found.tested) == rows["q"].notna().sum() == len(found.treatments) - 1
-    assert (
-        found.sentence()
-        == f"{len(found.active)} of {len(found.tested)} treatments are active; 1 more could not be tested"
-    )
+    assert found.sentence().endswith(f"of {len(found.tested)} treatments are active; 1 more could not be tested")
     best = found.strongest(10)
     assert [one.q for one in best] == sorted(rows["q"].dropna())[:10]
 
@@ -64,20 +82,51 @@ def test_every_count_is_of_the_treatments_alone(screen: gather.Screen):
     ],
 )
 def test_the_headline_in_words(screen: gather.Screen, q: tuple[float, ...], words: str):
-    bare = replace(screen, items=screen.items.head(0), aligned={})
-    rows = [(f"c{number}@1.0", 0.5, value, "trt") for number, value in enumerate(q)]
-    found = active.population(_with(bare, *rows), encoder="sslprofiler", level="aligned", alpha=0.05)
-    assert found.sentence() == words
+    names = [f"c{number}" for number in range(len(q))]
+    items = _items([(f"{name}@1.0", 0.5, value) for name, value in zip(names, q, strict=True)])
+    bare = replace(screen, items=items, aligned={"sslprofiler": _profiles(names)})
+    assert active.population(bare, encoder="sslprofiler", level="aligned", alpha=0.05).sentence() == words
 
 
-def test_names_with_a_shared_column_find_their_wells(screen: gather.Screen):
-    aligned = screen.aligned["sslprofiler"]
-    treated = aligned[aligned["Metadata_pert_type"] == "trt"]
-    names = active.replicate_names(treated, ("Metadata_Cell_Line",))
-    bare = replace(screen, items=screen.items.head(0))
-    more = _with(bare, *[(str(name), 0.5, 0.01, "trt") for name in sorted(set(names))])
-    found = active.population(more, encoder="sslprofiler", level="aligned", alpha=0.05)
-    assert {one.item: len(one.wells) for one in found.treatments} == pd.Series(names).value_counts().to_dict()
+@pytest.mark.parametrize("shared", [(), ("Metadata_Cell_Line",), ("Metadata_Cell_Line", "Metadata_Batch")])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_page_and_the_list_of_hits_count_the_same_treatments(screen: gather.Screen, shared: tuple, seed: int):
+    """Random screens: replicates with shared columns, held-out plates, untested and unscored treatments, odd names."""
+    rng = np.random.default_rng(seed)
+    names = ["x@10", "a|b", "=1+1", *(f"c{number}" for number in range(9))]
+    fit, apart = (
+        _profiles(names[:10]),
+        _profiles(names[6:], role="heldout").replace({"P0": "H0", "P1": "H1", "P2": "H2"}),
+    )
+    frame = pd.concat([fit, apart, _profiles(["taxol"], kind="poscon")[:3]], ignore_index=True)
+    frame["Metadata_Cell_Line"] = rng.choice(["U2OS", "A549"], len(frame))
+    frame["Metadata_Batch"] = np.where(frame["Metadata_Plate"].isin(["P0", "H0"]), "B1", "B2")
+    parts = []
+    for role, metric in (("fit", "activity"), ("heldout", "activity.heldout")):
+        mine = frame[(frame["Metadata_Role"] == role) & (frame["Metadata_pert_type"] != "negcon")]
+        keys = ["Metadata_Compound", *shared]
+        found = [
+            "|".join(str(part).replace("|", "||") for part in (f"{key[0].replace('@', '@@')}@1.0", *key[1:]))
+            if shared
+            else f"{key[0].replace('@', '@@')}@1.0"
+            for key in mine[keys].drop_duplicates().itertuples(index=False)
+        ]
+        rows = [(name, rng.random(), rng.choice([rng.random() / 8, np.nan])) for name in found if rng.random() < 0.8]
+        parts.append(_items(rows, metric=metric))
+    items = pd.concat(parts, ignore_index=True)
+    whole = replace(screen, items=items, aligned={"sslprofiler": frame}, consensus={}, shared=shared)
+    page = active.population(whole, encoder="sslprofiler", level="aligned", alpha=0.05)
+    table = hits.table(whole, encoder="sslprofiler", alpha=0.05)
+    on_screen = table[(table["population"] == "screen") & (table["type"] == "trt")]
+    assert len(on_screen) == len(page.treatments) > 5
+    assert (on_screen["active"] == "yes").sum() == len(page.active)
+    assert (on_screen["active"] != "not tested").sum() == len(page.tested)
+    expected = items[(items["Metadata_Metric"] == "activity") & ~items["Metadata_Item"].str.startswith("taxol")]
+    assert (expected["q"] < 0.05).sum() == len(page.active), "no score of a treatment is lost, whatever its name"
+    held = table[table["population"] == "held out"]
+    assert (held["active"] == "yes").sum() == (items["q"] < 0.05)[items["Metadata_Metric"] == "activity.heldout"].sum()
+    assert {one.item for one in page.held_out} == set(held["treatment"]) - set(on_screen["treatment"])
+    assert {one.item: len(one.wells) for one in page.treatments} == {one.item: len(one.rows) for one in page.treatments}
 
 
 @pytest.mark.parametrize(
@@ -184,11 +233,7 @@ def test_pictures_stay_within_the_budget(treatments: int, plates: int, channels:
 def test_panels_hold_every_treatment_with_its_wells(screen: gather.Screen, found: active.Population):
     block = panel.block(screen, found, panel.pictures(screen, found))
     columns = block["size"][1]
-    for row, one in zip(
-        block["treatments"],
-        sorted([*found.treatments, *found.controls], key=lambda x: found.names.index(x.item)),
-        strict=True,
-    ):
+    for row, one in zip(block["treatments"], found.everything, strict=True):
         names = {
             (block["plates"][plate], f"{chr(65 + at // columns)}{at % columns + 1:02d}") for plate, at in row["wells"]
         }

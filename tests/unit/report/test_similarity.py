@@ -87,7 +87,7 @@ def test_findings_in_words(screen: gather.Screen):
     if len(judged):
         same = (judged["shares_mechanism"] == "yes").sum()
         assert block["chance"][row["treatment"]].startswith(f"{same} of {len(judged)} share its mechanism; chance ")
-    assert HOSTILE in block["curves"] and "<img" not in block["curves"][HOSTILE][1]
+    assert HOSTILE in block["curves"] and "<img" not in str(block["curves"][HOSTILE])
 
 
 def test_a_curve_goes_through_its_points():
@@ -97,14 +97,27 @@ def test_a_curve_goes_through_its_points():
     fitted = curve.fit(dose, response, control_sd=1.0)
     row = {"compound": "c", "unit": "uM", "no_fit_because": "", "ec50": fitted.ec50, "slope": fitted.slope}
     row |= dict(zip(("ec50_low", "ec50_high"), fitted.ec50_interval, strict=True))
-    row |= {"bmc": fitted.bmc, "bmc_low": np.nan, "bmc_high": np.nan, "bottom_sd": fitted.bottom, "top_sd": fitted.top}
-    points = pd.DataFrame({"compound": "c", "plate": "P1", "well": "A01", "dose": dose, "response_sd": response})
+    row |= {"cell_line": None, "bmc_note": "extrapolated"} | {
+        "bmc": fitted.bmc,
+        "bmc_low": np.nan,
+        "bmc_high": np.nan,
+        "bottom_sd": fitted.bottom,
+        "top_sd": fitted.top,
+    }
+    points = pd.DataFrame({"compound": "c", "cell_line": None, "plate": "P1", "well": "A01", "dose": dose})
+    points = points.assign(response_sd=response)
     taken = _taken(curves=pd.DataFrame([row]), points=points)
-    words, drawing = findings.block(taken)["curves"]["c"]
-    assert words.startswith("EC50 ") and " uM (95 % interval " in words and "open to open" in words
+    [[line, words, drawing]] = findings.block(taken)["curves"]["c"]
+    assert (
+        line == ""
+        and words.endswith("; extrapolated.")
+        and words.startswith("EC50 ")
+        and " uM (95 % interval " in words
+        and "open to open" in words
+    )
     assert drawing.count("<circle") == 15 and drawing.count("<path") == 1
-    none = pd.DataFrame([row | {"no_fit_because": "no trend", "ec50": np.nan}])
-    words, drawing = findings.block(_taken(curves=none, points=points))["curves"]["c"]
+    none = pd.DataFrame([row | {"no_fit_because": "no trend", "ec50": np.nan, "bmc": np.nan}])
+    [[_, words, drawing]] = findings.block(_taken(curves=none, points=points))["curves"]["c"]
     assert words == "No fit: no trend." and "<path" not in drawing
 
 

@@ -8,8 +8,8 @@ from openpyxl import load_workbook
 from options import options as typed
 from report_screen import fabricate
 from wellspring.io import tables
-from wellspring.report import gather
-from wellspring.report.takeaway import alike, changed, feature_words, files, hits, run
+from wellspring.report import doses, gather
+from wellspring.report.takeaway import alike, changed, curves, feature_words, files, hits, run
 
 CHANNELS = ("DNA", "ER", "Mito")
 CLASSICAL = [
@@ -170,13 +170,67 @@ def test_the_hits_are_those_of_the_evaluation(taken):
         & (items["Encoder"] == "sslprofiler")
     ]
     expected = dict(zip(mine["Metadata_Item"], mine["q"], strict=True))
-    assert dict(zip(found.hits["treatment"], found.hits["q"], strict=True)) == pytest.approx(expected)
+    scored = found.hits.dropna(subset=["score"])
+    assert dict(zip(scored["treatment"], scored["q"], strict=True)) == pytest.approx(expected)
     active = found.hits[found.hits["active"] == "yes"]
     assert set(active["treatment"]) == {name for name, q in expected.items() if q < 0.05}
-    assert found.hits["active"].tolist() == sorted(found.hits["active"], reverse=True), "active ones first"
+    order = found.hits["active"].map({"yes": 0, "no": 1, "not tested": 2})
+    assert order.is_monotonic_increasing and order.nunique() == 3, "active ones first, untested ones last"
     assert set(found.hits["plates"].str.split(";").explode()) <= set(screen.kept)
     assert found.hits["cells_vs_controls"].dropna().between(0.99, 1.01).all()
-    assert len(found.hits) == len(mine), "one row per treatment, also where tables were joined to it"
+    assert len(scored) == len(mine), "one row per treatment, also where tables were joined to it"
+    other = found.hits[found.hits["score"].isna()]
+    assert other["compound"].tolist() == ["taxol"] and other["active"].tolist() == ["not tested"]
+
+
+def dosed(ec50, *, replicates=3, wells=8, size=12.0, seed=0):
+    """Wells of one compound at 7 doses on plates of their cell line: line -> its EC50."""
+    rng, rows, values = np.random.default_rng(seed), [], []
+    doses = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
+    for line, half in ec50.items():
+        for number in range(replicates):
+            for place, dose in enumerate([None] * wells + doses):
+                rows.append((f"{line}{number}", f"{'AB'[dose is not None]}{1 + place % wells:02d}", line, dose))
+                one = rng.normal(size=5)
+                one[1] += size / (1 + (half / dose) ** 1.5) if dose else 0
+                values.append(one)
+    frame = pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in ("Plate", "Well", "Cell_Line", "Concentration")])
+    treated = frame["Metadata_Concentration"].notna()
+    frame = frame.assign(
+        Metadata_Compound=np.where(treated, "c", "DMSO"),
+        Metadata_pert_type=np.where(treated, "trt", "negcon"),
+        Metadata_Role="fit",
+        Metadata_Verdict="keep",
+        Metadata_moa=None,
+    )
+    return pd.concat([frame, pd.DataFrame(values, columns=list("abcde"))], axis=1)
+
+
+def test_each_cell_line_has_its_own_curve():
+    planted_at = {"A549": 0.3, "U2OS": 6.0}
+    frame = dosed(planted_at)
+    fits, points = curves.fitted(frame, encoder="e")
+    assert fits["cell_line"].tolist() == ["A549", "U2OS"] and (fits["no_fit_because"] == "").all()
+    for row in fits.to_dict("records"):
+        assert row["ec50_low"] <= planted_at[row["cell_line"]] <= row["ec50_high"]
+        mine = points[points["cell_line"] == row["cell_line"]]
+        assert mine["plate"].str.startswith(row["cell_line"]).all() and len(mine) == 3 * 15
+    joined = run._by_compound(fits)
+    assert joined["ec50"].isna().all() and joined["ec50_by_cell_line"].tolist() == [
+        "; ".join(f"{line}: {value:.6g}" for line, value in zip(fits["cell_line"], fits["ec50"], strict=True))
+    ]
+    drawn = doses.curves({"e": frame})
+    assert list(drawn) == ["c, A549", "c, U2OS"]
+    shown = sorted((dose, round(score, 9)) for dose, score, _ in drawn["c, A549"]["e"])
+    treated = points[(points["cell_line"] == "A549") & (points["dose"] > 0)]
+    assert shown == sorted(zip(treated["dose"], treated["response_sd"].round(9), strict=True)), "one axis on the page"
+
+
+def test_a_benchmark_concentration_outside_the_doses_has_a_note():
+    [row] = curves.fitted(dosed({"U2OS": 0.08}, size=60.0), encoder="e")[0].to_dict("records")
+    assert row["bmc"] < 0.03 and row["bmc_note"] == "extrapolated: below the lowest dose, 0.03"
+    [row] = curves.fitted(dosed({"U2OS": 1.0}), encoder="e")[0].to_dict("records")
+    assert 0.03 < row["bmc"] < 30 and row["bmc_note"] == ""
 
 
 def test_the_files_open_in_spreadsheets(taken, tmp_path):
@@ -243,7 +297,7 @@ def test_the_interval_of_the_effect_holds_its_expectation(replicates, size):
             values[-1][12, 0] += size * (1 + 0.2 * rng.normal())
         metadata = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_pert_type"])
         treated = np.flatnonzero(metadata["Metadata_pert_type"] == "trt")
-        found.append(hits.effect(np.concatenate(values), metadata, treated))
+        found.append(hits.Near(metadata).effect(np.concatenate(values), treated))
     effect, low, high = np.array(found).T
     truth = effect.mean() if size else 0.0
     assert abs(effect.mean()) < 0.5 if not size else effect.mean() > 4

@@ -44,6 +44,8 @@ class Curve:
         In the unit of the doses; an end that the data do not bound is 0 or infinite.
     bmc, bmc_interval
         Benchmark concentration; NaN where the curve stays below the benchmark response.
+    bmc_note
+        Given where the benchmark concentration is outside the doses, so that it is extrapolated.
     p
         Of the F test of the curve against no effect of dose.
     n
@@ -58,6 +60,7 @@ class Curve:
     ec50_interval: tuple[float, float] = NONE
     bmc: float = float("nan")
     bmc_interval: tuple[float, float] = NONE
+    bmc_note: Note | None = None
     p: float = float("nan")
     n: int = 0
 
@@ -120,11 +123,18 @@ def fit(dose: Array, response: Array, *, control_sd: float | None = None, minimu
     interval = _range(grid, squares.min(axis=1), allowed)
     sd = float(np.std(response[dose == 0], ddof=1)) if control_sd is None and (dose == 0).sum() > 1 else control_sd
     bmc, around = _benchmark(dose, response, grid, sd, allowed, line) if sd else (float("nan"), NONE)
-    if not doses[0] <= ec50 <= doses[-1]:
-        code = "curve_above_doses" if ec50 > doses[-1] else "curve_below_doses"
-        limit = float(doses[-1] if ec50 > doses[-1] else doses[0])
-        return Curve(Note(code, {"limit": limit}), ec50_interval=interval, bmc=bmc, bmc_interval=around, p=p, n=count)
-    return replace(line, ec50_interval=interval, bmc=bmc, bmc_interval=around)
+    ends = float(doses[0]), float(doses[-1])
+    beyond = _outside(ec50, ends, below="curve_below_doses", above="curve_above_doses")
+    found = line if beyond is None else Curve(beyond, p=p, n=count)
+    outside = _outside(bmc, ends, below="bmc_below_doses", above="bmc_above_doses")
+    return replace(found, ec50_interval=interval, bmc=bmc, bmc_interval=around, bmc_note=outside)
+
+
+def _outside(value: float, ends: tuple[float, float], *, below: str, above: str) -> Note | None:
+    """Return the note of a concentration below or above the doses; None within them, or where there is none."""
+    if value < ends[0]:
+        return Note(below, {"limit": ends[0]})
+    return Note(above, {"limit": ends[1]}) if value > ends[1] else None
 
 
 def _steps(doses: Array) -> int:

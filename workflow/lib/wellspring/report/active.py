@@ -1,10 +1,11 @@
 """Active treatments. Input: scores of the evaluation and aligned profiles. Output: one population of treatments.
 
-All counts of treatments on the page come from here: treatments are the wells of type `trt`, positive controls are kept
-apart, and a treatment without a q-value is not tested, which is not the same as inactive.
+All counts of treatments on the page and in `hits.csv` come from here. The profiles define the treatments: sets of
+replicates of type `trt`; positive controls are kept apart, and so are treatments that are on held-out plates alone. A
+treatment without a q-value is not tested, which is not the same as inactive.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wellspring.evaluate.wells import replicate_names
-from wellspring.report.gather import Screen, pick
+from wellspring.evaluate import wells
+from wellspring.report.gather import Screen
 from wellspring.report.naming import natural
 from wellspring.report.svg import count, number
 
-METRIC = "activity"
+METRIC, HELD_OUT = "activity", ".heldout"
 TREATMENT, POSITIVE = "trt", "poscon"
-DESCRIBED = ("Plate", "Well", "Compound", "moa", "pert_type")
-# Columns that the evaluation may have added to the names of replicates (`evaluate.replicates_share`).
-SHARED = ("Metadata_Cell_Line", "Metadata_Batch", "Metadata_Plate", "Metadata_Timepoint")
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Treatment:
     """One treatment, at one dose, with its score and its wells."""
 
     item: str  # its name in the evaluation's tables
+    perturbation: str  # its name in the consensus profiles
     compound: str
     dose: float  # NaN where none is stated
     mechanism: str  # empty where none is stated
@@ -36,6 +35,8 @@ class Treatment:
     score: float  # mean average precision of its replicates against the negative controls
     q: float  # NaN where it was not tested
     replicates: int
+    undefined: int  # replicates without a profile
+    rows: tuple[int, ...]  # places of its replicates in the profiles
     wells: tuple[tuple[str, str], ...]  # plate and well of each replicate, with and without a profile
 
     @property
@@ -53,7 +54,12 @@ class Population:
     alpha: float  # q below which a treatment is active
     treatments: tuple[Treatment, ...] = ()
     controls: tuple[Treatment, ...] = ()  # positive controls
-    names: tuple[str, ...] = ()  # items of both
+    held_out: tuple[Treatment, ...] = ()  # treatments that no other plate has, with their scores there
+
+    @property
+    def everything(self) -> tuple[Treatment, ...]:
+        """The treatments, positive controls and held-out treatments, by name."""
+        return tuple(sorted((*self.treatments, *self.controls, *self.held_out), key=lambda one: natural(one.item)))
 
     @property
     def tested(self) -> tuple[Treatment, ...]:
@@ -91,23 +97,25 @@ class Population:
 
 
 def population(screen: Screen, *, encoder: str | None, level: str, alpha: float, metric: str = METRIC) -> Population:
-    """Return the treatments of an encoder at a profile level; those without a score are included, without a q."""
-    if encoder is None:
-        return Population("", level, alpha)
-    scores = _scores(screen.items, encoder, level, metric)
-    frame = screen.aligned.get(encoder, pd.DataFrame())
-    columns, groups = _columns(frame), _groups(frame, list(scores))
-    found = [_one(columns, rows, name, scores.get(name)) for name, rows in groups.items()]
-    known = {one.item for one in found}
-    found += [_bare(name, row) for name, row in scores.items() if name not in known]
-    found.sort(key=lambda one: natural(one.item))
+    """Return the treatments of an encoder at a profile level; those without a score are included, without a q.
+
+    With a metric of held-out plates, the treatments of these plates.
+    """
+    frame = screen.aligned.get(encoder or "", pd.DataFrame())
+    if encoder is None or frame.empty:
+        return Population(encoder or "", level, alpha)
+    found = list(_found(frame, _scores(screen.items, encoder, level, metric), screen.shared, metric.endswith(HELD_OUT)))
+    known, apart = {one.item for one in found}, list[Treatment]()
+    if metric == METRIC:
+        scores = _scores(screen.items, encoder, level, METRIC + HELD_OUT)
+        apart = [one for one in _found(frame, scores, screen.shared, True) if one.item not in known]
     return Population(
         encoder,
         level,
         alpha,
         treatments=tuple(one for one in found if one.kind == TREATMENT),
         controls=tuple(one for one in found if one.kind == POSITIVE),
-        names=tuple(one.item for one in found),
+        held_out=tuple(apart),
     )
 
 
@@ -118,36 +126,31 @@ def _scores(items: pd.DataFrame, encoder: str, level: str, metric: str) -> dict[
     return {str(row["Metadata_Item"]): row for row in items[mine].to_dict("records")}
 
 
-def _groups(frame: pd.DataFrame, items: Sequence[str]) -> dict[str, NDArray[np.intp]]:
-    """Return item -> places of its rows in the profiles, treatments and positive controls alone."""
-    if frame.empty:
-        return {}
-    places = np.flatnonzero(pick(frame, "Metadata_pert_type").isin([TREATMENT, POSITIVE]))
-    if not len(places):
-        return {}
-    treated = frame.iloc[places]
-    names = replicate_names(treated)
-    for column in SHARED:
-        if not set(items) <= set(names) and column in treated:
-            shared = replicate_names(treated, (column,))
-            names = shared if set(items) <= set(shared) else names
-    return {str(name): rows.to_numpy() for name, rows in pd.Series(places).groupby(names, sort=False)}
-
-
-def _columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Return the columns that describe treatments as arrays (n,), which are far quicker to read row by row."""
-    found = {name: pick(frame, f"Metadata_{name}").to_numpy(dtype=object) for name in DESCRIBED}
-    dose = pd.to_numeric(pick(frame, "Metadata_Concentration"), errors="coerce")
-    return found | {"dose": dose.to_numpy(dtype=float)}
+def _found(
+    frame: pd.DataFrame, scores: dict[str, dict[str, object]], shared: tuple[str, ...], held_out: bool
+) -> Iterator[Treatment]:
+    """Yield the treatments and positive controls of the held-out or of the other plates, by name."""
+    mine = wells.kind(frame, TREATMENT, POSITIVE) & ((wells.column(frame, "Metadata_Role") == "heldout") == held_out)
+    perturbation = wells.perturbations(frame)
+    mine &= np.array([name is not None for name in perturbation], dtype=bool)
+    names = ("Plate", "Well", "Compound", "moa", "pert_type")
+    columns = {name: wells.column(frame, f"Metadata_{name}") for name in names} | {"perturbation": perturbation}
+    dose = pd.to_numeric(pd.Series(wells.column(frame, "Metadata_Concentration")), errors="coerce")
+    columns["dose"] = dose.to_numpy(dtype=float)
+    places = np.flatnonzero(mine)
+    groups = pd.Series(places).groupby(wells.replicate_names(frame.iloc[places], shared), sort=False)
+    for name in sorted(groups.indices, key=natural):
+        yield _one(columns, places[groups.indices[name]], str(name), scores.get(str(name)))
 
 
 def _one(
     columns: dict[str, NDArray[Any]], rows: NDArray[np.intp], name: str, score: dict[str, object] | None
 ) -> Treatment:
     first, doses = rows[0], set(columns["dose"][rows].tolist())
-    wells = zip(columns["Plate"][rows], columns["Well"][rows], strict=True)
+    where = zip(columns["Plate"][rows], columns["Well"][rows], strict=True)
     return Treatment(
         item=name,
+        perturbation=str(columns["perturbation"][first]),
         compound=_text(columns["Compound"][first]) or name,
         dose=doses.pop() if len(doses) == 1 else float("nan"),
         mechanism=_text(columns["moa"][first]),
@@ -155,24 +158,9 @@ def _one(
         score=_number(score, "value"),
         q=_number(score, "q"),
         replicates=int(_number(score, "n")) if score is not None else len(rows),
-        wells=tuple((str(plate), str(well)) for plate, well in wells),
-    )
-
-
-def _bare(name: str, row: dict[str, object]) -> Treatment:
-    """Return a treatment of which the profiles are not there."""
-    group = _text(row.get("Metadata_Group"))
-    compound, _, dose = name.rpartition("@")
-    return Treatment(
-        item=name,
-        compound=compound or name,
-        dose=float(dose) if compound and dose.replace(".", "", 1).isdigit() else float("nan"),
-        mechanism="" if group in (TREATMENT, POSITIVE) else group,
-        kind=POSITIVE if group == POSITIVE else TREATMENT,
-        score=_number(row, "value"),
-        q=_number(row, "q"),
-        replicates=int(_number(row, "n")),
-        wells=(),
+        undefined=int(_number(score, "n_undefined")) if score is not None else 0,
+        rows=tuple(rows.tolist()),
+        wells=tuple((str(plate), str(well)) for plate, well in where),
     )
 
 

@@ -178,7 +178,7 @@ def curves(steps: Sequence[float], lines: Mapping[str, Sequence[float]], *, titl
 def doses(
     points: Mapping[str, Sequence[tuple[float, float, str]]], *, series: Sequence[str], title: str, unit: str = ""
 ) -> str:
-    """Return a dose panel: (concentration, score, tip) points by series on a logarithmic axis, a line their medians.
+    """Return a dose panel: (concentration, response, tip) points by series on a logarithmic axis, a line their medians.
 
     A series of more than `CROWDED` wells is drawn as medians with their quartiles.
     """
@@ -192,10 +192,10 @@ def doses(
         190,
         100,
         extent(list(place.values()), pad=0.08),
-        extent([score for _, score, _ in every], include=[0, 1]),
+        extent([score for _, score, _ in every], include=[0]),
     )
     of_unit = f" ({unit})" if unit else " (platemap's unit)"
-    panel.axes(x_label=f"log₁₀ concentration{of_unit}", y_label="share of positive control", x_count=4)
+    panel.axes(x_label=f"log₁₀ concentration{of_unit}", y_label="SD of the controls", x_count=4)
     panel.body.append(text(panel.left, 12, short(title, 32)))
     for name, found in points.items():
         slot = series.index(name)

@@ -1,48 +1,55 @@
-"""Dose curves. Input: aligned profiles. Output: points of one panel per compound, with all encoders."""
+"""Dose curves. Input: aligned profiles. Output: points of one panel per compound and cell line, with all encoders.
+
+Responses are those of `responses.csv`: positions on the compound's own axis (`wellspring.report.takeaway.curves`).
+"""
 
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from wellspring.evaluate.dose import axis_scores
-from wellspring.io import tables
+from wellspring.evaluate import wells
 from wellspring.report.naming import natural
 from wellspring.report.svg import fixed, number
+from wellspring.report.takeaway import curves as own
 
 Points = list[tuple[float, float, str]]
-COLUMNS = ["Metadata_Plate", "Metadata_Well", "Metadata_Compound", "Metadata_Concentration", "Metadata_pert_type"]
 LIMIT = 60  # compounds that are drawn
 
 
 def curves(
     aligned: Mapping[str, pd.DataFrame], *, minimum: int = 3, limit: int = LIMIT
 ) -> dict[str, dict[str, Points]]:
-    """Return compound -> encoder -> (concentration, score, words) of the wells.
+    """Return title -> encoder -> (concentration, response, words) of the wells.
 
-    The first `limit` compounds with at least `minimum` concentrations. A score is a well's place on the axis from the
-    negative (0) to the positive (1) controls of its plate, as the evaluation reads it.
+    The first `limit` compounds with at least `minimum` concentrations; a title is the compound, and its cell line in a
+    screen of several. A response is in standard deviations of the controls along the compound's own axis; wells of
+    compounds without an axis are not drawn.
     """
-    dosed = {}
-    for encoder, frame in aligned.items():
-        names = tables.features(frame)
-        if frame.empty or not names or not set(COLUMNS) <= set(frame):
-            continue
-        rows = frame[COLUMNS].assign(Score=axis_scores(frame[names].to_numpy(dtype=float), frame))
-        rows = rows[(rows["Metadata_pert_type"] == "trt") & rows["Metadata_Concentration"].notna()]
-        rows = rows[np.isfinite(rows["Score"]) & rows["Metadata_Compound"].notna()]
-        levels = rows.groupby("Metadata_Compound")["Metadata_Concentration"].nunique()
-        dosed[encoder] = rows[rows["Metadata_Compound"].isin(levels.index[levels >= minimum])]
-    compounds = sorted({str(name) for rows in dosed.values() for name in rows["Metadata_Compound"]}, key=natural)[
-        :limit
-    ]
-    found: dict[str, dict[str, Points]] = {compound: {} for compound in compounds}
-    for encoder, rows in dosed.items():
-        shown = rows[rows["Metadata_Compound"].astype(str).isin(compounds)]
-        for compound, wells in shown.groupby("Metadata_Compound", sort=True):
-            found[str(compound)][encoder] = [_point(encoder, row) for row in wells.to_dict("records")]
-    return found
+    names = {
+        encoder: {compound for compound, _, _ in own.groups(frame, minimum=minimum)}
+        for encoder, frame in aligned.items()
+        if len(frame)
+    }
+    shown = sorted(set().union(*names.values()), key=natural)[:limit]
+    several = len({line for frame in aligned.values() for line in own.lines(frame)} - {""}) > 1
+    found: dict[str, dict[str, Points]] = {}
+    for encoder in names:
+        frame = aligned[encoder]
+        dose, plate, well = own.doses(frame), wells.column(frame, wells.PLATE), wells.column(frame, "Metadata_Well")
+        for one in own.series(frame, minimum=minimum, compounds=shown):
+            if one.axis is None:
+                continue
+            title = f"{one.compound}, {one.line}" if several and one.line else one.compound
+            points = [
+                (
+                    float(dose[row]),
+                    float(score),
+                    f"{encoder}, {plate[row]} {well[row]}\n{_dosed(one, dose[row], score)}",
+                )
+                for row, score in zip(one.axis.rows[~one.axis.control].tolist(), one.axis.treated.tolist(), strict=True)
+            ]
+            found.setdefault(title, {})[encoder] = points
+    return {title: found[title] for title in sorted(found, key=natural)}
 
 
 def unit(aligned: Mapping[str, pd.DataFrame]) -> str:
@@ -52,7 +59,5 @@ def unit(aligned: Mapping[str, pd.DataFrame]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _point(encoder: str, row: Mapping[str, Any]) -> tuple[float, float, str]:
-    dose, score = float(row["Metadata_Concentration"]), float(row["Score"])
-    head = f"{encoder}, {row['Metadata_Plate']} {row['Metadata_Well']}"
-    return dose, score, f"{head}\n{row['Metadata_Compound']} {number(dose)}: {fixed(score)}"
+def _dosed(one: own.Series, dose: float, response: float) -> str:
+    return f"{one.compound} {number(dose)}: {fixed(response)}"

@@ -25,7 +25,7 @@ NOTHING: Record = {"hits": {}, "changed": {}, "alike": {}, "chance": {}, "curves
 
 
 def block(taken: Takeaway) -> Record:
-    """Return `hits` (treatment to words), `changed` and `alike` (treatment to rows) and `curves` (compound to drawing).
+    """Return `hits` (treatment to words), `changed` and `alike` (treatment to rows), `curves` (compound to drawings).
 
     Empty dicts where nothing was made. Held-out replicates are not among them.
     """
@@ -35,7 +35,10 @@ def block(taken: Takeaway) -> Record:
         "changed": _by_treatment(taken.changed, _change),
         "alike": _by_treatment(taken.alike, _alike),
         "chance": {str(name): _share(rows) for name, rows in _groups(taken.alike)},
-        "curves": {str(row["compound"]): _curve(row, taken.points) for row in taken.curves.to_dict("records")},
+        "curves": {
+            str(name): [_curve(row, taken.points) for row in rows.to_dict("records")]
+            for name, rows in taken.curves.groupby("compound", sort=False)
+        },
     }
 
 
@@ -104,14 +107,16 @@ def _share(rows: pd.DataFrame) -> str:
 
 
 def _curve(row: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
-    """Return the words of a dose curve and its drawing, empty where there is nothing to draw."""
+    """Return cell line, words and drawing of a dose curve, each empty where there is none."""
     unit = f" {row['unit']}" if isinstance(row["unit"], str) else ""
-    if row["no_fit_because"]:
-        words = f"No fit: {row['no_fit_because']}."
-    else:
-        words = _dose("EC50", row, "ec50", unit) + ". " + _dose("Benchmark concentration", row, "bmc", unit) + "."
-    mine = points[points["compound"] == row["compound"]] if len(points) else points
-    return [words, _drawing(row, mine, unit) if len(mine) else ""]
+    reason = row["no_fit_because"]
+    words = f"No fit: {reason}." if reason else _dose("EC50", row, "ec50", unit) + "."
+    if _known(row["bmc"]) or not reason:
+        extrapolated = f"; {row['bmc_note']}" if row["bmc_note"] else ""
+        words += f" {_dose('Benchmark concentration', row, 'bmc', unit)}{extrapolated}."
+    line_ = str(row["cell_line"] or "")
+    mine = points[(points["compound"] == row["compound"]) & (points["cell_line"].fillna("") == line_)]
+    return [line_, words, _drawing(row, mine, unit) if len(mine) else ""]
 
 
 def _dose(name: str, row: Mapping[str, Any], key: str, unit: str) -> str:

@@ -72,6 +72,7 @@ class Screen:
     sources: pd.DataFrame  # one row per table: Stage, Name, Rows, Digest and its provenance
     jobs: pd.DataFrame  # one row per timed job, see `runtime.read`
     seed: int | None = None
+    shared: tuple[str, ...] = ()  # columns that replicates of a treatment share (`evaluate.replicates_share`)
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -94,6 +95,7 @@ def gather(
     seed: int | None = None,
     benchmarks: str | Path | None = None,
     logs: str | Path | None = None,
+    shared: Sequence[str] = (),
 ) -> Screen:
     """Read a screen.
 
@@ -112,6 +114,8 @@ def gather(
         The folder of the jobs' run times; None without one.
     logs
         The folder of the jobs' logs; None without one.
+    shared
+        Columns that replicates of a treatment share, as `evaluate.replicates_share`.
     """
     by_plate = {name: assign(inputs.get(name), plates) for name in PLATE_TABLES}
     by_encoder = {name: assign(inputs.get(name), encoders) for name in ENCODER_TABLES}
@@ -156,6 +160,7 @@ def gather(
         sources=_sources({**by_plate, **by_encoder}),
         jobs=runtime.read(benchmarks, names=[*plates, *encoders, *pick(rows, "optics").dropna()]),
         seed=seed,
+        shared=tuple(shared),
     )
 
 
@@ -169,6 +174,12 @@ def ordered_levels(found: Sequence[str]) -> list[str]:
     """Return the profile levels in the order of the flow, unknown ones last."""
     unique = sorted(set(found))
     return [level for level in LEVELS if level in unique] + [level for level in unique if level not in LEVELS]
+
+
+def chosen_level(screen: Screen, wanted: str) -> str:
+    """Return the profile level whose scores are shown first: the wanted one, or the last that was scored."""
+    found = ordered_levels(screen.summary["Metadata_Level"].astype(str).tolist()) if len(screen.summary) else []
+    return wanted if wanted in found or not found else found[-1]
 
 
 def pick(frame: pd.DataFrame, name: str, default: object = None) -> pd.Series:

@@ -44,7 +44,7 @@ from wellspring.report import (
     training,
     wording,
 )
-from wellspring.report.gather import Record, Screen, ordered_levels
+from wellspring.report.gather import Record, Screen, chosen_level, ordered_levels
 from wellspring.report.svg import count, number, standalone
 from wellspring.report.takeaway.run import Takeaway
 from wellspring.screen import sections
@@ -83,7 +83,7 @@ def build(
     """
     rows = metrics.table(screen.summary, encoders=screen.encoders)
     levels = ordered_levels([row.level for row in rows])
-    level = options.level if options.level in levels else (levels[-1] if levels else options.level)
+    level = chosen_level(screen, options.level)
     primary = next((name for name in (options.encoder, *screen.encoders) if name in screen.aligned), None)
     changes, paired = alignment.changes(rows), differences.table(screen)
     trained, simpler = partial(differences.statements, paired, level), differences.beaten(screen, paired, level)

@@ -20,7 +20,7 @@ def pictures(screen: Screen, found: Population) -> tuple[Tiles, dict[str, list[W
     The strongest treatments come first where the page has no room for all.
     """
     order = [*found.strongest(), *found.controls]
-    order += [one for one in found.treatments if not one.tested]
+    order += [*(one for one in found.treatments if not one.tested), *found.held_out]
     on = sorted({plate for one in order for plate, _ in one.wells})
     each, size = tiles.plan(len(order), len(on), len(screen.channels))
     order = order[: tiles.affordable(size, len(on), len(screen.channels)) // each]
@@ -39,12 +39,12 @@ def block(
 ) -> Record:
     """Return the data of all panels.
 
-    `treatments` (one per treatment and positive control, in the order of `Population.names`), `rank` (of the tested
+    `treatments` (one per treatment and positive control, as in `Population.everything`), `rank` (of the tested
     ones, 0 the strongest), `compounds` (name, mechanism), `plates`, `size` (rows, columns), `negative` (control wells
     per plate), `controls` (tiles per plate), `tiles`.
     """
     sheet, shown, beside = made
-    everything = sorted((*found.treatments, *found.controls), key=lambda one: found.names.index(one.item))
+    everything = found.everything
     named = list(dict.fromkeys(one.compound for one in everything))
     compound = {name: place for place, name in enumerate(named)}
     on = list(dict.fromkeys(plate for one in everything for plate, _ in one.wells))
@@ -53,6 +53,7 @@ def block(
     rows = [
         {
             "item": one.item,
+            "perturbation": one.perturbation,
             "compound": compound[one.compound],
             "dose": number(one.dose) if math.isfinite(one.dose) else "",
             "amount": one.dose if math.isfinite(one.dose) else None,

@@ -57,9 +57,10 @@ def block(screen: Screen, found: Population) -> Record:
     profiles = consensus(frame) if given is None else given
     known = set(profiles["Metadata_Perturbation"].astype(str)) if len(profiles) else set()
     rest = [one for one in found.treatments if not one.tested]
-    strong = [one for one in (*found.controls, *found.strongest(), *rest) if one.item in known]
+    strong = [one for one in (*found.controls, *found.strongest(), *rest) if one.perturbation in known]
+    strong = list({one.perturbation: one for one in reversed(strong)}.values())[::-1]
     chosen = strong[:LIMIT]
-    values = matrix(profiles, [one.item for one in chosen]) if len(chosen) > 1 else np.zeros((0, 0))
+    values = matrix(profiles, [one.perturbation for one in chosen]) if len(chosen) > 1 else np.zeros((0, 0))
     there = np.flatnonzero(np.isfinite(values).any(axis=1)) if len(values) else np.zeros(0, dtype=int)
     if len(there) < 2:
         return {}

@@ -114,6 +114,8 @@ CURVES: dict[str, Sentence] = {
     "curve_no_effect": "no effect of the dose: a curve fits no better than a constant (F test, p = {p})",
     "curve_above_doses": "half of the effect is not reached at the highest dose, {limit}",
     "curve_below_doses": "more than half of the effect is there at the lowest dose, {limit}",
+    "bmc_below_doses": "extrapolated: below the lowest dose, {limit}",
+    "bmc_above_doses": "extrapolated: above the highest dose, {limit}",
 }
 
 EVALUATE: dict[str, Sentence] = {

@@ -1,23 +1,100 @@
-"""Dose response of each compound along its own axis, as a table of curves and a table of their wells."""
+"""Dose response of each compound in each cell line along its own axis: tables of the curves and of their wells."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import curve, wells
-from wellspring.evaluate.own_axis import project
+from wellspring.evaluate.own_axis import Projection, project
+from wellspring.evaluate.wells import Array
 from wellspring.io import tables
 from wellspring.io.notes import Note
 from wellspring.report.takeaway.hits import described
 from wellspring.report.wording import words
 
 COLUMNS = [
-    *("compound", "unit", "mechanism", "doses", "lowest_dose", "highest_dose", "wells", "plates"),
-    *("ec50", "ec50_low", "ec50_high", "bmc", "bmc_low", "bmc_high"),
+    *("compound", "cell_line", "unit", "mechanism", "doses", "lowest_dose", "highest_dose", "wells", "plates"),
+    *("ec50", "ec50_low", "ec50_high", "bmc", "bmc_low", "bmc_high", "bmc_note"),
     *("bottom_sd", "top_sd", "slope", "p", "no_fit_because", "encoder"),
 ]
-POINTS = ["compound", "plate", "well", "dose", "response_sd"]
+POINTS = ["compound", "cell_line", "plate", "well", "dose", "response_sd"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """The wells of a compound in a cell line at several doses, on the axis from the controls to the highest dose.
+
+    Attributes
+    ----------
+    compound, line
+        Their names; the cell line is None where the table names none.
+    rows
+        Places (n,) of the wells of the series in the profiles.
+    doses
+        The different doses, ascending.
+    axis
+        Positions of these wells and of the negative controls of their plates (`wellspring.evaluate.own_axis`); its rows
+        are places in the profiles. None where no axis can be fitted.
+    top
+        Wells at the highest dose with a profile.
+    """
+
+    compound: str
+    line: str | None
+    rows: Array
+    doses: Array
+    axis: Projection | None
+    top: int
+
+
+def series(frame: pd.DataFrame, *, minimum: int = 4, compounds: Collection[str] | None = None) -> Iterator[Series]:
+    """Yield the series of aligned profiles with at least `minimum` doses, by compound and cell line.
+
+    Held-out plates are not in them. With `compounds`, only theirs.
+    """
+    features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
+    plate, line, dose = wells.column(frame, wells.PLATE), lines(frame), doses(frame)
+    for compound, own, rows in groups(frame, minimum=minimum):
+        if compounds is not None and compound not in compounds:
+            continue
+        # The axis is that of the line: controls of other lines are not in the series.
+        near = np.flatnonzero(np.isin(plate, plate[rows]) & (line == (own or "")))
+        member, each = np.isin(near, rows), np.unique(dose[rows])
+        top = member & (dose[near] == each[-1])
+        axis = project(features[near], frame.iloc[near], member=member, top=top)
+        if axis is not None:
+            axis = Projection(near[axis.rows], axis.score, axis.control)
+        count = int((top & wells.defined(features[near], frame.iloc[near])).sum())
+        yield Series(compound, own, rows, each, axis, count)
+
+
+def groups(frame: pd.DataFrame, *, minimum: int) -> Iterator[tuple[str, str | None, Array]]:
+    """Yield compound, cell line and the places of the wells of each series with at least `minimum` doses.
+
+    Where there are several time points, the compound is `<compound>|<time point>`.
+    """
+    compound, line, dose = wells.series(frame), lines(frame), doses(frame)
+    mine = wells.kind(frame, "trt", "poscon") & np.isfinite(dose) & (dose > 0) & pd.notna(compound)
+    mine &= wells.column(frame, "Metadata_Role") != "heldout"
+    keys = [compound[mine].astype(str), line[mine]]
+    for (name, own), places in pd.Series(np.flatnonzero(mine)).groupby(keys, sort=True):
+        rows = places.to_numpy()
+        if len(np.unique(dose[rows])) >= minimum:
+            yield str(name), own or None, rows
+
+
+def doses(frame: pd.DataFrame) -> Array:
+    """Return the concentration of each well (n,) float64; NaN without one."""
+    values = pd.to_numeric(pd.Series(wells.column(frame, "Metadata_Concentration")), errors="coerce")
+    result: Array = values.to_numpy(dtype=float)
+    return result
+
+
+def lines(frame: pd.DataFrame) -> Array:
+    """Return the cell line of each well (n,), empty without one."""
+    return np.array(["" if name is None else str(name) for name in wells.column(frame, wells.LINE)], dtype=object)
 
 
 def fitted(
@@ -27,7 +104,7 @@ def fitted(
     minimum: int = 4,
     units: Mapping[tuple[str, str], str] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return one row per compound with several doses (`COLUMNS`), and one per well of its series (`POINTS`).
+    """Return one row per compound and cell line with several doses (`COLUMNS`), and one per well of these (`POINTS`).
 
     Where there are several time points, a compound has a row for each, called `<compound>|<time point>`.
 
@@ -36,7 +113,7 @@ def fitted(
     frame
         Aligned profiles.
     minimum
-        Fewest doses of a compound; those with fewer are not in the tables.
+        Fewest doses of a series; those with fewer are not in the tables.
     units
         (plate, well) -> unit of its concentration.
 
@@ -44,46 +121,31 @@ def fitted(
     -----
     Responses are positions on the axis from the controls to the compound's highest dose, fitted on other replicates
     (`wellspring.evaluate.own_axis`), in standard deviations of the controls. The controls of the same plates are
-    part of the series, with dose 0.
+    part of the series, with dose 0. Cell lines may answer at different doses, so each has its own curve.
     """
-    features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
-    compound, plate = wells.series(frame), wells.column(frame, wells.PLATE)
-    dose = pd.to_numeric(pd.Series(wells.column(frame, "Metadata_Concentration")), errors="coerce").to_numpy(float)
-    series = wells.kind(frame, "trt", "poscon") & np.isfinite(dose) & (dose > 0) & pd.notna(compound)
-    series &= wells.column(frame, "Metadata_Role") != "heldout"
-    rows, points = [], []
-    for name, places in pd.Series(np.flatnonzero(series)).groupby(compound[series].astype(str), sort=True):
-        mine = places.to_numpy()
-        doses = np.unique(dose[mine])
-        if len(doses) < minimum:
+    rows, points, dose = [], [], doses(frame)
+    plate, well = wells.column(frame, wells.PLATE), wells.column(frame, "Metadata_Well")
+    for one in series(frame, minimum=minimum):
+        about = described(frame.iloc[one.rows], units=units or {})
+        row: dict[str, object] = {
+            "compound": one.compound,
+            "cell_line": one.line,
+            "doses": len(one.doses),
+            "wells": len(one.rows),
+        }
+        row |= {"lowest_dose": one.doses[0], "highest_dose": one.doses[-1], "encoder": encoder}
+        row |= {key: about[key] for key in ("unit", "mechanism", "plates")}
+        if one.axis is None:
+            rows.append(row | {"no_fit_because": words(Note("curve_no_axis", {"found": one.top}))})
             continue
-        near = np.flatnonzero(np.isin(plate, plate[mine]))
-        member = np.isin(near, mine)
-        top = member & (dose[near] == doses[-1])
-        axis = project(features[near], frame.iloc[near], member=member, top=top)
-        about = described(frame.iloc[mine], units=units or {})
-        row = {"compound": name, "doses": len(doses), "lowest_dose": doses[0], "highest_dose": doses[-1]}
-        row |= {key: about[key] for key in ("unit", "mechanism", "plates")} | {"wells": len(mine), "encoder": encoder}
-        if axis is None:
-            few = Note("curve_no_axis", {"found": int((top & wells.defined(features[near], frame.iloc[near])).sum())})
-            rows.append(row | {"no_fit_because": words(few)})
-            continue
-        given = np.where(axis.control, 0.0, dose[near[axis.rows]])
-        found = curve.fit(given, axis.score, control_sd=1.0, minimum=minimum)
+        given = np.where(one.axis.control, 0.0, dose[one.axis.rows])
+        found = curve.fit(given, one.axis.score, control_sd=1.0, minimum=minimum)
         rows.append(row | _numbers(found))
-        points.append(
-            pd.DataFrame(
-                {
-                    "compound": name,
-                    "plate": plate[near[axis.rows]],
-                    "well": wells.column(frame, "Metadata_Well")[near[axis.rows]],
-                    "dose": given,
-                    "response_sd": axis.score,
-                }
-            )
-        )
+        placed = {"compound": one.compound, "cell_line": one.line, "plate": plate[one.axis.rows]}
+        placed |= {"well": well[one.axis.rows], "dose": given, "response_sd": one.axis.score}
+        points.append(pd.DataFrame(placed))
     table = pd.concat(points, ignore_index=True) if points else pd.DataFrame(columns=POINTS)
-    return pd.DataFrame(rows, columns=COLUMNS), table
+    return pd.DataFrame(rows, columns=COLUMNS), table[POINTS]
 
 
 def _numbers(found: curve.Curve) -> dict[str, object]:
@@ -96,6 +158,7 @@ def _numbers(found: curve.Curve) -> dict[str, object]:
         "bmc": found.bmc,
         "bmc_low": below,
         "bmc_high": above,
+        "bmc_note": words(found.bmc_note) if found.bmc_note else "",
     }
     values |= {"bottom_sd": found.bottom, "top_sd": found.top, "slope": found.slope, "p": found.p}
     return {**values, "no_fit_because": words(found.note) if found.note else ""}

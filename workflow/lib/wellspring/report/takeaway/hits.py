@@ -1,4 +1,4 @@
-"""The list of hits: one row per treatment, active ones first. Input: items of the evaluation, aligned profiles."""
+"""The list of hits: one row per treatment, active ones first. Input: a screen's treatments and aligned profiles."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,12 @@ from wellspring.evaluate import wells
 from wellspring.evaluate.own_axis import project
 from wellspring.evaluate.wells import Array
 from wellspring.io import tables
+from wellspring.report import active
+from wellspring.report.gather import Screen
 from wellspring.screen import dose_units
 
-HELD_OUT = ".heldout"
+# Columns that the axis of a treatment needs.
+AXIS = ("Metadata_Plate", "Metadata_Well", "Metadata_pert_type", "Metadata_Cell_Line", "Metadata_Verdict")
 UNIT = "Metadata_Concentration_Unit"
 YES, NO, UNTESTED = "yes", "no", "not tested"
 COLUMNS = [
@@ -23,27 +26,22 @@ COLUMNS = [
 
 
 def table(
-    items: pd.DataFrame,
-    aligned: Mapping[str, pd.DataFrame],
+    screen: Screen,
     *,
     encoder: str,
     alpha: float = 0.05,
     level: str = "aligned",
-    replicates_share: tuple[str, ...] = (),
     units: Mapping[tuple[str, str], str] | None = None,
 ) -> pd.DataFrame:
     """Return the table of hits (`COLUMNS`) of an encoder: active treatments first, then by q and effect.
 
     Parameters
     ----------
-    items
-        Table `items` of all encoders, with the column Encoder.
-    aligned
-        Encoder -> aligned profiles.
+    screen
+        Its treatments are those of the page (`wellspring.report.active`): with those of held-out plates, as the
+        population `held out`.
     alpha
         A treatment is active if its q is below it.
-    replicates_share
-        As of the config section `evaluate`.
     units
         (plate, well) -> unit of its concentration, where it is known.
 
@@ -54,55 +52,64 @@ def table(
     (`wellspring.evaluate.own_axis`), in standard deviations of the controls; its 95 % interval is that of `reach_of`.
     Around 0 the treatment does nothing that its replicates share.
     """
-    frame = aligned.get(encoder, pd.DataFrame())
-    if items.empty or frame.empty:
+    frame = screen.aligned.get(encoder, pd.DataFrame())
+    if frame.empty:
         return pd.DataFrame(columns=COLUMNS)
-    mine = items[
-        (items["Metadata_Level"] == level) & items["Metadata_Metric"].isin(["activity", "activity" + HELD_OUT])
-    ]
-    q = pd.to_numeric(mine["q"], errors="coerce")
-    counts = mine.assign(tested=q.notna(), active=q < alpha).groupby(["Metadata_Metric", "Metadata_Item"])
-    by_encoder = counts[["active", "tested"]].sum()
-    mine = mine[mine["Encoder"] == encoder]
     features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
-    names, held = wells.replicate_names(frame, replicates_share), wells.column(frame, "Metadata_Role") == "heldout"
-    treated, cells = wells.kind(frame, "trt", "poscon"), cells_vs_controls(frame)
-    places = {
-        (str(name), bool(apart)): rows.to_numpy()
-        for (name, apart), rows in pd.Series(np.flatnonzero(treated)).groupby([names[treated], held[treated]])
-    }
-    rows = []
-    for item in mine.to_dict("records"):
-        metric, name = str(item["Metadata_Metric"]), str(item["Metadata_Item"])
-        own = places.get((name, metric.endswith(HELD_OUT)))
-        if own is None:  # its plate was left out after the evaluation
-            continue
-        row = described(frame.iloc[own], units=units or {})
-        active, tested = by_encoder.loc[(metric, name)]
-        row |= {"treatment": name, "active": _active(item["q"], alpha), "score": item["value"], "q": item["q"]}
-        row |= dict(zip(("effect_sd", "effect_low", "effect_high"), effect(features, frame, own), strict=True))
-        row |= {"replicates": int(item["n"]), "replicates_undefined": int(item["n_undefined"])}
-        row |= {"cells_vs_controls": _mean(cells[own]), "encoders_active": f"{int(active)} of {int(tested)}"}
-        row |= {"encoder": encoder, "population": "held out" if metric.endswith(HELD_OUT) else "screen"}
-        rows.append(row | {"note": _note(row)})
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    order = found["active"].map({YES: 0, NO: 1, UNTESTED: 2})
-    keys = found.assign(order=order, down=-pd.to_numeric(found["effect_sd"], errors="coerce"))
-    return found.loc[keys.sort_values(["order", "q", "down", "treatment"], kind="stable").index].reset_index(drop=True)
+    cells, rows = cells_vs_controls(frame), []
+    near = Near(frame)
+    for metric, name in ((active.METRIC, "screen"), (active.METRIC + active.HELD_OUT, "held out")):
+        found = active.population(screen, encoder=encoder, level=level, alpha=alpha, metric=metric)
+        counts = _by_encoder(screen.items, metric=metric, level=level, alpha=alpha)
+        for one in (*found.treatments, *found.controls):
+            own = np.array(one.rows)
+            row = described(frame.iloc[own], units=units or {})
+            row |= {"treatment": one.item, "perturbation": one.perturbation, "score": one.score, "q": one.q}
+            row |= {"active": UNTESTED if not one.tested else YES if found.is_active(one) else NO}
+            row |= dict(zip(("effect_sd", "effect_low", "effect_high"), near.effect(features, own), strict=True))
+            row |= {"replicates": one.replicates, "replicates_undefined": one.undefined}
+            row |= {"cells_vs_controls": _mean(cells[own]), "encoders_active": counts.get(one.item, "")}
+            row |= {"encoder": encoder, "population": name}
+            rows.append(row | {"note": _note(one)})
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    order = table["active"].map({YES: 0, NO: 1, UNTESTED: 2})
+    keys = table.assign(order=order, down=-pd.to_numeric(table["effect_sd"], errors="coerce"))
+    return table.loc[keys.sort_values(["order", "q", "down", "treatment"], kind="stable").index].reset_index(drop=True)
 
 
-def effect(features: Array, metadata: pd.DataFrame, rows: Array) -> tuple[float, float, float]:
-    """Return the effect of the wells `rows` along their own axis with its 95 % interval; NaN where it is undefined."""
-    member = np.zeros(len(metadata), dtype=bool)
-    member[rows] = True
-    near = np.flatnonzero(
-        member | np.isin(wells.column(metadata, wells.PLATE), wells.column(metadata, wells.PLATE)[rows])
-    )
-    found = project(features[near], metadata.iloc[near], member=member[near], top=member[near])
-    if found is None:
-        return (float("nan"),) * 3
-    mean, reach = float(found.treated.mean()), reach_of(found.treated)
-    return mean, mean - reach, mean + reach
+def _by_encoder(items: pd.DataFrame, *, metric: str, level: str, alpha: float) -> dict[str, str]:
+    """Return treatment -> by how many of the encoders that tested it, it is active."""
+    if items.empty:
+        return {}
+    mine = items[(items["Metadata_Level"] == level) & (items["Metadata_Metric"] == metric)]
+    q = pd.to_numeric(mine["q"], errors="coerce")
+    counts = mine.assign(tested=q.notna(), active=q < alpha).groupby("Metadata_Item")[["active", "tested"]].sum()
+    return {str(name): f"{int(a)} of {int(b)}" for name, a, b in counts.itertuples()}
+
+
+class Near:
+    """The wells that the axis of a treatment needs: those of its plates, found once per plate."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        """Sort the wells of profiles (n rows) by plate; only negative controls define axes beside the replicates."""
+        self.metadata = frame[[name for name in AXIS if name in frame]].reset_index(drop=True)
+        self.plate = wells.column(frame, wells.PLATE).astype(str)
+        control = np.flatnonzero(wells.kind(frame, "negcon"))
+        self.controls = {
+            str(name): control[places]
+            for name, places in pd.Series(self.plate[control]).groupby(self.plate[control]).indices.items()
+        }
+
+    def effect(self, features: Array, rows: Array) -> tuple[float, float, float]:
+        """Return the effect of the wells `rows` along their own axis with its 95 % interval; NaN where undefined."""
+        plates = dict.fromkeys(self.plate[rows].tolist())
+        near = np.unique(np.concatenate([rows, *(self.controls[name] for name in plates if name in self.controls)]))
+        member = np.isin(near, rows)
+        found = project(features[near], self.metadata.iloc[near], member=member, top=member)
+        if found is None:
+            return (float("nan"),) * 3
+        mean, reach = float(found.treated.mean()), reach_of(found.treated)
+        return mean, mean - reach, mean + reach
 
 
 def reach_of(values: Array) -> float:
@@ -173,19 +180,13 @@ def units_of(index: pd.DataFrame, *, column: str | None = None) -> dict[tuple[st
     }
 
 
-def _active(q: object, alpha: float) -> str:
-    value = float(q) if isinstance(q, int | float) else float("nan")
-    return UNTESTED if not np.isfinite(value) else YES if value < alpha else NO
-
-
-def _note(row: Mapping[str, object]) -> str:
+def _note(one: active.Treatment) -> str:
     """Return why a treatment is not tested."""
-    if row["active"] != UNTESTED:
+    if one.tested:
         return ""
-    few = int(str(row["replicates"]))
-    if few < 2:
+    if one.replicates < 2:
         return "not tested: needs 2 replicates with a profile on plates with negative controls"
-    return f"not tested: {few} replicates among these controls cannot reach a q below the threshold"
+    return f"not tested: {one.replicates} replicates among these controls cannot reach a q below the threshold"
 
 
 def _mean(values: Array) -> float:

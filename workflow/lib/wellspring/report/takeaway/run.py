@@ -10,7 +10,7 @@ from wellspring.evaluate import wells
 from wellspring.io import tables
 from wellspring.profile.aggregate import hand_made
 from wellspring.profile.consensus import consensus
-from wellspring.report.gather import Screen
+from wellspring.report.gather import Screen, chosen_level
 from wellspring.report.takeaway import alike, changed, curves, hits
 from wellspring.screen import sections
 
@@ -67,14 +67,8 @@ def takeaway(
     encoder = next((name for name in (report.encoder, *screen.encoders) if name in screen.aligned), "")
     frame = screen.aligned.get(encoder, pd.DataFrame())
     units = hits.units_of(screen.wells, column=concentration)
-    found = hits.table(
-        screen.items,
-        screen.aligned,
-        encoder=encoder,
-        alpha=report.significance,
-        replicates_share=evaluate.replicates_share,
-        units=units,
-    )
+    level = chosen_level(screen, report.level)
+    found = hits.table(screen, encoder=encoder, alpha=report.significance, level=level, units=units)
     if frame.empty:
         none = {"alike": alike.COLUMNS, "changed": changed.COLUMNS, "curves": curves.COLUMNS, "points": curves.POINTS}
         return Takeaway(encoder, found, **{name: pd.DataFrame(columns=head) for name, head in none.items()})
@@ -83,7 +77,7 @@ def takeaway(
         consensus(frame) if profiles is None else profiles, label=evaluate.label, separator=evaluate.separator
     )
     fits, points = curves.fitted(frame, encoder=encoder, minimum=evaluate.dose_levels, units=units)
-    names = wells.replicate_names(frame, evaluate.replicates_share)
+    names = wells.replicate_names(frame, screen.shared)
     series = dict(zip(names, wells.series(frame), strict=True))
     return Takeaway(encoder, _joined(found, pairs, fits, series), pairs, _changed(screen, encoder), fits, points)
 
@@ -91,11 +85,27 @@ def takeaway(
 def _joined(found: pd.DataFrame, pairs: pd.DataFrame, fits: pd.DataFrame, series: Mapping[str, str]) -> pd.DataFrame:
     """Return the hits with their nearest treatments and the EC50 of their dose series, by `series` of treatments."""
     near = alike.summary(pairs).rename(columns={"treatment": "perturbation"})
-    doses = fits[["compound", "ec50", "ec50_low", "ec50_high", "bmc"]].rename(columns={"compound": "series"})
+    doses = _by_compound(fits).rename(columns={"compound": "series"})
     found = found.assign(series=found["treatment"].map(series).astype(object))
     whole = found.merge(near, on="perturbation", how="left").merge(doses, on="series", how="left")
     last = ["encoders_active", "encoder", "population", "note"]
     return whole[[*(name for name in whole.columns if name not in (*last, "perturbation", "series")), *last]]
+
+
+def _by_compound(fits: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per compound: its curve, or, of several cell lines, the EC50 of each as text."""
+    numbers = ["ec50", "ec50_low", "ec50_high", "bmc"]
+    several = fits["compound"].duplicated(keep=False)
+    each = fits[several].assign(
+        ec50_by_cell_line=[
+            f"{line}: {f'{value:.6g}' if np.isfinite(value) else 'none'}"
+            for line, value in zip(fits.loc[several, "cell_line"], fits.loc[several, "ec50"].astype(float), strict=True)
+        ]
+    )
+    joined = each.groupby("compound", as_index=False, sort=False)["ec50_by_cell_line"].agg("; ".join)
+    return pd.concat([fits.loc[~several, ["compound", *numbers]], joined], ignore_index=True).reindex(
+        columns=["compound", *numbers, "ec50_by_cell_line"]
+    )
 
 
 def _changed(screen: Screen, encoder: str) -> pd.DataFrame:

@@ -179,26 +179,29 @@
     return button;
   };
   const changes = (place) => {
-    const found = findings.changed[list[place].item], part = make("section", "", { className: "dose" });
+    const found = findings.changed[list[place].perturbation], part = make("section", "", { className: "dose" });
     part.append(make("h3", `What changed${list[place].dose ? ` at dose ${list[place].dose}` : ""}`));
     if (found) part.append(make("p", "Effect in standard deviations of the negative controls; r: correlation with the treatment's own axis, for learned profiles.", { className: "quiet" }), table(["Compartment", "Channel", "Change", "Effect", "r", "q"], found, 3));
     else part.append(make("p", Object.keys(findings.changed).length ? "No classical feature changed at q < 0.05." : "This screen has no classical features; the encoder kind classical adds them.", { className: "absent" }));
     return part;
   };
   const alike = (place) => {
-    const found = findings.alike[list[place].item];
+    const found = findings.alike[list[place].perturbation];
     if (!found) return null;
     const part = make("section", "", { className: "dose" });
-    part.append(make("h3", "What looks like it"), make("p", `Nearest treatments of other compounds by consensus profile. ${findings.chance[list[place].item] || "Its mechanism is not stated, so chance is not known"}.`, { className: "quiet" }), table(["Treatment", "Mechanism", "Similarity", "Same mechanism"], found.map(([word, ...rest]) => [item(word), ...rest]), 2));
+    part.append(make("h3", "What looks like it"), make("p", `Nearest treatments of other compounds by consensus profile. ${findings.chance[list[place].perturbation] || "Its mechanism is not stated, so chance is not known"}.`, { className: "quiet" }), table(["Treatment", "Mechanism", "Similarity", "Same mechanism"], found.map(([word, ...rest]) => [item(word), ...rest]), 2));
     return part;
   };
   const response = (title) => {
     const found = findings.curves[title];
     if (!found) return null;
-    const part = make("section", "", { className: "dose" }), figure = make("figure");
-    part.append(make("h3", "Dose response"), make("p", found[0]));
-    figure.innerHTML = found[1]; // a drawing of the library, whose texts are escaped
-    part.append(figure);
+    const part = make("section", "", { className: "dose" });
+    part.append(make("h3", "Dose response"));
+    for (const [line, words, drawing] of found) {
+      const figure = make("figure");
+      figure.innerHTML = drawing; // a drawing of the library, whose texts are escaped
+      part.append(make("p", line && found.length > 1 ? `${line}: ${words}` : words), figure);
+    }
     return part;
   };
   const redraw = () => { for (const canvas of all("canvas.tile", dialog)) draw(canvas, channel); };
