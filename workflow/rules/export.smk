@@ -3,6 +3,8 @@
 input    profiles of all levels, results/index, flat fields
 output   results/export/{encoder}.h5ad    AnnData per encoder: aligned profiles; earlier levels are layers
          results/export/gallery           folders in the layout of the Cell Painting Gallery
+         results/export/plates/{plate}.zarr    OME-Zarr plate for viewers: linked pixels, and labels in each field
+         results/export/rocrate           RO-Crate of the run: report, profiles, config, versions, digests
 """
 
 
@@ -20,9 +22,30 @@ rule export:
         features=collect("<results>/fit/{encoder}.features.parquet", encoder=encoders),
         aligned=collect("<results>/align/{encoder}.parquet", encoder=encoders),
         consensus=collect("<results>/align/{encoder}.consensus.parquet", encoder=encoders),
+        images=branch(
+            segmented, then=if_exported("plates", of_plates("<results>/images/{plate}.zarr/zarr.json")), otherwise=[]
+        ),
+        labels=branch(
+            segmented, then=if_exported("plates", of_plates("<results>/cells/{plate}.zarr/zarr.json")), otherwise=[]
+        ),
+        summary=if_exported("rocrate", collect("<results>/evaluate/{encoder}.summary.parquet", encoder=encoders)),
+        report=if_exported(
+            "rocrate",
+            collect(
+                "<results>/report/{file}",
+                file=["index.html", "hits.csv", "hits.xlsx", "similar.csv", "changes.csv", "curves.csv"]
+                + ["responses.csv", "metrics.csv", "failures.tsv"],
+            ),
+        ),
     output:
         anndata=if_exported("anndata", collect("<results>/export/{encoder}.h5ad", encoder=encoders)),
         gallery=if_exported("gallery", directory("<results>/export/gallery")),
+        plates=branch(
+            segmented,
+            then=if_exported("plates", of_plates("<results>/export/plates/{plate}.zarr/zarr.json")),
+            otherwise=[],
+        ),
+        crate=if_exported("rocrate", directory("<results>/export/rocrate")),
     log:
         "<logs>/export/export.log",
     benchmark:
@@ -37,6 +60,8 @@ rule export:
         sheet=plates.to_dict("records"),
         encoders=lookup("encoders", within=config),
         options=lookup("export", within=config),
+        title=lookup("report/title", within=config),
+        config=if_exported("rocrate", config),
         code=code("export"),
     script:
         "../scripts/export.py"

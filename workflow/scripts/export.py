@@ -1,9 +1,9 @@
-"""Rule export: write AnnData files and the folders of the Cell Painting Gallery."""
+"""Rule export: write AnnData files, the folders of the Cell Painting Gallery, plates for viewers, and an RO-Crate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring.export import run
+from wellspring.export import crate, linked, run
 from wellspring.io import provenance
 from wellspring.io.made import claim
 from wellspring.screen import sections
@@ -18,10 +18,23 @@ if __name__ == "__main__":
     params, inputs = snakemake.params, {name: snakemake.input.get(name) for name in snakemake.input.keys()}  # noqa: SIM118
     for path in snakemake.output.get("anndata", []):
         run.anndata(inputs, Path(path), encoder=Path(path).stem, provenance=provenance.of(snakemake))
+    options = sections.read(sections.Export, params.options)
     if snakemake.output.get("gallery"):
-        names = {
-            "sheet": params.sheet,
-            "encoders": params.encoders,
-            "options": sections.read(sections.Export, params.options),
-        }
+        names = {"sheet": params.sheet, "encoders": params.encoders, "options": options}
         run.gallery_of(inputs, Path(snakemake.output.gallery), **names)
+    stored = zip(inputs["images"], inputs["labels"], snakemake.output.get("plates", []), strict=True)
+    for images, labels, plate in stored:
+        linked.link_plate(Path(images).parent, Path(labels).parent, Path(plate).parent)
+    if snakemake.output.get("crate"):
+        crate.write_crate(
+            crate.Run(
+                title=params.title,
+                license=options.license,
+                config=params.config,
+                sheet=params.sheet,
+                index={Path(path).stem: Path(path) for path in inputs["index"]},
+                results=[Path(path) for name in crate.PARTS for path in inputs[name]],
+                base=Path(inputs["index"][0]).parent.parent,
+            ),
+            Path(snakemake.output.crate),
+        )

@@ -92,7 +92,7 @@ def test_a_record_and_a_score_claim_nothing_by_default():
 def by_line(function, x, meta):
     """The scores of each cell line on its own, joined."""
     masks = [(meta["Metadata_Cell_Line"] == line).to_numpy() for line in sorted(set(meta["Metadata_Cell_Line"]))]
-    return joined([function(x[mine], meta[mine].reset_index(drop=True)) for mine in masks])
+    return joined([function(x[mine], meta[mine].reset_index(drop=True)) for mine in masks], ["L0", "L1"])
 
 
 def test_options_reach_the_function_that_computes():

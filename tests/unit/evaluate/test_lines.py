@@ -1,5 +1,7 @@
 """Scores of mechanisms by cell line: opposite answers, the mean over lines by hand, and intervals over both."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +70,16 @@ def test_the_joined_score_is_the_mean_over_the_items_of_all_lines(name):
         pd.testing.assert_series_equal(score.items.set_index("Metadata_Item")["value"].sort_index(), expected)
         low, high = interval(score)
         assert low < score.value < high
+        by_line = {item: json.loads(text) for item, text in zip(*_by_line(score.items), strict=True)}
+        for line, part in zip(("L0", "L1"), (first, second), strict=True):
+            groups = filled(part.items).dropna(subset=["Metadata_Group"])
+            expected = dict(zip(groups["Metadata_Item"], groups["Metadata_Group"].astype(str), strict=True))
+            assert {item: own[line] for item, own in by_line.items() if line in own} == expected
+
+
+def _by_line(items: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    known = items.dropna(subset=["Metadata_Group_By_Line"])
+    return known["Metadata_Item"], known["Metadata_Group_By_Line"]
 
 
 def test_a_mechanism_is_left_out_of_both_lines_at_once():

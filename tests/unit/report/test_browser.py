@@ -204,6 +204,22 @@ def test_a_panel_shows_the_dose_curve_and_look_alikes(tab):
     assert other.startswith(shown(tab, "#panel-name")[0])
 
 
+def test_tables_and_drawings_of_a_panel_are_taken_away(tab):
+    tab.run(f"Page.treatment.open({json.dumps(HOSTILE)})")
+    tables, drawings = (
+        tab.run(f"document.querySelectorAll('#panel {part}').length") for part in ("table", "svg.figure")
+    )
+    assert (tables, drawings) == (1, 2), "look-alikes, and a curve in each of two cell lines"
+    assert shown(tab, "#panel .take button") == ["SVG", "SVG", "CSV"]
+    tab.run("URL.createObjectURL = (blob) => { window.taken = blob; return '#'; }")
+    tab.run("[...document.querySelectorAll('#panel .take button')].at(-1).click()")
+    rows = list(csv.reader(io.StringIO(tab.run("window.taken.text()").removeprefix("\ufeff"))))
+    assert rows[0] == ["Treatment", "Mechanism", "Similarity", "Same mechanism"]
+    assert [row[0] for row in rows[1:]] == shown(tab, "#panel table button.opens")
+    tab.run(f"Page.treatment.open({json.dumps(HOSTILE)})")
+    assert len(shown(tab, "#panel .take button")) == 3, "offered once, however often the panel is filled"
+
+
 def test_similar_treatments_are_told_and_open(tab):
     data = tab.run("Page.similarity")
     tab.focus("#similarity-canvas")

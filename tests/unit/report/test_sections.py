@@ -208,6 +208,34 @@ def test_large_matrices_carry_their_numbers_as_data():
     assert len(drawn) < 20_000
 
 
+def test_the_confusion_counts_the_prediction_of_each_cell_line(monkeypatch: pytest.MonkeyPatch, screen: gather.Screen):
+    """Of three treatments in two lines, four of six predictions are right, and so is the diagonal."""
+    frame = pd.DataFrame({"Metadata_Compound": ["a", "b", "c"], "Metadata_moa": ["tubulin", "tubulin", "HDAC"]})
+    lines = [
+        {"A549": "tubulin", "U2OS": "HDAC"},
+        {"A549": "tubulin", "U2OS": "tubulin"},
+        {"A549": "HDAC", "U2OS": "actin"},
+    ]
+    items = pd.DataFrame({"Metadata_Item": ["a", "b", "c"], "value": [0.5, 1.0, 0.5], "Metadata_Metric": "nsc"})
+    items = items.assign(
+        Metadata_Level="aligned", Encoder="sslprofiler", n=4, Metadata_Group=["HDAC", "tubulin", "actin"]
+    )
+    drawn = []
+    monkeypatch.setattr(matrices, "matrix", lambda names, _, values, **given: drawn.append((names, values)) or "")
+    for column, count in (({"Metadata_Group_By_Line": list(map(json.dumps, lines))}, 6), ({}, 3)):
+        changed = replace(
+            screen, items=items.assign(**column), aligned={"sslprofiler": frame.assign(Metadata_pert_type="trt")}
+        )
+        [figure] = [one for one in biology.figures(changed, alpha=0.05) if one.kind == "matches"]
+        names, values = drawn.pop()
+        assert names == ["HDAC", "actin", "tubulin"]
+        assert ("6 predictions" in figure.note) == (count == 6) and figure.note.startswith("3 treatments, share by row")
+        wanted = (
+            [[0.5, 0.5, 0], [np.nan] * 3, [0.25, 0, 0.75]] if count == 6 else [[0, 1, 0], [np.nan] * 3, [0.5, 0, 0.5]]
+        )
+        np.testing.assert_allclose(values, wanted)
+
+
 def test_treatments_are_listed_with_every_score(screen: gather.Screen):
     found = biology.treatments(screen, alpha=0.05)
     items = screen.items[(screen.items["Metadata_Metric"] == "activity") & (screen.items["Encoder"] == "random")]

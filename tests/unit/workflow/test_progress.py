@@ -77,6 +77,31 @@ def test_progress_goes_to_the_terminal_and_messages_to_the_log(tmp_path):
     assert piped.stderr == piped.stdout == ""
 
 
+def test_a_process_that_a_job_starts_shows_progress_on_its_terminal(tmp_path):
+    """As torchrun's first process does, whose own output is the log."""
+    child = (
+        "from wellspring.workflow import progress; progress.follow(); progress.FIRST = 0.0\n"
+        "list(progress.track(range(4), total=4, unit='steps'))"
+    )
+    code = (
+        "import os, subprocess, sys; from wellspring.workflow import progress\n"
+        "from wellspring.workflow.log import log_to\n"
+        f"log_to({str(tmp_path / 'logs' / 'train' / 'simclr.log')!r})\n"
+        f"call = [sys.executable, '-c', {child!r}]; environment = os.environ | progress.handed_on()\n"
+        "subprocess.run(call, check=True, env=environment, stdout=sys.stdout.fileno(), stderr=sys.stderr.fileno())"
+    )
+    ours, theirs = os.openpty()
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert re.match(r"train simclr: 1 of 4 steps, .* left\r\n$", shown)
+    piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert piped.stderr == piped.stdout == "", "a batch job hands no terminal on"
+    progress.follow({progress.TERMINAL: str(tmp_path / "no" / "tty"), progress.JOB: "train"})
+    assert progress.handed_on() == {}
+
+
 def write(folder, active, *, lost=()):
     folder.mkdir(exist_ok=True)
     (folder / "index.html").write_text("page")

@@ -5,6 +5,7 @@ between profiles of different lines means anything. NSC, NSCB, hits and percent 
 its own. The joined score is the mean over the items of all lines.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -42,17 +43,17 @@ def _each(whole: Compute) -> Compute:
         for name in names:
             mine = line == name
             found.append(list(whole(features[mine], metadata[mine].reset_index(drop=True), options, seed)))
-        return joined(found)
+        return joined(found, names)
 
     return compute
 
 
-def joined(lines: Sequence[Sequence[Score]]) -> list[Score]:
-    """Return the scores of all cell lines as one, by name; each line has its own list."""
+def joined(lines: Sequence[Sequence[Score]], names: Sequence[str]) -> list[Score]:
+    """Return the scores of all cell lines as one, by name; each line has its own list, in the order of `names`."""
     by_name = dict[str, list[Score]]()
-    for scores in lines:
+    for line, scores in zip(names, lines, strict=True):
         for score in scores:
-            by_name.setdefault(score.metric, []).append(score)
+            by_name.setdefault(score.metric, []).append(replace(score, items=_named(filled(score.items), line)))
     found = {name: _joined(parts) for name, parts in by_name.items() if not name.endswith(PERMUTED)}
     for name, parts in by_name.items():
         if name.endswith(PERMUTED):
@@ -99,11 +100,24 @@ def _permuted(main: Score, mains: Sequence[Score], parts: Sequence[Score]) -> Sc
     return permuted(main, weights @ values / weights.sum())
 
 
+def _named(items: pd.DataFrame, line: str) -> pd.DataFrame:
+    """Return the items with their groups under the name of their cell line, as JSON."""
+    groups = [None if pd.isna(group) else json.dumps({line: str(group)}) for group in items["Metadata_Group"]]
+    return items.assign(Metadata_Group_By_Line=pd.Series(groups, index=items.index, dtype=object))
+
+
+def _together(groups: pd.Series) -> str | None:
+    """Return the groups of several cell lines in one JSON text."""
+    found: dict[str, str] = {}
+    for text in groups.dropna():
+        found |= json.loads(text)
+    return json.dumps(found, sort_keys=True) if found else None
+
+
 def _items(items: pd.DataFrame) -> pd.DataFrame:
     """Return one row per item: the mean value, the sum of wells; the group is that of the line with the lowest value.
 
-    For NSC the group is the predicted mechanism: a treatment that is right in one line and wrong in another is shown
-    with the wrong prediction.
+    For NSC the group is the predicted mechanism; `Metadata_Group_By_Line` has the prediction in each line.
     """
     if not items["Metadata_Item"].duplicated().any():
         return items
@@ -114,6 +128,7 @@ def _items(items: pd.DataFrame) -> pd.DataFrame:
         n=("n", "sum"),
         n_undefined=("n_undefined", "sum"),
         Metadata_Group=("Metadata_Group", "first"),
+        Metadata_Group_By_Line=("Metadata_Group_By_Line", _together),
     )
     several = by["p"].count() > 0
     # Bonferroni over the lines: a mechanism is found where any of them has it.

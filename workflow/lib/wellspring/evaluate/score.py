@@ -17,7 +17,7 @@ from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note, dumps
 
 ROUNDING = 1e-9  # how far a bounded score may be beyond its bounds
-ITEM_COLUMNS = ["Metadata_Item", "value", "p", "q", "n", "n_undefined", "Metadata_Group"]
+ITEM_COLUMNS = ["Metadata_Item", "value", "p", "q", "n", "n_undefined", "Metadata_Group", "Metadata_Group_By_Line"]
 NO_ITEMS = pd.DataFrame({name: pd.Series(dtype=object) for name in ITEM_COLUMNS})
 NO_UNITS = pd.DataFrame(
     {"stratum": pd.Series(dtype=str), "cluster": pd.Series(dtype=str), "value": pd.Series(dtype=float)}
@@ -111,7 +111,10 @@ def merge(first: Score, second: Score) -> Score:
     both = pd.concat([filled(first.items), filled(second.items)], ignore_index=True)
     grouped = both.groupby("Metadata_Item", sort=True, dropna=False)
     items = grouped.agg(
-        value=("value", "mean"), n_undefined=("n_undefined", "max"), Metadata_Group=("Metadata_Group", "first")
+        value=("value", "mean"),
+        n_undefined=("n_undefined", "max"),
+        Metadata_Group=("Metadata_Group", "first"),
+        Metadata_Group_By_Line=("Metadata_Group_By_Line", "first"),
     )
     items["n"] = grouped["n"].sum() if first.disjoint else grouped["n"].max()
     items["p"] = grouped["p"].agg(lambda column: column.max(skipna=False))
@@ -161,7 +164,7 @@ def filled(items: pd.DataFrame) -> pd.DataFrame:
     items = items.copy()
     for name in ITEM_COLUMNS:
         if name not in items:
-            items[name] = 0 if name.startswith("n") else (np.nan if name != "Metadata_Group" else None)
+            items[name] = 0 if name.startswith("n") else (None if name.startswith("Metadata_Group") else np.nan)
     for name in ("value", "p", "q"):
         items[name] = items[name].astype(float)
     for name in ("n", "n_undefined"):

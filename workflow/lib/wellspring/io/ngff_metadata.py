@@ -56,8 +56,10 @@ def write_wells(folder: Path, fields: Sequence[tuple[str, str]], *, name: str) -
     return {"version": NGFF, "plate": plate}
 
 
-def image(name: str, *, pixel_size: float | None, factors: Sequence[int] = (1,)) -> dict[str, object]:
-    """Return the NGFF metadata of a field (C, Y, X); `pixel_size` in micrometres.
+def image(
+    name: str, *, pixel_size: float | None, factors: Sequence[int] = (1,), channels: bool = True
+) -> dict[str, object]:
+    """Return the NGFF metadata of a field (C, Y, X), without `channels` (Y, X); `pixel_size` in micrometres.
 
     `factors` has, for each resolution level, the edge in px of the squares that are one of its pixels.
     """
@@ -68,10 +70,10 @@ def image(name: str, *, pixel_size: float | None, factors: Sequence[int] = (1,))
         "multiscales": [
             {
                 "name": name,
-                "axes": [{"name": "c", "type": "channel"}]
+                "axes": ([{"name": "c", "type": "channel"}] if channels else [])
                 + [{"name": axis, "type": "space", **unit} for axis in ("y", "x")],
                 "datasets": [
-                    {"path": str(level), "coordinateTransformations": _placed(step, factor)}
+                    {"path": str(level), "coordinateTransformations": _placed(step, factor, channels)}
                     for level, factor in enumerate(factors)
                 ],
             }
@@ -79,11 +81,12 @@ def image(name: str, *, pixel_size: float | None, factors: Sequence[int] = (1,))
     }
 
 
-def _placed(step: float, factor: int) -> list[dict[str, object]]:
+def _placed(step: float, factor: int, channels: bool) -> list[dict[str, object]]:
     """Return scale and, for a level of squares, the translation of its first centre."""
-    scale: dict[str, object] = {"type": "scale", "scale": [1.0, step * factor, step * factor]}
+    scale: dict[str, object] = {"type": "scale", "scale": [1.0] * channels + [step * factor, step * factor]}
     shift = step * (factor - 1) / 2
-    return [scale, {"type": "translation", "translation": [0.0, shift, shift]}] if factor > 1 else [scale]
+    moved = [0.0] * channels + [shift, shift]
+    return [scale, {"type": "translation", "translation": moved}] if factor > 1 else [scale]
 
 
 def display(

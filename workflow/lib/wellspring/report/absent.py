@@ -16,7 +16,6 @@ DRAWN = {
     "consistency": ("consistency",),
     "matches": ("nsc", "nscb"),
     "transfer": ("transfer",),
-    "dose": ("dose",),
 }
 
 
@@ -25,8 +24,8 @@ def sentences(screen: Screen) -> dict[str, str]:
     source = "its cells are ready-made crops" if screen.crops else "its profiles come from tables"
     images = f"{NO_IMAGES}: {source}." if screen.aligned else f"{NO_IMAGES}."
     found = {part: _undrawn(screen, starts) for part, starts in DRAWN.items()}
-    found["dose"] = _doseless(screen) or found["dose"]
     return found | {
+        "dose": _doseless(screen),
         "metrics": "Nothing was evaluated: there is no summary of any encoder.",
         "alignment": "No main metric has values at two profile levels, so the effect of alignment cannot be shown.",
         "map": NO_PROFILES,
@@ -52,15 +51,16 @@ def _undrawn(screen: Screen, starts: tuple[str, ...]) -> str:
 
 
 def _doseless(screen: Screen) -> str:
-    """Return why no compound has a dose curve; empty where the tables do not show why."""
+    """Return why no compound has a dose curve."""
     if not screen.aligned:
         return NO_PROFILES
     names = ("Compound", "Concentration", "pert_type")
     frames = [{name: pick(frame, f"Metadata_{name}") for name in names} for frame in screen.aligned.values()]
     wells = pd.concat([pd.DataFrame(columns) for columns in frames], ignore_index=True)
-    for kind, name in (("negcon", "negative"), ("poscon", "positive")):
-        if not (wells["pert_type"] == kind).any():
-            return f"No {name} controls: a dose curve needs negative and positive controls."
-    treated = wells[wells["pert_type"] == "trt"]
+    if not (wells["pert_type"] == "negcon").any():
+        return "No negative controls: responses are measured from them."
+    treated = wells[wells["pert_type"].isin(["trt", "poscon"])]
     most = treated.groupby("Compound")["Concentration"].nunique().max() if len(treated) else 0
-    return "" if most >= 3 else "No compound has three concentrations or more."
+    if not most >= 3:
+        return "No compound has three concentrations or more."
+    return "No compound has two replicates of its highest dose and four negative controls on their plates."

@@ -181,6 +181,7 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
     found = []
     for encoder in screen.encoders:
         mine = items[(items["Encoder"] == encoder) & pick(items, "Metadata_Group").notna()]
+        mine = matrices.each_line(mine)
         truth = _mechanisms(screen.aligned.get(encoder, pd.DataFrame()))
         actual = mine["Metadata_Item"].astype(str).map(truth)
         mine, actual = mine[actual.notna()], actual.dropna()
@@ -206,9 +207,10 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
             top=1,
         )
         base = chance(screen, metric, level, encoder)
-        note = f"{count(len(mine), 'treatment')}, share by row; " + (
-            f"chance {fixed(base)}" if np.isfinite(base) else "no chance level"
-        )
+        several = mine["Metadata_Item"].duplicated().any()
+        note = f"{count(mine['Metadata_Item'].nunique(), 'treatment')}, share by row"
+        note += f" of {len(mine)} predictions, one per cell line; " if several else "; "
+        note += f"chance {fixed(base)}" if np.isfinite(base) else "no chance level"
         note += f"; the {MECHANISMS - 1} most frequent mechanisms and all others" if REST in names else ""
         found.append(Figure("matches", level, name, encoder, note, svg))
     return found

@@ -6,9 +6,11 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from wellspring.report.charts import short
+from wellspring.report.gather import pick
 from wellspring.report.palette import contrast, data_address, to_hex, viridis
 from wellspring.report.svg import LINE, MUTED, document, fixed, number, text
 
@@ -89,3 +91,12 @@ def _large(
         f'data-matrix="{escape(json.dumps(parts, separators=(",", ":")))}"/>'
     )
     return document("".join(body), width=width + 8, height=height + 42, title=title)
+
+
+def each_line(items: pd.DataFrame) -> pd.DataFrame:
+    """Return the items with one row per prediction: of each cell line, where lines were judged apart."""
+    by_line = [json.loads(text) if isinstance(text, str) else {} for text in pick(items, "Metadata_Group_By_Line")]
+    groups = [list(lines.values()) or [group] for lines, group in zip(by_line, items["Metadata_Group"], strict=True)]
+    places = np.repeat(np.arange(len(items)), [len(some) for some in groups])
+    found = items.iloc[places].reset_index(drop=True)
+    return found.assign(Metadata_Group=[group for some in groups for group in some])

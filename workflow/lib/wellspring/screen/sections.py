@@ -1387,10 +1387,12 @@ class Report:
 class Export:
     """Results in the formats of other tools, written by `snakemake export` only."""
 
-    formats: tuple[Literal["anndata", "gallery"], ...]
+    formats: tuple[Literal["anndata", "gallery", "plates", "rocrate"], ...]
     """`anndata`: a file `.h5ad` an encoder, aligned profiles with their metadata (needs the package anndata).
-    `gallery`: the folders of the Cell Painting Gallery: profiles, platemaps, flat fields. Default: ["anndata",
-    "gallery"]."""
+    `gallery`: the folders of the Cell Painting Gallery: profiles, platemaps, flat fields. `plates`: where cells are
+    segmented, OME-Zarr plates with label images in each field's group `labels`, for viewers; their pixels are links to
+    results/images. `rocrate`: report, hits, aligned and consensus profiles, config, versions and digests as one
+    RO-Crate of the Workflow Run profile (needs the package rocrate). Default: ["anndata", "gallery", "plates"]."""
 
     project: str
     """The gallery's name of the project, its first folder; published ones are of the form `cpg0016-jump`. Default:
@@ -1398,6 +1400,10 @@ class Export:
 
     source: str
     """The gallery's name of who imaged, its second folder, and `Metadata_Source`. Default: "source_1"."""
+
+    license: str
+    """Address of the licence under which the RO-Crate is passed on, as `https://creativecommons.org/licenses/by/4.0/`.
+    Default: "https://choosealicense.com/no-permission/"."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from wellspring.io.shipped import LIBRARY
 from wellspring.screen.encoder_kinds import trains
 from wellspring.train.checkpoint import SIGNALS, Interrupted
 from wellspring.train.job import Job
+from wellspring.workflow import progress
 
 GRACE = 300  # seconds for the steps and the checkpoint after a signal; a scheduler may give less and kill before
 PORTS = range(20000, 30000)  # below those that Linux gives to outgoing connections
@@ -95,7 +96,7 @@ def _run(call: list[str], *, threads: int) -> int:
     kept = ("SLURM_JOB_ID", "SLURM_JOBID", "SLURM_CLUSTER_NAME", "SLURM_CONF")
     environment = {name: each for name, each in os.environ.items() if name in kept or not name.startswith("SLURM_")}
     path = [str(LIBRARY), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment |= {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(path)}
+    environment |= progress.handed_on() | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(path)}
     with (
         subprocess.Popen(call, env=environment, stdout=sys.stdout.fileno(), stderr=sys.stderr.fileno()) as process,
         _forwarded(process),

@@ -22,6 +22,7 @@ from wellspring.train import data, distributed, run
 from wellspring.train.checkpoint import Interrupted
 from wellspring.train.job import Job
 from wellspring.train.labels import COLUMNS
+from wellspring.workflow import progress
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: not done, try again
 
@@ -82,6 +83,8 @@ def main(path: str) -> int:
         with distributed.group(local=job.options.gpus):
             if distributed.rank():
                 logging.getLogger().setLevel(logging.WARNING)  # all processes do the same; one of them logs it
+            else:
+                progress.follow()
             work(job)
     except Interrupted as stop:
         _leave(path, stop)

@@ -28,7 +28,7 @@ TITLES = {
     "core": "Tables, pixels, profiles, evaluation and report: every stage without a network.",
     "cells": "Segmentation and classical features: Cellpose with torch, and cp_measure.",
     "torch": "Training and embedding: torch with timm.",
-    "export": "Export: AnnData.",
+    "export": "Export: AnnData, plates for viewers, RO-Crate.",
     "harmony": "Stages that fit an alignment with Harmony: core, and harmonypy, which is GPL-3.0-or-later.",
 }
 # What is loaded by name: object stores of fsspec, torch's companion, the board of training, ImageNet's weights.

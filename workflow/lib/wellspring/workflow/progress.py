@@ -4,13 +4,16 @@ Lines, not a bar that is drawn over: several jobs and Snakemake itself write to 
 than `FIRST` seconds writes none, and so does every job without a terminal, as in a batch log.
 """
 
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TextIO, TypeVar
 
 T = TypeVar("T")
 FIRST = 5.0  # seconds until the first line
 EVERY = 30.0  # seconds between further lines
+TERMINAL, JOB = "WELLSPRING_TERMINAL", "WELLSPRING_JOB"  # environment of processes that a job starts
 
 _shown: list[tuple[TextIO, str]] = []  # the terminal and the job's name; empty where nothing is shown
 
@@ -20,6 +23,28 @@ def show(stream: TextIO | None, job: str) -> None:
     _shown.clear()
     if stream is not None and stream.isatty():
         _shown.append((stream, job))
+
+
+def handed_on() -> dict[str, str]:
+    """Return the environment variables by which a process that is started here shows progress on the same terminal."""
+    if not _shown:
+        return {}
+    stream, job = _shown[0]
+    return {TERMINAL: os.ttyname(stream.fileno()), JOB: job}
+
+
+def follow(environment: Mapping[str, str] = os.environ) -> None:
+    """Show the progress of this process on the terminal of the process that started it, if that handed one on.
+
+    A terminal that this process cannot open, as that of another node, is not used.
+    """
+    if TERMINAL not in environment:
+        return
+    try:
+        stream = Path(environment[TERMINAL]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    except OSError:
+        return
+    show(stream, environment.get(JOB, ""))
 
 
 def track(items: Iterable[T], *, total: int, unit: str, done: int = 0) -> Iterator[T]:

@@ -97,6 +97,18 @@ const Page = (() => {
     drawing.addEventListener("blur", leave);
   }
 
+  // tables and drawings wider than the page: they scroll in their own frame, also by keyboard
+  const reach = (part) => {
+    const over = part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1;
+    if (!over) { for (const key of ["tabindex", "role", "aria-label"]) part.removeAttribute(key); return; }
+    const heading = part.closest("section") && one("h2, h3", part.closest("section"));
+    part.tabIndex = 0;
+    part.setAttribute("role", "group");
+    part.setAttribute("aria-label", `${heading ? heading.textContent : "Table"}, scrolls`);
+  };
+  const frames = new ResizeObserver((found) => { for (const { target } of found) reach(target); });
+  const scrolls = (root = document) => { for (const part of all(".wide, .scroll", root)) frames.observe(part); };
+
   // the navigation: one open group; headings keep clear of it
   const nav = one("nav"), groups = all("nav details");
   const fold = (but = null) => { for (const group of groups) if (group !== but) group.open = false; };
@@ -175,5 +187,5 @@ const Page = (() => {
   if (bad) bad.addEventListener("input", () => {
     for (const item of all(".bad li")) item.hidden = !item.textContent.toLowerCase().includes(bad.value.trim().toLowerCase());
   });
-  return { all, one, read, make, theme, viridis, category, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel };
+  return { all, one, read, make, theme, viridis, category, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel, scrolls };
 })();

@@ -19,8 +19,9 @@
   const csv = (rows) => ["\ufeff", rows.map((row) => row.map(plain).join(",")).join("\r\n"), "\r\n"];
   Page.csv = csv;
   const named = (part) => {
-    const section = part.closest("section[id]"), caption = part.closest("figure") && one("figcaption b, figcaption", part.closest("figure"));
-    const words = [section ? section.id : "table", caption ? caption.textContent : ""].join(" ").trim();
+    const section = part.closest("section[id]"), dialog = part.closest("dialog"), caption = part.closest("figure") && one("figcaption b, figcaption", part.closest("figure"));
+    const place = dialog ? [one("#panel-name").textContent, one("h3", part.closest("section")).textContent].join(" ") : section ? section.id : "table";
+    const words = [place, caption ? caption.textContent : ""].join(" ").trim();
     return words.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60);
   };
   const cells = (table) => {
@@ -42,11 +43,8 @@
     holder.append(...buttons);
     after.after(holder);
   };
-  for (const table of all("main table")) {
-    if (table.id === "treatment-table") continue;
-    const place = table.closest(".wide, .scroll") || table;
-    offer(place, button("CSV", () => save(`${named(table)}.csv`, "text/csv", csv(cells(table)))));
-  }
+  const offerTable = (table) => offer(table.closest(".wide, .scroll") || table, button("CSV", () => save(`${named(table)}.csv`, "text/csv", csv(cells(table)))));
+  for (const table of all("main table")) if (table.id !== "treatment-table") offerTable(table);
   const treatments = one("#treatment-table");
   if (treatments && Page.treatmentRows) offer(treatments.closest(".wide"), button("CSV, all rows", () => save("treatments.csv", "text/csv", csv(Page.treatmentRows()))));
   const file = (drawing) => {
@@ -61,14 +59,26 @@
     return new XMLSerializer().serializeToString(copy).replace(/var\(--[\w-]+, *([^)]+)\)/g, "$1"); // other programs know no variables
   };
   Page.drawing = file;
-  for (const drawing of all("main figure svg.figure, .curves svg.figure")) {
-    if (drawing.closest("table, button, dialog")) continue;
+  const offerDrawing = (drawing) => {
+    if (drawing.parentElement.matches(".curves")) { // a cell of a grid holds the drawing and its button
+      const cell = make("div");
+      drawing.replaceWith(cell);
+      cell.append(drawing);
+    }
     offer(drawing.closest(".wide") || drawing, button("SVG", () => save(`${named(drawing)}.svg`, "image/svg+xml", [file(drawing)])));
-  }
+  };
+  for (const drawing of all("main figure svg.figure, .curves svg.figure")) if (!drawing.closest("table, button, dialog")) offerDrawing(drawing);
+  // of a panel, each time that it is filled
+  Page.take = (panel) => {
+    for (const table of all("table", panel)) offerTable(table);
+    for (const drawing of all("figure svg.figure", panel)) offerDrawing(drawing);
+    Page.scrolls(panel);
+  };
   const png = (canvas) => button("PNG", () => canvas.toBlob((blob) => save(`${named(canvas)}.png`, "image/png", [blob])));
   for (const [selector, rows] of [["#map-canvas", () => Page.mapRows && Page.mapRows()], ["#similarity-canvas", () => Page.similarity && [["treatment", ...Page.similarity.names], ...Page.similarity.values.map((row, i) => [Page.similarity.names[i], ...row.map((value) => (value === null ? "" : value / 100))])]]]) {
     const canvas = one(selector);
     if (canvas) offer(canvas.closest(".map, .wide"), button("CSV", () => save(`${named(canvas)}.csv`, "text/csv", csv(rows()))), png(canvas));
   }
+  Page.scrolls();
   if (one("#plate-grid") && Page.plateRows) offer(one("#plate-pager"), button("CSV, all plates", () => save("plates.csv", "text/csv", csv(Page.plateRows()))));
 })();

@@ -228,6 +228,7 @@
     one("#panel-name").focus();
     redraw();
     for (const canvas of all(".plate canvas", dialog)) canvas.redraw();
+    Page.take(body);
   };
   const move = (step) => { const at = strength.indexOf(current) + step; if (strength[at] !== undefined) open(strength[at]); };
   one("#panel-before").addEventListener("click", () => move(-1));
