@@ -31,10 +31,15 @@ LISTED = 8  # most changes per treatment
 class Classical:
     """Classical features of a screen's wells, in standard deviations of their plate's negative controls."""
 
-    def __init__(self, frame: pd.DataFrame, *, channels: Sequence[str] = ()) -> None:
-        """Read normalised profiles with one row per well; features that are not classical ones are left out."""
-        named = {name: words(name, channels=channels) for name in tables.features(frame)}
-        self.words: dict[str, Words] = {name: found for name, found in named.items() if found is not None}
+    def __init__(
+        self, frame: pd.DataFrame, *, channels: Sequence[str] = (), meant: Mapping[str, Words] | None = None
+    ) -> None:
+        """Read normalised profiles with one row per well; features that have no words are left out.
+
+        Words are those of classical features, or `meant` for other features with a meaning.
+        """
+        named = {name: words(name, channels=channels) for name in tables.features(frame)} if meant is None else meant
+        self.words: dict[str, Words] = {name: named[name] for name in tables.features(frame) if named.get(name)}
         self.names = list(self.words)
         self.metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]].reset_index(drop=True)
         values = frame[self.names].to_numpy(dtype=np.float64, copy=True)

@@ -1,4 +1,4 @@
-"""Names of classical features in words: compartment, channel, kind and the whole.
+"""Names of classical features, and of intensity statistics, in words: compartment, channel, kind and the whole.
 
 The names are those of CellProfiler, `<Compartment>_<Family>_<Measure>[_<channel>...][_<numbers>...]`.
 """
@@ -6,6 +6,7 @@ The names are those of CellProfiler, `<Compartment>_<Family>_<Measure>[_<channel
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 COMPARTMENTS = {"Cells": "cell", "Cytoplasm": "cytoplasm", "Nuclei": "nucleus", "Image": "field"}
 KINDS = {
@@ -108,6 +109,33 @@ def words(name: str, *, channels: Sequence[str] = ()) -> Words | None:
         ]
     of = " and ".join(channel for _, channel in sorted(found))
     return Words(COMPARTMENTS[compartment], of, KINDS.get(family, _spaced(family)), _measure(family, measure, tail))
+
+
+def of_intensity(names: Sequence[str], *, channels: Sequence[str], view: str) -> dict[str, Words]:
+    """Return the features of an encoder of kind `intensity` in words; others are left out.
+
+    Parameters
+    ----------
+    names
+        They end in `_` and their number: means, standard deviations and correlations in the order of
+        `wellspring.encoders.intensity`.
+    channels
+        Names of its channels, in their order.
+    view
+        What it looks at: cell, or tile.
+
+    Examples
+    --------
+    >>> found = of_intensity(["e_1", "e_2", "e_4"], channels=["DNA", "Mito"], view="cell")
+    >>> found["e_2"].text, found["e_4"].text
+    ('spread of the intensity of DNA in the cell', 'correlation of DNA and Mito in the cell')
+    """
+    meant = [Words(view, name, "intensity", "mean intensity") for name in channels]
+    meant += [Words(view, name, "intensity", "spread of the intensity") for name in channels]
+    pairs = (f"{one} and {other}" for one, other in combinations(channels, 2))
+    meant += [Words(view, pair, "correlation of channels", "correlation") for pair in pairs]
+    numbers = {name: int(name.rpartition("_")[2]) for name in names if name.rpartition("_")[2].isdigit()}
+    return {name: meant[number] for name, number in numbers.items() if number < len(meant)}
 
 
 def _measure(family: str, measure: str, tail: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from wellspring.io import tables
 from wellspring.profile.aggregate import hand_made
 from wellspring.profile.consensus import consensus
 from wellspring.report.gather import Screen, chosen_level
-from wellspring.report.takeaway import alike, changed, curves, hits
+from wellspring.report.takeaway import alike, changed, curves, feature_words, hits
 from wellspring.screen import sections
 
 
@@ -109,18 +109,35 @@ def _by_compound(fits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _changed(screen: Screen, encoder: str) -> pd.DataFrame:
-    """Return what each treatment changes, by the first encoder with classical features."""
-    measured = next((name for name in (encoder, *screen.encoders) if _classical(screen, name)), None)
+    """Return what each treatment changes, by the first encoder with classical features, else by intensities."""
+    names = (encoder, *screen.encoders)
+    measured = next((name for name in names if _classical(screen, name)), None)
+    measured = measured or next((name for name in names if _intensity(screen, name)), None)
     if measured is None:
         return pd.DataFrame(columns=changed.COLUMNS)
     parts = [tables.read(path) for path in screen.normalised.get(measured, ()) if tables.verdict(path).keep]
     kept = set(wells.column(screen.aligned[measured], wells.PLATE))
     parts = [part[part["Metadata_Plate"].isin(kept)] for part in parts] or [screen.aligned[measured]]
-    classical = changed.Classical(pd.concat(parts, ignore_index=True), channels=screen.channels)
+    frame = pd.concat(parts, ignore_index=True)
+    classical = changed.Classical(frame, channels=screen.channels, meant=_meant(screen, measured, frame))
     if measured == encoder:
         return changed.of_classical(classical, _treatments(classical.metadata), encoder=encoder)
     frame = screen.aligned[encoder]
     return changed.of_learned(classical, frame, _treatments(frame), encoder=encoder)
+
+
+def _intensity(screen: Screen, name: str) -> bool:
+    """Return whether an encoder is one of kind `intensity`, whose features have a meaning."""
+    return name in screen.aligned and screen.cards.get(name, {}).get("kind") == "intensity"
+
+
+def _meant(screen: Screen, name: str, frame: pd.DataFrame) -> dict[str, feature_words.Words] | None:
+    """Return the words of intensity statistics; None for classical features, whose names have them."""
+    if not _intensity(screen, name):
+        return None
+    card = screen.cards[name]
+    view = str(card.get("view", {}).get("kind", "view"))
+    return feature_words.of_intensity(tables.features(frame), channels=card["channels"], view=view)
 
 
 def _classical(screen: Screen, name: str) -> bool:

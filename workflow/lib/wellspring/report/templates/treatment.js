@@ -182,7 +182,7 @@
     const found = findings.changed[list[place].perturbation], part = make("section", "", { className: "dose" });
     part.append(make("h3", `What changed${list[place].dose ? ` at dose ${list[place].dose}` : ""}`));
     if (found) part.append(make("p", "Effect in standard deviations of the negative controls; r: correlation with the treatment's own axis, for learned profiles.", { className: "quiet" }), table(["Compartment", "Channel", "Change", "Effect", "r", "q"], found, 3));
-    else part.append(make("p", Object.keys(findings.changed).length ? "No classical feature changed at q < 0.05." : "This screen has no classical features; the encoder kind classical adds them.", { className: "absent" }));
+    else part.append(make("p", Object.keys(findings.changed).length ? "No feature with a meaning changed at q < 0.05." : "This screen has no features with a meaning; encoders of kind classical and intensity have them.", { className: "absent" }));
     return part;
   };
   const alike = (place) => {
