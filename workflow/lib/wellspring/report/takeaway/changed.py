@@ -38,8 +38,8 @@ class Classical:
 
         Words are those of classical features, or `meant` for other features with a meaning.
         """
-        named = {name: words(name, channels=channels) for name in tables.features(frame)} if meant is None else meant
-        self.words: dict[str, Words] = {name: named[name] for name in tables.features(frame) if named.get(name)}
+        each = {name: meant.get(name) if meant else words(name, channels=channels) for name in tables.features(frame)}
+        self.words: dict[str, Words] = {name: found for name, found in each.items() if found is not None}
         self.names = list(self.words)
         self.metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]].reset_index(drop=True)
         values = frame[self.names].to_numpy(dtype=np.float64, copy=True)
