@@ -332,6 +332,11 @@ def if_exported(format, wanted):
     return wanted if format in settings.export.formats else []
 
 
+def if_segmented(wanted):
+    """Return `wanted` if cells are segmented, else nothing."""
+    return wanted if segmented else []
+
+
 def seen(wildcards):
     """Return whether the job's encoder reads fields; a foreign table and ready-made crops do not."""
     return imaged and wildcards.encoder not in foreign

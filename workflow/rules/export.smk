@@ -22,12 +22,8 @@ rule export:
         features=collect("<results>/fit/{encoder}.features.parquet", encoder=encoders),
         aligned=collect("<results>/align/{encoder}.parquet", encoder=encoders),
         consensus=collect("<results>/align/{encoder}.consensus.parquet", encoder=encoders),
-        images=branch(
-            segmented, then=if_exported("plates", of_plates("<results>/images/{plate}.zarr/zarr.json")), otherwise=[]
-        ),
-        labels=branch(
-            segmented, then=if_exported("plates", of_plates("<results>/cells/{plate}.zarr/zarr.json")), otherwise=[]
-        ),
+        images=if_exported("plates", if_segmented(of_plates("<results>/images/{plate}.zarr/zarr.json"))),
+        labels=if_exported("plates", if_segmented(of_plates("<results>/cells/{plate}.zarr/zarr.json"))),
         summary=if_exported("rocrate", collect("<results>/evaluate/{encoder}.summary.parquet", encoder=encoders)),
         report=if_exported(
             "rocrate",
@@ -40,10 +36,8 @@ rule export:
     output:
         anndata=if_exported("anndata", collect("<results>/export/{encoder}.h5ad", encoder=encoders)),
         gallery=if_exported("gallery", directory("<results>/export/gallery")),
-        plates=branch(
-            segmented,
-            then=if_exported("plates", of_plates("<results>/export/plates/{plate}.zarr/zarr.json")),
-            otherwise=[],
+        plates=if_exported(
+            "plates", if_segmented(collect("<results>/export/plates/{plate}.zarr/zarr.json", plate=plates.index))
         ),
         crate=if_exported("rocrate", directory("<results>/export/rocrate")),
     log:
