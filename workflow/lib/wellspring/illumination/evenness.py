@@ -56,7 +56,7 @@ def measured(
         minus that in the centre, a share of the mean light. ``objects``: standard deviation of the part of the objects'
         logarithmic brightness that follows the flat field (:mod:`wellspring.illumination.objects`); NaN with fewer than
         ``FEWEST`` objects. ``objects_full``: its change if the flat field were exactly right. ``objects_density``: the
-        power of the flat field that the number of objects per area follows; 0 if they lie anywhere.
+        power of the flat field that the number of objects per area follows, to first order; 0 if they lie anywhere.
     """
     return _summary([_repeats(stack, light, base=base, wells=wells, seed=seed)])
 
