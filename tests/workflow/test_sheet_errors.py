@@ -87,3 +87,22 @@ def test_encoders_that_are_like_each_other(folder):
 def test_cell_encoder_without_cells(folder):
     screens.change(folder, {"cells": {"activate": False}, "encoders": {"simclr": {"view": {"kind": "cell"}}}})
     assert "view.kind: expected tile while cells.activate is false, found cell" in screens.refusal(folder)
+
+
+@pytest.mark.parametrize("kind", ["units", "column", "key"])
+def test_contradictions_of_all_platemaps_stop_the_run_before_its_first_job(folder, kind):
+    if kind == "units":
+        for plate, unit in (("P1", "uM"), ("P2", "nM")):
+            (folder / "raw" / f"{plate}.csv").write_text(f"well,compound,conc_{unit}\nA01,DMSO,\nA02,x,5\n")
+        words = "expected one unit of concentrations, found {'nM': ['P2'], 'µM': ['P1']} (set index.unit)"
+    elif kind == "column":
+        screens.change(folder, {"evaluate": {"label": "Metadata_moaa"}})
+        words = "evaluate.label: no plate has the column 'Metadata_moaa' (did you mean 'Metadata_moa'?)"
+    else:
+        path = folder / "config" / "config.yaml"
+        path.write_text(path.read_text() + "seed: 3\n")
+        words = "config.yaml: expected the key 'seed' once, found it in lines"
+    done = screens.snakemake("--cores", "1", cwd=folder)
+    assert done.returncode != 0
+    assert words in done.stdout, done.stdout[-3000:]
+    assert "Finished jobid" not in done.stdout and not (folder / "results" / "index").exists()
