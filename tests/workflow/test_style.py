@@ -213,7 +213,7 @@ def test_the_checks_of_ci_are_the_runners(root):
     called = re.findall(r"^nox .*?-s ([a-z ]+?)(?: --.*)?$", (root / ".ci" / "run").read_text(), re.M)
     sessions = re.findall(r"^@nox.session\ndef (\w+)", (root / "noxfile.py").read_text(), re.M)
     named = {name for names in called for name in names.split()}
-    assert named == {"lint", "types", "doctests", "docs", "tests", "slurm"}
+    assert named == {"lint", "types", "doctests", "docs", "tests"}
     assert named <= set(sessions)
 
 
