@@ -214,7 +214,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.judge:
         seeds = list(range(given.seed, given.seed + (2 if given.quick else 10)))
-        _print_judged(judged(seeds, [16, 64], real(given.shared)))
+        _print_judged(judged(seeds, [24, 64], real(given.shared)))
         return
     counts = [16, 64] if given.quick else [16, 64, 200]
     seeds = list(range(given.seed, given.seed + (2 if given.quick else 10)))
