@@ -181,7 +181,7 @@ def image_error(views: lights.Views, light: Light) -> float:
     raw = views.light * views.flat + views.dark
     done = np.maximum((raw - light.dark) / light.flat + light.dark.mean(), 0)
     both = np.corrcoef(done.ravel(), np.broadcast_to(views.light, done.shape).ravel())[0, 1]
-    return float(np.sqrt(max(0.0, 1 - both**2)))
+    return float(np.sqrt(np.maximum(0.0, 1 - both**2)))  # NaN of real fields, whose truth is unknown
 
 
 def _mean(values: list[float]) -> str:
