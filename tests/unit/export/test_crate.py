@@ -97,5 +97,10 @@ def test_a_validator_accepts_the_crate(folder: Path):
         profile_identifier="workflow-run-crate",
         requirement_severity=models.Severity.REQUIRED,
     )
-    result = services.validate(settings)
+    try:
+        result = services.validate(settings)
+    except Exception as error:  # the validator has its own class of error around that of the network
+        if "urlopen error" not in str(error):
+            raise
+        pytest.skip("the validator reads the JSON-LD context from the network")
     assert not result.has_issues(), [issue.message for issue in result.get_issues()]
