@@ -56,7 +56,7 @@ from wellspring.evaluate import wells  # noqa: E402
 from wellspring.evaluate.consistency import consistency  # noqa: E402
 from wellspring.evaluate.crossfit import Deal, crossfitted, deal, grouped_by  # noqa: E402
 from wellspring.evaluate.levels import join, judged  # noqa: E402
-from wellspring.evaluate.metrics import metric_of  # noqa: E402
+from wellspring.evaluate.metrics import METRICS, chosen, metric_of  # noqa: E402
 from wellspring.evaluate.populations import Population, populations  # noqa: E402
 from wellspring.evaluate.retrieval import activity  # noqa: E402
 from wellspring.evaluate.run import scores  # noqa: E402
@@ -295,8 +295,9 @@ def power(screens: Mapping[str, int], *, seed: int) -> dict:
     return figures
 
 
-def levels(screens: int, *, seed: int) -> dict[str, list[float]]:
+def levels(screens: int, *, metrics: Sequence[str] | None, seed: int) -> dict[str, list[float]]:
     """Return, by level and metric, in which share of screens the interval covers the stated chance level."""
+    asked = METRICS if metrics is None else chosen(metrics)
     options, rows = replace(EVALUATE, permutations=0, null_size=1000), {}
     for screen in range(screens):
         frame, _ = feature_screen(seed=seed + 7000 + screen, features=64, **LEVELS, **NOTHING)
@@ -305,7 +306,7 @@ def levels(screens: int, *, seed: int) -> dict[str, list[float]]:
         joined = join(plates)
         aligned = apply_alignment(joined, fit_alignment(joined, options=FIT))
         for population in populations(raw, plates, aligned, options=options, fit=FIT, seed=screen):
-            for score in scores(population, options=options, seed=screen, position=()):
+            for score in scores(population, metrics=asked, options=options, seed=screen, position=()):
                 low, high = ends(score)
                 if np.isfinite([low, high, score.chance]).all():
                     inside = low - 1e-9 <= score.chance <= high + 1e-9
@@ -401,6 +402,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--screens", type=int, help="of the parts levels, any and grid")
+    parser.add_argument("--metrics", nargs="+", help="of the part levels; default all")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     start, figures = time.perf_counter(), {}
@@ -414,7 +416,7 @@ def main() -> None:
         screens = dict.fromkeys(POWER, 4) if given.quick else {"demo": 40, "screen": 20, "library": 10}
         figures |= power(screens, seed=given.seed)
     if "levels" in given.parts:
-        figures |= levels(given.screens or (10 if given.quick else 200), seed=given.seed)
+        figures |= levels(given.screens or (10 if given.quick else 200), metrics=given.metrics, seed=given.seed)
     if "any" in given.parts:
         sizes = (64,) if given.quick else (64, 256)
         figures |= any_found(given.screens or (20 if given.quick else 200), sizes=sizes, seed=given.seed)
