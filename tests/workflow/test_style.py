@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,26 @@ def test_the_checks_of_ci_are_the_runners(root):
     named = {name for names in called for name in names.split()}
     assert named == {"lint", "types", "doctests", "docs", "tests"}
     assert named <= set(sessions)
+
+
+def test_packages_import_each_other_in_one_direction(root):
+    """A package that imports another is never imported by it, not by way of others either."""
+    library = root / "workflow" / "lib" / "wellspring"
+    packages = {path.name for path in library.iterdir() if (path / "__init__.py").exists()}
+    imported = {name: set() for name in packages}
+    for name in packages:
+        for file in (library / name).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    parts = node.names if node.module == "wellspring" else []
+                    modules = [node.module, *(f"wellspring.{part.name}" for part in parts)]
+                else:
+                    modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                imported[name] |= {one.split(".")[1] for one in modules if one.startswith("wellspring.")} & packages
+        imported[name].discard(name)
+    assert sum(map(len, imported.values())) > 50
+    order = list(TopologicalSorter(imported).static_order())  # a circle is an error that names it
+    assert order.index("io") < order.index("index") < order.index("workflow") < order.index("report")
 
 
 def test_the_version_is_stated_once(root):

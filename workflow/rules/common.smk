@@ -61,8 +61,8 @@ from wellspring.screen.config import resolve, typed
 from wellspring.screen.config_checks import check_roles, steps_of
 from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.simulate.screen import screen_of
-from wellspring.ready import settings as crop_settings
-from wellspring.ready.listing import table_of
+from wellspring.cells.ready import settings as crop_settings
+from wellspring.cells.ready.listing import table_of
 from wellspring.report import checked
 from wellspring.workflow import at_start, failures, ownership, records
 from wellspring.workflow.code_digest import age

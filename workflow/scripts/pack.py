@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from wellspring.cells.ready import pack
+from wellspring.cells.ready.settings import Settings
 from wellspring.io import provenance, tables
 from wellspring.io.made import claim
-from wellspring.ready import pack
-from wellspring.ready.settings import Settings
 from wellspring.workflow.log import log_to
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from torch.nn.functional import interpolate, normalize
 from wellspring.encoders import cards
 from wellspring.encoders.encoder import Encoder, features, precise
 from wellspring.io.ngff import PlateImages
+from wellspring.io.progress import track
 from wellspring.screen.sections import Embed
 from wellspring.views import cutting, fields
 from wellspring.views.packed_cells import PackedCells
 from wellspring.views.scaling import IntensityScale, foreground_level, prepare, standardise_views
-from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from wellspring.io import object_store, raw_image
 from wellspring.io.ahead import REQUESTS, ahead
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.ngff import PlateWriter
+from wellspring.io.progress import track
 from wellspring.screen.sections import Images
 from wellspring.survey import run as survey
 from wellspring.views import intensity
-from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 

@@ -21,13 +21,13 @@ from wellspring.io import object_store, raw_image
 from wellspring.io.ahead import REQUESTS, ahead
 from wellspring.io.keys import PLANE_KEY, SITE_KEY
 from wellspring.io.notes import Note, loads
+from wellspring.io.progress import track
 from wellspring.io.tables import Verdict
 from wellspring.screen import exclusions, sections
 from wellspring.survey import ceiling, focus, suspect
 from wellspring.survey.unlike import unlike
 from wellspring.views import binning
 from wellspring.views.cutting import foreground_threshold
-from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from wellspring.io import progress
 from wellspring.io.shipped import LIBRARY
 from wellspring.screen.encoder_kinds import trains
 from wellspring.train.checkpoint import SIGNALS, Interrupted
 from wellspring.train.job import Job
-from wellspring.workflow import progress
 
 GRACE = 300  # seconds for the steps and the checkpoint after a signal; a scheduler may give less and kill before
 PORTS = range(20000, 30000)  # below those that Linux gives to outgoing connections

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.progress import track
 from wellspring.screen.sections import Train
 from wellspring.train import distributed, schedules, watch
 from wellspring.train.checkpoint import Checkpoint, Interrupted, stop_requested
@@ -25,7 +26,6 @@ from wellspring.train.sampler import Sampler
 from wellspring.train.settings import Settings
 from wellspring.train.sources import Source
 from wellspring.train.step_status import StatusReduction, StepStatus
-from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 

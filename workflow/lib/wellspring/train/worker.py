@@ -16,13 +16,12 @@ import torch
 from torch import nn
 
 from wellspring.encoders import encoder
-from wellspring.io import lease, tables
+from wellspring.io import lease, progress, tables
 from wellspring.screen.encoder_kinds import trains
 from wellspring.train import data, distributed, run
 from wellspring.train.checkpoint import Interrupted
 from wellspring.train.job import Job
 from wellspring.train.labels import COLUMNS
-from wellspring.workflow import progress
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: not done, try again
 

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from wellspring.workflow import progress
+from wellspring.io import progress
 
 # Words of NumPy, PyTorch, zarr and Arrow for memory that the system refuses; PyTorch has a RuntimeError for it.
 MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|unable to allocate|malloc of size", re.I)
@@ -18,7 +18,7 @@ def log_to(path: str | Path) -> None:
 
     The terminal shows its last line only, with the path of the log, so that a screen of 40 plates stays readable.
     A lack of memory is named with the job, its plate and the remedies. An interactive terminal also shows the progress
-    of long jobs (`wellspring.workflow.progress`).
+    of long jobs (`wellspring.io.progress`).
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr

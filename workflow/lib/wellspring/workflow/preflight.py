@@ -22,12 +22,11 @@ import pandas as pd
 from wellspring.cells import model_files
 from wellspring.encoders.factory import Factory
 from wellspring.io.packaged import is_packaged
-from wellspring.ready import check
 from wellspring.screen import config_checks, treatments
 from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.screen.platemap import Reading
 from wellspring.screen.sections import Config
-from wellspring.workflow import disk_space, foresight
+from wellspring.workflow import disk_space, foresight, ready_crops
 from wellspring.workflow.plate_check import Finding, Plate, message, plate
 from wellspring.workflow.platemap_words import described, lacking_controls, merged, without_doses
 
@@ -67,7 +66,7 @@ def run(
         plates = [look(row) for row in rows]
     found = [Finding("ok", f"plate {name}", "simulated by this workflow") for name in simulated]
     found += of_plates(plates)
-    found += check.plates(given, plates, dataclasses.asdict(config)) if ready else []
+    found += ready_crops.plates(given, plates, dataclasses.asdict(config)) if ready else []
     found += foreseen(plates, config=config)
     taken = {
         one.name: (str(row["images"]), one.table)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from wellspring.cells.ready import pack
+from wellspring.cells.ready.listing import Listing
+from wellspring.cells.ready.pixels import Crops
+from wellspring.cells.ready.settings import Settings
 from wellspring.io import raw_image
-from wellspring.ready import pack
-from wellspring.ready.listing import Listing
-from wellspring.ready.pixels import Crops
-from wellspring.ready.settings import Settings
 from wellspring.workflow.plate_check import Finding, Plate, message
 
 OPENED = 2000  # crops of a plate that are opened, spread over its table

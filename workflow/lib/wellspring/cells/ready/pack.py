@@ -17,16 +17,16 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from wellspring.cells.ready import listing
+from wellspring.cells.ready.pixels import Crops
+from wellspring.cells.ready.settings import Settings
 from wellspring.io import packed, raw_image
 from wellspring.io.disk import reserve
 from wellspring.io.notes import Note
+from wellspring.io.progress import track
 from wellspring.io.tables import Verdict, atomic
-from wellspring.ready import listing
-from wellspring.ready.pixels import Crops
-from wellspring.ready.settings import Settings
 from wellspring.views import crops as sampling
 from wellspring.views import intensity
-from wellspring.workflow.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def pack(
     Raises
     ------
     ValueError
-        As `wellspring.ready.listing.read`; wells that the platemap lacks, where `index.lost_wells` is error.
+        As `wellspring.cells.ready.listing.read`; wells that the platemap lacks, where `index.lost_wells` is error.
     """
     listed, pixels = opened(settings, folder, plate)
     rows = known(listed.rows, wells, settings.lost_wells, f"{listed.table}: plate {plate}")

@@ -6,10 +6,11 @@ import pytest
 import tifffile
 
 import ready_crops
+from wellspring.cells.ready import pack
+from wellspring.cells.ready.settings import Settings, chosen
 from wellspring.io import packed
-from wellspring.ready import check, pack
-from wellspring.ready.settings import Settings, chosen
 from wellspring.screen import config, platemap
+from wellspring.workflow import ready_crops as check
 from wellspring.workflow.plate_check import Plate
 
 WELLS = ("B02", "C03", "D11")

@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 import pytest
 
-from wellspring.workflow import progress
+from wellspring.io import progress
 from wellspring.workflow.outcome import outcome
 
 
@@ -62,7 +62,7 @@ def test_progress_goes_to_the_terminal_and_messages_to_the_log(tmp_path):
     """In a process whose standard error is a pseudo-terminal, and in one where it is a pipe."""
     log = tmp_path / "logs" / "survey" / "P1.log"
     code = (
-        "from wellspring.workflow import progress; from wellspring.workflow.log import log_to\n"
+        "from wellspring.io import progress; from wellspring.workflow.log import log_to\n"
         f"progress.FIRST = 0.0; log_to({str(log)!r})\n"
         "print('in the log'); list(progress.track(range(3), total=3, unit='images'))"
     )
@@ -80,11 +80,11 @@ def test_progress_goes_to_the_terminal_and_messages_to_the_log(tmp_path):
 def test_a_process_that_a_job_starts_shows_progress_on_its_terminal(tmp_path):
     """As torchrun's first process does, whose own output is the log."""
     child = (
-        "from wellspring.workflow import progress; progress.follow(); progress.FIRST = 0.0\n"
+        "from wellspring.io import progress; progress.follow(); progress.FIRST = 0.0\n"
         "list(progress.track(range(4), total=4, unit='steps'))"
     )
     code = (
-        "import os, subprocess, sys; from wellspring.workflow import progress\n"
+        "import os, subprocess, sys; from wellspring.io import progress\n"
         "from wellspring.workflow.log import log_to\n"
         f"log_to({str(tmp_path / 'logs' / 'train' / 'simclr.log')!r})\n"
         f"call = [sys.executable, '-c', {child!r}]; environment = os.environ | progress.handed_on()\n"
