@@ -1388,7 +1388,7 @@ class Export:
     """Results in the formats of other tools, written by `snakemake export` only."""
 
     formats: tuple[Literal["anndata", "gallery", "plates", "rocrate"], ...]
-    """`anndata`: a file `.h5ad` an encoder, aligned profiles with their metadata (needs the package anndata).
+    """`anndata`: a file `.h5ad` per encoder: aligned profiles with their metadata (needs the package anndata).
     `gallery`: the folders of the Cell Painting Gallery: profiles, platemaps, flat fields. `plates`: where cells are
     segmented, OME-Zarr plates with label images in each field's group `labels`, for viewers; their pixels are links to
     results/images. `rocrate`: report, hits, aligned and consensus profiles, config, versions and digests as one
