@@ -110,6 +110,36 @@ def test_crops_that_cannot_be_used_are_left_out_and_counted(tmp_path):
     assert found.verdict.notes[0].code == "crops_lost" and found.verdict.notes[0].values["lost"] == 40
 
 
+def test_the_row_of_a_well_is_no_number_of_a_crop(tmp_path):
+    """CellProfiler's tables have the row and column of a well, which are numbers of crops of other wells."""
+    table = ready_crops.keys(("P1",), ("B02", "A03"), sites=1, cells=1)
+    pixels = drawn(table)
+    given = ready_crops.write(tmp_path, "array", table, pixels)
+    named = pd.read_csv(tmp_path / "cells.csv")
+    rows = named["Well"].str.lower().map({"b2": 1, "a3": 0})
+    crops = {}
+    for column in ("Metadata_Col", "other"):
+        named.assign(Metadata_Row=rows, **{column: 1}).to_csv(tmp_path / "cells.csv", index=False)
+        found, array = packed_plate(tmp_path, given, wells=("A03", "B02"))
+        assert found.table["Metadata_Well"].tolist() == ["A03", "B02"]
+        crops[column] = array.take([0, 1])
+    number = {well: place for place, well in enumerate(table["Well"])}
+    in_order = pixels[[number["a3"], number["b2"]]][:, :, 4:36, 2:34]
+    np.testing.assert_array_equal(crops["Metadata_Col"], in_order)
+    np.testing.assert_array_equal(crops["other"], pixels[:, :, 4:36, 2:34])  # the numbers of our own tables
+
+
+def test_files_that_are_no_arrays_of_crops_are_left_out(tmp_path):
+    np.save(tmp_path / "scalar.npy", np.array(3))
+    np.save(tmp_path / "good.npy", drawn([0]))
+    paths = ["good.npy", "scalar.npy", f"{'a' * 5000}.npy"]
+    pd.DataFrame({"well": WELLS, "path": paths, "item": 0}).to_csv(tmp_path / "cells.csv", index=False)
+    found, _ = packed_plate(tmp_path, {"table": "cells.csv"})
+    assert found.table["Metadata_Well"].tolist() == ["B02"] and found.lost == {"missing": 2}
+    words = "\n".join(one.words for one in checked(tmp_path, {"table": "cells.csv"}))
+    assert "1 of 3 crops have no file" in words
+
+
 def test_a_lost_chunk_of_zarr_is_no_black_cell(tmp_path):
     table = ready_crops.keys(("P1",), WELLS)
     given = ready_crops.write(tmp_path, "zarr", table, drawn(table))
@@ -135,6 +165,11 @@ MISTAKES = {
     ),
     "another plate": (lambda table: table.assign(Plate="P7"), "expected rows of plate P1 in column 'Plate'"),
     "a path outside": (lambda table: table.assign(path="../" + table["path"]), "or index.roots, found the folder"),
+    "a number of a file twice": (
+        lambda table: table.assign(path="a.npy", Metadata_Row=4),
+        "a file once in 'Metadata_Row'",
+    ),
+    "a number too large": (lambda table: table.assign(item=10.0**20), "expected numbers from 0 in 'item'"),
     "an odd site": (lambda table: table.assign(Site="s/1"), "expected sites of letters and digits"),
 }
 

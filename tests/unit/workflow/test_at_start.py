@@ -50,3 +50,19 @@ def test_a_platemap_that_cannot_be_read_is_left_to_its_plate(screen):
     (folder / "P2.csv").write_text("locus\nx\n")
     wrong = typed(evaluate={"label": "Metadata_dono"})
     assert at_start.contradictions(rows, wrong, indexed=True) == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_time_points_share_the_platemap_of_their_plate(screen, named):
+    """The platemap may name the plate as the sheet does, not as a time point of it is called."""
+    rows, typed, folder = screen
+    lines = [f"{line},{'Plate' if not number else 'P1'}" for number, line in enumerate(MAP.split())]
+    (folder / "P1.csv").write_text("\n".join(lines) if named else MAP)
+    timed = [{**rows[0], "plate": f"P1_T{time}", "timepoint": time, "imaged_plate": "P1"} for time in "03"]
+    by_time = {"profile": {"group_by": ["Metadata_Perturbation", "Metadata_Timepoint"]}}
+    assert at_start.contradictions(timed, typed(**by_time), indexed=True) == []
+    (found,) = at_start.contradictions(rows[1:], typed(**by_time), indexed=True)
+    assert found.startswith("profile.group_by: no plate has the column 'Metadata_Timepoint'")
+    wrong = typed(evaluate={"label": "Metadata_dono", "replicates_share": ["Metadata_Imaged_Plate"]})
+    (found,) = at_start.contradictions(timed, wrong, indexed=True)
+    assert found.startswith("evaluate.label: no plate has the column 'Metadata_dono'")

@@ -1,6 +1,7 @@
 """Snakemake's records of outputs are corrected from those of the jobs."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,3 +89,32 @@ def test_a_damaged_record_stops_the_run_by_name(outputs):
     made.path_of("results/crops/P2.npy").write_text("{")
     with pytest.raises(ValueError, match=r"results/crops/\.P2\.npy\.made: expected what made"):
         correct(outputs)
+
+
+def test_the_latest_job_counts_of_two_with_one_output(tmp_path, monkeypatch):
+    """With other `export.formats` the first output of the rule is another, and so is its record."""
+    monkeypatch.chdir(tmp_path)
+    made_by("export/simclr.h5ad", "export/gallery", params=["both"])
+    made_by("export/gallery", params=["gallery"])
+    patterns = ("export/simclr.h5ad", "export/gallery")
+    for later, params in (("gallery", "gallery"), ("simclr.h5ad", "both")):
+        for name in ("gallery", "simclr.h5ad"):
+            time = 2000 if name == later else 1000
+            os.utime(made.path_of(f"export/{name}"), (time, time))
+        written = {}
+        records.correct(patterns, read=lambda _: None, write=written.__setitem__)
+        assert {output: values["params"] for output, values in written.items()} == {
+            "export/gallery": [params],
+            "export/simclr.h5ad": ["both"],
+        }
+
+
+def test_results_in_a_folder_with_brackets_are_found(tmp_path, monkeypatch):
+    folder = tmp_path / "results [2]*?"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    known = made_by("crops/P1.npy", "crops/P[1].npy", params=["'A'"])
+    for base in (str(folder), "crops/.."):
+        written = {}
+        records.correct([f"{base}/crops/{{plate}}.npy"], read=lambda _: None, write=written.__setitem__)
+        assert set(written) == set(known)

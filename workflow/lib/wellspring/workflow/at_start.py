@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from wellspring.index import run as index
+from wellspring.index import times
 from wellspring.io.tables import schema
 from wellspring.screen import platemap, treatments
 from wellspring.screen.sections import Config
@@ -21,20 +23,21 @@ def contradictions(sheet: Sequence[Mapping[str, str]], config: Config, *, indexe
     Parameters
     ----------
     sheet
-        Rows of the plate sheet. A platemap that cannot be read is left to the plate's own job, which names the fault.
+        Rows of the plate sheet, expanded by time point. A platemap that cannot be read is left to the plate's own job,
+        which names the fault.
     config
         The complete config.
     indexed
         Whether a plate is to be indexed in this run. If not, platemaps are read only if a key names a column that not
         every screen has.
     """
-    usual = pd.DataFrame(columns=[*schema("profile")["columns"]])
+    usual = pd.DataFrame(columns=[*schema("profile")["columns"], *_of_sheet(sheet)])
     if not indexed and not foresight.unknown_columns([usual], config):
         return []
     frames, whole = [], True
     for row in sheet:
         try:
-            frame = platemap.of_plate(Path(row["platemap"]), plate=row["plate"], options=config.index).frame
+            frame = platemap.of_plate(Path(row["platemap"]), plate=times.imaged(row), options=config.index).frame
         except (ValueError, OSError):
             whole = False
         else:
@@ -46,6 +49,13 @@ def contradictions(sheet: Sequence[Mapping[str, str]], config: Config, *, indexe
         except ValueError as error:
             found.append(f"platemaps: {error}")
     if frames and whole:
-        of_sheet = pd.DataFrame(columns=[f"Metadata_{column}" for column in sheet[0]])
-        found += foresight.unknown_columns([*frames, of_sheet], config)
+        found += foresight.unknown_columns([*frames, usual], config)
     return found
+
+
+def _of_sheet(sheet: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the columns that profiles have from the sheet."""
+    columns = {column for row in sheet for column in row}
+    found = [index.SHEET.get(column, f"Metadata_{column.removeprefix('Metadata_')}") for column in sorted(columns)]
+    timed = any(row.get("timepoint") for row in sheet)
+    return [name for name in (*found, times.COLUMN if timed else None) if name]

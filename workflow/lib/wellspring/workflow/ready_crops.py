@@ -9,7 +9,7 @@ import numpy as np
 
 from wellspring.cells.ready import pack
 from wellspring.cells.ready.listing import Listing
-from wellspring.cells.ready.pixels import Crops
+from wellspring.cells.ready.pixels import Crops, is_file
 from wellspring.cells.ready.settings import Settings
 from wellspring.io import raw_image
 from wellspring.workflow.plate_check import Finding, Plate, message
@@ -96,7 +96,7 @@ def _wells(listed: Listing, one: Plate, settings: Settings) -> list[tuple[Any, s
 
 def _absent(folder: Path, files: tuple[str, ...]) -> str | None:
     """Return the first file of a crop that does not exist, or None."""
-    return next((name for name in files if not name or not (folder / name).is_file()), None)
+    return next((name for name in files if not name or not is_file(folder / name)), None)
 
 
 def _left_out(lost: int, of: int, settings: Settings) -> str:

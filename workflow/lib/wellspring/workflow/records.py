@@ -9,6 +9,7 @@ all of these cases.
 
 import re
 from collections.abc import Callable, Iterable
+from glob import escape
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,18 +49,21 @@ def correct(
     ValueError
         A job's record cannot be read; names it and the remedy.
     """
-    corrected = []
+    latest: dict[str, tuple[float, made.Made]] = {}
     for path in _records(patterns):
         try:
             job, began = made.read(path), path.stat().st_mtime
         except FileNotFoundError:  # another process has just replaced the outputs
             continue
-        for output in job.outputs:
-            known = read(output)
-            if (known is None or known.params != list(job.params)) and Path(output).exists():
-                values = {"rule": job.rule, "input": list(job.inputs), "params": list(job.params)}
-                write(output, {**values, "starttime": began, "endtime": Path(output).stat().st_mtime})
-                corrected.append(output)
+        # A rule whose outputs the config chooses has a record beside each output that was once its first.
+        latest |= {output: (began, job) for output in job.outputs if began >= latest.get(output, (began,))[0]}
+    corrected = []
+    for output, (began, job) in latest.items():
+        known = read(output)
+        if (known is None or known.params != list(job.params)) and Path(output).exists():
+            values = {"rule": job.rule, "input": list(job.inputs), "params": list(job.params)}
+            write(output, {**values, "starttime": began, "endtime": Path(output).stat().st_mtime})
+            corrected.append(output)
     return corrected
 
 
@@ -72,7 +76,12 @@ def forget(outputs: Iterable[str]) -> None:
 def _records(patterns: Iterable[str]) -> list[Path]:
     """Return the jobs' records beside all outputs of these patterns."""
     found: set[Path] = set()
-    for pattern in {str(made.path_of(re.sub(r"\{[^{}]*\}", "*", pattern))) for pattern in patterns}:
+    for pattern in {str(made.path_of(_glob(pattern))) for pattern in patterns}:
         root = Path(Path(pattern).anchor)
         found |= set(root.glob(str(Path(pattern).relative_to(root))))
     return sorted(found)
+
+
+def _glob(pattern: str) -> str:
+    """Return a pattern of files, by which a folder such as ``results[2]`` is itself."""
+    return "*".join(escape(part) for part in re.split(r"\{[^{}]*\}", pattern))

@@ -34,6 +34,9 @@ NAMES = {
 }
 CENTRE = {"Y": ("Metadata_Center_Y", "center_y", "Nuclei_Location_Center_Y", "y"),
           "X": ("Metadata_Center_X", "center_x", "Nuclei_Location_Center_X", "x")}  # fmt: skip
+WELL_ROW = "Metadata_Row"  # number of a crop in our tables; beside one of the next columns, the row of the well
+WELL_COLUMN = ("Metadata_Col", "Metadata_Column")
+MOST_ITEMS = 2**53  # whole numbers up to here are exact as floats
 PER_CHANNEL = ("path_{}", "file_{}", "FileName_{}", "Metadata_Path_{}")
 
 
@@ -115,6 +118,7 @@ def read(
         rows = _cells(frame[keep], columns, table)
         rows["item"] = _items(frame[keep], columns.get("item"), table, array=array is not None)
         rows["files"] = [()] * len(rows) if array is not None else _files(frame[keep], columns, table, channels)
+        _distinct(rows, columns.get("item"), table)
         _inside(rows["files"], Path(folder), roots, table)
     except ValueError as error:
         raise error if plate in str(error) else ValueError(f"{plate}: {error}") from error
@@ -144,7 +148,8 @@ def _texts(table: Path) -> pd.DataFrame:
 def _columns(names: list[str], given: GivenCrops, table: Path, channels: Sequence[str]) -> dict[str, str]:
     """Return key to column."""
     absent = sorted(name for name in given.columns.values() if name not in names)
-    usual = {key: next((name for name in some if name in names), None) for key, some in NAMES.items()}
+    ours = [name for name in names if name != WELL_ROW or not set(WELL_COLUMN) & set(names)]
+    usual = {key: next((name for name in some if name in ours), None) for key, some in NAMES.items()}
     found = {key: name for key, name in usual.items() if name is not None} | dict(given.columns)
     found |= {key: name for key, name in known_keys(names).items() if key in ("plate", "well", "site")} | dict(
         given.columns
@@ -220,7 +225,7 @@ def _items(frame: pd.DataFrame, column: str | None, table: Path, *, array: bool)
     if column is None:
         return frame.index.to_numpy(np.int64) if array else np.full(len(frame), -1, dtype=np.int64)
     numbers = pd.to_numeric(frame[column], errors="coerce")
-    odd = numbers.isna() | (numbers < 0) | (numbers % 1 != 0)
+    odd = numbers.isna() | (numbers < 0) | (numbers % 1 != 0) | (numbers >= MOST_ITEMS)
     if odd.any():
         raise ValueError(f"{table}: expected numbers from 0 in {column!r}, found {frame.loc[odd, column].iloc[0]!r}")
     if array and numbers.duplicated().any():
@@ -241,6 +246,17 @@ def _files(
         if every.duplicated().any():
             raise ValueError(f"{table}: expected each file once, found {every[every.duplicated()].iloc[0]!r} again")
     return found
+
+
+def _distinct(rows: pd.DataFrame, column: str | None, table: Path) -> None:
+    """Refuse two crops of one number in one file: the column has another meaning, such as the row of the well."""
+    named = rows[rows["files"].map(any).astype(bool)]
+    again = named[pd.Series(list(zip(named["files"], named["item"], strict=True)), index=named.index).duplicated()]
+    if column is not None and len(again):
+        raise ValueError(
+            f"{table}: expected each crop of a file once in {column!r}, found {again['item'].iloc[0]} of "
+            f"{again['files'].iloc[0][0]!r} again (crops.given.columns.item names the column of numbers)"
+        )
 
 
 def _inside(files: Collection[tuple[str, ...]], folder: Path, roots: Sequence[str], table: Path) -> None:

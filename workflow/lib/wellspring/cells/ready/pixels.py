@@ -79,8 +79,8 @@ class Crops:
         path = self.folder / name
         if not within(os.path.realpath(path), self.places):
             raise raw_image.PlaneError("unreadable", f"{name}: expected a file in the plate's folder, found a link")
-        if not path.is_file():
-            raise raw_image.PlaneError("missing", f"no file {name}")
+        if not is_file(path):
+            raise raw_image.PlaneError("missing", f"no file {name[:200]}")
         if path.suffix != ".npy":
             if item > 0:
                 raise raw_image.PlaneError("missing", f"{name}: no item {item}; an image has one crop")
@@ -89,10 +89,18 @@ class Crops:
             stored = np.load(path, mmap_mode="r", allow_pickle=False)
             pixels = np.array(stored if item < 0 else stored[item])
         except IndexError as error:
-            raise raw_image.PlaneError("missing", f"{name}: no item {item} of {len(stored)}") from error
+            raise raw_image.PlaneError("missing", f"{name}: no item {item} of an array {stored.shape}") from error
         except packed.UNREADABLE as error:
             raise raw_image.PlaneError("unreadable", f"{name}: {error}"[:200]) from error
         return raw_image.grey(pixels, self.rules, name)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file is there; a name that no disk takes is of none."""
+    try:
+        return path.is_file()
+    except OSError:  # longer than the disk's names
+        return False
 
 
 class _Array:
