@@ -71,7 +71,7 @@ def normalised(folder: Path, encoder: str) -> pd.DataFrame:
 
 
 def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.DataFrame:
-    """Return a row a score and treatment of one level: score, treatment, mechanism, value, chance.
+    """Return one row per score and treatment of one level: score, treatment, mechanism, value, chance.
 
     A treatment without a mechanism is one of its own. Nuisance scores, over negative controls, have a row each with the
     treatment left empty.
@@ -126,7 +126,7 @@ def treatments(profiles: pd.DataFrame, level: str, *, config: Mapping) -> pd.Dat
 
 
 def wide(frame: pd.DataFrame, level: str, score: str, *, active: bool = True) -> pd.DataFrame:
-    """Return a row a seed, mechanism and treatment, and a column an encoder."""
+    """Return one row per seed, mechanism and treatment, and one column per encoder."""
     chosen = frame[(frame["level"] == level) & (frame["score"] == score) & (frame["active"] == active)]
     return chosen.pivot(index=["seed", "mechanism", "treatment"], columns="encoder", values="value")
 

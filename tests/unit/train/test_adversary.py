@@ -78,3 +78,13 @@ def test_a_training_with_an_adversary(tmp_path, kind):
         assert history["adversary"].notna().all() == bool(weight)
         found[weight] = torch.cat([value.flatten().float() for value in network.state_dict().values()])
     assert not torch.equal(found[0.0], found[1.0])
+
+
+def test_what_cannot_be_predicted_is_logged(tmp_path, caplog):
+    """One plate of one row: only the column differs."""
+    screen = blobs.screen(tmp_path, channels=trainings.CHANNELS, wells=("B02", "B03", "B04"), names=("P1",))
+    entry = blobs.entry(steps=1, view={"kind": "cell", "size": 24}, adversary={"weight": 1.0})
+    with caplog.at_level("WARNING"):
+        _, _, history = trainings.train(entry, screen, tmp_path / "run", log_every=1)
+    assert "adversary: 2 of plate, row, column have a single value" in caplog.text
+    assert history["adversary"].notna().all()

@@ -51,7 +51,7 @@ def test_layouts_in_which_position_is_the_treatment():
     assert by_row.startswith("each treatment is in one row only on P:")
     fixed = [_index(lambda row, column: f"{row}{column}", plate=plate) for plate in "PQ"]
     assert foresight.one_place(fixed) == [
-        "each treatment is in the same well on all of its plates: scores cannot tell treatment from position"
+        "each treatment is in the same well on all of its plates: scores cannot separate treatment from position"
     ]
 
 
@@ -68,7 +68,7 @@ def test_treatments_in_areas_of_one_plate(height, width, words):
     """Neighbours as replicates: rectangles of any form."""
     table = _index(_block(height, width), rows="ABCDEFGH", columns=12, sites=1, controls=0)
     (found,) = foresight.one_place([table])
-    assert found == f"each treatment {words} on P: scores cannot tell treatment from position"
+    assert found == f"each treatment {words} on P: scores cannot separate treatment from position"
 
 
 def test_one_scattered_treatment_does_not_hide_areas():

@@ -276,7 +276,7 @@ MISTAKES = {
     ),
     "compound in two spellings": (
         file("P1.csv", "well,compound\nA01,DMSO\nA02,DMSO\nB01,5-FU\nB02,5 fu\n"),
-        ("one compound in two spellings? '5 fu' (1 wells) and '5-FU' (1): they are two; correct one of them",),
+        ("one compound in two spellings? '5 fu' (1 well) and '5-FU' (1): they count as two; correct one of them",),
     ),
     "cell line in two spellings": (
         file("plates.tsv", "plate,images,platemap,cell_line\nP1,P1,P1.csv,U2OS\nP2,P2,P2.csv,U-2 OS\n"),
@@ -284,7 +284,7 @@ MISTAKES = {
     ),
     "word for an empty cell": (
         wells("y,2", "n/a,2"),
-        ("'n/a' (1 wells) is read as the name of one compound", "give these wells the type empty"),
+        ("'n/a' (1 well) is read as the name of one compound", "give these wells the type empty"),
     ),
     "mechanism that is not known": (
         file("P1.csv", "well,compound,moa\nA01,DMSO,\nA02,DMSO,\nB01,x,unknown\nB02,y,unknown\n"),

@@ -110,8 +110,7 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
     for path in paths:
         source = open_source(path)
         names = [*source.schema.names, *(column for column, _ in source.lists.values())]
-        roles = {**options.roles}
-        found = find(names, roles)
+        found = find(names, options.roles)
         label = column_of(names, options.label, "label") if options.label != "Metadata_moa" else None
         keys = {*found.values(), *([label] if label else [])}
         chosen = chosen_features(source, keys=keys, patterns=options.features)

@@ -99,8 +99,7 @@ def dose(
 def _monotonicity(
     features: Array, metadata: pd.DataFrame, *, minimum: int, draws: int, rng: np.random.Generator
 ) -> Score:
-    column = pd.Series(wells.column(metadata, "Metadata_Concentration"))
-    concentration = pd.to_numeric(column, errors="coerce").to_numpy(float)
+    concentration = wells.concentrations(metadata)
     compound, treated = wells.series(metadata), wells.kind(metadata, "trt")
     levels = pd.Series(concentration[treated]).groupby(pd.Series(compound[treated], dtype=object)).nunique()
     series = sorted(str(name) for name, count in levels.items() if count >= minimum)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from wellspring.io.keys import TIME
 from wellspring.io.notes import Note
 from wellspring.screen import well_names as names
 from wellspring.screen.treatments import joined, name
@@ -18,7 +19,6 @@ Array = npt.NDArray[Any]
 QUERIES = 1000  # fewest wells that look for neighbours: a share then has a standard error of 0.016 at most
 
 PLATE, LINE, BATCH, MOA = "Metadata_Plate", "Metadata_Cell_Line", "Metadata_Batch", "Metadata_moa"
-TIME = "Metadata_Timepoint"  # of screens whose plates are time points of the same wells
 
 
 def column(metadata: pd.DataFrame, name: str) -> Array:
@@ -88,6 +88,13 @@ def _named(compound: str, dose: object) -> str:
 def perturbations(metadata: pd.DataFrame) -> Array:
     """Return `Metadata_Perturbation` (n,), or the treatment where the table lacks it."""
     return column(metadata, "Metadata_Perturbation") if "Metadata_Perturbation" in metadata else treatments(metadata)
+
+
+def concentrations(metadata: pd.DataFrame) -> Array:
+    """Return the concentration of each well (n,) float64; NaN without one."""
+    values = pd.to_numeric(pd.Series(column(metadata, "Metadata_Concentration")), errors="coerce")
+    result: Array = values.to_numpy(dtype=float)
+    return result
 
 
 def lines(metadata: pd.DataFrame) -> Array:

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from wellspring.index.readers import detect
 from wellspring.io import object_store
+from wellspring.io.keys import TIME
 from wellspring.screen import sections
 
 ALL = "all"  # value of `index.timepoint`
-COLUMN = "Metadata_Timepoint"
 IMAGED = "imaged_plate"  # column of expanded rows: the plate as the sheet names it
 FOUND = "WELLSPRING_TIMES"  # variable by which the main process gives its jobs the time points that it found
 READ_BY = ("profile", "group_by"), ("evaluate", "replicates_share")
@@ -109,5 +109,5 @@ def grouped(config: Mapping[str, dict[str, object]]) -> dict[str, dict[str, obje
     for section, key in READ_BY:
         columns = config[section][key]
         listed = list(columns) if isinstance(columns, list | tuple) else []
-        result[section] = {**config[section], key: list(dict.fromkeys([*listed, COLUMN]))}
+        result[section] = {**config[section], key: list(dict.fromkeys([*listed, TIME]))}
     return result

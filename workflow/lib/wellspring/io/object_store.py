@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 PAUSES = (1.0, 4.0, 16.0)  # seconds before a request is repeated; S3 asks for growing pauses when it is busy
 CONNECT, READ = 10, 60  # seconds for a connection, and between two parts of an answer; botocore has 60 and 60
-# Of botocore, whose pool of connections would keep 32 requests waiting for 10.
+# For botocore, whose pool has 10 connections by default, too few for `REQUESTS` at a time.
 LIMITS: dict[str, object] = {
     "connect_timeout": CONNECT,
     "read_timeout": READ,
@@ -33,8 +33,8 @@ LIMITS: dict[str, object] = {
 }
 WHOLE = 300  # seconds for one file or listing: 30 MB at 100 kB per second
 LOADDATA = (".csv", ".csv.gz", ".parquet")
-# Endings of files that describe the planes; readers open these, so they are copied and not replaced by sparse files.
 ZARR = ("zarr.json", ".zattrs", ".zarray", ".zgroup")  # metadata of zarr groups and arrays
+# Endings of files that describe the planes; readers open these, so they are copied and not replaced by sparse files.
 TABLES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".wpi", ".xdce", ".companion.ome", *LOADDATA, *ZARR)
 LARGEST = 2**30  # bytes of such a file; the Index.xml of a 1536-well plate has about 300 MB
 

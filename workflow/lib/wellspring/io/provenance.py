@@ -115,7 +115,7 @@ def _check_origin(path: str, digests: Mapping[str, str]) -> None:
         return
     try:
         footer = pq.read_schema(path).metadata or {}
-    except ValueError:  # of another tool, or damaged: who reads its rows names it
+    except ValueError:  # of another tool, or damaged: reading its rows raises the error that names it
         return
     made = json.loads(footer.get(b"wellspring.provenance", b"{}"))
     for other, digest in made.get("inputs", {}).items():

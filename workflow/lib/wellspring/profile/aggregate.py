@@ -18,7 +18,7 @@ import pandas as pd
 
 from wellspring.cells import plausible
 from wellspring.io.embeddings import Vectors
-from wellspring.io.keys import SITE_KEY, WELL_KEY
+from wellspring.io.keys import SITE_KEY, TIME, WELL_KEY
 from wellspring.io.notes import Note, dumps
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ Array = npt.NDArray[Any]
 # Columns of an index that describe a plane; all others describe its well.
 OF_PLANE = "Site Channel Plane Path Page Bytes Timepoint Pixel_Size Exposure Position_X Position_Y Position_Z"
 PLANE = [f"Metadata_{name}" for name in OF_PLANE.split()]
-TIME = "Metadata_Timepoint"  # describes a well, too, where a plate is one of several time points
 OPERATIONS: dict[str, Callable[..., Array]] = {"mean": np.nanmean, "median": np.nanmedian}
 # Why a well has no views, by kind of view.
 NOTHING = {"tile": Note("no_foreground_tile"), "cell": Note("no_cells"), "well": Note("no_table_row")}

@@ -135,8 +135,7 @@ def _found(
     mine &= np.array([name is not None for name in perturbation], dtype=bool)
     names = ("Plate", "Well", "Compound", "moa", "pert_type")
     columns = {name: wells.column(frame, f"Metadata_{name}") for name in names} | {"perturbation": perturbation}
-    dose = pd.to_numeric(pd.Series(wells.column(frame, "Metadata_Concentration")), errors="coerce")
-    columns["dose"] = dose.to_numpy(dtype=float)
+    columns["dose"] = wells.concentrations(frame)
     places = np.flatnonzero(mine)
     groups = pd.Series(places).groupby(wells.replicate_names(frame.iloc[places], shared), sort=False)
     for name in sorted(groups.indices, key=natural):

@@ -35,7 +35,11 @@ def curves(
     found: dict[str, dict[str, Points]] = {}
     for encoder in names:
         frame = aligned[encoder]
-        dose, plate, well = own.doses(frame), wells.column(frame, wells.PLATE), wells.column(frame, "Metadata_Well")
+        dose, plate, well = (
+            wells.concentrations(frame),
+            wells.column(frame, wells.PLATE),
+            wells.column(frame, "Metadata_Well"),
+        )
         for one in own.series(frame, minimum=minimum, compounds=shown):
             if one.axis is None:
                 continue

@@ -1,4 +1,4 @@
-"""Find keys that a config file has twice: YAML's readers take the last one without a word."""
+"""Find keys that a config file has twice: YAML parsers keep the last one and report nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path

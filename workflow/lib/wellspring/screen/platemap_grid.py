@@ -47,7 +47,7 @@ def find(rows: Rows) -> list[Grid]:
 
 
 def check(rows: Rows, grids: list[Grid], *, where: str) -> None:
-    """Refuse lines that are rows of a plate but below no header: their grid would be left out without a word.
+    """Refuse lines that are rows of a plate but below no header: their grid would be left out silently.
 
     Raises
     ------

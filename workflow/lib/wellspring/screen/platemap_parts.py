@@ -1,7 +1,7 @@
 """Columns of a platemap that may be a part of the treatment: a second compound or dose, a time, a medium.
 
 A treatment is a compound at a dose, or the name in a column `perturbation`. Another column whose values differ among
-the wells of one treatment is bookkeeping (replicate, place, file), or it tells treatments apart that would be merged.
+the wells of one treatment is bookkeeping (replicate, place, file), or it distinguishes treatments that are merged.
 """
 
 import re
@@ -42,7 +42,7 @@ def differing(frame: pd.DataFrame, columns: Iterable[str]) -> dict[str, tuple[st
     frame
         A row per well, with Metadata_Perturbation and Metadata_pert_type.
     columns
-        Those that may tell treatments apart; bookkeeping and columns of nearly as many values as wells are left out.
+        Candidates; bookkeeping and columns with nearly as many values as wells are left out.
     """
     treated = frame[frame["Metadata_pert_type"] == "trt"]
     found = {}

@@ -149,6 +149,12 @@ def _trained(
     device = encoder.device()
     channels, plates = len(source.pixels[0].low), len(set(source.plate.tolist()))
     adversary = settings.adversary
+    nuisances = codes(source, adversary.against)[1] if adversary.weight else ()
+    if adversary.weight and len(nuisances) < len(adversary.against):
+        found = f"{len(adversary.against) - len(nuisances)} of {', '.join(adversary.against)}"
+        logger.warning(
+            "%s: adversary: %s have a single value in the training images and are not predicted", name, found
+        )
     method = build.objective(
         network,
         settings,
@@ -156,7 +162,7 @@ def _trained(
         precision=options.precision,
         device=device,
         compiled=options.compile,
-        nuisances=codes(source, adversary.against)[1] if adversary.weight else (),
+        nuisances=nuisances,
     )
     logger.info("%s: %d steps on %s, %d plates, %d items", name, settings.steps, device, plates, len(source.frame))
     try:

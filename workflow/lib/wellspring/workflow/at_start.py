@@ -1,7 +1,7 @@
 """Refuse a run whose platemaps, sheet and config contradict each other, before its first job.
 
-The readers of single plates name what is wrong with one of them; here is what only all of them together show, which
-would otherwise fail after hours, in the stages that join plates.
+Readers of single plates find the errors of one plate. This module finds those that only all plates together show, which
+would otherwise stop a run after hours, in the stages that join plates.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,6 +21,7 @@ from wellspring.screen.config import schema
 from wellspring.screen.sections import Config, Profile
 from wellspring.screen.spellings import placeholders, variants
 from wellspring.screen.well_names import position
+from wellspring.workflow.platemap_words import many
 
 TREATMENT = ["Metadata_Compound", "Metadata_Concentration"]
 SHOWN = 8  # pairs of names that a sentence lists
@@ -110,11 +111,16 @@ def slips(tables: Sequence[pd.DataFrame]) -> list[str]:
         name = f"Metadata_{column}"
         parts = [table.drop_duplicates(WELL_KEY)[name].dropna() for table in tables if name in table]
         counts = pd.concat(parts).astype(str).value_counts().to_dict() if parts else {}
-        pairs = [f"{rare!r} ({counts[rare]} wells) and {usual!r} ({counts[usual]})" for rare, usual in variants(counts)]
+        pairs = [
+            f"{rare!r} ({many(counts[rare], 'well')}) and {usual!r} ({counts[usual]})"
+            for rare, usual in variants(counts)
+        ]
         if pairs:
-            found.append(f"one {what} in two spellings? {'; '.join(pairs[:SHOWN])}: they are two; correct one of them")
+            found.append(
+                f"one {what} in two spellings? {'; '.join(pairs[:SHOWN])}: they count as two; correct one of them"
+            )
         ours = ("unknown",) if column in ("Cell_Line", "Batch") else ()  # the default of these
-        words = [f"{name!r} ({counts[name]} wells)" for name in placeholders(counts) if name not in ours]
+        words = [f"{name!r} ({many(counts[name], 'well')})" for name in placeholders(counts) if name not in ours]
         if words:
             remedy = "or give these wells the type empty" if column == "Compound" else "as for those without one"
             found.append(f"{', '.join(words)} is read as the name of one {what}: empty the cells, {remedy}")
@@ -150,7 +156,7 @@ def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:
     places = repeated.groupby("Treatment")["Metadata_Well"].nunique()
     if len(places) >= FEWEST and (places == 1).all():
         found.append("each treatment is in the same well on all of its plates")
-    return [f"{words}: scores cannot tell treatment from position" for words in found]
+    return [f"{words}: scores cannot separate treatment from position" for words in found]
 
 
 def _areas(wells: pd.DataFrame) -> bool:

@@ -51,23 +51,23 @@ def content(reading: Reading) -> str:
     treated = frame[frame["Metadata_pert_type"] == "trt"]
     replicates = treated.groupby("Metadata_Perturbation").size()
     counts = frame["Metadata_pert_type"].value_counts()
-    parts = [f"{_many(len(replicates), 'treatment')} of {_many(treated['Metadata_Compound'].nunique(), 'compound')}"]
+    parts = [f"{many(len(replicates), 'treatment')} of {many(treated['Metadata_Compound'].nunique(), 'compound')}"]
     doses = sorted(treated["Metadata_Concentration"].dropna().unique())
     if doses:
         span = f"{doses[0]:g}" if len(doses) == 1 else f"{doses[0]:g} to {doses[-1]:g}"
         stated = f" {unit}" if unit else ", without a unit (index.unit states it)"
-        parts.append(f"{_many(len(doses), 'dose')} ({span}{stated})")
+        parts.append(f"{many(len(doses), 'dose')} ({span}{stated})")
     if len(replicates):
         fewest, most = replicates.min(), replicates.max()
-        spread = _many(fewest, "well") if fewest == most else f"{fewest} to {most} wells"
+        spread = many(fewest, "well") if fewest == most else f"{fewest} to {most} wells"
         parts.append(f"{spread} per treatment")
     names = (("negcon", "negative control"), ("poscon", "positive control"), ("empty", "empty well"))
     for kind, words in names:
         own = frame.loc[frame["Metadata_pert_type"] == kind, "Metadata_Compound"].dropna().unique()
         listed = f" ({_few(sorted(own))})" if len(own) and kind != "empty" else ""
         if counts.get(kind, 0) or kind == "negcon":
-            parts.append(f"{_many(counts.get(kind, 0), words)}{listed}")
-    return f"platemap of {_many(len(frame), 'well')}: {', '.join(parts)}"
+            parts.append(f"{many(counts.get(kind, 0), words)}{listed}")
+    return f"platemap of {many(len(frame), 'well')}: {', '.join(parts)}"
 
 
 def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
@@ -119,7 +119,8 @@ def merged(readings: Sequence[Reading], group_by: Sequence[str]) -> list[str]:
     ]
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """Return a number with its noun, as `1 well` and `2 wells`."""
     return f"{count} {what}" + ("" if count == 1 else "s")
 
 

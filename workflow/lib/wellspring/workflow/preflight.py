@@ -176,7 +176,7 @@ def networks(config: Config) -> list[Finding]:
     mine = {name: entry for name, entry in config.encoders.items() if entry.kind in kinds and not trains(entry)}
     if not mine or importlib.util.find_spec("torch") is None:
         return []
-    # By name, since the conda environment of the check has no PyTorch, which this module imports.
+    # Imported by name: the module needs PyTorch, which the conda environment of the check lacks.
     rehearse = importlib.import_module("wellspring.train.rehearsal").rehearse
     found = []
     for name, entry in mine.items():

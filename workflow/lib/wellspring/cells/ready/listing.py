@@ -121,7 +121,9 @@ def read(
         _distinct(rows, columns.get("item"), table)
         _inside(rows["files"], Path(folder), roots, table)
     except ValueError as error:
-        raise error if plate in str(error) else ValueError(f"{plate}: {error}") from error
+        if plate in str(error):
+            raise
+        raise ValueError(f"{plate}: {error}") from error
     rows = rows.sort_values(CELL, kind="stable", ignore_index=True)
     return Listing(rows, table, array, len(frame), others, counted="item" not in columns, by_plate="plate" in columns)
 
@@ -150,10 +152,9 @@ def _columns(names: list[str], given: GivenCrops, table: Path, channels: Sequenc
     absent = sorted(name for name in given.columns.values() if name not in names)
     ours = [name for name in names if name != WELL_ROW or not set(WELL_COLUMN) & set(names)]
     usual = {key: next((name for name in some if name in ours), None) for key, some in NAMES.items()}
-    found = {key: name for key, name in usual.items() if name is not None} | dict(given.columns)
-    found |= {key: name for key, name in known_keys(names).items() if key in ("plate", "well", "site")} | dict(
-        given.columns
-    )
+    found = {key: name for key, name in usual.items() if name is not None}
+    found |= {key: name for key, name in known_keys(names).items() if key in ("plate", "well", "site")}
+    found |= given.columns
     for axis, some in CENTRE.items():
         name = next((name for name in some if name in names), None)
         found |= {} if name is None else {axis: name}

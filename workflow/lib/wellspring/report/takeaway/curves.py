@@ -55,7 +55,7 @@ def series(frame: pd.DataFrame, *, minimum: int = 4, compounds: Collection[str] 
     Held-out plates are not in them. With `compounds`, only theirs.
     """
     features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
-    plate, line, dose = wells.column(frame, wells.PLATE), lines(frame), doses(frame)
+    plate, line, dose = wells.column(frame, wells.PLATE), lines(frame), wells.concentrations(frame)
     for compound, own, rows in groups(frame, minimum=minimum):
         if compounds is not None and compound not in compounds:
             continue
@@ -75,7 +75,7 @@ def groups(frame: pd.DataFrame, *, minimum: int) -> Iterator[tuple[str, str | No
 
     Where there are several time points, the compound is `<compound>|<time point>`.
     """
-    compound, line, dose = wells.series(frame), lines(frame), doses(frame)
+    compound, line, dose = wells.series(frame), lines(frame), wells.concentrations(frame)
     mine = wells.kind(frame, "trt", "poscon") & np.isfinite(dose) & (dose > 0) & pd.notna(compound)
     mine &= wells.column(frame, "Metadata_Role") != "heldout"
     keys = [compound[mine].astype(str), line[mine]]
@@ -83,13 +83,6 @@ def groups(frame: pd.DataFrame, *, minimum: int) -> Iterator[tuple[str, str | No
         rows = places.to_numpy()
         if len(np.unique(dose[rows])) >= minimum:
             yield str(name), own or None, rows
-
-
-def doses(frame: pd.DataFrame) -> Array:
-    """Return the concentration of each well (n,) float64; NaN without one."""
-    values = pd.to_numeric(pd.Series(wells.column(frame, "Metadata_Concentration")), errors="coerce")
-    result: Array = values.to_numpy(dtype=float)
-    return result
 
 
 def lines(frame: pd.DataFrame) -> Array:
@@ -123,7 +116,7 @@ def fitted(
     (`wellspring.evaluate.own_axis`), in standard deviations of the controls. The controls of the same plates are
     part of the series, with dose 0. Cell lines may answer at different doses, so each has its own curve.
     """
-    rows, points, dose = [], [], doses(frame)
+    rows, points, dose = [], [], wells.concentrations(frame)
     plate, well = wells.column(frame, wells.PLATE), wells.column(frame, "Metadata_Well")
     for one in series(frame, minimum=minimum):
         about = described(frame.iloc[one.rows], units=units or {})

@@ -133,7 +133,7 @@ def described(rows: pd.DataFrame, *, units: Mapping[tuple[str, str], str]) -> di
         ours: _joined(wells.column(rows, f"Metadata_{name}"))
         for ours, name in (("compound", "Compound"), ("mechanism", "moa"), ("target", "target"), ("type", "pert_type"))
     }
-    dose = pd.to_numeric(pd.Series(wells.column(rows, "Metadata_Concentration")), errors="coerce").dropna().unique()
+    dose = pd.Series(wells.concentrations(rows)).dropna().unique()
     keys = zip(wells.column(rows, wells.PLATE), wells.column(rows, "Metadata_Well"), strict=True)
     known = np.array([units.get((str(plate), str(well))) for plate, well in keys], dtype=object)
     return {

@@ -8,8 +8,8 @@ import pandas as pd
 
 from wellspring.evaluate import wells
 from wellspring.io import tables
-from wellspring.profile.aggregate import hand_made
 from wellspring.profile.consensus import consensus
+from wellspring.report.differences import classical
 from wellspring.report.gather import Screen, chosen_level
 from wellspring.report.takeaway import alike, changed, curves, feature_words, hits
 from wellspring.screen import sections
@@ -111,7 +111,7 @@ def _by_compound(fits: pd.DataFrame) -> pd.DataFrame:
 def _changed(screen: Screen, encoder: str) -> pd.DataFrame:
     """Return what each treatment changes, by the first encoder with classical features, else by intensities."""
     names = (encoder, *screen.encoders)
-    measured = next((name for name in names if _classical(screen, name)), None)
+    measured = next((name for name in names if name in classical(screen)), None)
     measured = measured or next((name for name in names if _intensity(screen, name)), None)
     if measured is None:
         return pd.DataFrame(columns=changed.COLUMNS)
@@ -119,11 +119,11 @@ def _changed(screen: Screen, encoder: str) -> pd.DataFrame:
     kept = set(wells.column(screen.aligned[measured], wells.PLATE))
     parts = [part[part["Metadata_Plate"].isin(kept)] for part in parts] or [screen.aligned[measured]]
     frame = pd.concat(parts, ignore_index=True)
-    classical = changed.Classical(frame, channels=screen.channels, meant=_meant(screen, measured, frame))
+    measures = changed.Classical(frame, channels=screen.channels, meant=_meant(screen, measured, frame))
     if measured == encoder:
-        return changed.of_classical(classical, _treatments(classical.metadata), encoder=encoder)
+        return changed.of_classical(measures, _treatments(measures.metadata), encoder=encoder)
     frame = screen.aligned[encoder]
-    return changed.of_learned(classical, frame, _treatments(frame), encoder=encoder)
+    return changed.of_learned(measures, frame, _treatments(frame), encoder=encoder)
 
 
 def _intensity(screen: Screen, name: str) -> bool:
@@ -138,11 +138,6 @@ def _meant(screen: Screen, name: str, frame: pd.DataFrame) -> dict[str, feature_
     card = screen.cards[name]
     view = str(card.get("view", {}).get("kind", "view"))
     return feature_words.of_intensity(tables.features(frame), channels=card["channels"], view=view)
-
-
-def _classical(screen: Screen, name: str) -> bool:
-    features = tables.features(screen.aligned[name]) if name in screen.aligned else []
-    return bool(features) and hand_made(features)
 
 
 def _treatments(frame: pd.DataFrame) -> dict[str, np.ndarray]:
