@@ -14,7 +14,6 @@ from wellspring.evaluate.retrieval import activity
 from wellspring.index import run as index
 from wellspring.index import times
 from wellspring.profile.aggregate import wells_of
-from wellspring.report import active
 from wellspring.screen import config
 from wellspring.screen.sections import Config
 
@@ -92,7 +91,8 @@ def test_the_config_compares_within_a_time_point():
     assert changed.profile.group_by == ("Metadata_Cell_Line", "Metadata_Timepoint")
     assert changed.evaluate.replicates_share == ("Metadata_Timepoint",)
     assert times.grouped(complete | {"index": complete["index"] | {"timepoint": "1"}}) == {}
-    assert "Metadata_Timepoint" in active.SHARED
+    frame = pd.DataFrame({"Metadata_Perturbation": ["X@1", "X@1"], "Metadata_Timepoint": ["24", "48"]})
+    assert wells.replicate_names(frame, changed.evaluate.replicates_share).tolist() == ["X@1|24", "X@1|48"]
 
 
 def _screen(rng, *, signs=(1, -1), late_only=False):

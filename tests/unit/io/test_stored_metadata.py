@@ -150,8 +150,8 @@ def test_stores_are_asked_with_limits_of_time(monkeypatch):
     monkeypatch.setattr("fsspec.get_filesystem_class", lambda name: Store)
     system, path = object_store._system("s3://bucket/a::b")
     assert path == "bucket/a::b" and isinstance(system, Store)
-    retries = {"mode": "standard", "max_attempts": 2}
-    assert given_options == {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": retries}}
+    limits = {"connect_timeout": 10, "read_timeout": 60, "retries": {"mode": "standard", "max_attempts": 2}}
+    assert given_options == {"config_kwargs": limits | {"max_pool_connections": 64}}
 
 
 def test_a_store_is_asked_again_after_each_pause(monkeypatch):
@@ -163,11 +163,11 @@ def test_a_store_is_asked_again_after_each_pause(monkeypatch):
         raise RuntimeError("busy")
 
     with pytest.raises(ConnectionError, match="u: RuntimeError: busy"):
-        object_store._persist(fail, "u")
+        object_store.persist(fail, "u")
     assert waited == [1.0, 4.0, 16.0] and len(asked) == 4
     for kind in (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
         with pytest.raises(kind):
-            object_store._persist(lambda kind=kind: (_ for _ in ()).throw(kind("x")), "u")
+            object_store.persist(lambda kind=kind: (_ for _ in ()).throw(kind("x")), "u")
     assert len(waited) == 3
 
 
