@@ -27,7 +27,7 @@ def test_both_sides_come_to_the_same_profiles(benchmark, tmp_path, operation):
 
 def test_plates_go_through_every_stage_but_the_last(benchmark, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "SCREEN", {**benchmark.SCREEN, "active": 8, "inactive": 4, "mechanisms": 4})
-    benchmark.write_plates(tmp_path, 4)
+    benchmark.write_plates(tmp_path, 4, benchmark.FEATURES)
     for name in benchmark.STAGES[:-1]:
         benchmark.stage(tmp_path, name)
     joined = tables.read(tmp_path / "joined.parquet")
