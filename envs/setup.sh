@@ -9,8 +9,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 venv=${1:-.venv}
-[ -e "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
-"$venv/bin/python" -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11, 1) <= v < (3, 14) else f"expected Python 3.11 to 3.13, found {sys.version.split()[0]} (choose one by PYTHON=python3.11)")'
+python=$venv/bin/python
+[ -e "$python" ] || python=${PYTHON:-python3}
+"$python" -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11, 1) <= v < (3, 14) else "expected Python 3.11 to 3.13, found {} in {} (choose another: PYTHON=python3.11 envs/setup.sh; delete a folder .venv of the wrong version first)".format(sys.version.split()[0], sys.executable))'
+[ -e "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/pip" install --quiet -r envs/torch.txt
 "$venv/bin/pip" install --quiet --no-deps --require-hashes -r requirements.lock
 "$venv/bin/pip" install --quiet --no-deps -e .

@@ -265,3 +265,14 @@ def test_tables_are_read_in_every_format_of_encoders(tmp_path):
     (tmp_path / "bare.csv").write_text("a;b\n1;2\n")
     with pytest.raises(ValueError, match="expected a column of plates"):
         profiles._plates(tmp_path / "bare.csv")
+
+
+def test_a_folder_above_the_plate_and_a_path_that_is_absent_are_named_with_the_way_out(tmp_path, capsys):
+    below = tmp_path / "day" / "run 1" / "plate"
+    below.mkdir(parents=True)
+    (below / "measurement.log").write_text("x")
+    assert main([str(tmp_path / "day"), "--out", str(tmp_path / "screen"), "--yes"]) == 2
+    shown = capsys.readouterr().err
+    assert "it has files in ['run 1/plate']; name the folder of the plate" in shown and len(shown) < 900
+    assert main([str(tmp_path / "dya"), "--out", str(tmp_path / "screen"), "--yes"]) == 2
+    assert f"there is no file or folder {tmp_path / 'dya'}: correct the path" in capsys.readouterr().err

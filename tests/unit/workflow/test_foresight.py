@@ -110,3 +110,17 @@ def test_plates_that_take_the_same_images_are_named(tmp_path):
     found = foresight.shared_images(own | {"P3": (str(tmp_path / "two"), table)})
     assert len(found) == 1
     assert found[0].startswith("expected images of one plate each, found 2 that the plates P1, P3 take")
+
+
+def test_a_word_like_none_for_the_controls_is_meant_and_for_treated_wells_is_reported():
+    table = pd.DataFrame(
+        {
+            "Metadata_Plate": "P1",
+            "Metadata_Well": ["A01", "A02", "B01", "B02"],
+            "Metadata_Compound": ["none", "none", "n/a", "x"],
+            "Metadata_pert_type": ["negcon", "negcon", "trt", "trt"],
+        }
+    )
+    assert [text.split(" is read")[0] for text in foresight.slips([table])] == ["'n/a' (1 well)"]
+    mixed = table.assign(Metadata_pert_type=["negcon", "trt", "trt", "trt"])
+    assert any("'none' (2 wells)" in text for text in foresight.slips([mixed]))

@@ -20,6 +20,7 @@ from wellspring.profile.consensus import join_plates
 from wellspring.profile.decisions import already_normalised, decisions, of_rule
 from wellspring.profile.normalise import normalise
 from wellspring.report import gather, page
+from wellspring.report.wording import words
 from wellspring.screen import config, sections
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     elif (frame["Metadata_pert_type"] == "negcon").any() and already_normalised(frame) is None:
         notes = (*notes, Note("not_normalised"))
     for note in notes:
-        logger.info("%s", note)
+        logger.info("%s", words(note))
     chosen = config.default(sections.Evaluate, label=label, **options.evaluate)
     population = Population.of(frame, level="aligned")
     items, summary = run.judge(population, options=chosen, seed=options.seed)

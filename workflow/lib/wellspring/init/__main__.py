@@ -72,7 +72,7 @@ def _positive(text: str) -> int:
 def _missing(paths: Sequence[Path]) -> None:
     lost = [str(path) for path in paths if not path.exists()]
     if lost:
-        raise ValueError(f"expected files and folders that exist, found no {lost}")
+        raise ValueError(f"there is no file or folder {', '.join(lost)}: correct the path")
 
 
 def _parser() -> argparse.ArgumentParser:

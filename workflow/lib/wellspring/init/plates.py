@@ -77,10 +77,12 @@ def _options(folder: Path, options: Index, notes: list[str]) -> Index:
         return options
     proposal = name_pattern.propose(paths)
     if proposal is None:
-        signs = "; ".join(f"{name}: {each.sign}" for name, each in detect.READERS.items())
+        below = sorted({str(path.parent) for path in map(Path, paths) if len(path.parts) > 1})
+        near = f"; it has files in {below[:3]}" if below else ""
         raise ValueError(
-            f"{folder}: expected a known format ({signs}) or file names with a well, found {paths[:8] or 'no files'}; "
-            "write index.pattern yourself (docs/how-to/own-plates.md), or name the folder that holds the images"
+            f"{folder}: expected the folder of one plate, of a known format ({', '.join(detect.READERS)}; see "
+            f"docs/formats.md) or with a well in each file name, found {paths[:3] or 'no files'}{near}; name the "
+            "folder of the plate, or write index.pattern yourself (docs/how-to/own-plates.md)"
         )
     notes.append(
         f"file names: {proposal.matched} of {proposal.total} images match {proposal.pattern} (as {proposal.example})"

@@ -119,12 +119,24 @@ def slips(tables: Sequence[pd.DataFrame]) -> list[str]:
             found.append(
                 f"one {what} in two spellings? {'; '.join(pairs[:SHOWN])}: they count as two; correct one of them"
             )
-        ours = ("unknown",) if column in ("Cell_Line", "Batch") else ()  # the default of these
+        ours: tuple[str, ...] = ("unknown",) if column in ("Cell_Line", "Batch") else ()  # the default of these
+        if column == "Compound":
+            ours = _controls(tables)
         words = [f"{name!r} ({many(counts[name], 'well')})" for name in placeholders(counts) if name not in ours]
         if words:
             remedy = "or give these wells the type empty" if column == "Compound" else "as for those without one"
             found.append(f"{', '.join(words)} is read as the name of one {what}: empty the cells, {remedy}")
     return found
+
+
+def _controls(tables: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+    """Return compounds of which all wells are negative controls: for these, a word like 'none' is meant."""
+    rows = [table[["Metadata_Compound", "Metadata_pert_type"]].dropna() for table in tables]
+    if not rows:
+        return ()
+    wells = pd.concat(rows)
+    control = wells["Metadata_pert_type"].eq("negcon").groupby(wells["Metadata_Compound"]).all()
+    return tuple(control.index[control].astype(str))
 
 
 def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:
