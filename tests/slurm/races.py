@@ -226,7 +226,9 @@ def _raced(run: Run, kind: str, drawn: random.Random, *, shorter: int) -> dict:
     head = run.start()
     job = run.job(head)
     if job is None:
-        raise RuntimeError(f"{run.folder}: the first run ended before its job began; see head.log")
+        if head.returncode:
+            raise RuntimeError(f"{run.folder}: the first run failed before its job began; see head.log")
+        return {"after": 0.0, "stopped": False, "ended": 0}  # the job began and ended between two looks
     after = drawn.uniform(0, run.processor()) / shorter
     _worked(job, after)
     with suppress(psutil.NoSuchProcess):

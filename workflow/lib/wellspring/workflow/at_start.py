@@ -11,6 +11,7 @@ import pandas as pd
 
 from wellspring.index import run as index
 from wellspring.index import times
+from wellspring.io import keys
 from wellspring.io.tables import schema
 from wellspring.screen import platemap, treatments
 from wellspring.screen.sections import Config
@@ -58,4 +59,4 @@ def _of_sheet(sheet: Sequence[Mapping[str, str]]) -> list[str]:
     columns = {column for row in sheet for column in row}
     found = [index.SHEET.get(column, f"Metadata_{column.removeprefix('Metadata_')}") for column in sorted(columns)]
     timed = any(row.get("timepoint") for row in sheet)
-    return [name for name in (*found, times.COLUMN if timed else None) if name]
+    return [name for name in (*found, keys.TIME if timed else None) if name]
