@@ -170,7 +170,7 @@ def main() -> None:
     before = plates.load()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.tables:
-            rows = of_tables(Path(folder), vectors=30_000, repeats=21, seed=arguments.seed)
+            rows = of_tables(Path(folder), vectors=30_000, repeats=31, seed=arguments.seed)
         else:
             rows = measure(Path(folder), **size, seed=arguments.seed)
     print(pd.DataFrame(rows).T.round(3).to_string())
