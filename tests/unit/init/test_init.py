@@ -64,7 +64,7 @@ def test_a_folder_of_unknown_names_becomes_a_screen_that_can_run(plate, tmp_path
 def test_nothing_is_overwritten_and_mistakes_are_named(plate, tmp_path, capsys):
     folder, layout = plate
     assert main([str(tmp_path / "lost"), "--out", str(tmp_path)]) == 2
-    assert "found no ['" in capsys.readouterr().err
+    assert "there is no file or folder" in capsys.readouterr().err
     assert main([]) == 2
     assert main([str(folder), "--channels", "DNA", "--out", str(tmp_path)]) == 2
     assert "expected NAME=NAME_IN_FILES" in capsys.readouterr().err
