@@ -37,23 +37,11 @@ def job(folder: Path, screen: dict, entry: Encoder, **over) -> Job:
 
 
 def train(
-    entry: Encoder,
-    screen: dict | None,
-    folder: Path,
-    *,
-    channels: Sequence[str] = CHANNELS,
-    seed: int = 1,
-    code: str = "",
-    write: Callable | None = None,
-    hook: Callable[[int], None] | None = None,
-    wells: pd.DataFrame | None = None,
-    **over,
+    entry: Encoder, screen: dict | None, folder: Path, *, channels: Sequence[str] = CHANNELS, **given
 ) -> tuple[nn.Module, run.Card, pd.DataFrame]:
-    """Train an encoder on a screen, with its checkpoint in `folder`; `over` are options of the section `train`."""
+    """Train an encoder on a screen; `given` is of `train_on`."""
     source = None if screen is None else blobs.source(screen, entry, channels=list(channels))
-    return train_on(
-        entry, source, folder, channels=channels, seed=seed, code=code, write=write, hook=hook, wells=wells, **over
-    )
+    return train_on(entry, source, folder, channels=channels, **given)
 
 
 def train_on(
@@ -69,7 +57,7 @@ def train_on(
     wells: pd.DataFrame | None = None,
     **over,
 ) -> tuple[nn.Module, run.Card, pd.DataFrame]:
-    """Train an encoder on a source; otherwise as `train`."""
+    """Train an encoder on a source, with its checkpoint in `folder`; `over` are options of the section `train`."""
     folder.mkdir(parents=True, exist_ok=True)
     return run.run(
         entry,

@@ -58,6 +58,16 @@ def test_short_jobs_and_batch_logs_are_silent(clock):
     assert list(progress.track([1, 2], total=2, unit="steps")) == [1, 2]
 
 
+def on_a_terminal(code):
+    """Return what a Python process writes to a pseudo-terminal as its standard error."""
+    ours, theirs = os.openpty()
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    return shown
+
+
 def test_progress_goes_to_the_terminal_and_messages_to_the_log(tmp_path):
     """In a process whose standard error is a pseudo-terminal, and in one where it is a pipe."""
     log = tmp_path / "logs" / "survey" / "P1.log"
@@ -66,11 +76,7 @@ def test_progress_goes_to_the_terminal_and_messages_to_the_log(tmp_path):
         f"progress.FIRST = 0.0; log_to({str(log)!r})\n"
         "print('in the log'); list(progress.track(range(3), total=3, unit='images'))"
     )
-    ours, theirs = os.openpty()
-    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+    shown = on_a_terminal(code)
     assert re.match(r"survey P1: 1 of 3 images, .* left\r\n$", shown)
     assert log.read_text() == "in the log\n"
     piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -90,11 +96,7 @@ def test_a_process_that_a_job_starts_shows_progress_on_its_terminal(tmp_path):
         f"call = [sys.executable, '-c', {child!r}]; environment = os.environ | progress.handed_on()\n"
         "subprocess.run(call, check=True, env=environment, stdout=sys.stdout.fileno(), stderr=sys.stderr.fileno())"
     )
-    ours, theirs = os.openpty()
-    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+    shown = on_a_terminal(code)
     assert re.match(r"train simclr: 1 of 4 steps, .* left\r\n$", shown)
     piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert piped.stderr == piped.stdout == "", "a batch job hands no terminal on"

@@ -7,31 +7,19 @@ record is of the job that published them. `wellspring.workflow.records` compares
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from wellspring.io import lease, tables
+from wellspring.io import lease, provenance, tables
 
 # The types of parameters that Snakemake records, by their text; it leaves others out.
 RECORDED = (type(None), int, float, bool, str, complex, range, list, tuple, dict, set, frozenset, bytes, bytearray)
 
 
-class Job(Protocol):
-    """A running job, as Snakemake gives it to a script."""
-
-    @property
-    def rule(self) -> str:
-        """Name of the rule."""
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """Parameters, none of which is derived from inputs, outputs or resources."""
-
-    @property
-    def input(self) -> Iterable[str]:
-        """Paths of the input files."""
+class Job(provenance.Job, Protocol):
+    """A running job, with its outputs; none of its parameters is derived from inputs, outputs or resources."""
 
     @property
     def output(self) -> Iterable[str]:
