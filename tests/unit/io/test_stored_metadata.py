@@ -152,6 +152,9 @@ def test_stores_are_asked_with_limits_of_time(monkeypatch):
     assert path == "bucket/a::b" and isinstance(system, Store)
     limits = {"connect_timeout": 10, "read_timeout": 60, "retries": {"mode": "standard", "max_attempts": 2}}
     assert given_options == {"config_kwargs": limits | {"max_pool_connections": 64}}
+    given_options["config_kwargs"]["retries"].clear()  # botocore changes it in place; the next store has its own
+    object_store._system("s3://bucket/a::b")
+    assert given_options == {"config_kwargs": limits | {"max_pool_connections": 64}}
 
 
 def test_a_store_is_asked_again_after_each_pause(monkeypatch):

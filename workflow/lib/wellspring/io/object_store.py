@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -200,7 +201,7 @@ def _system(url: str) -> tuple[Any, str]:
 
     options = {}
     if url.startswith(("s3://", "s3a://")):
-        options = {"config_kwargs": LIMITS}
+        options = {"config_kwargs": deepcopy(LIMITS)}  # botocore changes the entry `retries` of what it is given
     scheme = SCHEME.match(url)
     try:
         kind = get_filesystem_class(scheme[1] if scheme else "file")
