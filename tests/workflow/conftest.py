@@ -4,16 +4,27 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import screens
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """Return the folder of the small screen, run to its end. Tests leave its results as they are."""
-    folder = screens.make(tmp_path_factory.mktemp("screens") / "small", changes=screens.SMALL)
-    done = screens.snakemake("--cores", "all", cwd=folder)
-    assert done.returncode == 0, done.stdout[-6000:]
+def finished(tmp_path_factory, worker_id) -> Path:
+    """Return the folder of the small screen, run to its end. Tests leave its results as they are.
+
+    Processes that run tests side by side share one run: the first makes it with all cores while the others wait.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "finished"
+    complete = folder.with_suffix(".complete")
+    with FileLock(folder.with_suffix(".lock")):
+        if not complete.exists():
+            assert not folder.exists(), "the run of the small screen failed in another process"
+            screens.make(folder, changes=screens.SMALL)
+            done = screens.snakemake("--cores", "all", cwd=folder)
+            assert done.returncode == 0, done.stdout[-6000:]
+            complete.touch()
     return folder
 
 

@@ -19,12 +19,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from wellspring.io import lease, sealed
 from wellspring.io.disk import filling
 from wellspring.io.notes import Note, loads
-from wellspring.io.shipped import TABLE_SCHEMAS
+from wellspring.io.shipped import TABLE_SCHEMAS, read_yaml
 
 TYPES = {
     "string": pa.string(),
@@ -63,7 +62,7 @@ def schema(table: str) -> dict[str, Any]:
     path = TABLE_SCHEMAS / f"{table}.yaml"
     if not path.exists():
         raise ValueError(f"{table}: expected a schema at {path}, found none")
-    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    found: dict[str, Any] = read_yaml(path)
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from wellspring.index import times
-from wellspring.io.shipped import CLONE
+from wellspring.io.shipped import CLONE, read_yaml
 from wellspring.report import wording
 from wellspring.screen import config, doubled_keys, exclusions, sheet
 from wellspring.screen.config_checks import check_roles
@@ -110,7 +110,7 @@ def refusal(written: Mapping[str, Any], error: Exception, *, results: Path, plat
 
 def _simulated() -> tuple[str, ...]:
     """Return the plates of the demo, which the workflow makes itself."""
-    described = yaml.safe_load((CLONE / "resources" / "demo" / "screen.yaml").read_text())
+    described = read_yaml(CLONE / "resources" / "demo" / "screen.yaml")
     return tuple(screen_of(described, where="resources/demo/screen.yaml").plates)
 
 

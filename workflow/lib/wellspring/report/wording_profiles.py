@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from wellspring.evaluate.metrics import METRICS
-
 Values = Mapping[str, object]
 Sentence = str | Callable[[Values], str]
 
@@ -27,6 +25,8 @@ _EVERY = {"negcon": "the negative controls", "all": "all wells"}
 
 def _title(metric: str) -> str:
     """Return the title of a metric, or its name if it is unknown."""
+    from wellspring.evaluate.metrics import METRICS  # the import takes a second, which each start of a run would wait
+
     return next((one.title for one in METRICS if one.name == metric), metric)
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from wellspring.io.shipped import CONFIG_SCHEMAS, ENCODER_PRESETS
+from wellspring.io.shipped import CONFIG_SCHEMAS, ENCODER_PRESETS, read_yaml
 from wellspring.screen import config_checks, credentials, references
 from wellspring.screen.encoder_kinds import VIEWS
 from wellspring.screen.section_reader import Section, read
@@ -31,9 +30,9 @@ RENAMED = {"index.storage": "index.object_store", "survey.verdicts": "survey.exc
 @cache
 def schema() -> Tree:
     """Return the JSON schema of the whole config: the keys of the top level and the section of each stage."""
-    whole: Tree = yaml.safe_load((CONFIG_SCHEMAS / "config.yaml").read_text())
+    whole: Tree = read_yaml(CONFIG_SCHEMAS / "config.yaml")
     for section in SECTIONS:
-        part = yaml.safe_load((CONFIG_SCHEMAS / f"{section}.yaml").read_text())
+        part = read_yaml(CONFIG_SCHEMAS / f"{section}.yaml")
         if section == "encoders":
             entries = whole["properties"]["encoders"]
             part = {**entries, "additionalProperties": part}
@@ -117,7 +116,7 @@ def default(section: type[Section], **changes: object) -> Section:
 @cache
 def presets() -> dict[str, Tree]:
     """Return the shipped entries that `like` may name, by FILE.NAME."""
-    files = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(ENCODER_PRESETS.glob("*.yaml"))}
+    files = {path.stem: read_yaml(path) for path in sorted(ENCODER_PRESETS.glob("*.yaml"))}
     return {f"{file}.{name}": entry for file, whole in files.items() for name, entry in whole["encoders"].items()}
 
 

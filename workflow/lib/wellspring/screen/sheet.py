@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TypedDict
 
 import pandas as pd
-import yaml
 
 from wellspring.io.object_store import climbs, is_url, plain
-from wellspring.io.shipped import SHEET_SCHEMA
+from wellspring.io.shipped import SHEET_SCHEMA, read_yaml
 from wellspring.screen import credentials, spellings
 from wellspring.screen.names import check
 from wellspring.screen.text_table import read as read_table
@@ -30,7 +29,7 @@ class Column(TypedDict, total=False):
 
 def columns() -> dict[str, Column]:
     """Return the columns of the sheet by name."""
-    found: dict[str, Column] = yaml.safe_load(SHEET_SCHEMA.read_text())["columns"]
+    found: dict[str, Column] = read_yaml(SHEET_SCHEMA)["columns"]
     return found
 
 

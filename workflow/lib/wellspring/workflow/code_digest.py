@@ -7,7 +7,7 @@ only the stages that import the edited module.
 import ast
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -74,12 +74,23 @@ def source(module: str) -> Path | None:
 def _named(text: str) -> frozenset[str]:
     """Return all names below `wellspring` that a module imports; kept, since most stages share most modules."""
     found = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in _statements(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return frozenset(name for name in found if name.split(".")[0] == "wellspring")
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements of a module, however deep; imports are never inside of expressions, which are most nodes."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, block, None)
+            waiting += inner if isinstance(inner, list) else ()
 
 
 def age(folder: Path) -> None:
