@@ -13,6 +13,7 @@ from wellspring.evaluate.consistency import consistency
 from wellspring.evaluate.crossfit import SAME_PLATE, crossfitted, crowded_plates, deal, for_fold
 from wellspring.evaluate.levels import defined_controls, halves, join, judged, recentred
 from wellspring.evaluate.nuisance import nuisance
+from wellspring.evaluate.populations import populations
 from wellspring.evaluate.retrieval import activity
 from wellspring.evaluate.run import evaluate
 from wellspring.evaluate.score import merge
@@ -154,6 +155,16 @@ def test_a_single_plate_goes_by_halves_of_its_controls():
     for result, (_, fitted, given, _), (number, rows) in zip(frames, recorder.fits, recorder.applied, strict=True):
         assert recorder.fits[number][1] == fitted and not fitted & keys(result) and rows == keys(result)
         assert len(fitted) == 25 - len(keys(result[defined_controls(result)])) and given.min_controls in (6, 7)
+
+
+@pytest.mark.parametrize("plates", [1, 2])
+def test_levels_that_are_judged_by_halves_have_the_note(plates):
+    frame = screen(batches=plates, plates=1, controls=24)
+    parts = [part.reset_index(drop=True) for _, part in frame.groupby("Metadata_Plate")]
+    found = populations(parts, parts, frame, options=options("evaluate"), fit=FIT)
+    codes = {each.level: {note.code for note in each.notes} for each in found}
+    assert list(codes) == ["aggregated", "normalised", "aligned"]
+    assert all(("two_halves" in noted) == (plates == 1) for noted in codes.values()), codes
 
 
 def test_halves_split_each_plate_evenly():
