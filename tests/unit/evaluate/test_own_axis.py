@@ -74,6 +74,19 @@ def test_on_one_plate_the_axis_is_of_its_other_rows():
     np.testing.assert_allclose(found.score, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_well_without_a_profile_takes_no_part():
+    features, metadata, treated = screen(6, plates=4, lines=1)
+    lost = [np.flatnonzero(treated)[2], np.flatnonzero(~treated)[4]]
+    features[lost] = np.nan
+    kept = np.setdiff1d(np.arange(len(metadata)), lost)
+    rest = metadata.iloc[kept].reset_index(drop=True)
+    fold = wells.codes(rest["Metadata_Plate"].to_numpy())
+    found = own_axis.project(features, metadata, member=treated, top=treated)
+    expected = by_loops(features[kept], rest, treated[kept], fold=fold, top=treated[kept])
+    np.testing.assert_array_equal(found.rows, kept)
+    np.testing.assert_allclose(found.score, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("kept", [(1, 9), (3, 3)])
 def test_too_few_wells_have_no_axis(kept):
     features, metadata, treated = screen(5, plates=1, lines=1)
