@@ -170,6 +170,15 @@ MISTAKES = {
         "a file once in 'Metadata_Row'",
     ),
     "a number too large": (lambda table: table.assign(item=10.0**20), "expected numbers from 0 in 'item'"),
+    "a number below 0": (
+        lambda table: table.assign(item=[-1, *range(17)]),
+        "expected numbers from 0 in 'item', found '-1'",
+    ),
+    "no number": (lambda table: table.assign(item=["x", *range(17)]), "expected numbers from 0 in 'item', found 'x'"),
+    "half a number": (
+        lambda table: table.assign(item=[0.5, *range(17)]),
+        "expected numbers from 0 in 'item', found '0.5'",
+    ),
     "an odd site": (lambda table: table.assign(Site="s/1"), "expected sites of letters and digits"),
 }
 

@@ -226,6 +226,17 @@ def test_wells_of_index():
         wells_of(index)
 
 
+def test_a_well_is_a_row_per_time_point_on_request_only():
+    planes = [("B02", time, site) for time in ("24", "48") for site in ("1", "2")]
+    index = pd.DataFrame(planes, columns=["Metadata_Well", "Metadata_Timepoint", "Metadata_Site"])
+    index = index.assign(Metadata_Plate="P1", Metadata_Compound="a")
+    alone, timed = wells_of(index), wells_of(index[index["Metadata_Timepoint"] == "48"], by_time=True)
+    assert list(alone) == ["Metadata_Well", "Metadata_Plate", "Metadata_Compound"] and len(alone) == 1
+    with pytest.raises(ValueError, match="found several versions of"):
+        wells_of(index.assign(Metadata_Compound=["a", "b", "a", "a"]))
+    assert timed["Metadata_Timepoint"].tolist() == ["48"]
+
+
 def test_rows_that_are_not_finite_are_counted_in_the_log(caplog):
     frame, matrix = views(np.random.default_rng(11), sizes=(5, 4, 7))
     matrix[2, 1], matrix[2, 3], matrix[9, 0] = np.nan, np.inf, -np.inf
