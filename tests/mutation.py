@@ -51,6 +51,7 @@ FORKS = multiprocessing.get_context("forkserver")
 BESIDE = {"evaluate": ("api",), "profile": ("api",), "io": ("index",)}  # packages whose tests also judge a package
 PRINTED = ".printed"  # file of a copy with what the last tests printed
 SECONDS = 60.0  # of tests per mutant, the fastest of those that reach it
+QUICK = 0.05  # seconds of a test that judges lines which run at import, whatever it reaches
 
 COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 COMPARED |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
@@ -234,14 +235,16 @@ class Reach:
     def judges(self, mutant: Mutant) -> list[str]:
         """Return the tests that judge a mutant: those that reach its line, else its statement.
 
-        Of a line that runs at import only: those of its function or class, then of its module, then of its package.
+        Of a line that runs at import only (a default, a constant): the quick ones of its package, which may read it
+        without a call, then those of its function or class, of its module, of its package.
         """
         file = str(mutant.file)
         for lines in ([mutant.line], mutant.lines):
             if tests := self._at((file, line) for line in lines):
                 return self._first(tests)
-        mine = self._at(place for place in self.tests if place[0] == file)
-        return self._first(self._at((file, line) for line in mutant.scope), mine, self._at(self.tests))
+        mine, every = self._at(place for place in self.tests if place[0] == file), self._at(self.tests)
+        quick = frozenset(test for test in every if self.seconds.get(test, 1.0) < QUICK)
+        return self._first(quick, self._at((file, line) for line in mutant.scope), mine, every)
 
     def _at(self, places: Iterable[tuple[str, int]]) -> frozenset[str]:
         return frozenset[str]().union(*(self.tests.get(place, frozenset()) for place in places))

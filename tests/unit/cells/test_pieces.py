@@ -111,4 +111,6 @@ def test_few_pieces_are_no_finding():
     labels = sectors(plausible.LEAST - 1)
     assert "nuclei_split" not in codes(judged([(labels, 100 + 300 * (labels > 0))]))
     labels = sectors(plausible.LEAST)
-    assert "nuclei_split" in codes(judged([(labels, 100 + 300 * (labels > 0))]))
+    frame = judged([(labels, 100 + 300 * (labels > 0))])
+    [note] = [note for note in loads(frame[plausible.COLUMN].iloc[0]) if note.code == "nuclei_split"]
+    assert note.values == {"pieces": plausible.LEAST, "found": plausible.LEAST}

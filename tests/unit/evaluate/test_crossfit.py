@@ -172,6 +172,9 @@ def test_halves_split_each_plate_evenly():
     first, second = halves(frame, plates=set(frame["Metadata_Plate"]), seed=3)
     assert not (first & second).any() and ((first | second) == defined_controls(frame)).all()
     assert sorted(frame[first].groupby("Metadata_Plate").size()) == [3, 3, 4, 4]
+    even = screen(batches=2, plates=2, controls=8)
+    first, second = halves(even, plates=set(even["Metadata_Plate"]), seed=3)
+    assert all(set(even[half].groupby("Metadata_Plate").size()) == {4} for half in (first, second))
     mine, _ = halves(frame, plates={"B1_L1_P1"}, seed=3)
     assert set(frame.loc[mine, "Metadata_Plate"]) == {"B1_L1_P1"}
 

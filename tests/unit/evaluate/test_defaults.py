@@ -16,6 +16,7 @@ from wellspring.evaluate.grit_mechanism import grit_mechanism
 from wellspring.evaluate.hits import hits
 from wellspring.evaluate.lines import joined
 from wellspring.evaluate.metric import Metric
+from wellspring.evaluate.metrics import METRICS
 from wellspring.evaluate.mixing import mixing
 from wellspring.evaluate.nuisance import nuisance
 from wellspring.evaluate.purity import clisi, replicate_connectivity
@@ -31,6 +32,7 @@ SAME = {
     retrieved: {"threshold": "threshold", "replicates_share": "replicates_share"},
     replicating: {"null_size": "replicating_null", "replicates_share": "replicates_share"},
     matching: {"null_size": "replicating_null"},
+    consistency: {"null_size": "replicating_null"},
     grit_mechanism: {"separator": "separator"},
     mixing: {"neighbours": "lisi_neighbours", "tested": "kbet_neighbours"},
     clisi: {"neighbours": "lisi_neighbours"},
@@ -60,6 +62,17 @@ def default(function, name):
 def test_defaults_are_those_of_the_config(function):
     for name, key in SAME[function].items():
         assert default(function, name) == getattr(EVALUATE, key), name
+
+
+def test_each_metric_has_a_direction_and_the_options_that_it_states():
+    of = {metric.name: metric for metric in METRICS}
+    lower = {name for name, metric in of.items() if metric.direction == -1}
+    assert lower == {f"nuisance.{name}" for name in ("batch", "plate", "row", "column", "edge")} | {"nsc.drop"}
+    assert all(of[name].direction == 1 for name in of.keys() - lower)
+    assert {name for name, metric in of.items() if metric.permuted} == {"consistency", "nsc", "transfer"}
+    assert {name for name, metric in of.items() if metric.best_at_chance} == {
+        f"mixing.{name}" for name in ("kbet", "ilisi", "silhouette")
+    }
 
 
 def test_what_is_not_in_the_config_is_off_by_default():

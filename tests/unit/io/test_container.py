@@ -105,7 +105,7 @@ def test_every_plane_of_a_leica_file_is_listed_and_read():
         *(("first", plane, channel) for plane in (1, 2) for channel in ("1", "2", "3")),
         ("second", 1, "Blue"),
     ]
-    assert [one.pixel_size for one in frames] == pytest.approx([2.0] * 7)
+    assert [one.pixel_size for one in frames] == pytest.approx([2.0] * 7) and {one.time for one in frames} == {1}
     for page in range(6):
         expected = np.arange(24).reshape(4, 6) + 24 * page
         np.testing.assert_array_equal(container.read(path, page, largest=24), expected)

@@ -122,6 +122,26 @@ def test_a_table_is_verified_also_where_some_columns_are_read(tmp_path):
             assert found.equals(right), place
 
 
+def test_the_dictionary_of_a_column_is_verified_with_it(tmp_path):
+    """A dictionary of more than a part of the seal: 24,000 batches."""
+    rng, path = np.random.default_rng(3), tmp_path / "table.parquet"
+    frame = rows(8000).rename(columns={"Metadata_View": "Metadata_Cell"})
+    frame = frame.assign(
+        Metadata_Row=np.arange(len(frame)), Metadata_Batch=[rng.bytes(12).hex() for _ in range(len(frame))]
+    )
+    tables.write(frame, path, table="crops", provenance={"version": "0.2.0"})
+    group = pq.read_metadata(path).row_group(0)
+    columns = {group.column(place).path_in_schema: group.column(place) for place in range(group.num_columns)}
+    start, stop = columns["Metadata_Batch"].dictionary_page_offset, columns["Metadata_Batch"].data_page_offset
+    assert stop - start > 2 * sealed.LARGE
+    content = bytearray(path.read_bytes())
+    content[(start + stop) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"table.parquet: the bytes"):
+        tables.read(path, ["Metadata_Batch"])
+    assert tables.read(path, ["Metadata_Row"])["Metadata_Row"].tolist() == list(range(len(frame)))
+
+
 @pytest.mark.parametrize("left", [0, 3, 7, 200, -1])
 def test_a_cut_table_is_an_error_by_name(embedding, left):
     embedding.write_bytes(embedding.read_bytes()[:left])

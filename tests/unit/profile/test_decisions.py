@@ -75,13 +75,13 @@ def test_auto_is_decided_by_most_features_and_told(others, operation):
 
 def test_gaps_and_the_rule_of_a_foreign_table_are_told():
     values = raw()
-    values[:, 3], values[5, 7], values[6, 7] = np.nan, np.inf, np.nan
+    values[:, [3, 4]], values[5, 7], values[6, 7] = np.nan, np.inf, np.nan
     foreign = {"rule": "families", "features": 40, "not_features": ["dose", "row"]}
     notes = decisions(
         plate(values), options=config.default(sections.Profile, normalise="none", operation="mean"), method="none",
         operation="mean", foreign=foreign,
     )  # fmt: skip
-    counts = {"values": 74, "features": 2, "wells": 72, "empty": 1}
+    counts = {"values": 146, "features": 3, "wells": 72, "empty": 2}
     assert notes[1:] == (Note("values_missing", counts),)
     assert words(notes[0]) == (
         "40 features of the table, chosen by the rule families; 2 numeric columns are not features: dose, row"
