@@ -71,6 +71,18 @@ def test_a_classical_encoder_alone(tmp_path, fabricated):
     assert screens.planned(folder) == jobs
 
 
+def test_single_cells_are_of_encoders_of_cells_and_rerun_no_other_stage(tmp_path, fabricated):
+    encoders = {"ones": CELLS, "tiles": TILES, "classical": {"kind": "classical"}}
+    folder = only(tmp_path, cells=True, encoders=encoders, sheet=fabricated)
+    before = screens.planned(folder)
+    screens.change(folder, {"profile": {"single_cell": True}})
+    assert screens.planned(folder) == {**before, "single_cells": 6, "cell_tests": 2}
+    screens.change(folder, {"encoders": None})
+    screens.change(folder, {"encoders": {"tiles": TILES}})
+    refused = screens.refusal(folder)
+    assert "profile.single_cell: expected an encoder with view.kind cell for true, found none" in refused
+
+
 def test_an_encoder_that_is_not_trained_waits_for_no_images(tmp_path, fabricated):
     (tmp_path / "start.pth").write_bytes(b"")
     weights = {"path": str(tmp_path / "start.pth"), "sha256": hashlib.sha256(b"").hexdigest()}

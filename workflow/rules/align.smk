@@ -46,7 +46,7 @@ rule consensus:
         mem_mb=scaled(8000),
         runtime=scaled(30),
     params:
-        options=lookup("profile", within=config),
+        options=profile_options,
         code=code("consensus"),
     script:
         "../scripts/consensus.py"

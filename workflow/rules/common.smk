@@ -117,6 +117,7 @@ encoders = list(settings.encoders)
 classical = [name for name, entry in settings.encoders.items() if entry.kind == "classical"]
 foreign = [name for name, entry in settings.encoders.items() if entry.kind == "table"]
 learned = [name for name in encoders if name not in (*classical, *foreign)]
+celled = [name for name, entry in settings.encoders.items() if entry.view.kind == "cell"]
 ready, pictured = ([], plates.index.tolist()) if imaged else (plates.index.tolist() if seeing else [], [])
 segmented = imaged and settings.cells.activate
 networked = segmented and settings.cells.method == "cellpose"
@@ -157,6 +158,11 @@ def raw_images(wildcards):
 def survey_options(wildcards):
     """Return the section `survey` without the exclusion file; `digest_of_exclusions` adds the lines of the plate."""
     return {**config["survey"], "exclusions": None}
+
+
+def profile_options(wildcards):
+    """Return the section `profile` with `single_cell` off, since it adds jobs and changes no profile of a well."""
+    return {**config["profile"], "single_cell": False}
 
 
 def pixel_rules(wildcards):
@@ -330,6 +336,11 @@ def if_masked(wanted):
 def if_exported(format, wanted):
     """Return `wanted` (an output) if its format is exported, else nothing."""
     return wanted if format in settings.export.formats else []
+
+
+def if_single_cells(pattern):
+    """Return `pattern` for each encoder of cells if profiles of single cells are wanted, else nothing."""
+    return [pattern.format(encoder=name) for name in celled] if settings.profile.single_cell else []
 
 
 def if_segmented(wanted):

@@ -3,6 +3,8 @@
 input    results/profile/{encoder}/{plate}.aggregated.parquet, .normalised.parquet, results/align/{encoder}.parquet
 output   results/evaluate/{encoder}.items.parquet      one row per metric, level and item
          results/evaluate/{encoder}.summary.parquet    one row per metric and level
+         results/evaluate/{encoder}.cells.parquet      with profile.single_cell: one row per treatment, of its cells
+         results/evaluate/{encoder}.chosen.parquet     the cells that the report pictures
 """
 
 
@@ -33,3 +35,31 @@ rule evaluate:
         code=code("evaluate"),
     script:
         "../scripts/evaluate.py"
+
+
+rule cell_tests:
+    input:
+        cells=of_plates("<results>/profile/{encoder}/{plate}.cells.parquet"),
+        distributions=of_plates("<results>/profile/{encoder}/{plate}.distributions.parquet"),
+        normalised=of_plates("<results>/profile/{encoder}/{plate}.normalised.parquet"),
+    output:
+        tests="<results>/evaluate/{encoder}.cells.parquet",
+        chosen="<results>/evaluate/{encoder}.chosen.parquet",
+    log:
+        "<logs>/cell_tests/{encoder}.log",
+    benchmark:
+        "<benchmarks>/cell_tests/{encoder}.tsv"
+    wildcard_constraints:
+        encoder=one_of(celled),
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=scaled(60),
+    params:
+        options=lookup("evaluate", within=config),
+        seed=lookup("seed", within=config),
+        code=code("cell_tests"),
+    script:
+        "../scripts/cell_tests.py"

@@ -32,6 +32,8 @@ rule report:
         consensus=collect("<results>/align/{encoder}.consensus.parquet", encoder=encoders),
         per_item=collect("<results>/evaluate/{encoder}.items.parquet", encoder=encoders),
         summary=collect("<results>/evaluate/{encoder}.summary.parquet", encoder=encoders),
+        cell_tests=if_single_cells("<results>/evaluate/{encoder}.cells.parquet"),
+        chosen_cells=if_single_cells("<results>/evaluate/{encoder}.chosen.parquet"),
     output:
         page=report(
             "<results>/report/index.html",

@@ -65,6 +65,14 @@ class Normaliser:
         result: Array = (self.floor == 0) & (self.spread == 0) & (self.method != "none")
         return result
 
+    def of(self, values: Array) -> Array:
+        """Return values (n, features) float64 normalised; one that is not finite becomes NaN."""
+        values = (np.where(np.isfinite(values), values, np.nan) - self.center) / self.scale
+        if self.method == "rank_normal" and not self.reason:
+            ranked = scores(values, self.knots, self.levels, self.counts)
+            values = np.where(self.dead & ~np.isnan(ranked), 0.0, ranked)
+        return values
+
     def save(self, path: str | Path) -> None:
         """Write the fit to `path`, an .npz without pickles."""
         stored = {name: np.asarray(value) for name, value in vars(self).items()}
@@ -105,7 +113,7 @@ def normalise(
     verdict = verdict or Verdict()
     normaliser = fit_normaliser(
         frame,
-        method=_method(options.normalise, features(frame)),
+        method=method_for(options.normalise, features(frame)),
         on=options.normalise_on,
         min_controls=options.min_controls,
         spread_floor=options.spread_floor,
@@ -121,7 +129,8 @@ def normalise(
     return apply_normaliser(frame, normaliser), normaliser, verdict
 
 
-def _method(method: str, names: list[str]) -> str:
+def method_for(method: str, names: list[str]) -> str:
+    """Return the normalisation of a plate with these features, which decide `auto`."""
     if method != "auto":
         return method
     return "mad_robustize" if hand_made(names) else "standardize"
@@ -207,11 +216,7 @@ def apply_normaliser(frame: pd.DataFrame, normaliser: Normaliser) -> pd.DataFram
         kept = (result["Metadata_Verdict"] == "keep").to_numpy(dtype=bool)
         result.loc[kept, "Metadata_Reason"] = str(Note("plate_excluded", {"notes": normaliser.reason}))
         result.loc[kept, "Metadata_Verdict"] = "exclude"
-    values = (_finite(frame, names) - normaliser.center) / normaliser.scale
-    if normaliser.method == "rank_normal" and not normaliser.reason:
-        ranked = scores(values, normaliser.knots, normaliser.levels, normaliser.counts)
-        values = np.where(normaliser.dead & ~np.isnan(ranked), 0.0, ranked)
-    values = values.astype(np.float32)
+    values = normaliser.of(_finite(frame, names)).astype(np.float32)
     return pd.concat([result, pd.DataFrame(values, columns=list(names), index=frame.index)], axis=1)
 
 

@@ -27,7 +27,7 @@ Record = dict[str, Any]  # one row of a table or one drawing of the page, as its
 Paths = str | Path | Iterable[str | Path] | None
 
 PLATE_TABLES = ("index", "audit", "survey", "intensity", "cells", "crop_tables")
-ENCODER_TABLES = ("history", "aligned", "consensus", "per_item", "summary", "features")
+ENCODER_TABLES = ("history", "aligned", "consensus", "per_item", "summary", "features", "cell_tests", "chosen_cells")
 NOT_IN_PROFILES = Note("not_in_profiles")
 LEVELS = ("aggregated", "normalised", "aligned")
 COLUMNS = {
@@ -69,6 +69,8 @@ class Screen:
     fit_notes: dict[str, tuple[Note, ...]]  # encoder -> notes of its profiles and their alignment
     items: pd.DataFrame  # with Encoder
     summary: pd.DataFrame  # with Encoder
+    cell_tests: dict[str, pd.DataFrame]  # encoder -> tests of single cells, where they are wanted
+    chosen_cells: dict[str, pd.DataFrame]  # encoder -> the cells that are pictured
     sources: pd.DataFrame  # one row per table: Stage, Name, Rows, Digest and its provenance
     jobs: pd.DataFrame  # one row per timed job, see `runtime.read`
     seed: int | None = None
@@ -157,6 +159,8 @@ def gather(
         },
         items=_join(frame.assign(Encoder=name) for name, frame in coded["per_item"].items()),
         summary=_join(frame.assign(Encoder=name) for name, frame in coded["summary"].items()),
+        cell_tests=coded["cell_tests"],
+        chosen_cells=coded["chosen_cells"],
         sources=_sources({**by_plate, **by_encoder}),
         jobs=runtime.read(benchmarks, names=[*plates, *encoders, *pick(rows, "optics").dropna()]),
         seed=seed,

@@ -5,7 +5,7 @@ A panel shows its doses from the strongest to the weakest, each beside negative 
 
 import math
 
-from wellspring.report import plates, tiles
+from wellspring.report import cell_pictures, plates, tiles
 from wellspring.report.active import Population, Treatment
 from wellspring.report.gather import Record, Screen
 from wellspring.report.svg import fixed, number, probability
@@ -31,7 +31,8 @@ def pictures(screen: Screen, found: Population) -> tuple[Tiles, dict[str, list[W
     }
     beside = {plate: wells for plate, wells in tiles.controls(screen).items() if plate in there}
     wells = [well for some in (*shown.values(), *beside.values()) for well in some]
-    return tiles.make(screen, wells, size=size, each=each), shown, beside
+    further = cell_pictures.tiles(screen, found, size=size)
+    return tiles.make(screen, wells, size=size, each=each, further=further), shown, beside
 
 
 def block(
@@ -64,6 +65,7 @@ def block(
             "replicates": one.replicates,
             "wells": [[spot[plate], place] for plate, well in one.wells if (place := _place(well, size)) is not None],
             "tiles": [sheet.numbers[well] for well in shown.get(one.item, ()) if well in sheet.numbers],
+            "cells": cell_pictures.block(screen, one, sheet.numbers, encoder=found.encoder),
             "channel": sheet.difference(shown.get(one.item, ()), [well for some in beside.values() for well in some]),
         }
         for one in everything

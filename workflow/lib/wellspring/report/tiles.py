@@ -5,7 +5,7 @@ those of the plate, so that a treated well and a control of its plate can be com
 mixes the channels into a composite. Sheets of many tiles share one file per channel.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,8 +134,15 @@ def pictured(screen: Screen, plate: str) -> set[str]:
     )
 
 
-def make(screen: Screen, wells: Sequence[Well], *, size: int, each: int) -> Tiles:
-    """Return the tiles of wells, in their order; a well without a picture has none."""
+def make(
+    screen: Screen,
+    wells: Sequence[Well],
+    *,
+    size: int,
+    each: int,
+    further: Mapping[Well, NDArray[np.uint8]] | None = None,
+) -> Tiles:
+    """Return the tiles of wells, in their order, and then `further` ones; a well without a picture has none."""
     by_plate: dict[str, list[str]] = {}
     for plate, well in dict.fromkeys(wells):
         by_plate.setdefault(plate, []).append(well)
@@ -143,7 +150,8 @@ def make(screen: Screen, wells: Sequence[Well], *, size: int, each: int) -> Tile
     found: dict[Well, NDArray[np.uint8]] = {}
     for plate, some in by_plate.items():
         found |= {(plate, well): tile for well, tile in draw(screen, plate, some, size).items()}
-    ordered = [one for one in dict.fromkeys(wells) if one in found]
+    found |= further or {}
+    ordered = [one for one in dict.fromkeys([*wells, *(further or {})]) if one in found]
     across = int(SHEET**0.5)
     sheets = [
         tuple(

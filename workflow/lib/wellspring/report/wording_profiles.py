@@ -157,6 +157,7 @@ EVALUATE: dict[str, Sentence] = {
     "controls_without_spread": "the negative controls of some wells have no spread",
     "too_few_references": "too few references of the label to win {votes:vote} for {queries} of {total} queries",
     # why there is no value
+    "too_few_exchanges": "{found:exchange} of treated and control wells, {needed} are needed",
     "no_plate_kept": "no plate is kept",
     "no_treated_wells": "no treated well",
     "too_few_controls": "needs {needed} negative controls, found {found}",

@@ -32,6 +32,8 @@ def problems(config: Config) -> Iterator[str]:
                 expected = "expected tile with embed.field joined, since a cell has no second scale"
                 yield f"{where}.view.kind: {expected}, found cell"
             yield from _of_ready(entry, where, config) if ready_made(config.crops) else _of_view(entry, where, config)
+    if config.profile.single_cell and all(entry.view.kind != "cell" for entry in config.encoders.values()):
+        yield "profile.single_cell: expected an encoder with view.kind cell for true, found none"
     yield from _of_crops(config)
     yield from unknown_channels(config, but=DEFAULT_CHANNELS)
     yield from _of_cellpose(config.cells)

@@ -1129,6 +1129,12 @@ class Profile:
     lines by default, since they answer differently; add a time point where there is one. Default:
     ["Metadata_Cell_Line"]."""
 
+    single_cell: bool
+    """Also write the profiles of single cells, normalised on the control cells of their plate, of all encoders of cells
+    (some 3 GB for a plate of a million cells with 768 features in float32). The report then has, per treatment, the
+    share of cells beyond 95 % of the control cells, tests of the cells' distribution, and pictures of cells on both
+    sides. Switching it on or off reruns no other stage but the report. Default: false."""
+
 
 @dataclass(frozen=True)
 class Fit:

@@ -10,7 +10,7 @@ from wellspring.evaluate import wells
 from wellspring.evaluate.own_axis import project
 from wellspring.evaluate.wells import Array
 from wellspring.io import tables
-from wellspring.report import active
+from wellspring.report import active, cell_pictures
 from wellspring.report.gather import Screen
 from wellspring.screen import dose_units
 
@@ -21,6 +21,7 @@ YES, NO, UNTESTED = "yes", "no", "not tested"
 COLUMNS = [
     *("treatment", "compound", "dose", "unit", "mechanism", "target", "type", "active", "score", "q"),
     *("effect_sd", "effect_low", "effect_high", "replicates", "replicates_undefined", "plates", "cells_vs_controls"),
+    *("cells_beyond", "cells_q"),
     *("encoders_active", "encoder", "population", "note", "perturbation"),
 ]
 
@@ -50,13 +51,16 @@ def table(
     `score` is the mean average precision of the replicates among the controls, and q belongs to it. `effect_sd` is the
     mean distance from the controls along the treatment's own axis, which is fitted on other replicates
     (`wellspring.evaluate.own_axis`), in standard deviations of the controls; its 95 % interval is that of `reach_of`.
-    Around 0 the treatment does nothing that its replicates share.
+    Around 0 the treatment does nothing that its replicates share. `cells_beyond` and `cells_q` are the share of cells
+    beyond 95 % of the control cells, and the q of their distribution (`wellspring.evaluate.cell_tests`); empty without
+    profiles of single cells.
     """
     frame = screen.aligned.get(encoder, pd.DataFrame())
     if frame.empty:
         return pd.DataFrame(columns=COLUMNS)
     features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
     cells, rows = cells_vs_controls(frame), []
+    single = _single_cells(screen, encoder)
     near = Near(frame)
     for metric, name in ((active.METRIC, "screen"), (active.METRIC + active.HELD_OUT, "held out")):
         found = active.population(screen, encoder=encoder, level=level, alpha=alpha, metric=metric)
@@ -68,6 +72,7 @@ def table(
             row |= {"active": UNTESTED if not one.tested else YES if found.is_active(one) else NO}
             row |= dict(zip(("effect_sd", "effect_low", "effect_high"), near.effect(features, own), strict=True))
             row |= {"replicates": one.replicates, "replicates_undefined": one.undefined}
+            row |= single.get(one.item, {}) if name == "screen" else {}
             row |= {"cells_vs_controls": _mean(cells[own]), "encoders_active": counts.get(one.item, "")}
             row |= {"encoder": encoder, "population": name}
             rows.append(row | {"note": _note(one)})
@@ -85,6 +90,15 @@ def _by_encoder(items: pd.DataFrame, *, metric: str, level: str, alpha: float) -
     q = pd.to_numeric(mine["q"], errors="coerce")
     counts = mine.assign(tested=q.notna(), active=q < alpha).groupby("Metadata_Item")[["active", "tested"]].sum()
     return {str(name): f"{int(a)} of {int(b)}" for name, a, b in counts.itertuples()}
+
+
+def _single_cells(screen: Screen, encoder: str) -> dict[str, dict[str, float]]:
+    """Return treatment -> its columns of single cells, of the encoder whose cells the page shows."""
+    found = screen.cell_tests.get(cell_pictures.encoder_of(screen, encoder), pd.DataFrame())
+    return {
+        str(row["Metadata_Item"]): {"cells_beyond": row["share"], "cells_q": row["q_distribution"]}
+        for row in found.to_dict("records")
+    }
 
 
 class Near:

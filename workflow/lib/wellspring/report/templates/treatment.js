@@ -76,13 +76,13 @@
     one("#plates").scrollIntoView();
     if (find) find.focus({ preventScroll: true });
   };
-  const tile = (number, words) => {
+  const tile = (number, words, caption = `${words}${tiles.wells[number]}`) => {
     const figure = make("figure", "", { className: "tile-figure" }), canvas = make("canvas", "", { className: "tile" });
     canvas.dataset.tile = number;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${words}${tiles.wells[number]}`);
+    canvas.setAttribute("aria-label", caption);
     canvas.width = canvas.height = tiles.size;
-    figure.append(canvas, make("figcaption", `${words}${tiles.wells[number]}`));
+    figure.append(canvas, make("figcaption", caption));
     return figure;
   };
   const strip = (title, numbers, words) => {
@@ -106,6 +106,11 @@
       if (beside.length) both.append(strip("negative controls of the same plates", beside, ""));
       part.append(both);
     } else part.append(make("p", tiles.sheets.length ? "The page has no picture of this treatment: stronger ones come first." : "No images were read in this run.", { className: "absent" }));
+    if (row.cells) {
+      const pictures = make("div", "", { className: "tile-row" });
+      pictures.append(...row.cells.strips.map(([title, number]) => tile(number, "", title)));
+      part.append(make("h4", "Single cells"), make("p", row.cells.words, { className: "quiet" }), pictures);
+    }
     if (row.wells.length) {
       const words = make("p", "Wells: ", { className: "well-links" });
       for (const [plate, place_] of row.wells.slice(0, 60)) {
