@@ -31,7 +31,9 @@ def asked(root, profile, rule) -> tuple[str, str, str]:
 
 def test_cores_memory_and_time_of_each_stage(root, page, profile):
     rows = re.findall(
-        r"^\| ([a-z, ]+?)(?:, in place of [^|]*)? \| ([^|]*) \| ([^|]*) \| [^|]*\| ([^|]*) \| ([^|]*) \|$", page, re.M
+        r"^\| ([a-z_, ]+?)(?:, (?:in place of|with) [^|]*)? \| ([^|]*) \| ([^|]*) \| [^|]*\| ([^|]*) \| ([^|]*) \|$",
+        page,
+        re.M,
     )
     found = {}
     for stages, _, *said in rows:

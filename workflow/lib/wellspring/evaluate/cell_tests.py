@@ -163,8 +163,9 @@ def _apart(products: Array, treated: Array, count: int) -> Array:
     """Return the weighted squared distance between the means of treated and other wells for each draw."""
     others = treated.shape[1] - count
     weights = np.where(treated, 1 / count, -1 / others)
-    squared: Array = np.einsum("ij,ij->i", weights @ products, weights)
-    return squared * count * others / (count + others)
+    squared = np.einsum("ij,ij->i", weights @ products, weights)
+    result: Array = squared * count * others / (count + others)
+    return result
 
 
 def chosen_cells(cells: Sequence[pd.DataFrame]) -> pd.DataFrame:

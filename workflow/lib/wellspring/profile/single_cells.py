@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 SAMPLE = 100  # cells per well that centre, spread, components and limit are taken from
 COMPONENTS = 32  # most principal components
 CELLS_PER_COMPONENT = 10  # fewest control cells per component, so that their covariance is known
+PAIRED = 1000  # cells whose median distance is the width of the kernel
 FREQUENCIES = 256  # of the random Fourier features
 FOLDS = 4  # of the control wells: a control cell is measured from wells of other folds
 LIMIT = 0.95  # share of the control cells within the limit
@@ -95,8 +96,9 @@ class Basis:
 
     def _waves(self, scores: Array) -> Array:
         phase = scores @ self.frequencies
-        result: Array = np.concatenate([np.cos(phase).mean(axis=0), np.sin(phase).mean(axis=0)])
-        return result / np.sqrt(self.frequencies.shape[1])
+        waves = np.concatenate([np.cos(phase).mean(axis=0), np.sin(phase).mean(axis=0)])
+        result: Array = waves / np.sqrt(self.frequencies.shape[1])
+        return result
 
 
 @dataclass
@@ -154,7 +156,7 @@ class Plate:
         fewest = control.sum() if control.any() else len(sample)
         axes = _axes(values, int(max(1, min(COMPONENTS, fewest // CELLS_PER_COMPONENT))))
         scores = values @ axes
-        width = float(np.median(pdist(_some(scores)))) if len(scores) > 1 else 1.0
+        width = float(np.median(pdist(_spread(scores, PAIRED)))) if len(scores) > 1 else 1.0
         rng = np.random.default_rng(self.seed)
         frequencies = rng.standard_normal((axes.shape[1], FREQUENCIES)) / (width or 1.0)
         places, centers, whiteners, limit = _folds(scores[control], of[control])
@@ -195,13 +197,10 @@ class Plate:
         )
 
 
-def _spread(rows: Array) -> Array:
-    """Return at most `SAMPLE` of the rows, evenly spread."""
-    return rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().astype(int)]
-
-
-def _some(scores: Array) -> Array:
-    return scores[np.linspace(0, len(scores) - 1, min(1000, len(scores))).round().astype(int)]
+def _spread(rows: Array, most: int = SAMPLE) -> Array:
+    """Return at most `most` of the rows, evenly spread."""
+    result: Array = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
+    return result
 
 
 def _axes(values: Array, count: int) -> Array:
