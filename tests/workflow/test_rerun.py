@@ -12,6 +12,7 @@ AFTER = {
     "fit": {"fit", "align", "consensus", "evaluate", "report", "verdict"},
     "evaluate": {"evaluate", "report", "verdict"},
     "report": {"report", "verdict"},
+    "single_cells": {"single_cells", "cell_tests", "report", "verdict"},
 }
 
 
@@ -33,6 +34,7 @@ def test_a_touch_reruns_nothing(screen, clone):
         ({"fit": {"min_controls": 13}}, "fit"),
         ({"evaluate": {"threshold": 0.06}}, "evaluate"),
         ({"report": {"title": "Another"}}, "report"),
+        ({"profile": {"single_cell": True}}, "single_cells"),
     ],
 )
 def test_a_change_in_one_section_reruns_that_stage_and_what_follows(screen, changes, stage):

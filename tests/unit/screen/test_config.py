@@ -159,6 +159,10 @@ def test_a_screen_of_tables_needs_neither_channels_nor_cells():
         ),
         ({"fit": {"steps": [{"select": {}, "sphere": {}}]}}, "config: fit.steps.0: .* has too many properties"),
         ({"fit": {"steps": [{}]}}, "config: fit.steps.0: .*non-empty"),
+        (
+            {"profile": {"single_cell": True}, "encoders": {"simclr": {"kind": "simclr", "view": {"kind": "tile"}}}},
+            "profile.single_cell: expected an encoder with view.kind cell for true, found none",
+        ),
     ],
 )
 def test_mistakes_are_named(change, message):

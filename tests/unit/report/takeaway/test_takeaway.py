@@ -8,7 +8,7 @@ from openpyxl import load_workbook
 from options import options as typed
 from report_screen import fabricate
 from wellspring.io import tables
-from wellspring.report import doses, gather
+from wellspring.report import doses, findings, gather
 from wellspring.report.takeaway import alike, changed, curves, feature_words, files, hits, run
 
 CHANNELS = ("DNA", "ER", "Mito")
@@ -224,6 +224,22 @@ def test_each_cell_line_has_its_own_curve():
     shown = sorted((dose, round(score, 9)) for dose, score, _ in drawn["c, A549"]["e"])
     treated = points[(points["cell_line"] == "A549") & (points["dose"] > 0)]
     assert shown == sorted(zip(treated["dose"], treated["response_sd"].round(9), strict=True)), "one axis on the page"
+
+
+def test_each_time_point_has_its_own_curve_and_all_are_found_under_the_compound():
+    planted_at = {"24": 0.3, "48": 6.0}
+    frame = dosed(planted_at)
+    frame = frame.assign(Metadata_Timepoint=frame["Metadata_Cell_Line"], Metadata_Cell_Line="U2OS")
+    frame["Metadata_Compound"] = frame["Metadata_Compound"].replace("c", "c|1")
+    fits, points = curves.fitted(frame, encoder="e")
+    assert fits["compound"].tolist() == ["c|1", "c|1"] and fits["time_point"].tolist() == ["24", "48"]
+    for row in fits.to_dict("records"):
+        assert row["ec50_low"] <= planted_at[row["time_point"]] <= row["ec50_high"]
+    assert run._by_compound(fits)["compound"].tolist() == ["c||1|24", "c||1|48"], "the names of wells.series"
+    none = {"hits": pd.DataFrame(), "alike": pd.DataFrame(), "changed": pd.DataFrame()}
+    block = findings.block(run.Takeaway("e", **none, curves=fits, points=points))
+    assert [title for title, _, _ in block["curves"]["c|1"]] == ["U2OS, time point 24", "U2OS, time point 48"]
+    assert all(drawing.count("<circle") == 3 * 7 for _, _, drawing in block["curves"]["c|1"]), "its own wells"
 
 
 def test_a_benchmark_concentration_outside_the_doses_has_a_note():

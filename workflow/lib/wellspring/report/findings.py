@@ -107,16 +107,21 @@ def _share(rows: pd.DataFrame) -> str:
 
 
 def _curve(row: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
-    """Return cell line, words and drawing of a dose curve, each empty where there is none."""
+    """Return cell line and time point, words and drawing of a dose curve, each empty where there is none."""
     unit = f" {row['unit']}" if isinstance(row["unit"], str) else ""
     reason = row["no_fit_because"]
     words = f"No fit: {reason}." if reason else _dose("EC50", row, "ec50", unit) + "."
     if _known(row["bmc"]) or not reason:
         extrapolated = f"; {row['bmc_note']}" if row["bmc_note"] else ""
         words += f" {_dose('Benchmark concentration', row, 'bmc', unit)}{extrapolated}."
-    line_ = str(row["cell_line"] or "")
-    mine = points[(points["compound"] == row["compound"]) & (points["cell_line"].fillna("") == line_)]
-    return [line_, words, _drawing(row, mine, unit) if len(mine) else ""]
+    line_, time = ("" if pd.isna(row[name]) else str(row[name]) for name in ("cell_line", "time_point"))
+    mine = points[
+        (points["compound"] == row["compound"])
+        & (points["cell_line"].fillna("") == line_)
+        & (points["time_point"].fillna("") == time)
+    ]
+    title = ", ".join([line_] * bool(line_) + [f"time point {time}"] * bool(time))
+    return [title, words, _drawing(row, mine, unit) if len(mine) else ""]
 
 
 def _dose(name: str, row: Mapping[str, Any], key: str, unit: str) -> str:

@@ -10,16 +10,28 @@ from wellspring.evaluate import curve, wells
 from wellspring.evaluate.own_axis import Projection, project
 from wellspring.evaluate.wells import Array
 from wellspring.io import tables
+from wellspring.io.keys import TIME
 from wellspring.io.notes import Note
 from wellspring.report.takeaway.hits import described
 from wellspring.report.wording import words
 
 COLUMNS = [
-    *("compound", "cell_line", "unit", "mechanism", "doses", "lowest_dose", "highest_dose", "wells", "plates"),
+    *(
+        "compound",
+        "cell_line",
+        "time_point",
+        "unit",
+        "mechanism",
+        "doses",
+        "lowest_dose",
+        "highest_dose",
+        "wells",
+        "plates",
+    ),
     *("ec50", "ec50_low", "ec50_high", "bmc", "bmc_low", "bmc_high", "bmc_note"),
     *("bottom_sd", "top_sd", "slope", "p", "no_fit_because", "encoder"),
 ]
-POINTS = ["compound", "cell_line", "plate", "well", "dose", "response_sd"]
+POINTS = ["compound", "cell_line", "time_point", "plate", "well", "dose", "response_sd"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,7 @@ def fitted(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return one row per compound and cell line with several doses (`COLUMNS`), and one per well of these (`POINTS`).
 
-    Where there are several time points, a compound has a row for each, called `<compound>|<time point>`.
+    Where there are several time points, a compound has a row for each; else `time_point` is None.
 
     Parameters
     ----------
@@ -118,14 +130,14 @@ def fitted(
     """
     rows, points, dose = [], [], wells.concentrations(frame)
     plate, well = wells.column(frame, wells.PLATE), wells.column(frame, "Metadata_Well")
+    compound, time = wells.column(frame, "Metadata_Compound"), wells.column(frame, TIME)
+    several = len(set(time.astype(str))) > 1
     for one in series(frame, minimum=minimum):
+        first = one.rows[0]
+        named = {"compound": str(compound[first]), "cell_line": one.line}
+        named["time_point"] = str(time[first]) if several else None
         about = described(frame.iloc[one.rows], units=units or {})
-        row: dict[str, object] = {
-            "compound": one.compound,
-            "cell_line": one.line,
-            "doses": len(one.doses),
-            "wells": len(one.rows),
-        }
+        row: dict[str, object] = {**named, "doses": len(one.doses), "wells": len(one.rows)}
         row |= {"lowest_dose": one.doses[0], "highest_dose": one.doses[-1], "encoder": encoder}
         row |= {key: about[key] for key in ("unit", "mechanism", "plates")}
         if one.axis is None:
@@ -134,7 +146,7 @@ def fitted(
         given = np.where(one.axis.control, 0.0, dose[one.axis.rows])
         found = curve.fit(given, one.axis.score, control_sd=1.0, minimum=minimum)
         rows.append(row | _numbers(found))
-        placed = {"compound": one.compound, "cell_line": one.line, "plate": plate[one.axis.rows]}
+        placed = {**named, "plate": plate[one.axis.rows]}
         placed |= {"well": well[one.axis.rows], "dose": given, "response_sd": one.axis.score}
         points.append(pd.DataFrame(placed))
     table = pd.concat(points, ignore_index=True) if points else pd.DataFrame(columns=POINTS)

@@ -13,6 +13,7 @@ from wellspring.report.differences import classical
 from wellspring.report.gather import Screen, chosen_level
 from wellspring.report.takeaway import alike, changed, curves, feature_words, hits
 from wellspring.screen import sections
+from wellspring.screen.treatments import joined
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Takeaway:
     changed
         One row per treatment and change: `changed.COLUMNS`.
     curves, points
-        One row per compound with several doses, and one per well of its series.
+        One row per compound (cell line, time point) with several doses, and one per well of its series.
     """
 
     encoder: str
@@ -93,7 +94,12 @@ def _joined(found: pd.DataFrame, pairs: pd.DataFrame, fits: pd.DataFrame, series
 
 
 def _by_compound(fits: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per compound: its curve, or, of several cell lines, the EC50 of each as text."""
+    """Return one row per compound and time point: its curve, or, of several cell lines, the EC50 of each as text."""
+    names = [
+        compound if time is None else joined((compound, time))
+        for compound, time in zip(fits["compound"], wells.column(fits, "time_point"), strict=True)
+    ]
+    fits = fits.assign(compound=pd.Series(names, index=fits.index, dtype=object))
     numbers = ["ec50", "ec50_low", "ec50_high", "bmc"]
     several = fits["compound"].duplicated(keep=False)
     each = fits[several].assign(
@@ -102,8 +108,8 @@ def _by_compound(fits: pd.DataFrame) -> pd.DataFrame:
             for line, value in zip(fits.loc[several, "cell_line"], fits.loc[several, "ec50"].astype(float), strict=True)
         ]
     )
-    joined = each.groupby("compound", as_index=False, sort=False)["ec50_by_cell_line"].agg("; ".join)
-    return pd.concat([fits.loc[~several, ["compound", *numbers]], joined], ignore_index=True).reindex(
+    together = each.groupby("compound", as_index=False, sort=False)["ec50_by_cell_line"].agg("; ".join)
+    return pd.concat([fits.loc[~several, ["compound", *numbers]], together], ignore_index=True).reindex(
         columns=["compound", *numbers, "ec50_by_cell_line"]
     )
 
