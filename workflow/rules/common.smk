@@ -118,6 +118,7 @@ classical = [name for name, entry in settings.encoders.items() if entry.kind == 
 foreign = [name for name, entry in settings.encoders.items() if entry.kind == "table"]
 learned = [name for name in encoders if name not in (*classical, *foreign)]
 celled = [name for name, entry in settings.encoders.items() if entry.view.kind == "cell"]
+trained = [name for name in learned if trains(settings.encoders[name])]
 ready, pictured = ([], plates.index.tolist()) if imaged else (plates.index.tolist() if seeing else [], [])
 segmented = imaged and settings.cells.activate
 networked = segmented and settings.cells.method == "cellpose"

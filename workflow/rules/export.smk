@@ -5,6 +5,7 @@ output   results/export/{encoder}.h5ad    AnnData per encoder: aligned profiles;
          results/export/gallery           folders in the layout of the Cell Painting Gallery
          results/export/plates/{plate}.zarr    OME-Zarr plate for viewers: linked pixels, and labels in each field
          results/export/rocrate           RO-Crate of the run: report, profiles, config, versions, digests
+         results/export/models/{encoder}  trained network for BioImage.IO, Hugging Face, ONNX Runtime, PyTorch
 """
 
 
@@ -13,6 +14,8 @@ rule export:
         index=of_plates("<results>/index/{plate}.parquet"),
         illumination=if_imaged(collect("<results>/illumination/{optics}.npz", optics=sorted(set(plates["optics"])))),
         weights=collect("<results>/train/{encoder}/encoder.safetensors", encoder=learned),
+        cards=if_exported("models", collect("<results>/train/{encoder}/encoder.json", encoder=trained)),
+        intensity=if_exported("models", of_plates("<results>/images/{plate}.parquet")),
         aggregated=collect(
             "<results>/profile/{encoder}/{plate}.aggregated.parquet", encoder=encoders, plate=plates.index
         ),
@@ -24,6 +27,7 @@ rule export:
         consensus=collect("<results>/align/{encoder}.consensus.parquet", encoder=encoders),
         images=if_exported("plates", if_segmented(of_plates("<results>/images/{plate}.zarr/zarr.json"))),
         labels=if_exported("plates", if_segmented(of_plates("<results>/cells/{plate}.zarr/zarr.json"))),
+        scores=if_exported("models", collect("<results>/evaluate/{encoder}.summary.parquet", encoder=trained)),
         summary=if_exported("rocrate", collect("<results>/evaluate/{encoder}.summary.parquet", encoder=encoders)),
         report=if_exported(
             "rocrate",
@@ -40,6 +44,7 @@ rule export:
             "plates", if_segmented(collect("<results>/export/plates/{plate}.zarr/zarr.json", plate=plates.index))
         ),
         crate=if_exported("rocrate", directory("<results>/export/rocrate")),
+        models=if_exported("models", directory("<results>/export/models")),
     log:
         "<logs>/export/export.log",
     benchmark:
@@ -54,6 +59,9 @@ rule export:
         sheet=plates.to_dict("records"),
         encoders=lookup("encoders", within=config),
         options=lookup("export", within=config),
+        embed=if_exported("models", config["embed"]),
+        quantiles=if_exported("models", [settings.images.low, settings.images.high]),
+        masked=if_exported("models", settings.crops.neighbours == "masked"),
         title=lookup("report/title", within=config),
         config=if_exported("rocrate", config),
         code=code("export"),

@@ -1,4 +1,4 @@
-"""Rule export: write AnnData files, the folders of the Cell Painting Gallery, plates for viewers, and an RO-Crate."""
+"""Rule export: AnnData files, folders of the Cell Painting Gallery, plates for viewers, an RO-Crate, and models."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,16 @@ if __name__ == "__main__":
     if snakemake.output.get("gallery"):
         names = {"sheet": params.sheet, "encoders": params.encoders, "options": options}
         run.gallery_of(inputs, Path(snakemake.output.gallery), **names)
+    if snakemake.output.get("models"):
+        run.models(
+            inputs,
+            Path(snakemake.output.models),
+            embed=sections.read(sections.Embed, params.embed),
+            options=options,
+            title=params.title,
+            quantiles=params.quantiles,
+            masked=params.masked,
+        )
     stored = zip(inputs["images"], inputs["labels"], snakemake.output.get("plates", []), strict=True)
     for images, labels, plate in stored:
         linked.link_plate(Path(images).parent, Path(labels).parent, Path(plate).parent)

@@ -171,6 +171,56 @@ def test_mistakes_are_named(change, message):
         config.resolve({**base, **change})
 
 
+@pytest.mark.parametrize("kind", ["intensity", "classical", "timm", "module", "table"])
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("adversary.weight", {"adversary": {"weight": 0.25}}),
+        ("local_aggregation.positives", {"local_aggregation": {"positives": "treatment"}}),
+        ("local_aggregation.heldout", {"local_aggregation": {"heldout": "compound"}}),
+    ],
+)
+def test_a_kind_that_is_not_trained_has_no_keys_of_training(kind, key, change):
+    with pytest.raises(
+        ValueError, match=rf"encoders.a.{key}: expected none for the kind {kind}.*, which is not trained"
+    ):
+        config.resolve(small(encoders={"a": {"kind": kind, **change}}))
+    trained = {"kind": "simclr", "adversary": {"weight": 0.25}}
+    config.resolve(small(encoders={"a": trained, "twin": {"like": "a", "steps": 0}}))
+
+
+def test_an_adversary_predicts_something():
+    entry = {"kind": "simclr", "adversary": {"weight": 0.1, "against": []}}
+    with pytest.raises(ValueError, match=r"encoders.a.adversary.against: expected plate, row or column with a weight"):
+        config.resolve(small(encoders={"a": entry}))
+    config.resolve(small(encoders={"a": {"kind": "simclr", "adversary": {"weight": 0, "against": []}}}))
+
+
+@pytest.mark.parametrize(
+    ("formats", "encoder", "cells", "message"),
+    [
+        (["models"], {"kind": "intensity"}, True, "expected an encoder that is trained for models .*, found none"),
+        (["gallery", "models"], {"kind": "simclr", "steps": 0}, True, "expected an encoder that is trained"),
+        (
+            ["plates"],
+            {"kind": "simclr"},
+            False,
+            "expected segmented cells for plates, .*found none",
+        ),
+        (["plates"], {"kind": "simclr"}, True, None),
+        (["anndata", "plates"], {"kind": "simclr"}, False, None),
+        (["models"], {"kind": "simclr"}, False, None),
+    ],
+)
+def test_an_export_has_what_it_writes(formats, encoder, cells, message):
+    screen = small(encoders={"a": encoder}, cells={"activate": cells}, export={"formats": formats})
+    if message is None:
+        config.resolve(screen)
+        return
+    with pytest.raises(ValueError, match=f"export.formats: {message}"):
+        config.resolve(screen)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -130,11 +130,13 @@ class Encoder:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Encoder":
-        """Load `encoder.safetensors` and `encoder.json` of a folder such as `results/train/simclr`.
+        """Load an encoder from a folder such as `results/train/simclr`, or from an exported model.
 
         `FileNotFoundError` names a missing file, `ValueError` weights that do not match the card.
         """
-        return cls(encoders.load(Path(folder, "encoder.safetensors"), Path(folder, "encoder.json")))
+        exported = Path(folder, "rdf.yaml").is_file()
+        weights, card = ("model.safetensors", "config.json") if exported else ("encoder.safetensors", "encoder.json")
+        return cls(encoders.load(Path(folder, weights), Path(folder, card)))
 
     @property
     def channels(self) -> list[str]:
@@ -161,6 +163,38 @@ class Encoder:
         scale = intensity_scale(intensities, self.channels)
         found: NDArray[np.float32] = embed_images(self.encoder, images, scale, config.default(sections.Embed))
         return found
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        intensities: pd.DataFrame,
+        title: str,
+        license: str,
+        authors: Sequence[str] = (),
+        summary: pd.DataFrame | None = None,
+    ) -> None:
+        """Write the encoder for BioImage.IO, Hugging Face, ONNX Runtime and PyTorch, as `export.formats: [models]`.
+
+        Needs the packages of the extra `models`. `ModuleNotFoundError` names a package that is not installed,
+        `ValueError` a form whose features differ from those of `embed` by more than 1e-5; nothing is then written.
+
+        Parameters
+        ----------
+        folder
+            Where to write; replaced if it is there.
+        intensities
+            Tables `intensity` of the plates (`results/images/PLATE.parquet`), joined.
+        title, license, authors
+            Of the model card; the licence is an address.
+        summary
+            Table `summary` of the encoder (`results/evaluate/ENCODER.summary.parquet`), for the card.
+        """
+        from wellspring.export.model import write_model
+        from wellspring.export.model_card import About
+
+        about = About(title=title, license=license, authors=authors, intensities=intensities, summary=summary)
+        write_model(self.encoder, folder, options=config.default(sections.Embed), about=about)
 
 
 def aggregate(

@@ -123,6 +123,14 @@ def embed(
     return pd.concat(frames, ignore_index=True), np.concatenate(matrices)
 
 
+def tokens_of(encoder: Encoder, options: Embed) -> str:
+    """Return which output of the network is a view's vector, `pooled` or `class_and_patches`; `auto` is resolved."""
+    if options.tokens != "auto":
+        return options.tokens
+    objective = encoder.card.get("objective", encoder.card["kind"])
+    return "class_and_patches" if objective in BY_TOKENS and encoder.card.get("stem") != "adaptive" else "pooled"
+
+
 def embed_images(encoder: Encoder, images: np.ndarray, scale: IntensityScale, options: Embed) -> np.ndarray:
     """Encode views (N, C, H, W) of corrected pixels, uint16, to vectors (N, D) float32, on the CPU."""
     encode = _Vectors(encoder, scale, options, torch.device("cpu"))
@@ -186,13 +194,11 @@ class _Vectors:
     """Encodes the views of a batch: parts of fields to vectors (views, D) on the device."""
 
     def __init__(self, encoder: Encoder, scale: IntensityScale, options: Embed, device: torch.device) -> None:
-        view, objective = encoder.card["view"], encoder.card.get("objective", encoder.card["kind"])
+        view = encoder.card["view"]
         self.scale, self.options, self.device = scale, options, device
         self.size = int(encoder.card["input_size"])
         self.network = encoder.network.to(device).eval()
-        joint = encoder.card.get("stem") == "adaptive"
-        by_tokens = options.tokens == "auto" and objective in BY_TOKENS and not joint
-        self.tokens = "class_and_patches" if by_tokens else "pooled" if options.tokens == "auto" else options.tokens
+        self.tokens = tokens_of(encoder, options)
         self.window = None
         if view["window"] is not None:
             self.window = torch.from_numpy(cutting.soft_window(encoder.embedded, view["window"])).to(device)

@@ -125,9 +125,7 @@ def build(
     if not timm.is_model(backbone):
         near = timm.list_models(f"*{backbone.split('_', maxsplit=1)[0]}*")[:10]
         raise ValueError(f"backbone: expected a timm model, found {backbone!r}; similar names: {near}")
-    further: dict[str, Any] = dict(options or {})
-    if timm.models.model_entrypoint(backbone).__module__ in RESIZABLE:
-        further = {"img_size": size, "dynamic_img_size": True} | further
+    further = arguments(backbone, size=size, options=options or {})
     if drop_path > 0:
         further = {"drop_path_rate": drop_path} | further
     with torch.random.fork_rng(devices=[]):
@@ -139,6 +137,13 @@ def build(
     if stem == "adaptive":
         return Adaptive(network, channels=channels, features=int(cast("int", network.num_features)))
     return network if stem == "widened" else Channelwise(network)
+
+
+def arguments(backbone: str, *, size: int, options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the arguments that timm builds a backbone with, beside its channels, classifier and stochastic depth."""
+    if timm.models.model_entrypoint(backbone).__module__ in RESIZABLE:
+        return {"img_size": size, "dynamic_img_size": True} | dict(options)
+    return dict(options)
 
 
 class Channelwise(nn.Module):
@@ -244,16 +249,22 @@ def device() -> torch.device:
 
 def save(network: nn.Module, card: Mapping[str, object], weights: str | Path, card_path: str | Path) -> None:
     """Write a network and its card; each file appears only when it is complete."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic(weights) as temporary:
-        save_file(state, temporary)
+        save_file(state(network), temporary)
         described = dict(card) | {"weights_sha256": file_digest(temporary)}
     with atomic(card_path) as temporary:
         temporary.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
 
 
+def state(network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of a network by name, on the CPU, as files of safetensors take them."""
+    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+
+
 def load(weights: str | Path, card_path: str | Path) -> Encoder:
     """Build the network that a card describes and load its weights; in evaluation mode, on the CPU.
+
+    The card is a file of its own, or the part `wellspring` of the `config.json` of an exported model.
 
     Raises
     ------
@@ -262,6 +273,7 @@ def load(weights: str | Path, card_path: str | Path) -> Encoder:
         missing, or has changed since the weights were saved.
     """
     card = json.loads(Path(card_path).read_text())
+    card = card.get("wellspring", card)
     expected, found = card.get("weights_sha256"), file_digest(weights)
     if expected is None:
         raise ValueError(

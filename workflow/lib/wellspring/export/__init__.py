@@ -1,1 +1,1 @@
-"""Export of results in the formats of other tools: AnnData files and folders of the Cell Painting Gallery."""
+"""Export of results in the formats of other tools: AnnData, Cell Painting Gallery, OME-Zarr, RO-Crate, models."""

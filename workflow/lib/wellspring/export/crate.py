@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
+from wellspring.export.licences import words as licence_words
 from wellspring.io import tables
 from wellspring.io.provenance import commit, file_digest
 from wellspring.io.shipped import CLONE, WORKFLOW
@@ -44,7 +45,6 @@ TEXTS = {
     "inputs.tsv": "Images and platemaps that were read, with digests",
     "provenance.json": "Provenance of each table: version, commit, options, code, inputs, packages",
 }
-LICENCES = {"https://choosealicense.com/no-permission/": "No licence was chosen: all rights reserved"}
 KINDS = {
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",
@@ -152,7 +152,7 @@ def _fill(crate: "ROCrate", run: Run, work: Path) -> None:
         f"Results of the high-content screen {run.title}: {count(len(run.index), 'plate')}, with the workflow that "
         "made them, its config, and the digests of all inputs. Raw images are not part of it."
     )
-    root["license"] = _context(crate, run.license, "CreativeWork", name=LICENCES.get(run.license, run.license))
+    root["license"] = _context(crate, run.license, "CreativeWork", name=licence_words(run.license))
     root["conformsTo"] = [
         _context(crate, address, "CreativeWork", name=name, version=address.rpartition("/")[2])
         for address, name in PROFILES.items()

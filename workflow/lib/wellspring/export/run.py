@@ -1,4 +1,4 @@
-"""Export of a finished screen, encoder by encoder: AnnData files and folders of the Cell Painting Gallery."""
+"""Export of a finished screen by encoder: AnnData files, folders of the Cell Painting Gallery, trained networks."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.export import annotated, gallery
+from wellspring.export.licences import NOT_CHOSEN
 from wellspring.io import tables
 from wellspring.io.provenance import digest, file_digest
 from wellspring.io.version import __version__
 from wellspring.profile.aggregate import hand_made, wells_of
 from wellspring.screen.names import check_label
-from wellspring.screen.sections import Export
+from wellspring.screen.sections import Embed, Export
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,53 @@ def gallery_of(
                 gallery.write_table(tables.read(path), file, source=source)
             for name, frame in {"collated": joined["aligned"], "consensus": joined["consensus"]}.items():
                 gallery.write_table(frame, deep / name / network / f"{name}.parquet", source=source)
+
+
+def models(
+    inputs: Mapping[str, Sequence[str]],
+    folder: Path,
+    *,
+    embed: Embed,
+    options: Export,
+    title: str,
+    quantiles: Sequence[float],
+    masked: bool,
+) -> None:
+    """Write the trained networks of a screen, each to a folder of its name below `folder`.
+
+    Parameters
+    ----------
+    inputs
+        Lists of paths by name: `cards`, `weights` and `scores` (by encoder), `intensity` (by plate).
+    embed, options
+        The config sections `embed` and `export`.
+    title
+        Of the screen.
+    quantiles
+        `images.low` and `images.high`.
+    masked
+        Whether pixels outside of the cell were replaced.
+    """
+    from wellspring.encoders.encoder import load
+    from wellspring.export.model import write_model
+    from wellspring.export.model_card import About
+
+    intensities = pd.concat([tables.read(path) for path in inputs["intensity"]], ignore_index=True)
+    if options.license == NOT_CHOSEN:
+        logger.warning("export.license: no licence was chosen; nobody may use the models before it is")
+    for path in map(Path, inputs["cards"]):
+        name = path.parent.name
+        about = About(
+            title=title,
+            license=options.license,
+            authors=options.authors,
+            intensities=intensities,
+            summary=tables.read(_one(inputs["scores"], name)),
+            quantiles=(quantiles[0], quantiles[1]),
+            masked=masked,
+        )
+        known = load(path.with_name("encoder.safetensors"), path)
+        write_model(known, folder / name, options=embed, about=about)
 
 
 def _plates(paths: Sequence[str], encoder: str) -> dict[str, Path]:

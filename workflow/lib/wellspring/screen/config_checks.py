@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wellspring.io.packaged import is_packaged, located
 from wellspring.io.provenance import file_digest
-from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
+from wellspring.screen.encoder_kinds import frozen, needs_images, ready_made, trains
 from wellspring.screen.sections import Cells, Config, Encoder, Fit, Images
 
 # The defaults of these keys, channels of Cell Painting. A screen without them may leave the keys alone until it runs
@@ -25,6 +25,7 @@ def problems(config: Config) -> Iterator[str]:
     for name, entry in config.encoders.items():
         where = f"encoders.{name}"
         yield from _of_table(entry, where)
+        yield from _of_training(entry, where)
         if entry.kind != "table":
             yield from _of_module(entry, where)
             yield from _of_network(entry, where, config)
@@ -38,6 +39,7 @@ def problems(config: Config) -> Iterator[str]:
     yield from unknown_channels(config, but=DEFAULT_CHANNELS)
     yield from _of_cellpose(config.cells)
     yield from _of_projection(config.images)
+    yield from _of_export(config)
 
 
 def plain_weights(written: Mapping[str, object]) -> Iterator[str]:
@@ -90,6 +92,23 @@ def _of_table(entry: Encoder, where: str) -> Iterator[str]:
             re.compile(pattern)
         except re.error as error:
             yield f"{where}.features: expected regular expressions, found {pattern!r}: {error}"
+
+
+def _of_training(entry: Encoder, where: str) -> Iterator[str]:
+    """Keys that have no effect without a training or without each other."""
+    labels, adversary = entry.local_aggregation, entry.adversary
+    if adversary.weight and not adversary.against:
+        yield f"{where}.adversary.against: expected plate, row or column with a weight above 0, found none"
+    if frozen(entry):
+        kind = entry.kind if entry.kind != "module" else "module without an objective"
+        set_here = {
+            "adversary.weight": adversary.weight or None,
+            "local_aggregation.positives": None if labels.positives == "site" else labels.positives,
+            "local_aggregation.heldout": labels.heldout,
+        }
+        for key, value in set_here.items():
+            if value is not None:
+                yield f"{where}.{key}: expected none for the kind {kind}, which is not trained, found {value}"
 
 
 def _of_module(entry: Encoder, where: str) -> Iterator[str]:
@@ -200,3 +219,13 @@ def _of_projection(images: Images) -> Iterator[str]:
     if (images.projection == "plane") != (images.plane is not None):
         expected = "the name of a plane" if images.projection == "plane" else "null except for the projection plane"
         yield f"images.plane: expected {expected}, found {images.plane!r}"
+
+
+def _of_export(config: Config) -> Iterator[str]:
+    """Formats that need trained encoders or segmented cells have them, so that an export has something to write."""
+    formats, encoders = config.export.formats, config.encoders.values()
+    if "models" in formats and not any(trains(entry) for entry in encoders):
+        yield "export.formats: expected an encoder that is trained for models (steps above 0), found none"
+    segmented = needs_images(config.encoders) and not ready_made(config.crops) and config.cells.activate
+    if tuple(formats) == ("plates",) and not segmented:
+        yield "export.formats: expected segmented cells for plates, whose labels they are; found none (cells.activate)"

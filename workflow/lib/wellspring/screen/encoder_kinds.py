@@ -8,11 +8,14 @@ FROZEN = ("timm", "intensity", "classical", "table")  # kinds that are never tra
 VIEWS = {"classical": "cell", "table": "well"}  # the view of a kind whose entry states none; `tile` for the others
 
 
+def frozen(entry: Encoder) -> bool:
+    """Return whether an encoder is of a kind, or a custom network of an objective, that is never trained."""
+    return entry.kind in FROZEN or (entry.kind == "module" and entry.objective in (None, "frozen"))
+
+
 def trains(entry: Encoder) -> bool:
     """Return whether an encoder is trained: a network that is not frozen and has steps."""
-    if entry.kind == "module" and entry.objective in (None, "frozen"):
-        return False
-    return entry.kind not in FROZEN and entry.steps != 0
+    return not frozen(entry) and entry.steps != 0
 
 
 def needs_images(encoders: Mapping[str, Encoder]) -> bool:

@@ -1393,12 +1393,14 @@ class Report:
 class Export:
     """Results in the formats of other tools, written by `snakemake export` only."""
 
-    formats: tuple[Literal["anndata", "gallery", "plates", "rocrate"], ...]
+    formats: tuple[Literal["anndata", "gallery", "plates", "rocrate", "models"], ...]
     """`anndata`: a file `.h5ad` per encoder: aligned profiles with their metadata (needs the package anndata).
     `gallery`: the folders of the Cell Painting Gallery: profiles, platemaps, flat fields. `plates`: where cells are
     segmented, OME-Zarr plates with label images in each field's group `labels`, for viewers; their pixels are links to
     results/images. `rocrate`: report, hits, aligned and consensus profiles, config, versions and digests as one
-    RO-Crate of the Workflow Run profile (needs the package rocrate). Default: ["anndata", "gallery", "plates"]."""
+    RO-Crate of the Workflow Run profile (needs the package rocrate). `models`: each trained network as a folder for
+    BioImage.IO, Hugging Face, ONNX Runtime and PyTorch, with a model card (needs the packages of the extra `models`).
+    Default: ["anndata", "gallery", "plates"]."""
 
     project: str
     """The gallery's name of the project, its first folder; published ones are of the form `cpg0016-jump`. Default:
@@ -1408,8 +1410,12 @@ class Export:
     """The gallery's name of who imaged, its second folder, and `Metadata_Source`. Default: "source_1"."""
 
     license: str
-    """Address of the licence under which the RO-Crate is passed on, as `https://creativecommons.org/licenses/by/4.0/`.
-    Default: "https://choosealicense.com/no-permission/"."""
+    """Address of the licence under which the RO-Crate and the models are passed on, as
+    `https://creativecommons.org/licenses/by/4.0/` or `https://spdx.org/licenses/MIT`. Default:
+    "https://choosealicense.com/no-permission/"."""
+
+    authors: tuple[str, ...]
+    """Names of the authors of the models, for their cards. Default: []."""
 
 
 @dataclass(frozen=True)

