@@ -18,6 +18,7 @@ if __name__ == "__main__":
     plates = [
         PlateCells(*tables.read_embedding(first), embeddings.names_of(first) or [], tables.read(second))
         for first, second in files
+        if tables.verdict(first).keep
     ]
     options = sections.read(sections.Evaluate, snakemake.params.options)
     found = cell_tests(plates, share=options.replicates_share, seed=snakemake.params.seed)

@@ -106,20 +106,28 @@ def test_a_plate_without_controls_has_the_reason_and_without_cells_no_basis():
     assert empty.basis() is None and list(empty.wells["Metadata_Verdict"]) == ["exclude"] * 2
 
 
-def test_tables_are_written_part_by_part_and_read_back(plate, tmp_path):
-    path = tmp_path / "cells.parquet"
-    basis = plate.basis()
-    count = embeddings.write_parts(
-        plate.cells(basis), path, names=plate.names, table="single_cells", provenance={}, values=500
-    )
-    frame, matrix = tables.read_embedding(path)
-    assert count == len(frame) == len(plate.views) and matrix.shape[1] == FEATURES
-    assert embeddings.names_of(path) == list(plate.names)
-    other = tmp_path / "distributions.parquet"
-    parts = [(pd.DataFrame([row]), values[None].astype(np.float32)) for row, values in plate.summaries[-14:]]
-    embeddings.write_parts(parts, other, names=basis.names(), table="distributions", provenance={})
-    rows, described = tables.read_embedding(other)
-    assert rows["Metadata_Cells"].sum() == len(frame) and described.shape[1] == len(basis.names())
+def test_tables_are_written_part_by_part_and_read_back(tmp_path):
+    plate = plate_of(np.random.default_rng(6), treated={"a": 2})
+    cells, distributions = tmp_path / "cells.parquet", tmp_path / "distributions.parquet"
+    single_cells.write(plate, cells, distributions, provenance={}, verdict=tables.Verdict())
+    frame, matrix = tables.read_embedding(cells)
+    assert len(frame) == len(plate.views) and matrix.shape[1] == FEATURES
+    assert embeddings.names_of(cells) == list(plate.names)
+    rows, described = tables.read_embedding(distributions)
+    assert rows["Metadata_Cells"].sum() == len(frame) and len(rows) == 10
+    names = embeddings.names_of(distributions)
+    assert described.shape[1] == len(names) and names[0] == "mean_0" and names[-1] == "shape_511"
+
+
+@pytest.mark.parametrize(("controls", "keep"), [(0, True), (4, False)])
+def test_a_plate_that_is_left_out_has_empty_tables_and_its_reason(tmp_path, controls, keep):
+    plate = plate_of(np.random.default_rng(6), controls=controls, treated={"a": 2}, cells=(20, 30))
+    verdict = tables.Verdict() if keep else tables.Verdict().because("no_embedding")
+    paths = tmp_path / "cells.parquet", tmp_path / "distributions.parquet"
+    found = single_cells.write(plate, *paths, provenance={}, verdict=verdict)
+    assert not found.keep and found.reasons[0].startswith("no_embedding" if not keep else "too_few_to_normalise")
+    for path in paths:
+        assert tables.verdict(path) == found and len(tables.read_embedding(path)[0]) == 0
 
 
 def test_random_features_give_the_gaussian_kernel():

@@ -9,14 +9,17 @@ discrepancy (Gretton et al. 2012). Neither knows which wells are controls, so th
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import pdist
 
-from wellspring.io.embeddings import Vectors
+from wellspring.io import tables
+from wellspring.io.embeddings import Vectors, write_parts
 from wellspring.io.keys import SITE_KEY, WELL_KEY
 from wellspring.profile.normalise import Array, Normaliser, fit_normaliser, method_for
 from wellspring.screen.sections import Profile
@@ -195,6 +198,31 @@ class Plate:
             spread_floor=self.options.spread_floor,
             epsilon=self.options.epsilon,
         )
+
+
+def write(
+    plate: Plate,
+    cells: str | Path,
+    distributions: str | Path,
+    *,
+    provenance: Mapping[str, object],
+    verdict: tables.Verdict,
+) -> tables.Verdict:
+    """Write the tables `single_cells` and `distributions` of a plate, and return its verdict.
+
+    Both tables of a plate that is left out, or whose controls have no cells, are empty.
+    """
+    basis = plate.basis() if verdict.keep else None
+    if basis is not None and basis.normaliser.reason:
+        verdict, basis = verdict.because(basis.normaliser.reason), None
+    parts = plate.cells(basis) if basis is not None else ()
+    names = {"single_cells": list(plate.names), "distributions": basis.names() if basis is not None else ["mean_0"]}
+    written = partial(write_parts, provenance=provenance, verdict=verdict)
+    count = written(parts, cells, names=names["single_cells"], table="single_cells")
+    rows = [(pd.DataFrame([row]), values[None].astype(np.float32)) for row, values in plate.summaries]
+    written(rows, distributions, names=names["distributions"], table="distributions")
+    logger.info("%d cells of %d wells", count, len(rows))
+    return verdict
 
 
 def _spread(rows: Array, most: int = SAMPLE) -> Array:
