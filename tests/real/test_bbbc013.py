@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -84,6 +85,14 @@ def test_what_one_plate_does_not_define_says_so(scores):
         assert families == {"consistency", "nsc", "nscb", "transfer", "nuisance"}
         assert undefined["Metadata_Note"].str.len().gt(0).all()
         assert table.loc["activity", "Metadata_Note"].str.contains("no interval").all()
+
+
+def test_the_ec50_of_wortmannin_is_that_of_the_literature(results):
+    """Cross et al. 1995 (J. Biol. Chem.): half of the phosphatidylinositol 3,4,5-trisphosphate is left at 10 nM."""
+    [row] = pd.read_csv(results / "report" / "curves.csv").to_dict("records")
+    assert row["compound"] == "wortmannin" and row["unit"] == "nM" and pd.isna(row["no_fit_because"])
+    assert 10 / 3 < row["ec50"] < 10 * 3
+    assert row["ec50_low"] > 1 and row["ec50_high"] < 30
 
 
 def test_the_report_shows_the_doses(results):

@@ -37,6 +37,7 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
+SPECIFICATION = "1.1"  # of RO-Crate: the profiles in version 0.5 are built on it
 PARTS = ("report", "summary", "aligned", "consensus")  # inputs of the export whose files are in the crate
 ENVIRONMENT = ("requirements.lock", "envs/torch.txt", "envs/core.yaml", "envs/cells.yaml", "envs/torch.yaml")
 TEXTS = {
@@ -47,6 +48,9 @@ TEXTS = {
 }
 KINDS = {
     ".csv": "text/csv",
+    ".smk": "text/plain",
+    ".txt": "text/plain",
+    ".lock": "text/plain",
     ".tsv": "text/tab-separated-values",
     ".html": "text/html",
     ".json": "application/json",
@@ -102,7 +106,7 @@ def write_crate(run: Run, folder: str | Path) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     with TemporaryDirectory() as made:
-        crate = ROCrate()
+        crate = ROCrate(version=SPECIFICATION)
         _fill(crate, run, Path(made))
         crate.write(partial)
     shutil.rmtree(folder, ignore_errors=True)
@@ -115,7 +119,7 @@ def _fill(crate: "ROCrate", run: Run, work: Path) -> None:
         WORKFLOW / "Snakefile", "workflow/Snakefile", main=True, lang="snakemake", lang_version=version("snakemake")
     )
     workflow["name"] = "Wellspring"
-    workflow["version"] = __version__
+    workflow["version"], workflow["encodingFormat"] = __version__, "text/plain"
     packages = [_software(crate, *pair) for pair in sorted(_packages(run).items())]
     workflow["softwareRequirements"] = packages
     for rules in sorted((WORKFLOW / "rules").glob("*.smk")):
@@ -211,8 +215,7 @@ def _packages(run: Run) -> dict[str, str]:
 def _file(crate: "ROCrate", source: Path, place: str, name: str) -> "Entity":
     """Add a file with its size, kind and sha256."""
     about = {"name": name, "contentSize": str(source.stat().st_size), "sha256": file_digest(source)}
-    kind = KINDS.get(source.suffix)
-    return crate.add_file(source, place, properties=about | ({"encodingFormat": kind} if kind else {}))
+    return crate.add_file(source, place, properties=about | {"encodingFormat": KINDS[source.suffix]})
 
 
 def _software(crate: "ROCrate", name: str, number: str) -> "Entity":
