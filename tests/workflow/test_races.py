@@ -23,7 +23,12 @@ def ground(finished):
 
 @pytest.mark.parametrize(
     ("kind", "stage"),
-    [("suspended", "images"), ("resumed", "crops"), ("unseen", "cells"), ("purge", "cells")],
+    [
+        ("suspended", "images"),
+        ("resumed", "crops"),
+        ("unseen", "cells"),
+        pytest.param("purge", "cells", marks=pytest.mark.slow),
+    ],
     ids=lambda name: name,
 )
 def test_a_race_converges_or_stops_by_name(ground, tmp_path, kind, stage):

@@ -1,6 +1,5 @@
 """Vectors in parts: flat in memory, whole or absent, in order, read back a row group at a time."""
 
-import gc
 import weakref
 
 import numpy as np
@@ -107,7 +106,6 @@ def test_no_more_than_a_row_group_is_held(tmp_path):
             alive.append(weakref.ref(matrix))
             yield frame, matrix
             del frame, matrix
-            gc.collect()
             most = max(most, sum(each() is not None for each in alive))
 
     embeddings.write_parts(parts(), tmp_path / "a.parquet", values=5 * 30, **WRITTEN)

@@ -64,10 +64,10 @@ def test_a_suspended_writer_that_resumes_leaves_the_finished_plate(tmp_path):
 
 
 def test_whatever_the_overlap_the_plate_is_one_writers(tmp_path):
-    """Writers begin at random times while others are at work: 20 overlaps, none torn."""
+    """Writers begin at random times while others are at work: 10 overlaps, none torn."""
     rng = np.random.default_rng(0)
     context = multiprocessing.get_context("fork")
-    for trial in range(20):
+    for trial in range(10):
         path = tmp_path / f"{trial}.zarr"
         jobs = []
         for value in range(1, 4):
