@@ -75,8 +75,8 @@ def test_single_cells_are_of_encoders_of_cells(tmp_path, fabricated):
     encoders = {"ones": CELLS, "tiles": TILES, "classical": {"kind": "classical"}}
     folder = only(tmp_path, cells=True, encoders=encoders, sheet=fabricated)
     screens.change(folder, {"profile": {"single_cell": True}})
-    jobs = screens.planned(folder)
-    assert (jobs["profile"], jobs["single_cells"], jobs["cell_tests"]) == (9, 6, 2)
+    jobs = screens.planned(folder, "all", "export")
+    assert (jobs["profile"], jobs["single_cells"], jobs["cell_tests"], jobs["export"]) == (9, 6, 2, 1)
 
 
 def test_an_encoder_that_is_not_trained_waits_for_no_images(tmp_path, fabricated):

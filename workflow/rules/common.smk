@@ -344,6 +344,12 @@ def if_single_cells(pattern):
     return [pattern.format(encoder=name) for name in celled] if settings.profile.single_cell else []
 
 
+def cells_of_plates(pattern):
+    """Return `pattern` for each encoder of cells and plate if profiles of single cells are wanted, else nothing."""
+    found = if_single_cells(pattern.replace("{plate}", "{{plate}}"))
+    return [each.format(plate=name) for each in found for name in plates.index]
+
+
 def if_segmented(wanted):
     """Return `wanted` if cells are segmented, else nothing."""
     return wanted if segmented else []

@@ -2,6 +2,7 @@
 
 input    profiles of all levels, results/index, flat fields
 output   results/export/{encoder}.h5ad    AnnData per encoder: aligned profiles; earlier levels are layers
+         results/export/cells/{encoder}/{plate}.h5ad    with profile.single_cell: AnnData of the plate's cells
          results/export/gallery           folders in the layout of the Cell Painting Gallery
          results/export/plates/{plate}.zarr    OME-Zarr plate for viewers: linked pixels, and labels in each field
          results/export/rocrate           RO-Crate of the run: report, profiles, config, versions, digests
@@ -28,6 +29,8 @@ rule export:
         images=if_exported("plates", if_segmented(of_plates("<results>/images/{plate}.zarr/zarr.json"))),
         labels=if_exported("plates", if_segmented(of_plates("<results>/cells/{plate}.zarr/zarr.json"))),
         scores=if_exported("models", collect("<results>/evaluate/{encoder}.summary.parquet", encoder=trained)),
+        cells=if_exported("anndata", cells_of_plates("<results>/profile/{encoder}/{plate}.cells.parquet")),
+        cell_tests=if_exported("anndata", if_single_cells("<results>/evaluate/{encoder}.cells.parquet")),
         summary=if_exported("rocrate", collect("<results>/evaluate/{encoder}.summary.parquet", encoder=encoders)),
         report=if_exported(
             "rocrate",
@@ -39,6 +42,7 @@ rule export:
         ),
     output:
         anndata=if_exported("anndata", collect("<results>/export/{encoder}.h5ad", encoder=encoders)),
+        cells=if_exported("anndata", cells_of_plates("<results>/export/cells/{encoder}/{plate}.h5ad")),
         gallery=if_exported("gallery", directory("<results>/export/gallery")),
         plates=if_exported(
             "plates", if_segmented(collect("<results>/export/plates/{plate}.zarr/zarr.json", plate=plates.index))

@@ -18,6 +18,7 @@ if __name__ == "__main__":
     params, inputs = snakemake.params, {name: snakemake.input.get(name) for name in snakemake.input.keys()}  # noqa: SIM118
     for path in snakemake.output.get("anndata", []):
         run.anndata(inputs, Path(path), encoder=Path(path).stem, provenance=provenance.of(snakemake))
+    run.cells_of(inputs, snakemake.output.get("cells", []), provenance=provenance.of(snakemake))
     options = sections.read(sections.Export, params.options)
     if snakemake.output.get("gallery"):
         names = {"sheet": params.sheet, "encoders": params.encoders, "options": options}

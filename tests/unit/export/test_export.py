@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from options import options
+from single_cells import described, plate_of
+from wellspring.evaluate import cell_tests
 from wellspring.export import annotated, gallery, run
 from wellspring.illumination import lightpath
 from wellspring.io import tables
 from wellspring.io.disk import DiskFullError
+from wellspring.profile import single_cells
 from wellspring.screen import platemap
 from wellspring.simulate.features import feature_screen
 
@@ -203,3 +206,39 @@ def test_a_full_disk_leaves_no_half_of_an_exported_table(profiles, tmp_path, mon
                 tmp_path, plate="P1", batch="b", source="s", aggregated=profiles, normalised=None, kept=[]
             )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_anndata_has_components_and_places(profiles):
+    pytest.importorskip("anndata")
+    names = tables.features(profiles)
+    table = pd.DataFrame({"Metadata_Feature": names, "Metadata_Kept": True})
+    data = annotated.annotate(profiles, table, layers={}, provenance={})
+    kept = (profiles["Metadata_Verdict"] == "keep").to_numpy()
+    values = profiles.loc[kept, names].to_numpy(np.float64)
+    found, axes = np.linalg.eigh(np.cov(values.T))
+    expected = np.abs((values - values.mean(axis=0)) @ axes[:, ::-1])
+    np.testing.assert_allclose(np.abs(data.obsm["X_pca"][kept]), expected, atol=1e-3)
+    assert np.isnan(data.obsm["X_pca"][~kept]).all()
+    np.testing.assert_allclose(data.uns["pca"]["variance_ratio"], found[::-1] / found.sum(), atol=1e-6)
+    well = profiles["Metadata_Well"].iloc[5]
+    assert data.obsm["spatial"][5].tolist() == [int(well[1:]) - 1, "ABCDEFGHIJKLMNOP".index(well[0])]
+
+
+def test_anndata_of_cells_reads_back(tmp_path):
+    anndata = pytest.importorskip("anndata")
+    plate = plate_of(np.random.default_rng(6), treated={"a": 2}, cells=(20, 30))
+    cells, tests = tmp_path / "net/P1.cells.parquet", tmp_path / "net.cells.parquet"
+    about = {"provenance": {"rule": "single_cells"}, "verdict": tables.Verdict()}
+    single_cells.write(plate, cells, tmp_path / "distributions.parquet", **about)
+    tables.write(cell_tests.cell_tests([described(plate)]), tests, table="cell_tests", provenance={})
+    path = tmp_path / "export/net/P1.h5ad"
+    run.cells_of({"cells": [str(cells)], "cell_tests": [str(tests)]}, [str(path)], provenance={"rule": "export"})
+    data, (frame, matrix) = anndata.read_h5ad(path), tables.read_embedding(cells)
+    np.testing.assert_array_equal(data.X, matrix)
+    assert data.obs_names[3] == "/".join(frame.iloc[3][["Metadata_Plate", "Metadata_Well", "Metadata_Site"]]) + (
+        f"/{frame['Metadata_View'].iloc[3]}"
+    )
+    assert data.var_names.tolist() == list(plate.names) and data.obs_names.is_unique
+    np.testing.assert_array_equal(data.obsm["spatial"][:, 1], frame["Metadata_Center_Y"])
+    assert data.uns["cell_tests"]["Metadata_Item"].tolist() == ["a"]
+    assert json.loads(data.uns["provenance"])["cells"]["rule"] == "single_cells"

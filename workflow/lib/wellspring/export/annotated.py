@@ -1,23 +1,29 @@
 """AnnData of an encoder: writes its profiles of every level as one `.h5ad` file and reads the file back to check it.
 
 X is the aligned profile of each well, `obs` the metadata of the wells, `var` the features; earlier levels of the same
-features are layers. The package `anndata` is asked for only here.
+features are layers. `obsm` has principal components (`X_pca`) and the place on the plate (`spatial`). The package
+`anndata` is asked for only in this package.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from wellspring.io.tables import atomic, features
+from wellspring.screen.well_names import position
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+Array = npt.NDArray[Any]
 PREFIX = "Metadata_"
+INSTALL = "export.formats: anndata needs the package anndata (pip install anndata), or leave it out of the list"
+COMPONENTS = 50  # most principal components in `obsm["X_pca"]`, scanpy's default
 
 
 def observations(profiles: pd.DataFrame) -> pd.DataFrame:
@@ -63,8 +69,7 @@ def annotate(
     try:
         import anndata
     except ModuleNotFoundError as error:
-        message = "export.formats: anndata needs the package anndata (pip install anndata), or leave it out of the list"
-        raise ModuleNotFoundError(message) from error
+        raise ModuleNotFoundError(INSTALL) from error
     names, obs = features(aligned), observations(aligned)
     known = table.set_index("Metadata_Feature").rename(columns=lambda name: name.removeprefix(PREFIX))
     var = known.reindex(names)
@@ -77,13 +82,43 @@ def annotate(
             if absent:
                 raise ValueError(f"{level}: expected all wells of the aligned profiles, found none of {absent[:10]}")
             levels[level] = rows.loc[obs.index, names].to_numpy(dtype=np.float32)
+    values = aligned[names].to_numpy(dtype=np.float32)
+    components, ratio = principal(values)
     return anndata.AnnData(
-        X=aligned[names].to_numpy(dtype=np.float32),
+        X=values,
         obs=obs,
         var=var,
         layers=levels,
-        uns={"provenance": json.dumps(dict(provenance), sort_keys=True), "features": table.reset_index(drop=True)},
+        obsm={"X_pca": components, "spatial": _places(aligned["Metadata_Well"])},
+        uns={
+            "provenance": json.dumps(dict(provenance), sort_keys=True),
+            "features": table.reset_index(drop=True),
+            "pca": {"variance_ratio": ratio},
+        },
     )
+
+
+def principal(values: Array) -> tuple[Array, Array]:
+    """Return principal components (n, k) float32 of profiles (n, d), and the share of the variance of each (k,).
+
+    Profiles that are not finite have NaN. The largest loading of a component is positive.
+    """
+    finite = np.isfinite(values).all(axis=1)
+    rows = values[finite].astype(np.float64)
+    count = min(COMPONENTS, *rows.shape)
+    result = np.full((len(values), count), np.nan, dtype=np.float32)
+    if not count:
+        return result, np.zeros(0)
+    left, spread, axes = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    sign = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
+    result[finite] = (left * spread * sign)[:, :count]
+    total = float((spread**2).sum())
+    return result, spread[:count] ** 2 / (total or 1.0)
+
+
+def _places(wells: pd.Series) -> Array:
+    """Return column and row (n, 2) float32 of each well on its plate, from 0: where scanpy draws it."""
+    return np.array([position(well)[::-1] for well in wells], dtype=np.float32).reshape(-1, 2)
 
 
 def write(data: "AnnData", path: str | Path) -> None:

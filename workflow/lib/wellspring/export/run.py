@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring.export import annotated, gallery
+from wellspring.export import annotated, annotated_cells, gallery
 from wellspring.export.licences import NOT_CHOSEN
 from wellspring.io import tables
 from wellspring.io.provenance import digest, file_digest
@@ -31,6 +31,16 @@ def anndata(inputs: Mapping[str, Sequence[str]], path: Path, *, encoder: str, pr
     data = annotated.annotate(tables.read(aligned), tables.read(table), layers=layers, provenance=made)
     annotated.write(data, path)
     logger.info("%s: %d wells of %d features", path.name, *data.shape)
+
+
+def cells_of(inputs: Mapping[str, Sequence[str]], paths: Sequence[str], *, provenance: Mapping[str, object]) -> None:
+    """Write the AnnData of single cells, `<encoder>/<plate>.h5ad` of `inputs["cells"]` and `inputs["cell_tests"]`."""
+    for path in map(Path, paths):
+        cells = _plates(inputs["cells"], path.parent.name)[path.stem]
+        shape = annotated_cells.write_cells(
+            cells, _one(inputs["cell_tests"], path.parent.name), path, provenance=provenance
+        )
+        logger.info("%s: %d cells of %d features", path.name, *shape)
 
 
 def gallery_of(
