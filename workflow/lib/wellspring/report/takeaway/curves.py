@@ -12,7 +12,7 @@ from wellspring.evaluate.wells import Array
 from wellspring.io import tables
 from wellspring.io.keys import TIME
 from wellspring.io.notes import Note
-from wellspring.report.takeaway.hits import described
+from wellspring.report.takeaway.hits import Described
 from wellspring.report.wording import words
 
 COLUMNS = [
@@ -131,12 +131,12 @@ def fitted(
     rows, points, dose = [], [], wells.concentrations(frame)
     plate, well = wells.column(frame, wells.PLATE), wells.column(frame, "Metadata_Well")
     compound, time = wells.column(frame, "Metadata_Compound"), wells.column(frame, TIME)
-    several = len(set(time.astype(str))) > 1
+    several, described = len(set(time.astype(str))) > 1, Described(frame, units=units or {})
     for one in series(frame, minimum=minimum):
         first = one.rows[0]
         named = {"compound": str(compound[first]), "cell_line": one.line}
         named["time_point"] = str(time[first]) if several else None
-        about = described(frame.iloc[one.rows], units=units or {})
+        about = described.of(one.rows)
         row: dict[str, object] = {**named, "doses": len(one.doses), "wells": len(one.rows)}
         row |= {"lowest_dose": one.doses[0], "highest_dose": one.doses[-1], "encoder": encoder}
         row |= {key: about[key] for key in ("unit", "mechanism", "plates")}

@@ -61,13 +61,13 @@ def table(
     features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
     cells, rows = cells_vs_controls(frame), []
     single = _single_cells(screen, encoder)
-    near = Near(frame)
+    near, described = Near(frame), Described(frame, units=units or {})
     for metric, name in ((active.METRIC, "screen"), (active.METRIC + active.HELD_OUT, "held out")):
         found = active.population(screen, encoder=encoder, level=level, alpha=alpha, metric=metric)
         counts = _by_encoder(screen.items, metric=metric, level=level, alpha=alpha)
         for one in (*found.treatments, *found.controls):
             own = np.array(one.rows)
-            row = described(frame.iloc[own], units=units or {})
+            row = described.of(own)
             row |= {"treatment": one.item, "perturbation": one.perturbation, "score": one.score, "q": one.q}
             row |= {"active": UNTESTED if not one.tested else YES if found.is_active(one) else NO}
             row |= dict(zip(("effect_sd", "effect_low", "effect_high"), near.effect(features, own), strict=True))
@@ -141,22 +141,27 @@ def reach_of(values: Array) -> float:
     return float(stats.t.ppf(0.975, count - 1) * spread * np.sqrt(2 / count))
 
 
-def described(rows: pd.DataFrame, *, units: Mapping[tuple[str, str], str]) -> dict[str, object]:
-    """Return compound, dose, unit, mechanism, target, type, plates and perturbation of the wells of a treatment."""
-    named = {
-        ours: _joined(wells.column(rows, f"Metadata_{name}"))
-        for ours, name in (("compound", "Compound"), ("mechanism", "moa"), ("target", "target"), ("type", "pert_type"))
-    }
-    dose = pd.Series(wells.concentrations(rows)).dropna().unique()
-    keys = zip(wells.column(rows, wells.PLATE), wells.column(rows, "Metadata_Well"), strict=True)
-    known = np.array([units.get((str(plate), str(well))) for plate, well in keys], dtype=object)
-    return {
-        **named,
-        "dose": float(dose[0]) if len(dose) == 1 else float("nan"),
-        "unit": _joined(known) if len(dose) else None,
-        "plates": _joined(wells.column(rows, wells.PLATE)),
-        "perturbation": _joined(wells.perturbations(rows)),
-    }
+class Described:
+    """Metadata of the treatments of profiles; columns are read once, since a screen has thousands of treatments."""
+
+    def __init__(self, frame: pd.DataFrame, *, units: Mapping[tuple[str, str], str]) -> None:
+        """Take profiles (n rows), and (plate, well) -> unit of its concentration."""
+        names = {"compound": "Compound", "mechanism": "moa", "target": "target", "type": "pert_type", "plates": "Plate"}
+        self._columns = {ours: wells.column(frame, f"Metadata_{name}") for ours, name in names.items()}
+        self._columns["perturbation"] = wells.perturbations(frame)
+        self._dose = wells.concentrations(frame)
+        keys = zip(self._columns["plates"], wells.column(frame, "Metadata_Well"), strict=True)
+        self._unit = np.array([units.get((str(plate), str(well))) for plate, well in keys], dtype=object)
+
+    def of(self, rows: Array) -> dict[str, object]:
+        """Return compound, dose, unit, mechanism, target, type, plates and perturbation of the wells of a treatment."""
+        dose = self._dose[rows]
+        doses = np.unique(dose[~np.isnan(dose)])
+        return {
+            **{name: _joined(values[rows]) for name, values in self._columns.items()},
+            "dose": float(doses[0]) if len(doses) == 1 else float("nan"),
+            "unit": _joined(self._unit[rows]) if len(doses) else None,
+        }
 
 
 def cells_vs_controls(frame: pd.DataFrame) -> Array:
