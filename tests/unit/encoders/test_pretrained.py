@@ -208,3 +208,104 @@ def test_files_of_efficientnet_pytorch(tmp_path, backbone, prefix):
     torch.save(behind(theirs | {"_fc.weight": torch.zeros(7, 1280)}, prefix), tmp_path / "start.pth")
     found = encoder.build(backbone, channels=3, size=64, seed=1, weights=tmp_path / "start.pth").state_dict()
     assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
+def transformers(state: dict, *, third: bool) -> dict:
+    """Return a state of timm's ViT by the names of Hugging Face's ViT and DINOv2, or of DINOv3."""
+    found = {}
+    layer, attention = (
+        ("layer.{}.", "attention.{}_proj.") if third else ("encoder.layer.{}.", "attention.attention.{}.")
+    )
+    kinds = ("q", "k", "v") if third else ("query", "key", "value")
+    names = {"cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings"}
+    names |= {"reg_token": "embeddings.register_tokens"}
+    inside = {"attn.proj.": "attention.o_proj." if third else "attention.output.dense."}
+    if third:
+        inside |= {"mlp.fc1.": "mlp.up_proj.", "mlp.fc2.": "mlp.down_proj.", "gamma_1": "layer_scale1.lambda1"}
+        inside |= {"gamma_2": "layer_scale2.lambda1", "norm1.": "norm1.", "norm2.": "norm2."}
+    else:
+        inside |= {"norm1.": "layernorm_before.", "norm2.": "layernorm_after."}
+        inside |= {"mlp.fc1.": "intermediate.dense.", "mlp.fc2.": "output.dense."}
+    for name, value in state.items():
+        if name.startswith("blocks."):
+            _, number, rest = name.split(".", 2)
+            if rest.startswith("attn.qkv."):
+                for kind, part in zip(kinds, value.chunk(3), strict=True):
+                    found[layer.format(number) + attention.format(kind) + rest.removeprefix("attn.qkv.")] = part
+            elif rest in ("attn.q_bias", "attn.v_bias"):
+                found[layer.format(number) + attention.format(rest[5]) + "bias"] = value
+            else:
+                mine = next(here for here in inside if rest.startswith(here))
+                found[layer.format(number) + inside[mine] + rest.removeprefix(mine)] = value
+        elif name.startswith("patch_embed.proj."):
+            place = "embeddings.patch_embeddings." + ("" if third else "projection.")
+            found[place + name.removeprefix("patch_embed.proj.")] = value
+        elif name.startswith("norm."):
+            found[("norm." if third else "layernorm.") + name.removeprefix("norm.")] = value
+        else:
+            found[names[name]] = value
+    return found
+
+
+@pytest.mark.parametrize("prefix", ["", "vit.", "encoder."])
+def test_a_vit_of_transformers_answers_as_its_own(tmp_path, prefix):
+    save_file(
+        {name: value.contiguous() for name, value in behind(transformers(STATE, third=False), prefix).items()},
+        tmp_path / "w.safetensors",
+    )
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(vit(weights=tmp_path / "w.safetensors")(images), START(images))
+
+
+def dinov3(*, biased: bool, **over) -> torch.nn.Module:
+    options = {"embed_dim": 48, "depth": 2, "num_heads": 3}
+    name = f"vit_small_patch16_dinov3{'_qkvb' if biased else ''}"
+    return encoder.build(name, channels=3, size=32, options=options, **over).eval()
+
+
+def of_hub(state: dict, *, biased: bool) -> dict:
+    """Return a state of timm's DINOv3 by the names of its authors."""
+    renamed = {"gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma", "reg_token": "storage_tokens"}
+    found = {"mask_token": torch.zeros(1, 48), "rope_embed.periods": torch.ones(4)}
+    for name, value in state.items():
+        if name.endswith("_bias"):
+            continue
+        end = name.rsplit(".", 1)[-1]
+        found[name.removesuffix(end) + renamed.get(end, end)] = value
+    for block in ("blocks.0.attn.", "blocks.1.attn."):
+        nothing = torch.zeros(48)
+        parts = [state.get(f"{block}{kind}_bias", nothing) for kind in ("q", "k", "v")]
+        found |= {f"{block}qkv.bias": torch.cat(parts), f"{block}qkv.bias_mask": torch.ones(144)}
+    return found
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("hand", ["hub", "transformers"])
+def test_dinov3_of_both_hands_answers_as_its_own(tmp_path, hand, biased, caplog):
+    theirs = dinov3(biased=biased, seed=4)
+    torch.manual_seed(2)
+    for name, value in theirs.named_parameters():
+        if value.ndim == 1 and "norm" not in name:
+            value.data.normal_()
+    state = theirs.state_dict()
+    stored = of_hub(state, biased=biased) if hand == "hub" else transformers(state, third=True)
+    torch.save(stored, tmp_path / "dinov3.pth")
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            dinov3(biased=biased, seed=9, weights=tmp_path / "dinov3.pth")(images), theirs(images)
+        )
+    assert "left out" not in caplog.text
+    if biased:
+        with pytest.raises(ValueError, match="expected no biases of queries and values.*name ends in _qkvb"):
+            dinov3(biased=False, weights=tmp_path / "dinov3.pth")
+
+
+def test_a_model_of_fixed_inputs_is_not_widened(tmp_path):
+    torch.save(vit(channels=4).state_dict(), tmp_path / "four.pth")
+    assert vit(channels=4, weights=tmp_path / "four.pth", widening=False).patch_embed.proj.weight.shape[1] == 4
+    with pytest.raises(
+        ValueError, match=r"1 have another shape, e.g. patch_embed.proj.weight \(32, 4, 8, 8\) for \(32, 1,"
+    ):
+        vit(channels=1, weights=tmp_path / "four.pth", widening=False)

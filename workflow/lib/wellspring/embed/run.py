@@ -22,7 +22,7 @@ from wellspring.io.progress import track
 from wellspring.screen.sections import Embed
 from wellspring.views import cutting, fields
 from wellspring.views.packed_cells import PackedCells
-from wellspring.views.scaling import IntensityScale, foreground_level, prepare, standardise_views
+from wellspring.views.scaling import BY_VIEW, IntensityScale, foreground_level, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class _Vectors:
         self.window = None
         if view["window"] is not None:
             self.window = torch.from_numpy(cutting.soft_window(encoder.embedded, view["window"])).to(device)
-        self.alone = view.get("pixels") == "view"
+        self.by_view = BY_VIEW[view.get("pixels", "plate")]
         self._buffer = _Buffer(device)
 
     @torch.inference_mode()
@@ -219,8 +219,7 @@ class _Vectors:
 
     def _ready(self, arrays: list[np.ndarray]) -> Tensor:
         """Turn corrected pixels (n, C, H, W) into the input of the network (n, C, size, size)."""
-        images = prepare(self._buffer(arrays), self.scale)
-        images = standardise_views(images) if self.alone else images
+        images = self.by_view(prepare(self._buffer(arrays), self.scale))
         images = images if self.window is None else images.mul_(self.window)
         if images.shape[2:] == (self.size, self.size):
             return images

@@ -26,6 +26,8 @@ def network_digest(card: Mapping[str, object]) -> str:
     The content of a file of starting weights is part of it, the file's name is not.
     """
     described = {key: card.get(key) for key in ARCHITECTURE}
+    if card.get("inputs"):
+        described["inputs"] = card["inputs"]
     weights = described["weights"]
     if isinstance(weights, Mapping):
         described["weights"] = weights["sha256"]

@@ -22,6 +22,7 @@ from wellspring.encoders import module
 from wellspring.encoders.adaptive import Adaptive
 from wellspring.encoders.intensity import Intensity
 from wellspring.encoders.pretrained import start_from
+from wellspring.encoders.stems import Channelwise, Mapped, matrix
 from wellspring.io.provenance import file_digest
 from wellspring.io.tables import atomic
 
@@ -83,6 +84,7 @@ def build(
     drop_path: float = 0.0,
     weights: str | Path | None = None,
     stem: str = "widened",
+    widening: bool = True,
 ) -> nn.Module:
     """Build a timm backbone without a classifier.
 
@@ -103,6 +105,8 @@ def build(
     stem
         `widened`: the first layer takes all channels. `channelwise`: see `Channelwise`; the number of features is
         multiplied by the number of channels. `adaptive`: see `Adaptive`.
+    widening
+        Whether weights for another number of channels are fitted to this one, or refused.
 
     Returns
     -------
@@ -133,7 +137,7 @@ def build(
         taken = channels if stem == "widened" else 1
         network: nn.Module = timm.create_model(backbone, pretrained=False, in_chans=taken, num_classes=0, **further)
     if weights is not None:
-        start_from(network, weights)
+        start_from(network, weights, widening=widening)
     if stem == "adaptive":
         return Adaptive(network, channels=channels, features=int(cast("int", network.num_features)))
     return network if stem == "widened" else Channelwise(network)
@@ -144,22 +148,6 @@ def arguments(backbone: str, *, size: int, options: Mapping[str, object]) -> dic
     if timm.models.model_entrypoint(backbone).__module__ in RESIZABLE:
         return {"img_size": size, "dynamic_img_size": True} | dict(options)
     return dict(options)
-
-
-class Channelwise(nn.Module):
-    """A network of one input channel, applied to each channel; features are concatenated channel by channel.
-
-    The stem's weights for three colours are summed, so that a channel is processed like a grey image
-    (`pretrained.widen`). (B, C, H, W) -> (B, C * features).
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Encode one channel after the other, in the memory of one."""
-        return torch.cat([self.network(channel) for channel in images.split(1, dim=1)], dim=1)
 
 
 def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", layers: int = 1) -> Tensor:
@@ -195,6 +183,8 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
         raise ValueError(f"embed.tokens: expected 'pooled' or 'class_and_patches', found {tokens!r}")
     if isinstance(network, Adaptive):
         raise ValueError("embed.tokens: expected auto or pooled for the stem adaptive, found class_and_patches")
+    if isinstance(network, Mapped):
+        return features(network.network, network.mapped(images), tokens=tokens, layers=layers)
     if isinstance(network, Channelwise):
         each = [features(network.network, channel, tokens=tokens, layers=layers) for channel in images.split(1, dim=1)]
         return torch.cat(each, dim=1)
@@ -285,7 +275,8 @@ def load(weights: str | Path, card_path: str | Path) -> Encoder:
             f"{weights}: expected the weights that {card_path} describes (SHA-256 {expected}), found {found}; the file "
             "was changed after training: train again, or restore both files"
         )
-    shape = {"channels": len(card["channels"]), "size": card["input_size"]}
+    inputs = card.get("inputs")
+    shape = {"channels": len(inputs or card["channels"]), "size": card["input_size"]}
     network: nn.Module
     if card["kind"] == "intensity":
         network = Intensity(channels=shape["channels"])
@@ -294,5 +285,7 @@ def load(weights: str | Path, card_path: str | Path) -> Encoder:
     else:
         stem = card.get("stem", "widened")
         network = build(card["backbone"], options=card["backbone_options"], stem=stem, **shape)
+    if inputs:
+        network = Mapped(network, matrix(inputs, card["channels"]))
     network.load_state_dict(load_file(weights))
     return Encoder(network.eval().requires_grad_(False), card)

@@ -1,8 +1,8 @@
 """Starting weights: loading another network's weights from a local file.
 
 Files have various layouts: a bare state dict, or one under `state_dict`, `model`, `teacher` or `student`; names with
-one or more prefixes (`module.backbone.`); names of DINOv2, torchvision or efficientnet_pytorch. All are tried, and the
-one with most matching names is used.
+one or more prefixes (`module.backbone.`); names of DINOv2, DINOv3, Hugging Face's transformers, torchvision or
+efficientnet_pytorch. All are tried, and the one with most matching names is used.
 """
 
 import argparse
@@ -21,6 +21,22 @@ from torch import Tensor, nn
 logger = logging.getLogger(__name__)
 
 HEADS = ("head", "fc.", "classifier", "heads", "dino_head", "ibot_head", "projector", "mask_token")
+FIXED = ("rope_embed.periods", "qkv.bias_mask")  # constants of DINOv3, which timm computes
+# Hugging Face's transformers: ViT, DINOv2, DINOv3. Queries, keys and values are joined before (`_joined`).
+TRANSFORMERS = (
+    (r"embeddings\.cls_token$", "cls_token"),
+    (r"embeddings\.position_embeddings$", "pos_embed"),
+    (r"embeddings\.register_tokens$", "reg_token"),
+    (r"embeddings\.patch_embeddings\.(?:projection\.)?", "patch_embed.proj."),
+    (r"(?:encoder\.|model\.)?layer\.(\d+)\.", r"blocks.\1."),
+    (r"attention\.(?:output\.dense|o_proj)\.", "attn.proj."),
+    (r"(?:layernorm_before)\.", "norm1."),
+    (r"(?:layernorm_after)\.", "norm2."),
+    (r"intermediate\.dense\.|mlp\.up_proj\.", "mlp.fc1."),
+    (r"(blocks\.\d+\.)output\.dense\.", r"\1mlp.fc2."),
+    (r"mlp\.down_proj\.", "mlp.fc2."),
+    (r"layernorm\.", "norm."),
+)
 # Renaming rules from other libraries to timm; names of torchvision's ResNets and of DINO are those of timm.
 DIALECTS = {
     "timm": (),
@@ -31,6 +47,9 @@ DIALECTS = {
         (r"mlp\.w12\.", "mlp.fc1."),
         (r"mlp\.w3\.", "mlp.fc2."),
     ),
+    "DINOv3": ((r"storage_tokens$", "reg_token"), (r"ls([12])\.gamma$", r"gamma_\1")),
+    "transformers": (*TRANSFORMERS, (r"layer_scale([12])\.lambda1$", r"ls\1.gamma")),
+    "transformers' DINOv3": (*TRANSFORMERS, (r"layer_scale([12])\.lambda1$", r"gamma_\1")),
     "torchvision's ViTs": (
         (r"class_token$", "cls_token"),
         (r"conv_proj\.", "patch_embed.proj."),
@@ -64,7 +83,7 @@ EFFICIENTNET_ENDS = (
 )
 
 
-def start_from(network: nn.Module, path: str | Path) -> None:
+def start_from(network: nn.Module, path: str | Path, *, widening: bool = True) -> None:
     """Load the weights of a file into `network`, with the stem widened to the network's channels.
 
     Classifiers and projection heads are left out. Position embeddings are resampled to the network's grid. If a file
@@ -76,6 +95,8 @@ def start_from(network: nn.Module, path: str | Path) -> None:
         A network of timm or a custom network; changed in place.
     path
         `.safetensors`, or a PyTorch file of tensors only.
+    widening
+        Whether a stem of another number of channels is fitted to the network's; without, it is refused.
 
     Raises
     ------
@@ -83,9 +104,10 @@ def start_from(network: nn.Module, path: str | Path) -> None:
         The file is missing or unreadable, lacks weights, or has weights of another shape; names them.
     """
     path = Path(path)
-    stored = dict(_tensors(_read(path)))
+    stored = _joined(dict(_tensors(_read(path))))
     wanted = network.state_dict()
     found = _matched(stored, wanted)
+    _split_biases(found, wanted, path)
     _fold_class_position(found, network)
     state, lacking, other = {}, [], []
     for name, target in wanted.items():
@@ -94,7 +116,7 @@ def start_from(network: nn.Module, path: str | Path) -> None:
             # Missing counters of batch normalisation are harmless.
             lacking += [] if name.endswith("num_batches_tracked") else [name]
             continue
-        fitted = source if source.shape == target.shape else _fit(name, source, target, network)
+        fitted = source if source.shape == target.shape else _fit(name, source, target, network, widening=widening)
         if fitted.shape != target.shape:
             other.append(f"{name} {tuple(source.shape)} for {tuple(target.shape)}")
         state[name] = fitted.to(target.dtype)
@@ -104,7 +126,7 @@ def start_from(network: nn.Module, path: str | Path) -> None:
         parts += [f"{len(other)} have another shape, e.g. {', '.join(other[:4])}"] if other else []
         parts += [f"found {len(stored)} tensors, e.g. {', '.join(list(stored)[:6]) or 'none'}"]
         raise ValueError("; ".join(parts))
-    unused = [name for name in found if name not in wanted and not name.startswith(HEADS)]
+    unused = [name for name in found if name not in wanted and not name.startswith(HEADS) and not name.endswith(FIXED)]
     if unused:
         logger.warning(
             "%s: left out %d weights that this backbone does not have, e.g. %s", path, len(unused), unused[:5]
@@ -146,6 +168,38 @@ def _tensors(state: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
             yield f"{prefix}{name}", value
         elif isinstance(value, Mapping):
             yield from _tensors(value, f"{prefix}{name}.")
+
+
+def _joined(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join the queries, keys and values of Hugging Face's transformers to one tensor, as timm has them."""
+    found = dict(stored)
+    for name in stored:
+        match = re.fullmatch(r"(.*)attention\.(attention\.query|q_proj)\.weight", name)
+        if not match:
+            continue
+        names = ("query", "key", "value") if match[2].endswith("query") else ("q_proj", "k_proj", "v_proj")
+        whole = f"{match[1]}attention.{'attention.' if names[0] == 'query' else ''}"
+        for kind in ("weight", "bias"):
+            parts = [found.pop(f"{whole}{each}.{kind}", None) for each in names]
+            known = [part for part in parts if part is not None]
+            if known:  # DINOv3 has no bias of keys
+                parts = [torch.zeros_like(known[0]) if part is None else part for part in parts]
+                found[f"{match[1]}attn.qkv.{kind}"] = torch.cat([part for part in parts if part is not None])
+    return found
+
+
+def _split_biases(found: dict[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+    """Give biases of queries and values to a network that has them apart; a bias of keys has no effect on attention."""
+    for name in [name for name in found if name.endswith("attn.qkv.bias") and name not in wanted]:
+        queries, _, values = found.pop(name).chunk(3)
+        base = name.removesuffix("qkv.bias")
+        if f"{base}q_bias" in wanted:
+            found[f"{base}q_bias"], found[f"{base}v_bias"] = queries, values
+        elif f"{base}qkv.weight" in wanted and (queries.any() or values.any()):
+            raise ValueError(
+                f"{path}: expected no biases of queries and values, which this backbone does not have, found {name}; "
+                "take the backbone whose name ends in _qkvb"
+            )
 
 
 def _matched(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -206,7 +260,7 @@ def _fold_class_position(found: dict[str, Tensor], network: nn.Module) -> None:
         found["pos_embed"] = places[:, 1:]
 
 
-def _fit(name: str, source: Tensor, target: Tensor, network: nn.Module) -> Tensor:
+def _fit(name: str, source: Tensor, target: Tensor, network: nn.Module, *, widening: bool) -> Tensor:
     """Adapt one weight of another shape: a stem to the channels, a position embedding to the grid."""
     grid = getattr(getattr(network, "patch_embed", None), "grid_size", None)
     if name == "pos_embed" and grid is not None and source.ndim == 3 and source.shape[-1] == target.shape[-1]:
@@ -219,7 +273,7 @@ def _fit(name: str, source: Tensor, target: Tensor, network: nn.Module) -> Tenso
     stems = getattr(network, "default_cfg", {}).get("first_conv") or ()
     stems = (stems,) if isinstance(stems, str) else stems
     same_kernel = source.ndim == 4 and (source.shape[0], *source.shape[2:]) == (target.shape[0], *target.shape[2:])
-    if same_kernel and name in [f"{stem}.weight" for stem in stems]:
+    if widening and same_kernel and name in [f"{stem}.weight" for stem in stems]:
         return widen(source, target.shape[1])
     return source
 

@@ -16,7 +16,7 @@ from wellspring.embed.run import tokens_of
 from wellspring.encoders.encoder import Encoder, features
 from wellspring.screen.sections import Embed
 from wellspring.views import cutting
-from wellspring.views.scaling import LEAST_STD, standardise_views
+from wellspring.views.scaling import BY_VIEW, LEAST_STD
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -45,7 +45,7 @@ class Graph(nn.Module):
         view, size, edge = encoder.card["view"], int(encoder.card["input_size"]), encoder.embedded
         self.network = encoder.network
         self.tokens, self.layers = tokens_of(encoder, options), options.layers
-        self.alone = view.get("pixels") == "view"
+        self.by_view = BY_VIEW[view.get("pixels", "plate")]
         self.window: Tensor | None
         window = None if view["window"] is None else torch.from_numpy(cutting.soft_window(edge, view["window"]))
         self.register_buffer("window", window)
@@ -70,8 +70,7 @@ class Graph(nn.Module):
         factor = torch.where(span > 0, 1 / torch.where(span > 0, span, torch.ones_like(span)), torch.zeros_like(span))
         images = ((pixels - low) * factor).clamp(0, 1)
         images = (images - mean) / std.clamp_min(LEAST_STD)
-        if self.alone:
-            images = standardise_views(images)
+        images = self.by_view(images)
         if self.window is not None:
             images = images * self.window
         if self.resize is not None:

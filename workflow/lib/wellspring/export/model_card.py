@@ -138,7 +138,10 @@ def _input(encoder: Encoder, options: Embed, about: About, width: int) -> str:
     sizes = sorted(set(_pixel_sizes(about.intensities)))
     pixel = f" at {' or '.join(f'{size:g}' for size in sizes)} µm per pixel" if sizes else ", pixel size unknown"
     around = "around the centre of a cell" if view["kind"] == "cell" else "of a field"
-    alone = " Each channel of each view then gets mean 0 and deviation 1." if view.get("pixels") == "view" else ""
+    alone = {
+        "view": " Each channel of each view then gets mean 0 and deviation 1.",
+        "range": " Each view then gets the range 0 to 1, over its channels.",
+    }.get(view.get("pixels", "plate"), "")
     lines = [
         f"- `pixels` ({count} channels, {edge} x {edge} px, float32): raw counts, corrected for illumination, of a "
         f"square {around}{pixel}. Channels in this order: {', '.join(encoder.channels)}.",

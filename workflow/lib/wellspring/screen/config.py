@@ -15,7 +15,7 @@ from jsonschema.exceptions import ValidationError
 
 from wellspring.io.shipped import CONFIG_SCHEMAS, ENCODER_PRESETS, read_yaml
 from wellspring.screen import config_checks, credentials, references
-from wellspring.screen.encoder_kinds import VIEWS
+from wellspring.screen.encoder_kinds import VIEWS, mapped_channels
 from wellspring.screen.section_reader import Section, read
 from wellspring.screen.sections import Config
 from wellspring.screen.stages import SECTIONS
@@ -75,6 +75,7 @@ def fill(config: Tree) -> Tree:
     complete: Tree = _fill({**config, "encoders": {name: inherit(name, encoders) for name in encoders}}, schema())
     for entry in complete["encoders"].values():
         entry["view"]["kind"] = entry["view"]["kind"] or VIEWS.get(entry["kind"], "tile")
+        entry["channels"] = entry["channels"] or mapped_channels(entry["inputs"], entry["channel_map"])
     return complete
 
 

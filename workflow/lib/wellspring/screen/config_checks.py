@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from wellspring.io.packaged import is_packaged, located
 from wellspring.io.provenance import file_digest
-from wellspring.screen.encoder_kinds import frozen, needs_images, ready_made, trains
+from wellspring.screen.encoder_kinds import frozen, mapped_channels, needs_images, ready_made, trains
 from wellspring.screen.sections import Cells, Config, Encoder, Fit, Images
 
 # The defaults of these keys, channels of Cell Painting. A screen without them may leave the keys alone until it runs
@@ -29,6 +29,7 @@ def problems(config: Config) -> Iterator[str]:
         if entry.kind != "table":
             yield from _of_module(entry, where)
             yield from _of_network(entry, where, config)
+            yield from _of_inputs(entry, where, config)
             if entry.view.kind == "cell" and config.embed.field == "joined":
                 expected = "expected tile with embed.field joined, since a cell has no second scale"
                 yield f"{where}.view.kind: {expected}, found cell"
@@ -140,6 +141,27 @@ def _of_network(entry: Encoder, where: str, config: Config) -> Iterator[str]:
             yield f"{where}.weights: expected a local file, found none at {path}"
 
 
+def _of_inputs(entry: Encoder, where: str, config: Config) -> Iterator[str]:
+    """A map of channels belongs to a frozen model with named inputs; each input has channels of the screen or null."""
+    unknown = [name for name in entry.channel_map if name not in entry.inputs]
+    if unknown:
+        yield f"{where}.channel_map: expected names out of inputs, {list(entry.inputs)}, found {unknown}"
+    if not entry.inputs:
+        return
+    if entry.kind not in ("timm", "module") or not frozen(entry) or entry.stem != "widened":
+        found = f"found kind {entry.kind} and stem {entry.stem}"
+        yield f"{where}.inputs: expected none but for a frozen model of kind timm or module with stem widened, {found}"
+    lacking = [name for name in entry.inputs if name not in entry.channel_map and name not in config.channels]
+    if lacking:
+        expected = f"a channel out of {list(config.channels)}, a list of them, or null for each of inputs"
+        yield f"{where}.channel_map: expected {expected}, found none for {lacking}"
+    used = mapped_channels(entry.inputs, entry.channel_map)
+    if not used:
+        yield f"{where}.channel_map: expected a channel for an input at least, found null for all"
+    if list(entry.channels) != used:
+        yield f"{where}.channels: expected none beside inputs, which name {used}, found {list(entry.channels)}"
+
+
 def _of_view(entry: Encoder, where: str, config: Config) -> Iterator[str]:
     """Views of cells need segmentation."""
     if entry.kind == "classical" and not config.cells.activate:
@@ -185,11 +207,14 @@ def unknown_channels(config: Config, *, but: Mapping[str, Collection[str]] | Non
     Nothing is yielded for a screen without images.
     """
     cytoplasm = config.cells.cytoplasm
-    named = {"index.channels": tuple(config.index.channels)}
+    named: dict[str, Sequence[str]] = {"index.channels": tuple(config.index.channels)}
     if config.cells.activate and not ready_made(config.crops):
         stains = (cytoplasm,) if isinstance(cytoplasm, str) else cytoplasm
         named |= {"cells.nuclei": (config.cells.nuclei,), "cells.cytoplasm": tuple(stains)}
-    named |= {f"encoders.{name}.channels": entry.channels for name, entry in config.encoders.items() if entry.channels}
+    for name, entry in config.encoders.items():
+        stated = mapped_channels(tuple(entry.channel_map), entry.channel_map)
+        named |= {f"encoders.{name}.channel_map": stated} if entry.inputs else {}
+        named |= {f"encoders.{name}.channels": entry.channels} if entry.channels and not entry.inputs else {}
     # Their default is the first channel where none is called DNA; any other name is a slip.
     finders = {"embed.stain": config.embed.stain, "train.foreground_channel": config.train.foreground_channel}
     named |= {key: (name,) for key, name in finders.items() if name != STAIN}

@@ -1,6 +1,6 @@
 """Kinds of encoders: which are trained, which read images, and which views a kind takes by default."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from wellspring.screen.sections import Crops, Encoder
 
@@ -26,3 +26,20 @@ def needs_images(encoders: Mapping[str, Encoder]) -> bool:
 def ready_made(crops: Crops) -> bool:
     """Return whether the cells of the screen are crops that exist already."""
     return crops.given.table is not None
+
+
+def mapped(inputs: Sequence[str], channel_map: Mapping[str, str | Sequence[str] | None]) -> list[tuple[str, list[str]]]:
+    """Return each input of a model of fixed inputs with the channels that it is the mean of.
+
+    An input that the map does not name is the channel of its name.
+    """
+    found = []
+    for name in inputs:
+        given = channel_map.get(name, name)
+        found.append((name, [given] if isinstance(given, str) else list(given or [])))
+    return found
+
+
+def mapped_channels(inputs: Sequence[str], channel_map: Mapping[str, str | Sequence[str] | None]) -> list[str]:
+    """Return the channels that a model of fixed inputs reads, each once, in the order of the inputs."""
+    return list(dict.fromkeys(channel for _, mine in mapped(inputs, channel_map) for channel in mine))

@@ -116,11 +116,12 @@ class View:
     cell, `view.size`. Training and embedding are refused where the two magnifications differ by more than a factor of
     1.25 and no edge is given here. Default: null."""
 
-    pixels: Literal["plate", "view"]
+    pixels: Literal["plate", "view", "range"]
     """The pixels that have mean 0 and standard deviation 1. `plate`: those of a channel and plate, so that intensity
     within a plate is signal. `view`: those of each channel of each view, which removes brightness and contrast of a
-    view. Frozen models need the normalisation of their training: `view` for Cell-DINO, DINO4Cells and MorphEm. Default:
-    "plate"."""
+    view. Frozen models need the normalisation of their training: `view` for Cell-DINO, DINO4Cells, MorphEm and
+    OpenPhenom. `range`: the smallest and the largest pixel of each view, over its channels, become 0 and 1, as for
+    SubCell; for encoders that are not trained here. Default: "plate"."""
 
     window: float | None
     """Width (sigma, px) of a Gaussian window that fades a cell's surroundings; null for none. For views of cells:
@@ -135,9 +136,9 @@ class EncoderWeights:
     path: str
     """Absolute path of the file, or `package:MODULE/FILE` for a file inside an installed Python package (safetensors,
     or a PyTorch file of tensors, bare or within `state_dict`, `model`, `teacher`; with timm's names, or those of
-    torchvision's ResNets and ViTs, DINO, DINOv2 and efficientnet_pytorch). The kernels of a stem for three colours are
-    averaged, replicated and scaled by 3 / channels. Mind the licence of weights. `weights: null` is from scratch, which
-    timm refuses."""
+    torchvision's ResNets and ViTs, DINO, DINOv2, DINOv3, Hugging Face's ViTs and efficientnet_pytorch). The kernels of
+    a stem for three colours are averaged, replicated and scaled by 3 / channels. Mind the licence of weights. `weights:
+    null` is from scratch, which timm refuses."""
 
     sha256: str
     """Its sha256, checked before any job and again before the file is loaded. Write a path alone, and `snakemake check`
@@ -375,6 +376,16 @@ class Encoder:
     channels: tuple[str, ...]
     """The channels that a network takes, in this order, out of the config's `channels`; none means all. Classical
     features and tables have no such choice. Default: []."""
+
+    inputs: tuple[str, ...]
+    """For a frozen published model (timm or module) of fixed inputs: their names in the model's order, as `[red, green,
+    blue]` or `[microtubules, protein, DNA, ER]`. Weights for another number of inputs are refused, not fitted. None
+    means `channels`. Default: []."""
+
+    channel_map: Mapping[str, str | tuple[str, ...] | None]
+    """Of each of `inputs`, the channel that it shows, as `{protein: RNA, microtubules: AGP}`; several as `[AGP, Mito]`,
+    whose mean it shows; null for an input without a channel, which is 0. An input that is not named is the channel of
+    its name. Default: {}."""
 
     seed: int | None
     """Seed for initialisation, batches and augmentation; null is the run's seed. Default: null."""

@@ -9,6 +9,7 @@ from torch import nn
 from wellspring.encoders import encoder, module
 from wellspring.encoders.factory import Factory
 from wellspring.encoders.intensity import Intensity
+from wellspring.encoders.stems import Mapped, matrix
 from wellspring.io.packaged import located
 from wellspring.train import hardware
 from wellspring.train.objective import Objective
@@ -31,30 +32,34 @@ def network(settings: Settings, *, channels: int) -> nn.Module:
     if settings.kind == "intensity":
         return Intensity(channels=channels)
     start = None if settings.weights is None else located(settings.weights.path, key="encoders.weights")
+    taken = len(settings.inputs) or channels
     if settings.factory is not None:
         sizes = [settings.input_size]
         if settings.distilled and settings.distillation.local_count:
             sizes.append(settings.distillation.local_size)
         own = module.build(
             Factory.read(settings.factory),
-            channels=channels,
+            channels=taken,
             size=settings.input_size,
             arguments=settings.arguments,
             seed=settings.seed,
             weights=start,
         )
-        module.check(own, channels=channels, sizes=sizes, objective=settings.kind, key="encoders.factory")
+        module.check(own, channels=taken, sizes=sizes, objective=settings.kind, key="encoders.factory")
     else:
         own = encoder.build(
             settings.backbone,
-            channels=channels,
+            channels=taken,
             size=settings.input_size,
             options=settings.backbone_options,
             seed=settings.seed,
             drop_path=settings.distillation.drop_path if settings.distilled else 0.0,
             weights=start,
             stem=settings.stem,
+            widening=not settings.inputs,
         )
+    if settings.inputs:
+        own = Mapped(own, matrix(settings.inputs, settings.channels))
     return own.to(memory_format=torch.channels_last)
 
 

@@ -12,7 +12,7 @@ from wellspring.train.settings import resolve
 def rehearse(entry: Encoder, *, name: str, channels: int, seed: int) -> None:
     """Build what the rule `train` will build for an encoder that is a network of timm.
 
-    Files of weights are not read.
+    Files of weights are not read, but of a model of fixed inputs, whose number they decide.
 
     Parameters
     ----------
@@ -32,7 +32,10 @@ def rehearse(entry: Encoder, *, name: str, channels: int, seed: int) -> None:
     """
     count = len(entry.channels) or channels
     try:
-        settings = replace(resolve(entry, seed=seed), weights=None)
+        settings = resolve(entry, seed=seed)
+        if settings.inputs:
+            build.network(settings, channels=count)
+        settings = replace(settings, weights=None)
         with torch.device("meta"):
             backbone = build.network(settings, channels=count)
             if settings.steps:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from wellspring.encoders import cards
+from wellspring.screen.encoder_kinds import mapped
 from wellspring.screen.sections import (
     Adversary,
     Distillation,
@@ -94,6 +95,10 @@ class Settings:
     backbone_options: Mapping[str, object]
     weights: EncoderWeights | None
     stem: str
+    inputs: tuple[tuple[str, tuple[str, ...]], ...]
+    """Name and channels of each input of a model of fixed inputs; empty where the channels are the inputs."""
+    channels: tuple[str, ...]
+    """Names that the entry states, in the order of the pixels; empty for those of the screen."""
     factory: str | None
     """Function that builds the network; None for a timm backbone."""
     arguments: Mapping[str, object]
@@ -195,6 +200,8 @@ def resolve(entry: Encoder, *, seed: int) -> Settings:
         backbone_options=dict(entry.backbone_options),
         weights=entry.weights,
         stem=entry.stem,
+        inputs=tuple((name, tuple(mine)) for name, mine in mapped(entry.inputs, entry.channel_map)),
+        channels=tuple(entry.channels),
         factory=entry.factory,
         arguments=dict(entry.arguments),
         steps=steps,
@@ -240,6 +247,8 @@ def _check(settings: Settings) -> None:
             f"encoders.distillation.ibot.weight: expected 0 for the stem {settings.stem}, which has no patches of all "
             f"channels, found {settings.ibot}"
         )
+    if view.pixels == "range" and kind not in cards.FROZEN:
+        raise ValueError(f"encoders.view.pixels: expected plate or view for {kind}, which is trained, found range")
     if settings.stem == "adaptive" and kind in cards.FROZEN:
         raise ValueError(f"encoders.stem: expected widened or channelwise for {kind}, which is frozen, found adaptive")
     if view.window is not None and view.kind != "cell":

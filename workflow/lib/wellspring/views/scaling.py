@@ -15,6 +15,8 @@ from wellspring.io.ngff import PlateImages
 from wellspring.views import cutting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 SAMPLE = 16  # fields from which the foreground threshold of a plate is estimated
@@ -79,6 +81,20 @@ def standardise_views(images: "Tensor") -> "Tensor":
     """
     centred = images - images.mean(dim=(2, 3), keepdim=True)
     return centred / centred.square().mean(dim=(2, 3), keepdim=True).sqrt().clamp_min(LEAST_STD)
+
+
+def spread_views(images: "Tensor") -> "Tensor":
+    """Give each view (B, C, H, W), over all of its channels, the range 0 to 1; a view of one value becomes 0."""
+    low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
+    return (images - low) / (high - low).clamp_min(LEAST_STD)
+
+
+# What `view.pixels` does with the pixels of a view that are standardised by plate.
+BY_VIEW: dict[str, "Callable[[Tensor], Tensor]"] = {
+    "plate": lambda images: images,
+    "view": standardise_views,
+    "range": spread_views,
+}
 
 
 def prepare(counts: "Tensor", scale: IntensityScale) -> "Tensor":
