@@ -1,6 +1,7 @@
 """Starting weights: files of every hand and dialect, and what is wrong with a file is named."""
 
 import argparse
+import re
 
 import pytest
 import timm
@@ -9,7 +10,8 @@ from safetensors.torch import save_file
 from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.models.vision_transformer import VisionTransformer
 
-from wellspring.encoders import encoder, pretrained
+from wellspring.encoders import encoder, module, pretrained
+from wellspring.encoders.factory import Factory
 
 VIT = "vit_tiny_patch16_224"
 SMALL = {"embed_dim": 32, "depth": 3, "num_heads": 2, "patch_size": 8}
@@ -309,3 +311,39 @@ def test_a_model_of_fixed_inputs_is_not_widened(tmp_path):
         ValueError, match=r"1 have another shape, e.g. patch_embed.proj.weight \(32, 4, 8, 8\) for \(32, 1,"
     ):
         vit(channels=1, weights=tmp_path / "four.pth", widening=False)
+
+
+def test_subcell_by_the_function_of_the_page_gives_its_gated_attention(tmp_path, root):
+    page = (root / "docs" / "how-to" / "which-encoder.md").read_text()
+    (tmp_path / "subcell.py").write_text(re.search(r'```python title="config/subcell.py"\n(.*?)```', page, re.S)[1])
+    torch.manual_seed(3)
+    pool = {
+        "attention_v.1": torch.randn(512, 32),
+        "attention_u.1": torch.randn(512, 32),
+        "attention": torch.randn(2, 512),
+    }
+    stored = behind(transformers(vit(channels=4, seed=5).state_dict(), third=False), "encoder.")
+    for name, weight in pool.items():
+        stored |= {f"pool_model.{name}.weight": weight, f"pool_model.{name}.bias": torch.zeros(len(weight))}
+    torch.save(stored, tmp_path / "subcell.pth")
+    options = {"img_size": 32, **SMALL}
+    factory = Factory.read(f"{tmp_path}/subcell.py:subcell")
+    found = module.build(factory, channels=4, size=32, arguments=options, weights=tmp_path / "subcell.pth").eval()
+    images = torch.randn(2, 4, 32, 32)
+    with torch.no_grad():
+        tokens = vit(channels=4, seed=5).forward_features(images)  # the class token is one of them
+        gate = torch.tanh(tokens @ pool["attention_v.1"].T) * torch.nn.functional.gelu(tokens @ pool["attention_u.1"].T)
+        shares = torch.softmax(gate @ pool["attention"].T, dim=1)
+        wanted = torch.cat([(shares[:, :, [head]] * tokens).sum(dim=1) for head in (0, 1)], dim=1)
+        torch.testing.assert_close(found(images), wanted, atol=1e-4, rtol=1e-4)
+    assert module.check(found, channels=4, sizes=[32], objective="frozen", key="encoders.factory") == 64
+
+
+def test_cell_dino_of_four_channels_keeps_its_kernels(tmp_path):
+    theirs = encoder.build(VIT, channels=4, size=32, options=SMALL | {"init_values": 1.0}, seed=8).eval()
+    state = {name: value + 0.1 for name, value in theirs.state_dict().items()}
+    torch.save({"teacher": behind(chunked(state), "backbone.")}, tmp_path / "cell_dino.pth")
+    options = SMALL | {"init_values": 1.0}
+    found = encoder.build(VIT, channels=4, size=32, options=options, weights=tmp_path / "cell_dino.pth", widening=False)
+    for name, value in found.state_dict().items():
+        assert torch.equal(value, state[name]), name
