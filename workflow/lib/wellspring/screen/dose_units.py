@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
+from wellspring.screen.lookalikes import folded
+
 # Canonical unit -> family, power of ten within the family, spellings.
 UNITS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "fM": ("molar", -15, ("fm", "femtomolar", "fmol/l")),
@@ -36,12 +38,14 @@ _NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-
 def flat(text: str) -> str:
     """Return a text without case, spaces and punctuation except `/` and `%`; both signs for micro become `u`.
 
+    Letters of other alphabets that look like a Latin one become that one.
+
     Examples
     --------
     >>> flat("Concentration [µM]"), flat("ug / mL")
     ('concentrationum', 'ug/ml')
     """
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("\u03bc", "u")
+    plain = folded(unicodedata.normalize("NFKC", text)).casefold().replace("\u03bc", "u")
     return re.sub(r"[^\w/%]|_", "", plain)
 
 
@@ -78,7 +82,7 @@ def of_name(name: str) -> tuple[str, str | None]:
 
 def _apart(name: str, spelling: str) -> bool:
     """Return whether no letter stands before the unit at the end of a name: `serum` does not end in a unit."""
-    plain = unicodedata.normalize("NFKC", name).casefold().replace("\u03bc", "u")
+    plain = folded(unicodedata.normalize("NFKC", name)).casefold().replace("\u03bc", "u")
     return re.search(r"(?:^|[^a-z])" + r"[\W_]*".join(map(re.escape, spelling)) + r"[\W_]*$", plain) is not None
 
 
@@ -95,7 +99,7 @@ def parse(text: str) -> tuple[Decimal, str | None]:
     >>> parse("0,5"), parse("10 nM"), parse("1e-3")
     ((Decimal('0.5'), None), (Decimal('10'), 'nM'), (Decimal('0.001'), None))
     """
-    match = _NUMBER.fullmatch(text.strip())
+    match = _NUMBER.fullmatch(text.strip().replace("\u2212", "-"))  # the sign for minus
     unit = known(match[2]) if match and match[2] else None
     if match is None or (match[2] and unit is None):
         raise ValueError(f"{text!r} is no number")

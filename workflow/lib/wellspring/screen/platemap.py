@@ -15,12 +15,12 @@ import pandas as pd
 
 from wellspring.screen import (
     doses,
+    lookalikes,
     platemap_checks,
     platemap_columns,
-    platemap_grid,
-    text_table,
+    platemap_rows,
+    spellings,
     treatments,
-    well_names,
     well_types,
 )
 from wellspring.screen.sections import Index
@@ -36,7 +36,6 @@ OURS = {
     "target": "Metadata_target",
     "cell_line": "Metadata_Cell_Line",
 }
-ENDINGS = (".txt", ".csv", ".tsv", ".xlsx")  # of the platemaps of a folder, in the order in which they are looked for
 
 
 @dataclass(frozen=True)
@@ -143,17 +142,16 @@ def reading(
     """Read the platemap of a plate, and describe how it was read; parameters and errors as :func:`read`."""
     path = Path(path)
     if path.is_dir():
-        path = _by_barcode(path, plate)
-    table, form = _table(path, plate)
+        path = platemap_rows.by_barcode(path, plate)
+    table, form = platemap_rows.table(path, plate)
+    negcon, poscon = ([lookalikes.tidy(name) for name in names] for names in (negcon, poscon))
     found = platemap_columns.find(table, columns or {}, plate=plate, types=pert_types or {}, where=str(path))
     if "plate" in found:
-        rows = table[table[found["plate"]] == plate]
-        if rows.empty:
-            raise ValueError(f"{plate}: no row in {path}, column {found['plate']} has {_values(table[found['plate']])}")
-        table = rows
+        table = platemap_rows.of_plate(table, found["plate"], plate, path)
     if table.empty:
         raise ValueError(f"{path}: expected a row for each well, found none")
-    table, left_out = _one_row(table.assign(**{"": _wells(table, found, path)}), found, plate, path)
+    named = table.assign(**{"": platemap_rows.wells(table, found, path)})
+    table, left_out = platemap_rows.one_per_well(named, found, plate, path)
     frame = pd.DataFrame({ours: table[found[key]] if key in found else None for key, ours in OURS.items()})
     frame["Metadata_Well"] = table[""]
     stated = table[found["unit"]] if "unit" in found else None
@@ -180,92 +178,28 @@ def reading(
     return Reading(frame, plate, path, form, found, tuple(kept), tuple(left_out), dose.unit)
 
 
-def _by_barcode(folder: Path, plate: str) -> Path:
-    barcodes = text_table.read(folder / "barcode_platemap.csv", what="platemap")
-    absent = [name for name in ("Assay_Plate_Barcode", "Plate_Map_Name") if name not in barcodes]
-    if absent:
-        raise ValueError(f"{folder / 'barcode_platemap.csv'}: expected the columns {absent}, found {list(barcodes)}")
-    names = barcodes.loc[barcodes["Assay_Plate_Barcode"] == plate, "Plate_Map_Name"].unique()
-    if len(names) != 1:
-        raise ValueError(f"{plate}: expected one platemap in {folder / 'barcode_platemap.csv'}, found {list(names)}")
-    files = [folder / "platemap" / f"{names[0]}{ending}" for ending in ENDINGS]
-    return next((file for file in files if file.is_file()), files[0])
-
-
-def _table(path: Path, plate: str) -> tuple[pd.DataFrame, str]:
-    """Return the cells (text or None) with a row per well or more, and the form of the file."""
-    sheets = text_table.sheets(path, what="platemap")
-    sheets = {plate: sheets[plate]} if plate in sheets else {name: rows for name, rows in sheets.items() if rows}
-    grids = {name: found for name, rows in sheets.items() if (found := platemap_grid.find(rows))}
-    if grids:
-        for name, found in grids.items():
-            platemap_grid.check(sheets[name], found, where=str(path))
-        return platemap_grid.joined(grids, where=str(path))
-    if len(sheets) > 1:
-        mapped = {name: rows for name, rows in sheets.items() if platemap_columns.names_wells(rows[0][1])}
-        if len(mapped) != 1:
-            raise ValueError(
-                f"{path}: expected one sheet with a column of wells, a sheet called {plate!r}, or grids, found "
-                f"{list(mapped) or 'none'} among the sheets {list(sheets)}"
-            )
-        sheets = mapped
-    table = text_table.framed(next(iter(sheets.values())), path).astype(object)
-    return table.where(table != "", None), "table"
-
-
-def _wells(table: pd.DataFrame, found: Mapping[str, str], path: Path) -> list[str]:
-    """Return the normalised well of each row, from its column or from those of row and column."""
-    if "well" not in found and not {"row", "column"} <= set(found):
-        usual = " or ".join(("well", "Well", "well_position", "row and column"))
-        raise ValueError(
-            f"{path}: expected a column {usual}, found {list(table.columns)}; set index.columns.well, or draw the "
-            "plate as a grid with the numbers of its columns above and the letters of its rows before"
-        )
-    names = [found[key] for key in (("well",) if "well" in found else ("row", "column"))]
-    of = well_names.normalise if "well" in found else well_names.of_pair
-    wells = []
-    for line, cells in zip(table.index, table[names].itertuples(index=False), strict=True):
-        try:
-            wells.append(of(*("" if cell is None else cell for cell in cells)))
-        except ValueError as error:
-            raise ValueError(f"{path}: line {line}: {error}; correct the row, or remove it") from error
-    return wells
-
-
-def _one_row(table: pd.DataFrame, found: Mapping[str, str], plate: str, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return one row per well (column ``""``) of a table that may have a row per site, and the columns left out.
-
-    The rows of a well agree in all columns that were recognised; other columns that differ within a well are left out.
-    """
-    twice = table[""].duplicated(keep=False)
-    if not twice.any():
-        return table.reset_index(drop=True), []
-    content = [column for key, column in found.items() if key not in ("well", "row", "column", "plate")]
-    kinds = table.groupby("", sort=False)[content].nunique(dropna=False) if content else pd.DataFrame()
-    doubled = table.loc[twice, ""].unique()
-    wrong = sorted(kinds.index[(kinds > 1).any(axis=1)]) if content else sorted(doubled)
-    if not wrong and 2 * len(doubled) < table[""].nunique():  # a few doubled rows are a slip, not a row per site
-        wrong = sorted(doubled)
-    if wrong:
-        raise ValueError(f"{plate}: expected a well once in {path}, found twice {wrong[:20]}")
-    others = [column for column in table.columns if column and column not in found.values()]
-    varied = table.groupby("", sort=False)[others].nunique(dropna=False).max() > 1
-    left_out = [str(column) for column in varied.index[varied]]
-    return table.drop_duplicates("").drop(columns=left_out).reset_index(drop=True), left_out
-
-
 def _types(table: pd.DataFrame, found: Mapping[str, str], given: Mapping[str, str], path: Path) -> pd.Series:
     """Return the type of each well, null without one; JUMP's "control" is replaced by its control_type."""
     if "pert_type" not in found:
         return pd.Series(None, index=table.index, dtype=object)
     kinds = table[found["pert_type"]]
     if "control_type" in table.columns and found["pert_type"] != "control_type":
+        bare = (kinds == "control") & table["control_type"].isna()
+        if bare.any():
+            raise ValueError(
+                f"{path}: expected a control_type for each well of {found['pert_type']} control, found none for "
+                f"{table.loc[bare, ''].tolist()[:10]}: write negcon or poscon"
+            )
         kinds = kinds.where(kinds != "control", table["control_type"])
     known = {value: well_types.kind_of(value, given) for value in kinds.dropna().unique()}
     unknown = sorted(value for value, kind in known.items() if kind is None)
     if unknown:
+        words = spellings.placeholders(unknown)
+        blank = f"; empty the cells of wells without a type, instead of {words}" if words else ""
         column = found["pert_type"]
-        raise ValueError(f"{path}: expected {PERT_TYPES} in {column}, found {unknown} (name them in index.pert_types)")
+        raise ValueError(
+            f"{path}: expected {PERT_TYPES} in {column}, found {unknown} (name them in index.pert_types{blank})"
+        )
     return kinds.map(known)
 
 
@@ -285,8 +219,3 @@ def _perturbation(frame: pd.DataFrame) -> pd.Series:
     names = [None if pd.isna(compound) else treatments.name(compound, dose) for compound, dose in pairs]
     named = pd.Series(names, index=frame.index, dtype=object)
     return named.where(frame["Metadata_Compound"].notna(), frame["Metadata_pert_type"])
-
-
-def _values(column: pd.Series) -> list[str]:
-    """Return the first ten values, for messages."""
-    return sorted(column.dropna().unique())[:10]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from wellspring.screen import dose_units, spellings, well_names
+from wellspring.screen.lookalikes import folded
 from wellspring.screen.well_types import kind_of
 
 # Sure names, the first of them wins. They include those of the Cell Painting Gallery, JUMP, LINCS and pycytominer.
@@ -48,6 +49,13 @@ DOSES = (
     "concentrationvalue", "dosevalue", "cmpdconc", "",
 )  # fmt: skip
 KEYS = tuple(SURE)
+# Names with the word for a concentration, and a scale or a unit that is not known: `log10 conc`, `conc (?M)`.
+SCALED = re.compile(
+    r"(?:.*[^a-z])?(log(10|2|e)?|ln|p)?[\W_]*(of|final|test|drug|compound|treatment)?[\W_]*(concentration|conc|dosage|dose)s?"
+    r"(log|level|rank)?(?![a-z])(?![\W_]*(units?|2|3|4|b|second)(?![a-z])).*|[\W_]*(minus|neg)?[\W_]*log(10)?[\W_]*(molar|m)"
+)
+NUMERIC = re.compile(r"[<>~\u2264\u2265\u2248=\u00b1+\-\u2212.,(]*\s*\d.*|#+|[+-]?inf|nan", re.IGNORECASE)
+BLIND = re.compile(r"[0-9]{1,3}|.{0,1}")  # plates whose names are the values of other columns too
 
 
 def plain(column: str) -> str:
@@ -83,6 +91,14 @@ def find(
     names: dict[str, list[str]] = {}
     for column in table.columns:
         names.setdefault(plain(column), []).append(column)
+    for name, alike in names.items():
+        if len(alike) > 1 and name in {each for usual in SURE.values() for each in usual}:
+            differ = [one for one in alike[1:] if not table[one].equals(table[alike[0]])]
+            if differ and not set(alike) & set(given.values()):
+                raise ValueError(
+                    f"{where}: expected one column {alike[0]!r}, found {alike}, which differ (two tables side by "
+                    "side?): keep one of them, or name it in index.columns"
+                )
     for key, usual in SURE.items():
         known = next((names[name][0] for name in usual if name in names), None)
         if known is not None:
@@ -101,7 +117,8 @@ def find(
         found |= _dose(table, where)
     if "unit" not in found:
         found |= _unit(table, found)
-    _refuse_misspelt(table, found, where)
+    _refuse_misspelt(table, found, types, where)
+    _refuse_plates(table, found, plate, where)
     return found
 
 
@@ -153,22 +170,74 @@ def _dose(table: pd.DataFrame, where: str) -> dict[str, str]:
         )
     found = sorted(found, key=lambda column: of_column(column)[1] is None)  # the one that states its unit
     named = [*found, *(column for column in dose_names(table) if plain(column) == "concentration")]
+    named += [column for column in dose_names(table) if _meant(column, table[column].dropna())]
     return {"concentration": named[0]} if named else {}
 
 
-def _refuse_misspelt(table: pd.DataFrame, found: Mapping[str, str], where: str) -> None:
+def _meant(column: str, cells: pd.Series) -> bool:
+    """Return whether a column without numbers is one of concentrations: it states a unit, or cells begin as numbers."""
+    return len(cells) > 0 and (of_column(column)[1] is not None or any(map(NUMERIC.fullmatch, cells)))
+
+
+def scaled(table: pd.DataFrame) -> list[str]:
+    """Return the columns of numbers that may be concentrations, in an unknown unit or as logarithms."""
+    return [
+        column
+        for column in table.columns
+        if SCALED.fullmatch(folded(column).casefold()) and any(map(dose_units.is_number, table[column].dropna()))
+    ]
+
+
+def _refuse_plates(table: pd.DataFrame, found: Mapping[str, str], plate: str, where: str) -> None:
+    """Refuse a column of plates under a name that is not known: the rows of all plates would be taken."""
+    if "plate" in found:
+        return
+    for column in (column for column in table.columns if column not in found.values()):
+        values = set(table[column].dropna())
+        own = plate in values and len(values) > 1 and not BLIND.fullmatch(plate)
+        name = plain(column)
+        slip = name in ("plte", "plae") or (sorted(name) == sorted("plate") and spellings.alike(name, "plate"))
+        if own or slip:
+            raise ValueError(
+                f"{where}: the column {column!r} may name the plate of each row (found {sorted(values)[:5]}): set "
+                "index.columns.plate, or call it plate; if it is something else, choose another name"
+            )
+
+
+def _refuse_misspelt(table: pd.DataFrame, found: Mapping[str, str], types: Mapping[str, str], where: str) -> None:
     """Refuse a column whose name is nearly a usual one of a key that no column has: its values would be left out."""
-    places = ("well", "row", "column", "plate", "unit")  # without them the platemap is refused, or they are optional
+    places = (
+        "well",
+        "row",
+        "column",
+        "plate",
+        "unit",
+    )  # without a well it is refused; the others are seen to elsewhere
     usual = {name: key for key, names in SURE.items() if key not in (*places, *found) for name in names}
     usual |= {name: "concentration" for name in DOSES if name and "concentration" not in found}
+    unsure = {name: "pert_type" for name in UNSURE["pert_type"] if "pert_type" not in found}
+    if "concentration" in found and "unit" not in found:
+        unsure |= dict.fromkeys(("unit", "units", *SURE["unit"]), "unit")
     for column in (column for column in table.columns if column not in found.values()):
+        near = next((name for name in unsure if spellings.alike(plain(column), name)), None)
+        if near is not None and not _holds(unsure[near], table[column].dropna().unique().tolist(), types):
+            near = None
         base = of_column(column)[0]  # without `in`, as of `conc in nM`, which may be the end of a word
-        near = next((name for name in usual for each in (base, f"{base}in") if spellings.alike(each, name)), None)
+        near = near or next(
+            (name for name in usual for each in (base, f"{base}in") if spellings.alike(each, name)), None
+        )
         if near is not None:
             raise ValueError(
                 f"{where}: the column {column!r} is not known, perhaps it is {near!r}: correct its name, or set "
-                f"index.columns.{usual[near]}; if it is something else, choose another name"
+                f"index.columns.{(usual | unsure)[near]}; if it is something else, choose another name"
             )
+
+
+def _holds(key: str, values: Sequence[str], types: Mapping[str, str]) -> bool:
+    """Return whether values are types of wells, or units."""
+    if key == "unit":
+        return bool(values) and all(dose_units.known(value) is not None for value in values)
+    return any(kind_of(value, types) is not None for value in values)
 
 
 def _unit(table: pd.DataFrame, found: Mapping[str, str]) -> dict[str, str]:

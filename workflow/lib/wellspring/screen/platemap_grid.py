@@ -46,8 +46,21 @@ def find(rows: Rows) -> list[Grid]:
     return grids
 
 
+def _check_width(rows: Rows, width: int, where: str) -> None:
+    """Refuse a row with a cell beside the last column of its header: it would be left out."""
+    wide = {line: _cell(cells, width + 1) for line, cells in rows}
+    beyond = {line: cell for line, cell in wide.items() if cell}
+    letters = [_cell(cells, 0) for _, cells in rows]
+    if beyond and list(wide.values()) != letters:  # letters may be repeated at the right
+        line, cell = next(iter(beyond.items()))
+        raise ValueError(
+            f"{where}: line {line}: expected {width} cells as in the header of the grid, found {cell!r} in column "
+            f"{width + 1}: number this column in the header, or leave a blank column before a legend"
+        )
+
+
 def check(rows: Rows, grids: list[Grid], *, where: str) -> None:
-    """Refuse lines that are rows of a plate but below no header: their grid would be left out silently.
+    """Refuse cells of a plate that would be left out silently: rows below no header, columns without a number.
 
     Raises
     ------
@@ -56,6 +69,9 @@ def check(rows: Rows, grids: list[Grid], *, where: str) -> None:
     """
     places = {line: place for place, (line, _) in enumerate(rows)}
     inside = {place for grid in grids for place in range(places[grid.line], places[grid.line] + grid.height + 1)}
+    for grid in grids:
+        first = places[grid.line] + 1
+        _check_width(rows[first : first + grid.height], grid.width, where)
     width = min(grid.width for grid in grids)
     for place, (line, cells) in enumerate(rows):
         letter = cells[0].strip().upper() if cells else ""
@@ -116,6 +132,8 @@ def _width(cells: list[str]) -> int:
     body = [cell.strip().removesuffix(".0") for cell in cells[1:]]
     while body and not body[-1]:
         body.pop()
+    if "" in body and not any(cell.isdecimal() for cell in body[body.index("") :]):  # a legend beside the grid
+        body = body[: body.index("")]
     if len(body) < 2 or len(body) > well_names.COLUMNS:
         return 0
     return len(body) if all(cell.isdecimal() and int(cell) == place for place, cell in enumerate(body, 1)) else 0

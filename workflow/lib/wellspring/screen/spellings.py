@@ -64,15 +64,19 @@ def variants(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 def alike(name: str, other: str) -> bool:
-    """Return whether two different names have one flat spelling, or differ in one letter of five or more.
+    """Return whether two different names have one flat spelling, or one is a slip of the other.
+
+    A slip is one letter of five or more, or two letters of three or more in reverse order.
 
     Examples
     --------
-    >>> alike("Cell Line", "cell_line"), alike("cell_lnie", "cell_line"), alike("cond", "conc")
-    (True, True, False)
+    >>> alike("Cell Line", "cell_line"), alike("cell_lnie", "cell_line"), alike("dsoe", "dose"), alike("cond", "conc")
+    (True, True, True, False)
     """
     one, two = flat(name), flat(other)
-    return name != other and (one == two or (min(len(one), len(two)) >= SHORTEST and _one_letter(one, two)))
+    short = min(len(one), len(two))
+    slip = _one_letter(one, two) and (short >= SHORTEST or (short >= 3 and sorted(one) == sorted(two)))
+    return name != other and (one == two or slip)
 
 
 def _one_letter(one: str, other: str) -> bool:

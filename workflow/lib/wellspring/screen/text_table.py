@@ -17,12 +17,13 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.io import budget
-from wellspring.screen import workbook
+from wellspring.screen import not_a_table, workbook
 
 LARGEST = 2**28  # bytes of a table that a person keeps; a platemap of 1,000 plates has some 50 MB
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 Rows = list[tuple[int, list[str]]]  # line number and cells
 ERRORS = ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!")  # of formulas, in Excel and its CSV
+_FORCED = re.compile(r'\s*="([^"]*)"\s*')  # ="007": a number that a program marked as text for Excel
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -85,6 +86,8 @@ def sheets(path: Path | str, *, what: str = "table") -> dict[str, Rows]:
 def _filled(path: Path, what: str, changed: int, size: int) -> dict[str, Rows]:
     """Return the lines of each sheet; kept, since the plates of a screen often share one platemap."""
     book = path.suffix.lower() in (".xlsx", ".xlsm")
+    if book:
+        not_a_table.refuse_workbook(path, what)
     found_rows = _without_comments(workbook.rows(path, what)) if book else {"": _lines(path, what)}
     filled = {
         name: [(line, [cell.strip() for cell in cells]) for line, cells in rows if any(cell.strip() for cell in cells)]
@@ -97,6 +100,7 @@ def _filled(path: Path, what: str, changed: int, size: int) -> dict[str, Rows]:
 
 def framed(rows: Rows, path: Path | str) -> pd.DataFrame:
     """Return lines, of which the first is the header, as :func:`read` does."""
+    rows = _without_blank_columns(rows)
     (_, head), *body = rows
     head = list(head)
     _check_head(head, Path(path))
@@ -106,6 +110,15 @@ def framed(rows: Rows, path: Path | str) -> pd.DataFrame:
         index=pd.Index([line for line, _ in body], name="line", dtype=int),
         dtype=str,
     )
+
+
+def _without_blank_columns(rows: Rows) -> Rows:
+    """Leave out columns without a name and without a cell, as before or beside the table of a spreadsheet."""
+    wide = max(len(cells) for _, cells in rows)
+    filled = [place for place in range(wide) if any(place < len(cells) and cells[place] for _, cells in rows)]
+    if len(filled) == wide:
+        return rows
+    return [(line, [cells[place] for place in filled if place < len(cells)]) for line, cells in rows]
 
 
 def check_errors(cells: Iterable[str], where: str) -> None:
@@ -127,15 +140,17 @@ def _without_comments(found: Mapping[str, Rows]) -> dict[str, Rows]:
 
 
 def _lines(path: Path, what: str) -> Rows:
-    text = _decoded(path, what)
-    kept = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not _is_comment(line)]
+    lines = _decoded(path, what).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\x1a").split("\n")
+    kept = [(number, line) for number, line in enumerate(lines, 1) if not _is_comment(line)]
+    while kept and (kept[0][1].startswith('"#') or not kept[0][1].strip()):  # a comment that a spreadsheet saved
+        kept.pop(0)
     separator, kept = _separator(kept)
     # A quoted cell may span lines: the number of a row is that of its first line.
     reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator, strict=True)
     rows, start = [], 0
     try:
         for cells in reader:
-            rows.append((kept[start][0], cells))
+            rows.append((kept[start][0], [_FORCED.sub(r"\1", cell) for cell in cells]))
             start = reader.line_num
     except csv.Error as error:
         raise ValueError(
@@ -147,7 +162,7 @@ def _lines(path: Path, what: str) -> Rows:
 def _separator(kept: list[tuple[int, str]]) -> tuple[str, list[tuple[int, str]]]:
     """Return the separator of the lines, and the lines without Excel's `sep=;`; a title may precede the header."""
     filled = [line for _, line in kept if line.strip()]
-    stated = re.fullmatch(r"sep=(.)", filled[0].strip()) if filled else None
+    stated = re.fullmatch(r"sep=(.)", filled[0].strip().strip('"')) if filled else None
     if stated and stated[1] in SEPARATORS:
         number = next(place for place, (_, line) in enumerate(kept) if line.strip())
         return stated[1], kept[number + 1 :]
@@ -165,10 +180,7 @@ def _decoded(path: Path, what: str) -> str:
         raise ValueError(f"{path}: expected a {what} that can be read, found: {error.strerror}") from error
     if data[:2] == b"\x1f\x8b":
         data = _unpacked(data, path)
-    if data[:2] == b"PK":
-        raise ValueError(
-            f"{path}: expected a {what} as text, found a workbook or archive; give Excel files the ending .xlsx"
-        )
+    not_a_table.refuse(data, path, what)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -214,6 +226,8 @@ def _row(cells: list[str], head: list[str], where: str) -> list[str]:
     check_errors(cells, where)
     if any(cells[len(head) :]):
         hint = f" (a title above the header? remove the line {head[0]!r}, or begin it with #)" if len(head) == 1 else ""
+        if any(re.fullmatch(r"[0-9]+", cell) for cell in cells[1:]) and len(cells) > len(head) > 1:
+            hint = " (a decimal comma in a file with commas between cells? write a point, or put the number in quotes)"
         raise ValueError(
             f"{where}: expected {len(head)} cells as in the header, found {len(cells)}: {cells[len(head) :]}{hint}"
         )

@@ -2,9 +2,16 @@
 
 import re
 
+from wellspring.screen.lookalikes import folded, shown, tidy
+
 ROWS = 32  # a 1536-well plate has the rows A to Z, AA to AF
 COLUMNS = 48
+PLATES = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))  # rows and columns
 _WELL = re.compile(r"([A-Za-z]{1,2})\s*[-_]?\s*([0-9]{1,3})")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?E[+-]?[0-9]+", re.IGNORECASE)  # E01 to E48 after digits, as a number
+_DATE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00)?|[0-9]{1,2}[-. /]+[A-Za-z\u00e4]{3,9}\.?|[A-Z][a-z]{2}-[0-9]{2,4}"
+)
 _NORMALISED = re.compile(r"([A-Z]{1,2})([0-9]{2})")
 
 
@@ -21,9 +28,12 @@ def normalise(value: str) -> str:
     >>> normalise("b-3")
     'B03'
     """
-    match = _WELL.fullmatch(str(value).strip())
+    text = str(value).strip()
+    match = _WELL.fullmatch(text) or _WELL.fullmatch(folded(tidy(text)))
     if match is None:
-        raise ValueError(f"well {str(value)[:40]!r}: expected a row of letters and a column number, as A01 or AF48")
+        raise ValueError(
+            f"well {shown(text[:40])}: expected a row of letters and a column number, as A01 or AF48{_reason(text)}"
+        )
     return name(_row(match[1]), int(match[2]) - 1, value=value)
 
 
@@ -80,6 +90,17 @@ def position(well: str) -> tuple[int, int]:
     if match is None:
         raise ValueError(f"well {well[:40]!r}: expected a row of letters and two digits, as A01 or AF48")
     return _row(match[1]), int(match[2]) - 1
+
+
+def _reason(text: str) -> str:
+    """Return what a text that is no well may be, as part of a message."""
+    if not text:
+        return ", found an empty cell"
+    if _NUMBER.fullmatch(text) or _DATE.fullmatch(text):
+        return " (a spreadsheet made a number or a date of it? give the column the format Text, and enter it again)"
+    if re.fullmatch(r"[0-9]+", text):
+        return " (wells by number: write their names, or row and column in two columns)"
+    return ""
 
 
 def _row(letters: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from wellspring.screen.dose_units import flat
+from wellspring.screen.lookalikes import shown
 
 PERT_TYPES = ("trt", "negcon", "poscon", "empty")
 WORDS = {
@@ -50,7 +51,7 @@ def check_names(compounds: pd.Series, controls: Sequence[str], *, key: str, wher
     exact, alike = set(controls), {flat(control): control for control in controls}
     counts = compounds.dropna().value_counts()
     found = [
-        f"{name!r} in {count} wells is not the control {alike[flat(name)]!r}"
+        f"{shown(name)} in {count} wells is not the control {alike[flat(name)]!r}"
         for name, count in counts.items()
         if name not in exact and flat(name) in alike
     ]

@@ -1,17 +1,22 @@
 """Read the cells of Excel workbooks as text, as a person sees them.
 
 A merged cell holds its value in each of its cells, except for a title that has its row for itself. A formula has the
-value that Excel saved with it.
+value that Excel saved with it. A number has the zeros, the percent sign and the words of its format (`0012`, `5 nM`).
+Hidden sheets are left out.
 """
 
+import datetime
 import re
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 from wellspring.io import budget
 
 Rows = list[tuple[int, list[str]]]  # number of the row and cells
 MERGED_BYTES = 2**26  # unpacked, of a workbook with merged cells, which is held in memory
+_SUFFIX = re.compile(r'(?:General|[#0.,?]+)((?:"[^"]*"|\\.|[ ]|_.)+)')  # of a format: words after the number
+_UNQUOTED = re.compile(r'_.|["\\]')
 _FORMULA = re.compile(
     rb'<c (?=[^>]*\br="([A-Z]+[0-9]+)")(?![^>]*\bt="str")[^>]*>\s*<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*'
     rb"(?:<v\s*/>|<v>\s*</v>)?\s*</c>"
@@ -42,15 +47,18 @@ def rows(path: Path, what: str) -> dict[str, Rows]:
         raise ValueError(f"{path}: expected an Excel workbook, found {type(error).__name__}: {error}") from error
     found: dict[str, Rows] = {}
     count = 0
-    for sheet in book.worksheets:
+    hidden = [sheet.title for sheet in book.worksheets if sheet.sheet_state != "visible"]
+    for sheet in (sheet for sheet in book.worksheets if sheet.title not in hidden):
         cells: list[list[str]] = []
-        for values in sheet.iter_rows(values_only=True):
+        for values in sheet.iter_rows():
             count += len(values)
             budget.within(count, budget.CELLS, "cells", path)
-            cells.append([_text(value) for value in values])
+            cells.append([_text(cell.value, cell.number_format) for cell in values])
         for area in sheet.merged_cells.ranges if merged else ():
             _fill(cells, area.bounds)
         found[sheet.title] = list(enumerate(cells, 1))
+    if hidden and not any(cell for cells in found.values() for _, row in cells for cell in row):
+        raise ValueError(f"{path}: expected a {what} in a visible sheet, found text in hidden sheets only: {hidden}")
     return found
 
 
@@ -87,8 +95,19 @@ def _fill(cells: list[list[str]], bounds: tuple[int, int, int, int]) -> None:
         row[left - 1 : right] = [first[left - 1]] * len(row[left - 1 : right])
 
 
-def _text(value: object) -> str:
-    """Return a cell of a workbook as a person sees it: 3.0 is 3."""
+def _text(value: object, form: str) -> str:
+    """Return a cell of a workbook as a person sees it: 3.0 is 3, and 12 in the format `0000` is 0012."""
     if value is None:
         return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, datetime.datetime):
+        return str(value).removesuffix(" 00:00:00")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    whole = not isinstance(value, float) or value.is_integer()
+    text = str(int(value)) if whole else str(value)
+    if re.sub(r'"[^"]*"|\\.', "", form).rstrip().endswith("%"):
+        return f"{(Decimal(text) * 100).normalize():f}%"
+    if re.fullmatch("0{2,}", form) and whole:
+        return text.zfill(len(form))
+    words = _SUFFIX.fullmatch(form.split(";", maxsplit=1)[0])
+    return " ".join([text, *_UNQUOTED.sub("", words[1]).split()]) if words else text
