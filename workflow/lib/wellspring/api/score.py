@@ -1,6 +1,7 @@
 """Read profile tables, evaluate them by the code of the rules `evaluate` and `report`, and write page and tables."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.api.score_columns import column_of, find, workflow_table
+from wellspring.api.score_columns import column_of, find, label_of, workflow_table
 from wellspring.encoders.profile_table import chosen_features
 from wellspring.encoders.table_columns import numbers, texts
 from wellspring.encoders.table_format import open_source
@@ -34,7 +35,7 @@ class Options:
     Attributes
     ----------
     label
-        Column of the classes.
+        Column of the classes. None: `moa`, or the only column that is called as a mechanism (`mechanism_of_action`).
     roles
         Role (plate, well, compound, dose, type, cell_line, batch) to column, where it has no usual name.
     controls
@@ -53,7 +54,7 @@ class Options:
         Of permutations, draws and resamples.
     """
 
-    label: str = "Metadata_moa"
+    label: str | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
     controls: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
@@ -80,7 +81,9 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
         A file cannot be read, or a column is missing; names what was expected and the option to set.
     """
     frame, notes = read(paths, options=options)
-    label = f"Metadata_{options.label.removeprefix('Metadata_')}"
+    column = label_of(frame, options.label)
+    label = f"Metadata_{re.sub(r'[^A-Za-z0-9_]+', '_', column.removeprefix('Metadata_'))}"
+    frame = frame if label in frame else frame.rename(columns={column: label})
     if options.normalise != "none":
         frame, more = _normalised(frame, options)
         notes = (*notes, *more)
@@ -112,7 +115,7 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         source = open_source(path)
         names = [*source.schema.names, *(column for column, _ in source.lists.values())]
         found = find(names, options.roles)
-        label = column_of(names, options.label, "label") if options.label != "Metadata_moa" else None
+        label = column_of(names, options.label, "label") if options.label not in (None, "Metadata_moa") else None
         keys = {*found.values(), *([label] if label else [])}
         chosen = chosen_features(source, keys=keys, patterns=options.features)
         features = list(chosen.names)

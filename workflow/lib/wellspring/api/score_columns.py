@@ -1,5 +1,7 @@
 """Columns of a profile table by their roles: found by usual names, or given; then the table in the workflow's form."""
 
+import logging
+import re
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 
@@ -8,7 +10,9 @@ import pandas as pd
 
 from wellspring.encoders.profile_table import KEYS
 from wellspring.encoders.table_columns import as_numbers
-from wellspring.screen import treatments, well_names, well_types
+from wellspring.screen import dose_units, treatments, well_names, well_types
+
+logger = logging.getLogger(__name__)
 
 # Role to usual names of its column, beside those with `Metadata_` before them; the first that the table has is used.
 USUAL: dict[str, tuple[str, ...]] = {
@@ -24,6 +28,11 @@ USUAL: dict[str, tuple[str, ...]] = {
 OURS = {"dose": "Concentration", "type": "pert_type"} | {
     name: name.title() for name in ("plate", "well", "compound", "cell_line", "batch")
 }
+# Flat names of a column of mechanisms, beside `moa`.
+MECHANISM = re.compile(
+    r"(compound|drug|annotated|known)?(mechanisms?(ofactions?)?|moas?)(class|label|name|annotation|s)?"
+)
+OWN = ("Plate", "Well", "Compound", "Concentration", "Perturbation", "pert_type", "Role", "Verdict", "Reason", "Batch")
 DMSO = ("dmso", "negcon", "negative_control", "vehicle", "untreated")  # names of controls, where no type is given
 
 
@@ -52,6 +61,33 @@ def column_of(names: Collection[str], name: str, role: str) -> str:
     near = get_close_matches(name, list(names), n=5, cutoff=0.5)
     listed = near or [one for one in names if one.startswith("Metadata_")][:20] or list(names)[:20]
     raise ValueError(f"no column {name!r} (--{role.replace('_', '-')}); expected one of {listed}")
+
+
+def label_of(frame: pd.DataFrame, given: str | None) -> str:
+    """Return the column of the classes: the given one, `Metadata_moa`, or the only one that is called as a mechanism.
+
+    The log names the column that is taken, or those that could be named: words that are one per compound and shared
+    by compounds.
+    """
+    if given is not None or frame.get("Metadata_moa", pd.Series(dtype=object)).notna().any():
+        return f"Metadata_{(given or 'moa').removeprefix('Metadata_')}"
+    about = [name for name in frame.columns if name.startswith("Metadata_") and frame[name].notna().any()]
+    like = [name for name in about if MECHANISM.fullmatch(dose_units.flat(name.removeprefix("Metadata_")))]
+    if len(like) == 1:
+        logger.warning("the classes are taken from the column %s (--label chooses another one)", like[0])
+        return like[0]
+    treated = frame[(frame["Metadata_pert_type"] == "trt") & frame["Metadata_Compound"].notna()]
+    compounds = treated.groupby("Metadata_Compound")
+    fits = like or [
+        name
+        for name in about
+        if name.removeprefix("Metadata_") not in OWN
+        and compounds[name].nunique().max() == 1
+        and 1 < treated[name].nunique() < compounds.ngroups
+    ]
+    words = f"perhaps --label {' or --label '.join(fits[:10])}" if fits else "no column has one word per compound"
+    logger.warning("no column of mechanisms: scores of classes are left out; %s", words)
+    return "Metadata_moa"
 
 
 def workflow_table(

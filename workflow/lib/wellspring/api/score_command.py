@@ -27,7 +27,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("profiles", nargs="+", type=Path, help="tables of profiles; several are joined")
     parser.add_argument(
-        "--label", default="Metadata_moa", help="column of the classes, such as mechanisms (%(default)s)"
+        "--label", metavar="COLUMN", help="column of the classes; by default moa, or the column of mechanisms"
     )
     parser.add_argument(
         "--controls", nargs="+", default=(), metavar="NAME", help="negative controls: compounds, or COLUMN=VALUE"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from wellspring.index import crosscheck, expected, times
+from wellspring.index import crosscheck, expected, layouts, times
 from wellspring.index.readers import detect, listing
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
@@ -192,7 +192,8 @@ def join(
         if found
     ]
     if lost and lost_wells == "error":
-        raise ValueError("; ".join(lost) + " (index.lost_wells: report lets them pass)")
+        other = layouts.hint(imaged, mapped - empty) if imaged != mapped else ""
+        raise ValueError("; ".join(lost) + other + " (index.lost_wells: report lets them pass)")
     for line in lost:
         logger.warning(line)
     planes = crosscheck.without(planes, doubled)

@@ -150,10 +150,15 @@ def staged(url: str) -> Iterator[Path]:
         As the store answers; ``ConnectionError`` if it cannot be reached.
     """
     with tempfile.TemporaryDirectory(prefix="wellspring-") as folder:
-        name = url.partition("?")[0].rpartition("/")[2][-100:]  # disks take names of 255 bytes
-        path = Path(folder, name if name.strip(".") else "image")
+        path = Path(folder, file_name(url))
         fetch(url, path)
         yield path
+
+
+def file_name(url: str) -> str:
+    """Return the end of a URL as the name of a file; disks take names of 255 bytes."""
+    name = url.partition("?")[0].rpartition("/")[2][-100:]
+    return name if name.strip(".") else "image"
 
 
 def fetch(url: str, path: Path) -> None:

@@ -13,7 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from wellspring.io import codestream, colour, container, object_store, plane_file, tiff_plane, zarr_plane
+from wellspring.io import (
+    codestream,
+    colour,
+    container,
+    object_store,
+    plane_file,
+    store_copies,
+    tiff_plane,
+    zarr_plane,
+)
 from wellspring.io.notes import Note
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
@@ -116,8 +125,10 @@ def _found(folder: Path | str, path: str, page: int, rules: Rules) -> tuple[np.n
     try:
         if "." not in url.rpartition("/")[2]:  # the folder of a zarr array; images have an ending
             return _remote(url, page, rules), None, 1
-        with object_store.staged(url) as copy:
-            return _load(copy, page, rules)
+        with store_copies.COPIES.of(url, page) as (copy, local):
+            found = _load(local, page, rules)
+            copy.pages = found[2]
+            return found
     except FileNotFoundError as error:
         raise PlaneError("missing", f"no file {url}") from error
     except PermissionError as error:
