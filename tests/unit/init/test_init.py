@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import vendors
 from wellspring.init import name_pattern, profiles, stains
 from wellspring.init.__main__ import main
 from wellspring.screen import config
@@ -276,3 +277,33 @@ def test_a_folder_above_the_plate_and_a_path_that_is_absent_are_named_with_the_w
     assert "it has files in ['run 1/plate']; name the folder of the plate" in shown and len(shown) < 900
     assert main([str(tmp_path / "dya"), "--out", str(tmp_path / "screen"), "--yes"]) == 2
     assert f"there is no file or folder {tmp_path / 'dya'}: correct the path" in capsys.readouterr().err
+
+
+def _copied(folder, target, name="{}"):
+    target.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        (target / name.format(path.name)).write_bytes(path.read_bytes())
+
+
+def test_plates_in_sub_folders_of_a_known_format_are_one_plate_each(tmp_path, capsys):
+    for name in ("P1", "P2"):
+        vendors.cellvoyager(tmp_path / "day" / "run" / name, plate=name, side=40)
+    out = tmp_path / "screen"
+    main([str(tmp_path / "day"), "--out", str(out), "--yes"])
+    shown = capsys.readouterr()
+    assert "day: 2 plates in sub-folders: P1, P2" in shown.out and "format: cellvoyager" in shown.out, shown.err
+    sheet = [line.split("\t") for line in (out / "config" / "plates.tsv").read_text().splitlines()]
+    assert [line[:2] for line in sheet[1:]] == [[name, str(tmp_path / "day/run" / name)] for name in ("P1", "P2")]
+
+
+def test_plates_by_barcode_in_the_file_names_are_one_plate_each(plate, tmp_path, capsys):
+    folder, layout = plate
+    for barcode in ("BR0017", "BR0018"):
+        _copied(folder, tmp_path / "all", barcode + "_{}")
+    out = tmp_path / "screen"
+    assert main([str(tmp_path / "all"), "--platemap", str(layout), "--out", str(out), "--yes"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 plates by a part of the file names: BR0017, BR0018" in shown and "Can run" in shown
+    assert shown.count("12 wells, 24 fields, 48 planes") == 2
+    sheet = (out / "config" / "plates.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in sheet[1:]] == ["BR0017", "BR0018"]

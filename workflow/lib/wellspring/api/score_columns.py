@@ -75,7 +75,7 @@ def label_of(frame: pd.DataFrame, given: str | None) -> str:
     like = [name for name in about if MECHANISM.fullmatch(dose_units.flat(name.removeprefix("Metadata_")))]
     if len(like) == 1:
         logger.warning("the classes are taken from the column %s (--label chooses another one)", like[0])
-        return like[0]
+        return str(like[0])
     treated = frame[(frame["Metadata_pert_type"] == "trt") & frame["Metadata_Compound"].notna()]
     compounds = treated.groupby("Metadata_Compound")
     fits = like or [

@@ -16,7 +16,7 @@ from wellspring.screen import well_names
 ENDINGS = (".tif", ".tiff", ".png", ".jp2")
 HINTS = {
     "site": ("s", "f", "fld", "site", "field", "fov", "xy", "pos", "position", "tile"),
-    "channel": ("w", "ch", "c", "wv", "channel", "wavelength", "wave", "color", "colour", "d", "a"),
+    "channel": ("w", "ch", "chan", "c", "wv", "channel", "wavelength", "wave", "color", "colour", "d", "a"),
     "plane": ("z", "p", "plane", "slice", "zstep", "stack"),
     "timepoint": ("t", "tp", "time", "timepoint"),
 }
@@ -36,8 +36,10 @@ class Proposal:
     example: str
 
 
-def propose(paths: Sequence[str]) -> Proposal | None:
+def propose(paths: Sequence[str], *, plates: bool = False) -> Proposal | None:
     r"""Return a pattern for the images among relative paths; None if none gives each image a place of its own.
+
+    With ``plates`` the pattern also has a group ``plate``, of a part of the names that differs apart from the well.
 
     Examples
     --------
@@ -55,7 +57,7 @@ def propose(paths: Sequence[str]) -> Proposal | None:
         usual = shapes.most_common(1)[0][0]
         alike = [each for each in tokens if _shape(each) == usual]
         for first in _wells(alike):
-            pattern = _pattern(alike, first)
+            pattern = _pattern(alike, first, plates=plates)
             found = _verified(pattern, images)
             if found is not None and (best is None or found.matched > best.matched):
                 best = found
@@ -90,7 +92,7 @@ def _wells(rows: list[Tokens]) -> Iterator[tuple[int, int, str]]:
     yield from (places for _, places in sorted(found, key=lambda each: -each[0]))
 
 
-def _pattern(rows: list[Tokens], well: tuple[int, int, str]) -> str:
+def _pattern(rows: list[Tokens], well: tuple[int, int, str], *, plates: bool) -> str:
     row, column, kind = well
     columns = [list(values) for values in zip(*rows, strict=True)]
     wells = [a + "," + b for a, b in zip(columns[row], columns[column], strict=True)]
@@ -110,13 +112,29 @@ def _pattern(rows: list[Tokens], well: tuple[int, int, str]) -> str:
         depends = len(set(zip(wells, values, strict=True))) == len(set(wells))
         if all(value.isalpha() for value in values) and "channel" not in taken and len(set(values)) <= 12:
             groups[place] = "channel"
-        elif values[0].isdigit() and not depends:
+        elif values[0].isdigit() and not depends and not _barcode(columns, place, row):
             key = next((key for key in ("site", "channel", "plane") if key not in taken), None)
             groups |= {place: key} if key else {}
         taken |= {groups[place]} if place in groups else set()
+    free = [place for place in varying if place not in groups and "-" not in columns[place][0]]
+    start = next((place for place in free if len(set(zip(wells, columns[place], strict=True))) > len(set(wells))), None)
+    if plates and start is not None:
+        groups[start] = "plate"
+        head = columns[start - 1] if start else [""]
+        if head[0].isalpha() and len(set(head)) == 1 and start - 1 not in (row, column):  # BR00117 is one name
+            parts = [_part(columns[place], place, groups, row, column, kind) for place in range(len(columns))]
+            parts[start - 1 : start + 1] = ["", f"(?P<plate>{head[0]}[0-9]+)"]
+            return "".join(parts).replace(r"\ ", " ")
     return "".join(_part(columns[place], place, groups, row, column, kind) for place in range(len(columns))).replace(
         r"\ ", " "
     )
+
+
+def _barcode(columns: list[list[str]], place: int, row: int) -> bool:
+    """Return whether digits before the well are those of a plate, as `BR00117` or `1234`, and not a site's."""
+    before = columns[place - 1][0] if place else ""
+    word = before.isalpha() and before.casefold() not in {hint for hints in HINTS.values() for hint in hints}
+    return place < row and (word or len(columns[place][0]) >= 4)
 
 
 def _part(values: list[str], place: int, groups: dict[int, str], row: int, column: int, kind: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring.index.readers import detect
+from wellspring.index.readers import detect, pattern
 from wellspring.index.readers.listing import files
 from wellspring.init import name_pattern
 from wellspring.io import raw_image
@@ -19,6 +19,7 @@ TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".gz")
 CONTENT = re.compile(
     r"(?i)(raw|plate|tiff?|original)?[ _-]?(images?|imgs?|tiffs?|pngs?|data|files?|fields)|raw|TimePoint_1"
 )
+NOTHING, NAMES, FORMAT = range(3)  # what a folder is known by
 PLANE = ["well", "site", "channel", "plane", "timepoint", "acquisition"]
 
 
@@ -47,9 +48,15 @@ def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
     """
     options = default()
     notes: list[str] = []
+    folders = [plate for folder in folders for plate in _below_folder(folder, options, notes)]
     first = _options(folders[0], options, notes)
     found: list[Found] = []
     for folder in folders:
+        if "(?P<plate>" in first.pattern and first.pattern != options.pattern:
+            names = _named(folder, first)
+            notes.append(f"{folder}: {len(names)} plates by a part of the file names: {', '.join(names[:6])}")
+            found += [Found(name, folder, detect.planes(str(folder), plate=name, options=first)) for name in names]
+            continue
         planes = detect.planes(str(folder), plate=folder.name, options=first)
         found += _split(folder, planes)
     return found, _chosen(first, found, notes), notes
@@ -75,7 +82,7 @@ def _options(folder: Path, options: Index, notes: list[str]) -> Index:
     if reader:
         notes.append("format: file names as PLATE_A01_s1_w1.tif, the default of index.pattern")
         return options
-    proposal = name_pattern.propose(paths)
+    proposal = name_pattern.propose(paths) or name_pattern.propose(paths, plates=True)
     if proposal is None:
         below = sorted({str(path.parent) for path in map(Path, paths) if len(path.parts) > 1})
         near = f"; it has files in {below[:3]}" if below else ""
@@ -88,6 +95,53 @@ def _options(folder: Path, options: Index, notes: list[str]) -> Index:
         f"file names: {proposal.matched} of {proposal.total} images match {proposal.pattern} (as {proposal.example})"
     )
     return replace(options, pattern=proposal.pattern)
+
+
+def _below_folder(folder: Path, options: Index, notes: list[str], depth: int = 3) -> list[Path]:
+    """Return the folders of plates in a folder: itself, or its sub-folders (or those below) if it is no plate.
+
+    Sub-folders in a known format have precedence over a pattern of the file names in all of them.
+    """
+    own = _known(folder, options)
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not below or not depth or (own == FORMAT and len(below) < 2):
+        return [folder]
+    plates = {plate: _known(plate, options) for one in below for plate in _below_folder(one, options, [], depth - 1)}
+    found = [plate for plate, known in plates.items() if known == FORMAT]
+    if own == FORMAT and (len(found) < 2 or _listed(folder, options)):  # several measurements of one plate
+        return [folder]
+    if not found and own == NOTHING:
+        found = [plate for plate, known in plates.items() if known]
+    if found:
+        notes.append(f"{folder}: {len(found)} plates in sub-folders: {', '.join(path.name for path in found[:6])}")
+    return found or [folder]
+
+
+def _listed(folder: Path, options: Index) -> bool:
+    """Return whether the reader of a folder can list it as one plate."""
+    try:
+        detect.planes(str(folder), plate=folder.name, options=options)
+    except ValueError:
+        return False
+    return True
+
+
+def _known(folder: Path, options: Index) -> int:
+    """Return whether a folder is in a known format (FORMAT), or its file names have a pattern (NAMES)."""
+    try:
+        reader = detect.choose(folder, plate=folder.name, options=options)
+    except detect.SeveralReadersError:
+        return FORMAT  # the error names the readers to choose from
+    except ValueError:
+        paths = [path for path, _ in files(folder)]
+        return NAMES if any(name_pattern.propose(paths, plates=plates) for plates in (False, True)) else NOTHING
+    return NAMES if reader == detect.LAST else FORMAT
+
+
+def _named(folder: Path, options: Index) -> list[str]:
+    """Return the plates that the group ``plate`` of `index.pattern` finds in the names of a folder's files."""
+    compiled = pattern.compile_pattern(options.pattern)
+    return sorted({match["plate"] for path, _ in files(folder) if (match := compiled.fullmatch(path))})
 
 
 def _split(folder: Path, planes: pd.DataFrame) -> list[Found]:
