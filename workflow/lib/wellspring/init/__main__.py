@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wellspring.init import images, profiles
+from wellspring.init import images, profiles, ready
 from wellspring.io.shipped import CLONE
 from wellspring.report import checked
 
@@ -28,7 +28,12 @@ def main(given: Sequence[str] | None = None) -> int:
         _missing([*options.folders, *options.tables, *([options.platemap] if options.platemap else [])])
         if not options.folders and not options.tables:
             raise ValueError("expected the folders of images, or --tables FILE..., found neither")
-        if options.tables:
+        crops = ready.recognised(options.folders[0], len(channels)) if options.folders else None
+        if crops is not None and len(options.folders) > 1:
+            raise ValueError(f"expected one folder of ready-made crops, found {len(options.folders)} folders")
+        if crops is not None and not options.tables:
+            made = ready.screen(crops, platemap=options.platemap, out=out, channels=channels, steps=options.steps)
+        elif options.tables:
             made = profiles.screen(options.tables, platemap=options.platemap, out=out)
         else:
             ask = images.answers() and not options.yes

@@ -147,7 +147,7 @@ def _named(folder: Path, options: Index) -> list[str]:
 def _split(folder: Path, planes: pd.DataFrame) -> list[Found]:
     """Return the plates of a folder: itself, or its sub-folders where they repeat planes."""
     if not planes.duplicated(PLANE).any():
-        return [Found(_name(folder), folder, planes)]
+        return [Found(name_of(folder), folder, planes)]
     parts = planes["path"].str.split("/")
     for depth in range(int(parts.map(len).max()) - 1):
         part = parts.map(lambda names, depth=depth: names[depth] if len(names) > depth + 1 else "")
@@ -155,9 +155,9 @@ def _split(folder: Path, planes: pd.DataFrame) -> list[Found]:
             result = []
             for name, rows in planes.groupby(part):
                 own = folder.joinpath(*rows["path"].iloc[0].split("/")[: depth + 1])
-                result.append(Found(_name(own) if name else _name(folder), own, rows.reset_index(drop=True)))
+                result.append(Found(name_of(own) if name else name_of(folder), own, rows.reset_index(drop=True)))
             return result
-    return [Found(_name(folder), folder, planes)]
+    return [Found(name_of(folder), folder, planes)]
 
 
 def _chosen(options: Index, plates: Sequence[Found], notes: list[str]) -> Index:
@@ -176,7 +176,7 @@ def _chosen(options: Index, plates: Sequence[Found], notes: list[str]) -> Index:
     )
 
 
-def _name(folder: Path) -> str:
+def name_of(folder: Path) -> str:
     """Return the name of a folder as the name of a plate: text, with characters that files may have.
 
     A folder called `images` has the name of the folder above it.
@@ -206,12 +206,17 @@ def _below(plate: Found, row: dict[str, object]) -> str:
     return path.as_posix()
 
 
-def platemap_in(folder: Path) -> Path | None:
-    """Return the only table in a folder, or in the one above, whose header names wells and is no list of images."""
+def platemap_in(folder: Path, *, without: str = "") -> Path | None:
+    """Return the only table in a folder, or in the one above, whose header names wells and is no list of images.
+
+    A table of the name ``without`` is no platemap.
+    """
     for place in (folder, folder.parent):
         found = []
         for path in sorted(place.iterdir()) if place.is_dir() else []:
             if path.suffix.lower() not in TABLES or not path.is_file() or path.name.lower().startswith("load_data"):
+                continue
+            if path.name == without:
                 continue
             try:
                 sheets = text_table.sheets(path)

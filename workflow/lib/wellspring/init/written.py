@@ -84,6 +84,20 @@ def encoders(
     return lines
 
 
+def cell_encoders(*, gpu: bool, view: int, sites: float, steps: int | None) -> list[tuple[str, Any, str]]:
+    """Return encoders of ready-made crops: on views of `view` px, without those that need fields."""
+    alone: dict[str, Any] = {} if sites > 1.5 else {"local_aggregation": {"kind": "none"}}
+    alone |= {} if steps is None else {"steps": steps}
+    trained = {"like": "one_gpu.simclr" if gpu else "demo.simclr", "view": {"size": view}} | alone
+    plain = {"kind": "intensity", "view": {"kind": "cell", "size": view}}
+    lines: list[tuple[str, Any, str]] = [
+        ("encoders.simclr", trained, "On single cells; views are rotated and shifted within the crops."),
+        ("encoders.untrained", {"like": "simclr", "steps": 0}, "The same network untrained, as the baseline."),
+        ("encoders.intensity", plain, "Means and spreads of the channels: what training must exceed."),
+    ]
+    return [*lines, ("train.precision", "bfloat16", "Half the memory, and several times the speed.")] if gpu else lines
+
+
 def plain(name: str) -> str:
     """Return a name as a file's."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "channel"

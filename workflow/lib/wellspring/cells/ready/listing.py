@@ -111,7 +111,7 @@ def read(
         raise ValueError(f"{plate}: expected ready-made crops in a folder of this machine, found {folder}")
     table = table_of(given, folder, plate)
     try:
-        frame = _texts(table)
+        frame = cells_of(table)
         columns = _columns(list(frame), given, table, channels)
         keep, others = _of_plate(frame, columns.get("plate"), plate, table)
         array = None if given.array is None else Path(folder) / given.array.replace("{plate}", plate)
@@ -128,7 +128,7 @@ def read(
     return Listing(rows, table, array, len(frame), others, counted="item" not in columns, by_plate="plate" in columns)
 
 
-def _texts(table: Path) -> pd.DataFrame:
+def cells_of(table: Path) -> pd.DataFrame:
     """Return the table as text; an archive of vectors has a column per vector."""
     if not table.is_file():
         raise ValueError(f"{table}: expected the table of crops here (crops.given.table), found no such file")

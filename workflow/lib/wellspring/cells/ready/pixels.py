@@ -146,6 +146,12 @@ class _Array:
         return zarr_plane.read(self.folder, number, largest=raw_image.PIXELS, absent=self.rules.absent_chunks)
 
 
+def shape_of(path: Path) -> tuple[int, ...]:
+    """Return the shape of an array of all crops; `ValueError` as :class:`Crops`."""
+    opened: Any = _zarr(path) if path.is_dir() else _numpy(path)
+    return tuple(opened.shape)
+
+
 def _numpy(path: Path) -> NDArray[Any]:
     """Open the array of an .npy, or the only array of 3 or 4 axes of an .npz."""
     if not path.is_file() or path.suffix not in ARRAYS:
