@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -151,7 +152,7 @@ def _described(folder: Path, given: GivenCrops, named: tuple[str, ...], count: i
     count = count or min(shape)
     if len(shape) != 3 or count > MOST_CHANNELS or count not in (shape[0], shape[-1]):
         raise ValueError(f"{table}: expected crops (C, Y, X) or (Y, X, C), found {shape}")
-    axis = "channels_first" if shape[0] == count else "channels_last"
+    axis: Literal["channels_first", "channels_last"] = "channels_first" if shape[0] == count else "channels_last"
     edge = min(shape[1:] if axis == "channels_first" else shape[:2])
     return Ready(folder, replace(given, layout=axis), tuple(map(str, range(1, count + 1))), edge)
 
