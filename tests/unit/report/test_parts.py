@@ -86,6 +86,8 @@ def test_labels_of_an_axis_have_the_same_decimals(values: list[float], labels: l
 
 
 def test_small_probabilities_are_no_zeros():
+    near = [svg.probability(value) for value in (0.0494, 0.0495, 0.04999, 0.05)]
+    assert near == ["0.049", "0.0495", "0.0499", "0.050"], "what is active has a q below 0.05"
     assert [svg.probability(value) for value in (1e-4, 5e-4, 0.0421, float("nan"))] == ["<0.001", "0.001", "0.042", "–"]
 
 

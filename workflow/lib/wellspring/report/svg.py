@@ -46,7 +46,9 @@ def fixed(value: float | None, decimals: int = 3) -> str:
 
 
 def probability(value: float | None) -> str:
-    """Return a p or q value with three decimals, `<0.001` below."""
+    """Return a p or q value with three decimals, `<0.001` below; one just below 0.05 is not rounded up to it."""
+    if value is not None and 0.0495 <= value < 0.05:
+        return f"{min(value, 0.0499):.4f}"
     return "<0.001" if value is not None and value < 5e-4 else fixed(value)
 
 
