@@ -12,7 +12,8 @@ import screens
 from wellspring.screen.stages import RULES
 
 # The stages of the small screen, whose encoders are networks.
-STAGES = [name for name in RULES if name not in ("measure", "ingest", "pack", "verdict", "export", "weights", "check")]
+OTHERS = ("measure", "ingest", "pack", "single_cells", "cell_tests", "verdict", "export", "weights", "check")
+STAGES = [name for name in RULES if name not in OTHERS]
 
 
 def kill_in(stage, folder):

@@ -97,14 +97,16 @@ def test_a_curve_goes_through_its_points():
     fitted = curve.fit(dose, response, control_sd=1.0)
     row = {"compound": "c", "unit": "uM", "no_fit_because": "", "ec50": fitted.ec50, "slope": fitted.slope}
     row |= dict(zip(("ec50_low", "ec50_high"), fitted.ec50_interval, strict=True))
-    row |= {"cell_line": None, "bmc_note": "extrapolated"} | {
+    row |= {"cell_line": None, "time_point": None, "bmc_note": "extrapolated"} | {
         "bmc": fitted.bmc,
         "bmc_low": np.nan,
         "bmc_high": np.nan,
         "bottom_sd": fitted.bottom,
         "top_sd": fitted.top,
     }
-    points = pd.DataFrame({"compound": "c", "cell_line": None, "plate": "P1", "well": "A01", "dose": dose})
+    points = pd.DataFrame(
+        {"compound": "c", "cell_line": None, "time_point": None, "plate": "P1", "well": "A01", "dose": dose}
+    )
     points = points.assign(response_sd=response)
     taken = _taken(curves=pd.DataFrame([row]), points=points)
     [[line, words, drawing]] = findings.block(taken)["curves"]["c"]
