@@ -4,6 +4,7 @@ The graph holds all that `embed` does with a view: scaling, standardisation, win
 tokens. It is written as ONNX and as a program of torch.export, which both run without this library.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -99,6 +100,8 @@ def write_onnx(made: "ExportedProgram", path: Path) -> int:
         from onnx import ModelProto  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(MISSING) from error
+    for name in ("onnxscript", "onnx_ir"):  # a line per rewritten constant
+        logging.getLogger(name).setLevel(logging.WARNING)
     written = torch.onnx.export(
         made, (), None, dynamo=True, input_names=list(INPUTS), output_names=[OUTPUT], verbose=False
     )
