@@ -40,6 +40,8 @@ def by_loops(features, metadata, treated, *, fold, top):
     for plate in set(metadata["Metadata_Plate"]):
         mine = (metadata["Metadata_Plate"] == plate).to_numpy()
         own = positions[mine & ~treated]
+        if not len(own):
+            continue
         positions[mine] -= own.mean()
         spread, freedom = spread + np.sum((own - own.mean()) ** 2), freedom + len(own) - 1
     return positions / np.sqrt(spread / freedom)
@@ -85,6 +87,17 @@ def test_a_well_without_a_profile_takes_no_part():
     expected = by_loops(features[kept], rest, treated[kept], fold=fold, top=treated[kept])
     np.testing.assert_array_equal(found.rows, kept)
     np.testing.assert_allclose(found.score, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_line_without_controls_of_its_own_is_read_on_the_axis_of_all():
+    features, metadata, treated = screen(7, plates=4, lines=2)
+    kept = treated | (metadata["Metadata_Plate"] != "p2").to_numpy()
+    features, metadata, treated = features[kept], metadata[kept].reset_index(drop=True), treated[kept]
+    fold = wells.codes(metadata["Metadata_Plate"].to_numpy())
+    found = own_axis.project(features, metadata, member=treated, top=treated)
+    expected = by_loops(features, metadata, treated, fold=fold, top=treated)
+    assert set(metadata["Metadata_Plate"].iloc[found.rows]) == {"p0", "p1", "p3"}
+    np.testing.assert_allclose(found.score, expected[found.rows], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kept", [(1, 9), (3, 3)])
