@@ -25,6 +25,8 @@ MIRRORED = {
     "how-to/slurm.md": "profiles/README.md",
     "how-to/bbbc021.md": "resources/datasets/bbbc021/README.md",
     "how-to/cpjump1.md": "resources/datasets/cpjump1/README.md",
+    "how-to/jump_lite.md": "resources/datasets/jump_lite/README.md",
+    "how-to/gallery.md": "resources/datasets/gallery/README.md",
     "benchmarks/index.md": "benchmarks/README.md",
     "reference/config.md": "config/README.md",
 }

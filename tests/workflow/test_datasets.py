@@ -1,6 +1,7 @@
 """The recipes of public data sets, on miniatures: what is planned, what the index finds, whole runs to the scores."""
 
 import sys
+from pathlib import Path
 from subprocess import run
 
 import numpy as np
@@ -8,11 +9,14 @@ import pandas as pd
 import pytest
 import yaml
 
+import gallery as gallery_files
+import jump_lite as jump_lite_files
 import miniatures
 import screens
-from wellspring.datasets import bbbc021, compare, cpjump1
-from wellspring.io import tables
+from wellspring.datasets import bbbc021, compare, cpjump1, gallery, jump_lite
+from wellspring.io import raw_image, tables
 
+DMSO = jump_lite_files.DMSO
 A_PLATE = ("index", "survey", "illumination", "images")
 SHORT = {"evaluate": {"null_size": 1000, "bootstrap": 100, "permutations": 10}, "train": {"precision": "float32"},
          "embed": {"precision": "float32"}}  # fmt: skip
@@ -140,3 +144,93 @@ def test_cpjump1_runs_to_the_challenge_s_file(tmp_path, capsys):
     assert table["ID"].tolist() == list(range(len(asked)))
     assert table.columns[1] == "feature_1"
     assert np.isfinite(table.iloc[:, 1:]).all(axis=None)
+
+
+def test_jump_lite_is_indexed_read_and_planned_beside_published_embeddings(tmp_path, monkeypatch):
+    folder = jump_lite_screen(tmp_path)
+    table = miniatures.indexed(folder, monkeypatch)
+    assert table["Metadata_Path"].notna().all()
+    images = screens.read_sheet(folder).set_index("plate")["images"]
+    for row in table.iloc[::17].to_dict("records"):
+        home, _, beginning = images[row["Metadata_Plate"]].rpartition("/")
+        assert row["Metadata_Path"].startswith(f"{beginning}__")
+        found = raw_image.read(images[row["Metadata_Plate"]], row["Metadata_Path"], row["Metadata_Page"])
+        channel = jump_lite_files.CHANNELS.index(row["Metadata_Channel"])
+        np.testing.assert_array_equal(found, jump_lite_files.decoded(Path(home, row["Metadata_Path"]))[channel])
+    jobs = screens.planned(folder)
+    assert {jobs[stage] for stage in A_PLATE} == {2}
+    assert jobs["train"] == 2 and jobs["evaluate"] == 4  # sslprofiler and its twin; two published models beside them
+    assert jobs["embed"] == jobs["ingest"] == 4
+
+
+def test_plates_of_the_gallery_are_planned(tmp_path, monkeypatch):
+    folder = gallery_screen(tmp_path)
+    assert miniatures.indexed(folder, monkeypatch)["Metadata_Path"].notna().all()
+    jobs = screens.planned(folder)
+    assert {jobs[stage] for stage in A_PLATE} == {3}
+    assert jobs["train"] == jobs["evaluate"] == 2
+
+
+def jump_lite_screen(tmp_path, *, shape=jump_lite_files.SHAPE):
+    """Make the screen of a miniature of JUMP-Lite: two sources, compounds and controls, two embeddings."""
+    wells = [("A01", DMSO, "negcon"), ("B02", DMSO, "negcon"), ("C03", DMSO, "negcon"), ("D04", DMSO, "negcon")]
+    wells += [("A02", "JCP2022_000001", "trt"), ("B03", "JCP2022_000001", "trt"), ("C04", "JCP2022_000002", "trt")]
+    wells += [("D01", "JCP2022_000002", "trt"), ("A04", "JCP2022_000003", "trt"), ("B04", "JCP2022_000003", "trt")]
+    plates = [("source_4", "Batch1", "BR00117035"), ("source_13", "Run1", "CP-CC9-R1-01")]
+    rows = [(*plate, well, jcp, None, kind, "compound") for plate in plates for well, jcp, kind in wells]
+    columns = ["source", "batch", "plate", "well", "jcp", "symbol", "pert_type", "kind"]
+    metadata = jump_lite_files.metadata(tmp_path / "metadata", pd.DataFrame(rows, columns=columns))
+    keys = pd.read_parquet(metadata / jump_lite.SITES)["Metadata_Site_Key"].tolist()
+    rng = np.random.default_rng(0)
+    jump_lite_files.store(tmp_path / "images", {key: jump_lite_files.field(rng, shape) for key in keys})
+    for model in ("dinov2", "dinov2_random"):
+        jump_lite_files.embeddings(tmp_path / "embeddings", keys, name=f"{model}-{jump_lite.CODEC}")
+    further = ["--embeddings", str(tmp_path / "embeddings")]
+    return made(jump_lite, (tmp_path / "images", metadata), tmp_path / "screen", *further)
+
+
+def gallery_screen(tmp_path, **options):
+    """Make the screen of a miniature of the gallery on disk."""
+    root = gallery_files.write(tmp_path / "mirror", **options)
+    gallery.main(["--root", str(root), "--project", "cpg0016-jump", "--out", str(tmp_path / "screen")])
+    return tmp_path / "screen"
+
+
+NETWORK = {
+    "backbone_options": {"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8},
+    "backbone": "vit_tiny_patch16_224",
+    "steps": 0,
+    "view": {"size": 48},
+    "distillation": {"global_size": 48, "local_size": 24, "prototypes": 16, "hidden": 16, "bottleneck": 8},
+}
+
+
+@pytest.mark.slow
+def test_jump_lite_runs_to_scores_of_our_encoder_and_published_ones(tmp_path):
+    screen = jump_lite_screen(tmp_path, shape=(96, 128))
+    folder = shortened(screen, sslprofiler=NETWORK, random={}, dinov2={}, dinov2_random={})
+    screens.change(folder, {"profile": {"min_controls": 2}, "fit": {"min_controls": 2}})
+    results = finished(folder)
+    for name in ("sslprofiler", "random", "dinov2", "dinov2_random"):
+        profiles = tables.read(results / "align" / f"{name}.parquet")
+        assert len(profiles) == 20 and np.isfinite(profiles[tables.features(profiles)]).all(axis=None)
+        summary = tables.read(results / "evaluate" / f"{name}.summary.parquet").set_index("Metadata_Metric")
+        assert (
+            np.isfinite(summary.loc["replicates.map", "value"]).all()
+            if "replicates.map" in summary.index
+            else len(summary)
+        )
+    page = (results / "report" / "index.html").read_text()
+    assert "dinov2" in page and "JUMP-Lite" in page
+
+
+@pytest.mark.slow
+def test_the_gallery_runs_to_its_report(tmp_path):
+    wells = {f"{row}{column:02d}": "" for row in "ABCD" for column in (1, 2)}
+    wells |= {"A03": "BRD-K1", "B03": "BRD-K1", "C03": "BRD-K2", "D03": "BRD-K2"}
+    folder = shortened(gallery_screen(tmp_path, wells=wells, shape=(96, 128)), sslprofiler=NETWORK)
+    screens.change(folder, {"profile": {"min_controls": 4}})
+    results = finished(folder)
+    profiles = tables.read(results / "align" / "sslprofiler.parquet")
+    assert len(profiles) == 3 * len(wells)
+    assert "Cell Painting Gallery, cpg0016-jump" in (results / "report" / "index.html").read_text()

@@ -53,7 +53,7 @@ from wellspring.cells import model_files
 from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
 from wellspring.index import times
-from wellspring.io import object_store
+from wellspring.io import object_store, site_arrays
 from wellspring.io.packaged import is_packaged
 from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
 from wellspring.screen import doubled_keys, exclusions, sheet
@@ -151,6 +151,8 @@ def scaled(amount):
 def raw_images(wildcards):
     """Return the folder of a plate's raw images; none in an object store. Only the demo's modification time counts."""
     folder = plates.loc[wildcards.plate, "images"]
+    stored = site_arrays.plate_of(folder)
+    folder = stored[0] if stored else folder
     if not imaged or object_store.is_url(folder):
         return []
     return folder if wildcards.plate in simulated else ancient(folder)

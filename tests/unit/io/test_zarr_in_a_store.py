@@ -10,8 +10,12 @@ import zarr
 from moto.server import ThreadedMotoServer
 
 import coded
+import jump_lite
 import random_plates
+from options import options as section
+from wellspring.index.readers import detect
 from wellspring.io import object_store, raw_image, zarr_plane
+from wellspring.io.ahead import ahead
 
 BUCKET = "zarrs"
 
@@ -79,3 +83,31 @@ def test_lost_chunks_are_told_from_black_ones_as_on_disk(client, tmp_path, form,
             np.testing.assert_array_equal(near.pixels, far.pixels)
     assert raw_image.status(url, "0", 2, rules=rules).status == "missing"
     assert raw_image.status(url, "1", 0, rules=rules).status == "missing"
+
+
+@pytest.mark.parametrize("codec", ["jpegxl_lossy_mq", "zstd"])
+def test_a_store_of_sites_is_read_by_the_beginning_of_its_keys(client, tmp_path, codec):
+    """One plate is listed, not the store; a dot in a name makes no file of an array; a lost chunk is no image."""
+    rng = np.random.default_rng(1)
+    plates = ("source_4__Batch1__BR1.5", "source_4__Batch1__BR1.55")
+    keys = [f"{plate}__{well}__{site}" for plate in plates for well in ("A01", "B03") for site in (1, 2)]
+    near = jump_lite.store(tmp_path, {key: jump_lite.field(rng) for key in keys}, codec=codec)
+    (near / keys[3] / ("c/0/0/0" if codec == "zstd" else "0.0.0")).unlink()
+    far = f"{uploaded(client, near, f'{codec}.zarr')}/{plates[0]}"
+    options = section("index")
+    found = detect.planes(far, plate="BR1.5", options=options)
+    kept = [name for name in found if name != "bytes"]
+    assert found[kept].equals(detect.planes(f"{near}/{plates[0]}", plate="BR1.5", options=options)[kept])
+    assert set(found["path"]) == set(keys[:4])
+    statuses = {}
+    planes = found.to_dict("records")
+    for row, plane in zip(
+        planes, ahead(lambda row: raw_image.status(far, row["path"], row["page"]), planes, threads=8), strict=True
+    ):
+        statuses.setdefault(row["path"], set()).add(plane.status)
+        if plane.status == "ok":
+            expected = jump_lite.decoded(near / row["path"])[jump_lite.CHANNELS.index(row["channel"])]
+            np.testing.assert_array_equal(plane.pixels, expected)
+    assert statuses == {keys[0]: {"ok"}, keys[1]: {"ok"}, keys[2]: {"ok"}, keys[3]: {"missing"}}
+    with pytest.raises(ValueError, match=r"s3://zarrs/.*zarr/source_4__Batch9__P__: expected a prefix"):
+        detect.planes(far.replace(plates[0], "source_4__Batch9__P"), plate="P", options=options)

@@ -4,7 +4,9 @@ Also the arguments that the recipes' commands share.
 """
 
 import argparse
+import json
 import logging
+import os
 import re
 import shutil
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from wellspring.io import object_store
 from wellspring.io.shipped import DATASET_RECIPES
 from wellspring.io.tables import atomic
 
@@ -27,6 +30,8 @@ class Screen:
     sheet: pd.DataFrame  # plate, batch, cell_line, images, platemap, role, ...: strings
     files: Mapping[str, pd.DataFrame]  # CSV by its path below config/
     settings: Mapping[str, str] = field(default_factory=dict)  # key of the config's section index -> value as in YAML
+    encoders: Mapping[str, str] = field(default_factory=dict)  # encoder of kind table, one row per tile -> its files
+    channels: Sequence[str] = ()  # of the config, where the recipe's config does not state them
 
 
 def write(screen: Screen, folder: Path | str, *, recipe: str, overwrite: bool = False) -> Path:
@@ -54,6 +59,9 @@ def write(screen: Screen, folder: Path | str, *, recipe: str, overwrite: bool = 
     if there and not overwrite:
         raise ValueError(f"{home}: expected none of {names[:3]}, found {there[:3]} (--overwrite replaces them)")
     config = settled((DATASET_RECIPES / recipe / "config.yaml").read_text(), screen.settings)
+    config = with_tables(config, screen.encoders)
+    if screen.channels:
+        config = re.sub(r"(?m)^channels: .*$", f"channels: [{', '.join(screen.channels)}]", config, count=1)
     for stale in {home / Path(name).parent for name in screen.files} - {home}:
         if stale.is_dir() and overwrite:
             shutil.rmtree(stale)  # else a plate that is no longer part of the screen keeps its platemap
@@ -76,6 +84,17 @@ def settled(config: str, settings: Mapping[str, str]) -> str:
         if count != 1:
             raise ValueError(f"the recipe's config: expected one line index.{key}, found {count}")
     return head + section + rest
+
+
+def with_tables(config: str, tables: Mapping[str, str]) -> str:
+    """Return a config's text with encoders of kind table, one row per tile, at the end of the section ``encoders``."""
+    if not tables:
+        return config
+    head, section, rest = re.split(r"(?ms)^(encoders:\n.*?)(?=^\S)", config, maxsplit=1)
+    entries = (
+        f"  {name}:\n    kind: table\n    files: {files}\n    view: {{kind: tile}}\n" for name, files in tables.items()
+    )
+    return f"{head}{section.rstrip()}\n{''.join(entries)}\n{rest}"
 
 
 def checked(found: Iterable[str], known: Iterable[str], *, images: Path | str, metadata: Path | str) -> None:
@@ -105,10 +124,31 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--images", type=Path, required=True, help="folder that holds the plates' folders of images")
     made.add_argument("--metadata", type=Path, required=True, help="folder with the published metadata files")
+    return outcome(made)
+
+
+def outcome(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the arguments that concern what is written, and return the parser."""
     made.add_argument("--out", type=Path, required=True, help="folder of the screen; its config/ is written")
     made.add_argument("--partial", action="store_true", help="go on with the plates whose images are there")
     made.add_argument("--overwrite", action="store_true", help="replace a config/ that is there")
     return made
+
+
+def store(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the arguments of an object store, and return the parser."""
+    made.add_argument("--credentials", action="store_true", help="use your credentials; without it, none (public data)")
+    made.add_argument("--endpoint", help="address of a store other than Amazon's, as https://minio.example.org:9000")
+    return made
+
+
+def reach(given: argparse.Namespace) -> dict[str, str]:
+    """Let fsspec use the store that the arguments of `store` name; returns the setting of the section ``index``."""
+    import fsspec
+
+    os.environ.update(object_store.environment(anonymous=not given.credentials, endpoint=given.endpoint))
+    fsspec.config.set_conf_env(fsspec.config.conf)  # read once, when fsspec was imported
+    return {"object_store": json.dumps({"anonymous": not given.credentials, "endpoint": given.endpoint})}
 
 
 def run(main: Callable[[Sequence[str] | None], None]) -> None:

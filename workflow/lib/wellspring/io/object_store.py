@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from wellspring.io import site_arrays
 from wellspring.io.ahead import REQUESTS, ahead
 
 logger = logging.getLogger(__name__)
@@ -59,8 +60,14 @@ def plain(path: str) -> str:
 
 
 def home(images: object) -> str:
-    """Return the folder or URL that a plate's paths are relative to; of a LoadData table, the folder that it is in."""
+    """Return the folder or URL that a plate's paths are relative to.
+
+    Of a LoadData table it is the folder that the table is in, of a plate of a store of sites
+    (:mod:`wellspring.io.site_arrays`) the store.
+    """
     path = plain(str(images))
+    if stored := site_arrays.plate_of(path):
+        return stored[0]
     named = path.lower().endswith(LOADDATA) if is_url(path) else Path(path).is_file()
     return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".") if named else path
 
@@ -77,8 +84,10 @@ def environment(*, anonymous: bool, endpoint: str | None) -> dict[str, str]:
     return {"FSSPEC_S3": json.dumps({**own, "anon": anonymous, **address})}
 
 
-def listing(url: str) -> dict[str, int]:
+def listing(url: str, beginning: str = "") -> dict[str, int]:
     """Return path (relative to ``url``) and size in bytes of every object below a prefix, sorted, without hidden ones.
+
+    With ``beginning`` only those whose path begins so; S3 lists no others.
 
     Raises
     ------
@@ -86,22 +95,43 @@ def listing(url: str) -> dict[str, int]:
         The prefix does not exist, or listing it is not permitted.
     """
     try:
-        return _listing(url)
+        return _listing(url, beginning=beginning)
     except (FileNotFoundError, PermissionError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{url}: expected a prefix that can be listed, found {found}") from error
+        found, where = f"{type(error).__name__}: {error}", f"{url}/{beginning}" if beginning else url
+        raise ValueError(f"{where}: expected a prefix that can be listed, found {found}") from error
+
+
+def names(url: str) -> list[str]:
+    """Return the names of files and folders directly below a prefix, sorted; empty where there is nothing.
+
+    Raises
+    ------
+    ValueError
+        Listing the prefix is not permitted.
+    """
+    system, root = _system(url)
+    try:
+        found = persist(lambda: _call(system, "ls", root, detail=False), url)
+    except FileNotFoundError:
+        return []
+    except PermissionError as error:
+        raise ValueError(f"{url}: expected a prefix that can be listed, found PermissionError: {error}") from error
+    below = {str(path).rstrip("/").rpartition("/")[2] for path in found if str(path).strip("/") != root.strip("/")}
+    return sorted(name for name in below if not _hidden(name))
 
 
 @contextmanager
-def stand_in(url: str) -> Iterator[Path]:
+def stand_in(url: str, beginning: str = "") -> Iterator[Path]:
     """Yield a temporary folder with the files of the prefix ``url``: copies of tables, and sparse files for images.
+
+    With ``beginning`` only those whose path begins so.
 
     The sparse files have the images' names and sizes and take no space, so that every reader that opens no image works
     as on disk.
     """
     with tempfile.TemporaryDirectory(prefix="wellspring-") as name:
         folder, wanted = Path(name), list[str]()
-        for path, size in listing(url).items():
+        for path, size in listing(url, beginning).items():
             target = folder / path
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -173,13 +203,15 @@ def fetch(url: str, path: Path) -> None:
     persist(get, url)
 
 
-def _listing(url: str, *, depth: int | None = None) -> dict[str, int]:
+def _listing(url: str, *, depth: int | None = None, beginning: str = "") -> dict[str, int]:
     system, root = _system(url)
-    found = persist(lambda: _call(system, "find", root, maxdepth=depth, detail=True), url)
+    narrowed = {"prefix": beginning} if beginning else {}  # other file systems than those of clouds ignore it
+    found = persist(lambda: _call(system, "find", root, maxdepth=depth, detail=True, **narrowed), url)
     sizes = {}
     for name, entry in found.items():
         path = name.removeprefix(root.rstrip("/")).lstrip("/")
-        if entry.get("type") == "file" and path and not any(map(_hidden, path.split("/"))):
+        shown = path.startswith(beginning) and not any(map(_hidden, path.split("/")))
+        if entry.get("type") == "file" and path and shown:
             sizes[path] = int(entry.get("size") or 0)
     if not sizes:
         raise FileNotFoundError(f"no files below {url}")

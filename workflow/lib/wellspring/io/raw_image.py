@@ -19,6 +19,7 @@ from wellspring.io import (
     container,
     object_store,
     plane_file,
+    site_arrays,
     store_copies,
     tiff_plane,
     zarr_plane,
@@ -123,7 +124,8 @@ def _found(folder: Path | str, path: str, page: int, rules: Rules) -> tuple[np.n
     if url is None:
         return _load(Path(home) / path, page, rules)
     try:
-        if "." not in url.rpartition("/")[2]:  # the folder of a zarr array; images have an ending
+        name = url.rpartition("/")[2]
+        if "." not in name or site_arrays.key(name):  # the folder of a zarr array; images have an ending
             return _remote(url, page, rules), None, 1
         with store_copies.COPIES.of(url, page) as (copy, local):
             found = _load(local, page, rules)

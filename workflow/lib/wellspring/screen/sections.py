@@ -492,6 +492,7 @@ class Index:
         "incell",
         "ometiff",
         "omezarr",
+        "jumplite",
         "container",
         "flex",
     ]
@@ -500,7 +501,7 @@ class Index:
     LoadData table. harmony: Operetta and Phenix, Index.xml. imagexpress: MetaXpress, .HTD. cellvoyager: .mlf. incell:
     .xdce. container: Nikon ND2 and Leica LIF, with the packages nd2 and liffile, and Zeiss CZI. flex: Opera without an
     index. ometiff: OME-TIFF, single- and multi-file, with wells of its OME-XML or of index.pattern. omezarr: an
-    OME-Zarr plate, zarr v2 or v3. Default: "auto"."""
+    OME-Zarr plate, zarr v2 or v3. jumplite: a store of one zarr array per site, as JUMP-Lite has. Default: "auto"."""
 
     pattern: str
     r"""Regular expression for the end of a file's path relative to the plate's folder, with the groups well (or row and

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 import pandas as pd
 
-from wellspring.io.object_store import climbs, is_url, plain
+from wellspring.io.object_store import climbs, home, is_url, plain
 from wellspring.io.shipped import SHEET_SCHEMA, read_yaml
 from wellspring.screen import credentials, spellings
 from wellspring.screen.names import check
@@ -188,8 +188,13 @@ def _misplaced(row: dict[str, str], path: Path, demo: str | Path | None, simulat
         if column == "images" and is_url(row["images"]):
             if climbs(row["images"]):
                 yield f"{where}: expected a URL without `..`, found {row['images']!r}"
-        elif (column != "images" or row["images"]) and not Path(row[column]).exists():
+        elif (column != "images" or row["images"]) and not Path(_at(row, column)).exists():
             yield f"{where}: expected {column} at {row[column]!r}, found no such file or folder"
+
+
+def _at(row: dict[str, str], column: str) -> str:
+    """Return the path that must be there: of images, the folder or store that holds them."""
+    return home(row[column]) if column == "images" else row[column]
 
 
 def _swapped(images: Path, platemap: Path) -> bool:

@@ -20,6 +20,7 @@ from wellspring.index.readers import (
     harmony,
     imagexpress,
     incell,
+    jumplite,
     loaddata,
     ometiff,
     omezarr,
@@ -27,7 +28,7 @@ from wellspring.index.readers import (
     pattern,
 )
 from wellspring.index.readers.listing import files
-from wellspring.io import object_store
+from wellspring.io import object_store, site_arrays
 from wellspring.screen.sections import Index
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ READERS = {
         loaddata, "a LoadData table: index.loaddata, or load_data.csv in the folder", ("loaddata", "moved")
     ),
     "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",)),
+    "jumplite": Reader(jumplite, "zarr arrays named SOURCE__BATCH__PLATE__WELL__SITE", ("roots",)),
     "ometiff": Reader(
         ometiff, "files .ome.tif, .ome.tiff, .companion.ome or .ome.xml", ("pattern", "roots"), opens=True
     ),
@@ -70,7 +72,7 @@ def planes(images: str, *, plate: str, options: Index) -> pd.DataFrame:
     Parameters
     ----------
     images
-        The entry of the sheet: a folder, a URL, or a LoadData table beside the images.
+        The entry of the sheet: a folder, a URL, a LoadData table beside the images, or the plate of a store of sites.
     options
         Section ``index`` of the config.
 
@@ -85,14 +87,20 @@ def planes(images: str, *, plate: str, options: Index) -> pd.DataFrame:
         No reader or several recognise the folder; or the reader's own errors, which name the file.
     """
     folder = object_store.home(images)
-    if folder != object_store.plain(images):
+    stored = site_arrays.plate_of(object_store.plain(images))
+    beginning = stored[1] if stored else ""
+    if stored:
+        if options.reader not in ("auto", "jumplite"):
+            raise ValueError(f"{plate}: expected a folder for the reader {options.reader}, found {images}")
+        options = replace(options, reader="jumplite")
+    elif folder != object_store.plain(images):
         if options.reader not in ("auto", "loaddata"):
             raise ValueError(f"{plate}: expected a folder for the reader {options.reader}, found the table {images}")
         options = replace(options, reader="loaddata", loaddata=object_store.plain(images))
     if not object_store.is_url(folder):
-        return _read(Path(folder), plate=plate, options=options)
-    with object_store.stand_in(folder) as listed:
-        return _read(listed, plate=plate, options=options, url=folder)
+        return _read(Path(folder), plate=plate, options=options, beginning=beginning)
+    with object_store.stand_in(folder, f"{beginning}{site_arrays.BETWEEN}" if beginning else "") as listed:
+        return _read(listed, plate=plate, options=options, url=folder, beginning=beginning)
 
 
 class SeveralReadersError(ValueError):
@@ -127,7 +135,7 @@ def _by_content(folder: Path, options: Index) -> list[str]:
     return ["imagexpress"] if imagexpress.unique_names(folder) else []
 
 
-def _read(folder: Path, *, plate: str, options: Index, url: str | None = None) -> pd.DataFrame:
+def _read(folder: Path, *, plate: str, options: Index, url: str | None = None, beginning: str = "") -> pd.DataFrame:
     name: str = options.reader
     if name == "auto":
         name = choose(folder, plate=plate, options=options, shown=url)
@@ -135,7 +143,8 @@ def _read(folder: Path, *, plate: str, options: Index, url: str | None = None) -
     if url and (reader.opens or ("pages" in reader.keys and options.pages in ("channel", "plane"))):
         raise ValueError(f"{plate}: expected a folder on disk, since {name} opens the images, found {url}")
     try:
-        found = reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options)})
+        own = {"beginning": beginning} if beginning else {}
+        found = reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options), **own})
         steps = imagexpress.steps(folder, plate=plate) if name == "imagexpress" else None
         return found if url else pages.complete(found, folder, plate=plate, option=options.pages, steps=steps)
     except ValueError as error:
