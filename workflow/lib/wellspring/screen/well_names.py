@@ -73,6 +73,24 @@ def name(row: int, column: int, *, value: object = None) -> str:
     return f"{row_name(row)}{column + 1:02d}"
 
 
+def numbered(number: int, rows: int, columns: int) -> str:
+    """Return the well of a number from 1, counted along the rows of a plate.
+
+    Raises
+    ------
+    ValueError
+        The plate has no such number: numbers from 0, or of a larger plate.
+
+    Examples
+    --------
+    >>> numbered(13, 8, 12), numbered(384, 16, 24)
+    ('B01', 'P24')
+    """
+    if not 1 <= number <= rows * columns:
+        raise ValueError(f"well {number}: expected a number from 1 to {rows * columns}, counted along the rows")
+    return name((number - 1) // columns, (number - 1) % columns)
+
+
 def row_name(row: int) -> str:
     """Return the letters of a row, counted from 0: A for 0, AF for 31."""
     return chr(ord("A") + row) if row < 26 else f"{chr(ord('A') + row // 26 - 1)}{chr(ord('A') + row % 26)}"

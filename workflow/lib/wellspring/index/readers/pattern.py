@@ -1,8 +1,8 @@
 """Read a folder of images by a regular expression for their file names.
 
-Named groups: ``well`` (or ``row`` and ``column``), and optionally ``plate``, ``site``, ``channel``, ``plane``,
-``timepoint``. Files are listed with their sizes; a file is opened only to count the pages of a multi-page TIFF, and
-its pixels are not read.
+Named groups: ``well`` (or ``row`` and ``column``, or a number as ``well96``), and optionally ``plate``, ``site``,
+``channel``, ``plane``, ``timepoint``. Files are listed with their sizes; a file is opened only to count the pages of a
+multi-page TIFF, and its pixels are not read.
 """
 
 import logging
@@ -21,6 +21,8 @@ from wellspring.screen import well_names
 logger = logging.getLogger(__name__)
 
 Page = tuple[int, str | None, str | None]  # number, channel, plane; None: as in the file's name
+# Groups of a well's number: `well96` counts from 1 along the rows of a 96-well plate, so that 13 is B01.
+NUMBERED = {f"well{rows * columns}": (rows, columns) for rows, columns in well_names.PLATES}
 GROUPS = ("site", "channel", "plane", "timepoint")
 
 
@@ -86,8 +88,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     except re.error as error:
         raise ValueError(f"index.pattern: expected a regular expression, found {pattern!r}: {error}") from error
     groups = set(compiled.groupindex)
-    if "well" not in groups and not {"row", "column"} <= groups:
-        raise ValueError(f"index.pattern: expected a group well, or row and column, found {sorted(groups)}")
+    if "well" not in groups and not {"row", "column"} <= groups and not groups & set(NUMBERED):
+        raise ValueError(
+            f"index.pattern: expected a group well, or row and column, or a number as {list(NUMBERED)[-1]}, found "
+            f"{sorted(groups)}"
+        )
     return compiled
 
 
@@ -95,6 +100,9 @@ def well_of(match: re.Match[str]) -> str:
     """Return the normalised well of a path that matched."""
     found = match.groupdict()
     try:
+        for group, (rows, columns) in NUMBERED.items():
+            if group in found:
+                return well_names.numbered(int(found[group]), rows, columns)
         return (
             well_names.normalise(found["well"]) if "well" in found else well_names.join(found["row"], found["column"])
         )
