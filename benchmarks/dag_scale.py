@@ -7,7 +7,9 @@ nothing but a command each: what Snakemake itself takes on this machine. Process
 
 A plate is its folder and its platemap of 384 wells; no image is there, since a plan reads none. `begun` fakes the index
 and survey of every plate, so that their files are looked at. The first submission is timed by an `sbatch` that notes
-when it is called and answers with a number; nothing is run. Each figure is of a process of its own.
+when it is called and answers with a number; nothing is run. Each figure is of a process of its own. `records` is what a
+start of a finished screen takes to compare the jobs' own records with Snakemake's (`wellspring.workflow.records`);
+processor time beyond 5 s at 1,000 plates refutes that it is cheap.
 
     python benchmarks/dag_scale.py [--quick]
 """
@@ -28,10 +30,30 @@ import pandas as pd
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
+
+from wellspring.io import made  # noqa: E402
+from wellspring.workflow import records  # noqa: E402
+
 CELLS = {"kind": "simclr", "view": {"kind": "cell"}}
 ROWS, COLUMNS = 16, 24  # a plate of 384 wells
 SENT = 50  # jobs sent, at most, until the head process is stopped: enough for a rate
 WAIT = 1800  # seconds, the longest that one plan may take
+# Outputs of each job of a plate, and of a plate and an encoder.
+OF_A_PLATE = (
+    ("index/{plate}.parquet", "index/{plate}.audit.parquet"),
+    ("survey/{plate}.parquet", "survey/{plate}.npy", "survey/{plate}.excluded.tsv"),
+    ("illumination/{plate}.npz",),
+    ("images/{plate}.zarr/zarr.json", "images/{plate}.parquet"),
+    ("cells/{plate}.zarr/zarr.json", "cells/{plate}.parquet"),
+    ("crops/{plate}.npy", "crops/{plate}.parquet"),
+)
+OF_AN_ENCODER = (
+    ("embed/ENCODER/{plate}.parquet",),
+    tuple(f"profile/ENCODER/{{plate}}.{end}" for end in ("aggregated.parquet", "normalised.parquet", "normaliser.npz")),
+    ("align/ENCODER/{plate}.parquet",),
+)
+PARAMS = sorted(repr(value) for value in ({f"option{number}": number for number in range(40)}, "d" * 64, 1, None))
 BARE = """\
 rule all:
     input:
@@ -109,9 +131,9 @@ def names(plates: int) -> list[str]:
 def begin(folder: Path, plates: int) -> None:
     """Fake what `index` and `survey` make, as empty files."""
     for name in names(plates):
-        for made in (f"index/{name}.parquet", f"index/{name}.audit.parquet", f"survey/{name}.parquet"):
-            (folder / "results" / made).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "results" / made).touch()
+        for table in (f"index/{name}.parquet", f"index/{name}.audit.parquet", f"survey/{name}.parquet"):
+            (folder / "results" / table).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "results" / table).touch()
         (folder / "results" / "survey" / f"{name}.npy").touch()
 
 
@@ -167,6 +189,38 @@ def sent(folder: Path, snakefile: Path, *, count: int) -> tuple[float, float]:
     return times[0] - start, (len(times) - 1) / (times[-1] - times[0])
 
 
+def recorded(folder: Path, plates: int, *, encoders: int) -> tuple[float, float]:
+    """Return seconds and processor seconds in which the records of a finished screen are compared; all agree."""
+    from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+    from snakemake.persistence.file import FilePersistence
+
+    folder.mkdir()
+    os.chdir(folder)  # where both kinds of records are
+    known = FilePersistence()
+    jobs = [*OF_A_PLATE, *(own for name in range(encoders) for own in _of_encoder(f"encoder{name}"))]
+    about = {"rule": "rule", "input": ["a", "b"], "params": PARAMS}
+    whole = {"record_format_version": RECORD_FORMAT_VERSION, "incomplete": False, "starttime": 1.0, "endtime": 2.0}
+    for plate in names(plates):
+        for outputs in jobs:
+            own = [f"results/{output}".format(plate=plate) for output in outputs]
+            for output in own:
+                Path(output).parent.mkdir(parents=True, exist_ok=True)
+                Path(output).touch()
+                known._write_record(output, MetadataRecord(**about, **whole))
+            record = {"rule": "rule", "outputs": own, "inputs": ["a", "b"], "params": PARAMS}
+            made.path_of(own[0]).write_text(json.dumps(record, indent=1))
+    start, processor = time.perf_counter(), time.process_time()
+    patterns = [f"results/{output}" for outputs in jobs for output in outputs]
+    corrected = records.correct(patterns, read=known._read_record, write=lambda *_: None)
+    if corrected:
+        raise RuntimeError(f"{folder}: expected records that agree, found others of {corrected[:3]}")
+    return time.perf_counter() - start, time.process_time() - processor
+
+
+def _of_encoder(name: str) -> list[tuple[str, ...]]:
+    return [tuple(output.replace("ENCODER", name) for output in outputs) for outputs in OF_AN_ENCODER]
+
+
 def snakemake(folder: Path, snakefile: Path) -> list[str]:
     """Return the command line that runs a Snakefile in a folder, but for what it is to do."""
     return [sys.executable, "-m", "snakemake", "-s", str(snakefile), "-d", str(folder), "--cores", "2", "--nocolor"]
@@ -195,6 +249,7 @@ def measure(folder: Path, plates: int, *, encoders: int) -> dict[str, float]:
     bare.mkdir()
     (bare / "Snakefile").write_text(BARE.format(count=count // 2))
     alone = planned(bare, bare / "Snakefile")
+    compared = recorded(folder / "finished", plates, encoders=encoders)
     return {
         "jobs": count,
         "seconds": fresh.seconds,
@@ -210,6 +265,8 @@ def measure(folder: Path, plates: int, *, encoders: int) -> dict[str, float]:
         "bare_processor_seconds": alone.processor,
         "bare_peak_mb": alone.peak_mb,
         "processor_ratio": fresh.processor / alone.processor,
+        "records_seconds": compared[0],
+        "records_processor_seconds": compared[1],
     }
 
 

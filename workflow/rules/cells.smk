@@ -8,11 +8,11 @@ output   results/cells/{plate}.zarr       OME-Zarr HCS plate of label images
 
 rule cells:
     input:
-        zarr="<results>/images/{plate}.zarr/zarr.json",
+        zarr=stored_plate("images"),
         intensity="<results>/images/{plate}.parquet",
         weights=cell_weights,
     output:
-        zarr="<results>/cells/{plate}.zarr/zarr.json",
+        zarr=stored_plate("cells"),
         table="<results>/cells/{plate}.parquet",
     log:
         "<logs>/cells/{plate}.log",

@@ -18,6 +18,7 @@ from snakemake.io import strip_wildcard_constraints
 from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import PersistenceBackend
+from snakemake.settings.types import SharedFSUsage
 
 
 def folder_of(source):
@@ -53,7 +54,7 @@ from wellspring.cells import model_files
 from wellspring.encoders.factory import source_of
 from wellspring.illumination import given
 from wellspring.index import times
-from wellspring.io import object_store, site_arrays
+from wellspring.io import object_store, site_arrays, zipped
 from wellspring.io.packaged import is_packaged
 from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
 from wellspring.screen import doubled_keys, exclusions, sheet
@@ -64,7 +65,7 @@ from wellspring.simulate.screen import screen_of
 from wellspring.cells.ready import settings as crop_settings
 from wellspring.cells.ready.listing import table_of
 from wellspring.report import checked
-from wellspring.workflow import at_start, failures, ownership, records
+from wellspring.workflow import at_start, failures, ownership, records, travel
 from wellspring.workflow.code_digest import age
 from wellspring.workflow.code_digest import code as digest_of_code
 from wellspring.workflow.outcome import outcome
@@ -92,6 +93,8 @@ except ValueError as error:
 settings = typed(config)
 store = settings.index.object_store
 os.environ.update(object_store.environment(anonymous=store.anonymous, endpoint=store.endpoint))
+# With a default storage provider, jobs share no folder: each input and output travels through a store (docs/cloud.md).
+stored = workflow.storage_settings.default_storage_provider is not None
 demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))
@@ -111,6 +114,9 @@ try:
     check_roles(settings.fit, plates["role"].to_dict())
 except ValueError as error:
     raise refuse(error) from None
+obstacles = travel.obstacles(settings, plates, simulated=simulated) if stored else []
+if obstacles:
+    raise WorkflowError("\n".join(obstacles))
 listed = exclusions.read(settings.survey.exclusions)
 exclusions.check(listed, [*sheet.names(settings.plates), *plates.index])
 encoders = list(settings.encoders)
@@ -148,6 +154,19 @@ def scaled(amount):
     return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
 
 
+def stored_plate(folder):
+    """Return what a rule declares of the plates in a folder of the results: the root's metadata, or an archive.
+
+    A shared folder has a plate as a folder of files; a storage provider moves it as one archive (`io/zipped.py`).
+    """
+    return f"<results>/{folder}/{{plate}}" + (zipped.SUFFIX if stored else ".zarr/zarr.json")
+
+
+def if_stored(wanted):
+    """Return `wanted` (an input function) where inputs travel through a store, else nothing."""
+    return wanted if stored else []
+
+
 def raw_images(wildcards):
     """Return the folder of a plate's raw images; none in an object store. Only the demo's modification time counts."""
     folder = plates.loc[wildcards.plate, "images"]
@@ -159,8 +178,11 @@ def raw_images(wildcards):
 
 
 def survey_options(wildcards):
-    """Return the section `survey` without the exclusion file; `digest_of_exclusions` adds the lines of the plate."""
-    return {**config["survey"], "exclusions": None}
+    """Return the section `survey` without the exclusion file; `digest_of_exclusions` adds the lines of the plate.
+
+    Without a shared folder the job reads the file among the sources of the run, by its path.
+    """
+    return {**config["survey"], "exclusions": settings.survey.exclusions if stored else None}
 
 
 def profile_options(wildcards):
@@ -175,7 +197,7 @@ def pixel_rules(wildcards):
 
 def listed_exclusions(wildcards):
     """Return the exclusion file if it names the plate; its lines count (`digest_of_exclusions`), its time does not."""
-    return ancient(settings.survey.exclusions) if digest_of_exclusions(wildcards) else []
+    return ancient(settings.survey.exclusions) if digest_of_exclusions(wildcards) and not stored else []
 
 
 def digest_of_exclusions(wildcards):
@@ -184,8 +206,12 @@ def digest_of_exclusions(wildcards):
 
 
 def plate_map(wildcards):
-    """Return the plate's platemap; a simulated plate has it in its folder of images."""
-    return [] if wildcards.plate in simulated else plates.loc[wildcards.plate, "platemap"]
+    """Return the plate's platemap; a simulated plate has it in its folder of images.
+
+    Without a shared folder the main process indexes the plate, so that a platemap needs no copy in the store.
+    """
+    platemap = plates.loc[wildcards.plate, "platemap"]
+    return [] if wildcards.plate in simulated else local(platemap) if stored else platemap
 
 
 def by_time(wildcards):
@@ -257,7 +283,7 @@ def if_view(kind, pattern, names=None):
 
 def cell_weights(wildcards):
     """Return Cellpose's weights files, which must exist; none if cells are segmented without networks."""
-    if not networked:
+    if not networked or stored:  # weights are in the image of the jobs, at the path of the config
         return []
     weights = config["cells"]["cellpose"]["weights"]
     return [ancient(str(path)) for path in model_files.named(weights, key="cells.cellpose.weights")]
@@ -269,12 +295,12 @@ def encoder_weights(wildcards):
     A file of an installed package is no input, since its place depends on the environment of the job.
     """
     weights = settings.encoders[wildcards.encoder].weights
-    return [] if weights is None or is_packaged(weights.path) else ancient(weights.path)
+    return [] if weights is None or is_packaged(weights.path) or stored else ancient(weights.path)
 
 
 def verify_weights():
     """Compare the weights that the jobs of this run read with the config's sha256, before the first job."""
-    jobs = list(workflow.dag.needrun_jobs())
+    jobs = [] if stored else list(workflow.dag.needrun_jobs())
     files = {}
     for name in {job.wildcards.encoder for job in jobs if job.rule.name == "train"}:
         files[f"encoders.{name}.weights"] = settings.encoders[name].weights
@@ -286,6 +312,14 @@ def verify_weights():
         known = file is not None and file.path is not None
         if known and not (is_packaged(file.path) and workflow.deployment_settings.deployment_method):
             model_files.check(file.path, file.sha256, key=key)
+
+
+def refuse_untracked():
+    """Refuse a run whose jobs get the files that git tracks, and would lack the sheet, before its first job."""
+    if stored and SharedFSUsage.SOURCES not in workflow.storage_settings.shared_fs_usage:
+        found = travel.untracked(settings)
+        if found:
+            raise WorkflowError("\n".join(found))
 
 
 def refuse_contradictions():

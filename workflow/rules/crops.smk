@@ -8,9 +8,9 @@ output   results/crops/{plate}.npy        (N, C, Y, X) uint16, up to `crops.cell
 
 rule crops:
     input:
-        zarr="<results>/images/{plate}.zarr/zarr.json",
+        zarr=stored_plate("images"),
         cells="<results>/cells/{plate}.parquet",
-        labels=if_masked("<results>/cells/{plate}.zarr/zarr.json"),
+        labels=if_masked(stored_plate("cells")),
         intensity=if_masked("<results>/images/{plate}.parquet"),
     output:
         array="<results>/crops/{plate}.npy",

@@ -11,10 +11,10 @@ rule embed:
     input:
         weights="<results>/train/{encoder}/encoder.safetensors",
         card="<results>/train/{encoder}/encoder.json",
-        images=if_imaged("<results>/images/{plate}.zarr/zarr.json"),
+        images=if_imaged(stored_plate("images")),
         intensity="<results>/images/{plate}.parquet",
         cells=if_imaged(branch(view, cases={"cell": "<results>/cells/{plate}.parquet", "tile": []})),
-        labels=if_imaged(branch(view, cases={"cell": if_masked("<results>/cells/{plate}.zarr/zarr.json"), "tile": []})),
+        labels=if_imaged(branch(view, cases={"cell": if_masked(stored_plate("cells")), "tile": []})),
         crops=if_ready("<results>/crops/{plate}.npy"),
         crop_table=if_ready("<results>/crops/{plate}.parquet"),
     output:

@@ -26,8 +26,8 @@ rule export:
         features=collect("<results>/fit/{encoder}.features.parquet", encoder=encoders),
         aligned=collect("<results>/align/{encoder}.parquet", encoder=encoders),
         consensus=collect("<results>/align/{encoder}.consensus.parquet", encoder=encoders),
-        images=if_exported("plates", if_segmented(of_plates("<results>/images/{plate}.zarr/zarr.json"))),
-        labels=if_exported("plates", if_segmented(of_plates("<results>/cells/{plate}.zarr/zarr.json"))),
+        images=if_exported("plates", if_segmented(of_plates(stored_plate("images")))),
+        labels=if_exported("plates", if_segmented(of_plates(stored_plate("cells")))),
         scores=if_exported("models", collect("<results>/evaluate/{encoder}.summary.parquet", encoder=trained)),
         cells=if_exported("anndata", cells_of_plates("<results>/profile/{encoder}/{plate}.cells.parquet")),
         cell_tests=if_exported("anndata", if_single_cells("<results>/evaluate/{encoder}.cells.parquet")),
@@ -44,9 +44,7 @@ rule export:
         anndata=if_exported("anndata", collect("<results>/export/{encoder}.h5ad", encoder=encoders)),
         cells=if_exported("anndata", cells_of_plates("<results>/export/cells/{encoder}/{plate}.h5ad")),
         gallery=if_exported("gallery", directory("<results>/export/gallery")),
-        plates=if_exported(
-            "plates", if_segmented(collect("<results>/export/plates/{plate}.zarr/zarr.json", plate=plates.index))
-        ),
+        plates=if_exported("plates", if_segmented(collect(stored_plate("export/plates"), plate=plates.index))),
         crate=if_exported("rocrate", directory("<results>/export/rocrate")),
         models=if_exported("models", directory("<results>/export/models")),
     log:

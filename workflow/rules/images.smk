@@ -11,8 +11,9 @@ rule images:
         index="<results>/index/{plate}.parquet",
         survey="<results>/survey/{plate}.parquet",
         illumination=illumination_of,
+        raw=if_stored(raw_images),
     output:
-        zarr="<results>/images/{plate}.zarr/zarr.json",
+        zarr=stored_plate("images"),
         intensity="<results>/images/{plate}.parquet",
     log:
         "<logs>/images/{plate}.log",

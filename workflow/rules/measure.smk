@@ -7,9 +7,9 @@ output   results/embed/{encoder}/{plate}.parquet    one row per cell, with named
 
 rule measure:
     input:
-        images="<results>/images/{plate}.zarr/zarr.json",
+        images=stored_plate("images"),
         intensity="<results>/images/{plate}.parquet",
-        labels="<results>/cells/{plate}.zarr/zarr.json",
+        labels=stored_plate("cells"),
         cells="<results>/cells/{plate}.parquet",
     output:
         "<results>/embed/{encoder}/{plate}.parquet",

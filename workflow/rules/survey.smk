@@ -11,6 +11,7 @@ rule survey:
     input:
         index="<results>/index/{plate}.parquet",
         exclusions=listed_exclusions,
+        raw=if_stored(raw_images),
     output:
         table="<results>/survey/{plate}.parquet",
         views="<results>/survey/{plate}.npy",

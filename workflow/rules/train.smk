@@ -15,7 +15,7 @@ The folder `tensorboard` is not an output either.
 rule train:
     input:
         intensity=if_trained(of_plates("<results>/images/{plate}.parquet", fitted)),
-        images=if_trained(if_view("tile", "<results>/images/{plate}.zarr/zarr.json", fitted)),
+        images=if_trained(if_view("tile", stored_plate("images"), fitted)),
         crops=if_trained(if_view("cell", "<results>/crops/{plate}.npy", fitted)),
         crop_tables=if_trained(if_view("cell", "<results>/crops/{plate}.parquet", fitted)),
         wells=if_labelled(of_plates("<results>/index/{plate}.parquet", fitted)),

@@ -1,9 +1,8 @@
 """Rule crops: pack a seeded sample of a plate's cells for training."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring.io import ngff, provenance, tables
+from wellspring.io import ngff, provenance, tables, zipped
 from wellspring.io.made import claim
 from wellspring.views import crops, cutting
 from wellspring.workflow.log import log_to
@@ -15,7 +14,7 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     claim(snakemake)
     options = snakemake.params.options
-    images = ngff.open_plate(Path(snakemake.input.zarr).parent)
+    images = ngff.open_plate(zipped.opened(snakemake.input.zarr))
     size = round(
         cutting.length_in_pixels(options["size"], unit=options["unit"], pixel_size=images.pixel_size, key="crops.size")
     )
@@ -29,7 +28,7 @@ if __name__ == "__main__":
     masked = {}
     if snakemake.input.get("labels", None):
         low = tables.read(snakemake.input.intensity).set_index("Metadata_Channel").loc[images.channels, "low"]
-        labels = ngff.open_plate(Path(str(snakemake.input.labels)).parent)
+        labels = ngff.open_plate(zipped.opened(str(snakemake.input.labels)))
         masked = {"labels": labels, "background": low.round().to_numpy()}
     crops.pack(images, rows, snakemake.output.array, size=size, threads=snakemake.threads, **masked)
     verdict = tables.verdict(snakemake.input.cells)

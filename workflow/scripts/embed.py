@@ -1,10 +1,9 @@
 """Rule embed: embed the views of a plate with a network."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.encoders import encoder
-from wellspring.io import embeddings, ngff, provenance, tables
+from wellspring.io import embeddings, ngff, provenance, tables, zipped
 from wellspring.io.made import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
@@ -29,13 +28,13 @@ if __name__ == "__main__":
         channels = tables.provenance(table)["channels"]
         images = PackedCells(snakemake.wildcards.plate, Packed(str(crops)), tables.read(table), channels)
     else:
-        images = ngff.open_plate(Path(str(snakemake.input.images)).parent)
+        images = ngff.open_plate(zipped.opened(str(snakemake.input.images)))
     known = encoder.load(snakemake.input.weights, snakemake.input.card).on(images.channels)
     plate = embed.PlateInputs(
         images,
         scaling.intensity_scale(tables.read(snakemake.input.intensity), known.channels),
         cells=tables.read(cells, fields.CELLS) if cells else None,
-        labels=ngff.open_plate(Path(str(labels)).parent) if labels else None,
+        labels=ngff.open_plate(zipped.opened(str(labels))) if labels else None,
     )
     options = sections.read(sections.Embed, snakemake.params.options)
     parts = embed.stream(known, plate, options, device=encoder.device())

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellspring.export import crate, linked, run
-from wellspring.io import provenance
+from wellspring.io import provenance, zipped
 from wellspring.io.made import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
@@ -35,7 +35,8 @@ if __name__ == "__main__":
         )
     stored = zip(inputs["images"], inputs["labels"], snakemake.output.get("plates", []), strict=True)
     for images, labels, plate in stored:
-        linked.link_plate(Path(images).parent, Path(labels).parent, Path(plate).parent)
+        with zipped.written(plate) as folder:
+            linked.link_plate(zipped.opened(images), zipped.opened(labels), folder)
     if snakemake.output.get("crate"):
         crate.write_crate(
             crate.Run(

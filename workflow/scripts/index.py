@@ -15,7 +15,7 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     claim(snakemake)
     found = index.build(
-        snakemake.params.sheet,
+        index.here(snakemake.params.sheet, snakemake.input.get("images")),
         snakemake.params.channels,
         sections.read(sections.Index, snakemake.params.options),
         controls=snakemake.params.normalised_on == "negcon",

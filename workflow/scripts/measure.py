@@ -1,9 +1,8 @@
 """Rule measure: compute classical features of a plate's cells."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring.io import embeddings, ngff, provenance, tables
+from wellspring.io import embeddings, ngff, provenance, tables, zipped
 from wellspring.io.made import claim
 from wellspring.measure import run
 from wellspring.screen import sections
@@ -16,8 +15,8 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     claim(snakemake)
     setting = run.settle(
-        ngff.open_plate(Path(snakemake.input.images).parent),
-        ngff.open_labels(Path(snakemake.input.labels).parent),
+        ngff.open_plate(zipped.opened(snakemake.input.images)),
+        ngff.open_labels(zipped.opened(snakemake.input.labels)),
         tables.read(snakemake.input.intensity),
         options=sections.read(sections.Measure, snakemake.params.options),
     )

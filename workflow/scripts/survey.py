@@ -19,10 +19,10 @@ if __name__ == "__main__":
     claim(snakemake)
     found = survey.run(
         tables.read(snakemake.input.index),
-        snakemake.params.root,
+        snakemake.input.get("raw") or snakemake.params.root,
         options=sections.read(sections.Survey, snakemake.params.options),
         verdict=tables.verdict(snakemake.input.index),
-        listed=exclusions.read(snakemake.input.get("exclusions")),
+        listed=exclusions.read(snakemake.input.get("exclusions") or snakemake.params.options["exclusions"]),
         rules=raw_image.Rules.of(snakemake.params.pixels),
         threads=snakemake.threads,
         named=wording.kinds,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wellspring.io import provenance
+from wellspring.io import provenance, zipped
 from wellspring.io.made import claim
 from wellspring.screen.sections import Encoder, Train, read
 from wellspring.workflow.log import log_to
@@ -25,7 +25,7 @@ if __name__ == "__main__":
             seed=snakemake.params.seed,
             options=read(Train, snakemake.params.options),
             code=snakemake.params.get("code", ""),
-            images=tuple(str(Path(path).parent) for path in snakemake.input.get("images", [])),
+            images=tuple(str(zipped.opened(path)) for path in snakemake.input.get("images", [])),
             intensity=tuple(snakemake.input.intensity),
             crops=tuple(snakemake.input.get("crops", [])),
             crop_tables=tuple(snakemake.input.get("crop_tables", [])),

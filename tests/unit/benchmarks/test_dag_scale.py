@@ -32,6 +32,18 @@ def test_jobs_a_plate_are_a_small_constant(benchmark, tmp_path, encoders):
     assert counts[1] < 30
 
 
+def test_records_of_a_finished_screen_agree(benchmark, tmp_path, monkeypatch):
+    """One record per job of a plate, and of a plate and an encoder, as the rules have outputs."""
+    monkeypatch.chdir(tmp_path)
+    seconds, processor = benchmark.recorded(tmp_path / "finished", 2, encoders=3)
+    assert processor > 0 and seconds > 0
+    assert len(list((tmp_path / "finished").rglob(".*.made"))) == 2 * (6 + 3 * 3)
+    rules = "".join(file.read_text() for file in (benchmark.REPOSITORY / "workflow" / "rules").glob("*.smk"))
+    outputs = [output for outputs in (*benchmark.OF_A_PLATE, *benchmark.OF_AN_ENCODER) for output in outputs]
+    for output in (each.replace("ENCODER", "{encoder}") for each in outputs if ".zarr/" not in each):
+        assert output.replace("illumination/{plate}", "illumination/{optics}") in rules, output
+
+
 def test_what_is_begun_has_its_index_and_survey(benchmark, tmp_path):
     folder = benchmark.screen(tmp_path / "screen", 2, encoders=1)
     workflow = benchmark.REPOSITORY / "Snakefile"

@@ -10,6 +10,7 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 import pandas as pd
 
@@ -49,6 +50,21 @@ def build(
     """
     wells = platemap.of_plate(str(sheet["platemap"]), plate=times.imaged(sheet), options=options).frame
     return joined(listed(sheet, options), wells, sheet=sheet, channels=channels, options=options, controls=controls)
+
+
+def here(sheet: Mapping[str, object], images: object) -> dict[str, object]:
+    """Return a plate's row of the sheet with the path by which its job reads the images.
+
+    It differs from that of the sheet where a storage provider has copied the folder, below a folder of its own; a
+    platemap inside is then read there too.
+    """
+    row, own = dict(sheet), str(sheet["images"])
+    if not images or not own or not str(images).endswith(f"/{own}"):
+        return row
+    platemap = PurePath(str(row["platemap"]))
+    if platemap.is_relative_to(own):
+        row["platemap"] = str(PurePath(str(images)) / platemap.relative_to(own))
+    return row | {"images": str(images)}
 
 
 def listed(sheet: Mapping[str, object], options: sections.Index) -> pd.DataFrame | None:

@@ -1,0 +1,112 @@
+"""Stored plates that travel: one zip archive per plate, where jobs share no folder and outputs go through a store.
+
+On a shared file system a plate is a folder of thousands of files, of which a rule declares the root's ``zarr.json``. A
+storage provider of Snakemake moves declared files only. There a rule declares one archive per plate, which is complete
+or absent: a zipped OME-Zarr by RFC-9 of OME-NGFF (``.ozx``), without compression, since chunks are compressed already.
+The same plate gives the same bytes.
+"""
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from wellspring.io import tables
+from wellspring.io.lease import PLATE_ROOT
+from wellspring.io.ngff_metadata import NGFF
+
+SUFFIX = ".ozx"
+COMMENT = {"ome": {"version": NGFF, "zipFile": {"centralDirectory": {"jsonFirst": True}}}}
+BLOCK = 2**22  # bytes that are copied at a time
+
+
+def opened(declared: str | Path) -> Path:
+    """Return the folder of a plate that a rule declares as an input.
+
+    Parameters
+    ----------
+    declared
+        The root's ``zarr.json``, whose folder is returned; or an archive, which is unpacked into the temporary folder
+        of this process once. The folder ``images`` or ``cells`` around it is kept, so that paths from labels to pixels
+        are those of a shared file system.
+
+    Raises
+    ------
+    ValueError
+        The archive is damaged or truncated; names it and the remedy.
+    """
+    declared = Path(declared)
+    if declared.suffix != SUFFIX:
+        return declared.parent
+    return _unpacked(declared.absolute())
+
+
+@contextmanager
+def written(declared: str | Path) -> Iterator[Path]:
+    """Yield the folder into which a job writes a plate that its rule declares as an output.
+
+    An archive is written at the end of the block, under a temporary name until it is complete, and not if the block
+    raises an exception. The temporary folder then has the plate twice: as a folder and as an archive.
+    """
+    declared = Path(declared)
+    if declared.suffix != SUFFIX:
+        yield declared.parent
+        return
+    folder = _place(declared)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    yield folder
+    with tables.atomic(declared) as temporary:
+        pack(folder, temporary)
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write the files of a folder, linked ones too, into an archive: metadata from the root down, then data."""
+    names = [
+        PurePosixPath(Path(root, name).relative_to(folder).as_posix())
+        for root, _, files in os.walk(folder, followlinks=True)
+        for name in files
+    ]
+    names.sort(key=lambda name: (name.name != PLATE_ROOT, len(name.parts) if name.name == PLATE_ROOT else 0, name))
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
+        target.comment = json.dumps(COMMENT).encode()
+        for name in names:
+            entry = zipfile.ZipInfo(str(name))  # of 1980, so that the archive has no times
+            entry.external_attr = 0o644 << 16
+            with (folder / name).open("rb") as source, target.open(entry, "w", force_zip64=True) as sink:
+                shutil.copyfileobj(source, sink, BLOCK)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write the files of an archive into a folder; `ValueError` names an archive that is damaged or truncated."""
+    try:
+        with zipfile.ZipFile(archive) as source:
+            source.extractall(folder)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(
+            f"{archive}: expected a zipped plate, found {type(error).__name__}: {error}. Delete it; it is made again"
+        ) from error
+
+
+@cache
+def _unpacked(archive: Path) -> Path:
+    folder = _place(archive)
+    unpack(archive, folder)
+    return folder
+
+
+def _place(archive: Path) -> Path:
+    return _scratch() / archive.parent.name / f"{archive.stem}.zarr"
+
+
+@cache
+def _scratch() -> Path:
+    """Return the temporary folder of this process, which is removed at its end; processes that it starts leave it."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="wellspring_")), os.getpid()
+    atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None)
+    return folder
