@@ -243,7 +243,7 @@ class Reach:
             if tests := self._at((file, line) for line in lines):
                 return self._first(tests)
         mine, every = self._at(place for place in self.tests if place[0] == file), self._at(self.tests)
-        quick = frozenset(test for test in every if self.seconds.get(test, 1.0) < QUICK)
+        quick = frozenset(test for test, seconds in self.seconds.items() if seconds < QUICK)
         return self._first(quick, self._at((file, line) for line in mutant.scope), mine, every)
 
     def _at(self, places: Iterable[tuple[str, int]]) -> frozenset[str]:
