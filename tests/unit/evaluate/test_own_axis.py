@@ -68,6 +68,19 @@ def test_the_axis_points_to_the_top_wells_alone():
     np.testing.assert_allclose(found.score, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_wells_of_other_treatments_take_no_part():
+    features, metadata, treated = screen(8, plates=4, lines=1)
+    other = treated & metadata["Metadata_Plate"].isin(["p1", "p3"]).to_numpy() & (np.arange(len(treated)) % 2 == 0)
+    other[np.flatnonzero(treated)[0]] = True
+    kept = np.flatnonzero(~other & np.isin(metadata["Metadata_Plate"], metadata["Metadata_Plate"][treated & ~other]))
+    rest = metadata.iloc[kept].reset_index(drop=True)
+    fold = wells.codes(rest["Metadata_Plate"].to_numpy())
+    found = own_axis.project(features, metadata, member=treated & ~other, top=treated & ~other)
+    expected = by_loops(features[kept], rest, treated[kept], fold=fold, top=treated[kept])
+    np.testing.assert_array_equal(found.rows, kept)
+    np.testing.assert_allclose(found.score, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_on_one_plate_the_axis_is_of_its_other_rows():
     features, metadata, treated = screen(4, plates=1, lines=1)
     fold = metadata["Metadata_Well"].str[0].map({"B": 0, "C": 1, "D": 2}).to_numpy()
