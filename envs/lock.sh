@@ -22,4 +22,5 @@ uv pip compile --quiet --no-header --python-version 3.11.7 pyproject.toml --extr
   --override "$work/overrides" --constraint "$work/kept" \
   "${left_out[@]/#/--no-emit-package=}" "${cuda[@]/#/--no-emit-package=}" -o "$work/lock"
 ! grep -nE 'https?://|--index-url|--find-links' "$work/lock"
-grep -v " -c $work/" "$work/lock" >requirements.lock  # the constraints are this file itself
+# The constraints are this file itself; the folder of the overrides differs from run to run.
+grep -v " -c $work/" "$work/lock" | sed "s#--override $work/#--override #" >requirements.lock

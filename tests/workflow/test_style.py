@@ -56,10 +56,23 @@ def test_snakemake_lint(root):
 def test_lock_pins_by_hash_and_names_no_registry(root):
     text = (root / "requirements.lock").read_text()
     assert not re.search(r"https?://|--index-url|--extra-index-url|--find-links|--trusted-host", text)
-    entries = [entry for entry in re.split(r"\n(?=[^\s#])", text) if re.match(r"[\w.-]+==", entry)]
+    entries = [line for line in text.replace("\\\n", "").splitlines() if not re.match(r"\s*(#|$)", line)]
     assert len(entries) > 100
-    assert all("--hash=sha256:" in entry for entry in entries)
+    wrong = [
+        entry[:60]
+        for entry in entries
+        if not re.fullmatch(r"[\w.-]+==\S+(?: ;.*?)?(?:\s+--hash=sha256:\w{64})+", entry)
+    ]
+    assert wrong == []
+    names = [entry.split("==")[0] for entry in entries]
+    assert names == sorted(set(names))
     assert not {"torch", "torchvision", "triton"} & lock(root).keys()
+
+
+def test_no_file_has_the_marks_of_a_conflict(root):
+    marks = r"^(<{7} |={7}$|>{7} )"
+    found = subprocess.run(["git", "grep", "-nIE", marks], cwd=root, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, ""), found.stderr
 
 
 def test_lock_meets_every_requirement(root):
