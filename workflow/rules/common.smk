@@ -155,7 +155,7 @@ def scaled(amount):
 
 
 def stored_plate(folder):
-    """Return what a rule declares of the plates in a folder of the results: the root's metadata, or an archive.
+    """Return the path by which rules declare the plates in a folder of the results: the root's metadata, or an archive.
 
     A shared folder has a plate as a folder of files; a storage provider moves it as one archive (`io/zipped.py`).
     """
@@ -170,8 +170,8 @@ def if_stored(wanted):
 def raw_images(wildcards):
     """Return the folder of a plate's raw images; none in an object store. Only the demo's modification time counts."""
     folder = plates.loc[wildcards.plate, "images"]
-    stored = site_arrays.plate_of(folder)
-    folder = stored[0] if stored else folder
+    of_sites = site_arrays.plate_of(folder)
+    folder = of_sites[0] if of_sites else folder
     if not imaged or object_store.is_url(folder):
         return []
     return folder if wildcards.plate in simulated else ancient(folder)
