@@ -1,4 +1,4 @@
-"""How LSF is asked; change here what your site has otherwise. See `bsub(1)` and `bjobs(1)`."""
+"""The commands of LSF; change here what differs at your site. See `bsub(1)` and `bjobs(1)`."""
 
 NUMBER = "LSB_JOBID"  # variable in a job with its number
 SUBMITTED = r"Job <(\d+)> is submitted"
@@ -26,7 +26,7 @@ def submit(name, threads, megabytes, minutes, gpus, queue, account, logs):
 
 
 def queue(user):
-    """Return the command that lists the jobs of a user, those that ended of late too."""
+    """Return the command that lists the jobs of a user, including those that ended recently."""
     return ["bjobs", "-a", "-u", user, "-noheader", "-o", "jobid stat"]
 
 

@@ -1,4 +1,4 @@
-"""How PBS Professional or OpenPBS is asked; change here what your site has otherwise. See `qsub(1B)`, `qstat(1B)`."""
+"""The commands of PBS Professional and OpenPBS; change here what differs at your site. See `qsub(1B)`, `qstat(1B)`."""
 
 NUMBER = "PBS_JOBID"  # variable in a job with its number
 SUBMITTED = r"^(\d+\S*)"

@@ -1,4 +1,4 @@
-"""How Grid Engine (SGE, UGE, AGE) is asked; change here what your site has otherwise. See `qsub(1)`."""
+"""The commands of Grid Engine (SGE, UGE, AGE); change here what differs at your site. See `qsub(1)`."""
 
 NUMBER = "JOB_ID"  # variable in a job with its number
 SUBMITTED = r"^(\d+)"

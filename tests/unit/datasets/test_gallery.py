@@ -181,3 +181,10 @@ def test_what_is_not_there_is_listed(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             run(root, tmp_path / "screen", *further)
+
+
+def test_an_option_without_effect_is_refused(tmp_path, capsys):
+    """The gallery's recipe opens no image, so that it cannot leave out those that are missing."""
+    with pytest.raises(SystemExit):
+        run(tmp_path, tmp_path / "screen", "--partial")
+    assert "unrecognized arguments: --partial" in capsys.readouterr().err

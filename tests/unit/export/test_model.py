@@ -19,6 +19,7 @@ import wellspring as ws
 from options import options
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
+from wellspring.encoders.stems import Mapped, matrix
 from wellspring.export import graph, licences, model, run
 from wellspring.export.model_card import About
 from wellspring.io import ngff, tables
@@ -264,3 +265,19 @@ def test_every_form_of_network_is_exported(tmp_path, paths, form):
     found = graph.run_onnx(tmp_path / "out" / "model.onnx", views, scale)
     assert model.difference(found, wanted) < 1e-5
     assert "all rights reserved" in (tmp_path / "out" / "LICENSE").read_text()
+
+
+def test_a_model_of_fixed_inputs_is_exported_and_not_promised_to_timm(tmp_path, paths):
+    """timm would build its network for the inputs, to which it cannot map the channels."""
+    known = encoder_of(tmp_path, {"steps": 0})
+    inputs = [["red", ["DNA"]], ["green", ["RNA", "DNA"]], ["blue", []]]
+    size, given = known.card["input_size"], known.card["backbone_options"]
+    network = encoder.build(known.card["backbone"], channels=3, size=size, options=given)
+    card = known.card | {"inputs": inputs}
+    mapped = encoder.Encoder(Mapped(network, matrix(inputs, CHANNELS)).eval().requires_grad_(False), card)
+    model.write_model(mapped, tmp_path / "out", options=section(), about=about_blobs(tables.read(paths["intensity"])))
+    assert set(json.loads((tmp_path / "out" / "config.json").read_text())) == {"wellspring"}
+    card_text = (tmp_path / "out" / "README.md").read_text()
+    assert "create_model" not in card_text and "library_name" not in card_text
+    views, scale, wanted = views_and_features(mapped, paths)
+    assert model.difference(graph.run_onnx(tmp_path / "out" / "model.onnx", views, scale), wanted) < 1e-5

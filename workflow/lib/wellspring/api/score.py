@@ -35,7 +35,7 @@ class Options:
     Attributes
     ----------
     label
-        Column of the classes. None: `moa`, or the only column that is called as a mechanism (`mechanism_of_action`).
+        Column of the classes. None: `moa`, or the only column with a usual name of mechanisms (`mechanism_of_action`).
     roles
         Role (plate, well, compound, dose, type, cell_line, batch) to column, where it has no usual name.
     controls

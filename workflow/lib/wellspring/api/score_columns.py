@@ -64,10 +64,10 @@ def column_of(names: Collection[str], name: str, role: str) -> str:
 
 
 def label_of(frame: pd.DataFrame, given: str | None) -> str:
-    """Return the column of the classes: the given one, `Metadata_moa`, or the only one that is called as a mechanism.
+    """Return the column of the classes: the given one, `Metadata_moa`, or the only one with a usual name.
 
-    The log names the column that is taken, or those that could be named: words that are one per compound and shared
-    by compounds.
+    The log names the column that is taken, or the candidates for `--label`: columns with one word per compound, in
+    which several compounds have the same word.
     """
     if given is not None or frame.get("Metadata_moa", pd.Series(dtype=object)).notna().any():
         return f"Metadata_{(given or 'moa').removeprefix('Metadata_')}"

@@ -221,11 +221,11 @@ def recipe(
                 "role": "fit",
             }
         )
-    _tell(table[table["plate"].isin(plates)])
+    _log_size(table[table["plate"].isin(plates)])
     return screen.Screen(pd.DataFrame(sheet), files)
 
 
-def _tell(table: pd.DataFrame) -> None:
+def _log_size(table: pd.DataFrame) -> None:
     """Log the size of the screen and of the whole data set."""
     marked = table[(table["pert_type"] != "negcon") & table["moa"].notna()]
     logger.info(

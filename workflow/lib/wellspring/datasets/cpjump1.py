@@ -198,7 +198,7 @@ def recipe(
     sheet.insert(3, "images", [str(folders[plate].resolve()) for plate in wanted])
     sheet.insert(4, "platemap", [f"config/platemaps/{maps[plate]}.csv" for plate in wanted])
     sheet.insert(5, "role", "fit")
-    _tell(sheet, files)
+    _log_size(sheet, files)
     return screen.Screen(sheet, files, _reader(tables, wanted, batch) if tables is not None else {})
 
 
@@ -218,7 +218,7 @@ def _reader(tables: Path | str, plates: Sequence[str], batch: str) -> dict[str, 
     return {"reader": "loaddata", "loaddata": json.dumps(patterns.pop()), "channels": "{}"}
 
 
-def _tell(sheet: pd.DataFrame, files: dict[str, pd.DataFrame]) -> None:
+def _log_size(sheet: pd.DataFrame, files: dict[str, pd.DataFrame]) -> None:
     """Log the plates of the screen."""
     lines = sheet.groupby("cell_line")["plate"].count().to_dict()
     logger.info("%d of %d compound plates: %s", len(sheet), PLATES, lines)

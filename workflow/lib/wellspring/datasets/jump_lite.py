@@ -201,7 +201,7 @@ def recipe(
         )
     own = index.groupby(WELL)["Metadata_Site"].agg(frozenset).unique()
     same = sorted(own[0], key=lambda site: (len(site), site)) if len(own) == 1 else []
-    _tell(files, len(index))
+    _log_size(files, len(index))
     return screen.Screen(pd.DataFrame(rows), files, {"sites": json.dumps(same)}), keys
 
 
@@ -234,7 +234,7 @@ def _called(index: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     return found
 
 
-def _tell(files: dict[str, pd.DataFrame], count: int) -> None:
+def _log_size(files: dict[str, pd.DataFrame], count: int) -> None:
     """Log the size of the screen."""
     content = pd.concat(files.values(), ignore_index=True)
     kinds = content["pert_type"].value_counts().to_dict()
@@ -262,7 +262,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--model", action="append", default=[], help="only embeddings of this model; may be repeated")
     made.add_argument("--embedded", help="codec of the images that were embedded, where it is not --codec")
-    return screen.outcome(screen.store(made))
+    return screen.incomplete(screen.outcome(screen.store(made)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

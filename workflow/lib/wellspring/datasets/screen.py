@@ -124,14 +124,19 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--images", type=Path, required=True, help="folder that holds the plates' folders of images")
     made.add_argument("--metadata", type=Path, required=True, help="folder with the published metadata files")
-    return outcome(made)
+    return incomplete(outcome(made))
 
 
 def outcome(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the arguments that concern what is written, and return the parser."""
     made.add_argument("--out", type=Path, required=True, help="folder of the screen; its config/ is written")
-    made.add_argument("--partial", action="store_true", help="go on with the plates whose images are there")
     made.add_argument("--overwrite", action="store_true", help="replace a config/ that is there")
+    return made
+
+
+def incomplete(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the argument by which what is missing is left out, and return the parser."""
+    made.add_argument("--partial", action="store_true", help="go on with the plates whose images are there")
     return made
 
 

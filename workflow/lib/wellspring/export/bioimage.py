@@ -78,9 +78,7 @@ def _description(encoder: Encoder, about: About, folder: Path, *, opset: int) ->
         "inputs": [tensors[name] for name in INPUTS],
         "outputs": [tensors[OUTPUT]],
         "weights": {"onnx": {**_file(folder / "model.onnx"), "opset_version": opset}},
-        "attachments": [
-            _file(folder / name) for name in ("model.pt2", "model.safetensors", "config.json", "scales.csv")
-        ],
+        "attachments": [_file(folder / name) for name in ATTACHED],
         "config": {"bioimageio": {"wellspring_version": __version__}},
     }
 

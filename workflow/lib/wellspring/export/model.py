@@ -148,7 +148,7 @@ def _public(card: dict[str, Any]) -> dict[str, Any]:
 def _of_timm(encoder: Encoder) -> dict[str, Any]:
     """Return the config by which timm builds the network from the folder; empty for networks that timm cannot build."""
     card = encoder.card
-    if card.get("backbone") is None or card.get("stem", "widened") != "widened" or card.get("inputs"):
+    if not model_card.of_timm(card):
         return {}
     channels, size = len(encoder.channels), int(card["input_size"])
     arguments = encoders.arguments(card["backbone"], size=size, options=card["backbone_options"])

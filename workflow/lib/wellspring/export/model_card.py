@@ -118,14 +118,18 @@ def text(encoder: Encoder, options: Embed, about: About, differences: Mapping[st
     return "\n\n".join(parts) + "\n"
 
 
+def of_timm(card: Mapping[str, Any]) -> bool:
+    """Return whether timm builds the network of a card by itself: a backbone whose inputs are the channels."""
+    return card.get("backbone") is not None and card.get("stem", "widened") == "widened" and not card.get("inputs")
+
+
 def _front(encoder: Encoder, about: About) -> str:
     """Return the metadata that Hugging Face reads."""
     card, identifier = encoder.card, spdx(about.license)
     licence = {"license": identifier.lower()} if identifier else {"license": "other", "license_link": about.license}
-    of_timm = card.get("backbone") is not None and card.get("stem", "widened") == "widened"
     facts: dict[str, Any] = {
         **licence,
-        **({"library_name": "timm"} if of_timm else {}),
+        **({"library_name": "timm"} if of_timm(card) else {}),
         "pipeline_tag": "image-feature-extraction",
         "tags": ["microscopy", "fluorescence", "high-content-screening", "image-feature-extraction"],
     }
@@ -168,7 +172,7 @@ def _files(encoder: Encoder, differences: Mapping[str, float]) -> str:
     rows = [f"| `{name}` | {value:.1e} |" for name, value in differences.items()]
     timm = (
         " `timm.create_model('local-dir:FOLDER', pretrained=True)` builds the same network."
-        if encoder.card.get("backbone") is not None and encoder.card.get("stem", "widened") == "widened"
+        if of_timm(encoder.card)
         else ""
     )
     return "\n".join(

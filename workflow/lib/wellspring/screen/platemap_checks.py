@@ -100,18 +100,14 @@ def _check_labels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, 
     remedy = f"set index.columns.compound, perhaps to one of {free[:10]}"
     if not {"compound", "pert_type"} & set(found):
         raise ValueError(f"{path}: no well has a compound or a type: {usual}; {remedy}")
-    dosed = (
-        frame["Metadata_Compound"].isna()
-        & frame["Metadata_Perturbation"].isna()
-        & (frame["Metadata_Concentration"] > 0)
-    )
-    bare = dosed & (table[found["pert_type"]].isna() if "pert_type" in found else True)
+    unnamed = frame[["Metadata_Compound", "Metadata_Perturbation"]].isna().all(axis=1)
+    bare = unnamed & (frame["Metadata_Concentration"] > 0)
+    bare &= table[found["pert_type"]].isna() if "pert_type" in found else True
     if bare.any():
         raise ValueError(
             f"{path}: the wells {_few(frame, bare)} have a concentration and no compound: fill it in (a merged cell "
             "keeps its value in one row alone when it is saved as text), or empty the concentration"
         )
-    unnamed = frame[["Metadata_Compound", "Metadata_Perturbation"]].isna().all(axis=1)
     bare = (frame["Metadata_pert_type"] == "trt") & unnamed
     if not bare.any():
         return

@@ -206,13 +206,7 @@ def _refuse_plates(table: pd.DataFrame, found: Mapping[str, str], plate: str, wh
 
 def _refuse_misspelt(table: pd.DataFrame, found: Mapping[str, str], types: Mapping[str, str], where: str) -> None:
     """Refuse a column whose name is nearly a usual one of a key that no column has: its values would be left out."""
-    places = (
-        "well",
-        "row",
-        "column",
-        "plate",
-        "unit",
-    )  # without a well it is refused; the others are seen to elsewhere
+    places = ("well", "row", "column", "plate", "unit")  # other checks refuse a platemap without them, where needed
     usual = {name: key for key, names in SURE.items() if key not in (*places, *found) for name in names}
     usual |= {name: "concentration" for name in DOSES if name and "concentration" not in found}
     unsure = {name: "pert_type" for name in UNSURE["pert_type"] if "pert_type" not in found}

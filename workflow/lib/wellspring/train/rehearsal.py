@@ -12,7 +12,7 @@ from wellspring.train.settings import resolve
 def rehearse(entry: Encoder, *, name: str, channels: int, seed: int) -> None:
     """Build what the rule `train` will build for an encoder that is a network of timm.
 
-    Files of weights are not read, but of a model of fixed inputs, whose number they decide.
+    Files of weights are not read, except for a model of fixed inputs: the file decides the number of inputs.
 
     Parameters
     ----------
