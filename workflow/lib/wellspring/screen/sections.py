@@ -505,8 +505,8 @@ class Index:
 
     pattern: str
     r"""Regular expression for the end of a file's path relative to the plate's folder, with the groups well (or row and
-    column), and optionally plate, site, channel, plane and timepoint. The default reads names as `plate_A01_s1_w1.TIF`.
-    Phenix and Operetta:
+    column, or a number as well96, counted along the rows), and optionally plate, site, channel, plane and timepoint.
+    The default reads names as `plate_A01_s1_w1.TIF`. Phenix and Operetta:
     `r(?P<row>[0-9]+)c(?P<column>[0-9]+)f(?P<site>[0-9]+)p(?P<plane>[0-9]+)-ch(?P<channel>[0-9]+)sk1fk1fl1\.tiff`.
     Default: "(?:.*_)?(?P<well>[A-Za-z]{1,2}[0-9]{1,2})_s(?P<site>[0-9]+)_(?P<channel>[A-Za-z0-9]+)\\.(?i:tiff?)"."""
 
