@@ -72,7 +72,9 @@ def test_lock_pins_by_hash_and_names_no_registry(root):
 def test_no_file_has_the_marks_of_a_conflict(root):
     marks = r"^(<{7} |={7}$|>{7} )"
     found = subprocess.run(["git", "grep", "-nIE", marks], cwd=root, capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stdout) == (1, ""), found.stderr
+    if found.returncode > 1:
+        pytest.skip("not a git clone")
+    assert found.stdout == ""
 
 
 def test_lock_meets_every_requirement(root):
