@@ -1,6 +1,8 @@
 """Encoders: channel by channel, their tokens, and their two files."""
 
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -92,6 +94,18 @@ def test_an_encoder_of_either_stem_comes_back_from_its_files(tmp_path, stem):
     images = torch.randn(3, 2, 32, 32)
     with torch.no_grad():
         assert torch.equal(again.network(images), network(images))
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_weights_are_readable_for_whom_other_files_are(tmp_path, mask, mode):
+    network = encoder.build(VIT, channels=2, size=32, options=SMALL, seed=1)
+    files = tmp_path / "encoder.safetensors", tmp_path / "encoder.json"
+    before = os.umask(mask)
+    try:
+        encoder.save(network, {"kind": "simclr"}, *files)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [mode, mode]
 
 
 def test_a_card_without_a_digest_of_its_weights_is_refused_by_name(tmp_path):

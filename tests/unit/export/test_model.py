@@ -169,6 +169,7 @@ def test_bioimage_io_accepts_the_folder_and_a_changed_file_is_found(exported):
     arrays = {name: np.load(folder / f"test_{name}.npy") for name in ("pixels", "scale", "features")}
     found = graph.run_onnx(folder / "model.onnx", arrays["pixels"], arrays["scale"])
     np.testing.assert_allclose(found, arrays["features"], atol=1e-5)
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1, "whoever reads one file can read all"
     assert arrays["features"].shape == (2, 32) and len(described["outputs"][0]["axes"][1]["channel_names"]) == 32
 
 

@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as packed
 from torch import Tensor, nn
 
 from wellspring.encoders import module
@@ -240,7 +241,7 @@ def device() -> torch.device:
 def save(network: nn.Module, card: Mapping[str, object], weights: str | Path, card_path: str | Path) -> None:
     """Write a network and its card; each file appears only when it is complete."""
     with atomic(weights) as temporary:
-        save_file(state(network), temporary)
+        temporary.write_bytes(packed(state(network)))  # `save_file` makes files that other users cannot read
         described = dict(card) | {"weights_sha256": file_digest(temporary)}
     with atomic(card_path) as temporary:
         temporary.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as packed
 
 from wellspring.embed.run import embed_images, tokens_of
 from wellspring.encoders import encoder as encoders
@@ -131,7 +131,7 @@ def _first(intensities: pd.DataFrame) -> pd.DataFrame:
 def _write_network(encoder: Encoder, folder: Path, options: Embed) -> Encoder:
     """Write weights and config of the network alone, and load them again."""
     weights, config = folder / "model.safetensors", folder / "config.json"
-    save_file(encoders.state(encoder.network), weights, metadata={"format": "pt"})
+    weights.write_bytes(packed(encoders.state(encoder.network), metadata={"format": "pt"}))  # readable for others
     known = _public(encoder.card) | {"weights_sha256": file_digest(weights)}
     known["tokens"], known["layers"] = tokens_of(encoder, options), options.layers
     config.write_text(json.dumps(_of_timm(encoder) | {"wellspring": known}, indent=2, sort_keys=True) + "\n")
