@@ -79,6 +79,13 @@ def test_single_cells_are_of_encoders_of_cells(tmp_path, fabricated):
     assert (jobs["profile"], jobs["single_cells"], jobs["cell_tests"], jobs["export"]) == (9, 6, 2, 1)
 
 
+def test_a_file_is_laid_over_the_config_for_one_call(tmp_path, fabricated):
+    folder = only(tmp_path, cells=True, encoders={"simclr": CELLS}, sheet=fabricated)
+    assert "single_cells" not in screens.planned(folder)
+    (folder / "try.yaml").write_text("profile: {single_cell: true}\n")
+    assert screens.planned(folder, "--configfile", str(folder / "try.yaml"))["single_cells"] == 3
+
+
 def test_an_encoder_that_is_not_trained_waits_for_no_images(tmp_path, fabricated):
     (tmp_path / "start.pth").write_bytes(b"")
     weights = {"path": str(tmp_path / "start.pth"), "sha256": hashlib.sha256(b"").hexdigest()}

@@ -26,8 +26,11 @@ INTRODUCTION = """\
 Generated from `workflow/schemas` by `python -m wellspring.screen.config_docs`; edit there.
 
 `config.yaml` holds the keys, `plates.tsv` the plates. A key that is left out takes its default; an unknown key is an
-error before any job starts. On the command line: `snakemake --config seed=2 'survey={max_excluded: 0.3}'`. A change in
-a section reruns the stages that read it and the stages after them.
+error before any job starts. A change in a section reruns the stages that read it and the stages after them.
+
+For one call, without a change of the file: `snakemake --config seed=2`. Keys of a section need a file, say `try.yaml`
+with `survey: {max_excluded: 0.3}`, and `snakemake --configfile try.yaml`, which is laid over `config.yaml`: on the
+command line itself, Snakemake takes numbers and true or false within a section for text.
 """
 
 
