@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 import gallery as mini
 import miniatures
 import screens
-from wellspring.datasets import gallery
+from wellspring.datasets import gallery, screen
 from wellspring.io import object_store, raw_image
 
 FIRST = ["--source", "source_4", "--batch", "2021_04_26_Batch1"]
@@ -188,3 +188,20 @@ def test_an_option_without_effect_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(tmp_path, tmp_path / "screen", "--partial")
     assert "unrecognized arguments: --partial" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConnectionError("s3://b/p: no answer"), r"error: s3://b/p: no answer\. Without a network, give a folder .*"),
+        (FileNotFoundError(2, "No such file", "s3://b/p"), r"error: .*No such file.*s3://b/p.*"),
+        (PermissionError(13, "Permission denied", "out/config"), r"error: .*Permission denied.*out/config.*"),
+        (ValueError("expected a plate"), "error: expected a plate"),
+    ],
+)
+def test_a_store_or_folder_that_cannot_be_used_ends_the_command_in_one_line(error, message):
+    def fails(arguments):
+        raise error
+
+    with pytest.raises(SystemExit, match=f"^{message}$"):
+        screen.run(fails)

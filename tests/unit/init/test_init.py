@@ -242,6 +242,8 @@ def test_real_folders_become_screens_that_can_run(shared_data, tmp_path, capsys,
     assert main([str(shared_data / folder), "--out", str(tmp_path), "--yes"]) == 0
     shown = capsys.readouterr().out
     assert f"{wells} wells" in shown and "channel 2 is taken as " + ("DNA" if folder == "bbbc013" else "Ch2") in shown
+    assert "to name it otherwise: --channels NAME=2" in shown
+    assert folder != "bbbc013" or "negative controls: 8 wells by their type ('none')" in shown
 
 
 def test_the_ljosa_table_becomes_a_screen_of_tables(shared_data, tmp_path, capsys):

@@ -277,6 +277,14 @@ def test_how_each_platemap_was_read_is_described(screen, complete, tmp_path):
     )
 
 
+@pytest.mark.parametrize(("name", "shown"), [("none", "'none'"), ("n/a", "'n/a'"), ("Mock", "Mock")])
+def test_the_name_of_a_control_cannot_be_read_as_their_absence(screen, complete, tmp_path, name, shown):
+    row = screen()
+    Path(row["platemap"]).write_text(f"well,compound,type\nA01,{name},negcon\nA02,C1,trt\nA03,C1,trt\nA04,,empty\n")
+    words = "; ".join(text for _, text in of(found([row], complete, tmp_path), "wells of P1"))
+    assert f"1 negative control ({shown}), 1 empty well" in words
+
+
 def test_plates_have_a_line_each_and_platemaps_that_are_alike_are_described_once(screen, complete, tmp_path):
     rows = [screen(f"P{number}") for number in range(4)]
     Path(rows[3]["platemap"]).write_text("well,compound,type\nA01,DMSO,negcon\nA02,C1,trt\n")

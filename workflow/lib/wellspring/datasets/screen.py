@@ -161,5 +161,7 @@ def run(main: Callable[[Sequence[str] | None], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main(None)
-    except ValueError as error:
+    except ConnectionError as error:
+        sys.exit(f"error: {error}. Without a network, give a folder with a mirror in place of the URL")
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -102,7 +102,8 @@ def _channels(
         notes += [f"channel {channel} is {name}, as answered" for channel, name in guesses.items()]
     else:
         notes += [
-            f"channel {channel} is taken as {name} (picture: {pictures[channel]}); --channels {name}={channel} decides"
+            f"channel {channel} is taken as {name} (picture: {pictures[channel]}); "
+            f"to name it otherwise: --channels NAME={channel}"
             for channel, name in guesses.items()
         ]
     order = sorted(guesses, key=lambda channel: guesses[channel] != "DNA")  # nuclei first

@@ -81,7 +81,10 @@ def screen(found: Ready, *, platemap: Path | None, out: Path, channels: Mapping[
     notes = [
         f"format: ready-made crops, {len(table)} in {given.table}, {len(found.channels)} channels, {found.edge} px"
     ]
-    notes += [f"channel {number} of the crops is taken as {name}; --channels decides" for number, name in names.items()]
+    notes += [
+        f"channel {number} of the crops is taken as {name}; to name it otherwise: --channels"
+        for number, name in names.items()
+    ]
     listed = {}
     for owner in owners:
         rows = listing.read(given, found.folder, plate=owner, channels=list(names.values())).rows

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from wellspring.screen import platemap, platemap_columns, text_table, well_names, well_types
+from wellspring.screen import platemap, platemap_columns, spellings, text_table, well_names, well_types
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def mapped(path: Path, plates: Sequence[str]) -> Mapped:
     kinds, names = frame["Metadata_pert_type"], sorted(frame["Metadata_Compound"].dropna().unique())
     notes = []
     if (kinds == "negcon").any():
-        own = sorted(frame.loc[kinds == "negcon", "Metadata_Compound"].dropna().unique())
+        own = spellings.shown(sorted(frame.loc[kinds == "negcon", "Metadata_Compound"].dropna().unique()))
         notes.append(f"negative controls: {(kinds == 'negcon').sum()} wells by their type ({', '.join(own[:5])})")
         return Mapped(keys, int((kinds == "negcon").sum()), tuple(notes))
     near = well_types.near(["DMSO"], names)

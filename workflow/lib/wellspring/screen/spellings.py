@@ -26,6 +26,17 @@ def placeholders(names: Iterable[str]) -> list[str]:
     return sorted(name for name in set(names) if flat(name) in PLACEHOLDERS)
 
 
+def shown(names: Iterable[str]) -> list[str]:
+    """Return names for a sentence: those that could be read as its own words are in quotes.
+
+    Examples
+    --------
+    >>> shown(["DMSO", "none"])
+    ['DMSO', "'none'"]
+    """
+    return [f"'{name}'" if placeholders([name]) else name for name in names]
+
+
 def variants(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return pairs of a rarer and a usual spelling.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from wellspring.screen import platemap_columns, platemap_parts, well_types
+from wellspring.screen import platemap_columns, platemap_parts, spellings, well_types
 from wellspring.screen.platemap import Reading
 
 SHOWN = 12  # columns and values that a line lists
@@ -64,7 +64,7 @@ def content(reading: Reading) -> str:
     names = (("negcon", "negative control"), ("poscon", "positive control"), ("empty", "empty well"))
     for kind, words in names:
         own = frame.loc[frame["Metadata_pert_type"] == kind, "Metadata_Compound"].dropna().unique()
-        listed = f" ({_few(sorted(own))})" if len(own) and kind != "empty" else ""
+        listed = f" ({_few(spellings.shown(sorted(own)))})" if len(own) and kind != "empty" else ""
         if counts.get(kind, 0) or kind == "negcon":
             parts.append(f"{many(counts.get(kind, 0), words)}{listed}")
     return f"platemap of {many(len(frame), 'well')}: {', '.join(parts)}"
