@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -134,6 +135,70 @@ def test_a_changed_byte_is_found(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"P5\.ozx: expected a zipped plate.*CRC"):
         zipped.opened(path)
+
+
+def rewritten(path: Path, change) -> None:
+    """Write an archive anew, with the comment that it had and the members (name, bytes) of `change`."""
+    with zipfile.ZipFile(path) as archive:
+        members, comment = [(name, archive.read(name)) for name in archive.namelist()], archive.comment
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of names that are there twice
+        archive.comment = comment
+        for name, content in change(members):
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda members: members[:-1], id="without the last"),
+        pytest.param(lambda members: members[1:], id="without the root"),
+        pytest.param(lambda members: [*members, members[-1]], id="the last twice"),
+        pytest.param(lambda members: [*members, (members[-1][0], b"other")], id="the last replaced"),
+        pytest.param(lambda members: [*members, ("/tmp/more", b"")], id="an absolute name"),
+        pytest.param(lambda members: [*members, ("../more", b"")], id="a name that leads out"),
+        pytest.param(lambda members: [(f"./{name}", content) for name, content in members], id="longer names"),
+        pytest.param(lambda members: [(f"P1/{name}", content) for name, content in members], id="a folder deeper"),
+        pytest.param(lambda members: [*members, ("more", b"")], id="one more"),
+    ],
+)
+def test_an_archive_with_other_members_is_refused(tmp_path, change):
+    path = archived(tmp_path / "images" / "P7.ozx")
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=r"P7\.ozx: expected a zipped plate.*member.*Delete it"):
+        zipped.unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not (tmp_path / "more").exists()
+
+
+def test_random_damage_is_refused_or_harmless(tmp_path):
+    """Bits of the data and of the archive's directory, and bytes that are lost; no other exception, no other file."""
+    path = archived(tmp_path / "P8.ozx")
+    content, random = path.read_bytes(), np.random.default_rng(12)
+    zipped.unpack(path, tmp_path / "whole")
+    whole = {file.relative_to(tmp_path / "whole"): file.read_bytes() for file in contents(tmp_path / "whole")}
+    directory = int.from_bytes(content[content.rfind(b"PK\x05\x06") + 16 :][:4], "little")
+    refused = 0
+    for number in range(150):
+        damaged = bytearray(content)
+        place = int(random.integers(directory if number % 3 else 0, len(content)))
+        if number % 5:
+            damaged[place] ^= 1 << int(random.integers(8))
+        else:
+            del damaged[place : place + int(random.integers(1, 200))]
+        path.write_bytes(damaged)
+        out = tmp_path / f"out{number}"
+        try:
+            zipped.unpack(path, out)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: expected a zipped plate")
+            refused += 1
+        else:
+            assert {file.relative_to(out): file.read_bytes() for file in contents(out)} == whole
+    assert refused > 75
+
+
+def contents(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]
 
 
 def test_a_process_leaves_no_temporary_files(tmp_path):

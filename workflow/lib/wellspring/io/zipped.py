@@ -4,14 +4,19 @@ On a shared file system a plate is a folder of thousands of files, of which a ru
 storage provider of Snakemake moves declared files only. There a rule declares one archive per plate, which is complete
 or absent: a zipped OME-Zarr by RFC-9 of OME-NGFF (``.ozx``), without compression, since chunks are compressed already.
 The same plate gives the same bytes.
+
+The comment of an archive has the number and a checksum of its members' names, sizes and checksums, since zip has none
+of its directory: an archive from which members are lost, doubled or renamed is refused, as is one with other bytes.
 """
 
 import atexit
+import errno
 import json
 import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -74,23 +79,56 @@ def pack(folder: Path, archive: Path) -> None:
     ]
     names.sort(key=lambda name: (name.name != PLATE_ROOT, len(name.parts) if name.name == PLATE_ROOT else 0, name))
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
-        target.comment = json.dumps(COMMENT).encode()
         for name in names:
             entry = zipfile.ZipInfo(str(name))  # of 1980, so that the archive has no times
             entry.external_attr = 0o644 << 16
             with (folder / name).open("rb") as source, target.open(entry, "w", force_zip64=True) as sink:
                 shutil.copyfileobj(source, sink, BLOCK)
+        target.comment = json.dumps(COMMENT | {"wellspring": _content(target)}).encode()
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the files of an archive into a folder; `ValueError` names an archive that is damaged or truncated."""
+    """Write the files of an archive into a folder.
+
+    Raises
+    ------
+    ValueError
+        The archive is damaged or truncated, or has other members than were written; names it.
+    """
+    if not archive.is_file():
+        raise ValueError(f"{archive}: expected a zipped plate, found no such file")
     try:
         with zipfile.ZipFile(archive) as source:
+            comment = json.loads(source.comment)
+            stated, found = comment.get("wellspring") if isinstance(comment, dict) else None, _content(source)
+            if stated != found:
+                raise ValueError(f"members {found}, and {stated} in its comment")
             source.extractall(folder)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # damaged bytes raise various exceptions
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place before the file's beginning
+            raise
         raise ValueError(
             f"{archive}: expected a zipped plate, found {type(error).__name__}: {error}. Delete it; it is made again"
         ) from error
+
+
+def _content(archive: zipfile.ZipFile) -> dict[str, int]:
+    """Return the number of members and a checksum of their names, sizes and checksums, in their order.
+
+    Raises
+    ------
+    ValueError
+        A member is there twice, or its name leads out of the folder or is no path of a file.
+    """
+    members = archive.infolist()
+    names = [PurePosixPath(member.filename) for member in members]
+    for member, name in zip(members, names, strict=True):
+        if name.is_absolute() or ".." in name.parts or str(name) != member.filename or "\\" in member.filename:
+            raise ValueError(f"the member {member.filename!r}, which is no path within the plate")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{len(names) - len(set(names))} members that are there twice")
+    listed = [(member.filename, member.file_size, member.CRC) for member in members]
+    return {"files": len(members), "crc32": zlib.crc32(json.dumps(listed).encode())}
 
 
 @cache
