@@ -134,6 +134,24 @@ def test_onnx_and_torch_export_give_the_features_that_embed_gives_of_real_views(
     assert np.abs(session.run(None, {"pixels": views, "scale": scale * 2})[0] - wanted).max() > 1e-2
 
 
+@pytest.mark.parametrize("content", ["one count", "three counts", "a line"])
+def test_views_with_hardly_a_signal_have_the_features_that_embed_gives(tmp_path, paths, content):
+    """Standardised by view, they are divided by almost nothing: what a runtime rounds would become a signal."""
+    known = encoder_of(tmp_path, FORMS["channelwise, by view"] | {"stem": "widened"})
+    scale, random = intensity_scale(tables.read(paths["intensity"]), CHANNELS), np.random.default_rng(4)
+    views = np.full((3, 2, known.embedded, known.embedded), 700, dtype=np.uint16)
+    views[1:] += random.integers(0, 3, views[1:].shape).astype(np.uint16) if content == "three counts" else 0
+    views[..., 5, :] = 9000 if content == "a line" else views[..., 5, :]
+    scale = dataclasses.replace(scale, low=np.zeros(2, np.float32), high=np.full(2, 65535, np.float32))
+    rows = np.stack([scale.low, scale.high, scale.mean, scale.std]).astype(np.float32)
+    wanted = embed.embed_images(known, views, scale, section())
+    made = graph.program(graph.Graph(known, section()), views.astype(np.float32), rows)
+    graph.write_onnx(made, tmp_path / "model.onnx")
+    torch.export.save(made, tmp_path / "model.pt2")
+    for name, found in (("model.onnx", graph.run_onnx), ("model.pt2", graph.run_program)):
+        assert model.difference(found(tmp_path / name, views.astype(np.float32), rows), wanted) < 1e-5, name
+
+
 def test_the_network_alone_is_that_of_timm_and_of_the_library(exported, paths):
     known, folder, scales = exported
     views, _, wanted = views_and_features(known, paths)

@@ -61,8 +61,11 @@ def cell_tests(plates: Sequence[PlateCells], *, share: tuple[str, ...] = (), see
     Notes
     -----
     The statistic is the sum over plates of the squared distance between the means of the treated wells and of the
-    controls, weighted by m c / (m + c) for m treated and c control wells. Squared lengths of a well's own value are
-    estimated without the bias of a finite number of cells, so that wells with few cells do not stand out.
+    controls, in units of what is expected of such a distance without an effect. Wells with few cells differ more, and a
+    toxic treatment has them in all of its wells, so that wells alone could not be exchanged. The expected distance
+    therefore holds for the wells of each exchange: the variance between wells of one treatment, and each well's
+    variance of cells over their number. Such studentised statistics may be permuted where variances differ (Janssen
+    1997, Chung and Romano 2013); with equal numbers of cells, the unit is the same for all exchanges.
     """
     found = [_Plate(one, share) for one in plates]
     names = sorted({name for one in found for name in one.members})
@@ -92,19 +95,26 @@ class _Plate:
         mine &= np.array([value is not None for value in wells.perturbations(self.metadata)], dtype=bool)
         items = pd.Series(wells.replicate_names(self.metadata, share)[mine].astype(str))
         self.members = {str(name): np.flatnonzero(mine)[at] for name, at in items.groupby(items).indices.items()}
-        self.products = {test: self._products(one, several, test) for test in TESTS}
+        chosen = {test: [name.startswith(start) for name in one.names] for test, start in TESTS.items()}
+        values = {test: np.asarray(one.values[several][:, mine], dtype=np.float64) for test, mine in chosen.items()}
+        self.products = {test: each @ each.T for test, each in values.items()}
+        self.noise = {test: self._variances(each, test) / self.cells for test, each in values.items()}
 
-    def _products(self, one: PlateCells, several: Array, test: str) -> Array:
-        """Return inner products (n, n) of the wells' values, those of a well with itself without bias."""
-        chosen = [name.startswith(TESTS[test]) for name in one.names]
-        values = np.asarray(one.values[several][:, chosen], dtype=np.float64)
-        products: Array = values @ values.T
-        own, count = np.diag(products).copy(), np.maximum(self.cells, 2)
-        scatter = self.metadata["Metadata_Scatter"].to_numpy(dtype=float)
-        # Random Fourier features have length 1, of which a mean over n cells keeps 1 / n without any similarity.
-        right = own - scatter / count if test == "mean" else (count * own - 1) / (count - 1)
-        np.fill_diagonal(products, right)
-        return products
+    def _variances(self, values: Array, test: str) -> Array:
+        """Return the sum of the variances of a cell's values within each well, (n,)."""
+        if test == "mean":
+            scatter: Array = self.metadata["Metadata_Scatter"].to_numpy(dtype=float)
+            return scatter
+        own, count = np.square(values).sum(axis=1), self.cells
+        if test == "distribution":  # features of a cell have length 1
+            found: Array = np.clip(1 - (count * own - 1) / (count - 1), 0, None)
+            return found
+        # Waves about a well's own mean vary less, since the mean takes a part with it: v exp(-v) of 1 - exp(-v) for
+        # normal cells of variance v along a frequency, whose mean wave has the squared length exp(-v).
+        frequencies = values.shape[1] // 2
+        mean = np.average(values, axis=0, weights=count) if len(values) else np.zeros(values.shape[1])
+        length = np.clip(frequencies * np.square(mean.reshape(2, frequencies)).sum(axis=0), 1e-12, 1.0)
+        return np.full(len(values), float((1 - length + length * np.log(length)).mean()))
 
     def pool(self, name: str) -> tuple[Array, int]:
         """Return the wells of a treatment followed by the controls, and the number of the former."""
@@ -143,10 +153,10 @@ def _row(name: str, found: Sequence[_Plate], seed: list[int]) -> dict[str, objec
         return row | {f"p_{test}": np.nan for test in TESTS} | {"Metadata_Reason": str(reason)}
     rng, null = np.random.default_rng(seed), dict.fromkeys(TESTS, np.zeros(DRAWS + 1))
     drawn = {layout: _drawn(len(pool), count, rng) for layout, (pool, count) in layouts.items()}
-    for one, (pool, count) in zip(usable, sizes, strict=True):
+    for one, (pool, _) in zip(usable, sizes, strict=True):
         treated = drawn[one.layout(name)]
         for test in TESTS:
-            null[test] = null[test] + _apart(one.products[test][np.ix_(pool, pool)], treated, count)
+            null[test] = null[test] + _apart(one.products[test][np.ix_(pool, pool)], one.noise[test][pool], treated)
     p = {f"p_{test}": float((values >= values[0] - 1e-12).mean()) for test, values in null.items()}
     return row | p | {"Metadata_Reason": ""}
 
@@ -159,12 +169,27 @@ def _drawn(total: int, count: int, rng: np.random.Generator) -> Array:
     return result
 
 
-def _apart(products: Array, treated: Array, count: int) -> Array:
-    """Return the weighted squared distance between the means of treated and other wells for each draw."""
-    others = treated.shape[1] - count
-    weights = np.where(treated, 1 / count, -1 / others)
+def _apart(products: Array, noise: Array, treated: Array) -> Array:
+    """Return the squared distance between the means of treated and other wells over the expected one, for each draw.
+
+    Parameters
+    ----------
+    products
+        Inner products (n, n) of the wells' values.
+    noise
+        Variance (n,) of a well's value that its number of cells causes.
+    treated
+        (draws, n) bool; the first row is the true one.
+    """
+    count = int(treated[0].sum())
+    weights = np.where(treated, 1 / count, -1 / (treated.shape[1] - count))
     squared = np.einsum("ij,ij->i", weights @ products, weights)
-    result: Array = squared * count * others / (count + others)
+    groups = [np.flatnonzero(treated[0]), np.flatnonzero(~treated[0])]
+    within = sum(np.trace(products[np.ix_(own, own)]) - products[np.ix_(own, own)].sum() / len(own) for own in groups)
+    caused = sum((1 - 1 / len(own)) * noise[own].sum() for own in groups)
+    between = max(float(within - caused) / max(len(noise) - 2, 1), 0.0)  # variance of wells, beside that of their cells
+    expected = np.square(weights) @ (between + noise)
+    result: Array = np.divide(squared, expected, out=np.zeros_like(squared), where=expected > 0)
     return result
 
 

@@ -70,7 +70,7 @@ class Graph(nn.Module):
         span = high - low
         factor = torch.where(span > 0, 1 / torch.where(span > 0, span, torch.ones_like(span)), torch.zeros_like(span))
         images = ((pixels - low) * factor).clamp(0, 1)
-        images = (images - mean) / std.clamp_min(LEAST_STD)
+        images = (images - mean) * (1 / std.clamp_min(LEAST_STD))  # rounded as by `prepare`
         images = self.by_view(images)
         if self.window is not None:
             images = images * self.window

@@ -75,11 +75,15 @@ def write_model(encoder: Encoder, folder: str | Path, *, options: Embed, about: 
 
 
 def example(encoder: Encoder, scale: IntensityScale) -> np.ndarray:
-    """Return views (2, C, edge, edge) uint16 of random counts, a little beyond the limits of a plate."""
+    """Return views (2, C, edge, edge) uint16 of random counts, a little beyond the limits of a plate.
+
+    The first channel of the last view has one count, as that of an empty view: rounding must not become signal.
+    """
     random = np.random.default_rng(0)
     edge, span = encoder.embedded, scale.high - scale.low
     low, high = (scale.low - 0.1 * span)[:, None, None], (scale.high + 0.1 * span)[:, None, None]
     drawn = low + random.random((VIEWS, len(scale.low), edge, edge)) * (high - low)
+    drawn[-1, 0] = scale.low[0] + 0.3 * span[0]
     views: np.ndarray = np.clip(np.rint(drawn), 0, np.iinfo(np.uint16).max).astype(np.uint16)
     return views
 

@@ -151,13 +151,16 @@ class Plate:
         of = np.repeat(np.array(list(parts), dtype=object), [len(part) for part in parts.values()])
         control = (self._about["Metadata_pert_type"] == "negcon").reindex(of).to_numpy(dtype=bool)
         normaliser = self._normaliser(sample, control)
-        some = np.isfinite(sample).any(axis=0)
-        center, spread = np.zeros(sample.shape[1]), np.zeros(sample.shape[1])
-        center[some], spread[some] = np.nanmean(sample[:, some], axis=0), np.nanstd(sample[:, some], axis=0)
+        # Wells count alike: one of few cells would lie outside of what the others vary in, and stand out.
+        weight = np.concatenate([np.full(len(part), 1 / len(part)) for part in parts.values()])
+        finite = np.isfinite(sample)
+        total = np.maximum(weight @ finite, 1e-300)
+        center = weight @ np.where(finite, sample, 0.0) / total
+        spread = np.sqrt(weight @ np.square(np.where(finite, sample - center, 0.0)) / total)
         spread = np.where(spread > 1e-6 * np.abs(center), spread, np.inf)  # rounding becomes 0
         values = np.clip(np.nan_to_num((sample - center) / spread), -EXTREME, EXTREME)
         fewest = control.sum() if control.any() else len(sample)
-        axes = _axes(values, int(max(1, min(COMPONENTS, fewest // CELLS_PER_COMPONENT))))
+        axes = _axes(values, weight, int(max(1, min(COMPONENTS, fewest // CELLS_PER_COMPONENT))))
         scores = values @ axes
         width = float(np.median(pdist(_spread(scores, PAIRED)))) if len(scores) > 1 else 1.0
         rng = np.random.default_rng(self.seed)
@@ -231,9 +234,9 @@ def _spread(rows: Array, most: int = SAMPLE) -> Array:
     return result
 
 
-def _axes(values: Array, count: int) -> Array:
+def _axes(values: Array, weight: Array, count: int) -> Array:
     """Return the whitened principal axes (d, k) of standardised cells (n, d), of directions with a variance."""
-    found, axes = np.linalg.eigh(values.T @ values / len(values))
+    found, axes = np.linalg.eigh(values.T @ (values * weight[:, None]) / weight.sum())
     found, axes = found[::-1][:count], axes[:, ::-1][:, :count]
     real = found > 1e-9 * max(float(found[0]), 1e-300)
     real[0] = True
