@@ -148,6 +148,9 @@ def test_a_long_table_is_made_wide_in_the_order_of_numbers(tmp_path):
     [
         (LONG.rename(columns={"value": "values"}), r"KEY: expected the columns \['tile', 'metric', 'value'\], found"),
         (LONG.assign(tile=0), "KEY: expected each metric once per tile, found some twice"),
+        (LONG.iloc[:-1], "KEY: expected each metric for each tile, [0-9]+ rows, found [0-9]+"),
+        (LONG.assign(metric=[None, *LONG["metric"][1:]]), "KEY: expected a tile and a metric in each row"),
+        (LONG.assign(metric=["", *LONG["metric"][1:]]), "KEY: expected a tile and a metric in each row"),
         (LONG.assign(tp=range(4)), "KEY: expected one time point, found 4"),
         (LONG.assign(value="x"), "KEY: could not convert"),
     ],

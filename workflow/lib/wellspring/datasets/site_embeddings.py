@@ -134,6 +134,8 @@ def wide(path: Path, *, where: str) -> pd.DataFrame:
         rows = pq.ParquetFile(path).read(columns=names, use_threads=False).to_pandas()
         if "tp" in rows and rows["tp"].nunique() > 1:
             raise ValueError(f"expected one time point, found {rows['tp'].nunique()}")
+        if rows[["tile", "metric"]].isna().to_numpy().any() or (rows["metric"] == "").any():
+            raise ValueError("expected a tile and a metric in each row, found rows without")
         metric = rows["metric"].astype(str)
         if "branch" in rows and rows["branch"].nunique() > 1:
             metric = rows["branch"].astype(str) + "_" + metric
@@ -142,6 +144,8 @@ def wide(path: Path, *, where: str) -> pd.DataFrame:
         if pd.DataFrame({"tile": tile, "metric": metric}).duplicated().any():
             raise ValueError(f"expected each metric once per {' and '.join(row)}, found some twice")
         table = pd.Series(rows["value"].to_numpy(dtype=np.float32), index=[tile, metric]).unstack()
+        if table.size != len(rows):
+            raise ValueError(f"expected each metric for each tile, {table.size} rows, found {len(rows)}")
     except (ValueError, OSError) as error:  # errors of Arrow are of these kinds
         raise ValueError(f"{where}: {error}") from error
     order = sorted(table.columns, key=_order)
