@@ -73,6 +73,9 @@ REFUSED = {
     "logarithms": ("well,compound,log10 conc\nA1,x,-6\nA2,x,-7\nB1,DMSO,\n", "'log10 conc'.*or their logarithms"),
     "logarithms of molar": ("well,compound,logM\nA1,x,-6\nA2,x,-7\nB1,DMSO,\n", "'logM'.*or their logarithms"),
     "a unit that was lost": ("well,compound,conc (?M)\nA1,x,1\nA2,x,2\nB1,DMSO,\n", r"'conc \(\?M\)'.*unit that is"),
+    "doses in con_uM": ("well,compound,con_uM\nA1,x,1\nA2,x,9\nB1,DMSO,\n", "'con_uM' has.*may hold conc"),
+    "doses in level nM": ("well,compound,level nM\nA1,x,1\nA2,x,9\nB1,DMSO,\n", "'level nM' has.*may hold conc"),
+    "doses in sum_mg_ml": ("well,compound,sum_mg_ml\nA1,x,1\nA2,x,9\nB1,DMSO,\n", "'sum_mg_ml' has.*may hold conc"),
     "levels of doses": ("well,compound,dose level\nA1,x,1\nA2,x,2\nB1,DMSO,\n", "'dose level'.*unit that is not known"),
     "a unit in mojibake": ("well,compound,conc\nA1,x,1 \u00c2\u00b5M\nB1,DMSO,\n", "concentrations, found"),
     "compounds and concentrations swapped": (

@@ -138,8 +138,9 @@ def _check_levels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, 
         if len(several):
             raise ValueError(
                 f"{path}: the column {column!r} has {list(several.iloc[0])[:5]} for {several.index[0]!r}, and may hold "
-                "concentrations in a unit that is not known, or their logarithms: write concentrations under a name as "
-                "`conc_uM`, or name the treatments in a column perturbation"
+                "concentrations under a name or in a unit that is not known, or their logarithms: write concentrations "
+                "under a name as `conc_uM`, set index.columns.concentration, or name the treatments in a column "
+                "perturbation; if it is something else, choose a name without a unit"
             )
     words = [column for column in platemap_columns.dose_names(table) if column not in found.values()]
     names = frame.loc[treated, "Metadata_Compound"].dropna()

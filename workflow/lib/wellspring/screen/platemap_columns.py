@@ -180,11 +180,12 @@ def _meant(column: str, cells: pd.Series) -> bool:
 
 
 def scaled(table: pd.DataFrame) -> list[str]:
-    """Return the columns of numbers that may be concentrations, in an unknown unit or as logarithms."""
+    """Return the columns of numbers that may be concentrations: in an odd unit, as logarithms, by their unit."""
     return [
         column
         for column in table.columns
-        if SCALED.fullmatch(folded(column).casefold()) and any(map(dose_units.is_number, table[column].dropna()))
+        if (SCALED.fullmatch(folded(column).casefold()) or of_column(column)[1] is not None)
+        and any(map(dose_units.is_number, table[column].dropna()))
     ]
 
 
