@@ -43,12 +43,12 @@ class _Handler(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.requests.one():
             time.sleep(self.delay)
-            super().do_GET()
+        super().do_GET()  # a client that has the whole answer may ask again before this returns
 
     def do_HEAD(self) -> None:
         with self.requests.one():
             time.sleep(self.delay)
-            super().do_HEAD()
+        super().do_HEAD()
 
     def log_message(self, *arguments: object) -> None:
         pass
