@@ -153,6 +153,9 @@ def test_a_long_table_is_made_wide_in_the_order_of_numbers(tmp_path):
         (LONG.assign(metric=["", *LONG["metric"][1:]]), "KEY: expected a tile and a metric in each row"),
         (LONG.assign(tp=range(4)), "KEY: expected one time point, found 4"),
         (LONG.assign(value="x"), "KEY: could not convert"),
+        (LONG.assign(value=[1.0, 2.0, 3.0, -1e39]), r"KEY: expected values that float32 can hold, found -1e\+39"),
+        (LONG.iloc[:0], "KEY: expected rows, found none"),
+        (LONG.assign(tile=[0, 0, 1, 1], metric=["0", "X_0"] * 2), r"found several for \['X_0'\]"),
     ],
 )
 def test_what_is_no_long_table_is_named(tmp_path, frame, message):

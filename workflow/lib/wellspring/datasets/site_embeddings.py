@@ -121,7 +121,8 @@ def wide(path: Path, *, where: str) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        A column is missing, several time points, a value is there twice, or the file is not Parquet; names `where`.
+        A column is missing, there are no rows or several time points, a value is there twice or too large for float32,
+        two metrics have the same name as features, or the file is not Parquet; names `where`.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -132,6 +133,8 @@ def wide(path: Path, *, where: str) -> pd.DataFrame:
             raise ValueError(f"expected the columns {COLUMNS}, found {form[:20]}")
         names = [name for name in (*COLUMNS, "label", "branch", "tp") if name in form]
         rows = pq.ParquetFile(path).read(columns=names, use_threads=False).to_pandas()
+        if rows.empty:
+            raise ValueError("expected rows, found none")
         if "tp" in rows and rows["tp"].nunique() > 1:
             raise ValueError(f"expected one time point, found {rows['tp'].nunique()}")
         if rows[["tile", "metric"]].isna().to_numpy().any() or (rows["metric"] == "").any():
@@ -143,13 +146,25 @@ def wide(path: Path, *, where: str) -> pd.DataFrame:
         tile = rows.groupby(row, sort=True, dropna=False).ngroup() + 1
         if pd.DataFrame({"tile": tile, "metric": metric}).duplicated().any():
             raise ValueError(f"expected each metric once per {' and '.join(row)}, found some twice")
-        table = pd.Series(rows["value"].to_numpy(dtype=np.float32), index=[tile, metric]).unstack()
+        table = pd.Series(_single(rows["value"].to_numpy(dtype=np.float64)), index=[tile, metric]).unstack()
         if table.size != len(rows):
             raise ValueError(f"expected each metric for each tile, {table.size} rows, found {len(rows)}")
+        order = sorted(table.columns, key=_order)
+        features = [f"X_{name}" if name[0].isdigit() else name for name in order]
+        if len(set(features)) < len(features):
+            twice = sorted({name for name in features if features.count(name) > 1})
+            raise ValueError(f"expected metrics that differ as names of features, found several for {twice[:5]}")
     except (ValueError, OSError) as error:  # errors of Arrow are of these kinds
         raise ValueError(f"{where}: {error}") from error
-    order = sorted(table.columns, key=_order)
-    return table[order].set_axis([f"X_{name}" if name[0].isdigit() else name for name in order], axis=1)
+    return table[order].set_axis(features, axis=1)
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """Return values as float32; refuse those that are too large for it, which would become infinite."""
+    large = np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max)
+    if large.any():
+        raise ValueError(f"expected values that float32 can hold, found {values[large][0]:g}")
+    return values.astype(np.float32)
 
 
 def _order(name: str) -> list[tuple[int, int, str]]:
