@@ -31,10 +31,25 @@ def test_the_difference_is_the_jackknife_of_differences_by_hand():
 
 def test_a_group_that_one_encoder_lacks_leaves_its_score_as_it_is():
     first = summary_row(0.6, {"a": 0.5, "b": 0.6, "c": 0.7, "d": 0.6})
-    second = summary_row(0.2, {"a": 0.1, "b": 0.2, "c": 0.3})
+    second = summary_row(0.2, {"a": 0.1, "b": 0.18, "c": 0.3})
     found = paired.difference(first, second)
-    half = student.ppf(0.975, 3) * np.sqrt(3 / 4 * ((np.array([0.4, 0.4, 0.4, 0.4]) - 0.4) ** 2).sum())
+    left = np.array([0.4, 0.42, 0.4, 0.4])
+    half = student.ppf(0.975, 3) * np.sqrt(3 / 4 * ((left - left.mean()) ** 2).sum())
     assert (found.low, found.high) == pytest.approx((0.4 - half, 0.4 + half)) and found.verdict(1) == "better"
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(4, "undecided"), (12, "better")])
+def test_no_interval_has_a_width_of_zero(count, verdict):
+    """All groups alike: Wilson's interval with Student's t of a share of `count` groups, on the scale from -1 to 1."""
+    first, second = (summary_row(value, dict.fromkeys(map(str, range(count)), value)) for value in (1.0, 0.0))
+    found = paired.difference(first, second)
+    square = student.ppf(0.975, count - 1) ** 2
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(2 / (1 + square / count) - 1) and found.verdict(1) == verdict
+    alike = paired.difference(first, first)
+    assert alike.low == pytest.approx(-alike.high) and alike.high > 0.4 and alike.verdict(1) == "undecided"
+    large = summary_row(7.0, dict.fromkeys(map(str, range(count)), 7.0))
+    assert np.isnan(paired.difference(large, first).low)
 
 
 @pytest.mark.parametrize("other", [None, {"a": 0.1, "b": 0.2}])
@@ -49,7 +64,7 @@ def test_without_groups_or_with_few_nothing_is_decided(other):
 
 def test_verdicts_follow_the_direction_of_the_score_and_leave_baselines_out():
     high = {name: 0.8 + 0.01 * place for place, name in enumerate("abcd")}
-    low = {name: 0.2 + 0.01 * place for place, name in enumerate("abcd")}
+    low = {name: 0.2 + 0.02 * place for place, name in enumerate("abcd")}
     gap = "transfer.batch.compound.k1.gap"
     names = ["nsc", "nuisance.plate", "nsc.permuted", "consistency.position_only.heldout", gap, "new"]
     rows = [summary_row(0.8, high, Metadata_Metric=name) for name in names]

@@ -3,7 +3,8 @@
 A group (mechanism, set of control wells, plate) that is difficult for one encoder is often difficult for the other, so
 that the difference is known better than either score. Its interval is a jackknife, too: the difference of both scores
 without each group (`Metadata_Left_Out` of the table `summary`). The variance that pairs of groups share is not
-subtracted, because it is not known for a difference; the interval is therefore rather too wide than too narrow.
+subtracted, because it is not known for a difference; the interval is therefore rather too wide than too narrow. Where
+no group changes the difference, the jackknife has no spread, and the interval is that of a share in as many groups.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate.jackknife import LEAST, Jackknife, plain, spread
+from wellspring.evaluate.jackknife import LEAST, SMALLEST, Jackknife, plain, share_interval, spread
 from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY
 from wellspring.evaluate.metrics import METRICS, metric_of
 from wellspring.evaluate.populations import HELD_OUT
@@ -41,8 +42,8 @@ class Difference:
 def difference(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Difference:
     """Return the difference of two rows of the table `summary`: the same score of two encoders.
 
-    A group that one encoder lacks leaves its score as it is. Without the same kinds of groups in both rows, or with
-    fewer than four groups of a kind, there is no interval.
+    A group that one encoder lacks leaves its score as it is. Without the same kinds of groups in both rows, with fewer
+    than four groups of a kind, or where no group changes the difference of unbounded scores, there is no interval.
     """
     values = float(first["value"]), float(second["value"])
     unknown = Difference(values[0] - values[1], float("nan"), float("nan"))
@@ -58,7 +59,12 @@ def difference(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Differenc
     error, freedom, fewest = spread(parts)
     if fewest < LEAST or not np.isfinite(error):
         return unknown
-    return Difference(unknown.value, *plain(unknown.value, error, freedom))
+    if error > SMALLEST:
+        return Difference(unknown.value, *plain(unknown.value, error, freedom))
+    if not all(0 <= value <= 1 for value in values):
+        return unknown
+    share = share_interval((unknown.value + 1) / 2, 0.0, freedom, groups=fewest, items=fewest)
+    return Difference(unknown.value, *(2 * end - 1 for end in share))
 
 
 def direction(score: str) -> int:
