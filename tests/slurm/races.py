@@ -277,10 +277,16 @@ def _goes_on(job: psutil.Process) -> bool:
 def _edited(run: Run) -> dict:
     """Edit the config of a run whose job is about to start, change it back and run again."""
     config = run.folder / "config" / "config.yaml"
-    original, said = config.read_text(), run.folder / "head.log"
+    original, logs = config.read_text(), run.folder / ".snakemake" / "log"
+    before = set(logs.glob("*.log"))
     head = run.start()
     cluster.wait(
-        lambda: f"rule {run.stage}:" in said.read_text(errors="replace"), what="a job", seconds=120, every=0.02
+        lambda: any(
+            f"rule {run.stage}:" in log.read_text(errors="replace") for log in set(logs.glob("*.log")) - before
+        ),
+        what="a job",
+        seconds=120,
+        every=0.02,
     )
     screens.change(run.folder, STAGES[run.stage].option)
     first = run.end(head)

@@ -97,7 +97,7 @@ def test_an_encoder_that_is_not_trained_waits_for_no_images(tmp_path, fabricated
     assert screens.planned(folder) == expected(3, 2, cells=True)
     (tmp_path / "start.pth").write_bytes(b"another")
     done = screens.snakemake("--cores", "1", "results/train/frozen/encoder.json", cwd=folder)
-    assert done.returncode != 0 and "rule train" not in done.stdout, done.stdout
+    assert done.returncode != 0 and "started: train" not in done.stdout, done.stdout
     assert f"{tmp_path}/start.pth: expected sha256 {weights['sha256']} (encoders.frozen.weights)" in done.stdout
 
 

@@ -6,6 +6,7 @@ They read `config`, `settings` and `plates`, which `common.smk` defines.
 import importlib.util
 
 from snakemake.io import strip_wildcard_constraints
+from snakemake.logging import logger as snakemake_logger
 from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import PersistenceBackend
@@ -13,7 +14,7 @@ from snakemake.settings.types import SharedFSUsage
 
 from wellspring.cells import model_files
 from wellspring.io.packaged import is_packaged
-from wellspring.workflow import at_start, failures, ownership, records, travel
+from wellspring.workflow import at_start, failures, ownership, records, terminal, travel
 from wellspring.workflow.outcome import outcome
 
 
@@ -112,11 +113,36 @@ def note_failures(logs):
     names = [*plates.index, *plates["optics"], *encoders]
     found = failures.update(path, failed_jobs(), names=names, slurm=".snakemake/slurm_logs", snakemake=logs)
     if len(found):
-        print(f"{len(found)} jobs failed (listed in {path}):\n{failures.words(found)}", file=sys.stderr)
+        print(
+            f"{terminal.count(len(found), 'job')} failed (listed in {path}):\n{failures.words(found)}", file=sys.stderr
+        )
+
+
+def shortened():
+    """Return the terminal of a run whose Snakemake writes a line per job; None where options ask for its own messages."""
+    said = workflow.output_settings
+    options = (said.dryrun, said.verbose, said.printshellcmds, said.debug_dag, said.quiet)
+    if not workflow.is_main_process or len(workflow.modifier_stack) > 1 or any(options):
+        return None
+    return terminal.install(snakemake_logger.handlers, terminal.typical(workflow.pathvars.apply("<benchmarks>")))
+
+
+def print_beginning():
+    """Print what this run will make, and how long the like took."""
+    rules = [job.rule.name for job in workflow.dag.needrun_jobs() if job.output]
+    if shown is None or not rules:
+        return
+    page = workflow.pathvars.apply("<results>/report/index.html") if "report" in rules else ""
+    cores = workflow.cores if workflow.local_exec else 0
+    numbers = {"plates": len(plates), "encoders": len(encoders), "cores": cores}
+    print(shown.begin(rules, page=page, demo=len(simulated) == len(plates), **numbers), file=sys.stderr)
 
 
 def print_outcome(since=0.0):
     """Print the path of the page, the number of active treatments and what was left out, if this run has a report."""
     line = outcome(workflow.pathvars.apply("<results>/report"), since=since)
     if line is not None and any(job.rule.name == "report" for job in workflow.dag.jobs):
-        print(line, file=sys.stderr)
+        if shown is None:
+            print(line, file=sys.stderr)
+        else:
+            shown.outcome = line

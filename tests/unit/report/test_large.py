@@ -1,4 +1,7 @@
-"""The page of a hundred plates and five hundred treatments: small enough, drawn on demand, and usable in a browser."""
+"""The page of a hundred plates and five hundred treatments: small enough, drawn on demand, and usable in a browser.
+
+It has all that a page has: panels, dose curves of every compound, and two encoders.
+"""
 
 import re
 from pathlib import Path
@@ -9,8 +12,9 @@ import chromium
 from options import options as typed
 from report_screen import fabricate
 from wellspring.report import gather, page
+from wellspring.report.takeaway import run
 
-PLATES, TREATMENTS, METRICS = 100, 500, 45
+PLATES, COMPOUNDS, METRICS = 100, 170, 45  # at three doses each
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +26,16 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plates=PLATES,
         rows=16,
         columns=24,
-        encoders=("timm",),
+        encoders=("timm", "random"),
         cells=False,
-        treatments=TREATMENTS,
+        treatments=COMPOUNDS,
         channels=("DNA",),
         sites=1,
         metrics=METRICS,
     )
-    (folder / "index.html").write_text(page.build(gather.gather(inputs, **names), options=options).page)
+    screen = gather.gather(inputs, **names)
+    taken = run.takeaway(screen, report=options, evaluate=typed("evaluate", dose_levels=3))
+    (folder / "index.html").write_text(page.build(screen, options=options, taken=taken).page)
     return folder / "index.html"
 
 
@@ -68,7 +74,7 @@ def test_long_tables_have_pages(tab):
     assert tab.run(rows.replace("table:first-of-type", "table[data-name=plates]")) == 25
     assert tab.run("document.querySelectorAll('#treatment-table tbody tr').length") == 25
     many = tab.run("document.querySelector('#treatment-pager span').textContent")
-    assert many.startswith("1 to 25, ") and int(many.split(", ")[1].split()[0].replace(",", "")) > TREATMENTS
+    assert many.startswith("1 to 25, ") and int(many.split(", ")[1].split()[0].replace(",", "")) > 3 * COMPOUNDS - 3
     tab.type("#metric-find", "kind 44")
     shown = "[...document.querySelectorAll('.metrics tr.of-level')].filter((e) => e.checkVisibility()).length"
     assert tab.run(shown) == 1

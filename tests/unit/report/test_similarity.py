@@ -123,6 +123,29 @@ def test_a_curve_goes_through_its_points():
     assert words == "No fit: no trend." and "<path" not in drawing
 
 
+def test_crowded_doses_are_summarised_and_weak_compounds_have_words_only(monkeypatch):
+    """With many controls and wells a drawing does not grow; beyond the budget the strongest compounds are drawn."""
+    rng, rows, parts = np.random.default_rng(1), [], []
+    for name in ("weak", "strong"):
+        dose = np.repeat([0.0, 1.0, 10.0], [3000, 70, 5])
+        named = {"compound": name, "cell_line": None, "time_point": None}
+        rows.append(dict.fromkeys(curves.COLUMNS, np.nan) | named | {"unit": "uM", "no_fit_because": "no trend"})
+        parts.append(pd.DataFrame(named | {"plate": "P1", "well": "A01", "dose": dose}))
+    points = pd.concat(parts, ignore_index=True).assign(response_sd=rng.normal(size=6150))
+    ranked = pd.DataFrame([dict.fromkeys(hits.COLUMNS, "") | {"compound": name} for name in ("strong", "weak")])
+    taken = _taken(curves=pd.DataFrame(rows), points=points, hits=ranked.assign(population=""))
+    for [_, words, drawing] in (each for [each] in findings.block(taken)["curves"].values()):
+        assert words == "No fit: no trend." and len(drawing) < 5000
+        assert drawing.count("<circle") == 6, "the median of 70 wells, and 5 wells"
+        assert "negative control, 3,000 wells" in drawing and "dose 1 uM, 70 wells" in drawing
+    middle = np.median(points.loc[(points["compound"] == "weak") & (points["dose"] == 0), "response_sd"])
+    assert f"median {middle:.2f}".replace("-", "−") in findings.block(taken)["curves"]["weak"][0][2]
+    monkeypatch.setattr(findings, "BUDGET", 1)
+    found = findings.block(taken)["curves"]
+    assert found["strong"][0][2] and not found["weak"][0][2]
+    assert found["weak"][0][1].endswith("responses.csv has the wells.")
+
+
 def test_changes_have_fixed_places():
     row = dict.fromkeys(changed.COLUMNS, "x") | {"effect_sd": -1.5, "correlation": np.nan, "q": 0.0001, "channel": ""}
     block = findings.block(_taken(changed=pd.DataFrame([row])))

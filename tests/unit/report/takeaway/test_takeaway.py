@@ -326,3 +326,13 @@ def test_a_learned_profile_of_inactive_treatments_is_rarely_explained():
     learned = pd.concat([frame.drop(columns=CLASSICAL), pd.DataFrame(mixed).add_prefix("net_")], axis=1)
     found = changed.of_learned(changed.Classical(frame, channels=CHANNELS), learned, treatments(learned), encoder="net")
     assert found["treatment"].nunique() <= 5  # 2 expected at most
+
+
+def test_a_table_too_long_for_a_workbook_is_named_in_it(tmp_path, monkeypatch):
+    """Excel refuses more than 1,048,576 rows, which responses of a hundred plates have."""
+    monkeypatch.setattr(files, "ROWS", 3)
+    frame = pd.DataFrame({"well": ["A01", "A02", "A03", "A04"]})
+    files.write_workbook({"hits": frame.head(3), "responses": frame}, tmp_path / "hits.xlsx")
+    read = pd.read_excel(tmp_path / "hits.xlsx", sheet_name=None)
+    assert read["hits"]["well"].tolist() == ["A01", "A02", "A03"]
+    assert read["responses"]["responses"].tolist() == ["4 rows are too many for a workbook: they are in responses.csv"]

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wellspring.evaluate.curve import Curve
 from wellspring.report.gather import Record
-from wellspring.report.svg import LINE, MUTED, Panel, document, extent, fixed, line, mark, number, probability
+from wellspring.report.svg import LINE, MUTED, Panel, count, document, extent, fixed, line, mark, number, probability
 from wellspring.report.takeaway.run import Takeaway
 
 FILES = {
@@ -21,6 +22,9 @@ FILES = {
     "responses.csv": "responses per well",
     "metrics.csv": "metrics",
 }
+CROWDED = 60  # wells of a dose, or controls, above which a curve shows their median and quartiles
+BUDGET = 2_500_000  # bytes of the page for all curves; the strongest compounds come first
+SERIES = ["compound", "cell_line", "time_point"]
 NOTHING: Record = {"hits": {}, "changed": {}, "alike": {}, "chance": {}, "curves": {}}
 
 
@@ -35,11 +39,23 @@ def block(taken: Takeaway) -> Record:
         "changed": _by_treatment(taken.changed, _change),
         "alike": _by_treatment(taken.alike, _alike),
         "chance": {str(name): _share(rows) for name, rows in _groups(taken.alike)},
-        "curves": {
-            str(name): [_curve(row, taken.points) for row in rows.to_dict("records")]
-            for name, rows in taken.curves.groupby("compound", sort=False)
-        },
+        "curves": _curves(taken),
     }
+
+
+def _curves(taken: Takeaway) -> Record:
+    """Return compound -> curves, drawn while `BUDGET` lasts, compounds with the strongest treatments first."""
+    names = [taken.points[name].fillna("") for name in SERIES]
+    wells = dict(list(taken.points.groupby(names, sort=False))) if len(taken.points) else {}
+    groups = {str(name): rows for name, rows in taken.curves.groupby("compound", sort=False)}
+    strength = taken.hits["compound"].astype(str) if len(taken.hits) else ()
+    ranked = [name for name in dict.fromkeys(strength) if name in groups]
+    found: Record = {}
+    spent = 0
+    for name in [*ranked, *(name for name in groups if name not in ranked)]:
+        found[name] = [_curve(row, wells, drawn=spent < BUDGET) for row in groups[name].to_dict("records")]
+        spent += sum(len(drawing) for _, _, drawing in found[name])
+    return found
 
 
 def links(encoder: str) -> list[tuple[str, str]]:
@@ -106,7 +122,7 @@ def _share(rows: pd.DataFrame) -> str:
     return f"{same} of {len(judged)} share its mechanism; chance {fixed(chance * len(judged), 1)}"
 
 
-def _curve(row: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
+def _curve(row: Mapping[str, Any], wells: Mapping[Any, pd.DataFrame], *, drawn: bool) -> list[str]:
     """Return cell line and time point, words and drawing of a dose curve, each empty where there is none."""
     unit = f" {row['unit']}" if isinstance(row["unit"], str) else ""
     reason = row["no_fit_because"]
@@ -114,14 +130,12 @@ def _curve(row: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     if _known(row["bmc"]) or not reason:
         extrapolated = f"; {row['bmc_note']}" if row["bmc_note"] else ""
         words += f" {_dose('Benchmark concentration', row, 'bmc', unit)}{extrapolated}."
-    line_, time = ("" if pd.isna(row[name]) else str(row[name]) for name in ("cell_line", "time_point"))
-    mine = points[
-        (points["compound"] == row["compound"])
-        & (points["cell_line"].fillna("") == line_)
-        & (points["time_point"].fillna("") == time)
-    ]
-    title = ", ".join([line_] * bool(line_) + [f"time point {time}"] * bool(time))
-    return [title, words, _drawing(row, mine, unit) if len(mine) else ""]
+    key = tuple("" if pd.isna(row[name]) else str(row[name]) for name in SERIES)
+    title = ", ".join([key[1]] * bool(key[1]) + [f"time point {key[2]}"] * bool(key[2]))
+    if key not in wells:
+        return [title, words, ""]
+    words += "" if drawn else " Not drawn, as are curves of weaker compounds: responses.csv has the wells."
+    return [title, words, _drawing(row, wells[key], unit) if drawn else ""]
 
 
 def _dose(name: str, row: Mapping[str, Any], key: str, unit: str) -> str:
@@ -143,11 +157,8 @@ def _drawing(row: Mapping[str, Any], points: pd.DataFrame, unit: str) -> str:
         x_label=f"log₁₀ concentration{f' ({unit.strip()})' if unit else ''}", y_label="SD of the controls", x_count=5
     )
     panel.body.append(line(panel.left, panel.y(0), panel.left + panel.width, panel.y(0), stroke=LINE))
-    for x, y, amount, well in zip(place, score, dose, zip(points["plate"], points["well"], strict=True), strict=True):
-        what = f"dose {number(amount)}{unit}" if amount > 0 else "negative control"
-        tip = f"{well[0]} {well[1]}\n{what}: {fixed(y, 2)}"
-        shape, fill = ("circle", "var(--c0, #0072b2)") if amount > 0 else ("square", MUTED)
-        panel.body.append(mark(panel.x(x), panel.y(y), fill=fill, shape=shape, size=2.8, tip=tip))
+    for amount in np.unique(dose):
+        _wells(panel, place[dose == amount], points[dose == amount], amount, unit)
     if not row["no_fit_because"]:
         at = np.linspace(first, last, 80)
         fitted = Curve(bottom=row["bottom_sd"], top=row["top_sd"], slope=row["slope"], ec50=row["ec50"])
@@ -157,6 +168,23 @@ def _drawing(row: Mapping[str, Any], points: pd.DataFrame, unit: str) -> str:
             ends = panel.x(middle), panel.top, panel.x(middle), panel.top + panel.height
             panel.body.append(line(*ends, stroke="var(--c1, #d55e00)", extra='stroke-dasharray="3 3"'))
     return document("".join(panel.body), width=392, height=226, title=f"dose response of {row['compound']}")
+
+
+def _wells(panel: Panel, place: NDArray[np.float64], wells: pd.DataFrame, amount: float, unit: str) -> None:
+    """Draw the wells of a dose, or the controls (dose 0), at `place`: each, or of many the median and quartiles."""
+    what = f"dose {number(amount)}{unit}" if amount > 0 else "negative control"
+    shape, fill = ("circle", "var(--c0, #0072b2)") if amount > 0 else ("square", MUTED)
+    score = wells["response_sd"].to_numpy(dtype=float)
+    if len(score) > CROWDED:
+        low, middle, high = np.percentile(score, [25, 50, 75])
+        x, quartiles = panel.x(place[0]), f"quartiles {fixed(low, 2)} and {fixed(high, 2)}"
+        panel.body.append(line(x, panel.y(low), x, panel.y(high), stroke=fill, extra='stroke-width="3"'))
+        tip = f"{what}, {count(len(score), 'well')}\nmedian {fixed(middle, 2)}, {quartiles}"
+        panel.body.append(mark(x, panel.y(middle), fill=fill, shape=shape, size=3.6, tip=tip))
+        return
+    for x, y, plate, well in zip(place, score, wells["plate"], wells["well"], strict=True):
+        tip = f"{plate} {well}\n{what}: {fixed(y, 2)}"
+        panel.body.append(mark(panel.x(x), panel.y(y), fill=fill, shape=shape, size=2.8, tip=tip))
 
 
 def _known(value: object) -> bool:

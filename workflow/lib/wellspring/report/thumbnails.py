@@ -19,6 +19,7 @@ from wellspring.report.gather import Record, Screen, pick
 
 TILE = 64  # pixels
 ACROSS = 16  # tiles per row and rows per sheet
+BUDGET = 3_000_000  # bytes of the page for all tiles; fewer wells are shown where more would be needed
 SCALE_VIEWS = 64  # views per plate and channel that set its intensity scale
 
 
@@ -47,6 +48,9 @@ def sheets(screen: Screen, among: pd.DataFrame, *, limit: int, seed: int = 0) ->
             y, x = TILE * (place // ACROSS), TILE * (place % ACROSS)
             sheet[y : y + TILE, x : x + TILE] = tiles[name]
         found.append(palette.data_address(sheet, kind="JPEG", quality=72))
+    weight = sum(map(len, found))
+    if weight > BUDGET:
+        return sheets(screen, among, limit=int(0.97 * len(names) * BUDGET / weight), seed=seed)
     what = "four cells of the well" if screen.crops else "one field of the well"
     numbers = {name: number for number, name in enumerate(names)}
     return {"size": TILE, "across": ACROSS, "sheets": found, "of": numbers, "what": what}

@@ -31,7 +31,7 @@ PLANS = (
     (1, 40),
     (1, 32),
 )  # tiles a treatment, pixels of a tile
-BUDGET = 8_000_000  # bytes of the page for all tiles
+BUDGET = 5_000_000  # bytes of the page for all tiles
 WEIGHT = 0.45  # bytes of the page for a grey pixel, at this quality
 QUALITY = 72
 CONTROLS = 3  # control wells a plate

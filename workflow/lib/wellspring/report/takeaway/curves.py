@@ -68,11 +68,12 @@ def series(frame: pd.DataFrame, *, minimum: int = 4, compounds: Collection[str] 
     """
     features = frame[tables.features(frame)].to_numpy(dtype=np.float64)
     plate, line, dose = wells.column(frame, wells.PLATE), lines(frame), wells.concentrations(frame)
+    plates, _ = pd.factorize(plate)
     for compound, own, rows in groups(frame, minimum=minimum):
         if compounds is not None and compound not in compounds:
             continue
         # The axis is that of the line: controls of other lines are not in the series.
-        near = np.flatnonzero(np.isin(plate, plate[rows]) & (line == (own or "")))
+        near = np.flatnonzero(np.isin(plates, plates[rows]) & (line == (own or "")))
         member, each = np.isin(near, rows), np.unique(dose[rows])
         top = member & (dose[near] == each[-1])
         axis = project(features[near], frame.iloc[near], member=member, top=top)

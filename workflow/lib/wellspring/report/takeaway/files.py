@@ -16,6 +16,7 @@ from wellspring.io.tables import atomic
 
 WIDEST = 40  # characters of the widest column
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip file can hold
+ROWS = 100_000  # rows of the longest sheet: Excel holds ten times as many, and opens few
 CELL = 32_767  # characters that a cell of Excel holds
 
 
@@ -26,10 +27,15 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
 
 
 def write_workbook(sheets: Mapping[str, pd.DataFrame], path: str | Path) -> None:
-    """Write tables as the sheets of an Excel workbook, with a fixed head row and a filter."""
+    """Write tables as the sheets of an Excel workbook, with a fixed head row and a filter.
+
+    A table of more than `ROWS` rows is a sheet that names its file `NAME.csv`.
+    """
     book = Workbook()
     book.remove(book.active)
     for name, frame in sheets.items():
+        if len(frame) > ROWS:
+            frame = pd.DataFrame({name: [f"{len(frame):,} rows are too many for a workbook: they are in {name}.csv"]})
         _fill(book, name, spreadsheet.as_text(frame))
     raw = io.BytesIO()
     book.save(raw)

@@ -1,0 +1,130 @@
+"""The terminal of a run: Snakemake's records, through its own handler, become a line per job; unknown ones pass."""
+
+import io
+import logging
+
+import pytest
+from snakemake.logging import ColorizingTextHandler
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from wellspring.workflow import terminal
+from wellspring.workflow.terminal import Terminal, typical
+
+
+@pytest.fixture
+def stream():
+    """A logger of its own with Snakemake's handler; returns (send, terminal, text)."""
+    handler = ColorizingTextHandler(stream=io.StringIO())
+    handler.name = "DefaultStreamHandler"
+    shown = terminal.install([logging.NullHandler(), handler], {"train": 90.0})
+    logger = logging.Logger("snakemake.test", logging.INFO)
+    logger.addHandler(handler)
+
+    def send(text=None, event=None, level=logging.INFO, **more):
+        logger.log(level, text, extra={"event": event, **more})
+
+    return send, shown, handler.stream.getvalue
+
+
+def starts(send, number, rule, *, output=("x",), **names):
+    send(
+        f" Rule: {rule}, Jobid: {number}",
+        LogEvent.JOB_INFO,
+        jobid=number,
+        rule_name=rule,
+        wildcards=names,
+        output=list(output),
+    )
+    send("Shell command: None", LogEvent.SHELLCMD)
+
+
+def ends(send, number):
+    send(f"Finished jobid: {number}", LogEvent.JOB_FINISHED, job_id=number)
+    send(None, LogEvent.PROGRESS, done=1, total=2)
+
+
+def test_a_run_has_a_line_per_job_and_the_outcome_last(stream):
+    send, shown, text = stream
+    send("Workflow has started!", LogEvent.WORKFLOW_STARTED)
+    for noise in ("Building DAG of jobs...", "Using shell: /bin/sh", "Conda environments: ignored"):
+        send(noise)
+    send("Provided cores: 2", LogEvent.RESOURCES_INFO)
+    send("Job stats:\njob  count", LogEvent.RUN_INFO)
+    shown.begin(["embed", "embed", "train"], page="", plates=2, encoders=1, cores=2, demo=False)
+    for number, name in enumerate(("P1", "P2")):
+        send("Select jobs to execute...")
+        send("Execute 1 jobs...", LogEvent.JOB_STARTED, jobs=[number])
+        starts(send, number, "embed", encoder="simclr", plate=name)
+        ends(send, number)
+    starts(send, 2, "train", encoder="simclr")
+    ends(send, 2)
+    starts(send, 3, "all", output=())
+    ends(send, 3)
+    shown.outcome = "page: 8 of 12"
+    send("Elapsed time: 1 day, 2:03:04.5")
+    assert text().splitlines() == [
+        "started: embed simclr P1",
+        "1 of 3 done: embed simclr P1, 0 s",
+        "2 of 3 done: embed simclr P2, 0 s",
+        "started: train simclr",
+        "3 of 3 done: train simclr, 0 s",
+        "Took 26 h 3 min.",
+        "page: 8 of 12",
+    ]
+
+
+def test_an_error_names_its_job_and_log_and_is_not_repeated(stream):
+    send, shown, text = stream
+    shown.begin(["index"], page="", plates=1, encoders=1, cores=1, demo=False)
+    starts(send, 0, "index", plate="P1")
+    failed = "RuleException:\nCalledProcessError in file x.smk:\nCommand 'a\nb' returned non-zero exit status 1."
+    send(failed, LogEvent.ERROR, logging.ERROR, exception="RuleException")
+    error = {"rule_name": "index", "jobid": 0, "log": ["results/logs/index/P1.log"]}
+    send("Error in rule index, jobid: 0", LogEvent.JOB_ERROR, logging.ERROR, **error)
+    send("Trying to restart job 0.")
+    for _ in range(3):
+        send("Will exit after finishing currently running jobs (scheduler).")
+    send("WorkflowError:\nAt least one job did not complete successfully.", LogEvent.ERROR, logging.ERROR)
+    assert text().splitlines() == [
+        "started: index P1",
+        "Error in rule index P1, see results/logs/index/P1.log",
+        "Trying to restart job 0: index P1",
+        "Will exit after finishing currently running jobs (scheduler).",
+    ]
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR])
+def test_what_is_not_known_passes_whole(stream, level):
+    send, _, text = stream
+    unknown = "MissingOutputException in rule x: Job 3 completed, but\nfiles are missing"
+    send(unknown, None, level)
+    assert text() == f"{unknown}\n"
+
+
+def test_the_first_line_has_what_is_made_and_how_long_the_like_took(tmp_path):
+    def line(rules, *, page="", cores=2, demo=False, seconds=None):
+        return Terminal(seconds).begin(rules, page=page, plates=1, encoders=3, cores=cores, demo=demo)
+
+    for rule, values in {"embed": (2, 4, 9), "index": (10,)}.items():
+        for number, value in enumerate(values):
+            path = tmp_path / rule / "simclr" / f"P{number}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"s\th:m:s\n{value}\t0:00:00\n")
+    (tmp_path / "embed" / "broken.tsv").write_text("")
+    known = typical(tmp_path)
+    assert known == {"embed": 4.0, "index": 10.0} and typical(tmp_path / "absent") == {}
+    assert line(["index", *["embed"] * 10], page="results/report/index.html", seconds=known) == (
+        "Wellspring makes results/report/index.html: 1 plate, 3 encoders, 11 jobs on 2 cores. "
+        "Jobs like these took 50 s of computing before, 25 s on 2 cores."
+    )
+    assert line(["index"], cores=0, seconds=known) == (
+        "Wellspring makes the results of index: 1 plate, 3 encoders, 1 job. "
+        "Jobs like these took 10 s of computing before."
+    )
+    assert line(["index", "train"], demo=True, seconds=known).endswith(terminal.DEMO), "train has no earlier job"
+    assert line(["train"]).endswith(terminal.PLATE)
+
+
+def test_a_logger_plugin_in_its_place_is_left_alone():
+    other = logging.StreamHandler(io.StringIO())
+    assert terminal.install([other], {}) is None and other.formatter is None and other.filters == []
