@@ -131,7 +131,7 @@ def test_crowded_doses_are_summarised_and_weak_compounds_have_words_only(monkeyp
         named = {"compound": name, "cell_line": None, "time_point": None}
         rows.append(dict.fromkeys(curves.COLUMNS, np.nan) | named | {"unit": "uM", "no_fit_because": "no trend"})
         parts.append(pd.DataFrame(named | {"plate": "P1", "well": "A01", "dose": dose}))
-    points = pd.concat(parts, ignore_index=True).assign(response_sd=rng.normal(size=6150))
+    points = pd.concat(parts, ignore_index=True).assign(response_sd=rng.normal(2, size=6150))
     ranked = pd.DataFrame([dict.fromkeys(hits.COLUMNS, "") | {"compound": name} for name in ("strong", "weak")])
     taken = _taken(curves=pd.DataFrame(rows), points=points, hits=ranked.assign(population=""))
     for [_, words, drawing] in (each for [each] in findings.block(taken)["curves"].values()):

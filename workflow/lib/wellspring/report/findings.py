@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wellspring.evaluate.curve import Curve
 from wellspring.report.gather import Record
-from wellspring.report.svg import LINE, MUTED, Panel, count, document, extent, fixed, line, mark, number, probability
+from wellspring.report.svg import LINE, MUTED, Panel, document, extent, fixed, line, mark, number, probability
 from wellspring.report.takeaway.run import Takeaway
 
 FILES = {
@@ -179,7 +179,7 @@ def _wells(panel: Panel, place: NDArray[np.float64], wells: pd.DataFrame, amount
         low, middle, high = np.percentile(score, [25, 50, 75])
         x, quartiles = panel.x(place[0]), f"quartiles {fixed(low, 2)} and {fixed(high, 2)}"
         panel.body.append(line(x, panel.y(low), x, panel.y(high), stroke=fill, extra='stroke-width="3"'))
-        tip = f"{what}, {count(len(score), 'well')}\nmedian {fixed(middle, 2)}, {quartiles}"
+        tip = f"{what}, {len(score):,} wells\nmedian {fixed(middle, 2)}, {quartiles}"
         panel.body.append(mark(x, panel.y(middle), fill=fill, shape=shape, size=3.6, tip=tip))
         return
     for x, y, plate, well in zip(place, score, wells["plate"], wells["well"], strict=True):
