@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.api.score_columns import column_of, find, label_of, workflow_table
+from wellspring.api.score_columns import column_of, find, label_of, without_controls, workflow_table
 from wellspring.encoders.profile_table import chosen_features
 from wellspring.encoders.table_columns import numbers, texts
 from wellspring.encoders.table_format import open_source
@@ -22,7 +22,7 @@ from wellspring.profile.decisions import already_normalised, decisions, of_rule
 from wellspring.profile.normalise import normalise
 from wellspring.report import gather, page
 from wellspring.report.wording import words
-from wellspring.screen import config, sections
+from wellspring.screen import config, sections, treatments
 
 logger = logging.getLogger(__name__)
 NAME = "profiles"  # how the page calls the encoder
@@ -37,7 +37,7 @@ class Options:
     label
         Column of the classes. None: `moa`, or the only column with a usual name of mechanisms (`mechanism_of_action`).
     roles
-        Role (plate, well, compound, dose, type, cell_line, batch) to column, where it has no usual name.
+        Role (plate, well, compound, dose, unit, type, cell_line, batch) to column, where it has no usual name.
     controls
         See `wellspring.api.score_columns.workflow_table`.
     features
@@ -81,6 +81,8 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
         A file cannot be read, or a column is missing; names what was expected and the option to set.
     """
     frame, notes = read(paths, options=options)
+    if not (frame["Metadata_pert_type"] == "negcon").any():
+        logger.warning("%s", without_controls(frame))
     column = label_of(frame, options.label)
     label = f"Metadata_{re.sub(r'[^A-Za-z0-9_]+', '_', column.removeprefix('Metadata_'))}"
     frame = frame if label in frame else frame.rename(columns={column: label})
@@ -137,6 +139,7 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         if doubled.any():
             found_twice = sorted(set(joined.loc[doubled, "Metadata_Plate"]))[:10]
             raise ValueError(f"expected each well in one file, found wells of the plates {found_twice} in several")
+        treatments.check_units(joined)
         return complete(joined), (*notes, *verdict.notes)
     return complete(parts[0]), tuple(notes)
 

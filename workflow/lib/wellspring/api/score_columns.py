@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from wellspring.encoders.profile_table import KEYS
-from wellspring.encoders.table_columns import as_numbers
-from wellspring.screen import dose_units, treatments, well_names, well_types
+from wellspring.encoders.table_text import NOTHING
+from wellspring.screen import dose_units, doses, treatments, well_names, well_types
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ USUAL: dict[str, tuple[str, ...]] = {
     "compound": ("Compound", "compound", "pert_iname", "broad_sample", "JCP2022", "Perturbation", "perturbation")
     + ("treatment", "Treatment", "gene", "Gene", "Symbol", "drug", "Drug"),
     "dose": ("Concentration", "concentration", "dose", "Dose", "mmoles_per_liter", "dose_uM", "Dose_uM"),
+    "unit": ("Concentration_Unit", "concentration_unit", "conc_unit", "dose_unit", "Dose_Unit", "pert_dose_unit"),
     "type": ("pert_type", "control_type"),
     "cell_line": ("Cell_Line", "cell_line", "cell_id", "Cell_line", "Cell_type"),
     "batch": ("Batch", "batch", "Batch_Number", "Plate_Batch"),
@@ -28,6 +29,7 @@ USUAL: dict[str, tuple[str, ...]] = {
 OURS = {"dose": "Concentration", "type": "pert_type"} | {
     name: name.title() for name in ("plate", "well", "compound", "cell_line", "batch")
 }
+OPTIONS = ("--dose", "--unit")
 # Flat names of a column of mechanisms, beside `moa`.
 MECHANISM = re.compile(
     r"(compound|drug|annotated|known)?(mechanisms?(ofactions?)?|moas?)(class|label|name|annotation|s)?"
@@ -50,7 +52,15 @@ def find(names: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
         column = next((name for name in candidates if name in names), None)
         if column is not None:
             found.setdefault(role, column)
+    if "dose" not in found:  # a name that ends in a unit: `conc_nM`, `Metadata_dose (mg/ml)`
+        united = [name for name in names if _is_dose(name.removeprefix("Metadata_"))]
+        found |= {"dose": united[0]} if united else {}
     return found
+
+
+def _is_dose(name: str) -> bool:
+    word, unit = dose_units.of_name(name)
+    return unit is not None and word in ("conc", "concentration", "dose")
 
 
 def column_of(names: Collection[str], name: str, role: str) -> str:
@@ -104,8 +114,8 @@ def workflow_table(
     roles
         Of `find`. Without a plate all wells are of one plate `table`; without a well the rows are numbered.
     controls
-        Negative controls: names of compounds, or `COLUMN=VALUE`. Without any, the column of types decides, else the
-        compounds of usual names (`DMSO`); a table may have none.
+        Negative controls: names of compounds, `COLUMN=VALUE`, or `COLUMN=` for wells whose value is missing. Without
+        any, the column of types decides, else the compounds of usual names (`DMSO`); a table may have none.
     where
         The file, for messages.
 
@@ -113,7 +123,7 @@ def workflow_table(
     ------
     ValueError
         No column of compounds; a treated well without a compound; an unknown type; a well that is there twice; controls
-        that no well has.
+        that no well has; a dose that is no number of 0 or more, or in a unit that contradicts another.
     """
     features = list(features)
     frame = pd.DataFrame(
@@ -131,7 +141,10 @@ def workflow_table(
     if "compound" not in roles:
         raise ValueError(f"{where}: no column of compounds among {list(USUAL['compound'])}; {_suggest(frame)}")
     frame["Metadata_Compound"] = table[roles["compound"]]
-    frame["Metadata_Concentration"] = _doses(table, roles, where)
+    dose = _doses(table, roles, where)
+    frame["Metadata_Concentration"] = dose.values
+    if dose.unit is not None:
+        frame["Metadata_Concentration_Unit"] = dose.unit
     frame["Metadata_pert_type"] = _kinds(table, frame, roles, controls, where)
     _check(frame, roles, where)
     pairs = zip(frame["Metadata_Compound"], frame["Metadata_Concentration"], strict=True)
@@ -152,10 +165,15 @@ def _wells(table: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
     return table[roles["well"]].map(known)
 
 
-def _doses(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> pd.Series:
+def _doses(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> doses.Doses:
+    """Return the doses in one unit, as of a platemap: cells, the column's name or a column may state it."""
     if "dose" not in roles:
-        return pd.Series(np.nan, index=table.index)
-    return as_numbers(table[roles["dose"]], where=where, hint=" (choose another by --dose)")
+        return doses.read(pd.Series(index=table.index, dtype=object), None, None, None, where=where)
+    nothing = {word.lower() for word in (*NOTHING, "-", "")}
+    cells = table[roles["dose"]].astype(object)
+    cells = cells.where(~cells.astype(str).str.strip().str.lower().isin(nothing), None)
+    units = table[roles["unit"]] if "unit" in roles else None
+    return doses.read(cells, roles["dose"].removeprefix("Metadata_"), units, None, where=where, keys=OPTIONS)
 
 
 def _kinds(
@@ -177,9 +195,9 @@ def _kinds(
     if controls:
         chosen = pd.Series(False, index=table.index)
         for one in controls:
-            name, _, value = one.partition("=")
-            column = table[column_of(table.columns, name, "controls")] if value else compound
-            mine = column == (value or one)
+            name, sign, value = one.partition("=")
+            column = table[column_of(table.columns, name, "controls")] if sign else compound
+            mine = column.isna() if sign and not value else column == (value or one)
             if not mine.any():
                 found = column.dropna().value_counts().index.tolist()[:10]
                 raise ValueError(f"{where}: no well is {one!r} (--controls); the commonest values are {found}")
@@ -205,6 +223,18 @@ def _check(frame: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
             f"{where}: expected one row per well, found several of {[' '.join(pair) for pair in few]}; aggregate cells "
             "and sites to wells first, or name the columns by --plate and --well"
         )
+
+
+def without_controls(frame: pd.DataFrame) -> str:
+    """Return a sentence about a table without negative controls: which wells may be some, and how to name them."""
+    treated = frame.loc[frame["Metadata_pert_type"] == "trt", "Metadata_Compound"]
+    counts, missing = treated.value_counts(), int(frame["Metadata_Compound"].isna().sum())
+    near = well_types.near(DMSO, counts.index.astype(str))
+    said = [f"perhaps --controls {' '.join(repr(name) for name in near[:5])}"] if near else []
+    said.append(f"the commonest compounds are {[f'{name} ({count} wells)' for name, count in counts.head(5).items()]}")
+    if missing:
+        said.append(f"{missing} wells have no compound, which `--controls COLUMN=` takes for controls")
+    return "; ".join(["no negative controls: activity and grit are undefined", *said])
 
 
 def _suggest(frame: pd.DataFrame) -> str:

@@ -30,7 +30,11 @@ def arguments() -> argparse.ArgumentParser:
         "--label", metavar="COLUMN", help="column of the classes; by default moa, or the column of mechanisms"
     )
     parser.add_argument(
-        "--controls", nargs="+", default=(), metavar="NAME", help="negative controls: compounds, or COLUMN=VALUE"
+        "--controls",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="negative controls: compounds, COLUMN=VALUE, or COLUMN= where it is empty",
     )
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder of page and tables (%(default)s)")
     for role in USUAL:

@@ -20,7 +20,15 @@ class Doses:
     unit: str | None
 
 
-def read(cells: pd.Series, column: str | None, units: pd.Series | None, wanted: str | None, *, where: str) -> Doses:
+def read(
+    cells: pd.Series,
+    column: str | None,
+    units: pd.Series | None,
+    wanted: str | None,
+    *,
+    where: str,
+    keys: tuple[str, str] = ("index.columns.concentration", "index.unit"),
+) -> Doses:
     """Read the concentrations of a platemap.
 
     Parameters
@@ -35,6 +43,8 @@ def read(cells: pd.Series, column: str | None, units: pd.Series | None, wanted: 
         Unit of the result (`index.unit`). None takes the unit of most rows.
     where
         The platemap, for messages.
+    keys
+        How a person names another column and the unit, for messages.
 
     Raises
     ------
@@ -44,8 +54,8 @@ def read(cells: pd.Series, column: str | None, units: pd.Series | None, wanted: 
     if column is None:
         return Doses(np.full(len(cells), np.nan), None)
     if wanted is not None:
-        wanted = _known([wanted], "index.unit")[0]
-    numbers, of_cells = _numbers(cells, column, where)
+        wanted = _known([wanted], keys[1])[0]
+    numbers, of_cells = _numbers(cells, column, where, keys[0])
     of_name = dose_units.of_name(column)[1]
     stated = _stated(numbers, of_cells, units, of_name, where)
     used = [unit for number, unit in zip(numbers, stated, strict=True) if number and unit]
@@ -59,7 +69,7 @@ def read(cells: pd.Series, column: str | None, units: pd.Series | None, wanted: 
         values = [_value(number, each, unit) for number, each in zip(numbers, stated, strict=True)]
     except ValueError as error:
         raise ValueError(
-            f"{where}: expected concentrations in one unit, found that {error} (index.unit is the unit of all)"
+            f"{where}: expected concentrations in one unit, found that {error} ({keys[1]} is the unit of all)"
         ) from error
     return Doses(np.asarray(values, dtype=np.float64), unit)
 
@@ -70,7 +80,7 @@ def _value(number: Decimal | None, stated: str | None, unit: str | None) -> floa
     return dose_units.converted(number, stated, unit) if stated and unit else float(number)
 
 
-def _numbers(cells: pd.Series, column: str, where: str) -> tuple[list[Decimal | None], list[str | None]]:
+def _numbers(cells: pd.Series, column: str, where: str, key: str) -> tuple[list[Decimal | None], list[str | None]]:
     numbers: list[Decimal | None] = []
     units: list[str | None] = []
     wrong: dict[str, str] = {}
@@ -91,8 +101,7 @@ def _numbers(cells: pd.Series, column: str, where: str) -> tuple[list[Decimal | 
         reason = next(iter(wrong.values()))
         raise ValueError(
             f"{where}: expected numbers as concentrations, found {sorted(wrong)[:10]} in column {column!r} ({reason}; "
-            "correct them, leave cells without a concentration empty, or name another column in "
-            "index.columns.concentration)"
+            f"correct them, leave cells without a concentration empty, or name another column in {key})"
         )
     below = sorted({float(number) for number in numbers if number is not None and number < 0})
     if below:

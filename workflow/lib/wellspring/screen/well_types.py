@@ -17,7 +17,7 @@ WORDS = {
     "negcon": (
         "negcon", "negative", "neg", "negativecontrol", "negcontrol", "negctrl", "nc", "vehicle", "vehiclecontrol",
         "ctlvehicle", "solvent", "solventcontrol", "dmso", "dmsocontrol", "mock", "untreated", "untreatedcontrol",
-        "nontargeting", "nontargetingcontrol", "scrambled", "lowcontrol",
+        "nontargeting", "nontargetingcontrol", "ntc", "scrambled", "scramble", "scrambledcontrol", "lowcontrol",
     ),
     "poscon": (
         "poscon", "positive", "pos", "positivecontrol", "poscontrol", "posctrl", "pc", "posconcp", "poscondiverse",

@@ -1,0 +1,71 @@
+"""`wellspring score`: doses with units are one scale, and a table without known controls names those it may have."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wellspring.api.score import Options, read, score
+
+QUICK = {"metrics": ["activity"], "bootstrap": 100, "permutations": 0, "null_size": 1000}
+
+
+def table(control="DMSO"):
+    rng = np.random.default_rng(3)
+    wells = [f"{row}{column:02d}" for row in "ABC" for column in range(1, 7)]
+    frame = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": wells})
+    frame["Metadata_broad_sample"] = [control] * 6 + ["a", "b"] * 6
+    return pd.concat([frame, pd.DataFrame(rng.normal(size=(18, 5)), columns=[f"Cells_{n}" for n in range(5)])], axis=1)
+
+
+def written(tmp_path, frame, name="a.csv"):
+    frame.to_csv(tmp_path / name, index=False)
+    return [tmp_path / name]
+
+
+@pytest.mark.parametrize("place", ["cells", "column", "name"])
+def test_doses_in_two_units_are_not_pooled(tmp_path, place):
+    frame, micro = table(), np.arange(18) % 3 < 2
+    amounts = np.where(np.arange(18) < 6, "", "10")
+    if place == "cells":
+        frame["Metadata_dose"] = [
+            text and f"{text} {'uM' if one else 'nM'}" for text, one in zip(amounts, micro, strict=True)
+        ]
+    elif place == "column":
+        frame["Metadata_dose"], frame["dose_unit"] = amounts, np.where(micro, "uM", "nM")
+    else:
+        frame["dose_uM"] = np.where(amounts == "", "", np.where(micro, "10", "0.01"))
+    found, _ = read(written(tmp_path, frame), options=Options())
+    treated = found["Metadata_pert_type"] == "trt"
+    expected = np.where(micro, 10.0, 0.01)[6:]
+    np.testing.assert_allclose(found.loc[treated, "Metadata_Concentration"], expected)
+    assert set(found["Metadata_Concentration_Unit"]) == {"\u00b5M"}
+    assert found.loc[treated, "Metadata_Perturbation"].nunique() == 4
+    assert found.loc[~treated, "Metadata_Concentration"].isna().all()
+
+
+def test_files_in_two_units_are_refused(tmp_path):
+    frame = table().assign(dose_uM=1.0)
+    second = frame.assign(Metadata_Plate="P2").rename(columns={"dose_uM": "conc_nM"})
+    files = [*written(tmp_path, frame), *written(tmp_path, second, "b.csv")]
+    with pytest.raises(ValueError, match="expected one unit of concentrations"):
+        read(files, options=Options())
+
+
+@pytest.mark.parametrize(("dose", "message"), [(-6, r"\[-6.0\].*logarithms"), ("10 parsec", "10 parsec.* in --dose")])
+def test_what_is_no_dose_is_refused_with_the_option(tmp_path, dose, message):
+    with pytest.raises(ValueError, match=message):
+        read(written(tmp_path, table().assign(dose=dose)), options=Options())
+
+
+def test_a_table_without_known_controls_names_those_that_it_may_have(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        score(written(tmp_path, table("NTC")), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert "no negative controls" in caplog.text and "--controls 'NTC'" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        score(written(tmp_path, table(None)), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert "6 wells have no compound" in caplog.text and "a (6 wells)" in caplog.text
+    found, _ = read(written(tmp_path, table(None)), options=Options(controls=("broad_sample=",)))
+    assert (found["Metadata_pert_type"] == "negcon").to_numpy().nonzero()[0].tolist() == [0, 1, 2, 3, 4, 5]
