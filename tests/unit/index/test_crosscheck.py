@@ -265,9 +265,12 @@ def test_doubled_planes_are_never_chosen_by_name(tmp_path):
     coded.tiff(home / "run2" / "A01_s1_DNA.tif", 2)
     coded.tiff(home / "run2" / "B02_s1_DNA.tif", 3)
     options = {"channels": ["DNA"], "at": tmp_path, "pattern": SIMPLE}
+    for lost_wells in ("error", "report"):
+        with pytest.raises(ValueError, match=r"one acquisition, found \{'run1'.*'run2'.*choose one in index.acquisition"):
+            coded.build(home, ["A01", "B02"], lost_wells=lost_wells, **options)
     with pytest.raises(ValueError, match=r"folders \['run1', 'run2'\]: index.acquisition chooses a folder"):
-        coded.build(home, ["A01", "B02"], **options)
-    passed = coded.build(home, ["A01", "B02"], lost_wells="report", **options)
+        coded.build(home, ["A01", "B02"], acquisition="all", **options)
+    passed = coded.build(home, ["A01", "B02"], lost_wells="report", acquisition="all", **options)
     assert list(coded.read(passed, home).values()) == [None, 3]
     assert passed.audit["Metadata_Doubled"].tolist() == [True, False]
     chosen = coded.build(home, ["A01", "B02"], acquisition="run2", **options)

@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 KEY = ["well", "site", "channel", "plane"]
 SHOWN = 6  # planes that an error lists
+ALL = "all"  # of `index.acquisition`: sub-folders are parts of one measurement
 
 
 def cycles(planes: pd.DataFrame, aliases: Mapping[str, str]) -> pd.DataFrame:
@@ -29,7 +30,8 @@ def at_acquisition(planes: pd.DataFrame, acquisition: object, *, plate: str) -> 
     planes
         The planes of the config's channels, as ``readers.listing.complete``.
     acquisition
-        ``index.acquisition``: the acquisition's name in the metadata, or a folder in the paths of its images.
+        ``index.acquisition``: the acquisition's name in the metadata, or a folder in the paths of its images, or
+        ``all`` for the planes of all.
 
     Raises
     ------
@@ -38,8 +40,11 @@ def at_acquisition(planes: pd.DataFrame, acquisition: object, *, plate: str) -> 
         cycles of a well have different numbers of sites.
     """
     found = sorted(planes["acquisition"].unique(), key=_natural)
+    if str(acquisition) == ALL and ALL not in found:
+        return planes
     if acquisition is not None:
-        return _chosen(planes, str(acquisition), found, plate)
+        planes = _chosen(planes, str(acquisition), found, plate)
+        found = sorted(planes["acquisition"].unique(), key=_natural)
     if len(found) == 1:
         return planes
     channels = planes.groupby("acquisition")["channel"].unique()
@@ -47,8 +52,10 @@ def at_acquisition(planes: pd.DataFrame, acquisition: object, *, plate: str) -> 
         return _cycles(planes, plate)
     shared = {name: sorted(channels[name]) for name in found}
     raise ValueError(
-        f"{plate}: expected one acquisition, found {shared} (choose one in index.acquisition; the cycles of one "
-        "measurement are read if index.channels names a channel that several have as NAME@ACQUISITION)"
+        f"{plate}: expected one acquisition, found {shared} (two plates: give each folder a row of its own in the "
+        f"sheet; two measurements of one plate: choose one in index.acquisition; parts of one measurement: "
+        f"`index.acquisition: {ALL}`; cycles of one measurement are read if index.channels names a channel that "
+        "several have as NAME@ACQUISITION)"
     )
 
 

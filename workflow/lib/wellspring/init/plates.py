@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.index.readers import detect, pattern
-from wellspring.index.readers.listing import files
+from wellspring.index.readers.listing import DEFAULTS, files
 from wellspring.init import name_pattern
 from wellspring.io import raw_image
 from wellspring.screen import config, platemap_columns, platemap_grid, text_table
@@ -20,7 +20,6 @@ CONTENT = re.compile(
     r"(?i)(raw|plate|tiff?|original)?[ _-]?(images?|imgs?|tiffs?|pngs?|data|files?|fields)|raw|TimePoint_1"
 )
 NOTHING, NAMES, FORMAT = range(3)  # what a folder is known by
-PLANE = ["well", "site", "channel", "plane", "timepoint", "acquisition"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ class Found:
 def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
     """List the plates of folders.
 
-    A folder in which sub-folders repeat the same wells, sites and channels holds a plate in each of these.
+    A folder whose sub-folders are acquisitions of their own (:mod:`wellspring.index.readers.folders`) holds a plate in
+    each of these.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
             found += [Found(name, folder, detect.planes(str(folder), plate=name, options=first)) for name in names]
             continue
         planes = detect.planes(str(folder), plate=folder.name, options=first)
-        found += _split(folder, planes)
+        found += _split(folder, planes, notes)
     return found, _chosen(first, found, notes), notes
 
 
@@ -75,10 +75,13 @@ def _options(folder: Path, options: Index, notes: list[str]) -> Index:
         raise
     except ValueError:  # no reader recognises the folder
         reader = ""
+    paths = [path for path, _ in files(folder)]
     if reader and reader != detect.LAST:
         notes.append(f"format: {reader}, by {detect.READERS[reader].sign}")
-        return options
-    paths = [path for path, _ in files(folder)]
+        if "pattern" not in detect.READERS[reader].keys or _listed(folder, options):
+            return options
+        named = name_pattern.propose(paths)
+        return options if named is None else replace(options, pattern=named.pattern)
     if reader:
         notes.append("format: file names as PLATE_A01_s1_w1.tif, the default of index.pattern")
         return options
@@ -144,18 +147,22 @@ def _named(folder: Path, options: Index) -> list[str]:
     return sorted({match["plate"] for path, _ in files(folder) if (match := compiled.fullmatch(path))})
 
 
-def _split(folder: Path, planes: pd.DataFrame) -> list[Found]:
-    """Return the plates of a folder: itself, or its sub-folders where they repeat planes."""
-    if not planes.duplicated(PLANE).any():
-        return [Found(name_of(folder), folder, planes)]
-    parts = planes["path"].str.split("/")
+def _split(folder: Path, planes: pd.DataFrame, notes: list[str]) -> list[Found]:
+    """Return the plates of a folder: itself, or its sub-folders where these are acquisitions of their own."""
+    parts, first = planes["path"].fillna("").str.split("/"), planes["acquisition"].str.split("/").str[0]
     for depth in range(int(parts.map(len).max()) - 1):
         part = parts.map(lambda names, depth=depth: names[depth] if len(names) > depth + 1 else "")
-        if part.nunique() > 1 and not planes.assign(_part=part).duplicated([*PLANE, "_part"]).any():
+        if part.nunique() > 1 and (part == first).all():
             result = []
-            for name, rows in planes.groupby(part):
+            for _, rows in planes.groupby(part):
                 own = folder.joinpath(*rows["path"].iloc[0].split("/")[: depth + 1])
-                result.append(Found(name_of(own) if name else name_of(folder), own, rows.reset_index(drop=True)))
+                rest = rows["acquisition"].str.partition("/")[2].replace("", str(DEFAULTS["acquisition"]))
+                result.append(Found(name_of(own), own, rows.assign(acquisition=rest).reset_index(drop=True)))
+            names = ", ".join(plate.name for plate in result[:6])
+            notes.append(
+                f"{folder}: {len(result)} plates in sub-folders: {names} (if they are parts of one plate, write one "
+                "row with their folder in the sheet, and `index.acquisition: all`)"
+            )
             return result
     return [Found(name_of(folder), folder, planes)]
 

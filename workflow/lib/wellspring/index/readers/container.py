@@ -5,6 +5,7 @@ The well is in the name of the file or of the position. ``index.pattern`` is mat
 """
 
 import logging
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from wellspring.index.readers import folders
 from wellspring.index.readers.listing import complete, files
 from wellspring.index.readers.pattern import compile_pattern, well_of
 from wellspring.io import container
@@ -51,7 +53,8 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
     -------
     pandas.DataFrame
         As ``readers.listing.complete``. Positions of a well are sites, numbered from 1 in their order, unless the
-        pattern names them. A file that cannot be opened is left out; the log names it.
+        pattern names them. Files of a folder that hold the same wells are acquisitions of their own. A file that cannot
+        be opened is left out; the log names it.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
             f"those of positions, found {unnamed[:5] or f'none that opens among {count}'} (set index.pattern)"
         )
     logger.info("%s: %d planes in %d files", plate, len(rows), count)
-    return complete(pd.DataFrame(_numbered(rows)))
+    return complete(pd.DataFrame(folders.by_file(_numbered(rows), _set)))
 
 
 def _rows(
@@ -125,3 +128,10 @@ def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         positions[row["well"]].add(row["position"])
     sites = {(well, one): str(n + 1) for well, all_of in positions.items() for n, one in enumerate(sorted(all_of))}
     return [row | {"site": row["site"] or sites[row["well"], row["position"]]} for row in rows]
+
+
+def _set(path: str) -> str:
+    """Return the name that the files of a measurement share: what is before the well, or else the whole name."""
+    name = posixpath.basename(path)
+    match = compile_pattern(FILE).fullmatch(f"{name}/")
+    return name[: match.start("well")].removesuffix("Well").rstrip(" _-.") if match else name.rpartition(".")[0]

@@ -16,6 +16,7 @@ from wellspring.index.readers import (
     cellvoyager,
     container,
     flex,
+    folders,
     foreign,
     harmony,
     imagexpress,
@@ -38,12 +39,16 @@ SHOWN = 8  # files of a folder that an error lists, enough to show the naming sc
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader: module, the files that ``auto`` looks for, its keys of ``index``, and whether it opens images."""
+    """A reader: module, the files that ``auto`` looks for, its keys of ``index``.
+
+    ``opens``: it opens images. ``walks``: it takes the images of all sub-folders, which no table of its own lists.
+    """
 
     module: ModuleType
     sign: str
     keys: tuple[str, ...] = ()
     opens: bool = False
+    walks: bool = False
 
 
 READERS = {
@@ -57,11 +62,19 @@ READERS = {
     "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",)),
     "jumplite": Reader(jumplite, "zarr arrays named SOURCE__BATCH__PLATE__WELL__SITE", ("roots",)),
     "ometiff": Reader(
-        ometiff, "files .ome.tif, .ome.tiff, .companion.ome or .ome.xml", ("pattern", "roots"), opens=True
+        ometiff,
+        "files .ome.tif, .ome.tiff, .companion.ome or .ome.xml",
+        ("pattern", "roots"),
+        opens=True,
+        walks=True,
     ),
-    "container": Reader(container, "Nikon's .nd2, Leica's .lif or Zeiss' .czi", ("pattern", "roots"), opens=True),
-    "flex": Reader(flex, "Opera's .flex with a description in each file, without an index", ("roots",), opens=True),
-    "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots")),
+    "container": Reader(
+        container, "Nikon's .nd2, Leica's .lif or Zeiss' .czi", ("pattern", "roots"), opens=True, walks=True
+    ),
+    "flex": Reader(
+        flex, "Opera's .flex with a description in each file, without an index", ("roots",), opens=True, walks=True
+    ),
+    "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots"), walks=True),
 }
 LAST = "pattern"  # also matches the files of exports with richer metadata, so it is tried last
 
@@ -146,7 +159,8 @@ def _read(folder: Path, *, plate: str, options: Index, url: str | None = None, b
         own = {"beginning": beginning} if beginning else {}
         found = reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options), **own})
         steps = imagexpress.steps(folder, plate=plate) if name == "imagexpress" else None
-        return found if url else pages.complete(found, folder, plate=plate, option=options.pages, steps=steps)
+        found = found if url else pages.complete(found, folder, plate=plate, option=options.pages, steps=steps)
+        return folders.apart(found, plate=plate) if reader.walks else found
     except ValueError as error:
         if plate in str(error):
             raise

@@ -20,7 +20,7 @@ import pandas as pd
 import tifffile
 from defusedxml import ElementTree
 
-from wellspring.index.readers import omexml
+from wellspring.index.readers import folders, omexml
 from wellspring.index.readers.listing import check_plate, complete, files
 from wellspring.index.readers.pattern import compile_pattern, well_of
 from wellspring.io import budget
@@ -76,7 +76,8 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
     Returns
     -------
     pandas.DataFrame
-        As ``readers.listing.complete``. A channel has its name in the XML, or its number from 1. A file that cannot be
+        As ``readers.listing.complete``. A channel has its name in the XML, or its number from 1. Several XML that
+        describe other plates, or the same wells, are acquisitions of their own. A file that cannot be
         opened has the pages that most files of one field have, if its name matches; the path of a file that an XML
         names and that is not there is null.
 
@@ -94,6 +95,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     done: set[str] = set()
+    titles: dict[str, str] = {}
     for path in sorted(held, key=lambda path: (not path.lower().endswith(COMPANION), path)):
         if path in done or not path.lower().endswith(endings) or _projected(path, held):
             continue
@@ -106,7 +108,8 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
             broken.append(path)
             continue
         done |= {row["path"] for row in found if row["path"]}
-        rows.extend(found)
+        rows.extend({**row, "source": path} for row in found)
+        titles[path] = next((found for each in root.iterfind("{*}Plate") if (found := each.get("Name"))), "")
     if not any("channel" in row for row in rows):
         raise ValueError(
             f"{plate}: expected OME-TIFFs in {folder} whose OME-XML describes a plate, or whose names match "
@@ -114,7 +117,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
         )
     known = {row["path"] for row in rows}
     rows.extend(_as_usual([path for path in broken if path not in known], rows, compiled))
-    frame = pd.DataFrame([row for row in _numbered(rows) if "channel" in row])
+    frame = pd.DataFrame([row for row in _of_plate(_numbered(rows), titles, plate) if "channel" in row])
     frame["bytes"] = frame["path"].map(held).fillna(0)
     logger.info("%s: %d planes in %d files by their OME-XML", plate, len(frame), frame["path"].nunique())
     return complete(frame)
@@ -229,6 +232,17 @@ def _numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             samples[row["well"]].add(row["sample"])
     sites = {(well, one): str(n + 1) for well, all_of in samples.items() for n, one in enumerate(sorted(all_of))}
     return [row if "site" in row else {**row, "site": sites[row["well"], row["sample"]]} for row in rows]
+
+
+def _of_plate(rows: list[dict[str, Any]], titles: Mapping[str, str], plate: str) -> list[dict[str, Any]]:
+    """Return the rows of the XML that describe the plate, or all, with an acquisition where these are of several.
+
+    ``titles`` has the name of the plate that each file describes, empty where it describes none.
+    """
+    if len(set(titles.values()) - {""}) < 2:
+        return folders.by_file(rows, lambda path: posixpath.basename(path).partition(".")[0])
+    ours = [row for row in rows if titles.get(row.get("source", "")) == plate]
+    return ours or [row | {"acquisition": titles.get(row.get("source", "")) or folders.HERE} for row in rows]
 
 
 def _as_usual(broken: list[str], rows: list[dict[str, Any]], pattern: re.Pattern[str]) -> Iterator[dict[str, Any]]:
