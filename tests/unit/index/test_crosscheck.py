@@ -266,7 +266,7 @@ def test_doubled_planes_are_never_chosen_by_name(tmp_path):
     coded.tiff(home / "run2" / "B02_s1_DNA.tif", 3)
     options = {"channels": ["DNA"], "at": tmp_path, "pattern": SIMPLE}
     for lost_wells in ("error", "report"):
-        with pytest.raises(ValueError, match=r"one acquisition, found \{'run1'.*'run2'.*choose one in index.acquisition"):
+        with pytest.raises(ValueError, match=r"one acquisition, found \{'run1'.*'run2'.*one in index.acquisition"):
             coded.build(home, ["A01", "B02"], lost_wells=lost_wells, **options)
     with pytest.raises(ValueError, match=r"folders \['run1', 'run2'\]: index.acquisition chooses a folder"):
         coded.build(home, ["A01", "B02"], acquisition="all", **options)

@@ -53,7 +53,8 @@ def at_acquisition(planes: pd.DataFrame, acquisition: object, *, plate: str) -> 
     shared = {name: sorted(channels[name]) for name in found}
     raise ValueError(
         f"{plate}: expected one acquisition, found {shared} (two plates: give each folder a row of its own in the "
-        f"sheet; two measurements of one plate: choose one in index.acquisition; parts of one measurement: "
+        f"sheet; two measurements of one plate: choose one in index.acquisition; time points: name them by a "
+        f"group timepoint in index.pattern; parts of one measurement: "
         f"`index.acquisition: {ALL}`; cycles of one measurement are read if index.channels names a channel that "
         "several have as NAME@ACQUISITION)"
     )
@@ -80,6 +81,28 @@ def once(planes: pd.DataFrame, *, plate: str) -> pd.DataFrame:
         f"{plate}: expected each image for one well, site, channel and plane, found {len(listed)} named for several: "
         f"{'; '.join(listed[:SHOWN])} (correct the table, or leave one of the channels out of `channels`)"
     )
+
+
+def one_kind(planes: pd.DataFrame, *, plate: str) -> pd.DataFrame:
+    """Return the planes; focal planes by number and others, as projections called `MIP`, are never mixed.
+
+    Raises
+    ------
+    ValueError
+        A channel has focal planes with and without a number.
+    """
+    number = planes["plane"].str.isdecimal()
+    mixed = sorted(set(planes.loc[number, "channel"]) & set(planes.loc[~number, "channel"]))
+    if mixed:
+        here = planes["channel"].isin(mixed)
+        others, counted = (
+            sorted(planes.loc[here & kind, "plane"].unique(), key=_natural) for kind in (~number, number)
+        )
+        raise ValueError(
+            f"{plate}: expected focal planes by number, found {others} beside {counted} in channel {', '.join(mixed)} "
+            "(are these projections? let the group plane of index.pattern match the focal planes alone, or them alone)"
+        )
+    return planes
 
 
 def doubled(planes: pd.DataFrame) -> pd.Series:

@@ -191,6 +191,7 @@ def join(
     listed = sorted({f"{path}\t{size}" for path, size in zip(planes["path"], planes["bytes"], strict=True)})
     planes = _channels(crosscheck.cycles(planes, aliases), channels, aliases, plate)
     planes = crosscheck.once(crosscheck.at_acquisition(planes, acquisition, plate=plate), plate=plate)
+    planes = crosscheck.one_kind(planes, plate=plate)
     odd = sorted(site for site in planes["site"].unique() if not site.isalnum())
     if odd:
         raise ValueError(f"{plate}: expected sites of letters and digits, found {odd[:10]}")

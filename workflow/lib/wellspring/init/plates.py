@@ -1,6 +1,7 @@
 """What folders of images hold: plates, the reader that lists them, channels, pixel size, wells and sites."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.index.readers import detect, pattern
-from wellspring.index.readers.listing import DEFAULTS, files
+from wellspring.index.readers.listing import DEFAULTS, SYSTEM, files
 from wellspring.init import name_pattern
 from wellspring.io import raw_image
 from wellspring.screen import config, platemap_columns, platemap_grid, text_table
@@ -59,6 +60,7 @@ def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
             continue
         planes = detect.planes(str(folder), plate=folder.name, options=first)
         found += _split(folder, planes, notes)
+    found = _renamed(found, notes)
     return found, _chosen(first, found, notes), notes
 
 
@@ -106,7 +108,15 @@ def _below_folder(folder: Path, options: Index, notes: list[str], depth: int = 3
     Sub-folders in a known format have precedence over a pattern of the file names in all of them.
     """
     own = _known(folder, options)
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    above = [place.resolve() for place in (folder, *folder.parents)]  # which a link may lead back to
+    below = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir()
+        and not path.name.startswith(".")
+        and path.name.casefold() not in SYSTEM
+        and path.resolve() not in above
+    )
     if not below or not depth or (own == FORMAT and len(below) < 2):
         return [folder]
     plates = {plate: _known(plate, options) for one in below for plate in _below_folder(one, options, [], depth - 1)}
@@ -165,6 +175,23 @@ def _split(folder: Path, planes: pd.DataFrame, notes: list[str]) -> list[Found]:
             )
             return result
     return [Found(name_of(folder), folder, planes)]
+
+
+def _renamed(found: Sequence[Found], notes: list[str]) -> list[Found]:
+    """Return the plates with the name of the folder above before theirs, or else a number, where two have one name."""
+    counts = Counter(plate.name.casefold() for plate in found)
+    names: list[str] = []
+    for plate in found:
+        name = plate.name
+        if counts[name.casefold()] > 1:
+            name = f"{name_of(plate.folder.resolve().parent)}_{name}"
+        taken = [other.casefold() for other in names]
+        while name.casefold() in taken:
+            name = f"{name}_{1 + sum(other.startswith(name.casefold()) for other in taken)}"
+        if name != plate.name:
+            notes.append(f"{plate.folder}: the plate is called {name}, since two folders are called {plate.name}")
+        names.append(name)
+    return [replace(plate, name=name) for plate, name in zip(found, names, strict=True)]
 
 
 def _chosen(options: Index, plates: Sequence[Found], notes: list[str]) -> Index:

@@ -23,6 +23,9 @@ DEFAULTS: dict[str, object] = {"site": "1", "plane": "1", "timepoint": "1", "acq
 DEFAULTS |= dict.fromkeys(["pixel_size", "x", "y", "z", "exposure"], float("nan"))
 COLUMNS = [*REQUIRED, *DEFAULTS]
 
+# Folders of operating systems and disk stations: deleted files, thumbnails, copies of metadata.
+SYSTEM = frozenset(("$recycle.bin", "system volume information", "__macosx", "@eadir", "#recycle", "lost+found"))
+
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the table of planes of a reader with all its columns, in their order and types.
@@ -46,10 +49,11 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def files(folder: Path, *, roots: Sequence[Path | str] = ()) -> Iterator[tuple[str, int]]:
-    """Yield path (relative, with ``/``) and size of every file below a folder in sorted order, hidden ones left out.
+    """Yield path (relative, with ``/``) and size of every file below a folder in sorted order.
 
-    Links are followed within the folder and the ``roots``, each folder once, so that a loop of links ends. Broken links
-    and entries that are not regular files have size 0; the survey reports them.
+    Hidden ones and folders of the operating system (``SYSTEM``) are left out. Links are followed within the folder and
+    the ``roots``, each folder once, so that a loop of links ends. Broken links and entries that are not regular files
+    have size 0; the survey reports them.
 
     Raises
     ------
@@ -117,7 +121,7 @@ def _below(parent: str, here: str, prefix: str, allowed: Sequence[str], seen: se
         raise ValueError(f"{parent}: expected a folder that can be listed, found {error.strerror}") from error
     folders = []
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or entry.name.casefold() in SYSTEM:
             continue
         if not _text(entry.name):
             logger.warning("%s: %a skipped, since its name is not UTF-8", parent, entry.name)

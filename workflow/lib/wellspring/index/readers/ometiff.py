@@ -109,7 +109,7 @@ def planes(folder: Path | str, *, plate: str, pattern: str, roots: Sequence[Path
             continue
         done |= {row["path"] for row in found if row["path"]}
         rows.extend({**row, "source": path} for row in found)
-        titles[path] = next((found for each in root.iterfind("{*}Plate") if (found := each.get("Name"))), "")
+        titles[path] = next(filter(None, (each.get("Name") for each in root.iterfind("{*}Plate"))), "")
     if not any("channel" in row for row in rows):
         raise ValueError(
             f"{plate}: expected OME-TIFFs in {folder} whose OME-XML describes a plate, or whose names match "

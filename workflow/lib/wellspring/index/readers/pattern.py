@@ -76,6 +76,7 @@ def planes(
             f"{plate}: no file in {folder} matches index.pattern {pattern!r}; found {len(others)} files, {others[:3]}"
         )
     frame = pd.DataFrame(rows, columns=["path", "bytes", "well", *GROUPS])
+    frame = frame.assign(**{key: _one_spelling(frame[key]) for key in GROUPS})
     if pages in ("channel", "plane"):
         frame = _unfolded(frame, _layouts(folder, frame["path"], pages, plate))
     return complete(frame)
@@ -108,6 +109,21 @@ def well_of(match: re.Match[str]) -> str:
         )
     except ValueError as error:
         raise ValueError(f"{match.string}: {error}") from error
+
+
+def _one_spelling(names: pd.Series) -> pd.Series:
+    """Return names of which those that differ in leading zeros or in case alone, as `1` and `01`, have the usual form.
+
+    Two files that then have the same name for their plane are refused, as any that are doubled.
+    """
+    usual: dict[str, str] = {}
+    for name in sorted(counts := names.value_counts().to_dict(), key=lambda name: (-counts[name], len(name), name)):
+        usual.setdefault(_flat(name), name)
+    return names.map(lambda name: usual[_flat(name)])
+
+
+def _flat(name: str) -> str:
+    return name.lstrip("0") if name.isdecimal() else name.casefold()
 
 
 def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFrame:

@@ -1,0 +1,101 @@
+"""Odd things in folders of images: other spellings of a name, projections, copies, folders of operating systems."""
+
+import pytest
+
+import coded
+from wellspring.init import plates
+
+WELLS = ("A01", "A02", "B01")
+
+
+def write(folder, form="{well}_s{site}_{channel}.tif", *, start=100, wells=WELLS):
+    """Write the planes of a plate, each with its own value; return these by well, site and channel."""
+    written = {}
+    for well in wells:
+        for site in "12":
+            for channel in ("DNA", "ER"):
+                written[well, site, channel] = start + 5 * len(written)
+                coded.tiff(folder / form.format(well=well, site=site, channel=channel), written[well, site, channel])
+    return written
+
+
+def read(folder, **options):
+    found = coded.build(folder, list(WELLS), channels=["DNA", "ER"], at=folder.parent, **options)
+    return {key[:3]: value for key, value in coded.read(found, folder).items()}
+
+
+def renamed(folder, match, old, new):
+    for path in sorted(folder.glob(match)):
+        path.rename(path.with_name(path.name.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("match", "old", "new"),
+    [("*_s1_ER.tif", "_s1", "_s01"), ("B*.tif", "_s", "_s0"), ("B*_ER.tif", "_ER", "_er"), ("A02*", "A02", "a2")],
+)
+def test_two_spellings_of_a_site_or_channel_are_one(match, old, new, tmp_path):
+    written = write(tmp_path / "P1")
+    renamed(tmp_path / "P1", match, old, new)
+    assert read(tmp_path / "P1") == written
+    (found,), _, _ = plates.look([tmp_path / "P1"])
+    assert (set(found.planes["channel"]), set(found.planes["site"])) == ({"DNA", "ER"}, {"1", "2"})
+
+
+@pytest.mark.parametrize(
+    "copy", ["A01_s01_DNA.tif", "A1_s1_DNA.tif", "A01_s1_dna.tif", "A01_s1_DNA.TIF", "x_A01_s1_DNA.tif"]
+)
+def test_two_files_of_one_plane_are_refused_in_any_spelling(copy, tmp_path):
+    write(tmp_path / "P1")
+    coded.tiff(tmp_path / "P1" / copy, 7)
+    with pytest.raises(ValueError, match=f"have planes twice .*{copy}.*A01"):
+        read(tmp_path / "P1")
+
+
+def test_projections_are_not_a_focal_plane(tmp_path):
+    folder = tmp_path / "P1"
+    written = write(folder, "{well}_s{site}_z1_{channel}.tif")
+    write(folder, "{well}_s{site}_z2_{channel}.tif", start=200)
+    write(folder, "{well}_s{site}_zMIP_{channel}.tif", start=300)
+    form = r"(?P<well>[A-Z]\d+)_s(?P<site>\d+)_z(?P<plane>{})_(?P<channel>[A-Z]+)\.tif"
+    words = (
+        r"P1: expected focal planes by number, found \['MIP'\] beside \['1', '2'\] in channel DNA, ER .*index\.pattern"
+    )
+    with pytest.raises(ValueError, match=words):
+        read(folder, pattern=form.replace("{}", r"\w+"))
+    assert read(folder, pattern=form.replace("{}", "MIP")) == {key: 200 + value for key, value in written.items()}
+
+
+@pytest.mark.parametrize("system", ["$RECYCLE.BIN", "__MACOSX", "@eaDir", ".Trash-1000", "System Volume Information"])
+def test_folders_of_operating_systems_are_left_out(system, tmp_path):
+    folder = tmp_path / "P1"
+    written = write(folder)
+    write(folder / system, start=300)
+    for name in ("Thumbs.db", "desktop.ini", "._A01_s1_DNA.tif", "A01_s3_DNA.tif.part", "A01_s3_DNA.tif.crdownload"):
+        (folder / name).write_bytes(b"x")
+    (folder / "loop").symlink_to(folder)
+    (folder / "self").symlink_to("self")
+    assert read(folder) == written
+    (found,), _, _ = plates.look([folder])
+    assert len(found.planes) == len(written)
+
+
+@pytest.mark.parametrize("other", ["thumbs", "processed", "backup", "illum"])
+def test_other_images_in_a_sub_folder_are_named(other, tmp_path):
+    folder = tmp_path / "P1"
+    written = write(folder)
+    write(folder / other, start=300)
+    with pytest.raises(ValueError, match=rf"expected one acquisition, found .*'\.'.*'{other}'"):
+        read(folder)
+    assert read(folder, acquisition=".") == written
+    (found,), options, notes = plates.look([folder])
+    assert options.acquisition == "." and any(f"of ['.', '{other}']" in note for note in notes)
+
+
+def test_plates_of_one_name_get_that_of_the_folder_above(tmp_path):
+    for day in ("day 1", "day 2"):
+        write(tmp_path / day / "P1")
+    found, _, notes = plates.look([tmp_path / "day 1/P1", tmp_path / "day 2/P1"])
+    assert [plate.name for plate in found] == ["day_1_P1", "day_2_P1"]
+    assert any("is called day_2_P1, since two folders are called P1" in note for note in notes)
+    found, _, _ = plates.look([tmp_path / "day 1/P1", tmp_path / "day 1/P1"])
+    assert [plate.name for plate in found] == ["day_1_P1", "day_1_P1_2"]
