@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -298,6 +299,11 @@ def test_in_cell(tmp_path, reader, depth):
         for (well, site, name, plane), value in held.items()
     }
     assert found.table["Metadata_Pixel_Size"].dropna().unique().tolist() == [0.325]
+    for name in ("Alpha", "Gamma"):
+        shutil.copytree(home, tmp_path / "day" / name)
+    build = {"channels": ["DNA"], "at": tmp_path, "aliases": {"DNA": "UV - DAPI"}, "plate": "day", "reader": reader}
+    with pytest.raises(ValueError, match=r"day: expected one \.xdce .*Alpha/P1\.xdce.*Gamma/P1\.xdce"):
+        coded.build(tmp_path / "day", ["A01", "C12"], **build)
     (home / "P1.xdce").write_text("<ImageStack></ImageStack>")
     with pytest.raises(ValueError, match=r"P1.*P1.xdce: expected images, found none"):
         coded.build(home, ["A01"], channels=["DNA"], at=tmp_path, reader=reader)
@@ -330,6 +336,11 @@ def test_cq1(tmp_path, reader):
         home, ["A01", "B03"], channels=["DNA", "ER"], at=tmp_path, aliases={"DNA": "CH1", "ER": "CH2"}, reader=reader
     )
     assert coded.read(found, home) == expected
+    for name in ("Alpha", "Gamma"):
+        shutil.copytree(home, tmp_path / "day" / name)
+    build = {"channels": ["DNA"], "at": tmp_path, "aliases": {"DNA": "CH1"}, "plate": "day", "reader": reader}
+    with pytest.raises(ValueError, match=r"day: expected one acquisition, found \{'Alpha'.*'Gamma'"):
+        coded.build(tmp_path / "day", ["A01", "B03"], **build)
 
 
 def test_images_of_another_plate_by_their_names_are_told(tmp_path, caplog):

@@ -99,3 +99,15 @@ def test_plates_of_one_name_get_that_of_the_folder_above(tmp_path):
     assert any("is called day_2_P1, since two folders are called P1" in note for note in notes)
     found, _, _ = plates.look([tmp_path / "day 1/P1", tmp_path / "day 1/P1"])
     assert [plate.name for plate in found] == ["day_1_P1", "day_1_P1_2"]
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+@pytest.mark.parametrize("folder", ["C:\\x/P1\\Images/", "\\\\server\\share\\P1\\Images", "/x//P1/./Images/ "])
+def test_a_loaddata_table_of_another_system_is_read(between, folder, tmp_path):
+    lines = ["Metadata_Plate,Metadata_Well,FileName_DNA,PathName_DNA".replace(",", between)]
+    for value, well in enumerate(WELLS, start=3):
+        coded.tiff(tmp_path / f"P1/Images/{well}.tif", 10 * value)
+        lines.append(between.join(["P1 ", f" {well}", f"{well}.tif ", folder]))
+    (tmp_path / "P1/load_data.csv").write_text("\r\n".join(lines) + "\r\n")
+    found = coded.read(coded.build(tmp_path / "P1", WELLS, channels=["DNA"], at=tmp_path), tmp_path / "P1")
+    assert list(found.values()) == [30, 40, 50]

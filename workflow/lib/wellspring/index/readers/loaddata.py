@@ -142,7 +142,10 @@ def _read(path: Path, table: Path | str) -> pd.DataFrame:
         content = budget.unpacked(path)
         budget.check_cells(content.getvalue(), path)
         # Pandas would rename a doubled column of a header, and take the first for an index where rows are longer.
-        frame = pd.read_csv(content, header=None, dtype=str, keep_default_na=False, na_values=[""])
+        head = content.getvalue().partition(b"\n")[0]
+        between = max(b",", b";", b"\t", key=head.count).decode()  # of equal counts the comma
+        frame = pd.read_csv(content, sep=between, header=None, dtype=str, keep_default_na=False, na_values=[""])
+        frame = frame.apply(lambda cells: cells.str.strip())
         return _once(frame.iloc[1:].reset_index(drop=True).set_axis(frame.iloc[0].fillna("").tolist(), axis=1))
     except budget.OverBudgetError as error:
         raise ValueError(f"{table}: {error}") from error
