@@ -61,7 +61,9 @@ def test_notes_count_the_plates_of_each_reason():
     ]
     why = {"plates": 1, "total": 5}
     wanted = [{"reason": "no_other_plate_of_group"} | why, {"reason": "replicates_on_one_plate"} | why]
-    assert numbers(dealt) == [{"folds": 2}, *wanted, {}] and dealt.by_halves().notes[:2] == dealt.notes[1:3]
+    assert (
+        numbers(dealt) == [{"folds": 2, "percent": 60}, *wanted, {}] and dealt.by_halves().notes[:2] == dealt.notes[1:3]
+    )
     assert dealt.by_halves().halved == set(frame["Metadata_Plate"]) and not dealt.by_halves().folds
     harmony = deal(frame, options=replace(FIT, steps=["harmony"]), folds=2)
     assert numbers(harmony) == [{"reason": "harmony", "plates": 5, "total": 5}, {}] and not harmony.folds
@@ -119,6 +121,8 @@ def test_no_plate_goes_through_a_fit_that_saw_any_of_its_wells(folds):
         assert not plates & {plate for plate, _ in seen}
         assert controls == keys(frame[defined_controls(frame) & ~frame["Metadata_Plate"].isin(plates)])
         assert features == tables.features(frame)
+    total = len(keys(frame[defined_controls(frame)]))
+    assert dealt.notes[0].values["percent"] == 100 * min(len(fit[1]) for fit in recorder.fits) // total
     if folds == 2:
         batches = [{name[:2] for name in fold} for fold in dealt.folds]
         assert batches[0] == batches[1] == {"B1", "B2", "B3"}

@@ -59,12 +59,15 @@ class Deal:
         Metadata columns in whose groups the alignment is fitted.
     reasons
         Why plates are halved.
+    share
+        Smallest share of the controls of the published alignment that fit a fold.
     """
 
     folds: tuple[frozenset[str], ...]
     halved: frozenset[str]
     columns: tuple[str, ...]
     reasons: tuple[Note, ...] = ()
+    share: float = 1.0
 
     def by_halves(self) -> "Deal":
         """Return the deal in which all plates are halved."""
@@ -73,7 +76,8 @@ class Deal:
     @property
     def notes(self) -> tuple[Note, ...]:
         """How the controls that are judged were kept out of the fit; empty where no plate fits."""
-        folds = (Note("cross_fitted", {"folds": len(self.folds)}),) if self.folds else ()
+        values = {"folds": len(self.folds), "percent": int(100 * self.share + 1e-9)}
+        folds = (Note("cross_fitted", values),) if self.folds else ()
         return (*folds, *self.reasons, Note("two_halves")) if self.halved else folds
 
 
@@ -114,7 +118,10 @@ def deal(frame: pd.DataFrame, *, options: Fit, folds: int, replicates_share: tup
     halved = {"no_other_plate_of_group": alone, "replicates_on_one_plate": crowded - alone}
     reasons = tuple(_by_halves(why, len(names), total) for why, names in halved.items() if names)
     named = (frozenset(plate[wells.PLATE] for plate in fold) - alone - crowded for fold in dealt)
-    return Deal(tuple(fold for fold in named if fold), frozenset(alone | crowded), columns, reasons)
+    found = tuple(fold for fold in named if fold)
+    counts = keys.loc[fitting(frame) & defined_controls(frame), wells.PLATE].value_counts(normalize=True)
+    share = 1 - max((float(counts[sorted(fold)].sum()) for fold in found), default=0.0)
+    return Deal(found, frozenset(alone | crowded), columns, reasons, share)
 
 
 def _by_halves(reason: str, plates: int, total: int) -> Note:

@@ -121,7 +121,8 @@ CURVES: dict[str, Sentence] = {
 EVALUATE: dict[str, Sentence] = {
     # how a value was computed
     "sampled": "computed for {taken} of {total} {unit}, drawn at random",
-    "cross_fitted": "cross-fitted: plates are aligned with the controls of other plates, in {folds} folds",
+    "cross_fitted": "cross-fitted: plates are aligned with the controls of other plates, in {folds} folds; each fit "
+    "has at least {percent} % of the controls of the published alignment, so published profiles may be better",
     "cross_fitted_by_halves": lambda values: (
         f"cross-fitted by halves of the controls: {values['plates']} of {values['total']} plates "
         f"({_HALVED[str(values['reason'])]})"
