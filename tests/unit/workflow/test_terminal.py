@@ -128,3 +128,10 @@ def test_the_first_line_has_what_is_made_and_how_long_the_like_took(tmp_path):
 def test_a_logger_plugin_in_its_place_is_left_alone():
     other = logging.StreamHandler(io.StringIO())
     assert terminal.install([other], {}) is None and other.formatter is None and other.filters == []
+
+
+@pytest.mark.parametrize("event", [LogEvent.JOB_INFO, LogEvent.JOB_FINISHED, LogEvent.JOB_ERROR])
+def test_records_of_another_version_are_shown_in_its_words(stream, event):
+    send, _, text = stream
+    send("Rule train begins or ends", event, renamed=3)
+    assert text().strip() == "Rule train begins or ends"  # Snakemake puts an empty line before a job

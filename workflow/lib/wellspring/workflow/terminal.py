@@ -28,7 +28,7 @@ HIDDEN = re.compile(
 HIDDEN_EVENTS = ("workflow_started", "run_info", "resources_info", "progress", "shellcmd", "job_started")
 # Of a failed script Snakemake repeats its command in a temporary file; the job's error precedes this message.
 REPEATED = re.compile(r"CalledProcessError in file .*returned non-zero exit status", re.S)
-DEMO = "The demo took 6 to 11 min on 2 cores."
+DEMO = "The demo took 6 to 13 min on 2 cores."
 PLATE = "A JUMP plate (384 wells x 9 fields) took 3.1 core-hours without training (docs/cloud.md)."
 
 
@@ -85,7 +85,10 @@ class Terminal(logging.Formatter):
         """Return whether a message is shown, and note the jobs that start."""
         event, text = str(getattr(record, "event", None) or ""), str(record.msg or "")
         if event == "job_info":
-            return self._starts(record)
+            try:
+                return self._starts(record)
+            except (KeyError, AttributeError, TypeError):  # another version of Snakemake: its own words are shown
+                return True
         if event in ("job_finished", "job_error", "group_error"):
             return True
         if event in HIDDEN_EVENTS or HIDDEN.match(text.removeprefix("WorkflowError:\n")) or REPEATED.search(text):
@@ -106,7 +109,13 @@ class Terminal(logging.Formatter):
         return announced and bool(about["output"])
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the text of a message."""
+        """Return the text of a message; Snakemake's own where another version has other fields."""
+        try:
+            return self._worded(record)
+        except (KeyError, AttributeError, TypeError, ValueError):
+            return str(record.msg or "")
+
+    def _worded(self, record: logging.LogRecord) -> str:
         about, text = vars(record), str(record.msg or "")
         event = str(about.get("event") or "")
         if event == "job_info":
