@@ -132,6 +132,7 @@ ORDERS = [
     "day {time}/{channel}/{well}_s{site}_z{plane}.tif",
     "stack/Z {plane}/{well}_s{site}_{channel}_t{time}.tif",
     "{well}/{channel}/Site_{site}/t{time}_z{plane}.tif",
+    "W{index:04d}/{well}_s{site}_{channel}_t{time}_z{plane}.tif",
     "Field {site}/{well}_{channel}_t{time}_z{plane}.tif",
 ]
 GROUPS = {
@@ -143,7 +144,7 @@ GROUPS = {
 @pytest.mark.parametrize("order", ORDERS)
 def test_folders_of_one_measurement_stay_one(order, tmp_path):
     written = {}
-    pattern = order
+    pattern = order.replace("{index:04d}", "[0-9]+")
     for name, group in GROUPS.items():
         called = {"time": "timepoint", "number": "row"}.get(name, name)
         pattern = pattern.replace(f"{{{name}}}", f"(?P<{called}>{group})")
@@ -153,7 +154,8 @@ def test_folders_of_one_measurement_stay_one(order, tmp_path):
                 for plane in "12":
                     for time in "12":
                         names = {"well": well, "row": well[0], "column": well[1:], "site": site, "channel": channel,
-                                 "number": ord(well[0]) - 64, "plane": plane, "time": time}  # fmt: skip
+                                 "number": ord(well[0]) - 64, "index": 12 * (ord(well[0]) - 65) + int(well[1:]),
+                                 "plane": plane, "time": time}  # fmt: skip
                         value = 50 + len(written)
                         coded.tiff(tmp_path / "P1" / order.format(**names), value)
                         written[well, site, channel, plane, time] = value

@@ -17,6 +17,7 @@ from wellspring.screen.names import check
 from wellspring.screen.text_table import read as read_table
 
 ROLES = ("fit", "project", "heldout", "no")
+GROUPS = ("batch", "cell_line")  # columns whose values several plates share
 
 
 class Column(TypedDict, total=False):
@@ -85,7 +86,7 @@ def examined(
     if misspelt:
         return [], [f"{path}: {each}" for each in misspelt]
     lacking = _lacking(sheet, path, empty=() if images else ("images",))
-    problems = list(lacking.values())
+    problems = [*lacking.values(), *_merged(sheet, path)]
     sheet = _complete(sheet[~sheet.index.isin(list(lacking))].copy())
     sheet["images"] = sheet["images"].map(plain)
     problems += _names(sheet, path)
@@ -137,6 +138,20 @@ def _lacking(sheet: pd.DataFrame, path: Path, *, empty: tuple[str, ...]) -> dict
     return found
 
 
+def _merged(sheet: pd.DataFrame, path: Path) -> list[str]:
+    """Return the columns that groups of plates share, and that are empty for some plates alone, as merged cells are."""
+    found = []
+    kept = sheet[sheet["role"] != "no"] if "role" in sheet else sheet
+    for name in (column for column in GROUPS if column in kept):
+        empty = kept.index[kept[name] == ""].tolist()
+        if 0 < len(empty) < len(kept):
+            found.append(
+                f"{path}: expected {name} for all plates or for none, found none in the lines {empty} (merged cells? "
+                "fill it in)"
+            )
+    return found
+
+
 def _complete(sheet: pd.DataFrame) -> pd.DataFrame:
     """Fill in optional columns."""
     for name, column in columns().items():
@@ -162,6 +177,9 @@ def _names(sheet: pd.DataFrame, path: Path) -> list[str]:
     doubled = sheet.loc[sheet["plate"].duplicated(), "plate"].unique().tolist()
     if doubled:
         found.append(f"{path}: expected each plate once, found {doubled} more than once")
+    by_case = sheet["plate"].drop_duplicates().groupby(sheet["plate"].str.casefold()).agg(list)
+    for alike in by_case[by_case.map(len) > 1]:
+        found.append(f"{path}: expected names of plates that differ in more than case, found {alike}")
     for line, role in sheet.loc[~sheet["role"].isin(ROLES), "role"].items():
         found.append(f"{path}: line {line}: expected a role of {ROLES}, found {role!r}{_near(role)}")
     return found

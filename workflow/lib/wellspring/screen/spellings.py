@@ -12,6 +12,7 @@ PLACEHOLDERS = frozenset(
 )  # fmt: skip
 SHORTEST = 5  # letters of a name, from which one wrong letter is taken for a slip
 LETTERED = re.compile(r"[^A-Za-z][A-Za-z]$")  # `compound 7a` and `compound 7b`, `siRNA_A` and `siRNA_B` are two
+NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")  # of a few digits: longer ones are identifiers
 RARE = 4  # times as many wells has the usual spelling
 
 
@@ -40,8 +41,9 @@ def shown(names: Iterable[str]) -> list[str]:
 def variants(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return pairs of a rarer and a usual spelling.
 
-    They differ in case, spaces and punctuation alone, or in one letter where the rarer one has a quarter of the wells
-    at most. Names that differ in a digit, or in a letter that counts them, are different names.
+    They differ in case, spaces and punctuation alone, are one number in two forms (`7` and `07` or `7.0`), or differ in
+    one letter where the rarer one has a quarter of the wells at most. Other names that differ in a digit, or in a
+    letter that counts them, are different names.
 
     Parameters
     ----------
@@ -50,12 +52,13 @@ def variants(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 
     Examples
     --------
-    >>> variants({"nocodazole": 40, "nocadazole": 1, "U2OS": 9, "U-2 OS": 3, "PP242": 8, "PP243": 1})
-    [('U-2 OS', 'U2OS'), ('nocadazole', 'nocodazole')]
+    >>> variants({"nocodazole": 40, "nocadazole": 1, "U2OS": 9, "U-2 OS": 3, "PP242": 8, "PP243": 1, "7": 2, "7.0": 1})
+    [('7.0', '7'), ('U-2 OS', 'U2OS'), ('nocadazole', 'nocodazole')]
     """
     by_flat: dict[str, list[str]] = {}
     for name in counts:
-        by_flat.setdefault(flat(name), []).append(name)
+        key = str(float(name)) if NUMBER.fullmatch(name) else flat(name)
+        by_flat.setdefault(key, []).append(name)
     found = []
     for group in by_flat.values():
         usual = max(group, key=lambda name: (counts[name], name))

@@ -27,7 +27,7 @@ _WELL = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{1,2})[ _-]?([0-9]{1,2})(?![0-9])"
 _NUMBERS = re.compile(r"(?i)r(?:ow)?[ _-]?([0-9]+)[^0-9]*c(?:ol|olumn)?[ _-]?([0-9]+)")
 _ROW = re.compile(r"(?i)(?:row|r|well)?[ _-]*([A-Z]{1,2}|[0-9]{1,2})")
 _COLUMN = re.compile(r"(?i)(?:column|col|c|well)?[ _-]*([0-9]{1,2})")
-_NUMBERED = re.compile(r"(?i)well[ _-]*[0-9]+")
+_NUMBERED = re.compile(r"(?i)w(?:ell)?[ _-]*[0-9]+")
 _SITE = re.compile(r"(?i)(?:.*[^A-Z0-9])?(?:site|s|field|fld|fov|f|xy|position|pos|tile|scene)?[ _#-]*0*([0-9]+)")
 
 
