@@ -87,8 +87,11 @@ def test_other_images_in_a_sub_folder_are_named(other, tmp_path):
     with pytest.raises(ValueError, match=rf"expected one acquisition, found .*'\.'.*'{other}'"):
         read(folder)
     assert read(folder, acquisition=".") == written
-    (found,), options, notes = plates.look([folder])
-    assert options.acquisition == "." and any(f"of ['.', '{other}']" in note for note in notes)
+    second = write(tmp_path / "P2")
+    found, options, notes = plates.look([folder, tmp_path / "P2"])
+    assert options.acquisition == "." and any(f"of ['.', '{other}'" in note for note in notes)
+    assert [plate.name for plate in found] == ["P1", "P2"]
+    assert read(tmp_path / "P2", acquisition=".") == second
 
 
 def test_plates_of_one_name_get_that_of_the_folder_above(tmp_path):

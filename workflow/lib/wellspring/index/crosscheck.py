@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from wellspring.index.readers.folders import HERE
+from wellspring.index.readers.listing import DEFAULTS
+
 logger = logging.getLogger(__name__)
 
 KEY = ["well", "site", "channel", "plane"]
@@ -125,6 +128,8 @@ def told(twice: pd.DataFrame) -> str:
 
 
 def _chosen(planes: pd.DataFrame, acquisition: str, found: list[str], plate: str) -> pd.DataFrame:
+    if acquisition == HERE and found == [DEFAULTS["acquisition"]]:
+        return planes  # this plate has no other sub-folders
     if acquisition in found:
         return planes[planes["acquisition"] == acquisition].reset_index(drop=True)
     inside = planes["path"].fillna("").map(lambda path: acquisition in path.split("/")[:-1])

@@ -198,8 +198,9 @@ def _chosen(options: Index, plates: Sequence[Found], notes: list[str]) -> Index:
     """Choose the first time point and acquisition where a plate has several."""
     chosen: dict[str, str] = {}
     for key in ("timepoint", "acquisition"):
-        names = {str(name) for plate in plates for name in plate.planes[key].unique()}
-        if any(plate.planes[key].nunique() > 1 for plate in plates):
+        several = [plate.planes[key].unique() for plate in plates if plate.planes[key].nunique() > 1]
+        names = {str(name) for found in several for name in found}
+        if names:
             ordered = sorted(names, key=lambda name: (len(name), name))
             notes.append(f"{key}: {ordered[0]} is taken of {ordered}; index.{key} chooses another")
             chosen[key] = ordered[0]
