@@ -98,7 +98,11 @@
     const palette = [...Array(8).keys()].map(category), muted = theme("--muted"), ink = theme("--ink");
     const found = set.wells.map((_, i) => (!words || describe(i).toLowerCase().includes(words)) && (!chosen.size || (column && chosen.has(column.codes[i]))));
     spots = level.x.map((x, i) => (x === null ? null : [14 + (width - 28) * x / 1000, height - 14 - (height - 28) * level.y[i] / 1000]));
-    for (const front of [false, true]) for (let i = 0; i < set.n; i += 1) {
+    const often = new Map(); // groups of few wells lie on top: controls are not hidden by thousands of treated wells
+    if (column) for (const code of column.codes) often.set(code, (often.get(code) || 0) + 1);
+    const order = [...Array(set.n).keys()];
+    if (column) order.sort((a, b) => often.get(column.codes[b]) - often.get(column.codes[a]));
+    for (const front of [false, true]) for (const i of order) {
       if (found[i] !== front || !spots[i]) continue;
       let colour, shape = 0;
       if (column) {

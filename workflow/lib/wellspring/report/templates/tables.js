@@ -103,6 +103,7 @@
     body.replaceChildren(...pages.slice(rows, there.length, EACH).map((i) => {
       const row = make("tr"), name = make("th"), item = data.items[i];
       name.scope = "row";
+      name.dataset.group = data.groups[i]; // shown below the name on a phone, in place of the column
       if (Page.treatment && Page.treatment.has(item)) {
         const button = make("button", item, { type: "button", className: "opens" });
         name.append(button);
