@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evaluation_tables import screen
 from wellspring.evaluate.consistency import consistency
-from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precision, ranks, shared_null
+from wellspring.evaluate.precision import average_precision, expected, p_value, ranked_precisions, ranks, shared_null
 from wellspring.evaluate.retrieval import activity, retrieved
 from wellspring.evaluate.score import interval
 
@@ -22,8 +22,9 @@ def test_average_precision_is_that_of_scikit_learn_with_ties_too(seed, positives
     values = rng.integers(0, 4, positives + negatives).astype(float) if tied else rng.random(positives + negatives)
     truth = np.arange(positives + negatives) < positives
     assert average_precision(values[truth], values[~truth]) == pytest.approx(average_precision_score(truth, values))
-    found = ranks(values[None], np.ones((1, len(values)), dtype=bool))[0]
-    assert ranked_precision(found[truth]) == pytest.approx(average_precision_score(truth, values))
+    found = ranks(values[None], np.ones((1, len(values)), dtype=bool))
+    value = ranked_precisions(found, [np.flatnonzero(truth)], np.zeros(1, dtype=int))
+    assert value == pytest.approx(average_precision_score(truth, values))
 
 
 def test_activity_and_consistency_are_those_of_copairs():

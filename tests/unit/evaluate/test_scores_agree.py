@@ -323,9 +323,9 @@ def test_the_null_is_that_of_shared_similarities_drawn_here():
     assert precision.expected(1, 2) == pytest.approx(0.75)
     found = precision.ranks(np.array([[0.5, 0.9, 0.5, 0.1]]), np.array([[True, True, True, False]]))
     assert found.tolist() == [[3, 1, 3, 5]] and found.dtype == np.int32
-    assert np.isnan(precision.ranked_precision(np.array([]))) and precision.ranked_precision(
-        np.array([3, 3])
-    ) == pytest.approx(2 / 3)
+    members = [np.array([0, 2]), np.array([], dtype=int), np.array([3])]
+    of_row = np.repeat(found, 3, axis=0)
+    assert precision.ranked_precisions(of_row, members, np.arange(3)) == pytest.approx([2 / 3, np.nan, np.nan], nan_ok=True)
 
 
 def test_positions_and_units_and_labels():

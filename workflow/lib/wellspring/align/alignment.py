@@ -135,6 +135,7 @@ def fit_alignment(
     options: Fit,
     features: list[str] | None = None,
     controls: Array | None = None,
+    checked: bool = True,
 ) -> Alignment:
     """Fit the steps of the config, each on the profiles as the steps before it leave them.
 
@@ -148,6 +149,8 @@ def fit_alignment(
         The features to choose from; default all of the frame.
     controls
         (rows,) bool, the controls to use; all by default. Only negative controls with a profile are used.
+    checked
+        Whether a sample of wells is aligned, for a note if no spread is left; cross-fitting does without it.
 
     Returns
     -------
@@ -184,14 +187,20 @@ def fit_alignment(
     taken = pd.Index(names).get_indexer(pd.Index(first))
     limits = limit.Limits(first, notes, low[taken], high[taken])
     alignment = Alignment(selection, ((BEFORE_STEPS, limits), *steps))
-    before = odd_plates.sample(source, usable)
-    lost_spread = odd_plates.lost_spread(before, apply_alignment(before, alignment), names=alignment.features)
-    if lost_spread is not None:
-        limits = replace(limits, notes=(*notes, lost_spread))
-        alignment = Alignment(selection, ((BEFORE_STEPS, limits), *steps))
+    if checked:
+        alignment = _checked(alignment, odd_plates.sample(source, usable), limits)
     for note in alignment.notes:
         logger.info("fit: %s", note)
     return alignment
+
+
+def _checked(alignment: Alignment, before: pd.DataFrame, limits: limit.Limits) -> Alignment:
+    """Return the alignment, with a note if it leaves the wells `before` without spread."""
+    lost_spread = odd_plates.lost_spread(before, apply_alignment(before, alignment), names=alignment.features)
+    if lost_spread is None:
+        return alignment
+    limits = replace(limits, notes=(*limits.notes, lost_spread))
+    return Alignment(alignment.selection, ((BEFORE_STEPS, limits), *alignment.steps[1:]))
 
 
 def apply_alignment(frame: pd.DataFrame, alignment: Alignment) -> pd.DataFrame:

@@ -137,6 +137,9 @@ def _usual(controls: Array, plates: Array) -> Usual:
 
 def _median(values: Array) -> Array:
     """Return the median of each column's finite values, 0 where there are none."""
+    if len(values) and np.isfinite(values).all():
+        whole: Array = np.median(values, axis=0)
+        return whole  # in a tenth of the time of nanmedian
     result = np.zeros(values.shape[1])
     some = np.isfinite(values).any(axis=0)
     result[some] = np.nanmedian(values[:, some], axis=0)

@@ -16,7 +16,7 @@ from wellspring.evaluate.left_out import QUERIES, Ranked
 from wellspring.evaluate.metric import Metric
 from wellspring.evaluate.nearest import dealt_labels, permuted
 from wellspring.evaluate.neighbours import blocks
-from wellspring.evaluate.precision import expected, listed_p, ranked_precision, ranks
+from wellspring.evaluate.precision import expected, listed_p, ranked_precisions, ranks
 from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
@@ -66,12 +66,11 @@ def consistency(
         query = taken[block]
         allowed = owner[query, None] != owner[None, :]
         found = ranks(wells.cosine(rows[query], rows), allowed)
+        for number, (dealt, by_label) in enumerate(zip(deals, members, strict=True)):
+            precision[number, block] = ranked_precisions(found, by_label, dealt[query])
         for place, well in enumerate(query):
-            for number, (dealt, by_label) in enumerate(zip(deals, members, strict=True)):
-                mine = found[place, by_label[dealt[well]]]
-                precision[number, block.start + place] = ranked_precision(mine[mine <= count])
-                if number == 0:
-                    ranked.read(well, found[place], mine[mine <= count], allowed[place])
+            mine = found[place, members[0][code[well]]]
+            ranked.read(well, found[place], mine[mine <= count], allowed[place])
         total = allowed.sum(axis=1)
         positives = (allowed & (code[query, None] == code[None, :])).sum(axis=1)
         chance[block] = np.where(positives > 0, expected(positives, total), np.nan)

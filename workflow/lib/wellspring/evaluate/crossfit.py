@@ -24,6 +24,7 @@ sphere of its own. They are also halved where most replicates are on one plate (
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def crossfitted(
     seed: int,
     published: pd.DataFrame | None = None,
     recentre: bool = True,
-    fit: Callable[..., Any] = fit_alignment,
+    fit: Callable[..., Any] = partial(fit_alignment, checked=False),
     apply: Callable[[pd.DataFrame, Any], pd.DataFrame] = apply_alignment,
 ) -> tuple[pd.DataFrame, ...]:
     """Return the profiles aligned by fits that did not see them: one frame, or two that differ in halved controls.

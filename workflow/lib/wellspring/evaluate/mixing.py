@@ -24,10 +24,10 @@ from wellspring.evaluate.neighbourhood_formulas import (
     SHARE,
     by_label,
     chord,
+    dealt_silhouettes,
     kbet,
     kernel,
     mixture,
-    silhouettes,
     too_few,
 )
 from wellspring.evaluate.neighbours import itself, nearest
@@ -210,23 +210,24 @@ def _silhouette(
     cluster, scores = wells.column(metadata, wells.PLATE).astype(str), []
     # Chance is a mean over permutations and sets: with many sets, few permutations of each suffice.
     rounds = min(rounds, max(3, rounds // max(1, len(set(group[taken])))))
+    sets = [(name, members.to_numpy()) for name, members in pd.Series(taken).groupby(group[taken], sort=True)]
     for target, column in TARGETS.items():
         metric, truth = f"mixing.silhouette.{target}.{scope}", wells.column(metadata, column).astype(str)
-        rng, parts, chances = np.random.default_rng(seed), [], []
-        for name, members in pd.Series(taken).groupby(group[taken], sort=True):
-            mine = members.to_numpy()
-            count = len(set(truth[mine]))
+        code, rng, parts, chances = wells.codes(truth), np.random.default_rng(seed), [], []
+        for name, mine in sets:
+            labels, own = np.unique(code[mine], return_inverse=True)
             # A silhouette needs two labels, one of them with two wells.
-            if count < 2 or count == len(mine):
+            if len(labels) < 2 or len(labels) == len(mine):
                 continue
-            value = 1 - np.abs(silhouettes(rows[mine], truth[mine]))
-            parts.append(pd.DataFrame({"row": mine, "value": value, "label": truth[mine], "stratum": name}))
-            dealt = [np.mean(1 - np.abs(silhouettes(rows[mine], rng.permutation(truth[mine])))) for _ in range(rounds)]
-            chances.append(np.mean(dealt))
+            dealt = np.array([own, *(rng.permutation(own) for _ in range(rounds))])
+            overlap = 1 - np.abs(dealt_silhouettes(rows[mine], dealt))
+            parts.append((mine, overlap[0], np.full(len(mine), name, dtype=object)))
+            chances.append(overlap[1:].mean(axis=1).mean())
         if not parts:
             scores.append(absent(metric, Note("no_replicates_of_two_labels"), n_undefined=lost + len(taken)))
             continue
-        frame = pd.concat(parts, ignore_index=True)
+        row, value, stratum = (np.concatenate(each) for each in zip(*parts, strict=True))
+        frame = pd.DataFrame({"row": row, "value": value, "label": truth[row], "stratum": stratum})
         units = frame[["stratum", "value"]].assign(cluster=cluster[frame["row"]])
         scores.append(
             Score(

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import chi2
 
-from wellspring.evaluate.neighbours import blocks
+from wellspring.evaluate.neighbours import CELLS_AT_ONCE, blocks
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 
@@ -77,21 +77,38 @@ def silhouettes(rows: Array, labels: Array) -> Array:
     The mean distance to a label is 1 - x . (mean row of the label), so that no pairs are formed.
     """
     names, code, size = np.unique(labels, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, code, rows)
+    sums = csr_array((np.ones(len(code)), (code, np.arange(len(code)))), shape=(len(names), len(code))) @ rows
     result = np.zeros(len(rows))
     for block in blocks(len(rows), len(names)):
-        place = np.arange(block.stop - block.start), code[block]
-        products = rows[block] @ sums.T
-        distance = 1 - products / size
-        own = products[place] - (rows[block] ** 2).sum(axis=1)
-        inside = 1 - own / np.maximum(size[code[block]] - 1, 1)
-        distance[place] = np.inf
-        outside = distance.min(axis=1)
-        longer = np.maximum(inside, outside)
-        value = np.divide(outside - inside, longer, out=np.zeros(len(inside)), where=longer > 0)
-        result[block] = np.where(size[code[block]] > 1, value, 0.0)
+        own = (rows[block] ** 2).sum(axis=1)
+        result[block] = _silhouettes(rows[block] @ sums.T, own, code[block], size)
     return result
+
+
+def dealt_silhouettes(rows: Array, dealt: Array) -> Array:
+    """Return the silhouettes (deals, n) of unit rows (n, d) under each row of label codes, `dealt` (deals, n).
+
+    Every label of a deal has as many rows as in the others. The products of a small set are formed once.
+    """
+    size = np.bincount(dealt[0])
+    if len(rows) * dealt.size * len(size) > CELLS_AT_ONCE:
+        return np.array([silhouettes(rows, labels) for labels in dealt])
+    gram, onehot = rows @ rows.T, np.eye(len(size))[dealt]
+    every = (gram @ onehot).reshape(-1, len(size))
+    own = np.tile(np.diag(gram), len(dealt))
+    return _silhouettes(every, own, dealt.ravel(), size).reshape(dealt.shape)
+
+
+def _silhouettes(products: Array, square: Array, code: Array, size: Array) -> Array:
+    """Return silhouettes (n,) from products with the sum of each label's rows (n, labels) and with itself (n,)."""
+    place = np.arange(len(code)), code
+    distance, own = 1 - products / size, products[place] - square
+    inside = 1 - own / np.maximum(size[code] - 1, 1)
+    distance[place] = np.inf
+    outside = distance.min(axis=1)
+    longer = np.maximum(inside, outside)
+    value = np.divide(outside - inside, longer, out=np.zeros(len(inside)), where=longer > 0)
+    return np.where(size[code] > 1, value, 0.0)
 
 
 def connectivity(neighbours: Array, labels: Array) -> dict[int, float]:
@@ -129,8 +146,9 @@ def chord(similarity: Array) -> Array:
 
 def by_label(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the mean of `value` by `label`, as items of a score."""
-    by = frame.groupby("label", sort=True)["value"]
-    return by.agg(value="mean", n="size").reset_index().rename(columns={"label": "Metadata_Item"})
+    names, code, count = np.unique(frame["label"].to_numpy().astype(str), return_inverse=True, return_counts=True)
+    mean = np.bincount(code, weights=frame["value"].to_numpy(dtype=float)) / count
+    return pd.DataFrame({"Metadata_Item": names.astype(object), "value": mean, "n": count})
 
 
 def too_few(code: str, found: int) -> Note:

@@ -11,6 +11,7 @@ below 0.05 and 2.4 % below 0.005; repeating one member's null (copairs 0.5.5) gi
 5.8 % and 0.5 %.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -143,12 +144,34 @@ def ranks(similarity: Array, allowed: Array) -> Array:
     return result
 
 
-def ranked_precision(found: Array) -> float:
-    """Return the average precision of a row from the `ranks` of its positives (k,), NaN without any."""
-    if not len(found):
-        return float("nan")
-    found = np.sort(found)
-    hits = np.arange(1, len(found) + 1)
-    if (found[1:] == found[:-1]).any():
-        hits = np.searchsorted(found, found, side="right")
-    return float((hits / found).mean())
+def ranked_precisions(found: Array, members: Sequence[Array], label: Array) -> Array:
+    """Return the average precision of each row (rows,) from its `ranks` (rows, n), NaN without positives.
+
+    The positives of a row are the places `members[label]` whose rank is at most n. Rows whose labels have similar numbers
+    of members are sorted together.
+    """
+    most = found.shape[1]
+    result, size = np.full(len(found), np.nan), np.array([len(own) for own in members])
+    width = np.ceil(np.log2(np.maximum(size[label], 1))).astype(int)
+    for power in np.unique(width[size[label] > 0]):
+        rows = np.flatnonzero((width == power) & (size[label] > 0))
+        used, of = np.unique(label[rows], return_inverse=True)
+        places = np.full((len(used), size[used].max()), -1)
+        for place, name in enumerate(used):
+            places[place, : size[name]] = members[name]
+        places = places[of]
+        ranked = found[rows[:, None], places]
+        ranked[places < 0] = most + 1
+        ranked.sort(axis=1)
+        valid = ranked <= most
+        hits = np.broadcast_to(np.arange(1, ranked.shape[1] + 1), ranked.shape)
+        tied = valid[:, 1:] & (ranked[:, 1:] == ranked[:, :-1])
+        if tied.any():
+            # Ties enter together: all of them count the hits of the last.
+            last = np.concatenate([~tied, np.ones((len(ranked), 1), dtype=bool)], axis=1)
+            ends = np.where(last, hits, ranked.shape[1] + 1)
+            hits = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+        count = valid.sum(axis=1)
+        total = np.where(valid, hits / ranked, 0.0).sum(axis=1)
+        result[rows] = np.divide(total, count, out=np.full(len(rows), np.nan), where=count > 0)
+    return result

@@ -56,7 +56,8 @@ def correlated(features: Array) -> Array:
 
 def cosine(first: Array, second: Array) -> Array:
     """Return cosine similarities of unit rows, rounded to 10 digits so that equal profiles tie exactly."""
-    return np.round(first @ second.T, 10)
+    product: Array = first @ second.T
+    return np.round(product, 10, out=product)
 
 
 def kind(metadata: pd.DataFrame, *names: str) -> Array:
