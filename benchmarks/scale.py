@@ -4,15 +4,16 @@ Claim. Evaluation and report of 1,000 plates of 384 wells x 384 features fit on 
 time and memory grow no faster than the plates. The page of 100 plates stays below 25 MB. Refuted by a peak above 24
 GiB, a page above 25 MB, or time that grows clearly more than ten times for ten times the plates.
 
-The layout is that of JUMP's compound plates: per plate 32 DMSO wells and 8 positive controls four times in the two outer
-columns of both sides, and 320 compounds once each; five plates of one layout, each in another batch of 20 plates. So 10,
-100 and 1,000 plates have 640, 6,400 and 64,000 compounds. Half of these have an effect; a fifth has one of the
-mechanisms, eight compounds each. Profiles are drawn plate by plate (batch, plate, edge and compound shifts, correlated
-noise), then normalised, fitted, aligned and joined by the library with the config's defaults. The report has no images.
+The layout is that of JUMP's compound plates: per plate 32 DMSO wells and 8 positive controls four times in the two
+outer columns of both sides, and 320 compounds once each; five plates of one layout, each in another batch of 20
+plates. So 10, 100 and 1,000 plates have 640, 6,400 and 64,000 compounds. Half of these have an effect; a fifth has one
+of the mechanisms, eight compounds each. Profiles are drawn plate by plate (batch, plate, edge and compound shifts,
+correlated noise), then normalised, fitted, aligned and joined by the library with the config's defaults. The report
+has no images.
 
 Each step of each size is a process of its own with one thread, and reads and writes as its rule does, so that its peak
-memory (VmHWM) is its own. Processor seconds hold beside other jobs. What was measured is kept in `--folder`: a second run
-continues there, or, with `--steps`, measures some steps again. 1,000 plates take 4 GB of disk.
+memory (VmHWM) is its own. Processor seconds hold beside other jobs. What was measured is kept in `--folder`: a second
+run continues there, or, with `--steps`, measures some steps again. 1,000 plates take 4 GB of disk.
 
     python benchmarks/scale.py [--quick] [--plates 10 100 1000] [--steps evaluate report] [--folder FOLDER]
         [--features 384]

@@ -165,7 +165,7 @@ def test_a_single_plate_goes_by_halves_of_its_controls():
 def test_levels_that_are_judged_by_halves_have_the_note(plates):
     frame = screen(batches=plates, plates=1, controls=24)
     parts = [part.reset_index(drop=True) for _, part in frame.groupby("Metadata_Plate")]
-    found = populations(parts, parts, frame, options=options("evaluate"), fit=FIT)
+    found = list(populations(parts, parts, frame, options=options("evaluate"), fit=FIT))
     codes = {each.level: {note.code for note in each.notes} for each in found}
     assert list(codes) == ["aggregated", "normalised", "aligned"]
     assert all(("two_halves" in noted) == (plates == 1) for noted in codes.values()), codes

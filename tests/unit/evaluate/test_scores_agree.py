@@ -325,7 +325,9 @@ def test_the_null_is_that_of_shared_similarities_drawn_here():
     assert found.tolist() == [[3, 1, 3, 5]] and found.dtype == np.int32
     members = [np.array([0, 2]), np.array([], dtype=int), np.array([3])]
     of_row = np.repeat(found, 3, axis=0)
-    assert precision.ranked_precisions(of_row, members, np.arange(3)) == pytest.approx([2 / 3, np.nan, np.nan], nan_ok=True)
+    assert precision.ranked_precisions(of_row, members, np.arange(3)) == pytest.approx(
+        [2 / 3, np.nan, np.nan], nan_ok=True
+    )
 
 
 def test_positions_and_units_and_labels():
@@ -387,7 +389,7 @@ def test_populations_of_a_screen_with_a_held_out_plate():
     frame = table(seed=3, controls=6)
     frame.loc[frame["Metadata_Plate"] == "P3", "Metadata_Role"] = "heldout"
     parts = [part for _, part in frame.groupby("Metadata_Plate")]
-    found = populations(parts, parts, frame, options=OPTIONS, fit=FIT)
+    found = list(populations(parts, parts, frame, options=OPTIONS, fit=FIT))
     assert [(each.level, each.suffix) for each in found] == [
         (level, suffix) for level in ("aggregated", "normalised", "aligned") for suffix in ("", ".heldout")
     ]

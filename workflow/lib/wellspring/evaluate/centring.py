@@ -53,9 +53,9 @@ class Centre:
 def centred(frame: pd.DataFrame) -> dict[str, Centre]:
     """Return the centre of each plate whose negative controls have the median or the mean 0."""
     control, plate = defined_controls(frame), wells.column(frame, wells.PLATE).astype(str)
-    values, found = frame[tables.features(frame)].to_numpy(dtype=float), dict[str, Centre]()
-    for name in sorted(set(plate[control])):
-        mine = values[control & (plate == name)]
+    values, found = frame.loc[control, tables.features(frame)].to_numpy(dtype=float), dict[str, Centre]()
+    for name, places in wells.places(plate[control]).items():
+        mine = values[places]
         mine = mine[np.isfinite(mine).all(axis=1)]
         for centre in (Centre(len(mine), mean=False), Centre(len(mine), mean=True)) if mine.size else ():
             if (np.abs(centre.of(mine)[0]) < CENTRED).all():
@@ -65,7 +65,13 @@ def centred(frame: pd.DataFrame) -> dict[str, Centre]:
 
 
 def excess(
-    features: Array, metadata: pd.DataFrame, centres: Mapping[str, Centre], *, neighbours: int = 1, seed: int = 0
+    features: Array,
+    metadata: pd.DataFrame,
+    centres: Mapping[str, Centre],
+    *,
+    neighbours: int = 1,
+    queries: int | None = None,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Return by how much the scores `nuisance.*` of controls without any effect differ from the frequencies.
 
@@ -75,19 +81,20 @@ def excess(
         (n, d) and n rows of the wells that are judged together.
     centres
         How each plate was centred; other plates stay as they are. Without any, the result is empty.
-    neighbours
+    neighbours, queries
         As of `wellspring.evaluate.nuisance.nuisance`.
     """
     control = wells.kind(metadata, "negcon") & wells.defined(features, metadata)
     values, table = features[control], metadata[control].reset_index(drop=True)
     plate, line = (wells.column(table, name).astype(str) for name in (wells.PLATE, wells.LINE))
-    here = {name: np.flatnonzero(plate == name) for name in sorted(set(plate) & set(centres))}
-    asked = [task for task in tasks(table) if task.readable.any()]
+    here = {name: mine for name, mine in wells.places(plate).items() if name in centres}
+    asked = [task for task in tasks(table, queries=queries, seed=seed) if task.readable.any()]
     if not here or not asked:
         return {}
-    lines = {name: np.flatnonzero(line == name) for name in sorted(set(line))}
+    lines = wells.places(line)
     rng, found = np.random.default_rng([seed, 31]), np.zeros(len(asked))
-    rounds = int(np.clip(PAIRS // len(values) ** 2, FEWEST, ROUNDS))
+    pairs = len(values) * min(len(values), queries or len(values))
+    rounds = int(np.clip(PAIRS // pairs, FEWEST, ROUNDS))
     for _ in range(rounds):
         order = np.arange(len(values))
         for places in lines.values():

@@ -43,7 +43,7 @@ def excess(
     """
     usable, plate = wells.defined(features, metadata), wells.column(metadata, wells.PLATE).astype(str)
     control = usable & wells.kind(metadata, "negcon")
-    mine = {name: np.flatnonzero(control & (plate == name)) for name in sorted(set(plate[control]))}
+    mine = {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
     names, treated = wells.replicate_names(metadata, replicates_share), usable & wells.kind(metadata, "trt")
     layouts = [
         own.to_numpy() for _, own in pd.Series(plate[treated], dtype=object).groupby(names[treated]) if len(own) > 1

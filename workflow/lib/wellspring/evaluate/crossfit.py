@@ -24,13 +24,12 @@ sphere of its own. They are also halved where most replicates are on one plate (
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from wellspring.align.alignment import apply_alignment, chain, fit_alignment, with_own
+from wellspring.align.alignment import Alignment, apply_alignment, chain, fit_alignment, with_own
 from wellspring.align.steps.frames import GROUPS
 from wellspring.evaluate import wells
 from wellspring.evaluate.exchange import SAME_PLATE
@@ -42,6 +41,7 @@ from wellspring.screen.sections import Fit, StepEntry
 
 logger = logging.getLogger(__name__)
 
+ROWS_AT_ONCE = 20_000  # wells of a large screen that are aligned together: in float64, with copies
 # Steps that are fitted in the groups of the option `by`; `coral` is fitted by the column `batches`.
 BY_GROUP = ("sphere", "cell_count", "standardize")
 
@@ -143,6 +143,11 @@ def crowded_plates(frame: pd.DataFrame, *, replicates_share: tuple[str, ...] = (
     return set(crowded.index.get_level_values(-1)) & set(plate[defined_controls(frame)])
 
 
+def _fitted(frame: pd.DataFrame, **options: Any) -> Alignment:
+    """Return the alignment of a fold; what it leaves of the spread is measured for the published one alone."""
+    return fit_alignment(frame, **options, checked=False)
+
+
 def crossfitted(
     frame: pd.DataFrame,
     dealt: Deal,
@@ -151,7 +156,7 @@ def crossfitted(
     seed: int,
     published: pd.DataFrame | None = None,
     recentre: bool = True,
-    fit: Callable[..., Any] = partial(fit_alignment, checked=False),
+    fit: Callable[..., Any] = _fitted,
     apply: Callable[[pd.DataFrame, Any], pd.DataFrame] = apply_alignment,
 ) -> tuple[pd.DataFrame, ...]:
     """Return the profiles aligned by fits that did not see them: one frame, or two that differ in halved controls.
@@ -186,13 +191,12 @@ def crossfitted(
     def aligned(frame: pd.DataFrame, mine: Array, source: Array, chosen: Array) -> pd.DataFrame:
         """Return the rows `mine`, aligned by a fit on the rows `source`, of which `chosen` are the controls."""
         share = _share(frame, dealt.columns, mine=mine, whole=fits & control, chosen=chosen)
-        state = fit(
-            frame[source].reset_index(drop=True),
-            features=features,
-            options=for_fold(options, share=share),
-            controls=chosen[source],
-        )
-        return apply(frame[mine].reset_index(drop=True), state)
+        own = for_fold(options, share=share)
+        source = source & chosen if of_controls(own) else source
+        state = fit(frame[source].reset_index(drop=True), features=features, options=own, controls=chosen[source])
+        places = np.flatnonzero(mine)
+        parts = [places[start : start + ROWS_AT_ONCE] for start in range(0, len(places), ROWS_AT_ONCE)] or [places]
+        return pd.concat([apply(frame.take(part).reset_index(drop=True), state) for part in parts], ignore_index=True)
 
     halved, rest = np.isin(plate, sorted(dealt.halved)), sorted(set(plate).difference(dealt.halved, *dealt.folds))
     parts = [published[np.isin(wells.column(published, wells.PLATE).astype(str), rest)]]
@@ -233,6 +237,12 @@ def for_fold(options: Fit, *, share: float) -> Fit:
 
     steps: tuple[StepEntry, ...] = tuple({name: own} for name, own in chain(options.steps) if name != "select")
     return replace(options, steps=steps, min_controls=least(options.min_controls))
+
+
+def of_controls(options: Fit) -> bool:
+    """Return whether the fit without selection reads the controls alone: harmony reads all wells."""
+    steps = [(name, with_own(options, own)) for name, own in chain(options.steps)]
+    return all(name not in ("select", "harmony") and own.fit_on == "negcon" for name, own in steps)
 
 
 def _share(frame: pd.DataFrame, columns: tuple[str, ...], *, mine: Array, whole: Array, chosen: Array) -> float:

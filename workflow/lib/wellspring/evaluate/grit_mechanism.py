@@ -38,16 +38,19 @@ def grit_mechanism(
         return absent(NAME, note, n_undefined=len(count))
     rows, owner = wells.correlated(features[keep]), compound[keep].astype(str)
     middle, spread = against(rows, wells.correlated(features[control]))
-    member = membership(value[keep], separator or "")[0].astype(np.float32)
+    member = membership(value[keep], separator or "")[0]
     found, flat = np.full(len(keep), np.nan), spread <= SMALLEST
     several = bool((member.sum(axis=1) > 1).any())
     groups = Groups.of(owner if several else value[keep])
     without, onehot = Controls.of({"": control}, metadata), groups.onehot()
     middles, spreads = without.moments(rows, wells.correlated(features[control]), control)
     left, fewer = np.full((len(keep), len(groups)), np.nan), np.full(middles.shape, np.nan)
+    lists, code = [np.flatnonzero(of_label) for of_label in member.T], wells.codes(owner)
     for well in range(len(keep)):
-        same = (member @ member[well] > 0) & (owner != owner[well])
-        if same.any() and not flat[well]:
+        labels = np.flatnonzero(member[well])
+        same = lists[labels[0]] if len(labels) == 1 else np.unique(np.concatenate([lists[label] for label in labels]))
+        same = same[code[same] != code[well]]
+        if len(same) and not flat[well]:
             likeness, count_of = rows[same] @ rows[well], onehot[same]
             found[well] = (float(likeness.mean()) - middle[well]) / spread[well]
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -55,9 +58,9 @@ def grit_mechanism(
                 others = (likeness.sum() - likeness @ count_of) / np.where(stay > 0, stay, np.nan)
                 left[well] = (others - middle[well]) / spread[well]
                 fewer[well] = (likeness.mean() - middles[well]) / spreads[well]
-    items, units, parts = [], [], []
+    items, units, parts, places = [], [], [], wells.places(owner)
     for name in sorted(count.index):
-        mine = np.flatnonzero(owner == name)
+        mine = places.get(name, np.zeros(0, dtype=int))
         known = mine[np.isfinite(found[mine])]
         mean = float(found[known].mean()) if len(known) else np.nan
         item = {"Metadata_Item": name, "value": mean, "n": len(known), "n_undefined": int(count[name]) - len(known)}

@@ -71,7 +71,7 @@ class Controls:
 
     def average_precision(self, positive: Array, negative: Array, against: Array) -> Array:
         """Return average precision (sets,) without each set; `against` are the places of the negatives."""
-        hits = (positive[None, :] >= positive[:, None]).sum(axis=1)
+        hits = len(positive) - np.searchsorted(np.sort(positive), positive, side="left")
         misses = (negative[None, :] >= positive[:, None]).astype(float)
         own = misses @ np.eye(len(self.groups))[self._member[against]]
         left: Array = (hits[:, None] / (hits[:, None] + misses.sum(axis=1, keepdims=True) - own)).mean(axis=0)
@@ -80,6 +80,8 @@ class Controls:
     def moments(self, rows: Array, controls: Array, places: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation (n, sets) of the rows' products with the controls without each set."""
         onehot = np.eye(len(self.groups))[self._member[places]]
+        if len(controls) > len(self.groups) * rows.shape[1]:
+            return self._moments_of_sums(rows, controls, onehot)
         means, spreads = np.empty((2, len(rows), len(self.groups)))
         for block in blocks(len(rows), len(controls)):
             product = rows[block] @ controls.T
@@ -87,6 +89,22 @@ class Controls:
             count = np.where(count > 0, count, np.nan)
             means[block] = (product.sum(axis=1, keepdims=True) - product @ onehot) / count
             square = ((product**2).sum(axis=1, keepdims=True) - product**2 @ onehot) / count
+            spreads[block] = np.sqrt(np.maximum(square - means[block] ** 2, 0.0))
+        return means, spreads
+
+    def _moments_of_sums(self, rows: Array, controls: Array, onehot: Array) -> tuple[Array, Array]:
+        """Return the same by the sums and the sums of squares of each set: without a product for each control."""
+        means, spreads = np.empty((2, len(rows), len(self.groups)))
+        count = len(controls) - onehot.sum(axis=0)
+        count = np.where(count > 0, count, np.nan)
+        sums = onehot.T @ controls
+        squares = [controls[own].T @ controls[own] for own in (onehot.T > 0)]
+        for block in blocks(len(rows), rows.shape[1]):
+            part = rows[block]
+            product = part @ sums.T
+            means[block] = (product.sum(axis=1, keepdims=True) - product) / count
+            square = np.stack([((part @ own) * part).sum(axis=1) for own in squares], axis=1)
+            square = (square.sum(axis=1, keepdims=True) - square) / count
             spreads[block] = np.sqrt(np.maximum(square - means[block] ** 2, 0.0))
         return means, spreads
 

@@ -27,18 +27,20 @@ CENTRED = 1e-4
 def join(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the plates' tables as one, sorted by plate and well, empty wells left out, with `Metadata_Edge` (bool)."""
     frame = harmonised(pd.concat(list(frames), ignore_index=True))
-    for plate in sorted(set(wells.column(frame, wells.PLATE))):
-        mine = (frame[wells.PLATE] == plate).to_numpy()
-        frame.loc[mine, "Metadata_Edge"] = wells.positions(frame[mine].drop(columns="Metadata_Edge", errors="ignore"))[
-            "edge"
-        ].to_numpy()
-    return by_place(frame[~wells.kind(frame, "empty")])
+    names, edge = frame[["Metadata_Well"]], np.zeros(len(frame), dtype=bool)
+    for mine in wells.places(wells.column(frame, wells.PLATE)).values():
+        edge[mine] = wells.positions(names.iloc[mine])["edge"]
+    frame["Metadata_Edge"] = edge
+    return by_place(frame, chosen=~wells.kind(frame, "empty"))
 
 
-def by_place(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows sorted by plate and well."""
-    keys = frame[[wells.PLATE, "Metadata_Well"]].astype(str)
-    return frame.loc[keys.sort_values([wells.PLATE, "Metadata_Well"], kind="stable").index].reset_index(drop=True)
+def by_place(frame: pd.DataFrame, *, chosen: Array | None = None) -> pd.DataFrame:
+    """Return the rows, or those `chosen` (n,) bool, sorted by plate and well."""
+    keys = frame[[wells.PLATE, "Metadata_Well"]].astype(str).reset_index(drop=True)
+    order = keys.sort_values([wells.PLATE, "Metadata_Well"], kind="stable").index.to_numpy()
+    if np.array_equal(order, keys.index) and (chosen is None or chosen.all()):
+        return frame.reset_index(drop=True)
+    return frame.take(order if chosen is None else order[chosen[order]]).reset_index(drop=True)
 
 
 def kept(frame: pd.DataFrame) -> Array:
@@ -67,9 +69,10 @@ def halves(frame: pd.DataFrame, *, plates: Collection[str], seed: int) -> tuple[
     """
     control, plate = defined_controls(frame), wells.column(frame, wells.PLATE).astype(str)
     first, second = np.zeros((2, len(frame)), dtype=bool)
-    rng, turn = np.random.default_rng(seed), 0
+    rng, turn, places = np.random.default_rng(seed), 0, wells.places(plate)
     for name in sorted(plates):
-        mine = rng.permutation(np.flatnonzero(control & (plate == name)))
+        mine = places.get(name, np.zeros(0, dtype=int))
+        mine = rng.permutation(mine[control[mine]])
         size = len(mine) // 2 + (turn if len(mine) % 2 else 0)
         turn = 1 - turn if len(mine) % 2 else turn
         first[mine[:size]] = True
@@ -86,13 +89,14 @@ def recentred(frame: pd.DataFrame, half: Array, *, aligned: bool = False) -> pd.
     """
     features, plate = tables.features(frame), wells.column(frame, wells.PLATE).astype(str)
     values, control = frame[features].to_numpy(dtype=np.float64, copy=True), defined_controls(frame)
-    for name in sorted(set(plate[half])):
-        mine = plate == name
+    for mine in wells.places(plate).values():
+        if not half[mine].any():
+            continue
         for center in (np.median, np.mean):
             # Profiles are float32 in units of the controls' spread: the centre of a centred plate is within 1e-6 of 0.
-            whole = center(values[mine & control], axis=0)
+            whole = center(values[mine[control[mine]]], axis=0)
             if aligned or (np.abs(whole[np.isfinite(whole)]) < CENTRED).all():
-                values[mine] -= np.nan_to_num(center(values[mine & half], axis=0))
+                values[mine] -= np.nan_to_num(center(values[mine[half[mine]]], axis=0))
                 break
     metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]]
     return pd.concat([metadata, pd.DataFrame(values, columns=features, index=frame.index)], axis=1)
@@ -113,4 +117,6 @@ def judged(
 def split_role(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the wells of plates that fit or are projected, and those of plates held out."""
     held = wells.column(frame, "Metadata_Role") == "heldout"
+    if not held.any():
+        return frame, frame.iloc[:0]
     return frame[~held].reset_index(drop=True), frame[held].reset_index(drop=True)

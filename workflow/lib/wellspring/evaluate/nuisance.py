@@ -24,10 +24,13 @@ from wellspring.screen.sections import Evaluate
 TARGETS = ("batch", "plate", "row", "column", "edge")
 
 
-def nuisance(features: Array, metadata: pd.DataFrame, *, neighbours: int = 1) -> list[Score]:
+def nuisance(
+    features: Array, metadata: pd.DataFrame, *, neighbours: int = 1, queries: int | None = None, seed: int = 0
+) -> list[Score]:
     """Return the five nuisance scores; items are the classes (a batch, a plate, a row...) with their recall.
 
-    The interval leaves plates out. A target with a single class among the references is absent, with a note.
+    The interval leaves plates out. A target with a single class among the references is absent, with a note. With
+    `queries`, at most that many controls, drawn evenly over plates, are read; references are always all controls.
     """
     control = wells.kind(metadata, "negcon")
     keep = control & wells.defined(features, metadata)
@@ -42,14 +45,20 @@ def nuisance(features: Array, metadata: pd.DataFrame, *, neighbours: int = 1) ->
     names = np.array([f"{a} {b}" for a, b in zip(plate.astype(str), well, strict=True)])
     groups = Groups.of(plate.astype(str))
     lists, k = dict[str, Nearest](), listed(groups, neighbours, len(rows))
-    for task in tasks(table):
+    for task in tasks(table, queries=queries, seed=seed):
         if task.among not in lists:
             lists[task.among] = task.nearest(rows, k)
         without = _Without(
-            Groups(groups.code[task.known], groups.names), lists[task.among], task.own, task.barred, neighbours
+            Groups(groups.code[task.known], groups.names),
+            lists[task.among],
+            task.own,
+            task.asked,
+            task.barred,
+            neighbours,
         )
         missing = lost + len(rows) - len(task.known)
-        scores.append(_score(task, lists[task.among], names[task.known], missing, without))
+        score = _score(task, lists[task.among], names[task.known][task.asked], missing, without)
+        scores.append(score.noted(*wells.sampling(len(task.asked), len(task.known), "controls")))
     return scores
 
 
@@ -64,13 +73,15 @@ class Task:
     among
         `line` for the other controls of the line, `plates` for those of other plates.
     known
-        (q,) places of the controls that have a class, among all rows.
+        (k,) places of the controls that have a class, among all rows.
     truth, own
-        (q,) name and code of their classes.
+        (k,) name and code of their classes.
+    asked
+        (q,) places, among the known controls, of those that are read.
     references
         (q, classes) number of references of each class.
     barred
-        From places (b,) among the known controls to a mask (b, q) of those that may not be used.
+        From places (b,) among the known controls to a mask (b, k) of those that may not be used.
     """
 
     target: str
@@ -78,6 +89,7 @@ class Task:
     known: Array
     truth: Array
     own: Array
+    asked: Array
     references: Array
     barred: Callable[[Array], Array]
 
@@ -85,35 +97,45 @@ class Task:
     def readable(self) -> Array:
         """Which controls (q,) can be read: a class without a reference cannot, and a single one is always right."""
         several = (self.references > 0).sum(axis=1) > 1
-        return np.asarray(several & (self.references[np.arange(len(self.own)), self.own] > 0))
+        return np.asarray(several & (self._of_own > 0))
 
     @property
     def level(self) -> Array:
         """Share (q,) of the own class among the references, NaN where it cannot be read."""
-        share = self.references[np.arange(len(self.own)), self.own] / np.maximum(self.references.sum(axis=1), 1)
+        share = self._of_own / np.maximum(self.references.sum(axis=1), 1)
         return np.where(self.readable, share, np.nan)
 
+    @property
+    def _of_own(self) -> Array:
+        """Number of references (q,) of the own class."""
+        found: Array = self.references[np.arange(len(self.asked)), self.own[self.asked]]
+        return found
+
     def nearest(self, rows: Array, k: int) -> Nearest:
-        """Return the k nearest references of the known controls; `rows` (n, d) are unit vectors of all controls."""
+        """Return the k nearest references of the controls; `rows` (n, d) are unit vectors of all controls."""
         every = np.arange(len(self.known))
-        return nearest(rows[self.known], queries=every, references=every, k=k, barred=self.barred)
+        return nearest(rows[self.known], queries=self.asked, references=every, k=k, barred=self.barred)
 
     def read(self, near: Nearest, k: int) -> Array:
         """Return which controls (q,) are read right from their k nearest references."""
-        return np.asarray(winners(self.own[near.index[:, :k]], near.valid[:, :k]) == self.own)
+        return np.asarray(winners(self.own[near.index[:, :k]], near.valid[:, :k]) == self.own[self.asked])
 
     def balanced(self, values: Array) -> float:
         """Return the mean over classes of the mean of `values` (q,) over the controls that can be read."""
-        own = self.own[self.readable]
+        own = self.own[self.asked][self.readable]
         count = np.bincount(own)
         return float((np.bincount(own, weights=values[self.readable])[count > 0] / count[count > 0]).mean())
 
 
-def tasks(metadata: pd.DataFrame) -> list[Task]:
-    """Return what is read from controls with this metadata, in the order of `TARGETS`."""
+def tasks(metadata: pd.DataFrame, *, queries: int | None = None, seed: int = 0) -> list[Task]:
+    """Return what is read from controls with this metadata, in the order of `TARGETS`; `queries` as of `nuisance`."""
     plate, line, batch = (wells.column(metadata, name).astype(str) for name in (wells.PLATE, wells.LINE, wells.BATCH))
     place = wells.positions(metadata)
     lines, plates, every = wells.codes(line), wells.codes(plate), np.arange(len(metadata))
+
+    def drawn(known: Array) -> Array:
+        most = len(known) if queries is None else queries
+        return wells.drawn(plates[known], at_most=most, seed=seed)
 
     def other(query: Array) -> Array:
         barred: Array = (lines[query, None] != lines[None, :]) | (query[:, None] == every[None, :])
@@ -123,10 +145,12 @@ def tasks(metadata: pd.DataFrame) -> list[Task]:
     for name, truth in (("batch", batch), ("plate", plate)):
         own = wells.codes(truth)
         # Classes of the other wells of the line: a well's own class is missing where no other well has it.
-        table = _counts(lines, own)[lines]
-        table[every, own] -= 1
-        found.append(Task(name, "line", every, truth, own, table, other))
+        asked = drawn(every)
+        table = _counts(lines, own)[lines[asked]]
+        table[np.arange(len(asked)), own[asked]] -= 1
+        found.append(Task(name, "line", every, truth, own, asked, table, other))
     known = np.flatnonzero(place["row"].notna().to_numpy())
+    asked = drawn(known)
 
     def elsewhere(query: Array) -> Array:
         barred: Array = plates[known][query, None] == plates[known][None, :]
@@ -135,8 +159,8 @@ def tasks(metadata: pd.DataFrame) -> list[Task]:
     for name in ("row", "column", "edge"):
         values = place[name].map(lambda value: str(int(value)) if pd.notna(value) else "").to_numpy(dtype=str)[known]
         own = wells.codes(values)
-        table = (_counts(np.zeros(len(known), dtype=int), own) - _counts(plates[known], own))[plates[known]]
-        found.append(Task(name, "plates", known, values, own, table, elsewhere))
+        table = _counts(np.zeros(len(known), dtype=int), own) - _counts(plates[known], own)
+        found.append(Task(name, "plates", known, values, own, asked, table[plates[known][asked]], elsewhere))
     return found
 
 
@@ -154,34 +178,34 @@ class _Without:
     groups: Groups
     near: Nearest
     own: Array
+    asked: Array
     barred: Callable[[Array], Array]
     neighbours: int
 
     def jackknife(self, value: Array, chance: Array, stratum: Array, whole: float) -> tuple[Jackknife, ...]:
-        """Return the jackknife of the balanced accuracy; value, chance and stratum (n,), NaN where undefined."""
-        count, own, onehot = len(self.groups), self.own, self.groups.onehot()
+        """Return the jackknife of the balanced accuracy; value, chance and stratum (q,), NaN where undefined."""
+        count, own, onehot = len(self.groups), self.own[self.asked], self.groups.onehot()
         total, same = np.zeros((2, len(own), count))
-        for block in blocks(len(own), len(own)):
-            query = np.arange(len(own))[block]
-            allowed = ~self.barred(query)
-            matching = allowed & (own[query, None] == own[None, :])
+        for block in blocks(len(own), len(self.own)):
+            allowed = ~self.barred(self.asked[block])
+            matching = allowed & (own[block, None] == self.own[None, :])
             total[block] = allowed.sum(axis=1)[:, None] - allowed @ onehot
             same[block] = matching.sum(axis=1)[:, None] - matching @ onehot
         left = np.full(total.shape, np.nan)
         for group in range(count):
             index, valid = shortened(self.near, self.groups.code, group, self.neighbours)
-            right = winners(own[index], valid) == own
+            right = winners(self.own[index], valid) == own
             # A class without a reference cannot be predicted; a single class is always right.
             known = valid.any(axis=1) & (same[:, group] > 0) & (same[:, group] < total[:, group])
             left[:, group] = np.where(known, right, np.nan)
         level = np.where(np.isfinite(left), same / np.maximum(total, 1), np.nan)
-        rise, shared = of_queries(value, left, chance, level, self.groups.code, stratum=stratum)
+        rise, shared = of_queries(value, left, chance, level, self.groups.code[self.asked], stratum=stratum)
         return (Jackknife("plates", pd.Series(whole - rise, index=list(self.groups.names)), shared),)
 
 
 def _score(task: Task, near: Nearest, names: Array, lost: int, without: _Without) -> Score:
-    """Return the score of one target; `names` are those of the known controls."""
-    metric, readable, truth = f"nuisance.{task.target}", task.readable, task.truth
+    """Return the score of one target; `names` (q,) are those of the controls that are read."""
+    metric, readable, truth = f"nuisance.{task.target}", task.readable, task.truth[task.asked]
     if not readable.any():
         return absent(
             metric,
@@ -210,7 +234,9 @@ def _score(task: Task, near: Nearest, names: Array, lost: int, without: _Without
 
 
 def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
-    return nuisance(features, metadata, neighbours=options.nuisance_neighbours)
+    count = int(wells.kind(metadata, "negcon").sum())
+    queries = wells.most_queries(count, options.pairs)
+    return nuisance(features, metadata, neighbours=options.nuisance_neighbours, queries=queries, seed=seed)
 
 
 def _metric(target: str, title: str, meaning: str, *, main: bool = False) -> Metric:

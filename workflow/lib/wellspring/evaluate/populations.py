@@ -1,6 +1,6 @@
 """The populations that are judged: at each level the wells of plates that fit or are projected, and held-out wells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -72,6 +72,11 @@ class Population:
             self, controls=tuple(frames[:many]), across=tuple(frames[many:-1]), treated=frames[-1], gaps=gaps
         )
 
+    def emptied(self) -> "Population":
+        """Return the population without wells: its level and the end of the names of its scores."""
+        none = self.treated.iloc[:0]
+        return Population(self.level, (none,), (none,), none, held_out=self.held_out)
+
     @property
     def suffix(self) -> str:
         """The end of the names of its scores."""
@@ -92,36 +97,58 @@ def populations(
     options: Evaluate,
     fit: Fit,
     seed: int = 0,
-) -> list[Population]:
-    """Return the populations of all levels that have wells; parameters as of `wellspring.evaluate.run.evaluate`.
+) -> Iterator[Population]:
+    """Yield the populations of all levels that have wells; parameters as of `wellspring.evaluate.run.evaluate`.
+
+    The tables of a level are made when it is asked for and not kept, since those of a large screen are gigabytes.
 
     At `aligned`, `controls` and `across` hold profiles aligned by fits that did not see their controls
     (`wellspring.evaluate.crossfit`), and `treated` holds the published profiles.
     """
-    tables = {"aggregated": join(aggregated), "normalised": join(normalised)}
-    kept, apart = split_role(tables["normalised"])
-    published, held = split_role(join([aligned])) if len(aligned) else (aligned, aligned)
+    metadata = [frame[[name for name in frame if str(name).startswith("Metadata_")]] for frame in normalised]
+    fitted, projected = split_role(join(metadata))
     share = options.replicates_share
-    dealt = deal(kept, options=fit, folds=options.folds, replicates_share=share)
-    every, halved = dealt.by_halves(), dealt.halved | crowded_plates(apart, replicates_share=share)
-    published = published[published[wells.PLATE].isin(set(kept[wells.PLATE]))].reset_index(drop=True)
-    found = []
-    for level, table in tables.items():
+    dealt = deal(fitted, options=fit, folds=options.folds, replicates_share=share)
+    every, halved = dealt.by_halves(), dealt.halved | crowded_plates(projected, replicates_share=share)
+    notes = (TWO_HALVES,) if dealt.halved else ()
+
+    def of_level(level: str, table: pd.DataFrame) -> Iterator[Population]:
         mine, theirs = split_role(table)
         controls = judged(mine, halved=halved, seed=seed)
         across = judged(mine, halved=every.halved, seed=seed, recentre=False)
-        notes = (TWO_HALVES,) if dealt.halved else ()
-        found.append(Population(level, controls, across, mine, centred=centred(mine), notes=notes))
-        found.append(_held_out(level, theirs, judged(theirs, halved=halved, seed=seed), centred(theirs)))
+        yield Population(level, controls, across, mine, centred=centred(mine), notes=notes)
+        yield _held_out(level, theirs, judged(theirs, halved=halved, seed=seed), centred(theirs))
+
+    table = join(aggregated)
+    del aggregated
+    yield from _closed(of_level("aggregated", table), fit)
+    table = join(normalised)
+    del normalised
+    yield from _closed(of_level("normalised", table), fit)
+    kept, apart = split_role(table)
+    del table
+    published, held = split_role(join([aligned])) if len(aligned) else (aligned, aligned)
+    del aligned
+    known = published[wells.PLATE].isin(set(kept[wells.PLATE]))
+    published = published if known.all() else published[known].reset_index(drop=True)
     controls = across = (kept,)
     if len(kept):
         controls = crossfitted(kept, dealt, options=fit, published=published, seed=seed)
         across = crossfitted(kept, every, options=fit, published=published, seed=seed, recentre=False)
     # The normalised profiles of the same wells: aligned controls took part in the fits of other plates.
     chance = judged(kept, halved=halved, seed=seed)
-    found.append(Population("aligned", controls, across, published, chance, centred(kept), notes=dealt.notes))
-    found.append(_held_out("aligned", held, judged(held, halved=halved, seed=seed, aligned=True), centred(apart)))
-    return [each.closed(max_missing=fit.max_missing) for each in found if len(each.controls[0])]
+    last = Population("aligned", controls, across, published, chance, centred(kept), notes=dealt.notes)
+    yield from _closed([last], fit)
+    del last, controls, across, chance
+    unseen = judged(held, halved=halved, seed=seed, aligned=True)
+    yield from _closed([_held_out("aligned", held, unseen, centred(apart))], fit)
+
+
+def _closed(found: Iterable[Population], fit: Fit) -> Iterator[Population]:
+    """Yield the populations that have wells, without gaps in their profiles."""
+    for each in found:
+        if len(each.controls[0]):
+            yield each.closed(max_missing=fit.max_missing)
 
 
 def _held_out(

@@ -147,8 +147,8 @@ def ranks(similarity: Array, allowed: Array) -> Array:
 def ranked_precisions(found: Array, members: Sequence[Array], label: Array) -> Array:
     """Return the average precision of each row (rows,) from its `ranks` (rows, n), NaN without positives.
 
-    The positives of a row are the places `members[label]` whose rank is at most n. Rows whose labels have similar numbers
-    of members are sorted together.
+    The positives of a row are the places `members[label]` whose rank is at most n. Rows whose labels have similar
+    numbers of members are sorted together.
     """
     most = found.shape[1]
     result, size = np.full(len(found), np.nan), np.array([len(own) for own in members])

@@ -85,8 +85,8 @@ def activity(
     if not control.any() or not treated.any():
         return absent("activity", Note("no_negative_controls" if treated.any() else "no_treated_wells"))
     usable = wells.defined(features, metadata)
-    rows, plate = wells.units(features), wells.column(metadata, wells.PLATE)
-    controls = {name: np.flatnonzero(control & (plate == name)) for name in sorted(set(plate[control]))}
+    rows, plate = wells.units(features), wells.column(metadata, wells.PLATE).astype(str)
+    controls = {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
     names = wells.replicate_names(metadata, replicates_share)
     differ = [wells.codes(wells.column(metadata, name)) for name in replicates_differ]
     groups = pd.Series(np.flatnonzero(treated), index=names[treated]).groupby(level=0, sort=True)

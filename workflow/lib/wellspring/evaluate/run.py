@@ -66,13 +66,15 @@ def evaluate(
         normalised = [_unlabelled(frame, heldout) for frame in normalised]
         aligned = _unlabelled(aligned, heldout)
     found, position = [], dict[str, list[Score]]()
-    for population in populations(aggregated, normalised, aligned, options=options, fit=fit, seed=seed):
+    judged = populations(aggregated, normalised, aligned, options=options, fit=fit, seed=seed)
+    del aggregated, normalised, aligned  # held by `populations` alone, level by level
+    for population in judged:
         if population.suffix not in position:
             # Positions do not change with the level, and neither do the scores of the position alone.
             position[population.suffix] = of_position(population.treated, metrics=metrics, options=options, seed=seed)
         known = position[population.suffix]
         scored = scores(population, metrics=metrics, options=options, seed=seed, position=known)
-        found.append((population, [score.noted(*note) for score in scored]))
+        found.append((population.emptied(), [score.noted(*note) for score in scored]))
     return tabulate(found)
 
 
@@ -209,9 +211,15 @@ def _of_kind(
         ]
         first, *second = (chance.stated(each, found[place % len(found)]) for place, each in enumerate((first, *second)))
     if population.centred and any(metric.family == "nuisance" for metric in mine):
-        near = options.nuisance_neighbours
         levels = [
-            centring.excess(*_in_order(frame), population.centred, neighbours=near, seed=seed) for frame in frames
+            centring.excess(
+                *_in_order(frame),
+                population.centred,
+                neighbours=options.nuisance_neighbours,
+                queries=wells.most_queries(int(wells.kind(frame, "negcon").sum()), options.pairs),
+                seed=seed,
+            )
+            for frame in frames
         ]
         first, *second = (centring.stated(each, levels[place]) for place, each in enumerate((first, *second)))
     scored = [merge(*pair) for pair in zip(first, *second, strict=True)] if second else list(first)
@@ -236,7 +244,8 @@ def _computed(
 def _in_order(frame: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
     """Return the features (n, d) and the table, by plate and well."""
     names = [name for name in frame.columns if not name.startswith("Metadata_")]
-    return wells.in_order(frame[names].to_numpy(dtype=np.float64), frame)
+    metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]]
+    return wells.in_order(frame[names].to_numpy(dtype=np.float64), metadata)
 
 
 def _items(score: Score, level: str) -> pd.DataFrame:

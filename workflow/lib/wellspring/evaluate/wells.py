@@ -16,6 +16,7 @@ from wellspring.screen import well_names as names
 from wellspring.screen.treatments import joined, name
 
 Array = npt.NDArray[Any]
+ROWS_AT_ONCE = 4096
 QUERIES = 1000  # fewest wells that look for neighbours: a share then has a standard error of 0.016 at most
 
 PLATE, LINE, BATCH, MOA = "Metadata_Plate", "Metadata_Cell_Line", "Metadata_Batch", "Metadata_moa"
@@ -42,10 +43,12 @@ def defined(features: Array, metadata: pd.DataFrame) -> Array:
 
 def units(features: Array) -> Array:
     """Return rows (n, d) float64 scaled to length 1; a row of zeros or with a NaN becomes zeros."""
-    rows = np.nan_to_num(np.asarray(features, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    result: Array = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
-    return result
+    rows: Array = np.nan_to_num(np.asarray(features, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        length = np.linalg.norm(part, axis=1, keepdims=True)
+        np.divide(part, length, out=part, where=length > 0)
+    return rows
 
 
 def correlated(features: Array) -> Array:
@@ -140,6 +143,14 @@ def codes(values: Array) -> Array:
     return result
 
 
+def places(values: Array) -> dict[str, Array]:
+    """Return, for each value as text, in order, the sorted places (k,) that have it."""
+    code, names = pd.factorize(np.asarray(values).astype(str), sort=True)
+    order = np.argsort(code, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(code, minlength=len(names)))[:-1])
+    return dict(zip(map(str, names), parts, strict=bool(len(names))))
+
+
 def drawn(groups: Array, *, at_most: int, seed: int) -> Array:
     """Return the sorted places of at most `at_most` wells, drawn at random but evenly over `groups` (n,).
 
@@ -179,11 +190,9 @@ def in_order(features: Array, metadata: pd.DataFrame) -> tuple[Array, pd.DataFra
     """Return both sorted by plate and well, so that no result depends on the order of the rows."""
     keys = [name for name in (PLATE, "Metadata_Well") if name in metadata]
     metadata = metadata.reset_index(drop=True)
-    order = (
-        metadata[keys].astype(str).sort_values(keys, kind="stable").index.to_numpy()
-        if keys
-        else np.arange(len(metadata))
-    )
+    order = metadata[keys].astype(str).sort_values(keys, kind="stable").index.to_numpy() if keys else metadata.index
+    if np.array_equal(order, metadata.index):
+        return features, metadata
     return features[order], metadata.iloc[order].reset_index(drop=True)
 
 
