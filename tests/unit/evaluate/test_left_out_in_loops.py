@@ -29,7 +29,12 @@ def test_precision_and_moments_without_a_control(seed):
     every = np.concatenate(list(places.values()))
     assert len(found.groups) == len(every)
     positive, negative = rng.integers(0, 6, 4).astype(float), rng.integers(0, 6, len(every)).astype(float)
-    values = found.average_precision(positive, negative, every)
+    second = rng.integers(0, 6, 4).astype(float)
+    whole, both = found.average_precisions(
+        np.stack([second, positive]), np.stack([negative] * 2), np.stack([every] * 2)
+    )
+    values = both[1]
+    assert whole == pytest.approx([average_precision(second, negative), average_precision(positive, negative)])
     rows = wells.correlated(rng.normal(size=(6, 5)))
     others = wells.correlated(rng.normal(size=(len(every), 5)))
     means, spreads = found.moments(rows, others, every)

@@ -16,6 +16,7 @@ from wellspring.evaluate.precision import expected
 from wellspring.evaluate.wells import Array
 
 QUERIES = 1000  # wells whose values without each group are computed, drawn evenly over compounds
+CELLS_AT_ONCE = 200_000  # similarities of positives with negatives, that fit into the cache
 LISTED = 400  # longest list of neighbours that is kept, so that k are left without the largest group
 
 
@@ -69,13 +70,17 @@ class Controls:
         member[places] = groups.code
         return cls(groups, member)
 
-    def average_precision(self, positive: Array, negative: Array, against: Array) -> Array:
-        """Return average precision (sets,) without each set; `against` are the places of the negatives."""
-        hits = len(positive) - np.searchsorted(np.sort(positive), positive, side="left")
-        misses = (negative[None, :] >= positive[:, None]).astype(float)
+    def average_precisions(self, positive: Array, negative: Array, against: Array) -> tuple[Array, Array]:
+        """Return average precision (q,) of queries, and without each set (q, sets).
+
+        `positive` (q, p) and `negative` (q, n) are similarities, `against` (q, n) the places of the negatives.
+        """
+        hits = np.stack([len(own) - np.searchsorted(np.sort(own), own, side="left") for own in positive])
+        misses = (negative[:, None, :] >= positive[:, :, None]).astype(float)
+        total = hits + misses.sum(axis=2)
         own = misses @ np.eye(len(self.groups))[self._member[against]]
-        left: Array = (hits[:, None] / (hits[:, None] + misses.sum(axis=1, keepdims=True) - own)).mean(axis=0)
-        return left
+        left: Array = (hits[:, :, None] / (total[:, :, None] - own)).mean(axis=1)
+        return (hits / total).mean(axis=1), left
 
     def moments(self, rows: Array, controls: Array, places: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation (n, sets) of the rows' products with the controls without each set."""
@@ -132,6 +137,45 @@ class Controls:
         nobody = np.full(len(value), -1)
         rise, _ = of_queries(value, np.array(self._left), chance, np.array(self._chance), nobody)
         return found, Jackknife("controls", pd.Series(whole - rise, index=list(self.groups.names)))
+
+
+def apart_from(controls: Mapping[str, Array], rows: Array, places: Array, plate: Array) -> dict[int, Array]:
+    """Return the similarities of each of the wells `places` with the controls of its plate, (n,) names of plates."""
+    found = dict[int, Array]()
+    for name, own in wells.places(plate[places]).items():
+        if name in controls:
+            found |= zip(places[own].tolist(), wells.cosine(rows[places[own]], rows[controls[name]]), strict=True)
+    return found
+
+
+def mean_precision(
+    rows: Array, members: Array, mates: Array, against: list[Array], apart: Mapping[int, Array], without: Controls
+) -> tuple[float, int, Array]:
+    """Return the members' mean average precision, their fewest negatives, and the mean without each set of controls.
+
+    Parameters
+    ----------
+    rows
+        (n, d) unit rows.
+    members, mates
+        (m,) places of the replicates, and which of them are each other's, (m, m) bool.
+    against, apart
+        Places of the negatives of each member, and the members' similarities with them (`apart_from`).
+    without
+        The sets of controls.
+    """
+    between = wells.cosine(rows[members], rows[members])
+    counts, sizes = mates.sum(axis=1), [len(own) for own in against]
+    equal = len({*counts.tolist()}) == 1 == len({*sizes})
+    step = max(1, CELLS_AT_ONCE // (counts[0] * sizes[0])) if equal else 1
+    parts = []
+    for start in range(0, len(members), step):
+        part = slice(start, start + step)
+        positive = between[part][mates[part]].reshape(-1, counts[start])
+        negative = np.stack([apart[member] for member in members[part].tolist()])
+        parts.append(without.average_precisions(positive, negative, np.stack(against[part])))
+    values, left = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return float(values.mean()), min(sizes), left.mean(axis=0)
 
 
 def shortened(near: Nearest, references: Array, group: int, k: int) -> tuple[Array, Array]:

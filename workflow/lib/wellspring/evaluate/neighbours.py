@@ -91,7 +91,9 @@ def nearest(
     labels
         (n,) codes, for the count of references that match.
     """
-    k, pool = min(k, len(references)), rows[references]
+    k = min(k, len(references))
+    whole = len(references) == len(rows) and bool((references == np.arange(len(rows))).all())
+    pool = rows if whole else rows[references]
     index, best = np.zeros((len(queries), k), dtype=np.intp), np.full((len(queries), k), -np.inf)
     allowed, matching = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.int64)
     for block in blocks(len(queries), len(references)):

@@ -17,9 +17,9 @@ import pandas as pd
 from wellspring.evaluate import wells
 from wellspring.evaluate.exchange import Exchange
 from wellspring.evaluate.jackknife import Jackknife, of_units
-from wellspring.evaluate.left_out import Controls
+from wellspring.evaluate.left_out import Controls, apart_from, mean_precision
 from wellspring.evaluate.metric import Metric
-from wellspring.evaluate.precision import average_precision, expected, p_value, shared_null
+from wellspring.evaluate.precision import expected, p_value, shared_null
 from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
@@ -93,7 +93,10 @@ def activity(
     moa, kind = (wells.column(metadata, n) for n in (wells.MOA, "Metadata_pert_type"))
     family = wells.families(metadata, label)
     items, units, chances = list[dict[str, Any]](), list[tuple[Any, float]](), list[float]()
-    without = Controls.of(controls, metadata)
+    without, apart = (
+        Controls.of(controls, metadata),
+        apart_from(controls, rows, np.flatnonzero(treated & usable), plate),
+    )
     exchange, tested = Exchange(rows, controls, metadata), dict[int, _Treatment]()
     for name, group in groups:
         index = group.to_numpy()
@@ -109,7 +112,7 @@ def activity(
         item["Metadata_Group"] = moa[index[0]] if moa[index[0]] is not None else kind[index[0]]
         if len(members) > 1:
             own, count = [controls[plate[i]] for i in members], mates.sum(axis=1)
-            item["value"], few, left = _mean_precision(rows, members, mates, own, without)
+            item["value"], few, left = mean_precision(rows, members, mates, own, apart, without)
             graph = None if mates.sum() == len(members) * (len(members) - 1) else mates.tobytes()
             null = shared_null(len(members), few, size=null_size, seed=seed, mates=graph)
             sizes = np.array([len(mine) for mine in own])
@@ -229,19 +232,6 @@ def retrieved(
         jackknives=tuple(parts),
         proportion=True,
     )
-
-
-def _mean_precision(
-    rows: Array, members: Array, mates: Array, negatives: list[Array], without: Controls
-) -> tuple[float, int, Array]:
-    """Return the members' mean average precision, their fewest negatives, and the mean without each set of controls."""
-    between = wells.cosine(rows[members], rows[members])
-    values, left = [], []
-    for place, (member, against) in enumerate(zip(members, negatives, strict=True)):
-        positive, negative = between[place, mates[place]], wells.cosine(rows[member][None], rows[against])[0]
-        values.append(average_precision(positive, negative))
-        left.append(without.average_precision(positive, negative, against))
-    return float(np.mean(values)), min(len(against) for against in negatives), np.mean(left, axis=0)
 
 
 def _compute_activity(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
