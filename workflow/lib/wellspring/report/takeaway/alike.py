@@ -5,6 +5,7 @@ import pandas as pd
 
 from wellspring.evaluate import wells
 from wellspring.evaluate.multilabel import membership
+from wellspring.evaluate.neighbours import largest
 from wellspring.evaluate.wells import Array
 from wellspring.io import tables
 
@@ -49,6 +50,7 @@ def nearest(
     mechanism = wells.column(first, label)
     known = np.array([value is not None for value in mechanism])
     member, _ = membership(np.where(known, mechanism, ""), separator or "")
+    owner, lists = wells.codes(compound), [np.flatnonzero(column) for column in member.T]
     place = {name: number for number, name in enumerate(names)}
     at = rows["Metadata_Perturbation"].astype(str).map(place).to_numpy()
     group = wells.column(rows, "Metadata_Group").astype(str)
@@ -56,17 +58,19 @@ def nearest(
     for start in range(0, len(names), AT_ONCE):
         queries = np.arange(start, min(start + AT_ONCE, len(names)))
         closeness = similar(units, at, group, queries, len(names))
-        for query, close in zip(queries, closeness, strict=True):
-            others = compound != compound[query]
-            close = np.where(others, close, np.nan)
-            order = np.argsort(-np.nan_to_num(close, nan=-np.inf), kind="stable")[:neighbours]
-            shares = (member @ member[query].astype(int)) > 0
-            labelled = others & known
-            chance = float(shares[labelled].mean()) if known[query] and labelled.any() else np.nan
-            for rank, other in enumerate(order[np.isfinite(close[order])], start=1):
-                same = ("yes" if shares[other] else "no") if known[query] and known[other] else ""
-                about = (names[query], rank, names[other], compound[other], mechanism[other], float(close[other]))
-                found.append((*about, same, chance))
+        barred = ~np.isfinite(closeness) | (owner[queries, None] == owner[None, :])
+        closest, values = largest(np.where(barred, -np.inf, closeness), neighbours)
+        labelled = known.sum() - np.bincount(owner[known], minlength=owner.max() + 1)[owner[queries]]
+        for query, order, close, many in zip(queries, closest, values, labelled, strict=True):
+            own = [lists[label] for label in np.flatnonzero(member[query])] if known[query] else []
+            shares = np.unique(np.concatenate([np.zeros(0, dtype=int), *own]))
+            apart = int((known[shares] & (owner[shares] != owner[query])).sum())
+            chance = apart / int(many) if known[query] and many else np.nan
+            for rank, (other, value) in enumerate(zip(order, close, strict=True), start=1):
+                if np.isfinite(value):
+                    same = ("yes" if np.isin(other, shares) else "no") if known[query] and known[other] else ""
+                    about = (names[query], rank, names[other], compound[other], mechanism[other], float(value))
+                    found.append((*about, same, chance))
     return pd.DataFrame(found, columns=COLUMNS)
 
 
