@@ -11,9 +11,10 @@ from wellspring.align.alignment import fit_alignment
 from wellspring.evaluate import crossfit, left_out, wells
 from wellspring.evaluate.crossfit import crossfitted, deal
 from wellspring.evaluate.jackknife import Groups
-from wellspring.evaluate.left_out import Controls, apart_from, mean_precision
+from wellspring.evaluate.left_out import Controls, apart_from, mean_precision, remaining
 from wellspring.evaluate.levels import fitting
 from wellspring.evaluate.neighbourhood_formulas import dealt_silhouettes, silhouettes
+from wellspring.evaluate.neighbours import Nearest, largest
 from wellspring.evaluate.nuisance import nuisance
 from wellspring.evaluate.precision import average_precision, ranked_precisions, ranks
 from wellspring.simulate.features import feature_screen
@@ -120,6 +121,37 @@ def test_sampled_controls_estimate_the_scores_of_all():
     assert abs(np.mean(values) - share) < 4 * error / np.sqrt(20) and np.std(values) < 2 * error
     assert all(one["nuisance.plate"].n == 60 for one in found)
     assert "sampled" in {note.code for note in found[0]["nuisance.plate"].notes}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("k", [1, 13, 20])
+def test_the_largest_of_many_columns_are_those_of_a_full_sort(seed, k):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 300, (9, 1501)) / 7 if seed % 2 else rng.standard_normal((9, 1501))
+    values[rng.random(values.shape) < 0.2] = -np.inf
+    values[0, 5:] = -np.inf  # fewer than k are left
+    places, found = largest(values, k)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(found, np.take_along_axis(values, order, axis=1))
+    finite = np.isfinite(found)
+    np.testing.assert_array_equal(places[finite], order[finite])
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_lists_without_a_group_are_those_of_single_queries(k):
+    rng = np.random.default_rng(6)
+    index = np.array([rng.permutation(30)[:9] for _ in range(12)])
+    similarity = -np.sort(-rng.random((12, 9)), axis=1)
+    similarity[0, 3:] = -np.inf
+    near = Nearest(index, similarity, np.full(12, 9), np.full(12, 3))
+    code = rng.integers(0, 3, 30)
+    for group in range(3):
+        order = remaining(near, code, group, k)
+        for row in range(12):
+            kept = [
+                place for place in range(9) if np.isfinite(similarity[row, place]) and code[index[row, place]] != group
+            ]
+            assert order[row, : len(kept)].tolist() == kept[:k]
 
 
 def test_places_are_those_of_each_value():

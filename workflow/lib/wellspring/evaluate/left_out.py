@@ -188,7 +188,9 @@ def shortened(near: Nearest, references: Array, group: int, k: int) -> tuple[Arr
 def remaining(near: Nearest, references: Array, group: int, k: int) -> Array:
     """Return the places in the lists (q, k) of the first k neighbours that are not of a group, then of the others."""
     gone = ~near.valid | (references[near.index] == group)
-    result: Array = np.argsort(gone, axis=1, kind="stable")[:, :k]
+    result: Array = np.tile(np.arange(min(k, gone.shape[1])), (len(gone), 1))
+    changed = gone[:, :k].any(axis=1)  # the first k of other lists stay
+    result[changed] = np.argsort(gone[changed], axis=1, kind="stable")[:, :k]
     return result
 
 
