@@ -103,6 +103,15 @@ def test_two_files_of_the_same_wells_are_two_plates_and_files_of_one_well_are_it
     }
 
 
+@pytest.mark.parametrize("names", [("plate-1", "plate-2"), ("1", "2"), ("P1", "P2"), ("1001", "1002")])
+@pytest.mark.parametrize("reader", ["zeiss", "companion"])
+def test_plates_of_one_site_are_no_sites_of_one_plate_whatever_their_number(reader, names, tmp_path):
+    for name in names:
+        write(reader, tmp_path / "day" / name, name, ("A01", "A02"), (1,))
+    with pytest.raises(ValueError, match=rf"x: expected one acquisition, found \{{'{names[0]}'.*'{names[1]}'"):
+        coded.build(tmp_path / "day", ["A01", "A02"], channels=["DNA", "ER"], at=tmp_path, plate="x")
+
+
 def test_descriptions_of_two_plates_in_one_folder_are_refused_unless_one_is_the_sheets(tmp_path):
     for name in ("Alpha", "Gamma"):
         plan = Plan({"A01": (1,), "A02": (1,)}, {"A01": 1, "A02": 1}, ("DNA",), times=1, acquisitions=1)

@@ -160,7 +160,7 @@ def _read(folder: Path, *, plate: str, options: Index, url: str | None = None, b
         found = reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options), **own})
         steps = imagexpress.steps(folder, plate=plate) if name == "imagexpress" else None
         found = found if url else pages.complete(found, folder, plate=plate, option=options.pages, steps=steps)
-        return folders.apart(found, plate=plate) if reader.walks else found
+        return folders.apart(found, plate=plate, counted=reader.opens) if reader.walks else found
     except ValueError as error:
         if plate in str(error):
             raise

@@ -28,10 +28,11 @@ _NUMBERS = re.compile(r"(?i)r(?:ow)?[ _-]?([0-9]+)[^0-9]*c(?:ol|olumn)?[ _-]?([0
 _ROW = re.compile(r"(?i)(?:row|r|well)?[ _-]*([A-Z]{1,2}|[0-9]{1,2})")
 _COLUMN = re.compile(r"(?i)(?:column|col|c|well)?[ _-]*([0-9]{1,2})")
 _NUMBERED = re.compile(r"(?i)w(?:ell)?[ _-]*[0-9]+")
-_SITE = re.compile(r"(?i)(?:.*[^A-Z0-9])?(?:site|s|field|fld|fov|f|xy|position|pos|tile|scene)?[ _#-]*0*([0-9]+)")
+_WORDS = "site|s|field|fld|fov|f|xy|position|pos|tile|scene"
+_SITE = re.compile(rf"(?i)((?:.*[^A-Z0-9])?(?:{_WORDS})[ _#-]*)?0*([0-9]+)")
 
 
-def apart(planes: pd.DataFrame, *, plate: str) -> pd.DataFrame:
+def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False) -> pd.DataFrame:
     """Return the planes with the sub-folders of several plates or measurements as their ``acquisition``.
 
     Parameters
@@ -40,6 +41,8 @@ def apart(planes: pd.DataFrame, *, plate: str) -> pd.DataFrame:
         As ``listing.complete``, of a reader that looks into all sub-folders.
     plate
         For the log.
+    counted
+        The reader counts the sites of a well over all folders, so that folders `1` and `2` need not be its sites.
 
     Examples
     --------
@@ -56,13 +59,13 @@ def apart(planes: pd.DataFrame, *, plate: str) -> pd.DataFrame:
     levels = []
     for depth in range(int(parts.map(len).max())):
         names = parts.map(lambda part, depth=depth: part[depth] if depth < len(part) else HERE)
-        if names.nunique() > 1 and not _ordered(planes, names):
+        if names.nunique() > 1 and not _ordered(planes, names, counted):
             levels.append(names)
     if not levels:
         return planes
     chosen = levels[0].str.cat(levels[1:], sep="/")
     logger.info("%s: the sub-folders %s are acquisitions of their own", plate, sorted(chosen.unique())[:10])
-    if planes["acquisition"].nunique() > 1:
+    if (planes.groupby(chosen)["acquisition"].nunique() > 1).any():
         chosen = chosen + "/" + planes["acquisition"]
     return planes.assign(acquisition=chosen)
 
@@ -95,11 +98,13 @@ def by_file(rows: list[dict[str, Any]], named: Callable[[str], str]) -> list[dic
     ]
 
 
-def _ordered(planes: pd.DataFrame, names: pd.Series) -> bool:
+def _ordered(planes: pd.DataFrame, names: pd.Series, counted: bool) -> bool:
     """Return whether folders of these names, one per plane, are the order of one measurement."""
     for column, states, alone in STATED:
         pairs = pd.DataFrame({"name": names, "value": planes[column]}).drop_duplicates()
         stated = all(states(name, value) for name, value in pairs.itertuples(index=False, name=None))
+        if column == "site" and counted and names.str.isdecimal().any():
+            continue
         if stated and not (alone and pairs["name"].duplicated().any()):
             return True
     table = planes.assign(_name=names)
@@ -137,7 +142,7 @@ def _states_column(name: str, well: str) -> bool:
 
 def _states_site(name: str, site: str) -> bool:
     match = _SITE.fullmatch(name)
-    return name.casefold() == site.casefold() or (match is not None and match[1] == site.lstrip("0"))
+    return name.casefold() == site.casefold() or (match is not None and match[2] == site.lstrip("0"))
 
 
 # What a folder may state: the column, how its name states a value, and whether a name has one value.
