@@ -119,9 +119,9 @@ def populations(
         yield Population(level, controls, across, mine, centred=centred(mine), notes=notes)
         yield _held_out(level, theirs, judged(theirs, halved=halved, seed=seed), centred(theirs))
 
-    table = join(aggregated)
+    first = of_level("aggregated", join(aggregated))
     del aggregated
-    yield from _closed(of_level("aggregated", table), fit)
+    yield from _closed(first, fit)
     table = join(normalised)
     del normalised
     yield from _closed(of_level("normalised", table), fit)
