@@ -1,6 +1,7 @@
 """`wellspring init` on real data, then Snakemake: each screen runs to its end without an edit.
 
-Networks are trained for four steps (`--steps`), all else is what init chose. It takes minutes per screen.
+Networks are trained for four steps (`--steps`), all else is what init chose. A case of one well takes some 150 s of
+processor time, mainly the starts of its 43 jobs, and the table of 55 plates 480 s for 226 jobs.
 """
 
 from pathlib import Path
@@ -74,8 +75,8 @@ def test_a_table_of_another_tool(shared_data, tmp_path):
     home = shared_data / LJOSA
     table, layout = home / "ljosa_jbiomolscreen_2013_per_well_mean.csv.gz", home / "BBBC021_v1_image.csv.gz"
     assert main(["--tables", str(table), "--platemap", str(layout), "--out", str(tmp_path)]) == 0
-    results = run(tmp_path, wait=14400)  # 226 jobs; two busy cores finished 123 of them in 90 minutes
-    (aligned,) = (results / "align").glob("*.parquet")
+    results = run(tmp_path, wait=14400)  # 226 jobs
+    (aligned,) = (path for path in (results / "align").glob("*.parquet") if "consensus" not in path.name)
     profiles = tables.read(aligned)
     assert (profiles["Metadata_Plate"].nunique(), profiles["Metadata_Batch"].nunique()) == (55, 10)
     assert int((profiles["Metadata_pert_type"] == "negcon").sum()) == 330
