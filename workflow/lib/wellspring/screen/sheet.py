@@ -17,7 +17,6 @@ from wellspring.screen.names import check
 from wellspring.screen.text_table import read as read_table
 
 ROLES = ("fit", "project", "heldout", "no")
-GROUPS = ("batch", "cell_line")  # columns whose values several plates share
 
 
 class Column(TypedDict, total=False):
@@ -139,17 +138,13 @@ def _lacking(sheet: pd.DataFrame, path: Path, *, empty: tuple[str, ...]) -> dict
 
 
 def _merged(sheet: pd.DataFrame, path: Path) -> list[str]:
-    """Return the columns that groups of plates share, and that are empty for some plates alone, as merged cells are."""
-    found = []
+    """Return the problem of a batch that some plates alone have, as where cells were merged."""
     kept = sheet[sheet["role"] != "no"] if "role" in sheet else sheet
-    for name in (column for column in GROUPS if column in kept):
-        empty = kept.index[kept[name] == ""].tolist()
-        if 0 < len(empty) < len(kept):
-            found.append(
-                f"{path}: expected {name} for all plates or for none, found none in the lines {empty} (merged cells? "
-                "fill it in)"
-            )
-    return found
+    empty = kept.index[kept["batch"] == ""].tolist() if "batch" in kept else []
+    if not 0 < len(empty) < len(kept):
+        return []
+    where = f"found none in the lines {empty} (merged cells? fill it in)"
+    return [f"{path}: expected batch for all plates or for none, {where}"]
 
 
 def _complete(sheet: pd.DataFrame) -> pd.DataFrame:
