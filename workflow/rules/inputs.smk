@@ -37,14 +37,25 @@ def if_stored(wanted):
     return wanted if stored else []
 
 
+def simulated_plate():
+    """Return what the rule `simulate` declares: a folder, or an archive, since a store of objects has no folders."""
+    folder = "<results>/demo/{plate}"
+    return folder + zipped.RAW if stored else directory(folder)
+
+
 def raw_images(wildcards):
-    """Return the folder of a plate's raw images; none in an object store. Only the demo's modification time counts."""
+    """Return the folder of a plate's raw images; none in an object store. Only the demo's modification time counts.
+
+    Without a shared folder the demo's plates travel as archives.
+    """
     folder = plates.loc[wildcards.plate, "images"]
     of_sites = site_arrays.plate_of(folder)
     folder = of_sites[0] if of_sites else folder
     if not imaged or object_store.is_url(folder):
         return []
-    return folder if wildcards.plate in simulated else ancient(folder)
+    if wildcards.plate in simulated:
+        return folder + zipped.RAW if stored else folder
+    return ancient(folder)
 
 
 def survey_options(wildcards):

@@ -1,7 +1,7 @@
 """Simulate: write the raw plates of the demo screen, a simulation with known truth.
 
 input    resources/demo/screen.yaml
-output   results/demo/{plate}          TIFF images and platemap.csv
+output   results/demo/{plate}          TIFF images and platemap.csv; one archive where jobs share no folder
 
 It writes plates of the demo screen only, because Snakemake deletes this folder before the rule runs.
 """
@@ -9,7 +9,7 @@ It writes plates of the demo screen only, because Snakemake deletes this folder 
 
 rule simulate:
     output:
-        directory("<results>/demo/{plate}"),
+        simulated_plate(),
     log:
         "<logs>/simulate/{plate}.log",
     benchmark:

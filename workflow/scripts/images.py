@@ -22,7 +22,7 @@ if __name__ == "__main__":
             index=tables.read(snakemake.input.index),
             surveyed=tables.read(snakemake.input.survey),
             light=light,
-            folder=snakemake.input.get("raw") or snakemake.params.root,
+            folder=zipped.raw(snakemake.input.get("raw")) or snakemake.params.root,
             plate=snakemake.wildcards.plate,
             channels=snakemake.params.channels,
             options=sections.read(sections.Images, snakemake.params.options),

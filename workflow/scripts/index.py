@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from wellspring.index import run as index
-from wellspring.io import provenance, tables
+from wellspring.io import provenance, tables, zipped
 from wellspring.io.made import claim
 from wellspring.screen import sections
 from wellspring.workflow.log import log_to
@@ -15,7 +15,7 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     claim(snakemake)
     found = index.build(
-        index.here(snakemake.params.sheet, snakemake.input.get("images")),
+        index.here(snakemake.params.sheet, zipped.raw(snakemake.input.get("images"))),
         snakemake.params.channels,
         sections.read(sections.Index, snakemake.params.options),
         controls=snakemake.params.normalised_on == "negcon",

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from wellspring.io.lease import whole_folder
+from wellspring.io import zipped
 from wellspring.io.made import claim
 from wellspring.simulate.plate import write_plate
 from wellspring.simulate.screen import screen_of
@@ -15,5 +15,5 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     claim(snakemake)
     screen = screen_of(snakemake.params.screen, where="resources/demo/screen.yaml")
-    with whole_folder(snakemake.output[0]) as folder:
+    with zipped.raw_written(snakemake.output[0]) as folder:
         write_plate(screen, snakemake.wildcards.plate, folder, seed=snakemake.params.seed)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellspring.io import packed, provenance, raw_image, tables
+from wellspring.io import packed, provenance, raw_image, tables, zipped
 from wellspring.io.made import claim
 from wellspring.report import wording
 from wellspring.screen import exclusions, sections
@@ -19,7 +19,7 @@ if __name__ == "__main__":
     claim(snakemake)
     found = survey.run(
         tables.read(snakemake.input.index),
-        snakemake.input.get("raw") or snakemake.params.root,
+        zipped.raw(snakemake.input.get("raw")) or snakemake.params.root,
         options=sections.read(sections.Survey, snakemake.params.options),
         verdict=tables.verdict(snakemake.input.index),
         listed=exclusions.read(snakemake.input.get("exclusions") or snakemake.params.options["exclusions"]),

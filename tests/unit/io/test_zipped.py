@@ -42,6 +42,26 @@ def test_on_a_shared_folder_nothing_is_packed(tmp_path):
     assert [each.name for each in declared.parents[1].iterdir()] == ["P1.zarr"]
 
 
+def test_raw_images_are_a_folder_or_an_archive_of_it(tmp_path):
+    """Moved to another place, as a storage provider does; what is no archive stays as it is."""
+    for declared in (tmp_path / "demo" / "P1", tmp_path / "demo" / "P1.zip"):
+        with zipped.raw_written(declared) as folder:
+            (folder / "A01_s1_DNA.tif").write_bytes(b"pixels")
+            (folder / "deep").mkdir()
+            (folder / "deep" / "platemap.csv").write_text("well")
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["P1", "P1.zip"]
+    moved = (tmp_path / "demo" / "P1.zip").rename(tmp_path / "P1.zip")
+    found = zipped.raw(str(moved))
+    assert found != tmp_path / "demo" / "P1" and found.name == "P1"
+    for folder in (found, tmp_path / "demo" / "P1"):
+        assert (folder / "A01_s1_DNA.tif").read_bytes() == b"pixels"
+        assert (folder / "deep" / "platemap.csv").read_text() == "well"
+    assert zipped.raw(None) is zipped.raw([]) is None and zipped.raw("s3://b/P1.zarr") == "s3://b/P1.zarr"
+    moved.write_bytes(moved.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"P1.zip: expected a zipped plate"):
+        zipped.unpack(moved, tmp_path / "out")
+
+
 def test_an_archive_has_the_pixels_that_were_written(tmp_path):
     """Moved to another place, as a storage provider does, and read by a process that did not write it."""
     path = archived(tmp_path / "here" / "images" / "P1.ozx")

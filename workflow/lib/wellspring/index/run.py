@@ -55,11 +55,11 @@ def build(
 def here(sheet: Mapping[str, object], images: object) -> dict[str, object]:
     """Return a plate's row of the sheet with the path by which its job reads the images.
 
-    It differs from that of the sheet where a storage provider has copied the folder, below a folder of its own; a
-    platemap inside is then read there too.
+    It differs from that of the sheet where a storage provider has copied the folder, below a folder of its own, or an
+    archive of it; a platemap inside is then read there too.
     """
     row, own = dict(sheet), str(sheet["images"])
-    if not images or not own or not str(images).endswith(f"/{own}"):
+    if not images or not own or PurePath(str(images)).name != PurePath(own).name:
         return row
     platemap = PurePath(str(row["platemap"]))
     if platemap.is_relative_to(own):

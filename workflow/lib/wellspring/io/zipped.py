@@ -5,6 +5,9 @@ storage provider of Snakemake moves declared files only. There a rule declares o
 or absent: a zipped OME-Zarr by RFC-9 of OME-NGFF (``.ozx``), without compression, since chunks are compressed already.
 The same plate gives the same bytes.
 
+The raw plates of the demo, which a job makes, travel as a zip archive too (``.zip``): Snakemake finds no folder in a
+store of objects that was not there at the start.
+
 The comment of an archive has the number and a checksum of its members' names, sizes and checksums, since zip has none
 of its directory: an archive from which members are lost, doubled or renamed is refused, as is one with other bytes.
 """
@@ -17,16 +20,16 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
 
 from wellspring.io import tables
-from wellspring.io.lease import PLATE_ROOT
+from wellspring.io.lease import PLATE_ROOT, whole_folder
 from wellspring.io.ngff_metadata import NGFF
 
-SUFFIX = ".ozx"
+SUFFIX, RAW = ".ozx", ".zip"  # of a stored plate, and of raw images
 COMMENT = {"ome": {"version": NGFF, "zipFile": {"centralDirectory": {"jsonFirst": True}}}}
 BLOCK = 2**22  # bytes that are copied at a time
 
@@ -65,6 +68,38 @@ def written(declared: str | Path) -> Iterator[Path]:
         return
     folder = _place(declared)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    yield folder
+    with tables.atomic(declared) as temporary:
+        pack(folder, temporary)
+
+
+def raw(declared: str | Path | Sequence[str] | None) -> str | Path | None:
+    """Return the folder of raw images that a rule declares as an input, unpacked from an archive; None without input.
+
+    Raises
+    ------
+    ValueError
+        The archive is damaged or truncated; names it and the remedy.
+    """
+    if not declared:  # Snakemake has an empty list for an input that a job lacks
+        return None
+    if not isinstance(declared, str | Path):
+        raise TypeError(f"expected one folder of raw images, found {list(declared)}")
+    if Path(declared).suffix != RAW:
+        return declared
+    return _unpacked(Path(declared).absolute())
+
+
+@contextmanager
+def raw_written(declared: str | Path) -> Iterator[Path]:
+    """Yield the folder into which a job writes raw images: the declared output, or one that is archived at the end."""
+    declared = Path(declared)
+    if declared.suffix != RAW:
+        with whole_folder(declared) as folder:
+            yield folder
+        return
+    folder = _place(declared)
+    folder.mkdir(parents=True)
     yield folder
     with tables.atomic(declared) as temporary:
         pack(folder, temporary)
@@ -139,7 +174,8 @@ def _unpacked(archive: Path) -> Path:
 
 
 def _place(archive: Path) -> Path:
-    return _scratch() / archive.parent.name / f"{archive.stem}.zarr"
+    name = archive.stem if archive.suffix == RAW else f"{archive.stem}.zarr"
+    return _scratch() / archive.parent.name / name
 
 
 @cache
