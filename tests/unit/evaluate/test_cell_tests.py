@@ -113,14 +113,14 @@ def test_the_p_is_that_of_all_exchanges():
     values, cells = plate.values[:, chosen], plate.rows["Metadata_Cells"].to_numpy()
     caused = plate.rows["Metadata_Scatter"].to_numpy() / cells  # by the number of cells
     treated = [place for place, kind in enumerate(plate.wells["Metadata_pert_type"]) if kind == "trt"]
-    others = [place for place in range(7) if place not in treated]
-    within = sum(((values[own] - values[own].mean(axis=0)) ** 2).sum() for own in (treated, others))
-    between = max((within - caused[treated].sum() / 2 - caused[others].sum() * 4 / 5) / 5, 0)
 
     def distance(pair):
         rest = [place for place in range(7) if place not in pair]
-        apart = values[list(pair)].mean(axis=0) - values[rest].mean(axis=0)
-        expected = (between + caused[list(pair)]).sum() / 4 + (between + caused[rest]).sum() / 25
+        pair = list(pair)
+        apart = values[pair].mean(axis=0) - values[rest].mean(axis=0)
+        within = sum(((values[own] - values[own].mean(axis=0)) ** 2).sum() for own in (pair, rest))
+        between = max((within - caused[pair].sum() / 2 - caused[rest].sum() * 4 / 5) / 5, 0)
+        expected = (between + caused[pair]).sum() / 4 + (between + caused[rest]).sum() / 25
         return (apart**2).sum() / expected
 
     every = {pair: distance(pair) for pair in combinations(range(7), 2)}

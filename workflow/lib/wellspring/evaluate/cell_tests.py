@@ -181,14 +181,18 @@ def _apart(products: Array, noise: Array, treated: Array) -> Array:
     treated
         (draws, n) bool; the first row is the true one.
     """
-    count = int(treated[0].sum())
-    weights = np.where(treated, 1 / count, -1 / (treated.shape[1] - count))
+    count, others = int(treated[0].sum()), treated.shape[1] - int(treated[0].sum())
+    own, rest = treated.astype(float), (~treated).astype(float)
+    weights = own / count - rest / others
     squared = np.einsum("ij,ij->i", weights @ products, weights)
-    groups = [np.flatnonzero(treated[0]), np.flatnonzero(~treated[0])]
-    within = sum(np.trace(products[np.ix_(own, own)]) - products[np.ix_(own, own)].sum() / len(own) for own in groups)
-    caused = sum((1 - 1 / len(own)) * noise[own].sum() for own in groups)
-    between = max(float(within - caused) / max(len(noise) - 2, 1), 0.0)  # variance of wells, beside that of their cells
-    expected = np.square(weights) @ (between + noise)
+    # Of each exchange its own variance between wells, as Janssen has it: that of the true one would weigh the plates
+    # on which the treated wells stand out.
+    within = np.trace(products) - sum(
+        np.einsum("ij,ij->i", one @ products, one) / number for one, number in ((own, count), (rest, others))
+    )
+    caused = (1 - 1 / count) * (own @ noise) + (1 - 1 / others) * (rest @ noise)
+    between = np.clip((within - caused) / max(len(noise) - 2, 1), 0, None)  # beside the variance of cells
+    expected = np.square(weights) @ noise + between * (1 / count + 1 / others)
     result: Array = np.divide(squared, expected, out=np.zeros_like(squared), where=expected > 0)
     return result
 
