@@ -62,6 +62,13 @@ def environments(session: nox.Session) -> None:
 
 
 @nox.session
+def images(session: nox.Session) -> None:
+    """Build the images of jobs (core, harmony, full) with buildah, podman or docker; options go to the builder."""
+    for target in ("core", "harmony", "full"):
+        session.run("envs/image.sh", target, *session.posargs, external=True)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Print the lines of the library that the unit tests do not reach."""
     measured = ("--cov=wellspring", "--cov-report=term-missing:skip-covered")

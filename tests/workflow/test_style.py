@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from packaging.requirements import Requirement
 
 import wellspring
 from screens import snakemake
+from wellspring.io.version import __version__
+from wellspring.workflow import containers
 
 ENVIRONMENTS = Path(__file__).resolve().parents[2] / "envs"
 
@@ -121,21 +124,79 @@ def test_each_conda_environment_is_used_by_a_rule(root):
     assert used == {file.stem for file in ENVIRONMENTS.glob("*.yaml")}
 
 
+def test_an_environment_has_all_that_its_packages_require(root):
+    """The lock's comments are complete: what an installed package of core requires is in core, too."""
+    listed = {
+        re.sub(r"[-_.]+", "-", line.split("==")[0]).lower()
+        for line in yaml.safe_load((ENVIRONMENTS / "core.yaml").read_text())["dependencies"][-1]["pip"]
+    }
+    for name in sorted(listed):
+        for text in metadata.requires(name) or []:
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                assert re.sub(r"[-_.]+", "-", needed.name).lower() in listed, f"{name} requires {text}"
+
+
 def test_the_image_is_set_up_by_the_lines_of_the_setup(root):
     """And nobody in it is root."""
     text = (root / "envs" / "Containerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", text, re.M | re.S))
+    assert list(stages) == ["base", "core", "harmony", "full"]  # the last one is built by default
     stated = re.findall(r'^"\$venv/bin/pip" install --quiet (.*)$', (root / "envs" / "setup.sh").read_text(), re.M)
-    assert re.findall(r"^RUN pip install (.*)$", text, re.M) == stated and len(stated) == 3
+    assert re.findall(r"^RUN pip install (.*)$", stages["full"], re.M) == stated and len(stated) == 3
     python = yaml.safe_load((ENVIRONMENTS / "core.yaml").read_text())["dependencies"][0].split("=")[1]
-    assert re.search(rf"^FROM \S+/python:{re.escape(python)}-slim-\w+$", text, re.M)
-    users = re.findall(r"^USER (.*)$", text, re.M)
-    assert users and users[-1] not in ("root", "0")
-    assert text.rindex("\nUSER ") < text.index("\nENTRYPOINT ")
+    assert re.search(rf"^ARG BASE=\S+/python:{re.escape(python)}-slim-\w+\nFROM \$", text, re.M)
+    for stage in ("core", "harmony", "full"):
+        users = re.findall(r"^USER (.*)$", stages[stage], re.M)
+        assert users and users[-1] not in ("root", "0"), stage
+    assert "\nENTRYPOINT " not in stages["core"] + stages["harmony"]  # Snakemake of the host runs their jobs
+    assert stages["full"].rindex("\nUSER ") < stages["full"].index("\nENTRYPOINT ")
     assert not re.search(
         r"https?://|--(extra-)?index-url|\bcurl\b|\bwget\b|:latest$", re.sub(r"^#.*$", "", text, flags=re.M)
     )
     ignored = (root / ".dockerignore").read_text().split()
     assert {".git", ".venv", "results"} <= set(ignored)
+
+
+def test_the_images_of_jobs_have_what_conda_would_install(root):
+    """Core by hash out of the lock; harmony is core with the one package that its environment adds."""
+    text = (root / "envs" / "Containerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", text, re.M | re.S))
+    assert "python3 envs/subset.py core >" in stages["core"] and "--no-deps --require-hashes -r" in stages["core"]
+    printed = subprocess.run(
+        [sys.executable, "envs/subset.py", "core"], cwd=root, check=True, capture_output=True, text=True
+    ).stdout
+    core, harmony = (
+        yaml.safe_load((ENVIRONMENTS / f"{name}.yaml").read_text())["dependencies"][-1]["pip"]
+        for name in ("core", "harmony")
+    )
+    entries = re.split(r"^(?=[\w.-]+==)", printed, flags=re.M)[1:]
+    assert [entry.split(" ", 1)[0] for entry in entries] == core
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "FROM core AS harmony" in text
+    assert re.findall(r"pip install --no-deps (\S+)", stages["harmony"]) == sorted(set(harmony) - set(core))
+
+
+def test_each_rule_takes_the_image_of_its_environment(root):
+    """The directives `conda:` and `container:` of a rule name the same environment."""
+    for file in rule_files(root):
+        text = file.read_text()
+        conda = re.findall(r"^    conda:\n        (.*)$", text, re.M)
+        assert re.findall(r"^    container:\n        image\((.*)\)$", text, re.M) == conda, file.name
+        assert len(conda) == len(re.findall(r"^    script:$", text, re.M)), file.name
+    targets = re.findall(r"^FROM \S+ AS (\w+)$", (root / "envs" / "Containerfile").read_text(), re.M)
+    assert {*containers.TARGETS.values(), "full"} == set(targets) - {"base"}
+    assert set(containers.TARGETS) < {file.stem for file in ENVIRONMENTS.glob("*.yaml")}
+
+
+def test_the_published_images_are_those_that_jobs_take(root):
+    """The workflow file of the owner's forge builds each target with the script, and tags it as jobs ask for it."""
+    text = (root / ".github" / "workflows" / "images.yaml").read_text()
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    assert set(job["strategy"]["matrix"]["target"]) == {*containers.TARGETS.values(), "full"}
+    runs = "\n".join(step.get("run", "") for step in job["steps"])
+    assert "envs/image.sh ${{ matrix.target }}" in runs and "$version-${{ matrix.target }}" in runs
+    assert containers.image("core", where="docker://x/y").endswith(f":{__version__}-core")
 
 
 def test_the_catalog_knows_how_it_is_used(root):
@@ -144,6 +205,7 @@ def test_the_catalog_knows_how_it_is_used(root):
     assert set(usage) == {"mandatory-flags", "software-stack-deployment"}
     deployment = usage["software-stack-deployment"]
     assert set(deployment) == {"conda", "apptainer", "apptainer+conda", "report"}
+    assert deployment["apptainer"] and not deployment["apptainer+conda"]
     assert deployment["conda"] and ENVIRONMENTS.joinpath("core.yaml").exists()
     readme = (root / "README.md").read_text().lower()
     assert "snakemake" in readme and "workflow" in readme

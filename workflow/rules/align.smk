@@ -19,6 +19,8 @@ rule align:
         "<benchmarks>/align/{encoder}/{plate}.tsv"
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(4000),
@@ -41,6 +43,8 @@ rule consensus:
         "<benchmarks>/consensus/{encoder}.tsv"
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(8000),

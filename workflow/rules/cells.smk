@@ -20,6 +20,8 @@ rule cells:
         "<benchmarks>/cells/{plate}.tsv"
     conda:
         "../../envs/cells.yaml"
+    container:
+        image("../../envs/cells.yaml")
     threads: 1
     resources:
         mem_mb=scaled(8000),

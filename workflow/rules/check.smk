@@ -13,6 +13,8 @@ rule check:
     localrule: True
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     # Plates are checked in parallel; a folder may have 17,280 files.
     threads: 4
     resources:

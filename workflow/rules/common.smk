@@ -52,7 +52,7 @@ from wellspring.screen.config_checks import check_roles
 from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.simulate.screen import screen_of
 from wellspring.report import checked
-from wellspring.workflow import travel
+from wellspring.workflow import credentials, travel
 from wellspring.workflow.code_digest import age
 from wellspring.workflow.code_digest import code as digest_of_code
 from wellspring.workflow.wildcards import one_of
@@ -81,6 +81,11 @@ store = settings.index.object_store
 os.environ.update(object_store.environment(anonymous=store.anonymous, endpoint=store.endpoint))
 # With a default storage provider, jobs share no folder: each input and output travels through a store (docs/cloud.md).
 stored = workflow.storage_settings.default_storage_provider is not None
+if stored and workflow.is_main_process:
+    prefix_of_results = workflow.storage_settings.default_storage_prefix
+    unanswered = credentials.of_store(workflow.storage_registry.default_storage_provider, prefix=prefix_of_results)
+    if unanswered:
+        raise WorkflowError(unanswered)
 demo_screen = yaml.safe_load(Path(workflow.source_path("../../resources/demo/screen.yaml")).read_text())
 demo = tuple(screen_of(demo_screen, where="resources/demo/screen.yaml").plates)
 demo_folder = Path(workflow.pathvars.apply("<results>/demo"))

@@ -23,6 +23,8 @@ rule crops:
         plate=one_of(pictured),
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(4000),

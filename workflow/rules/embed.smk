@@ -27,6 +27,8 @@ rule embed:
         encoder=one_of(learned),
     conda:
         "../../envs/torch.yaml"
+    container:
+        image("../../envs/torch.yaml")
     threads: 1
     resources:
         mem_mb=scaled(16000),

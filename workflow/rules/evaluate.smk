@@ -22,6 +22,8 @@ rule evaluate:
         "<benchmarks>/evaluate/{encoder}.tsv"
     conda:
         fitting("../../envs/core.yaml")
+    container:
+        image(fitting("../../envs/core.yaml"))
     threads: 1
     resources:
         mem_mb=scaled(8000),
@@ -53,6 +55,8 @@ rule cell_tests:
         encoder=one_of(celled),
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(8000),

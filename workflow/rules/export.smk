@@ -53,6 +53,8 @@ rule export:
         "<benchmarks>/export/export.tsv"
     conda:
         "../../envs/export.yaml"
+    container:
+        image("../../envs/export.yaml")
     threads: 1
     resources:
         mem_mb=scaled(16000),

@@ -18,6 +18,8 @@ rule fit:
         "<benchmarks>/fit/{encoder}.tsv"
     conda:
         fitting("../../envs/core.yaml")
+    container:
+        image(fitting("../../envs/core.yaml"))
     threads: 1
     resources:
         mem_mb=scaled(8000),

@@ -10,11 +10,11 @@ from snakemake.logging import logger as snakemake_logger
 from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import PersistenceBackend
-from snakemake.settings.types import SharedFSUsage
+from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 from wellspring.cells import model_files
 from wellspring.io.packaged import is_packaged
-from wellspring.workflow import at_start, failures, ownership, records, terminal, travel
+from wellspring.workflow import at_start, containers, failures, ownership, records, terminal, travel
 from wellspring.workflow.outcome import outcome
 
 
@@ -69,6 +69,22 @@ def claim_results():
     """Refuse to write into the results of another screen, before the first job of a run that has outputs."""
     if any(job.output for job in workflow.dag.needrun_jobs()):
         ownership.claim(workflow.pathvars.apply("<results>"), Path.cwd())
+
+
+def prepare_containers():
+    """Show the containers of jobs the folders that they read, and refuse images that are not there; with apptainer only.
+
+    Jobs on other machines read the Snakefile again, so this holds in every process.
+    """
+    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+        if "WELLSPRING_IMAGES" in os.environ:
+            workflow.register_envvars("WELLSPRING_IMAGES")
+        lacking = containers.missing(rule.container_img for rule in workflow.rules) if workflow.is_main_process else []
+        if lacking:
+            raise WorkflowError("\n".join(lacking))
+        read = [*plates["images"], *plates["platemap"], *containers.files_of(config)]
+        for name in ("APPTAINER_BIND", "SINGULARITY_BIND"):
+            os.environ[name] = containers.binds(here.parent, read, given=os.environ.get(name, ""))
 
 
 def correct_records():

@@ -22,6 +22,8 @@ rule illumination:
         "<benchmarks>/illumination/{optics}.tsv"
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(8000),

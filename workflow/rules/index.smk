@@ -19,6 +19,8 @@ rule index:
         "<benchmarks>/index/{plate}.tsv"
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(2000),

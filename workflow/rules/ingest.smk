@@ -19,6 +19,8 @@ rule ingest:
         encoder=one_of(foreign),
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(4000),

@@ -12,11 +12,17 @@ from wellspring.io import object_store, site_arrays, zipped
 from wellspring.io.packaged import is_packaged
 from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
 from wellspring.screen.config_checks import steps_of
+from wellspring.workflow import containers
 
 
 def fitting(environment):
     """Return the conda environment of a stage that fits the alignment; a step of Harmony needs its own."""
     return "../../envs/harmony.yaml" if "harmony" in steps_of(settings.fit) else environment
+
+
+def image(environment):
+    """Return the image of a conda environment, which jobs take with `--software-deployment-method apptainer` only."""
+    return containers.image(environment, where=os.environ.get("WELLSPRING_IMAGES"))
 
 
 def scaled(amount):

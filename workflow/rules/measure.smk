@@ -21,6 +21,8 @@ rule measure:
         encoder=one_of(classical),
     conda:
         "../../envs/cells.yaml"
+    container:
+        image("../../envs/cells.yaml")
     # 150 cells per second and core (benchmarks/measure.py): 13 core-hours for 384 wells of 9 fields of 2,000 cells.
     threads: 4
     resources:

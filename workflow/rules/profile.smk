@@ -24,6 +24,8 @@ rule profile:
         "<benchmarks>/profile/{encoder}/{plate}.tsv"
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     # One thread reads vectors while the other aggregates them.
     threads: 2
     resources:
@@ -54,6 +56,8 @@ rule single_cells:
         encoder=one_of(celled),
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(8000),

@@ -77,6 +77,8 @@ rule report:
         "<benchmarks>/report/report.tsv"
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(8000),
@@ -109,6 +111,8 @@ rule verdict:
         "<benchmarks>/report/verdict.tsv"
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(2000),

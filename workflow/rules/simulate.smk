@@ -18,6 +18,8 @@ rule simulate:
         plate=one_of(demo),
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(2000),

@@ -32,6 +32,8 @@ rule train:
         encoder=one_of(learned),
     conda:
         "../../envs/torch.yaml"
+    container:
+        image("../../envs/torch.yaml")
     # Data loaders per GPU: an eighth of a node with 8 GPUs and 64 cores.
     threads: per_gpu(8)
     resources:

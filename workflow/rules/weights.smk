@@ -16,6 +16,8 @@ rule weights:
     localrule: True
     conda:
         "../../envs/core.yaml"
+    container:
+        image("../../envs/core.yaml")
     threads: 1
     resources:
         mem_mb=scaled(2000),

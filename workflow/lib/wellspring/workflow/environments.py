@@ -2,6 +2,10 @@
 
 python -m wellspring.workflow.environments            write envs/*.yaml
 python -m wellspring.workflow.environments --check    fail where a file differs from what would be written
+
+An environment has the packages that its scripts import and everything that these require, each at the version of the
+lock. The lock names, per package, the packages that require it (`# via`), so nothing is solved anew and no network is
+needed.
 """
 
 import ast
@@ -40,6 +44,8 @@ BY_NAME = {
     "export": {"torchvision"},
 }
 HARMONY = "harmonypy==2.1.0"
+# Locked against the wish of a package that requires it (envs/lock.sh), which pip refuses if both are listed.
+OVERRIDDEN = {"pillow": "centrosome"}
 
 
 def distribution(name: str) -> str:
@@ -75,10 +81,31 @@ def versions() -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)==([^\s\\]+)", text, re.M))
 
 
+def required(names: set[str]) -> set[str]:
+    """Return the locked packages `names` and all that they require, by the comments of the lock.
+
+    torch and torchvision are not in the lock, since each machine takes its own build, but what they require is.
+    """
+    locked = versions()
+    text = (CLONE / "requirements.lock").read_text()
+    requirers = {
+        entry.split("==")[0]: set(re.findall(r"^ +#(?: via)? +(?!via$)([\w.-]+)", entry, re.M))
+        for entry in re.split(r"^(?=[\w.-]+==)", text, flags=re.M)
+    }
+    found, last = set(names), set[str]()
+    while found != last:
+        last = set(found)
+        found |= {name for name, by in requirers.items() if by & last}
+    return found & set(locked)
+
+
 def environments() -> dict[str, str]:
     """Return the text of each environment file by its name."""
-    locked, wanted = versions(), packages()
-    lines = {name: [f"{package}=={locked[package]}" for package in sorted(own)] for name, own in wanted.items()}
+    locked, wanted = versions(), {name: required(own) for name, own in packages().items()}
+    lines = {
+        name: [f"{package}=={locked[package]}" for package in sorted(own) if OVERRIDDEN.get(package) not in own]
+        for name, own in wanted.items()
+    }
     lines["harmony"] = sorted([*lines["core"], HARMONY])
     return {name: _text(name, own) for name, own in lines.items()}
 
@@ -88,6 +115,11 @@ def _text(name: str, pinned: list[str]) -> str:
         f"# {TITLES[name]}",
         "# For `--software-deployment-method conda`. Made by `nox -s environments` from the scripts' imports, with the",
         "# versions of requirements.lock and envs/torch.txt from the same registry: both ways of installing agree.",
+        *(
+            f"# {package} is left to pip, since {requirer} asks for another one than the lock has."
+            for package, requirer in OVERRIDDEN.items()
+            if any(line.startswith(f"{requirer}==") for line in pinned)
+        ),
     ]
     start = ["channels:", "  - conda-forge", "  - nodefaults", "dependencies:", "  - python=3.11"]
     return "\n".join([*head, *start, "  - pip", "  - pip:", *(f"      - {line}" for line in pinned)]) + "\n"
