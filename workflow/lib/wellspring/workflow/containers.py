@@ -83,7 +83,7 @@ def files_of(config: object) -> list[str]:
         return [path for value in config for path in files_of(value)]
     if not isinstance(config, str) or "/" not in config or object_store.is_url(config):
         return []
-    path = config if "{" not in config else str(Path(config.split("{", 1)[0] + "-").parent)
+    path = config if "{" not in config else config.split("{", 1)[0].rpartition("/")[0]
     return [path] if path.strip("/") and Path(path).exists() else []
 
 
