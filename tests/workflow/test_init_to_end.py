@@ -1,7 +1,7 @@
 """`wellspring init` on real data, then Snakemake: each screen runs to its end without an edit.
 
-Networks are trained for four steps (`--steps`), all else is what init chose. A case of one well takes some 150 s of
-processor time, mainly the starts of its 43 jobs, and the table of 55 plates 480 s for 226 jobs.
+Networks are trained for four steps (`--steps`), all else is what init chose. A case of one or two wells takes some
+150 s of processor time, mainly the starts of its 43 jobs; BBBC013 takes 400 s, the table of 55 plates 480 s.
 """
 
 from pathlib import Path
