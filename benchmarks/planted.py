@@ -21,7 +21,7 @@ import yaml
 
 from wellspring.encoders.intensity import Intensity
 from wellspring.simulate.cells import draw_field, place_cells, texture_bank
-from wellspring.simulate.screen import screen_of
+from wellspring.simulate.screen import CellLine, Screen, screen_of
 from wellspring.simulate.traits import draw_traits
 from wellspring.simulate.truth import shifts
 
@@ -65,7 +65,14 @@ def true_effects(description: Path = DEMO, *, seed: int = 1) -> dict[tuple[str, 
     return {key: np.mean(found, axis=0) for key, found in parts.items()}
 
 
-def _cells(screen, line, shift, bank, network, rng) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _cells(
+    screen: Screen,
+    line: CellLine,
+    shift: dict[str, float],
+    bank: np.ndarray,
+    network: Intensity,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Return the statistics (n, 20) of the cells of some fields, cut as views of `VIEW` px."""
     found, half = [], VIEW // 2
     for _ in range(FIELDS):
