@@ -44,7 +44,7 @@ def if_stored(wanted):
 
 
 def simulated_plate():
-    """Return what the rule `simulate` declares: a folder, or an archive, since a store of objects has no folders."""
+    """Return the output of `simulate`: a folder, or an archive, since a store of objects has no folders."""
     folder = "<results>/demo/{plate}"
     return folder + zipped.RAW if stored else directory(folder)
 
