@@ -136,8 +136,8 @@ def note_failures(logs):
 
 def shortened():
     """Return the terminal of a run whose Snakemake writes a line per job; None where options ask for its own messages."""
-    said = workflow.output_settings
-    options = (said.dryrun, said.verbose, said.printshellcmds, said.debug_dag, said.quiet)
+    output = workflow.output_settings
+    options = (output.dryrun, output.verbose, output.printshellcmds, output.debug_dag, output.quiet)
     if not workflow.is_main_process or len(workflow.modifier_stack) > 1 or any(options):
         return None
     return terminal.install(snakemake_logger.handlers, terminal.typical(workflow.pathvars.apply("<benchmarks>")))

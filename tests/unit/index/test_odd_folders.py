@@ -1,6 +1,8 @@
 """Odd things in folders of images: other spellings of a name, projections, copies, folders of operating systems."""
 
+import numpy as np
 import pytest
+import tifffile
 
 import coded
 from wellspring.init import plates
@@ -114,3 +116,18 @@ def test_a_loaddata_table_of_another_system_is_read(between, folder, tmp_path):
     (tmp_path / "P1/load_data.csv").write_text("\r\n".join(lines) + "\r\n")
     found = coded.read(coded.build(tmp_path / "P1", WELLS, channels=["DNA"], at=tmp_path), tmp_path / "P1")
     assert list(found.values()) == [30, 40, 50]
+
+
+def test_a_pattern_that_init_proposes_for_a_format_is_named(tmp_path):
+    """OME-TIFFs that describe no plate, of names that the default of `index.pattern` does not match."""
+    for well in WELLS:
+        for site in (1, 2):
+            path = tmp_path / "P1" / f"scan_{well}_{site}.ome.tif"
+            path.parent.mkdir(exist_ok=True)
+            names = {"axes": "CYX", "Channel": {"Name": ["DNA", "ER"]}}
+            tifffile.imwrite(path, np.zeros((2, 20, 30), dtype=np.uint16), ome=True, metadata=names)
+    (found,), options, notes = plates.look([tmp_path / "P1"])
+    assert f"file names: 6 of 6 images match {options.pattern} (as scan_A01_1.ome.tif)" in notes
+    assert sorted(set(zip(found.planes["well"], found.planes["site"], strict=True))) == [
+        (well, site) for well in WELLS for site in "12"
+    ]

@@ -1,4 +1,4 @@
-"""The page of a hundred plates and five hundred treatments: small enough, drawn on demand, and usable in a browser.
+"""The page of a hundred plates and 1,500 treatments: small enough, drawn on demand, and usable in a browser.
 
 It has all that a page has, with panels and dose curves of every compound.
 """

@@ -98,7 +98,7 @@ def test_google_names_variable_file_and_command(without_google, nobody, monkeypa
     assert "GOOGLE_APPLICATION_CREDENTIALS is not set" in said and "gcloud auth application-default login" in said
     assert str(nobody / ".config" / "gcloud" / "application_default_credentials.json") in said
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/keys/absent.json")
-    assert "/keys/absent.json, which GOOGLE_APPLICATION_CREDENTIALS names, is none" in credentials.google()
+    assert "/keys/absent.json, which GOOGLE_APPLICATION_CREDENTIALS names, cannot be used" in credentials.google()
 
 
 def test_the_cluster_is_found_by_its_file(nobody, monkeypatch):

@@ -24,12 +24,13 @@ sphere of its own. They are also halved where most replicates are on one plate (
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from wellspring.align.alignment import Alignment, apply_alignment, chain, fit_alignment, with_own
+from wellspring.align.alignment import apply_alignment, chain, fit_alignment, with_own
 from wellspring.align.steps.frames import GROUPS
 from wellspring.evaluate import wells
 from wellspring.evaluate.exchange import SAME_PLATE
@@ -41,6 +42,8 @@ from wellspring.screen.sections import Fit, StepEntry
 
 logger = logging.getLogger(__name__)
 
+# The fit of a fold: what it leaves of the spread is measured for the published alignment alone.
+UNCHECKED = partial(fit_alignment, checked=False)
 ROWS_AT_ONCE = 20_000  # wells of a large screen that are aligned together: in float64, with copies
 # Steps that are fitted in the groups of the option `by`; `coral` is fitted by the column `batches`.
 BY_GROUP = ("sphere", "cell_count", "standardize")
@@ -143,11 +146,6 @@ def crowded_plates(frame: pd.DataFrame, *, replicates_share: tuple[str, ...] = (
     return set(crowded.index.get_level_values(-1)) & set(plate[defined_controls(frame)])
 
 
-def _fitted(frame: pd.DataFrame, **options: Any) -> Alignment:
-    """Return the alignment of a fold; what it leaves of the spread is measured for the published one alone."""
-    return fit_alignment(frame, **options, checked=False)
-
-
 def crossfitted(
     frame: pd.DataFrame,
     dealt: Deal,
@@ -156,7 +154,7 @@ def crossfitted(
     seed: int,
     published: pd.DataFrame | None = None,
     recentre: bool = True,
-    fit: Callable[..., Any] = _fitted,
+    fit: Callable[..., Any] = UNCHECKED,
     apply: Callable[[pd.DataFrame, Any], pd.DataFrame] = apply_alignment,
 ) -> tuple[pd.DataFrame, ...]:
     """Return the profiles aligned by fits that did not see them: one frame, or two that differ in halved controls.

@@ -106,10 +106,10 @@ def populations(
     (`wellspring.evaluate.crossfit`), and `treated` holds the published profiles.
     """
     metadata = [frame[[name for name in frame if str(name).startswith("Metadata_")]] for frame in normalised]
-    fitted, projected = split_role(join(metadata))
+    fitted, unseen = split_role(join(metadata))
     share = options.replicates_share
     dealt = deal(fitted, options=fit, folds=options.folds, replicates_share=share)
-    every, halved = dealt.by_halves(), dealt.halved | crowded_plates(projected, replicates_share=share)
+    every, halved = dealt.by_halves(), dealt.halved | crowded_plates(unseen, replicates_share=share)
     notes = (TWO_HALVES,) if dealt.halved else ()
 
     def of_level(level: str, table: pd.DataFrame) -> Iterator[Population]:
@@ -140,8 +140,8 @@ def populations(
     last = Population("aligned", controls, across, published, chance, centred(kept), notes=dealt.notes)
     yield from _closed([last], fit)
     del last, controls, across, chance
-    unseen = judged(held, halved=halved, seed=seed, aligned=True)
-    yield from _closed([_held_out("aligned", held, unseen, centred(apart))], fit)
+    unfitted = judged(held, halved=halved, seed=seed, aligned=True)
+    yield from _closed([_held_out("aligned", held, unfitted, centred(apart))], fit)
 
 
 def _closed(found: Iterable[Population], fit: Fit) -> Iterator[Population]:

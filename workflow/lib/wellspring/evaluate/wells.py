@@ -42,7 +42,7 @@ def defined(features: Array, metadata: pd.DataFrame) -> Array:
 
 
 def units(features: Array) -> Array:
-    """Return rows (n, d) float64 scaled to length 1; a row of zeros or with a NaN becomes zeros."""
+    """Return rows (n, d) float64 scaled to length 1; values that are not finite count as 0, a row of zeros stays."""
     rows: Array = np.nan_to_num(np.asarray(features, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]

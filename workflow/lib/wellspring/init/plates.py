@@ -83,7 +83,7 @@ def _options(folder: Path, options: Index, notes: list[str]) -> Index:
         if "pattern" not in detect.READERS[reader].keys or _listed(folder, options):
             return options
         named = name_pattern.propose(paths)
-        return options if named is None else replace(options, pattern=named.pattern)
+        return options if named is None else _by_names(named, options, notes)
     if reader:
         notes.append("format: file names as PLATE_A01_s1_w1.tif, the default of index.pattern")
         return options
@@ -96,10 +96,13 @@ def _options(folder: Path, options: Index, notes: list[str]) -> Index:
             f"docs/formats.md) or with a well in each file name, found {paths[:3] or 'no files'}{near}; name the "
             "folder of the plate, or write index.pattern yourself (docs/how-to/own-plates.md)"
         )
-    notes.append(
-        f"file names: {proposal.matched} of {proposal.total} images match {proposal.pattern} (as {proposal.example})"
-    )
-    return replace(options, pattern=proposal.pattern)
+    return _by_names(proposal, options, notes)
+
+
+def _by_names(found: name_pattern.Proposal, options: Index, notes: list[str]) -> Index:
+    """Return the options with a pattern of the file names."""
+    notes.append(f"file names: {found.matched} of {found.total} images match {found.pattern} (as {found.example})")
+    return replace(options, pattern=found.pattern)
 
 
 def _below_folder(folder: Path, options: Index, notes: list[str], depth: int = 3) -> list[Path]:

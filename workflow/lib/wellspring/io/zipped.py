@@ -80,6 +80,8 @@ def raw(declared: str | Path | Sequence[str] | None) -> str | Path | None:
     ------
     ValueError
         The archive is damaged or truncated; names it and the remedy.
+    TypeError
+        The rule declares several folders.
     """
     if not declared:  # Snakemake has an empty list for an input that a job lacks
         return None

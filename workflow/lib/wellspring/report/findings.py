@@ -134,7 +134,7 @@ def _curve(row: Mapping[str, Any], wells: Mapping[Any, pd.DataFrame], *, drawn: 
     title = ", ".join([key[1]] * bool(key[1]) + [f"time point {key[2]}"] * bool(key[2]))
     if key not in wells:
         return [title, words, ""]
-    words += "" if drawn else " Not drawn, as are curves of weaker compounds: responses.csv has the wells."
+    words += "" if drawn else " Not drawn: the page has curves of the strongest compounds; responses.csv has the wells."
     return [title, words, _drawing(row, wells[key], unit) if drawn else ""]
 
 

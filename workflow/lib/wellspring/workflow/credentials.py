@@ -91,7 +91,7 @@ def google() -> str | None:
         auth.default()
     except exceptions.DefaultCredentialsError as error:
         given = os.environ.get(variable)
-        named = f"{given}, which {variable} names, is none ({error})" if given else f"{variable} is not set"
+        named = f"{given}, which {variable} names, cannot be used ({error})" if given else f"{variable} is not set"
         return (
             f"Google Cloud: expected credentials, found none: {named}, and there is no "
             f"{folder / 'application_default_credentials.json'}. Run `gcloud auth application-default login`, or set "
@@ -130,10 +130,10 @@ def aws() -> str | None:
         found, why = None, str(error)
     if found is not None:
         return None
+    return f"AWS: expected credentials, found none ({why}). {_set(AWS_KEYS)}"
+
+
+def _set(keys: tuple[str, str]) -> str:
+    """Return how a person gives these keys."""
     file = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
-    return f"AWS: expected credentials, found none ({why}). {_set(AWS_KEYS, file)}"
-
-
-def _set(keys: tuple[str, str], file: Path | None = None) -> str:
-    file = file or Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
     return f"Set the variables {keys[0]} and {keys[1]}, or write {file} (`aws configure`)"

@@ -1,4 +1,4 @@
-"""Tell folders and files of one measurement, as of its wells or channels, from those of several plates or measurements.
+"""Separate folders of one measurement, as of its wells or channels, from those of several plates or measurements.
 
 A reader that walks through all sub-folders would otherwise read two plates as one: the second plate's images become
 further sites, or further wells. A sub-folder belongs to the measurement if it holds one well, row, column or site and
