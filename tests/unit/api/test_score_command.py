@@ -1,5 +1,6 @@
 """The command `wellspring score`: tables of others give the scores that pandas and NumPy give directly."""
 
+import re
 import subprocess
 import sys
 
@@ -222,3 +223,41 @@ def test_bbbc021_by_the_peers_table(tmp_path, shared_data):
     expected = np.mean(moa[similar.argmax(axis=1)] == moa)
     assert len(median) == 103
     assert summary.set_index("Metadata_Metric").loc["nsc", "value"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--label", "Metadata_moa"], "no column 'Metadata_moa' .--label.; expected one of .*Metadata_Mode"),
+        (
+            ["--replicates-share", "Wel"],
+            "no column 'Metadata_Wel' .--replicates-share.; expected one of .*Metadata_Well",
+        ),
+        (["--replicates-differ", "Batc"], "no column 'Metadata_Batc' .--replicates-differ."),
+        (["--out", "a.csv"], "--out a.csv: expected a folder"),
+    ],
+)
+def test_a_column_or_folder_that_is_not_there_is_refused_by_its_option(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    screen().rename(columns={"Metadata_moa": "Metadata_Mode"}).to_csv("a.csv", index=False)
+    try:
+        status = main(["score", "a.csv", "--metrics", "nsc", "--out", "out", *options])
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_table_without_a_row_is_refused_by_its_name(tmp_path):
+    screen().iloc[:0].to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ValueError, match=r"a\.csv: expected a row per well below the header, found none"):
+        score([tmp_path / "a.csv"], tmp_path / "out", options=Options(evaluate=QUICK))
+
+
+def test_files_of_other_features_are_refused_with_the_option_to_set(tmp_path):
+    for (name, part), other in zip(
+        screen().groupby("Metadata_Plate"), ("efficientnet_1", "efficientnet_77"), strict=True
+    ):
+        part.rename(columns={"efficientnet_1": other}).to_csv(tmp_path / f"{name}.csv", index=False)
+    with pytest.raises(ValueError, match=r"efficientnet_77.*\(--shared-features intersection"):
+        read([tmp_path / "p0.csv", tmp_path / "p1.csv"], options=Options())

@@ -53,6 +53,12 @@ def test_files_in_two_units_are_refused(tmp_path):
         read(files, options=Options())
 
 
+def test_a_share_of_solvent_beside_doses_is_refused_with_what_to_do(tmp_path):
+    frame = table().assign(dose=["0.1 %"] * 6 + ["1 uM"] * 12)
+    with pytest.raises(ValueError, match="% cannot be converted to .*leave the cells of controls empty"):
+        read(written(tmp_path, frame), options=Options())
+
+
 @pytest.mark.parametrize(("dose", "message"), [(-6, r"\[-6.0\].*logarithms"), ("10 parsec", "10 parsec.* in --dose")])
 def test_what_is_no_dose_is_refused_with_the_option(tmp_path, dose, message):
     with pytest.raises(ValueError, match=message):
@@ -69,3 +75,52 @@ def test_a_table_without_known_controls_names_those_that_it_may_have(tmp_path, c
     assert "6 wells have no compound" in caplog.text and "a (6 wells)" in caplog.text
     found, _ = read(written(tmp_path, table(None)), options=Options(controls=("broad_sample=",)))
     assert (found["Metadata_pert_type"] == "negcon").to_numpy().nonzero()[0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "name", ["conc", "Metadata_Conc", "Metadata_pert_dose", "DOSAGE", "Metadata_Final conc. (uM)", "compound_dose_nM"]
+)
+def test_doses_under_other_usual_names_are_not_pooled(tmp_path, name):
+    frame = table().assign(**{name: np.where(np.arange(18) < 6, "", np.where(np.arange(18) % 3 < 2, "10", "2.5"))})
+    found, _ = read(written(tmp_path, frame), options=Options())
+    treated = found["Metadata_pert_type"] == "trt"
+    assert set(found.loc[treated, "Metadata_Perturbation"]) == {"a@10", "b@10", "a@2.5", "b@2.5"}
+
+
+@pytest.mark.parametrize("name", ["dose_units", "Metadata_Concentration_unit", "Metadata_pert_dose_units", "Unit"])
+def test_units_under_other_usual_names_are_read(tmp_path, name):
+    frame = table().assign(Metadata_dose=np.where(np.arange(18) < 6, "", "10"))
+    frame[name] = np.where(np.arange(18) % 3 < 2, "uM", "nM")
+    found, _ = read(written(tmp_path, frame), options=Options())
+    treated = found[found["Metadata_pert_type"] == "trt"]
+    assert set(treated["Metadata_Concentration"]) == {10.0, 0.01} and treated["Metadata_Perturbation"].nunique() == 4
+
+
+@pytest.mark.parametrize("name", ["Metadata_log10_dose", "conc_rank", "Metadata_um", "hours", "Metadata_volume_nL"])
+def test_a_column_that_may_be_a_part_of_the_treatment_is_named(tmp_path, caplog, name):
+    column = f"Metadata_{name.removeprefix('Metadata_')}"
+    frame = table().assign(**{column: [str(n // 2 % 3 + 1) for n in range(18)]})
+    with caplog.at_level(logging.WARNING):
+        score(written(tmp_path, frame), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert f"{column} (1, 2, 3 for a)" in caplog.text and "--dose" in caplog.text
+    caplog.clear()
+    apart = QUICK | {"replicates_share": [column]}
+    score(written(tmp_path, frame), tmp_path / "out", options=Options(evaluate=apart))
+    assert "differ in" not in caplog.text
+
+
+def test_a_compound_is_one_whatever_white_space_is_around_it(tmp_path):
+    frame = table("DMSO ")
+    names = frame["Metadata_broad_sample"]
+    frame["Metadata_broad_sample"] = [f" {one}\u00a0" if n % 4 == 2 else one for n, one in enumerate(names)]
+    found, _ = read(written(tmp_path, frame), options=Options())
+    assert found["Metadata_Compound"].value_counts().to_dict() == {"DMSO": 6, "a": 6, "b": 6}
+    assert (found["Metadata_pert_type"] == "negcon").sum() == 6
+
+
+@pytest.mark.parametrize("column", ["plate ID", "cell-line"])
+def test_plates_and_cell_lines_are_found_in_other_spellings(tmp_path, column):
+    frame = table().rename(columns={"Metadata_Plate": "old"}).drop(columns="old")
+    frame[column] = np.where(np.arange(18) % 2, "x", "y")
+    found, _ = read(written(tmp_path, frame), options=Options())
+    assert set(found["Metadata_Plate" if "plate" in column else "Metadata_Cell_Line"]) == {"x", "y"}

@@ -62,7 +62,9 @@ def test_combinations_without_a_name_are_refused(tmp_path, name):
     assert found.frame["Metadata_Perturbation"].tolist() == ["x+5", "x+6", "y+5", "DMSO"]
 
 
-@pytest.mark.parametrize("name", ["time_h", "Medium", "serum", "donor", "cell_density", "stimulus", "genotype"])
+@pytest.mark.parametrize(
+    "name", ["time_h", "Medium", "serum", "donor", "cell_density", "stimulus", "genotype", "Transfer Volume (nL)"]
+)
 def test_a_column_that_may_be_a_part_of_the_treatment_is_named(tmp_path, name):
     rows = itertools.product("ABCD", (1, 2, 3), (24, 48))
     lines = [f"{row}{2 * column + (time > 24)},c{column},{time}" for row, column, time in rows]

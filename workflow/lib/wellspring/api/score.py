@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.api.score_columns import column_of, find, label_of, without_controls, workflow_table
+from wellspring.api.score_columns import column_of, find, label_of, pooled, without_controls, workflow_table
 from wellspring.encoders.profile_table import chosen_features
 from wellspring.encoders.table_columns import numbers, texts
 from wellspring.encoders.table_format import open_source
@@ -81,8 +81,14 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
         A file cannot be read, or a column is missing; names what was expected and the option to set.
     """
     frame, notes = read(paths, options=options)
+    if frame.empty:
+        raise ValueError(f"{', '.join(map(str, paths))}: expected a row per well below the header, found none")
+    shared, _ = (_columns(frame, options, key) for key in ("replicates_share", "replicates_differ"))
     if not (frame["Metadata_pert_type"] == "negcon").any():
         logger.warning("%s", without_controls(frame))
+    differ = pooled(frame, shared=shared)
+    if differ is not None:
+        logger.warning("%s", differ)
     column = label_of(frame, options.label)
     label = f"Metadata_{re.sub(r'[^A-Za-z0-9_]+', '_', column.removeprefix('Metadata_'))}"
     frame = frame if label in frame else frame.rename(columns={column: label})
@@ -97,7 +103,7 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     population = Population.of(frame, level="aligned")
     items, summary = run.judge(population, options=chosen, seed=options.seed)
     of = {"rule": "score", "notes": [str(note) for note in notes], "seed": options.seed}
-    of |= {"inputs": {Path(path).name: provenance.file_digest(path) for path in paths if Path(path).is_file()}}
+    of |= {"inputs": {str(path): provenance.file_digest(path) for path in paths if Path(path).is_file()}}
     out = Path(out)
     tables.write(items, out / "items.parquet", table="items", provenance=of)
     tables.write(summary, out / "summary.parquet", table="summary", provenance=of)
@@ -117,7 +123,7 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         source = open_source(path)
         names = [*source.schema.names, *(column for column, _ in source.lists.values())]
         found = find(names, options.roles)
-        label = column_of(names, options.label, "label") if options.label not in (None, "Metadata_moa") else None
+        label = column_of(names, options.label, "label") if options.label is not None else None
         keys = {*found.values(), *([label] if label else [])}
         chosen = chosen_features(source, keys=keys, patterns=options.features)
         features = list(chosen.names)
@@ -134,7 +140,10 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         notes[of_rule(chosen.origin)] = None
     if len(parts) > 1:
         verdicts = [tables.Verdict()] * len(parts)
-        joined, verdict = join_plates(parts, names=list(map(str, paths)), verdicts=verdicts, features=options.shared)
+        try:
+            joined, verdict = join_plates(parts, names=[*map(str, paths)], verdicts=verdicts, features=options.shared)
+        except ValueError as error:  # its remedy is a key of the config
+            raise ValueError(str(error).replace("profile.features:", "--shared-features")) from error
         doubled = joined.duplicated(["Metadata_Plate", "Metadata_Well"])
         if doubled.any():
             found_twice = sorted(set(joined.loc[doubled, "Metadata_Plate"]))[:10]
@@ -152,6 +161,13 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     fill |= {f"Metadata_{name}": None for name in ("Cell_Line", "Batch", "moa", "target")}
     given = {name: value for name, value in fill.items() if name not in frame}
     return frame.assign(**given, Metadata_Verdict=np.where(finite, "keep", "undefined"))
+
+
+def _columns(frame: pd.DataFrame, options: Options, key: str) -> list[str]:
+    """Return the columns of an option of `evaluate`; `ValueError` for one that the table lacks."""
+    given, about = options.evaluate.get(key, ()), [name for name in frame if name.startswith("Metadata_")]
+    wanted = [str(name) for name in given] if isinstance(given, list | tuple) else []
+    return [column_of(about, name, key) for name in wanted]
 
 
 def screen_of(

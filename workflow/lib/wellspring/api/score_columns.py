@@ -10,7 +10,16 @@ import pandas as pd
 
 from wellspring.encoders.profile_table import KEYS
 from wellspring.encoders.table_text import NOTHING
-from wellspring.screen import dose_units, doses, treatments, well_names, well_types
+from wellspring.screen import (
+    dose_units,
+    doses,
+    lookalikes,
+    platemap_columns,
+    platemap_parts,
+    treatments,
+    well_names,
+    well_types,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +35,14 @@ USUAL: dict[str, tuple[str, ...]] = {
     "cell_line": ("Cell_Line", "cell_line", "cell_id", "Cell_line", "Cell_type"),
     "batch": ("Batch", "batch", "Batch_Number", "Plate_Batch"),
 }
+# Role to the names of platemaps, which are compared without case and punctuation, where no usual name is there.
+FLAT = {role: platemap_columns.SURE[role] for role in ("plate", "well", "compound", "unit", "cell_line")}
+FLAT |= {"batch": ("batch", "batchnumber", "batchid", "platebatch")}
 OURS = {"dose": "Concentration", "type": "pert_type"} | {
     name: name.title() for name in ("plate", "well", "compound", "cell_line", "batch")
 }
 OPTIONS = ("--dose", "--unit")
+DOSES = tuple(filter(None, platemap_columns.DOSES))
 # Flat names of a column of mechanisms, beside `moa`.
 MECHANISM = re.compile(
     r"(compound|drug|annotated|known)?(mechanisms?(ofactions?)?|moas?)(class|label|name|annotation|s)?"
@@ -52,15 +65,17 @@ def find(names: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
         column = next((name for name in candidates if name in names), None)
         if column is not None:
             found.setdefault(role, column)
-    if "dose" not in found:  # a name that ends in a unit: `conc_nM`, `Metadata_dose (mg/ml)`
-        united = [name for name in names if _is_dose(name.removeprefix("Metadata_"))]
-        found |= {"dose": united[0]} if united else {}
-    return found
-
-
-def _is_dose(name: str) -> bool:
-    word, unit = dose_units.of_name(name)
-    return unit is not None and word in ("conc", "concentration", "dose")
+    flat = {platemap_columns.plain(name): name for name in reversed(list(names))}
+    for role, words in FLAT.items():
+        column = next((flat[word] for word in words if word in flat), None)
+        if column is not None:
+            found.setdefault(role, column)
+    if "dose" not in found:  # names as `conc`, or that end in a unit: `conc_nM`, `Metadata_dose (mg/ml)`
+        named = [name for name in names if platemap_columns.of_column(name)[0] in DOSES]
+        named.sort(key=lambda name: platemap_columns.of_column(name)[1] is None)  # first the one that states its unit
+        found |= {"dose": named[0]} if named else {}
+    unit = next((flat[word] for word in ("unit", "units") if word in flat), None)
+    return {"unit": unit} | found if unit and "dose" in found else found
 
 
 def column_of(names: Collection[str], name: str, role: str) -> str:
@@ -126,6 +141,7 @@ def workflow_table(
         that no well has; a dose that is no number of 0 or more, or in a unit that contradicts another.
     """
     features = list(features)
+    table = _tidied(table, features)
     frame = pd.DataFrame(
         {
             name if name.startswith("Metadata_") else f"Metadata_{name}": table[name]
@@ -150,6 +166,16 @@ def workflow_table(
     pairs = zip(frame["Metadata_Compound"], frame["Metadata_Concentration"], strict=True)
     frame["Metadata_Perturbation"] = [None if one is None else treatments.name(one, dose) for one, dose in pairs]
     return treatments.harmonised(pd.concat([frame, table[features]], axis=1))
+
+
+def _tidied(table: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
+    """Return the table whose texts are as a person sees them: `c1 ` and `c1` are one compound."""
+    seen = dict[str, pd.Series]()
+    for name in (name for name in table.columns if name not in set(features)):
+        looks = {cell: lookalikes.tidy(cell) or None for cell in table[name].unique() if isinstance(cell, str)}
+        if any(cell != look for cell, look in looks.items()):
+            seen[name] = pd.Series([looks.get(cell, cell) for cell in table[name]], index=table.index, dtype=object)
+    return table.assign(**seen)
 
 
 def _wells(table: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
@@ -235,6 +261,22 @@ def without_controls(frame: pd.DataFrame) -> str:
     if missing:
         said.append(f"{missing} wells have no compound, which `--controls COLUMN=` takes for controls")
     return "; ".join(["no negative controls: activity and grit are undefined", *said])
+
+
+def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
+    """Return a sentence about columns in which wells of one treatment differ, as doses under an odd name, or None.
+
+    Plates, positions, cell lines, batches and the columns `shared` (of `--replicates-share`) are left out.
+    """
+    known = {*(f"Metadata_{name}" for name in (*OWN, "Cell_Line", "Concentration_Unit")), *shared}
+    found = platemap_parts.differing(frame, [one for one in frame if one.startswith("Metadata_") and one not in known])
+    if not found:
+        return None
+    parts = [f"Metadata_{name} ({', '.join(values)} for {one})" for name, (one, values) in list(found.items())[:5]]
+    return (
+        f"wells of one treatment, which count as replicates, differ in {'; '.join(parts)}: --dose names the column of "
+        "concentrations, --replicates-share columns in which replicates agree"
+    )
 
 
 def _suggest(frame: pd.DataFrame) -> str:

@@ -84,6 +84,10 @@ def main(given: Sequence[str] | None = None) -> int:
         seed=args.seed,
     )
     try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {args.out}: expected a folder, or a place for a new one, found: {error.strerror}")
+    try:
         summary = score(args.profiles, args.out, options=options)
     except ValueError as error:
         print(f"wellspring score: {error}", file=sys.stderr)

@@ -69,7 +69,8 @@ def read(
         values = [_value(number, each, unit) for number, each in zip(numbers, stated, strict=True)]
     except ValueError as error:
         raise ValueError(
-            f"{where}: expected concentrations in one unit, found that {error} ({keys[1]} is the unit of all)"
+            f"{where}: expected concentrations in one unit, found that {error} (write them in units of one kind; "
+            "leave the cells of controls empty)"
         ) from error
     return Doses(np.asarray(values, dtype=np.float64), unit)
 

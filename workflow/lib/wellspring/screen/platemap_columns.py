@@ -23,7 +23,7 @@ SURE = {
     "compound": ("compound", "pertiname", "broadsample", "compoundname", "drug", "drugname"),
     "concentration": (),
     "unit": ("concentrationunit", "concunit", "doseunit", "pertdoseunit", "concentrationunits", "concunits",
-             "doseunits"),
+             "doseunits", "pertdoseunits"),
     "perturbation": ("perturbation", "perturbationname"),
     "pert_type": ("perttype", "controltype", "welltype", "perturbationtype"),
     "moa": ("moa", "mechanism", "mechanismofaction"),
@@ -46,7 +46,7 @@ UNSURE = {
 DOSES = (
     "concentration", "conc", "dose", "dosage", "finalconcentration", "finalconc", "pertdose", "compoundconcentration",
     "compoundconc", "drugconcentration", "drugconc", "treatmentconcentration", "testconcentration", "testconc",
-    "concentrationvalue", "dosevalue", "cmpdconc", "",
+    "concentrationvalue", "dosevalue", "cmpdconc", "finaldose", "compounddose", "drugdose", "",
 )  # fmt: skip
 KEYS = tuple(SURE)
 # Names with the word for a concentration, and a scale or a unit that is not known: `log10 conc`, `conc (?M)`.

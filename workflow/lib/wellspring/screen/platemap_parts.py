@@ -18,8 +18,9 @@ BOOKKEEPING = re.compile(
     r"|.*(barcode|filename|pathname|path|file|url|uri|uuid|guid|smiles|inchi|inchikey|vendor|supplier|catalog.*|lot|"
     r"note|notes|comment|comments|remark|remarks|operator|user|date|alias|synonym|label)"
     r"|(dest|destination|source|assay|original|library)?(plate|well)(name|map|mapname|type|number)?|site|field|batch|run"
-    r"|solvent|volume|vol|.*volume.*|pair|block|edge|colou?r|x|y"
+    r"|solvent|pair|block|edge|colou?r|x|y"
 )
+VOLUME = re.compile(r"vol|.*volume.*")  # bookkeeping beside concentrations, the dose without them
 SECOND = re.compile(
     r"(second|secondary|other|co)?(compound|drug|cmpd|cpd|substance|treatment|gene|sirna|sgrna|agent|ligand|"
     r"inhibitor|stimulus|stimulant|dose|conc|concentration)(name|id)?(2|3|4|b|ii)(name|id)?"
@@ -42,14 +43,17 @@ def differing(frame: pd.DataFrame, columns: Iterable[str]) -> dict[str, tuple[st
     frame
         A row per well, with Metadata_Perturbation and Metadata_pert_type.
     columns
-        Candidates; bookkeeping and columns with nearly as many values as wells are left out.
+        Candidates; bookkeeping and columns with nearly as many values as wells are left out. Without concentrations
+        a volume is no bookkeeping.
     """
     treated = frame[frame["Metadata_pert_type"] == "trt"]
+    dosed = "Metadata_Concentration" in treated and treated["Metadata_Concentration"].notna().any()
     found = {}
     for column in columns:
         values = treated[column].fillna("")
         name = str(column).removeprefix("Metadata_")
-        if _counts(name) or not 1 < values.nunique() <= max(2, FEW * len(treated)):
+        volume = VOLUME.fullmatch(platemap_columns.plain(name)) is not None
+        if _counts(name) or (volume and dosed) or not 1 < values.nunique() <= max(2, FEW * len(treated)):
             continue
         kinds = values.groupby(treated["Metadata_Perturbation"]).unique()
         several = kinds[kinds.map(len) > 1]
