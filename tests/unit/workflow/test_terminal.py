@@ -93,6 +93,33 @@ def test_an_error_names_its_job_and_log_and_is_not_repeated(stream):
     ]
 
 
+def test_the_reason_of_another_machine_is_shown_and_each_restart(stream):
+    send, shown, text = stream
+    shown.begin(["index"], page="", plates=1, encoders=1, cores=0, demo=False)
+    # As snakemake_interface_executor_plugins words it.
+    pointer = "For further error details see the cluster/cloud log and the log files of the involved rule(s)."
+    starts(send, 0, "index", plate="P1")
+    for status in ("OUT_OF_MEMORY", "TIMEOUT"):
+        why = f"SLURM-job '7' failed, SLURM status is: '{status}'. {pointer}"
+        error = {"rule_name": "index", "rule_msg": why, "jobid": 0, "log": ["a.log", "slurm/7.log"]}
+        send("Error in rule index, jobid: 0", LogEvent.JOB_ERROR, logging.ERROR, **error)
+        send("Trying to restart job 0.")
+    failed = "SLURM sbatch failed. The error message was 'Invalid account'.\n    sbatch call:\n        sbatch -A x"
+    error = {"rule_name": "index", "rule_msg": failed + pointer, "jobid": 0, "log": []}
+    send("Error in rule index, jobid: 0", LogEvent.JOB_ERROR, logging.ERROR, **error)
+    assert text().splitlines() == [
+        "started: index P1",
+        "Error in rule index P1, see a.log, slurm/7.log",
+        "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.",
+        "Trying to restart job 0: index P1",
+        "Error in rule index P1, see a.log, slurm/7.log",
+        "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'.",
+        "Trying to restart job 0: index P1",
+        "Error in rule index P1",
+        *failed.splitlines(),
+    ]
+
+
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR])
 def test_what_is_not_known_passes_whole(stream, level):
     send, _, text = stream
@@ -111,6 +138,8 @@ def test_the_first_line_has_what_is_made_and_how_long_the_like_took(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"s\th:m:s\n{value}\t0:00:00\n")
     (tmp_path / "embed" / "broken.tsv").write_text("")
+    (tmp_path / "embed" / "gone.tsv").symlink_to("nowhere")
+    (tmp_path / "embed" / "endless.tsv").write_text("s\th:m:s\ninf\t-\n")
     known = typical(tmp_path)
     assert known == {"embed": 4.0, "index": 10.0} and typical(tmp_path / "absent") == {}
     assert line(["index", *["embed"] * 10], page="results/report/index.html", seconds=known) == (

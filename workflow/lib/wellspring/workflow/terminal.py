@@ -5,6 +5,7 @@ stream, of no other: its log file in `.snakemake/log` keeps every message. Messa
 """
 
 import logging
+import math
 import re
 import time
 from collections import Counter
@@ -28,6 +29,10 @@ HIDDEN = re.compile(
 HIDDEN_EVENTS = ("workflow_started", "run_info", "resources_info", "progress", "shellcmd", "job_started")
 # Of a failed script Snakemake repeats its command in a temporary file; the job's error precedes this message.
 REPEATED = re.compile(r"CalledProcessError in file .*returned non-zero exit status", re.S)
+# What an executor of other machines adds to each of its reasons.
+POINTER = re.compile(
+    r"For further error details see the cluster/cloud log and the log files of the involved rule\(s\)\."
+)
 DEMO = "The demo took 6 to 13 min on 2 cores."
 PLATE = "A JUMP plate (384 wells x 9 fields) took 3.1 core-hours without training (docs/cloud.md)."
 
@@ -90,6 +95,7 @@ class Terminal(logging.Formatter):
             except (KeyError, AttributeError, TypeError):  # another version of Snakemake: its own words are shown
                 return True
         if event in ("job_finished", "job_error", "group_error"):
+            self.last = self.last if event == "job_finished" else ""  # a second restart of a job is announced, too
             return True
         if event in HIDDEN_EVENTS or HIDDEN.match(text.removeprefix("WorkflowError:\n")) or REPEATED.search(text):
             return False
@@ -124,8 +130,8 @@ class Terminal(logging.Formatter):
             return self._finished(about["job_id"])
         if event == "job_error":
             name = self.jobs.get(about["jobid"], ("", about["rule_name"], 0.0))[1]
-            logs = ", ".join(about["log"])
-            return f"Error in rule {name}" + (f", see {logs}" if logs else "")
+            logs, why = ", ".join(about["log"]), POINTER.sub("", str(about.get("rule_msg") or "")).strip()
+            return f"Error in rule {name}" + (f", see {logs}" if logs else "") + (f"\n{why}" if why else "")
         if text.startswith("Elapsed time: "):
             return "\n".join(filter(None, [f"Took {_words(text)}.", self.outcome]))
         again = re.fullmatch(r"Trying to restart job (\d+)\.", text)
@@ -146,19 +152,19 @@ def typical(folder: str | Path) -> dict[str, float]:
     """Return rule -> median seconds of its jobs, from the folder of Snakemake's benchmarks (`RULE/**/*.tsv`)."""
     found = {}
     for rule in sorted(path for path in Path(folder).glob("*") if path.is_dir()):
-        seconds = [value for path in islice(rule.rglob("*.tsv"), MOST) if (value := _seconds(path)) is not None]
+        seconds = [value for path in islice(rule.rglob("*.tsv"), MOST) if math.isfinite(value := _seconds(path))]
         if seconds:
             found[rule.name] = median(seconds)
     return found
 
 
-def _seconds(path: Path) -> float | None:
-    """Return the seconds of a job from its benchmark; None if the file has another form."""
+def _seconds(path: Path) -> float:
+    """Return the seconds of a job from its benchmark; NaN if the file has another form or cannot be read."""
     try:
         header, row = path.read_text().splitlines()[:2]
         return float(dict(zip(header.split("\t"), row.split("\t"), strict=True))["s"])
-    except (ValueError, KeyError):
-        return None
+    except (ValueError, KeyError, OSError):
+        return math.nan
 
 
 def _words(elapsed: str) -> str:
