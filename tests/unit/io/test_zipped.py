@@ -56,6 +56,8 @@ def test_raw_images_are_a_folder_or_an_archive_of_it(tmp_path):
     for folder in (found, tmp_path / "demo" / "P1"):
         assert (folder / "A01_s1_DNA.tif").read_bytes() == b"pixels"
         assert (folder / "deep" / "platemap.csv").read_text() == "well"
+    (tmp_path / "export.zip").mkdir()  # a person's folder
+    assert zipped.raw(tmp_path / "export.zip") == tmp_path / "export.zip"
     assert zipped.raw(None) is zipped.raw([]) is None and zipped.raw("s3://b/P1.zarr") == "s3://b/P1.zarr"
     moved.write_bytes(moved.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"P1.zip: expected a zipped plate"):

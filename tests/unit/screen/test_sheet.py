@@ -178,3 +178,12 @@ def test_plates_that_differ_in_case_alone_are_refused(folder):
     (folder / "p1").mkdir(exist_ok=True)
     with pytest.raises(ValueError, match=r"differ in more than case, found \['P1', 'p1'\]"):
         sheet.read(write(folder, row(folder), row(folder, "p1")))
+
+
+@pytest.mark.parametrize("name", ["P1.zip", "P1.tar.gz", "A01_s1.tif", "book.xlsx"])
+def test_a_file_in_the_place_of_a_folder_of_images_is_named(folder, name):
+    (folder / name).write_bytes(b"PK")
+    with pytest.raises(ValueError, match=rf"plate P1: expected a folder of images or its LoadData table .*{name}"):
+        sheet.read(write(folder, row(folder, images=name)))
+    (folder / "load_data.CSV.gz").write_bytes(b"")
+    assert sheet.read(write(folder, row(folder, images="load_data.CSV.gz"))).index.tolist() == ["P1"]

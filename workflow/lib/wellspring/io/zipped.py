@@ -87,7 +87,7 @@ def raw(declared: str | Path | Sequence[str] | None) -> str | Path | None:
         return None
     if not isinstance(declared, str | Path):
         raise TypeError(f"expected one folder of raw images, found {list(declared)}")
-    if Path(declared).suffix != RAW:
+    if Path(declared).suffix != RAW or Path(declared).is_dir():
         return declared
     return _unpacked(Path(declared).absolute())
 

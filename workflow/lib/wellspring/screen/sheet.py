@@ -4,6 +4,7 @@ Its columns are described in `workflow/schemas/plates.yaml`. Further columns bec
 """
 
 import difflib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
@@ -16,6 +17,7 @@ from wellspring.screen import credentials, spellings
 from wellspring.screen.names import check
 from wellspring.screen.text_table import read as read_table
 
+TABLE = re.compile(r"\.(csv|tsv|txt|parquet|pq)(\.(gz|bz2|zst|xz))?$", re.IGNORECASE)  # a plate's LoadData
 ROLES = ("fit", "project", "heldout", "no")
 
 
@@ -196,6 +198,10 @@ def _misplaced(row: dict[str, str], path: Path, demo: str | Path | None, simulat
     if row["images"] and not is_url(row["images"]) and _swapped(images, Path(row["platemap"])):
         found = f"images {row['images']!r} and platemap {row['platemap']!r}"
         yield f"{where}: expected a folder of images and a platemap, found the reverse: {found} (swap the two columns)"
+        return
+    if row["images"] and not is_url(row["images"]) and images.is_file() and not TABLE.search(images.name):
+        found = f"the file {row['images']!r} (unpack an archive; of images name the folder above)"
+        yield f"{where}: expected a folder of images or its LoadData table (CSV, Parquet), found {found}"
         return
     for column in ("images", "platemap"):
         if column == "images" and is_url(row["images"]):
