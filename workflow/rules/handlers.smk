@@ -84,7 +84,10 @@ def prepare_containers():
             raise WorkflowError("\n".join(lacking))
         read = [*plates["images"], *plates["platemap"], *containers.files_of(config)]
         for name in ("APPTAINER_BIND", "SINGULARITY_BIND"):
-            os.environ[name] = containers.binds(here.parent, read, given=os.environ.get(name, ""))
+            try:
+                os.environ[name] = containers.binds(here.parent, read, given=os.environ.get(name, ""))
+            except ValueError as error:
+                raise WorkflowError(error) from None
 
 
 def correct_records():

@@ -56,6 +56,9 @@ def test_a_field_that_the_plate_lacks_is_named(results):
 
 
 @pytest.mark.skipif(there, reason="spatialdata is installed")
-def test_without_the_package_the_message_names_the_remedy(results):
+def test_without_the_package_the_message_names_the_remedy(results, tmp_path, capsys):
     with pytest.raises(ModuleNotFoundError, match="pip install spatialdata, into an environment of its own"):
         spatial.field(results, **FIELD)
+    with pytest.raises(SystemExit):
+        spatial.main([str(results), *FIELD.values(), str(tmp_path / "field.zarr")])
+    assert "error: SpatialData needs the package spatialdata (pip install" in capsys.readouterr().err

@@ -14,7 +14,8 @@ def test_an_environment_takes_the_image_that_has_it(environment, target):
     path = f"../../envs/{environment}.yaml"
     assert containers.image(path, where="/images") == f"/images/wellspring-{target}.sif"
     assert (
-        containers.image(path, where="docker://store/wellspring") == f"docker://store/wellspring:{__version__}-{target}"
+        containers.image(path, where="docker://store/wellspring/")
+        == f"docker://store/wellspring:{__version__}-{target}"
     )
 
 
@@ -66,3 +67,20 @@ def test_files_that_the_config_names_are_found_at_any_depth(tmp_path):
         "lists": [["/"], "s3://bucket/x", "/absent/file"],
     }
     assert containers.files_of(config) == [str(tmp_path), str(tmp_path / "flat"), str(weights)]
+
+
+@pytest.mark.parametrize("name", ["week 1, day 2", "10:30"])
+def test_a_folder_that_cannot_be_shown_is_refused_by_its_name(tmp_path, monkeypatch, name):
+    for folder in ("clone", "screen", name):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "screen")
+    with pytest.raises(ValueError, match=f"without comma and colon for jobs in containers, found .*{name}"):
+        containers.binds(tmp_path / "clone", [str(tmp_path / name)])
+
+
+def test_texts_that_are_no_paths_are_no_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"pattern": "x/" + 300 * "a", "loop": "self/x"}
+    (tmp_path / "self").symlink_to("self")
+    assert containers.files_of(config) == []
+    assert containers.binds(tmp_path, list(config.values())) == ""

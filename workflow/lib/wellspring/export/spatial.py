@@ -89,7 +89,11 @@ def main(given: list[str] | None = None) -> None:
     asked = parser.parse_args(given)
     if asked.path.exists():
         parser.error(f"{asked.path}: expected a path that does not exist, found one that does")
-    field(asked.results, plate=asked.plate, well=asked.well, site=asked.site).write(asked.path)
+    try:
+        found = field(asked.results, plate=asked.plate, well=asked.well, site=asked.site)
+    except (ModuleNotFoundError, KeyError, ValueError, OSError) as error:
+        parser.error(str(error.args[0]) if isinstance(error, KeyError) else str(error))
+    found.write(asked.path)
 
 
 if __name__ == "__main__":

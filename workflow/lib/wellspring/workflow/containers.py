@@ -3,6 +3,7 @@
 Without that option Snakemake ignores the directive `container:`, and nothing here is read.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def image(environment: str, *, where: str | None) -> str:
     """
     target = TARGETS.get(Path(environment).stem, "full")
     if where and "://" in where:
-        return f"{where}:{__version__}-{target}"
+        return f"{where.rstrip('/')}:{__version__}-{target}"
     return str(Path(where or "containers").absolute() / f"wellspring-{target}.sif")
 
 
@@ -57,14 +58,22 @@ def binds(clone: Path, read: Iterable[str], *, given: str = "") -> str:
         Files and folders that jobs read; URLs of object stores are ignored. Links are followed.
     given
         The present value of the variable, which comes first; a job's process has that of the process that started it.
+
+    Raises
+    ------
+    ValueError
+        The path of a folder has a comma or colon, which separate the parts of the variable.
     """
     wanted = {clone.resolve()}
-    for name in filter(None, map(str, read)):
-        if not object_store.is_url(name):
-            wanted |= {_shown(path) for path in (Path(name).absolute(), Path(name).resolve()) if path.exists()}
+    for path in (Path(name).absolute() for name in map(str, read) if name and not object_store.is_url(name)):
+        if _there(path):
+            wanted |= {_shown(path), _shown(path.resolve())}
     here = Path.cwd().resolve()
     outer = {path for path in wanted if not wanted & set(path.parents)}
     inside = {path for path in outer if path == here or here in path.parents}
+    odd = sorted(str(path) for path in outer - inside if re.search("[,:]", str(path)))
+    if odd:
+        raise ValueError(f"expected folders without comma and colon for jobs in containers, found {odd}: rename them")
     lines = [f"{path}:{path}:ro" for path in sorted(outer - inside)]
     return ",".join(filter(None, [given, *(line for line in lines if line not in given.split(","))]))
 
@@ -84,7 +93,15 @@ def files_of(config: object) -> list[str]:
     if not isinstance(config, str) or "/" not in config or object_store.is_url(config):
         return []
     path = config if "{" not in config else config.split("{", 1)[0].rpartition("/")[0]
-    return [path] if path.strip("/") and Path(path).exists() else []
+    return [path] if path.strip("/") and _there(Path(path)) else []
+
+
+def _there(path: Path) -> bool:
+    """Return whether a path exists; False for a text that is no path, or one that may not be looked up."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _shown(path: Path) -> Path:

@@ -110,9 +110,10 @@ def kubernetes() -> str | None:
     ]
     if any(file.is_file() for file in files):
         return None
+    named = " or ".join(map(str, files)) or "a file that KUBECONFIG names, which is empty"
     return (
-        f"Kubernetes: expected the cluster's address and credentials in {' or '.join(map(str, files))}, found no such "
-        "file. Set KUBECONFIG to the file that your cluster gives, or write it with your cloud's command for kubectl"
+        f"Kubernetes: expected the cluster's address and credentials in {named}, found no such file. "
+        "Set KUBECONFIG to the file that your cluster gives, or write it with your cloud's command for kubectl"
     )
 
 
