@@ -1,5 +1,7 @@
 """Images of jobs: which one an environment takes, what is missing, and the folders that a container must show."""
 
+from pathlib import Path
+
 import pytest
 
 from wellspring.io.version import __version__
@@ -53,6 +55,13 @@ def test_a_folder_within_a_shown_one_is_not_shown_twice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "screen")
     clone = tmp_path / "clone"
     assert containers.binds(clone, [str(clone / "resources")]) == f"{clone}:{clone}:ro"
+
+
+def test_a_file_in_the_root_is_shown_without_the_root(tmp_path, monkeypatch):
+    (tmp_path / "clone").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert containers.binds(tmp_path / "clone", ["/absent.csv"]) == "/absent.csv:/absent.csv:ro"
 
 
 def test_files_that_the_config_names_are_found_at_any_depth(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from types import SimpleNamespace
 
 import pytest
 from snakemake.logging import ColorizingTextHandler
@@ -70,6 +71,30 @@ def test_a_run_has_a_line_per_job_and_the_outcome_last(stream):
         "3 of 3 done: train simclr, 0 s",
         "Took 26 h 3 min.",
         "page: 8 of 12",
+    ]
+
+
+def test_a_job_that_took_long_before_is_announced_and_its_time_is_printed(stream, monkeypatch):
+    """Earlier jobs of the run count, too: after 25 s and 5 s, the median of `index` is below 20 s."""
+    clock = [1000.0]
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    send, shown, text = stream
+    shown.begin(["train"] * 2 + ["index"] * 3, page="", plates=3, encoders=2, cores=2, demo=False)
+    jobs = [("train", "a", 95), ("train", "b", 61), ("index", "P1", 25), ("index", "P2", 5), ("index", "P3", 7)]
+    for number, (rule, name, seconds) in enumerate(jobs):
+        starts(send, number, rule, name=name)
+        clock[0] += seconds
+        ends(send, number)
+    assert text().splitlines() == [
+        "started: train a",
+        "1 of 5 done: train a, 1 min 35 s",
+        "started: train b",
+        "2 of 5 done: train b, 1 min 1 s",
+        "started: index P1",
+        "3 of 5 done: index P1, 25 s",
+        "started: index P2",
+        "4 of 5 done: index P2, 5 s",
+        "5 of 5 done: index P3, 7 s",
     ]
 
 
