@@ -12,7 +12,8 @@ from wellspring.screen.spellings import placeholders, variants
 @pytest.mark.parametrize(
     ("rare", "usual"),
     [("noccodazole", "nocodazole"), ("nocadazole", "nocodazole"), ("ncoodazole", "nocodazole"), ("taxo1 a", "taxo1 A"),
-     ("staurosporin", "staurosporine"), ("5 FU", "5-FU"), ("dmso", "DMSO"), ("HeLa ", "HeLa")],
+     ("staurosporin", "staurosporine"), ("5 FU", "5-FU"), ("dmso", "DMSO"), ("HeLa ", "HeLa"),
+     ("7.0", "7"), ("07", "7"), ("2.50", "2.5")],
 )  # fmt: skip
 def test_slips_are_found(rare, usual):
     assert variants({usual: 16, rare: 2, "rapamycin": 8}) == [(rare, usual)]
@@ -21,7 +22,8 @@ def test_slips_are_found(rare, usual):
 @pytest.mark.parametrize(
     ("one", "other"),
     [("PP242", "PP243"), ("compound 7a", "compound 7b"), ("AKT1", "AKT2"), ("BRD-K1", "BRD-K2"), ("taxol", "etoposide"),
-     ("CDK4", "CDK6"), ("x", "y"), ("estrone", "estriol"), ("GSK-J1", "GSK-J4"), ("siRNA_A", "siRNA_B")],
+     ("CDK4", "CDK6"), ("x", "y"), ("estrone", "estriol"), ("GSK-J1", "GSK-J4"), ("siRNA_A", "siRNA_B"),
+     ("7.0", "70"), ("1.2", "12"), ("7", "17")],
 )  # fmt: skip
 def test_names_that_differ_for_a_reason_are_not(one, other):
     assert variants({one: 16, other: 2}) == []
