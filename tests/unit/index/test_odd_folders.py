@@ -131,3 +131,34 @@ def test_a_pattern_that_init_proposes_for_a_format_is_named(tmp_path):
     assert sorted(set(zip(found.planes["well"], found.planes["site"], strict=True))) == [
         (well, site) for well in WELLS for site in "12"
     ]
+
+
+def loaddata(tmp_path, *, between=",", mark="", well="B01"):
+    """Write a plate with a LoadData table; return the table's text and the keywords that read it."""
+    for value, name in enumerate(WELLS, start=3):
+        coded.tiff(tmp_path / f"P1/{name}.tif", 10 * value)
+    rows = [["Metadata_Well", "FileName_DNA"], *([name, f"{name}.tif"] for name in ("A01", "A02")), [well, "B01.tif"]]
+    return mark + "\n".join(between.join(row) for row in rows) + "\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("between", "mark"), [(",", ""), ("\t", ""), (";", "sep=;\n"), ("\t", "sep=\t\r\n")])
+def test_a_loaddata_table_as_excel_saves_it_is_read(encoding, between, mark, tmp_path):
+    text = loaddata(tmp_path, between=between, mark=mark)
+    (tmp_path / "P1/load_data.csv").write_bytes(text.encode(encoding))
+    found = coded.read(coded.build(tmp_path / "P1", WELLS, channels=["DNA"], at=tmp_path), tmp_path / "P1")
+    assert list(found.values()) == [30, 40, 50]
+
+
+@pytest.mark.parametrize(
+    ("well", "encoding", "words"),
+    [
+        ("", "utf-8", r"load_data\.csv: well '': .*found an empty cell"),
+        ("\u00dc1", "latin-1", r"load_data\.csv: expected UTF-8, found other bytes .*save it as CSV in UTF-8"),
+    ],
+)
+def test_a_loaddata_table_that_cannot_be_read_is_named_with_the_remedy(well, encoding, words, tmp_path):
+    (tmp_path / "P1").mkdir()
+    (tmp_path / "P1/load_data.csv").write_bytes(loaddata(tmp_path, well=well).encode(encoding))
+    with pytest.raises(ValueError, match=words):
+        coded.build(tmp_path / "P1", WELLS, channels=["DNA"], at=tmp_path)

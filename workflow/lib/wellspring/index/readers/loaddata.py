@@ -25,6 +25,7 @@ from wellspring.screen import well_names
 logger = logging.getLogger(__name__)
 
 USUAL = re.compile(r"load_?data(_with_illum)?\.(csv|csv\.gz|parquet)", re.IGNORECASE)
+HEAD = 2**20  # bytes in which the header is looked for
 METRES = 1e-4  # Harmony's tables have pixel sizes in metres; a larger value is in another unit
 
 
@@ -142,13 +143,18 @@ def _read(path: Path, table: Path | str) -> pd.DataFrame:
         content = budget.unpacked(path)
         budget.check_cells(content.getvalue(), path)
         # Pandas would rename a doubled column of a header, and take the first for an index where rows are longer.
-        head = content.getvalue().partition(b"\n")[0]
-        between = max(b",", b";", b"\t", key=head.count).decode()  # of equal counts the comma
-        frame = pd.read_csv(content, sep=between, header=None, dtype=str, keep_default_na=False, na_values=[""])
+        encoding = "utf-16" if content.getvalue()[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+        head = content.getvalue()[:HEAD].decode(encoding, errors="ignore").lstrip("\ufeff").splitlines() or [""]
+        stated = re.fullmatch(r'"?sep=([,;\t])"?', head[0].strip(" "))  # as Excel writes above the header
+        between = stated[1] if stated else max(",", ";", "\t", key=head[0].count)  # of equal counts the comma
+        kinds = {"header": None, "dtype": str, "keep_default_na": False, "na_values": [""]}
+        frame = pd.read_csv(content, sep=between, skiprows=1 if stated else 0, encoding=encoding, **kinds)
         frame = frame.apply(lambda cells: cells.str.strip())
         return _once(frame.iloc[1:].reset_index(drop=True).set_axis(frame.iloc[0].fillna("").tolist(), axis=1))
     except budget.OverBudgetError as error:
         raise ValueError(f"{table}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{table}: expected UTF-8, found other bytes (Latin-1?): save it as CSV in UTF-8") from error
     except (ValueError, OSError, EOFError) as error:  # errors of pandas and Arrow are ValueErrors
         raise ValueError(f"{table}: expected a LoadData table, found {type(error).__name__}: {error}") from error
 
@@ -265,7 +271,7 @@ def _there(path: str) -> bool:
 def _wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
     try:
         if "Metadata_Well" in rows:
-            return [well_names.normalise(value) for value in rows["Metadata_Well"]]
+            return [well_names.normalise(value) for value in rows["Metadata_Well"].fillna("")]
         for column in ("Metadata_Col", "Metadata_Column"):
             if {"Metadata_Row", column} <= set(rows.columns):
                 return [well_names.join(row, col) for row, col in zip(rows["Metadata_Row"], rows[column], strict=True)]
