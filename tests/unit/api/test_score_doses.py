@@ -118,7 +118,7 @@ def test_a_compound_is_one_whatever_white_space_is_around_it(tmp_path):
     assert (found["Metadata_pert_type"] == "negcon").sum() == 6
 
 
-@pytest.mark.parametrize("column", ["plate ID", "cell-line"])
+@pytest.mark.parametrize("column", ["plate ID", "cell-line", "Metadata_cell_type"])
 def test_plates_and_cell_lines_are_found_in_other_spellings(tmp_path, column):
     frame = table().rename(columns={"Metadata_Plate": "old"}).drop(columns="old")
     frame[column] = np.where(np.arange(18) % 2, "x", "y")

@@ -78,7 +78,7 @@ def test_a_column_that_may_be_a_part_of_the_treatment_is_named(tmp_path, name):
 
 @pytest.mark.parametrize(
     "name", ["replicate", "Rep", "biological replicate", "plate_row", "column", "well_id", "File Name", "site", "note",
-             "source_plate", "barcode", "image_path", "SMILES", "index", "quadrant"]
+             "source_plate", "barcode", "image_path", "SMILES", "index", "quadrant", "Site_Count", "count cells"]
 )  # fmt: skip
 def test_bookkeeping_is_not_named(tmp_path, name):
     lines = [f"{row}{column},c{column},{value}" for value, row in enumerate("ABCD", 1) for column in (1, 2, 3)]

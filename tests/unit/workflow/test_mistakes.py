@@ -10,6 +10,7 @@ import pytest
 import tifffile
 import yaml
 
+from wellspring.__main__ import main as command
 from wellspring.report import checked, wording
 from wellspring.workflow import preflight
 
@@ -423,3 +424,15 @@ def test_a_config_that_is_no_yaml_is_named(tmp_path, monkeypatch, capsys, conten
     path.write_text(content)
     assert checked.main(["--configfile", str(path)]) == 1
     assert words in capsys.readouterr().out
+
+
+def test_a_folder_without_a_screen_is_named_with_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert checked.main([]) == 1
+    words = "config.yaml: expected a screen's config, found no such file (run this in the folder of a screen"
+    assert words in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_named(capsys):
+    assert command(["chek"]) == 2
+    assert capsys.readouterr().err.startswith("wellspring: expected one of init, check, score, found 'chek'")

@@ -18,7 +18,13 @@ def main(given: Sequence[str] | None = None) -> int:
         status: int = import_module(f"wellspring.{COMMANDS[name][0]}").main(rest[:-1])
         return status
     asked = name in ("-h", "--help")
-    lines = ["usage: wellspring COMMAND ...", "", *(f"  {name:<8}{text}" for name, (_, text) in COMMANDS.items())]
+    unknown = [f"wellspring: expected one of {', '.join(COMMANDS)}, found {name!r}", ""] if name and not asked else []
+    lines = [
+        *unknown,
+        "usage: wellspring COMMAND ...",
+        "",
+        *(f"  {name:<8}{text}" for name, (_, text) in COMMANDS.items()),
+    ]
     lines += ["", "`wellspring COMMAND --help` lists the options. A screen is run by snakemake, see the README."]
     print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

@@ -37,6 +37,7 @@ USUAL: dict[str, tuple[str, ...]] = {
 }
 # Role to the names of platemaps, which are compared without case and punctuation, where no usual name is there.
 FLAT = {role: platemap_columns.SURE[role] for role in ("plate", "well", "compound", "unit", "cell_line")}
+FLAT["cell_line"] += ("celltype",)
 FLAT |= {"batch": ("batch", "batchnumber", "batchid", "platebatch")}
 OURS = {"dose": "Concentration", "type": "pert_type"} | {
     name: name.title() for name in ("plate", "well", "compound", "cell_line", "batch")

@@ -53,6 +53,11 @@ def findings(path: Path, *, results: Path) -> list[Finding]:
     """Return all findings of the screen whose config is at `path`, relative to the current folder."""
     try:
         written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        remedy = (
+            "run this in the folder of a screen, name the file by --configfile, or set up a screen by `wellspring init`"
+        )
+        return [Finding("problem", "config", f"{path}: expected a screen's config, found no such file ({remedy})")]
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         return [Finding("problem", "config", f"{path}: expected YAML, found: {error}")]
     if not isinstance(written, Mapping):

@@ -18,7 +18,7 @@ BOOKKEEPING = re.compile(
     r"|.*(barcode|filename|pathname|path|file|url|uri|uuid|guid|smiles|inchi|inchikey|vendor|supplier|catalog.*|lot|"
     r"note|notes|comment|comments|remark|remarks|operator|user|date|alias|synonym|label)"
     r"|(dest|destination|source|assay|original|library)?(plate|well)(name|map|mapname|type|number)?|site|field|batch|run"
-    r"|solvent|pair|block|edge|colou?r|x|y"
+    r"|solvent|counts?.*|.*counts?|pair|block|edge|colou?r|x|y"
 )
 VOLUME = re.compile(r"vol|.*volume.*")  # bookkeeping beside concentrations, the dose without them
 SECOND = re.compile(
