@@ -309,3 +309,53 @@ def test_plates_by_barcode_in_the_file_names_are_one_plate_each(plate, tmp_path,
     assert shown.count("12 wells, 24 fields, 48 planes") == 2
     sheet = (out / "config" / "plates.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in sheet[1:]] == ["BR0017", "BR0018"]
+
+
+@pytest.mark.parametrize(
+    ("heads", "sites"),
+    [(("plateA", "plateB"), (2, 2)), (("Plate1", "Plate2"), (1, 2)), (("20240501", "20240502", "20240509"), (2, 2, 2))],
+)
+def test_the_name_of_the_plate_before_the_well_does_not_keep_other_plates_out(heads, sites):
+    folders = [
+        [f"{head}_{row}{column:02d}_f{site}_{stain}.tif" for row, column, site, stain in
+         itertools.product("BCD", (2, 3, 11), range(1, 1 + count), ("DAPI", "Actin", "Tubulin"))]
+        for head, count in zip(heads, sites, strict=True)
+    ]  # fmt: skip
+    assert not name_pattern.fits(name_pattern.propose(folders[0]).pattern, folders[1])
+    found = name_pattern.propose(folders[0], others=folders[1:])
+    assert found.matched == found.total == sum(map(len, folders))
+    for path in itertools.chain(*folders):
+        groups = re.fullmatch(found.pattern, path).groupdict()
+        assert [groups["well"], f"f{groups['site']}", groups["channel"]] == path.removesuffix(".tif").split("_")[1:]
+
+
+def test_a_running_number_that_starts_anew_in_each_folder_is_no_site():
+    folders = [
+        [f"run{folder}-{start + 2 * well:03d}-{row}{column:02d}-{stain}.tif" for stain in ("DAPI", "GFP")
+         for well, (row, column) in enumerate(itertools.product("BCD", (2, 3, 11)))]
+        for folder, start in ((1, 1), (2, 40))
+    ]  # fmt: skip
+    found = name_pattern.propose(folders[0], others=folders[1:])
+    assert set(re.compile(found.pattern).groupindex) == {"well", "channel"} and found.matched == 36
+
+
+def test_folders_of_names_that_begin_with_their_plate_are_one_screen(plate, tmp_path, capsys):
+    folder, layout = plate
+    places = [tmp_path / "day" / name for name in ("P-one", "P-two")]
+    for place in places:
+        _copied(folder, place, place.name.partition("-")[2] + "_{}")
+    out = tmp_path / "screen"
+    assert main([*map(str, places), "--platemap", str(layout), "--out", str(out), "--yes"]) == 0
+    assert capsys.readouterr().out.count("12 wells, 24 fields, 48 planes") == 2
+
+
+def test_a_folder_of_other_names_is_named_with_its_files_and_the_way_out(plate, tmp_path, capsys):
+    folder, layout = plate
+    (tmp_path / "odd").mkdir()
+    for source in folder.iterdir():
+        (tmp_path / "odd" / source.name.replace("_", ".").replace(".tif", "..tif")).write_bytes(source.read_bytes())
+    out = tmp_path / "screen"
+    assert main([str(folder), str(tmp_path / "odd"), "--platemap", str(layout), "--out", str(out), "--yes"]) != 0
+    shown = capsys.readouterr().err
+    assert f"{tmp_path / 'odd'}: expected file names of the form" in shown and str(folder) in shown
+    assert "scan.A-01.fld1.chan1..tif" in shown and "--yes" not in shown and "harmony" not in shown

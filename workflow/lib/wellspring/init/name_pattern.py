@@ -36,10 +36,12 @@ class Proposal:
     example: str
 
 
-def propose(paths: Sequence[str], *, plates: bool = False) -> Proposal | None:
+def propose(paths: Sequence[str], *, plates: bool = False, others: Sequence[Sequence[str]] = ()) -> Proposal | None:
     r"""Return a pattern for the images among relative paths; None if none gives each image a place of its own.
 
     With ``plates`` the pattern also has a group ``plate``, of a part of the names that differs apart from the well.
+    ``others`` are the paths in the folders of other plates, which the pattern has to fit too: what differs between
+    folders alone, as the name of the plate before the well, is no part of an image's place.
 
     Examples
     --------
@@ -47,17 +49,23 @@ def propose(paths: Sequence[str], *, plates: bool = False) -> Proposal | None:
     >>> propose(names).pattern
     'Channel(?P<channel>[0-9]+)\\-[0-9]+\\-(?P<row>[A-Za-z]{1,2})\\-(?P<column>[0-9]+)\\.tif'
     """
-    images = [path for path in paths if path.lower().endswith(ENDINGS)]
+    images = [
+        (folder, path)
+        for folder, below in enumerate((paths, *others))
+        for path in below
+        if path.lower().endswith(ENDINGS)
+    ]
     if not images:
         return None
     best: Proposal | None = None
-    for names in ([PurePosixPath(path).name for path in images], images):
+    for names in ([PurePosixPath(path).name for _, path in images], [path for _, path in images]):
         tokens = [_TOKEN.findall(name) for name in names]
         shapes = Counter(_shape(each) for each in tokens)
         usual = shapes.most_common(1)[0][0]
-        alike = [each for each in tokens if _shape(each) == usual]
+        kept = [place for place, each in enumerate(tokens) if _shape(each) == usual]
+        alike, folders = [tokens[place] for place in kept], [images[place][0] for place in kept]
         for first in _wells(alike):
-            pattern = _pattern(alike, first, plates=plates)
+            pattern = _pattern(alike, folders, first, plates=plates)
             found = _verified(pattern, images)
             if found is not None and (best is None or found.matched > best.matched):
                 best = found
@@ -92,13 +100,18 @@ def _wells(rows: list[Tokens]) -> Iterator[tuple[int, int, str]]:
     yield from (places for _, places in sorted(found, key=lambda each: -each[0]))
 
 
-def _pattern(rows: list[Tokens], well: tuple[int, int, str], *, plates: bool) -> str:
+def _pattern(rows: list[Tokens], folders: list[int], well: tuple[int, int, str], *, plates: bool) -> str:
     row, column, kind = well
     columns = [list(values) for values in zip(*rows, strict=True)]
-    wells = [a + "," + b for a, b in zip(columns[row], columns[column], strict=True)]
+    wells = [f"{folder},{a},{b}" for folder, a, b in zip(folders, columns[row], columns[column], strict=True)]
     groups: dict[int, str] = {}
     taken: set[str] = set()
-    varying = [place for place, values in enumerate(columns) if place not in (row, column) and len(set(values)) > 1]
+    several = len(set(folders))
+    varying = [
+        place
+        for place, values in enumerate(columns)
+        if place not in (row, column) and len(set(zip(folders, values, strict=True))) > several
+    ]
     for place in varying:
         before = columns[place - 1][0].casefold() if place and len(set(columns[place - 1])) == 1 else ""
         hint = next((key for key, words in HINTS.items() if before in words), None)
@@ -153,10 +166,19 @@ def _part(values: list[str], place: int, groups: dict[int, str], row: int, colum
     return re.escape(values[0]) if same else what
 
 
-def _verified(pattern: str, images: Sequence[str]) -> Proposal | None:
+def _verified(pattern: str, images: Sequence[tuple[int, str]]) -> Proposal | None:
     compiled = re.compile(rf"(?:.*/)?(?:{pattern})")
-    matches = [(path, match) for path in images if (match := compiled.fullmatch(path))]
-    places = {(str(PurePosixPath(path).parent), *sorted((match.groupdict()).items())) for path, match in matches}
+    matches = [(folder, path, match) for folder, path in images if (match := compiled.fullmatch(path))]
+    places = {
+        (folder, str(PurePosixPath(path).parent), *sorted((match.groupdict()).items()))
+        for folder, path, match in matches
+    }
     if len(matches) < MATCHED * len(images) or len(places) < len(matches):
         return None
-    return Proposal(pattern, len(matches), len(images), matches[0][0])
+    return Proposal(pattern, len(matches), len(images), matches[0][1])
+
+
+def fits(pattern: str, paths: Sequence[str]) -> bool:
+    """Return whether a pattern matches any image among relative paths."""
+    compiled = re.compile(rf"(?:.*/)?(?:{pattern})")
+    return any(compiled.fullmatch(path) for path in paths if path.lower().endswith(ENDINGS))

@@ -50,7 +50,7 @@ def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
     options = default()
     notes: list[str] = []
     folders = [plate for folder in folders for plate in _below_folder(folder, options, notes)]
-    first = _options(folders[0], options, notes)
+    first = _options(folders, options, notes)
     found: list[Found] = []
     for folder in folders:
         if "(?P<plate>" in first.pattern and first.pattern != options.pattern:
@@ -58,7 +58,7 @@ def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
             notes.append(f"{folder}: {len(names)} plates by a part of the file names: {', '.join(names[:6])}")
             found += [Found(name, folder, detect.planes(str(folder), plate=name, options=first)) for name in names]
             continue
-        planes = detect.planes(str(folder), plate=folder.name, options=first)
+        planes = _planes(folder, folders[0], first)
         found += _split(folder, planes, notes)
     found = _renamed(found, notes)
     return found, _chosen(first, found, notes), notes
@@ -69,8 +69,23 @@ def default() -> Index:
     return config.default(Index)
 
 
-def _options(folder: Path, options: Index, notes: list[str]) -> Index:
-    """Return the options that read a folder: those of a format, or a pattern of its names."""
+def _planes(folder: Path, first: Path, options: Index) -> pd.DataFrame:
+    """Return the planes of a folder, which the options of the first folder have to read."""
+    try:
+        return detect.planes(str(folder), plate=folder.name, options=options)
+    except ValueError:
+        paths = [path for path, _ in files(folder)]
+        if options.pattern == default().pattern or name_pattern.fits(options.pattern, paths):
+            raise
+        raise ValueError(
+            f"{folder}: expected file names of the form of the first folder {first} ({options.pattern}), found "
+            f"{paths[:3]}; give all images one form of names, or make a screen of its own of the other plates"
+        ) from None
+
+
+def _options(folders: Sequence[Path], options: Index, notes: list[str]) -> Index:
+    """Return the options that read folders: those of the first one's format, or a pattern of the names."""
+    folder = folders[0]
     try:
         reader = detect.choose(folder, plate=folder.name, options=options)
     except detect.SeveralReadersError:
@@ -96,6 +111,9 @@ def _options(folder: Path, options: Index, notes: list[str]) -> Index:
             f"docs/formats.md) or with a well in each file name, found {paths[:3] or 'no files'}{near}; name the "
             "folder of the plate, or write index.pattern yourself (docs/how-to/own-plates.md)"
         )
+    others = [[path for path, _ in files(other)] for other in folders[1:]]
+    if not all(name_pattern.fits(proposal.pattern, other) for other in others):
+        proposal = name_pattern.propose(paths, others=others) or proposal
     return _by_names(proposal, options, notes)
 
 
