@@ -35,7 +35,7 @@ sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 from wellspring.io import made  # noqa: E402
 from wellspring.workflow import records  # noqa: E402
 
-CELLS = {"kind": "simclr", "view": {"kind": "cell"}}
+CELLS = {"kind": "simclr", "view": {"kind": "cell", "size": 40}}
 ROWS, COLUMNS = 16, 24  # a plate of 384 wells
 SENT = 50  # jobs sent, at most, until the head process is stopped: enough for a rate
 WAIT = 1800  # seconds, the longest that one plan may take

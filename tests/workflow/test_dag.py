@@ -11,7 +11,7 @@ A_PLATE = ("index", "survey", "images")
 A_PLATE_AND_ENCODER = ("embed", "profile", "align")
 AN_ENCODER = ("train", "fit", "consensus", "evaluate")
 TILES = {"kind": "simclr", "view": {"kind": "tile"}}
-CELLS = {"kind": "simclr", "view": {"kind": "cell"}}
+CELLS = {"kind": "simclr", "view": {"kind": "cell", "size": 40}}
 
 
 def only(folder, *, cells: bool, encoders: dict, sheet=None):

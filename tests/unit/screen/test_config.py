@@ -101,6 +101,14 @@ def test_a_screen_of_tables_needs_neither_channels_nor_cells():
             {"encoders": {"a1": {"like": "b1"}}},
             r"encoders.a1.like: expected one of \['a1'\] or of the presets \['demo.imagenet', 'demo.s.*found 'b1'",
         ),
+        (
+            {"encoders": {"a1": {"like": "demo.simclear"}}},
+            r"encoders.a1.like: .*found 'demo.simclear' \(did you mean 'demo.simclr'\?\)",
+        ),
+        (
+            {"crops": {"size": 23}, "encoders": {"simclr": {"view": {"kind": "cell", "size": 24}}}},
+            "encoders.simclr.view.size: expected at most crops.size, 23 px, .*found 24",
+        ),
         ({"encoders": {"a1": {"like": "b1"}, "b1": {"like": "a1"}}}, "like: expected no circle, found a1 -> b1 -> a1"),
         (
             {"cells": {"activate": False}},

@@ -125,7 +125,9 @@ def inherit(name: str, encoders: Mapping[str, Tree], *, seen: tuple[str, ...] = 
     """Return an entry of `encoders`, or else of the presets, merged over the entries that its `like` names."""
     if name not in encoders and name not in presets():
         known = f"one of {sorted(encoders)} or of the presets {sorted(presets())}"
-        raise ValueError(f"encoders.{seen[-1]}.like: expected {known}, found {name!r}")
+        near = difflib.get_close_matches(name, [*encoders, *presets()], n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"encoders.{seen[-1]}.like: expected {known}, found {name!r}{hint}")
     if name in seen:
         raise ValueError(f"encoders.{name}.like: expected no circle, found {' -> '.join((*seen, name))}")
     entry = dict(encoders[name] if name in encoders else presets()[name])

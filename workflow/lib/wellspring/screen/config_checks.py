@@ -163,13 +163,21 @@ def _of_inputs(entry: Encoder, where: str, config: Config) -> Iterator[str]:
 
 
 def _of_view(entry: Encoder, where: str, config: Config) -> Iterator[str]:
-    """Views of cells need segmentation."""
+    """Views of cells need segmentation, and in training crops that are as large."""
     if entry.kind == "classical" and not config.cells.activate:
         yield f"{where}.kind: expected cells.activate true for the kind classical, found false"
     if entry.kind == "classical" and entry.view.kind != "cell":
         yield f"{where}.view.kind: expected cell for the kind classical, found {entry.view.kind}"
     if entry.view.kind == "cell" and entry.kind != "classical" and not config.cells.activate:
         yield f"{where}.view.kind: expected tile while cells.activate is false, found cell"
+    if (
+        entry.view.kind == "cell"
+        and trains(entry)
+        and config.crops.unit == "px"
+        and entry.view.size > config.crops.size
+    ):
+        expected = f"at most crops.size, {config.crops.size:g} px, since training cuts its views from the crops"
+        yield f"{where}.view.size: expected {expected}, found {entry.view.size}"
 
 
 def _of_ready(entry: Encoder, where: str, config: Config) -> Iterator[str]:
