@@ -61,8 +61,8 @@ def _block(height, width):
 
 @pytest.mark.parametrize(
     ("height", "width", "words"),
-    [(1, 2, "is in one row only"), (2, 1, "is in one column only"), (2, 2, "has an area of its own"),
-     (2, 3, "has an area of its own")],
+    [(1, 2, "is in one row only"), (2, 1, "is in one column only"), (2, 2, "fills a block of wells of its own"),
+     (2, 3, "fills a block of wells of its own")],
 )  # fmt: skip
 def test_treatments_in_areas_of_one_plate(height, width, words):
     """Neighbours as replicates: rectangles of any form."""
@@ -78,7 +78,7 @@ def test_one_scattered_treatment_does_not_hide_areas():
         return block("B", 12) if (row, column) == ("H", 1) else block("H", 1) if (row, column) == ("B", 12) else ""
 
     table = _index(lambda *at: scattered(*at) or block(*at), rows="ABCDEFGH", columns=12, sites=1, controls=0)
-    assert "area of its own" in foresight.one_place([table])[0]
+    assert "block of wells of its own" in foresight.one_place([table])[0]
 
 
 @pytest.mark.parametrize("seed", range(10))

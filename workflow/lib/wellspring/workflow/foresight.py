@@ -163,7 +163,7 @@ def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:
             found.append(f"each treatment is in one {axis} only on {', '.join(by_plate[:8])}")
     areas = [str(plate) for plate, rows in on_plate.groupby("Metadata_Plate") if not found and _areas(rows)]
     if areas:
-        found.append(f"each treatment has an area of its own on {', '.join(areas[:8])}")
+        found.append(f"each treatment fills a block of wells of its own on {', '.join(areas[:8])}")
     repeated = wells.groupby("Treatment").filter(lambda rows: rows["Metadata_Plate"].nunique() > 1)
     places = repeated.groupby("Treatment")["Metadata_Well"].nunique()
     if len(places) >= FEWEST and (places == 1).all():
