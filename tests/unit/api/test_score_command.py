@@ -139,6 +139,15 @@ def test_a_table_with_jumps_names_needs_no_option_but_the_label(tmp_path):
     assert items.loc[items["Metadata_Metric"] == "activity", "Metadata_Item"].nunique() == 6
 
 
+def test_columns_of_words_are_suggested_before_columns_of_numbers(tmp_path):
+    frame = jump().drop(columns=["Metadata_gene", "Metadata_treatment"])
+    frame = frame.rename(columns={"Metadata_JCP2022": "Metadata_identifier"})
+    frame.insert(0, "Metadata_density", ["1000", "2000"] * (len(frame) // 2) + ["1000"] * (len(frame) % 2))
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+    with pytest.raises(ValueError, match=r"perhaps one of .*'Metadata_identifier'.*'Metadata_density'"):
+        read([tmp_path / "a.parquet"], options=Options(label="Class"))
+
+
 def test_a_column_of_unknown_name_is_refused_with_suggestions(tmp_path):
     frame = jump().drop(columns=["Metadata_gene", "Metadata_treatment"])
     frame.rename(columns={"Metadata_JCP2022": "Metadata_identifier"}).to_parquet(tmp_path / "a.parquet", index=False)

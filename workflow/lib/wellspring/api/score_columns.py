@@ -281,7 +281,13 @@ def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
 
 
 def _suggest(frame: pd.DataFrame) -> str:
-    """Return which columns may hold the compounds: text in every treated well, with replicates."""
+    """Return which columns may hold the compounds: text with replicates, words before numbers."""
     words = [name for name in frame.columns if frame[name].dtype == object and 1 < frame[name].nunique() < len(frame)]
     skipped = {"Metadata_Plate", "Metadata_Well", "Metadata_pert_type"}
-    return f"set --compound to the column that names them, perhaps one of {[n for n in words if n not in skipped][:10]}"
+    named = sorted((name for name in words if name not in skipped), key=lambda name: _numbers(frame[name]))
+    return f"set --compound to the column that names them, perhaps one of {named[:10]}"
+
+
+def _numbers(column: pd.Series) -> bool:
+    """Return whether all values of a column of text are numbers, as positions and counts are."""
+    return bool(pd.to_numeric(column.dropna(), errors="coerce").notna().all())
