@@ -415,7 +415,7 @@ def doubled(specimen: Specimen, chance: random.Random) -> Damage | None:
         return None
     again.parent.mkdir(exist_ok=True)
     shutil.copy(path, again)
-    return Damage(doomed=frozenset(keys), stops="may", told="have planes twice")
+    return Damage(doomed=frozenset(keys), stops="may", told="have planes twice|are acquisitions of th")
 
 
 @fault

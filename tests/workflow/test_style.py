@@ -223,7 +223,7 @@ def test_rule_script_log_and_benchmark_bear_one_name(root):
             folder = "report" if name == "verdict" else name
             assert f'"<logs>/{folder}/' in body, name
             assert f'"<benchmarks>/{folder}/' in body, name
-        if file.stem != "common":
+        if file.stem not in ("common", "inputs", "handlers"):
             assert "def " not in file.read_text(), file
             assert f"rule {file.stem}:" in file.read_text(), file
 

@@ -44,8 +44,11 @@ def without_google(monkeypatch):
 
 
 def provider(**keys):
-    """Return what has a client of S3 where Snakemake's storage provider has it."""
-    return types.SimpleNamespace(s3c=boto3.resource("s3", region_name="us-east-1", **keys))
+    """Return what has a client of S3 where Snakemake's storage provider has it.
+
+    The session is its own, since the default one keeps the credentials that another test of this process gave it.
+    """
+    return types.SimpleNamespace(s3c=boto3.session.Session().resource("s3", region_name="us-east-1", **keys))
 
 
 def test_a_store_without_keys_names_variables_and_file(nobody):
