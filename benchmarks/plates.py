@@ -34,9 +34,13 @@ DRAWN = 6  # fields that are drawn; the others are rolled ones
 
 
 def settings(encoders: Mapping[str, Mapping]) -> dict:
-    """Return the shipped config with `encoders`, one at least, in place of its own, every default filled in."""
+    """Return the shipped config with `encoders`, one at least, in place of its own, every default filled in.
+
+    Crops are large enough for views of 224 px, the default.
+    """
     shipped = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
-    return configuration.resolve(shipped | {"encoders": {name: dict(entry) for name, entry in encoders.items()}})
+    own = {"encoders": {name: dict(entry) for name, entry in encoders.items()}, "crops": {"size": 256}}
+    return configuration.resolve(shipped | own)
 
 
 def drawn(side: int, *, seed: int = 0, count: int = DRAWN) -> list[np.ndarray]:

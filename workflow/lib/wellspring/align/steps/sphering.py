@@ -126,13 +126,16 @@ def fit_sphere(controls: Array, *, options: Fit) -> Sphere:
 def ledoit_wolf(centred: Array) -> float:
     """Return the weight of the scaled identity in the covariance of Ledoit and Wolf (2004), in [0, 1].
 
-    As `sklearn.covariance.ledoit_wolf_shrinkage`, but computed from the (n, n) products of the few rows.
+    As `sklearn.covariance.ledoit_wolf_shrinkage`, but computed from the products of rows, (n, n), or of columns, (d, d),
+    whichever are fewer: their squares have the same sum.
     """
     count, size = centred.shape
-    gram = centred @ centred.T
+    few = centred if count <= size else centred.T
+    gram = few @ few.T
+    lengths = np.diag(gram) if count <= size else (centred**2).sum(axis=1)
     mean = np.trace(gram) / count / size
     squares = (gram**2).sum() / count**2
-    beta = ((np.diag(gram) ** 2).sum() / count - squares) / (size * count)
+    beta = ((lengths**2).sum() / count - squares) / (size * count)
     delta = (squares - size * mean**2) / size
     return 0.0 if delta <= 0 or beta <= 0 else float(min(beta, delta) / delta)
 
