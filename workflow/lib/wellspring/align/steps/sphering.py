@@ -126,7 +126,7 @@ def fit_sphere(controls: Array, *, options: Fit) -> Sphere:
 def ledoit_wolf(centred: Array) -> float:
     """Return the weight of the scaled identity in the covariance of Ledoit and Wolf (2004), in [0, 1].
 
-    As `sklearn.covariance.ledoit_wolf_shrinkage`, but computed from the products of rows, (n, n), or of columns, (d, d),
+    As `sklearn.covariance.ledoit_wolf_shrinkage`, but from the products of rows, (n, n), or of columns, (d, d),
     whichever are fewer: their squares have the same sum.
     """
     count, size = centred.shape
