@@ -83,7 +83,8 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     frame, notes = read(paths, options=options)
     if frame.empty:
         raise ValueError(f"{', '.join(map(str, paths))}: expected a row per well below the header, found none")
-    shared, _ = (_columns(frame, options, key) for key in ("replicates_share", "replicates_differ"))
+    shared = _columns(frame, options, "replicates_share")
+    _columns(frame, options, "replicates_differ")
     if not (frame["Metadata_pert_type"] == "negcon").any():
         logger.warning("%s", without_controls(frame))
     differ = pooled(frame, shared=shared)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.encoders.profile_table import KEYS
-from wellspring.encoders.table_text import NOTHING
+from wellspring.encoders.table_columns import is_nothing
 from wellspring.screen import (
     dose_units,
     doses,
@@ -196,9 +196,8 @@ def _doses(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> doses.D
     """Return the doses in one unit, as of a platemap: cells, the column's name or a column may state it."""
     if "dose" not in roles:
         return doses.read(pd.Series(index=table.index, dtype=object), None, None, None, where=where)
-    nothing = {word.lower() for word in (*NOTHING, "-", "")}
     cells = table[roles["dose"]].astype(object)
-    cells = cells.where(~cells.astype(str).str.strip().str.lower().isin(nothing), None)
+    cells = cells.where(~is_nothing(cells), None)
     units = table[roles["unit"]] if "unit" in roles else None
     return doses.read(cells, roles["dose"].removeprefix("Metadata_"), units, None, where=where, keys=OPTIONS)
 

@@ -73,14 +73,18 @@ def whole(source: Source) -> pd.DataFrame:
     return found[source.schema.names]
 
 
+def is_nothing(column: pd.Series) -> pd.Series:
+    """Return which cells are words for nothing, bool."""
+    return column.astype(str).str.strip().str.lower().isin({word.lower() for word in (*NOTHING, "-")})
+
+
 def as_numbers(column: pd.Series, *, where: object) -> pd.Series:
     """Return a column of text as float64; words for nothing and empty cells are NaN.
 
     `ValueError` names the file `where`, the column and its values that are not numbers.
     """
     found = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    nothing = {word.lower() for word in (*NOTHING, "-")}
-    odd = column.notna() & found.isna() & ~column.astype(str).str.strip().str.lower().isin(nothing)
+    odd = column.notna() & found.isna() & ~is_nothing(column)
     if odd.any():
         values = sorted(set(column[odd]))[:5]
         raise ValueError(f"{where}: expected numbers in the column {column.name!r}, found {values}")

@@ -66,11 +66,8 @@ def written(declared: str | Path) -> Iterator[Path]:
     if declared.suffix != SUFFIX:
         yield declared.parent
         return
-    folder = _place(declared)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    yield folder
-    with tables.atomic(declared) as temporary:
-        pack(folder, temporary)
+    with _archived(declared) as folder:
+        yield folder
 
 
 def raw(declared: str | Path | Sequence[str] | None) -> str | Path | None:
@@ -96,12 +93,16 @@ def raw(declared: str | Path | Sequence[str] | None) -> str | Path | None:
 def raw_written(declared: str | Path) -> Iterator[Path]:
     """Yield the folder into which a job writes raw images: the declared output, or one that is archived at the end."""
     declared = Path(declared)
-    if declared.suffix != RAW:
-        with whole_folder(declared) as folder:
-            yield folder
-        return
+    with _archived(declared) if declared.suffix == RAW else whole_folder(declared) as folder:
+        folder.mkdir(exist_ok=True)
+        yield folder
+
+
+@contextmanager
+def _archived(declared: Path) -> Iterator[Path]:
+    """Yield the place of a folder that is packed into `declared` at the end of the block."""
     folder = _place(declared)
-    folder.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     yield folder
     with tables.atomic(declared) as temporary:
         pack(folder, temporary)
