@@ -11,7 +11,7 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "doctests", "docs", "tests"]
 ENVIRONMENTS = ("python", "-m", "wellspring.workflow.environments")
 QUICK = "not slow and not gpu and not slurm"
-PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")  # the long run on SLURM is among the first
+PARALLEL = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")  # the order of tests/conftest.py
 ADVISORIES = "https://pypi.org/pypi/pip/json"  # of the service that pip-audit asks
 
 
