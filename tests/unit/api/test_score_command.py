@@ -1,5 +1,6 @@
 """The command `wellspring score`: tables of others give the scores that pandas and NumPy give directly."""
 
+import io
 import re
 import subprocess
 import sys
@@ -113,11 +114,25 @@ def test_the_command_writes_page_and_tables_and_prints_the_metrics(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "index.html", "items.parquet", "metrics.csv", "summary.parquet",
     ]  # fmt: skip
-    assert done.stdout == (tmp_path / "out" / "metrics.csv").read_text()
+    whole = (tmp_path / "out" / "metrics.csv").read_text()
+    assert done.stdout == whole and "undefined for this table" not in done.stderr
     value = tables.read(tmp_path / "out" / "summary.parquet").set_index("Metadata_Metric").loc["nsc", "value"]
     assert value == pytest.approx(direct(screen())["nsc"], abs=1e-6)
     page = (tmp_path / "out" / "index.html").read_text()
     assert "12 features of the table, chosen by the rule families" in page
+
+
+def test_the_command_prints_scores_with_a_value_and_counts_the_others(tmp_path, monkeypatch, capsys):
+    """Without doses, cell lines or batches most metrics are undefined: the file states why, the terminal how many."""
+    monkeypatch.chdir(tmp_path)
+    screen().to_csv("a.csv", index=False)
+    assert main(["score", "a.csv", "--out", "out"]) == 0
+    printed, whole = capsys.readouterr(), pd.read_csv(tmp_path / "out" / "metrics.csv")
+    shown, undefined = pd.read_csv(io.StringIO(printed.out)), whole["value"].isna()
+    assert shown["metric"].tolist() == whole.loc[~undefined, "metric"].tolist() and shown["value"].notna().all()
+    assert undefined.any() and whole.loc[undefined, "note"].notna().all()
+    line = f"{undefined.sum()} of {len(whole)} scores are undefined for this table: out/metrics.csv states the reasons"
+    assert printed.err.splitlines()[-2:] == [line, "out/index.html"]
 
 
 def jump(seed=0):

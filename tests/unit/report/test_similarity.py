@@ -85,8 +85,9 @@ def test_findings_in_words(screen: gather.Screen):
     assert [one[0] for one in block["alike"][row["treatment"]]] == pairs["neighbour"].tolist()
     judged = pairs[pairs["shares_mechanism"] != ""]
     if len(judged):
-        same = (judged["shares_mechanism"] == "yes").sum()
-        assert block["chance"][row["treatment"]].startswith(f"{same} of {len(judged)} share its mechanism; chance ")
+        same, expected = (judged["shares_mechanism"] == "yes").sum(), len(judged) * pairs["chance"].iloc[0]
+        words = f"{same} of {len(judged)} share its mechanism, {expected:.1f} expected by chance"
+        assert block["chance"][row["treatment"]] == words
     assert HOSTILE in block["curves"] and "<img" not in str(block["curves"][HOSTILE])
 
 

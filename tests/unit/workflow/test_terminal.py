@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -177,6 +178,12 @@ def test_the_first_line_has_what_is_made_and_how_long_the_like_took(tmp_path):
     )
     assert line(["index", "train"], demo=True, seconds=known).endswith(terminal.DEMO), "train has no earlier job"
     assert line(["train"]).endswith(terminal.PLATE)
+
+
+def test_readme_and_terminal_state_the_same_time_of_the_demo(request):
+    low, high, cores = re.search(r"took (\d+) to (\d+) min on (\d+) cores", terminal.DEMO).groups()
+    readme = (request.config.rootpath / "README.md").read_text()
+    assert f"The demo takes {low} to {high} minutes on {cores} cores" in readme
 
 
 def test_a_logger_plugin_in_its_place_is_left_alone():

@@ -92,6 +92,10 @@ def main(given: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"wellspring score: {error}", file=sys.stderr)
         return 2
-    print(csv(summary.assign(Encoder="profiles")), end="")
+    defined = summary["value"].notna()
+    print(csv(summary[defined].assign(Encoder="profiles")), end="")
+    if not defined.all():
+        left = f"{(~defined).sum()} of {len(summary)} scores are undefined for this table"
+        print(f"{left}: {args.out / 'metrics.csv'} states the reasons", file=sys.stderr)
     print(f"{args.out / 'index.html'}", file=sys.stderr)
     return 0

@@ -119,7 +119,7 @@ def _share(rows: pd.DataFrame) -> str:
     if judged.empty or not math.isfinite(chance):
         return ""
     same = int((judged["shares_mechanism"] == "yes").sum())
-    return f"{same} of {len(judged)} share its mechanism; chance {fixed(chance * len(judged), 1)}"
+    return f"{same} of {len(judged)} share its mechanism, {fixed(chance * len(judged), 1)} expected by chance"
 
 
 def _curve(row: Mapping[str, Any], wells: Mapping[Any, pd.DataFrame], *, drawn: bool) -> list[str]:
