@@ -417,6 +417,19 @@ def test_paper_has_every_part_in_light_colours(tab, file: Path):
     assert len(tab.call("Page.printToPDF", printBackground=True)["data"]) > 10_000
 
 
+def test_a_sheet_of_paper_has_the_layout_of_a_wide_screen(tab, file: Path):
+    """A4 less its margins is 718 px wide, which on a screen is a phone or a narrow window."""
+    tab.open(file, width=718)
+    cell = "getComputedStyle(document.querySelector('.metrics tbody td')).display"
+    group = "getComputedStyle(document.querySelector('#treatment-table td:nth-child(2)')).display"
+    assert tab.run(cell) == "block" and tab.run(group) == "none"
+    tab.media(paper=True)
+    tab.run("dispatchEvent(new Event('beforeprint'))")
+    assert tab.run(cell) == "table-cell" and tab.run(group) == "table-cell"
+    assert tab.run("document.documentElement.scrollWidth") <= 718
+    tab.run("dispatchEvent(new Event('afterprint'))")
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_reaches_past_the_screen(tab, file: Path, width: int):
     tab.open(file, width=width, height=844, phone=width < 700)
