@@ -91,6 +91,34 @@ def test_the_first_four_colours_differ_for_deuteranopes(dark: bool):
     assert min(np.linalg.norm(one - paper) for one in colours) >= 30
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_in_colour_is_readable_for_deuteranopes(dark: bool):
+    """Contrast of 4.5 or more (WCAG AA) as they see it; what a colour means stands beside it as a word or a sign."""
+    themes = re.findall(r"--paper: .*?--open: #\w{6}", style(), re.DOTALL)
+    assert len(themes) == 2
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", themes[int(dark)]))
+    light = {name: np.array([0.2126, 0.7152, 0.0722]) @ seen(linear(code)) for name, code in colours.items()}
+    for name in ("ink", "muted", "link", "bad", "look", "good", "open"):
+        for paper in ("paper", "wash", *(["bad-wash"] if name in ("ink", "bad", "link", "muted") else [])):
+            low, high = sorted((light[name], light[paper]))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (name, paper)
+
+
+def test_states_have_words_or_signs_beside_their_colour(tab):
+    """Active and not active, checks, scores against chance, changes by alignment: each class has its own text."""
+    browser, file, _ = tab
+    browser.open(file)
+    signs = {
+        "#results .card-button:not(.weak)": "● active", "#results .card-button.weak": "○ not active",
+        ".marks .yes": "✓ yes", ".marks .no": "✗ no", ".marks .unknown": "? not known",
+        ".value.above": "▲", ".value.position": "△", ".value.at": "≈", ".gain": "better", ".harm": "worse",
+    }  # fmt: skip
+    for selector, sign in signs.items():
+        texts = browser.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent)")
+        assert all(sign in text for text in texts), selector
+    assert browser.run("document.querySelectorAll('#results .card-button, .marks li, .value.above').length") > 12
+
+
 def style() -> str:
     return (Path(REPORT_TEMPLATES) / "page.css").read_text()
 

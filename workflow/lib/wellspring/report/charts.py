@@ -196,7 +196,7 @@ def doses(
     )
     of_unit = f" ({unit})" if unit else " (platemap's unit)"
     panel.axes(x_label=f"log₁₀ concentration{of_unit}", y_label="SD of the controls", x_count=4)
-    panel.body.append(text(panel.left, 12, short(title, 32)))
+    panel.body.append(text(panel.left, 12, short(title, 30)))
     for name, found in points.items():
         slot = series.index(name)
         scores: dict[float, list[float]] = {}
@@ -222,6 +222,6 @@ def doses(
 
 
 def short(name: object, length: int) -> str:
-    """Return a name of at most `length` characters."""
-    whole = str(name)
-    return whole if len(whole) <= length else f"{whole[: length - 1]}…"
+    """Return a name of at most `length` characters: a long one without its middle, since names differ at both ends."""
+    whole, end = str(name), length // 3
+    return whole if len(whole) <= length else f"{whole[: length - 1 - end]}…{whole[-end:]}"
