@@ -8,8 +8,11 @@ import pytest
 from scipy.stats import t as student
 from test_jackknife import screen
 
+from evaluation_tables import OPTIONS, table
 from wellspring.evaluate import paired
 from wellspring.evaluate.consistency import consistency
+from wellspring.evaluate.populations import Population
+from wellspring.evaluate.run import scores
 from wellspring.evaluate.score import row
 
 
@@ -48,8 +51,26 @@ def test_no_interval_has_a_width_of_zero(count, verdict):
     assert found.low == pytest.approx(2 / (1 + square / count) - 1) and found.verdict(1) == verdict
     alike = paired.difference(first, first)
     assert alike.low == pytest.approx(-alike.high) and alike.high > 0.4 and alike.verdict(1) == "undecided"
-    large = summary_row(7.0, dict.fromkeys(map(str, range(count)), 7.0))
-    assert np.isnan(paired.difference(large, first).low)
+    grit = [row | {"Metadata_Metric": "grit"} for row in (first, second)]  # no largest value, though it is 1 here
+    assert np.isnan(paired.difference(*grit).low)
+    gaps = [row | {"Metadata_Metric": "transfer.batch.compound.k1.gap.heldout"} for row in (first, second)]
+    wide = paired.difference(*gaps)  # between -1 and 1, so that the difference is between -2 and 2
+    share, t2 = 0.75, square / count
+    ends = (share + t2 / 2 + sign * np.sqrt(square * (share * 0.25 / count + t2 / (4 * count))) for sign in (-1, 1))
+    assert (wide.low, wide.high) == pytest.approx([2 * (2 * end / (1 + t2) - 1) for end in ends])
+
+
+def test_scores_without_bounds_are_those_whose_metric_has_none():
+    """Each score of a screen has a value between the bounds of its metric; grit has none by the score itself, too."""
+    frame = table(3, treatments=8, effect=1.0, per_plate=2)
+    frame["Metadata_Concentration"] = np.where(frame["Metadata_pert_type"] == "trt", 1.0, np.nan)
+    found = scores(Population.of(frame, level="aligned"), options=OPTIONS)
+    known = [score for score in found if np.isfinite(score.value) and score.units.shape[0]]
+    assert {"grit", "enrichment.k5", "transfer.batch.compound.k1.gap"} <= {one.metric for one in known}
+    for score in known:
+        limits = paired.bounds(score.metric)
+        assert (limits is None) == (score.unbounded or score.metric.startswith("enrichment")), score.metric
+        assert limits is None or limits[0] <= score.value <= limits[1]
 
 
 @pytest.mark.parametrize("other", [None, {"a": 0.1, "b": 0.2}])

@@ -84,7 +84,7 @@ def excess(
     neighbours, queries
         As of `wellspring.evaluate.nuisance.nuisance`.
     """
-    control = wells.kind(metadata, "negcon") & wells.defined(features, metadata)
+    control = wells.kind(metadata, "negcon") & wells.directed(features, metadata)
     values, table = features[control], metadata[control].reset_index(drop=True)
     plate, line = (wells.column(table, name).astype(str) for name in (wells.PLATE, wells.LINE))
     here = {name: mine for name, mine in wells.places(plate).items() if name in centres}

@@ -41,7 +41,8 @@ def excess(
     replicates_share
         As of `wellspring.evaluate.retrieval.activity`.
     """
-    usable, plate = wells.defined(features, metadata), wells.column(metadata, wells.PLATE).astype(str)
+    usable = wells.directed(features, metadata) & (wells.varied(features, metadata) | (features.shape[1] < 2))
+    plate = wells.column(metadata, wells.PLATE).astype(str)
     control = usable & wells.kind(metadata, "negcon")
     mine = {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
     names, treated = wells.replicate_names(metadata, replicates_share), usable & wells.kind(metadata, "trt")

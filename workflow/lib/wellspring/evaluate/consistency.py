@@ -44,7 +44,7 @@ def consistency(
     """
     mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
     labelled = wells.labelled(metadata, label, "Metadata_Compound")
-    keep = labelled & wells.defined(features, metadata)
+    keep = labelled & wells.directed(features, metadata)
     lost = int(labelled.sum() - keep.sum())
     if len(set(mechanism[keep])) < 2:
         note = Note("too_few_mechanisms", {"found": len(set(mechanism[keep])), "needed": 2})

@@ -8,7 +8,8 @@ The rules are, in this order:
 3. any other gap is filled with the median of the feature in the negative controls of the plate, or in all wells of the
    plate, or of the table, whichever exists first. So a gap makes a well more like a control, not less.
 
-Notes record how many values, features and wells each rule concerned.
+Notes record how many values, features and wells each rule concerned, and how many wells have no direction (all values
+zero) or no spread (all values equal): the cosine of the former and the correlation of both is undefined.
 """
 
 import numpy as np
@@ -38,7 +39,7 @@ def closed(frame: pd.DataFrame, *, max_missing: float = 0.05) -> tuple[pd.DataFr
     values = frame[names].to_numpy(dtype=np.float64, copy=True)
     finite, mine = np.isfinite(values), kept(frame)
     if finite[mine].all() or not mine.any():
-        return frame, ()
+        return frame, _flat(values, mine)
     values[~finite] = np.nan
     some = finite[mine].any(axis=0)
     lacking = (~finite[:, some]).mean(axis=1) if some.any() else np.ones(len(frame))
@@ -52,6 +53,7 @@ def closed(frame: pd.DataFrame, *, max_missing: float = 0.05) -> tuple[pd.DataFr
         counts = {"values": int(gaps.sum()), "features": int(gaps.any(axis=0).sum())}
         notes = (*notes, Note("gaps_filled", {**counts, "wells": int(gaps.any(axis=1).sum())}))
     values[~sound] = np.nan
+    notes = (*notes, *_flat(values, sound))
     metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]]
     columns = [name for name, one in zip(names, chosen, strict=True) if one]
     return pd.concat([metadata, pd.DataFrame(values, columns=columns, index=frame.index)], axis=1), notes
@@ -60,6 +62,16 @@ def closed(frame: pd.DataFrame, *, max_missing: float = 0.05) -> tuple[pd.DataFr
 def _left_out(features: int, of_features: int, lost: int, of_wells: int) -> tuple[Note, ...]:
     notes = (Note("features_missing", {"features": features, "total": of_features}),) if features else ()
     return (*notes, Note("wells_missing", {"wells": lost, "total": of_wells})) if lost else notes
+
+
+def _flat(values: Array, sound: Array) -> tuple[Note, ...]:
+    """Return notes on wells whose profile is zero, and on others whose values are all equal."""
+    if values.shape[1] < 2:
+        return ()
+    equal = sound & (values == values[:, :1]).all(axis=1)
+    zero = equal & (values[:, 0] == 0)
+    counts = {"profile_zero": int(zero.sum()), "profile_constant": int((equal & ~zero).sum())}
+    return tuple(Note(code, {"wells": count, "total": int(sound.sum())}) for code, count in counts.items() if count)
 
 
 def _medians(frame: pd.DataFrame, values: Array, sound: Array) -> Array:

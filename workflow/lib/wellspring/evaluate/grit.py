@@ -24,7 +24,7 @@ def grit(
     features: Array, metadata: pd.DataFrame, *, label: str = wells.MOA, replicates_share: tuple[str, ...] = ()
 ) -> Score:
     """Return the mean grit of treatments (`trt`); items are treatments."""
-    usable, treated = wells.defined(features, metadata), wells.kind(metadata, "trt")
+    usable, treated = wells.varied(features, metadata), wells.kind(metadata, "trt")
     control, keep = np.flatnonzero(usable & wells.kind(metadata, "negcon")), np.flatnonzero(usable & treated)
     names = wells.replicate_names(metadata, replicates_share)
     count = pd.Series(names[treated]).value_counts()
@@ -90,6 +90,7 @@ METRIC = Metric(
     family="replicates",
     reads="controls",
     direction=1,
+    bounds=None,
     chance="replicates correlate as controls do",
     title="Replicates against the spread of controls (grit)",
     meaning="Number of standard deviations by which a well correlates more with its replicates than with the negative "

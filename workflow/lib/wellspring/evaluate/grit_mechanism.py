@@ -29,7 +29,7 @@ def grit_mechanism(
 
     Compounds that share any label, split at `separator`, are of one mechanism.
     """
-    usable, named = wells.defined(features, metadata), wells.labelled(metadata, label, "Metadata_Compound")
+    usable, named = wells.varied(features, metadata), wells.labelled(metadata, label, "Metadata_Compound")
     control, keep = np.flatnonzero(usable & wells.kind(metadata, "negcon")), np.flatnonzero(usable & named)
     compound, value = wells.column(metadata, "Metadata_Compound"), wells.column(metadata, label)
     count = pd.Series(compound[named].astype(str)).value_counts()
@@ -107,6 +107,7 @@ METRIC = Metric(
     family="mechanisms",
     reads="controls",
     direction=1,
+    bounds=None,
     chance="compounds of a mechanism correlate as controls do",
     title="Compounds of a mechanism against the spread of controls (grit by mechanism)",
     meaning="Number of standard deviations by which a well correlates more with other compounds of its mechanism than "

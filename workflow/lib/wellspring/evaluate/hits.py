@@ -203,6 +203,7 @@ ENRICHMENT = Metric(
     family="mechanisms",
     reads="treated",
     direction=1,
+    bounds=None,
     chance="as frequent as among all treatments allowed",
     title="Precision over the frequency of the mechanism (enrichment)",
     meaning="Precision divided by the mechanism's share among all treatments; 1 where profiles carry no information.",

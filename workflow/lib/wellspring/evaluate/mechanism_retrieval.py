@@ -37,7 +37,7 @@ def mechanisms_retrieved(
     of each line, `<label>|<line>`.
     """
     named = wells.labelled(metadata, label, "Metadata_Compound")
-    usable = named & wells.defined(features, metadata)
+    usable = named & wells.directed(features, metadata)
     line, compound, value = wells.lines(metadata), *(wells.column(metadata, at) for at in ("Metadata_Compound", label))
     lines, items = sorted({str(name) for name in line[named]}), list[dict[str, object]]()
     for name in lines:

@@ -56,6 +56,8 @@ class Metric:
         Whether treatments that always have the same wells could raise it.
     best_at_chance
         Chance is the best possible value, as for mixing: a value below it is a batch effect.
+    bounds
+        Least and largest possible value; None where one of them does not exist.
     main
         Whether the report shows it at first.
     splits
@@ -77,6 +79,7 @@ class Metric:
     position_only: bool = False
     layout: bool = False
     best_at_chance: bool = False
+    bounds: tuple[float, float] | None = (0.0, 1.0)
     main: bool = False
     splits: int = 0
 

@@ -64,7 +64,7 @@ def mixing(
     queries
         Largest number of wells whose neighbourhoods are used, drawn evenly over replicates; None: all.
     """
-    usable, control = wells.defined(features, metadata), wells.kind(metadata, "negcon")
+    usable, control = wells.directed(features, metadata), wells.kind(metadata, "negcon")
     scopes, found = {"controls": control, "wells": ~wells.kind(metadata, "empty")}, []
     names = wells.perturbations(metadata).astype(str)
     names[control] = "control"

@@ -102,7 +102,7 @@ def consistency(
     """Return the score `consistency`, and its values (rounds,) after labels were permuted over compounds."""
     value, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
     labelled = wells.labelled(metadata, label, "Metadata_Compound")
-    keep = labelled & wells.defined(features, metadata)
+    keep = labelled & wells.directed(features, metadata)
     lost = int(labelled.sum() - keep.sum())
     member, names = membership(value[keep], separator)
     if len(names) < 2:

@@ -39,7 +39,7 @@ def treatment_profiles(
     compound, mechanism, batch = (wells.column(metadata, n) for n in ("Metadata_Compound", label, wells.BATCH))
     treatment = wells.treatments(metadata)
     keep &= np.array([t is not None and m is not None for t, m in zip(treatment, mechanism, strict=True)], dtype=bool)
-    usable = keep & wells.defined(features, metadata)
+    usable = keep & wells.directed(features, metadata)
     of: Callable[..., Array] = {"median": partial(np.median, axis=0), "mean": partial(np.mean, axis=0)}[operation]
     profiles, rows = [], []
     for name, places in pd.Series(np.flatnonzero(usable)).groupby(treatment[usable], sort=True):
@@ -256,6 +256,7 @@ DROP = Metric(
     family="mechanisms",
     reads="treated",
     direction=-1,
+    bounds=(-1.0, 1.0),
     chance="",
     title="Drop from NSC to NSCB",
     meaning="NSC minus NSCB: the part of NSC that is lost when the nearest treatment must come from another batch.",

@@ -33,7 +33,7 @@ def nuisance(
     `queries`, at most that many controls, drawn evenly over plates, are read; references are always all controls.
     """
     control = wells.kind(metadata, "negcon")
-    keep = control & wells.defined(features, metadata)
+    keep = control & wells.directed(features, metadata)
     lost, rows = int(control.sum() - keep.sum()), wells.units(features[keep])
     if len(rows) < 2:
         return [
@@ -233,10 +233,14 @@ def _score(task: Task, near: Nearest, names: Array, lost: int, without: _Without
     )
 
 
+def searched(metadata: pd.DataFrame, options: Evaluate) -> dict[str, int]:
+    """Return the options `neighbours` and `queries` of `nuisance` for a table with this metadata."""
+    controls = int(wells.kind(metadata, "negcon").sum())
+    return {"neighbours": options.nuisance_neighbours, "queries": wells.most_queries(controls, options.pairs)}
+
+
 def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
-    count = int(wells.kind(metadata, "negcon").sum())
-    queries = wells.most_queries(count, options.pairs)
-    return nuisance(features, metadata, neighbours=options.nuisance_neighbours, queries=queries, seed=seed)
+    return nuisance(features, metadata, **searched(metadata, options), seed=seed)
 
 
 def _metric(target: str, title: str, meaning: str, *, main: bool = False) -> Metric:

@@ -4,7 +4,8 @@ A group (mechanism, set of control wells, plate) that is difficult for one encod
 that the difference is known better than either score. Its interval is a jackknife, too: the difference of both scores
 without each group (`Metadata_Left_Out` of the table `summary`). The variance that pairs of groups share is not
 subtracted, because it is not known for a difference; the interval is therefore rather too wide than too narrow. Where
-no group changes the difference, the jackknife has no spread, and the interval is that of a share in as many groups.
+no group changes the difference, the jackknife has no spread, and the interval is that of a share in as many groups; a
+score without bounds (`Metric.bounds`) has none then.
 """
 
 import json
@@ -43,7 +44,7 @@ def difference(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Differenc
     """Return the difference of two rows of the table `summary`: the same score of two encoders.
 
     A group that one encoder lacks leaves its score as it is. Without the same kinds of groups in both rows, with fewer
-    than four groups of a kind, or where no group changes the difference of unbounded scores, there is no interval.
+    than four groups of a kind, or where no group changes the difference of scores without bounds, there is no interval.
     """
     values = float(first["value"]), float(second["value"])
     unknown = Difference(values[0] - values[1], float("nan"), float("nan"))
@@ -61,10 +62,26 @@ def difference(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Differenc
         return unknown
     if error > SMALLEST:
         return Difference(unknown.value, *plain(unknown.value, error, freedom))
-    if not all(0 <= value <= 1 for value in values):
+    limits = bounds(str(first["Metadata_Metric"]))
+    if limits is None:
         return unknown
-    share = share_interval((unknown.value + 1) / 2, 0.0, freedom, groups=fewest, items=fewest)
-    return Difference(unknown.value, *(2 * end - 1 for end in share))
+    width = limits[1] - limits[0]
+    share = share_interval((unknown.value / width + 1) / 2, 0.0, freedom, groups=fewest, items=fewest)
+    return Difference(unknown.value, *(width * (2 * end - 1) for end in share))
+
+
+def bounds(score: str) -> tuple[float, float] | None:
+    """Return the least and the largest possible value of a score, by its metric; None without, or of an unknown score.
+
+    Examples
+    --------
+    >>> bounds("nsc.heldout"), bounds("transfer.batch.compound.k1.gap"), bounds("grit")
+    ((0.0, 1.0), (-1.0, 1.0), None)
+    """
+    stem = score.removesuffix(HELD_OUT)
+    if not any(metric.owns(stem) for metric in METRICS):
+        return None
+    return (-1.0, 1.0) if stem.endswith(".gap") else metric_of(stem).bounds
 
 
 def direction(score: str) -> int:

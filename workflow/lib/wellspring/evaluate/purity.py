@@ -46,7 +46,7 @@ def clisi(
     """Return scaled cLISI, (labels - median LISI) / (labels - 1), of the mechanisms of wells of other compounds."""
     mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
     named = wells.labelled(metadata, label, "Metadata_Compound")
-    keep = np.flatnonzero(named & wells.defined(features, metadata))
+    keep = np.flatnonzero(named & wells.directed(features, metadata))
     lost = int(named.sum()) - len(keep)
     compound, mechanism = compound[keep].astype(str), mechanism[keep].astype(str)
     count, k = len(set(mechanism)), min(neighbours, len(keep) // SHARE)
@@ -125,7 +125,7 @@ def replicate_connectivity(
     """
     compound = wells.column(metadata, "Metadata_Compound")
     named = wells.labelled(metadata, "Metadata_Compound")
-    keep = np.flatnonzero(named & wells.defined(features, metadata))
+    keep = np.flatnonzero(named & wells.directed(features, metadata))
     lost, line = int(named.sum()) - len(keep), wells.lines(metadata)[keep]
     owner = np.array([f"{a}|{b}" for a, b in zip(compound[keep], line, strict=True)], dtype=object)
     place, rows, parts = pd.factorize(line)[0], wells.units(features[keep]), []

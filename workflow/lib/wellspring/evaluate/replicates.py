@@ -32,7 +32,7 @@ def replicating(
 ) -> Score:
     """Return the share of treatments (`trt`) whose replicates correlate; items are treatments, values the medians."""
     treated = wells.kind(metadata, "trt")
-    keep = np.flatnonzero(treated & wells.defined(features, metadata))
+    keep = np.flatnonzero(treated & wells.varied(features, metadata))
     names, compound = (
         wells.replicate_names(metadata, replicates_share),
         wells.column(metadata, "Metadata_Compound"),
@@ -65,7 +65,7 @@ def matching(
     """Return the share of mechanisms whose compounds correlate; items are mechanisms, values the medians."""
     mechanism, compound = wells.column(metadata, label), wells.column(metadata, "Metadata_Compound")
     named = wells.labelled(metadata, label, "Metadata_Compound")
-    keep = np.flatnonzero(named & wells.defined(features, metadata))
+    keep = np.flatnonzero(named & wells.varied(features, metadata))
     pairs = pd.DataFrame({"compound": compound[named].astype(str), "label": mechanism[named].astype(str)})
     sizes = pairs.drop_duplicates()["label"].value_counts()
     if len(sizes) < 2:

@@ -27,6 +27,7 @@ from wellspring.screen.sections import Evaluate
 
 SHORT = 1000  # draws of the null of exchanged wells for all treatments whose p by the other null is at most SMALL
 SMALL = 0.1
+_NO_CONTROLS = Note("no_negative_controls")
 
 
 @dataclass
@@ -80,11 +81,14 @@ def activity(
     Score
         Items: every treatment and positive control. The mean is over treatments (`trt`) alone.
     """
-    treated = wells.kind(metadata, "trt", "poscon")
-    control = wells.kind(metadata, "negcon") & wells.defined(features, metadata)
-    if not control.any() or not treated.any():
-        return absent("activity", Note("no_negative_controls" if treated.any() else "no_treated_wells"))
-    usable = wells.defined(features, metadata)
+    treated, usable = wells.kind(metadata, "trt", "poscon"), wells.directed(features, metadata)
+    known = wells.kind(metadata, "negcon")
+    control = known & usable
+    if not treated.any():
+        return absent("activity", Note("no_treated_wells"))
+    if not control.any():
+        why = Note("controls_without_profile", {"found": int(known.sum())}) if known.any() else _NO_CONTROLS
+        return absent("activity", why)
     rows, plate = wells.units(features), wells.column(metadata, wells.PLATE).astype(str)
     controls = {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
     names = wells.replicate_names(metadata, replicates_share)

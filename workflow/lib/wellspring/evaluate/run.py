@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate import centring, chance, wells
+from wellspring.evaluate import centring, chance, nuisance, wells
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY, Compute, Metric, Reads
 from wellspring.evaluate.metrics import METRICS, chosen, metric_of
@@ -215,8 +215,7 @@ def _of_kind(
             centring.excess(
                 *_in_order(frame),
                 population.centred,
-                neighbours=options.nuisance_neighbours,
-                queries=wells.most_queries(int(wells.kind(frame, "negcon").sum()), options.pairs),
+                **nuisance.searched(frame, options),
                 seed=seed,
             )
             for frame in frames

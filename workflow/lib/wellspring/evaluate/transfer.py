@@ -65,7 +65,7 @@ def transfers(
     seed
         Of the draw and of the permutations.
     """
-    labels, usable = labels or LABELS, wells.defined(features, metadata)
+    labels, usable = labels or LABELS, wells.directed(features, metadata)
     tasks = [Task.of(metadata, usable, column, name, labels[name]) for column in between for name in label]
     union = np.flatnonzero(np.logical_or.reduce([task.member for task in tasks])) if tasks else np.zeros(0, dtype=int)
     compound = wells.column(metadata, "Metadata_Compound")[union].astype(str)

@@ -41,6 +41,20 @@ def defined(features: Array, metadata: pd.DataFrame) -> Array:
     return finite
 
 
+def directed(features: Array, metadata: pd.DataFrame) -> Array:
+    """Return which wells (n,) are defined and have a direction: a profile of zeros has no cosine with any other."""
+    result: Array = defined(features, metadata) & np.asarray((features != 0).any(axis=1))
+    return result
+
+
+def varied(features: Array, metadata: pd.DataFrame) -> Array:
+    """Return which wells (n,) are defined and differ over features: a constant profile has no correlation."""
+    if not features.shape[1]:
+        return defined(features, metadata)
+    result: Array = defined(features, metadata) & np.asarray((features != features[:, :1]).any(axis=1))
+    return result
+
+
 def units(features: Array) -> Array:
     """Return rows (n, d) float64 scaled to length 1; values that are not finite count as 0, a row of zeros stays."""
     rows: Array = np.nan_to_num(np.asarray(features, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
