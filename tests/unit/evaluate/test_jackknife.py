@@ -171,3 +171,16 @@ def test_the_interval_of_consistency_covers_what_new_mechanisms_have():
     covered = np.mean((low <= np.mean(values)) & (np.mean(values) <= high))
     assert covered >= 0.87, "0.95 less three standard errors; resampled compounds covered 0.65"
     assert len(jackknives(score)) == 1
+
+
+def test_mechanisms_of_unequal_size_have_fewer_degrees_of_freedom():
+    """Student's t by hand, for as many groups as there are and as many equal ones as have this spread, in the mean."""
+    score = consistency(*screen(7, sizes=(2, 2, 2, 8)))[0]
+    size = np.array([2.0, 2, 2, 8])
+    freedom = (4 + (size**2).sum() ** 2 / (size**4).sum()) / 2 - 1
+    assert freedom == pytest.approx(1.697, abs=1e-3)
+    half = student.ppf(0.975, freedom) * np.sqrt(jackknives(score)[0].variance) / (score.value * (1 - score.value))
+    odds = np.log(score.value / (1 - score.value))
+    assert interval(score) == pytest.approx([1 / (1 + np.exp(-odds + half)), 1 / (1 + np.exp(-odds - half))])
+    connected = replicate_connectivity(*screen(7, sizes=(2, 2, 2, 8)), neighbours=3)
+    assert jackknives(connected)[0].freedom == pytest.approx(freedom)

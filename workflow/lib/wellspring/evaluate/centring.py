@@ -87,25 +87,14 @@ def excess(
     control = wells.kind(metadata, "negcon") & wells.directed(features, metadata)
     values, table = features[control], metadata[control].reset_index(drop=True)
     plate, line = (wells.column(table, name).astype(str) for name in (wells.PLATE, wells.LINE))
-    here = {name: mine for name, mine in wells.places(plate).items() if name in centres}
     asked = [task for task in tasks(table, queries=queries, seed=seed) if task.readable.any()]
-    if not here or not asked:
+    if not set(centres) & set(plate) or not asked:
         return {}
-    lines = wells.places(line)
     rng, found = np.random.default_rng([seed, 31]), np.zeros(len(asked))
     pairs = len(values) * min(len(values), queries or len(values))
     rounds = int(np.clip(PAIRS // pairs, FEWEST, ROUNDS))
     for _ in range(rounds):
-        order = np.arange(len(values))
-        for places in lines.values():
-            order[places] = rng.permutation(places)
-        dealt = values[order] * rng.choice(SIGNS, size=(len(values), 1))
-        for name, mine in here.items():
-            others, pool = max(0, centres[name].count - len(mine)), lines[line[mine[0]]]
-            drawn = rng.choice(pool, others, replace=others > len(pool))
-            rest = values[drawn] * rng.choice(SIGNS, size=(others, 1))
-            centre, spread = centres[name].of(np.concatenate([dealt[mine], rest]))
-            dealt[mine] = (dealt[mine] - centre) / spread
+        dealt, _ = dealt_anew(values, plate, line, centres, rng)
         rows, lists = wells.units(dealt), dict[str, Nearest]()
         for place, task in enumerate(asked):
             if task.among not in lists:
@@ -115,6 +104,24 @@ def excess(
         f"nuisance.{task.target}": float(total / rounds - task.balanced(task.level))
         for task, total in zip(asked, found, strict=True)
     }
+
+
+def dealt_anew(
+    values: Array, plate: Array, line: Array, centres: Mapping[str, Centre], rng: np.random.Generator
+) -> tuple[Array, dict[str, tuple[Array, Array]]]:
+    """Return controls (n, d) that changed places in their line, centred and scaled anew, and how each plate was."""
+    lines, order, found = wells.places(line), np.arange(len(values)), dict[str, tuple[Array, Array]]()
+    for places in lines.values():
+        order[places] = rng.permutation(places)
+    dealt: Array = values[order] * rng.choice(SIGNS, size=(len(values), 1))
+    for name, mine in wells.places(plate).items():
+        if name in centres:
+            others, pool = max(0, centres[name].count - len(mine)), lines[line[mine[0]]]
+            drawn = rng.choice(pool, others, replace=others > len(pool))
+            rest = values[drawn] * rng.choice(SIGNS, size=(others, 1))
+            found[name] = centres[name].of(np.concatenate([dealt[mine], rest]))
+            dealt[mine] = (dealt[mine] - found[name][0]) / found[name][1]
+    return dealt, found
 
 
 def stated(scores: Sequence[Score], found: Mapping[str, float]) -> list[Score]:

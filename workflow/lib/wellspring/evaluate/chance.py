@@ -25,7 +25,9 @@ from wellspring.evaluate.score import Score
 from wellspring.evaluate.wells import Array
 
 ROUNDS, FEWEST, CELLS = 60, 12, 30_000_000  # rounds, fewer for many values of controls
+COMPOUND = "Metadata_Compound"
 LEAST = 4  # controls that a plate must keep: of fewer, the centre is too uncertain
+SHARE = 6
 CENTRED = 1e-4
 
 
@@ -54,9 +56,39 @@ def excess(
         return float("nan"), float("nan")
     rng, size = np.random.default_rng([seed, 29]), int(control.sum()) * features.shape[1]
     rounds = int(np.clip(CELLS // max(size, 1), FEWEST, ROUNDS))
-    found = [_round(features, mine, layouts[rng.integers(len(layouts))], rng) for _ in range(rounds)]
+    found = []
+    for _ in range(rounds):
+        own = layouts[rng.integers(len(layouts))]
+        found.append(_round(features, mine, own, np.arange(len(own)), rng))
     activity, grit = np.array(found).T
     return float(activity.mean()), float(grit.mean())
+
+
+def mechanism_excess(
+    features: Array, metadata: pd.DataFrame, *, label: str = wells.MOA, seed: int = 0
+) -> dict[str, float]:
+    """Return by how much grit by mechanism of controls in the place of compounds exceeds chance; empty with too few.
+
+    Compounds of a mechanism share plates, and all wells of a plate share the error of its centre. At most one in
+    `SHARE` controls of a plate, and two at least, stand for wells of the mechanism.
+    """
+    usable = wells.directed(features, metadata) & wells.varied(features, metadata)
+    plate = wells.column(metadata, wells.PLATE).astype(str)
+    control, named = usable & wells.kind(metadata, "negcon"), usable & wells.labelled(metadata, label, COMPOUND)
+    mine = {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
+    value, compound = (wells.column(metadata, name)[named].astype(str) for name in (label, COMPOUND))
+    owner, at, rng = wells.codes(compound), plate[named], np.random.default_rng([seed, 41])
+    sets = [own for own in wells.places(value).values() if len(set(owner[own])) > 1]
+    rounds = int(np.clip(CELLS // max(int(control.sum()) * features.shape[1], 1), FEWEST, ROUNDS))
+    found = []
+    for number in rng.integers(len(sets), size=rounds) if sets else ():
+        order = rng.permutation(sets[number])
+        turn = pd.Series(at[order]).groupby(at[order]).cumcount().to_numpy()
+        size = np.array([len(mine.get(name, ())) for name in at[order]])
+        own = order[turn < np.minimum(np.maximum(size // SHARE, 2), size - LEAST)]
+        if len(set(owner[own])) > 1:
+            found.append(_round(features, mine, at[own], owner[own], rng)[1])
+    return {"grit.mechanism": float(np.mean(found))} if found else {}
 
 
 def anew(taken: Array, kept: Array) -> tuple[Array, Array]:
@@ -81,13 +113,18 @@ def _spare(controls: Mapping[str, Array], own: Array) -> list[bool]:
 
 
 def _round(
-    features: Array, controls: Mapping[str, Array], layout: Array, rng: np.random.Generator
+    features: Array, controls: Mapping[str, Array], layout: Array, owner: Array, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Return what one set of controls has more than chance: mean average precision, grit."""
+    """Return what controls have more than chance: mean average precision, and grit over pairs of different owners.
+
+    `layout` (m,) are the plates of the wells that they stand for, and `owner` (m,) whose wells these are.
+    """
+    order = np.argsort(layout, kind="stable")
     plates, counts = np.unique(layout, return_counts=True)
-    members, rest, of = [], [], []
-    for name, places in controls.items():
-        count = dict(zip(plates, counts, strict=True)).get(name, 0)
+    wanted = dict(zip(plates, counts, strict=True))
+    members, rest, of, whose = [], [], [], owner[order]
+    for name, places in sorted(controls.items()):
+        count = wanted.get(name, 0)
         chosen = rng.choice(places, count, replace=False)
         others = np.setdiff1d(places, chosen)
         values, kept = features[chosen], features[others]
@@ -97,26 +134,27 @@ def _round(
         rest.append(kept)
         of += [name] * count
     rows, against = wells.units(np.concatenate(members)), wells.units(np.concatenate(rest))
-    owner = np.repeat(list(controls), [len(each) for each in rest])
+    home = np.repeat(sorted(controls), [len(each) for each in rest])
     between, apart = wells.cosine(rows, rows), wells.cosine(rows, against)
     precision = []
     for place, name in enumerate(of):
-        negative = apart[place, owner == name]
+        negative = apart[place, home == name]
         level = float(expected(len(of) - 1, len(negative) + len(of) - 1))
         precision.append(average_precision(np.delete(between[place], place), negative) - level)
     rows, against = wells.correlated(np.concatenate(members)), wells.correlated(np.concatenate(rest))
-    likeness = (rows @ rows.sum(axis=0) - 1) / (len(rows) - 1)
-    products = rows @ against.T
+    pairs = whose[:, None] != whose[None, :]
+    some = pairs.any(axis=1)
+    likeness = (pairs * (rows @ rows.T)).sum(axis=1)[some] / pairs.sum(axis=1)[some]
+    products = rows[some] @ against.T
     grit = (likeness - products.mean(axis=1)) / products.std(axis=1)
     return float(np.mean(precision)), float(grit.mean())
 
 
-def stated(scores: Sequence[Score], found: tuple[float, float]) -> list[Score]:
-    """Return the scores with the chance levels of activity and grit moved by the excess of `excess`."""
-    by = dict(zip(("activity", "grit"), found, strict=True))
+def stated(scores: Sequence[Score], found: Mapping[str, float]) -> list[Score]:
+    """Return the scores with the chance levels of those that `found` has moved by its values."""
     return [
-        replace(score, chance=score.chance + by[score.metric])
-        if score.metric in by and np.isfinite(by[score.metric])
+        replace(score, chance=score.chance + found[score.metric])
+        if np.isfinite(found.get(score.metric, np.nan))
         else score
         for score in scores
     ]

@@ -166,7 +166,8 @@ def _without_mechanisms(ranked: Ranked, frame: pd.DataFrame, value: float) -> tu
         ranked.groups.code[places],
         weight=1 / np.maximum(count, 1),
     )
-    return (Jackknife("mechanisms", pd.Series(value - rise, index=list(ranked.groups.names)), shared),)
+    left = pd.Series(value - rise, index=list(ranked.groups.names))
+    return (Jackknife("mechanisms", left, shared, ranked.groups.worth()),)
 
 
 def _compute_consistency(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:

@@ -3,12 +3,14 @@
 Scores: `mixing.<kbet | ilisi | silhouette>.<batch | plate>.<controls | wells>`. Neighbours are the nearest by cosine
 among wells of the same cell line, so that lines do not count as batches; their distance is the chord |x - y| between
 unit rows. Chance is the same score of the same neighbourhoods after labels were permuted, because the score of full
-mixing depends on the numbers of wells and labels.
+mixing depends on the numbers of wells and labels; of plates that were centred on their controls, see
+`wellspring.evaluate.mixing_chance`.
 
 The controls are one treatment, so that batches whose controls differ have a batch effect. Over all wells, batches also
 differ where they hold different compounds.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -64,30 +66,32 @@ def mixing(
     queries
         Largest number of wells whose neighbourhoods are used, drawn evenly over replicates; None: all.
     """
-    usable, control = wells.directed(features, metadata), wells.kind(metadata, "negcon")
-    scopes, found = {"controls": control, "wells": ~wells.kind(metadata, "empty")}, []
-    names = wells.perturbations(metadata).astype(str)
-    names[control] = "control"
-    line = wells.lines(metadata)
-    for scope, member in scopes.items():
-        keep = np.flatnonzero(member & usable)
-        lost, part = int(member.sum() - len(keep)), metadata.iloc[keep].reset_index(drop=True)
-        rows, place = wells.units(features[keep]), pd.factorize(line[keep])[0]
+    found, line = [], wells.lines(metadata)
+    for scope, names, keep, lost in scopes(features, metadata):
+        part, rows, place = metadata.iloc[keep].reset_index(drop=True), wells.units(features[keep]), line[keep]
         given: dict[str, Any] = {"seed": seed, "lost": lost, "scope": scope, "neighbours": neighbours, "tested": tested}
-        scores = _of(rows, part, names[keep], place, queries=queries, **given)
+        scores = of_wells(rows, part, names, pd.factorize(place)[0], queries=queries, **given)
 
-        def again(
-            kept: Array, at_most: int, of: tuple[Any, ...] = (rows, part, names[keep], place, given)
-        ) -> list[Score]:
+        def again(kept: Array, at_most: int, of: tuple[Any, ...] = (rows, part, names, place, given)) -> list[Score]:
             vectors, table, treatment, lines, options = of
             mine = table.iloc[kept].reset_index(drop=True), treatment[kept], pd.factorize(lines[kept])[0]
-            return _of(vectors[kept], *mine, queries=at_most, rounds=1, **options)
+            return of_wells(vectors[kept], *mine, queries=at_most, rounds=1, **options)
 
         found += without_plates(scores, wells.column(part, wells.PLATE).astype(str), again)
     return found
 
 
-def _of(rows: Array, metadata: pd.DataFrame, names: Array, place: Array, **given: Any) -> list[Score]:
+def scopes(features: Array, metadata: pd.DataFrame) -> Iterator[tuple[str, Array, Array, int]]:
+    """Yield each scope, names of the replicates and places of its wells, and how many others it has."""
+    usable, control = wells.directed(features, metadata), wells.kind(metadata, "negcon")
+    names = wells.perturbations(metadata).astype(str)
+    names[control] = "control"
+    for scope, member in (("controls", control), ("wells", ~wells.kind(metadata, "empty"))):
+        keep = np.flatnonzero(member & usable)
+        yield scope, names[keep], keep, int(member.sum() - len(keep))
+
+
+def of_wells(rows: Array, metadata: pd.DataFrame, names: Array, place: Array, **given: Any) -> list[Score]:
     """Return all scores of one set of wells."""
     local = _local(rows, metadata, names, place, **given)
     return local + _silhouette(
@@ -244,10 +248,14 @@ def _silhouette(
     return scores
 
 
+def sizes(options: Evaluate) -> dict[str, int]:
+    """Return the sizes of neighbourhoods that `mixing` takes."""
+    return {"neighbours": options.lisi_neighbours, "tested": options.kbet_neighbours}
+
+
 def _compute(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:
     queries = wells.most_queries(len(metadata), options.pairs)
-    near, tested = options.lisi_neighbours, options.kbet_neighbours
-    return mixing(features, metadata, neighbours=near, tested=tested, queries=queries, seed=seed)
+    return mixing(features, metadata, queries=queries, seed=seed, **sizes(options))
 
 
 def _metric(kind: str, title: str, meaning: str) -> Metric:
@@ -256,7 +264,7 @@ def _metric(kind: str, title: str, meaning: str) -> Metric:
         family="mixing",
         reads="across",
         direction=1,
-        chance="full mixing: labels permuted over the wells",
+        chance="full mixing (labels permuted over the wells), as far as plates centred on few controls can be mixed",
         title=title,
         meaning=meaning,
         compute=_compute,

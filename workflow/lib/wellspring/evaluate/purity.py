@@ -137,11 +137,14 @@ def replicate_connectivity(
         mine = taken[place[taken] == number]
         if k < 1 or not len(mine) or len(set(owner[mine])) < 2:
             continue
-        near = nearest(rows, queries=mine, references=here, k=listed(families, k, len(here)), barred=itself(here))
-        parts.append((mine, _inside(mine, near.index[:, :k])))
+        near = nearest(rows, queries=mine, references=here, k=k, barred=itself(here))
+        parts.append((mine, _inside(mine, near.index)))
+        # Long lists, from which a family is left out, of a part of the compounds.
+        some = mine[wells.drawn_whole(owner[mine], at_most=QUERIES, seed=seed)]
+        near = nearest(rows, queries=some, references=here, k=listed(families, k, len(here)), barred=itself(here))
         for group in range(len(families)):
             index, valid = shortened(near, families.code, group, k)
-            without.append((mine, np.where(valid, _inside(mine, index), -1)))
+            without.append((some, np.where(valid, _inside(some, index), -1)))
     if not parts:
         note = Note("too_few_for_connectivity", {"found": len(keep), "needed": SHARE})
         return absent("connectivity", note, n_undefined=lost + len(keep))
@@ -154,18 +157,18 @@ def replicate_connectivity(
         for _ in range(ROUNDS):
             dealt = connectivity(index, rng.permutation(code))
             chances.append([value for label, value in dealt.items() if size[label] > 1])
-    left = {name: np.full(len(families), np.nan) for name in values}
+    left = dict[str, Array]()
     for number, (mine, index) in enumerate(without):
         names, code = np.unique(owner[mine].astype(str), return_inverse=True)
         for label_code, value in connectivity(index, code).items():
-            if names[label_code] in left:
-                left[names[label_code]][number % len(families)] = value
+            if names[label_code] in values:
+                left.setdefault(names[label_code], np.full(len(families), np.nan))[number % len(families)] = value
     items = pd.DataFrame({"Metadata_Item": list(values), "value": list(values.values())})
     items["n"] = [int(sizes[name]) for name in values]
     family = dict(zip(owner, families.code, strict=True))
     of = np.array([family[name] for name in values], dtype=int)
     units = pd.DataFrame({"cluster": [families.names[code] for code in of], "value": list(values.values())})
-    jackknives = _connected(list(values.values()), list(left.values()), of, families)
+    jackknives = _connected(values, left, dict(zip(values, of, strict=True)), families)
     flat, notes = [value for part in chances for value in part], wells.sampling(len(taken), len(keep))
     return Score(
         "connectivity",
@@ -185,14 +188,18 @@ def _inside(mine: Array, index: Array) -> Array:
     return np.where(mine[place] == index, place, -1)
 
 
-def _connected(values: list[float], left: list[Array], group: Array, families: Groups) -> tuple[Jackknife, ...]:
-    """Return the jackknife of connectivity over families; `left` is (families,) for each compound."""
-    if not values:
+def _connected(
+    values: dict[str, float], left: dict[str, Array], group: dict[str, int], families: Groups
+) -> tuple[Jackknife, ...]:
+    """Return the jackknife of connectivity over families; `left` has (families,) of some compounds."""
+    if not values or not left:
         return ()
-    value, rows = np.array(values), np.array(left)
-    rise, shared = of_queries(value, rows, np.full(len(value), np.nan), np.full(rows.shape, np.nan), group)
-    found = pd.Series(float(value.mean()) - rise + rise.mean(), index=list(families.names))
-    return (Jackknife("mechanisms", found, shared),)
+    value, rows = np.array([values[name] for name in left]), np.array(list(left.values()))
+    mine, none = np.array([group[name] for name in left]), np.full(rows.shape, np.nan)
+    rise, shared = of_queries(value, rows, none[:, 0], none, mine)
+    whole = float(np.mean(list(values.values())))
+    found = pd.Series(whole - rise + rise.mean(), index=list(families.names))
+    return (Jackknife("mechanisms", found, shared, families.worth()),)
 
 
 def _compute_clisi(features: Array, metadata: pd.DataFrame, options: Evaluate, seed: int) -> list[Score]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate import centring, chance, nuisance, wells
+from wellspring.evaluate import centring, chance, mixing, mixing_chance, nuisance, wells
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY, Compute, Metric, Reads
 from wellspring.evaluate.metrics import METRICS, chosen, metric_of
@@ -137,7 +137,8 @@ def of_position(
     """Return the scores of the position alone as `<score>.position_only`, for the first k of each metric."""
     metadata = metadata[[name for name in metadata.columns if name.startswith("Metadata_")]]
     _, metadata = wells.in_order(np.zeros((len(metadata), 0)), metadata)
-    one = replace(options, neighbours=options.neighbours[:1], hit_neighbours=options.hit_neighbours[:1], permutations=0)
+    one = replace(options, neighbours=options.neighbours[:1], hit_neighbours=options.hit_neighbours[:1])
+    one = replace(one, permutations=0, pairs=options.pairs // 4)  # a plate has few positions: fewer queries suffice
     mine = [metric for metric in metrics if metric.position_only]
     found = _computed(mine, position_features(metadata), metadata, options=one, seed=seed)
     by_name: Mapping[str, Score] = {score.metric: score for score in found}
@@ -203,24 +204,25 @@ def _of_kind(
 ) -> list[Score]:
     """Return the scores of the metrics that read the same kind of table; of two tables the merged scores."""
     mine, frames = [metric for metric in metrics if metric.reads == reads], population.frames(reads)
+    options = replace(options, pairs=options.pairs // len(frames))  # two halves compare as many pairs as one table
     first, *second = (_computed(mine, *_in_order(frame), options=options, seed=seed) for frame in frames)
-    if {"activity", "grit"} & {metric.name for metric in mine}:
-        share = options.replicates_share
-        found = [
-            chance.excess(*_in_order(frame), replicates_share=share, seed=seed) for frame in population.chance or frames
-        ]
+    named = {metric.name for metric in mine}
+    if {"activity", "grit", "grit.mechanism"} & named:
+        found = [_excess(frame, named, options=options, seed=seed) for frame in population.chance or frames]
         first, *second = (chance.stated(each, found[place % len(found)]) for place, each in enumerate((first, *second)))
-    if population.centred and any(metric.family == "nuisance" for metric in mine):
-        levels = [
-            centring.excess(
-                *_in_order(frame),
-                population.centred,
-                **nuisance.searched(frame, options),
-                seed=seed,
-            )
-            for frame in frames
-        ]
+    centres = population.centred
+    if centres and any(metric.family == "nuisance" for metric in mine):
+        levels = []
+        for frame in frames:
+            features, metadata = _in_order(frame)
+            asked = nuisance.searched(metadata, options)
+            levels.append(centring.excess(features, metadata, centres, seed=seed, **asked))
         first, *second = (centring.stated(each, levels[place]) for place, each in enumerate((first, *second)))
+    if centres and any(metric.family == "mixing" for metric in mine):
+        # The halves of the controls have the same level.
+        features, metadata = _in_order(frames[0])
+        full = mixing_chance.excess(features, metadata, centres, seed=seed, **mixing.sizes(options))
+        first, *second = (centring.stated(each, full) for each in (first, *second))
     scored = [merge(*pair) for pair in zip(first, *second, strict=True)] if second else list(first)
     for metric in mine:
         if metric.derive is not None:
@@ -228,6 +230,18 @@ def _of_kind(
             place = 1 + max(place for place, score in enumerate(scored) if score.metric in metric.needs)
             scored.insert(place, metric.derive(by_name, population.controls[0], options))
     return scored
+
+
+def _excess(frame: pd.DataFrame, metrics: set[str], *, options: Evaluate, seed: int) -> dict[str, float]:
+    """Return by how much activity, grit and grit by mechanism of controls in the place of treatments exceed chance."""
+    features, metadata = _in_order(frame)
+    found = dict[str, float]()
+    if {"activity", "grit"} & metrics:
+        values = chance.excess(features, metadata, replicates_share=options.replicates_share, seed=seed)
+        found |= dict(zip(("activity", "grit"), values, strict=True))
+    if "grit.mechanism" in metrics:
+        found |= chance.mechanism_excess(features, metadata, label=options.label, seed=seed)
+    return found
 
 
 def _computed(

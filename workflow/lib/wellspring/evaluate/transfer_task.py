@@ -31,7 +31,7 @@ class Task:
     lost: int
     reason: Note | None
     parts: list[dict[str, Array]] = field(default_factory=list)
-    without: list[dict[str, Array]] = field(default_factory=list)
+    without: list[list[dict[str, Array]]] = field(default_factory=list)
 
     @classmethod
     def of(cls, metadata: pd.DataFrame, usable: Array, between: str, label: str, column: str) -> "Task":
@@ -57,6 +57,7 @@ class Task:
         self.code[self.member] = np.searchsorted(self.targets, self.target[union][self.member].astype(str))
         self.place[self.member] = np.searchsorted(self.groups, self.group[union][self.member].astype(str))
         self.references = [np.flatnonzero(self.place == number) for number in range(len(self.groups))]
+        self.without = [[] for _ in self.references]
 
     def read(
         self,
@@ -96,7 +97,7 @@ class Task:
                 part[f"k{number}"] = np.where(count > 0, right, np.nan)
                 part[f"chance{number}"] = np.where(count > 0, chance, np.nan)
             self.parts.append(part)
-            self._leave_out(values, query, source, neighbours)
+            self._list(values, query, source, max(neighbours))
 
     def _masked(self, values: Array, query: Array, source: int) -> Array:
         """Return similarities (b, references of a group), -inf where a reference may not be used."""
@@ -109,33 +110,46 @@ class Task:
             values[within] = np.where(other, values[within], -np.inf)
         return values
 
-    def _leave_out(self, values: Array, query: Array, source: int, neighbours: tuple[int, ...]) -> None:
-        """Predict the labels of the jackknife's queries without each family of references."""
+    def _list(self, values: Array, query: Array, source: int, k: int) -> None:
+        """Keep the neighbours of the jackknife's queries, so many that k are left without any family."""
         mine, reference = np.isin(query, self.queries), self.references[source]
         query, values = query[mine], values[mine]
-        count, open_ = len(self.families), np.isfinite(values)
-        groups = Groups(self.families.code[reference], self.families.names)
-        places, best = largest(values, listed(groups, max(neighbours), len(reference)))
-        near = Nearest(places, best, open_.sum(axis=1), open_.sum(axis=1))
+        open_, groups = np.isfinite(values), Groups(self.families.code[reference], self.families.names)
+        places, best = largest(values, listed(groups, k, len(reference)))
+        allowed = open_.sum(axis=1)
         same = open_ & (self.code[query, None] == self.code[None, reference])
-        left = near.allowed[:, None] - open_ @ groups.onehot()
-        part = {"query": query, "source": np.full(len(query), source)}
-        part["frequency"] = (same.sum(axis=1)[:, None] - same @ groups.onehot()) / np.maximum(left, 1)
-        for k in neighbours:
-            part[f"k{k}"] = np.full((len(query), count), np.nan)
-        for group in range(count):
-            index, valid = shortened(near, groups.code, group, max(neighbours))
-            voters, some = self.code[reference[index]], valid.any(axis=1)
-            for k in neighbours:
-                right = winners(voters[:, :k], valid[:, :k]) == self.code[query]
-                part[f"k{k}"][:, group] = np.where(some, right, np.nan)
-        self.without.append(part)
+        left = allowed[:, None] - open_ @ groups.onehot()
+        frequency = (same.sum(axis=1)[:, None] - same @ groups.onehot()) / np.maximum(left, 1)
+        part = {"query": query, "places": places, "similarity": best, "allowed": allowed, "frequency": frequency}
+        self.without[source].append(part)
 
-    def jackknife(self, score: Score, table: pd.DataFrame, k: int) -> Score:
-        """Return the score of a part of the pairs with its jackknife over families; `table` has all predictions."""
+    def _left_out(self, neighbours: tuple[int, ...]) -> dict[str, Array]:
+        """Predict the labels of the jackknife's queries without each family of references."""
+        found = list[dict[str, Array]]()
+        for source, reference in enumerate(self.references):
+            parts = self.without[source]
+            kept = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            query, code, count = kept["query"], self.families.code[reference], len(self.families)
+            near = Nearest(kept["places"], kept["similarity"], kept["allowed"], kept["allowed"])
+            part = {"query": query, "source": np.full(len(query), source), "frequency": kept["frequency"]}
+            for k in neighbours:
+                part[f"k{k}"] = np.full((len(query), count), np.nan)
+            for group in range(count):
+                index, valid = shortened(near, code, group, max(neighbours))
+                voters, some = self.code[reference[index]], valid.any(axis=1)
+                for k in neighbours:
+                    right = winners(voters[:, :k], valid[:, :k]) == self.code[query]
+                    part[f"k{k}"][:, group] = np.where(some, right, np.nan)
+            found.append(part)
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+    def jackknife(self, score: Score, table: pd.DataFrame, left: dict[str, Array], k: int) -> Score:
+        """Return the score of a part of the pairs with its jackknife over families.
+
+        `table` has all predictions, `left` those without each family.
+        """
         if not len(score.units):
             return score
-        left = {name: np.concatenate([part[name] for part in self.without]) for name in self.without[0]}
         key = table["query"].to_numpy() * len(self.groups) + table["source"].to_numpy()
         order = np.argsort(key)
         mine = order[np.searchsorted(key[order], left["query"] * len(self.groups) + left["source"])]
@@ -166,11 +180,11 @@ class Task:
         pairs = np.array([f"{s}->{t}" for s in self.groups for t in self.groups], dtype=object)
         table["stratum"], table["diagonal"] = pairs[source * len(self.groups) + into], source == into
         table["cluster"] = self.compound[table["query"].to_numpy()]
-        found = []
+        found, left = [], self._left_out(neighbours)
         for k in neighbours:
             mine = table.assign(value=table[f"k{k}"], chance=table[f"chance{k}"])
             each = _scores(f"{self.stem}.k{k}", mine, self.lost, k)
-            found += [self.jackknife(score, mine, k).noted(*notes) for score in each]
+            found += [self.jackknife(score, mine, left, k).noted(*notes) for score in each]
         if self.label == "mechanism" and 1 in neighbours and permutations:
             main = next(score for score in found if score.metric == f"{self.stem}.k1")
             if len(main.units):

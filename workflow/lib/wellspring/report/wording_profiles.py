@@ -141,8 +141,8 @@ EVALUATE: dict[str, Sentence] = {
     "plate's controls",
     "features_missing": "{features} of {total:feature} left out: too many wells lack them",
     "wells_missing": "{wells} of {total:well} without a score: most of their features are missing",
-    "profile_zero": "{wells} of {total:well} without a score: all features of their profiles are zero, so that they have "
-    "no direction",
+    "profile_zero": "{wells} of {total:well} without a score: all features of their profiles are zero, so that they "
+    "have no direction",
     "profile_constant": "{wells} of {total:well} without a correlation (grit, percent replicating and matching): all "
     "features of their profiles have the same value",
     "controls_without_profile": "none of {found:negative control} has a profile that can be compared",
