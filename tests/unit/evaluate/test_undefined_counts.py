@@ -200,7 +200,7 @@ def test_replicates_and_controls_that_are_missing():
         assert np.isnan(only.value) and only.notes == (Note("no_treated_wells"),)
     gone = x.copy()
     gone[control] = np.nan
-    assert outcome(activity(gone, meta)) == (0, [("no_negative_controls", {})])
+    assert outcome(activity(gone, meta)) == (0, [("controls_without_profile", {"found": 8})])
 
 
 def test_a_threshold_out_of_reach_counts_all_treatments():

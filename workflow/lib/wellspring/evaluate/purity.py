@@ -5,6 +5,7 @@ all cell lines, without wells of the same compound; for `connectivity` from the 
 the same neighbourhoods after labels were permuted.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -57,14 +58,13 @@ def clisi(
     taken = np.arange(len(keep)) if queries is None else wells.drawn(compound, at_most=queries, seed=seed)
     owner, code = wells.codes(compound), wells.codes(mechanism)
     families = Groups.of(wells.families(metadata, label)[keep])
-    long = nearest(
+    find = partial(
+        nearest,
         wells.units(features[keep]),
-        queries=taken,
         references=np.arange(len(keep)),
-        k=listed(families, k, len(keep)),
         barred=lambda query: owner[query, None] == owner[None, :],
     )
-    near = Nearest(long.index[:, :k], long.similarity[:, :k], long.allowed, long.matching)
+    near = find(queries=taken, k=k)
     whole = near.valid.all(axis=1)
     if not whole.any():
         return absent("clisi", Note("too_few_wells_of_other_compounds"), n_undefined=lost + len(keep))
@@ -83,17 +83,17 @@ def clisi(
         n=len(frame),
         n_undefined=lost + int((~whole).sum()),
         median=True,
-        jackknives=_without_families(long, taken, code, families, k, value=float(np.median(value)), seed=seed),
+        jackknives=_without_families(find, taken, code, families, k, value=float(np.median(value)), seed=seed),
         notes=wells.sampling(len(taken), len(keep)),
     )
 
 
 def _without_families(
-    long: Nearest, taken: Array, code: Array, families: Groups, k: int, *, value: float, seed: int
+    find: Callable[..., Nearest], taken: Array, code: Array, families: Groups, k: int, *, value: float, seed: int
 ) -> tuple[Jackknife, ...]:
-    """Return the jackknife of cLISI over families; `long` has more than k neighbours of the wells `taken`."""
+    """Return the jackknife of cLISI over families, from longer lists of a part of the wells `taken`."""
     drawn = wells.drawn(families.code[taken], at_most=QUERIES // 2, seed=seed)
-    near = Nearest(long.index[drawn], long.similarity[drawn], long.allowed[drawn], long.matching[drawn])
+    near = find(queries=taken[drawn], k=listed(families, k, len(code)))
     own, scores = families.code[taken[drawn]], []
     for group in range(-1, len(families)):
         order = remaining(near, families.code, group, k)
