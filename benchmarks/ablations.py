@@ -8,7 +8,8 @@ images. `post.*` arms are the base's own views through another post-processing, 
 Each arm stands beside the base of its table by paired differences over treatments: consistency and activity (mean
 average precision), transfer (mechanism of the nearest other compound in the other cell line), and, unpaired, how well
 plate, batch and edge are read from the negative controls. Intervals are 95 % by a jackknife over the
-mechanisms of all seeds. A difference whose interval holds 0 is not a finding; nor is one that changes sign between seeds.
+mechanisms of all seeds. A difference whose interval holds 0 is not a finding; nor is one that changes sign between
+seeds.
 
 Settings were chosen on screen seed 7 (`--seeds 7` reproduces it), never on those reported. Networks and steps are sized
 for two CPU cores: a figure here holds early in training and on simulated cells.
