@@ -16,9 +16,9 @@ sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' requirements.lock >"$work/constra
 printf 'pillow>=12\n' >"$work/overrides"
 grep -v '^pillow==11' "$work/constraints" >"$work/kept" || :
 left_out=(torch torchvision triton)
-mapfile -t cuda < <(uv pip compile --quiet --no-header --no-annotate --python-version 3.11.7 pyproject.toml --extra dev \
+mapfile -t cuda < <(uv pip compile --quiet --no-header --no-annotate --python-version 3.11.1 pyproject.toml --extra dev \
   --override "$work/overrides" --constraint "$work/kept" | grep -oE '^(nvidia|cuda)-[a-z0-9-]+' | sort -u)
-uv pip compile --quiet --no-header --python-version 3.11.7 pyproject.toml --extra dev --generate-hashes \
+uv pip compile --quiet --no-header --python-version 3.11.1 pyproject.toml --extra dev --generate-hashes \
   --override "$work/overrides" --constraint "$work/kept" \
   "${left_out[@]/#/--no-emit-package=}" "${cuda[@]/#/--no-emit-package=}" -o "$work/lock"
 ! grep -nE 'https?://|--index-url|--find-links' "$work/lock"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import wellspring
 from screens import snakemake
@@ -89,6 +90,16 @@ def test_lock_meets_every_requirement(root):
         found = pinned.get(wanted.name.lower())
         assert found is not None, f"{line}: not in the lock"
         assert wanted.specifier.contains(found), f"{line}: the lock has {found}"
+
+
+def test_every_locked_package_runs_on_the_lowest_python(root):
+    """pip refuses a package for a later one: Debian 12, for example, has Python 3.11.2."""
+    wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["requires-python"]
+    lowest = re.match(r">=([\d.]+),", wanted)[1]
+    installed = {each.name.lower().replace("_", "-"): each for each in metadata.distributions()}
+    pinned = {name: installed[name].metadata["Requires-Python"] for name in lock(root) if name in installed}
+    assert len(pinned) > 100
+    assert {name: needs for name, needs in pinned.items() if needs and lowest not in SpecifierSet(needs)} == {}
 
 
 def test_conda_environments_are_made_from_the_imports_and_the_lock(root):
