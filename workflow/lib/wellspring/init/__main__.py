@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wellspring.init import images, profiles, ready
+from wellspring.init.subfolders import MEANINGS
 from wellspring.io.shipped import CLONE
 from wellspring.report import checked
 
@@ -38,7 +39,13 @@ def main(given: Sequence[str] | None = None) -> int:
         else:
             ask = images.answers() and not options.yes
             made = images.screen(
-                options.folders, platemap=options.platemap, out=out, channels=channels, ask=ask, steps=options.steps
+                options.folders,
+                platemap=options.platemap,
+                out=out,
+                channels=channels,
+                ask=ask,
+                steps=options.steps,
+                subfolders=options.subfolders,
             )
         home.mkdir(parents=True, exist_ok=True)
         (home / "plates.tsv").write_text(made.sheet)
@@ -88,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tables", nargs="+", default=[], type=Path, metavar="FILE", help="profile tables, instead of images")
     add("--out", type=Path, help="folder of the screen; by default the current one")
     add("--channels", nargs="+", default=[], metavar="NAME=IN_FILES", help="names of the channels, as DNA=w1")
+    add("--subfolders", choices=MEANINGS, help="meaning of sub-folders of images, where their names do not decide")
     add("--steps", type=_positive, help="training steps of each encoder, as 20 to try the whole run in minutes")
     add("--yes", action="store_true", help="ask nothing: take the guesses")
     add("--overwrite", action="store_true", help="replace a config that is there")

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wellspring.index import crosscheck
 from wellspring.init import plates, stains, wells, written
+from wellspring.init.subfolders import Meaning
 from wellspring.io.shipped import CLONE
 from wellspring.screen import config
 from wellspring.screen.sections import Index, Profile
@@ -37,6 +39,7 @@ def screen(
     channels: Mapping[str, str],
     ask: bool,
     steps: int | None = None,
+    subfolders: Meaning | None = None,
 ) -> Screen:
     """Look at folders of images and return the screen; pictures and blank platemaps are written below `out`.
 
@@ -50,15 +53,17 @@ def screen(
         Name in the config to name in the files; empty: guessed, and asked about if `ask`.
     steps
         Training steps of each encoder; None: those of its preset.
+    subfolders
+        What sub-folders of images are; None: by their names (:mod:`wellspring.init.subfolders`).
 
     Raises
     ------
     ValueError
         A folder, the platemap or a channel cannot be read; names it, what was expected and found.
     """
-    found, options, notes = plates.look(folders)
+    found, options, notes = plates.look(folders, subfolders)
     names, looks = _channels(found, channels, out, ask=ask, notes=notes)
-    maps = {plate.name: platemap or plates.platemap_in(plate.folder) for plate in found}
+    maps = {plate.name: platemap or wells.platemap_in(plate.folder) for plate in found}
     given = next((path for path in maps.values() if path is not None), None)
     rows, named = [], []
     for plate in found:
@@ -142,8 +147,10 @@ def _index(
     if renamed:
         lines.append(("index.channels", renamed, "Names of the channels in the files."))
     for key in ("timepoint", "acquisition"):
-        if getattr(options, key) is not None:
-            lines.append((f"index.{key}", getattr(options, key), "The plate has several; this one is used."))
+        if (value := getattr(options, key)) is not None:
+            whole = key == "acquisition" and value == crosscheck.ALL
+            reason = "The sub-folders are parts of one plate." if whole else "The plate has several; this one is used."
+            lines.append((f"index.{key}", value, reason))
     lines += [(f"index.{key}", value, f"Of the platemap: {reason}.") for key, (value, reason) in seen.keys.items()]
     lost = [
         name for plate, name in zip(found, named, strict=True)

@@ -79,15 +79,19 @@ def _shape(tokens: Tokens) -> tuple[str, ...]:
 
 
 def _wells(rows: list[Tokens]) -> Iterator[tuple[int, int, str]]:
-    """Yield the places of row and column among the tokens, the likeliest first, and their kind."""
-    found = []
+    """Yield the places of row and column among the tokens, the likeliest first, and their kind.
+
+    One letter for all images that is a usual sign of something else, as in `S01` or `r01`, is the last choice; of two
+    such letters the first is taken.
+    """
+    found: list[tuple[tuple[int, ...], tuple[int, int, str]]] = []
     columns = list(zip(*rows, strict=True))
     for place, values in enumerate(columns[:-1]):
         letters = {value.casefold() for value in values}
         if letters <= {"r", "row"} and place + 3 < len(columns):
             other = {value.casefold() for value in columns[place + 2]}
             if other <= {"c", "col", "column"} and all(value.isdigit() for value in columns[place + 1]):
-                found.append((1000, (place + 1, place + 3, "numbers")))
+                found.append(((3,), (place + 1, place + 3, "numbers")))
         if all(value.isalpha() and len(value) <= 2 for value in values):
             step = 1 if columns[place + 1][0].isdigit() else 2
             if place + step < len(columns) and columns[place + step][0].isdigit():
@@ -96,8 +100,10 @@ def _wells(rows: list[Tokens]) -> Iterator[tuple[int, int, str]]:
                 hinted = {value.casefold() for value in values} & {hint for hints in HINTS.values() for hint in hints}
                 if all(well_names.is_well(pair) for pair in pairs) and (upper or not hinted):
                     wide = len(set(values)) + (2 if max(map(len, columns[place + step])) == 2 else 0)
-                    found.append((len(pairs) + wide, (place, place + step, "joined" if step == 1 else "letters")))
-    yield from (places for _, places in sorted(found, key=lambda each: -each[0]))
+                    sure = len(letters) > 1 or (upper and not hinted)
+                    rank = (int(sure), int(upper), (len(pairs) + wide) * sure)
+                    found.append((rank, (place, place + step, "joined" if step == 1 else "letters")))
+    yield from (places for _, places in sorted(found, key=lambda each: [-part for part in each[0]]))
 
 
 def _pattern(rows: list[Tokens], folders: list[int], well: tuple[int, int, str], *, plates: bool) -> str:

@@ -2,25 +2,26 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from wellspring.index import crosscheck
 from wellspring.index.readers import detect, pattern
-from wellspring.index.readers.listing import DEFAULTS, SYSTEM, files
+from wellspring.index.readers.folders import HERE
+from wellspring.index.readers.listing import DEFAULTS, files
 from wellspring.init import name_pattern
+from wellspring.init.subfolders import Meaning, below, is_listed, meaning, timed, times_error
 from wellspring.io import raw_image
-from wellspring.screen import config, platemap_columns, platemap_grid, text_table
+from wellspring.screen import config
 from wellspring.screen.sections import Index
 
-TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".gz")
 # Folders that are called by what they hold, not by the plate: the plate has the name of the folder above.
 CONTENT = re.compile(
     r"(?i)(raw|plate|tiff?|original)?[ _-]?(images?|imgs?|tiffs?|pngs?|data|files?|fields)|raw|TimePoint_1"
 )
-NOTHING, NAMES, FORMAT = range(3)  # what a folder is known by
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class Found:
     planes: pd.DataFrame
 
 
-def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
+def look(folders: Sequence[Path], subfolders: Meaning | None = None) -> tuple[list[Found], Index, list[str]]:
     """List the plates of folders.
 
     A folder whose sub-folders are acquisitions of their own (:mod:`wellspring.index.readers.folders`) holds a plate in
-    each of these.
+    each of these, unless their names are those of time points, or ``subfolders`` states what they are.
 
     Returns
     -------
@@ -45,21 +46,31 @@ def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
     Raises
     ------
     ValueError
-        A folder is in no format that is read, and its names have no pattern.
+        A folder is in no format that is read, and its names have no pattern; sub-folders may be plates or parts.
     """
-    options = default()
+    options = default() if subfolders != "parts" else replace(default(), acquisition=crosscheck.ALL)
     notes: list[str] = []
-    folders = [plate for folder in folders for plate in _below_folder(folder, options, notes)]
+    folders = [plate for folder in folders for plate in below(folder, options, notes, subfolders)]
     first = _options(folders, options, notes)
+    several = "(?P<plate>" in first.pattern and first.pattern != options.pattern
+    listed = {} if several else {folder: _planes(folder, folders[0], first) for folder in folders}
+    with_times = _with_times(listed, first, subfolders, notes)
+    if with_times is not first:
+        first = with_times
+        listed = {folder: _planes(folder, folders[0], first) for folder in folders}
     found: list[Found] = []
     for folder in folders:
-        if "(?P<plate>" in first.pattern and first.pattern != options.pattern:
+        if several:
             names = _named(folder, first)
             notes.append(f"{folder}: {len(names)} plates by a part of the file names: {', '.join(names[:6])}")
-            found += [Found(name, folder, detect.planes(str(folder), plate=name, options=first)) for name in names]
+            named = [Found(name, folder, detect.planes(str(folder), plate=name, options=first)) for name in names]
+            _missed(folder, [plate.planes for plate in named], notes)
+            found += named
             continue
-        planes = _planes(folder, folders[0], first)
-        found += _split(folder, planes, notes)
+        planes = listed[folder]
+        _missed(folder, [planes], notes)
+        whole = [Found(name_of(folder), folder, planes)]
+        found += whole if subfolders == "parts" else _split(folder, planes, first, notes)
     found = _renamed(found, notes)
     return found, _chosen(first, found, notes), notes
 
@@ -67,6 +78,35 @@ def look(folders: Sequence[Path]) -> tuple[list[Found], Index, list[str]]:
 def default() -> Index:
     """Return the section `index` with its defaults."""
     return config.default(Index)
+
+
+def _missed(folder: Path, planes: Sequence[pd.DataFrame], notes: list[str]) -> None:
+    """Note the images of a folder that no plate has."""
+    images = [path for path, _ in files(folder) if path.lower().endswith(name_pattern.ENDINGS)]
+    taken = {path for table in planes for path in table["path"].dropna()}
+    left = [path for path in images if path not in taken and (folder / path).as_posix() not in taken]
+    if left:
+        notes.append(f"{folder}: {len(left)} of {len(images)} images are of no plate and left out, as {left[:3]}")
+
+
+def _with_times(
+    listed: Mapping[Path, pd.DataFrame], options: Index, subfolders: Meaning | None, notes: list[str]
+) -> Index:
+    """Return the options with a pattern that takes the time points from the sub-folders' names, where these are any."""
+    for folder, planes in listed.items():
+        depth, names = _own_folders(planes)
+        if depth is None or meaning(names, planes, subfolders, where=folder) != "timepoints":
+            continue
+        pattern = timed(options.pattern, names)
+        again = replace(options, pattern=pattern or options.pattern)
+        if not pattern or detect.planes(str(folder), plate=folder.name, options=again)["timepoint"].nunique() == 1:
+            raise times_error(folder, names)
+        notes.append(
+            f"{folder}: {len(names)} time points in sub-folders: {', '.join(names[:6])} (if they are plates: "
+            "--subfolders plates)"
+        )
+        return again
+    return options
 
 
 def _planes(folder: Path, first: Path, options: Index) -> pd.DataFrame:
@@ -95,14 +135,14 @@ def _options(folders: Sequence[Path], options: Index, notes: list[str]) -> Index
     paths = [path for path, _ in files(folder)]
     if reader and reader != detect.LAST:
         notes.append(f"format: {reader}, by {detect.READERS[reader].sign}")
-        if "pattern" not in detect.READERS[reader].keys or _listed(folder, options):
+        if "pattern" not in detect.READERS[reader].keys or is_listed(folder, options):
             return options
         named = name_pattern.propose(paths)
         return options if named is None else _by_names(named, options, notes)
-    if reader:
+    proposal = name_pattern.propose(paths) or name_pattern.propose(paths, plates=True)
+    if reader and not _better(proposal, paths, options):
         notes.append("format: file names as PLATE_A01_s1_w1.tif, the default of index.pattern")
         return options
-    proposal = name_pattern.propose(paths) or name_pattern.propose(paths, plates=True)
     if proposal is None:
         below = sorted({str(path.parent) for path in map(Path, paths) if len(path.parts) > 1})
         near = f"; it has files in {below[:3]}" if below else ""
@@ -117,59 +157,18 @@ def _options(folders: Sequence[Path], options: Index, notes: list[str]) -> Index
     return _by_names(proposal, options, notes)
 
 
+def _better(proposal: name_pattern.Proposal | None, paths: Sequence[str], options: Index) -> bool:
+    """Return whether a proposal matches more images than the pattern of the options, which misses several."""
+    compiled = pattern.compile_pattern(options.pattern)
+    images = [path for path in paths if path.lower().endswith(name_pattern.ENDINGS)]
+    matched = sum(compiled.fullmatch(path) is not None for path in images)
+    return proposal is not None and matched < name_pattern.MATCHED * len(images) and proposal.matched > matched
+
+
 def _by_names(found: name_pattern.Proposal, options: Index, notes: list[str]) -> Index:
     """Return the options with a pattern of the file names."""
     notes.append(f"file names: {found.matched} of {found.total} images match {found.pattern} (as {found.example})")
     return replace(options, pattern=found.pattern)
-
-
-def _below_folder(folder: Path, options: Index, notes: list[str], depth: int = 3) -> list[Path]:
-    """Return the folders of plates in a folder: itself, or its sub-folders (or those below) if it is no plate.
-
-    Sub-folders in a known format have precedence over a pattern of the file names in all of them.
-    """
-    own = _known(folder, options)
-    above = [place.resolve() for place in (folder, *folder.parents)]  # which a link may lead back to
-    below = sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir()
-        and not path.name.startswith(".")
-        and path.name.casefold() not in SYSTEM
-        and path.resolve() not in above
-    )
-    if not below or not depth or (own == FORMAT and len(below) < 2):
-        return [folder]
-    plates = {plate: _known(plate, options) for one in below for plate in _below_folder(one, options, [], depth - 1)}
-    found = [plate for plate, known in plates.items() if known == FORMAT]
-    if own == FORMAT and (len(found) < 2 or _listed(folder, options)):  # several measurements of one plate
-        return [folder]
-    if not found and own == NOTHING:
-        found = [plate for plate, known in plates.items() if known]
-    if found:
-        notes.append(f"{folder}: {len(found)} plates in sub-folders: {', '.join(path.name for path in found[:6])}")
-    return found or [folder]
-
-
-def _listed(folder: Path, options: Index) -> bool:
-    """Return whether the reader of a folder can list it as one plate."""
-    try:
-        detect.planes(str(folder), plate=folder.name, options=options)
-    except ValueError:
-        return False
-    return True
-
-
-def _known(folder: Path, options: Index) -> int:
-    """Return whether a folder is in a known format (FORMAT), or its file names have a pattern (NAMES)."""
-    try:
-        reader = detect.choose(folder, plate=folder.name, options=options)
-    except detect.SeveralReadersError:
-        return FORMAT  # the error names the readers to choose from
-    except ValueError:
-        paths = [path for path, _ in files(folder)]
-        return NAMES if any(name_pattern.propose(paths, plates=plates) for plates in (False, True)) else NOTHING
-    return NAMES if reader == detect.LAST else FORMAT
 
 
 def _named(folder: Path, options: Index) -> list[str]:
@@ -178,24 +177,47 @@ def _named(folder: Path, options: Index) -> list[str]:
     return sorted({match["plate"] for path, _ in files(folder) if (match := compiled.fullmatch(path))})
 
 
-def _split(folder: Path, planes: pd.DataFrame, notes: list[str]) -> list[Found]:
-    """Return the plates of a folder: itself, or its sub-folders where these are acquisitions of their own."""
+def _own_folders(planes: pd.DataFrame) -> tuple[int | None, list[str]]:
+    """Return depth and names of the sub-folders that are acquisitions of their own; None if there are none."""
     parts, first = planes["path"].fillna("").str.split("/"), planes["acquisition"].str.split("/").str[0]
     for depth in range(int(parts.map(len).max()) - 1):
         part = parts.map(lambda names, depth=depth: names[depth] if len(names) > depth + 1 else "")
         if part.nunique() > 1 and (part == first).all():
-            result = []
-            for _, rows in planes.groupby(part):
-                own = folder.joinpath(*rows["path"].iloc[0].split("/")[: depth + 1])
-                rest = rows["acquisition"].str.partition("/")[2].replace("", str(DEFAULTS["acquisition"]))
-                result.append(Found(name_of(own), own, rows.assign(acquisition=rest).reset_index(drop=True)))
-            names = ", ".join(plate.name for plate in result[:6])
-            notes.append(
-                f"{folder}: {len(result)} plates in sub-folders: {names} (if they are parts of one plate, write one "
-                "row with their folder in the sheet, and `index.acquisition: all`)"
-            )
-            return result
-    return [Found(name_of(folder), folder, planes)]
+            return depth, sorted(part.unique())
+    return None, []
+
+
+def _split(folder: Path, planes: pd.DataFrame, options: Index, notes: list[str]) -> list[Found]:
+    """Return the plates of a folder: itself, or its sub-folders or files where these are acquisitions of their own."""
+    depth, names = _own_folders(planes)
+    acquisitions = planes["acquisition"].unique()
+    if depth is None and planes["separate"].any() and HERE not in acquisitions:
+        return _by_name(folder, sorted(acquisitions), options, notes)
+    if depth is None:
+        return [Found(name_of(folder), folder, planes)]
+    result = []
+    for _, rows in planes.groupby(planes["acquisition"].str.split("/").str[0]):
+        own = folder.joinpath(*rows["path"].iloc[0].split("/")[: depth + 1])
+        rest = rows["acquisition"].str.partition("/")[2].replace("", str(DEFAULTS["acquisition"]))
+        result.append(Found(name_of(own), own, rows.assign(acquisition=rest).reset_index(drop=True)))
+    shown = ", ".join(plate.name for plate in result[:6])
+    notes.append(
+        f"{folder}: {len(names)} plates in sub-folders: {shown} (if they are parts of one plate: --subfolders parts)"
+    )
+    return result
+
+
+def _by_name(folder: Path, names: Sequence[str], options: Index, notes: list[str]) -> list[Found]:
+    """Return the plates whose names the files of one folder have, each of which can be read by its name."""
+    plates = [Found(name, folder, detect.planes(str(folder), plate=name, options=options)) for name in names]
+    if any(plate.planes["separate"].any() for plate in plates):
+        raise ValueError(
+            f"{folder}: expected one plate, found files of other wells by the beginning of their names, "
+            f"{list(names)[:6]}: plates, or parts of one? Give each plate a folder of its own, or state by "
+            "--subfolders parts that they are one plate"
+        )
+    notes.append(f"{folder}: {len(names)} plates by the metadata of the files: {', '.join(names[:6])}")
+    return plates
 
 
 def _renamed(found: Sequence[Found], notes: list[str]) -> list[Found]:
@@ -221,7 +243,7 @@ def _chosen(options: Index, plates: Sequence[Found], notes: list[str]) -> Index:
     for key in ("timepoint", "acquisition"):
         several = [plate.planes[key].unique() for plate in plates if plate.planes[key].nunique() > 1]
         names = {str(name) for found in several for name in found}
-        if names:
+        if names and not (key == "acquisition" and options.acquisition == crosscheck.ALL):
             ordered = sorted(names, key=lambda name: (len(name), name))
             notes.append(f"{key}: {ordered[0]} is taken of {ordered}; index.{key} chooses another")
             chosen[key] = ordered[0]
@@ -260,29 +282,3 @@ def _below(plate: Found, row: dict[str, object]) -> str:
         if (plate.folder / Path(*path.parts[start:])).exists():
             return Path(*path.parts[start:]).as_posix()
     return path.as_posix()
-
-
-def platemap_in(folder: Path, *, without: str = "") -> Path | None:
-    """Return the only table in a folder, or in the one above, whose header names wells and is no list of images.
-
-    A table of the name ``without`` is no platemap.
-    """
-    for place in (folder, folder.parent):
-        found = []
-        for path in sorted(place.iterdir()) if place.is_dir() else []:
-            if path.suffix.lower() not in TABLES or not path.is_file() or path.name.lower().startswith("load_data"):
-                continue
-            if path.name == without:
-                continue
-            try:
-                sheets = text_table.sheets(path)
-            except ValueError:
-                continue  # not a table: it is no platemap
-            if any(
-                rows and (platemap_columns.names_wells(rows[0][1]) or platemap_grid.find(rows))
-                for rows in sheets.values()
-            ):
-                found.append(path)
-        if len(found) == 1:
-            return found[0]
-    return None

@@ -77,7 +77,7 @@ def screen(found: Ready, *, platemap: Path | None, out: Path, channels: Mapping[
     table = listing.cells_of(found.folder / str(given.table))
     keys = known_keys(list(table))
     owners = sorted(table[keys["plate"]].unique()) if "plate" in keys else [plates.name_of(found.folder)]
-    path = platemap or plates.platemap_in(found.folder, without=str(given.table))
+    path = platemap or wells.platemap_in(found.folder, without=str(given.table))
     notes = [
         f"format: ready-made crops, {len(table)} in {given.table}, {len(found.channels)} channels, {found.edge} px"
     ]

@@ -7,7 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from wellspring.screen import platemap, platemap_columns, spellings, text_table, well_names, well_types
+from wellspring.screen import (
+    platemap,
+    platemap_columns,
+    platemap_grid,
+    spellings,
+    text_table,
+    well_names,
+    well_types,
+)
+
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".gz")
 
 
 @dataclass(frozen=True)
@@ -108,3 +118,29 @@ def _columns(path: Path, plates: Sequence[str]) -> dict[str, str]:
                 found[key] = str(column)
                 break
     return found
+
+
+def platemap_in(folder: Path, *, without: str = "") -> Path | None:
+    """Return the only table in a folder, or in the one above, whose header names wells and is no list of images.
+
+    A table of the name ``without`` is no platemap.
+    """
+    for place in (folder, folder.parent):
+        found = []
+        for path in sorted(place.iterdir()) if place.is_dir() else []:
+            if path.suffix.lower() not in TABLES or not path.is_file() or path.name.lower().startswith("load_data"):
+                continue
+            if path.name == without:
+                continue
+            try:
+                sheets = text_table.sheets(path)
+            except ValueError:
+                continue  # not a table: it is no platemap
+            if any(
+                rows and (platemap_columns.names_wells(rows[0][1]) or platemap_grid.find(rows))
+                for rows in sheets.values()
+            ):
+                found.append(path)
+        if len(found) == 1:
+            return found[0]
+    return None
