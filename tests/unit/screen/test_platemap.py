@@ -147,3 +147,43 @@ def test_text_is_text(tmp_path):
     frame = platemap.read(_file(tmp_path, text), plate="P")
     assert frame["Metadata_Compound"].tolist() == ["NA", "None", "#5 blend", "DMSO"]
     assert frame["Metadata_moa"].tolist() == ["null", "a #1", "nan", "N/A"]
+
+
+def test_independent_mistakes_of_a_platemap_are_named_together(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("well,compound,dose_uM,pert_type\nA01,DMSO,,negcon\nB01,x,lots,trt\nB02,MARCH1,1,control?\n")
+    with pytest.raises(ValueError, match="lots") as caught:
+        platemap.read(path, plate="P1")
+    found = str(caught.value).splitlines()
+    assert [len(found), "['lots'] in column 'dose_uM'" in found[0], "found ['control?']" in found[1]] == [2, True, True]
+    path.write_text("well,compound,dose_uM,pert_type\nA01,y,1,poscon\nA02,y,1,\nB01,1-Mar,2,trt\nB02,,1,trt\n")
+    with pytest.raises(ValueError, match="MARCH1") as caught:
+        platemap.read(path, plate="P1")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3 and "1-Mar" in lines[0] and "no compound" in lines[1] and "['A02']" in lines[2]
+
+
+@pytest.mark.parametrize("name", ["type", "role", "well_role", "content", "class"])
+@pytest.mark.parametrize("codes", [("N", "P", "T"), ("n", "p", "s"), ("NC", "PC", "T"), ("N1", "P1", "T1")])
+def test_short_signs_of_types_are_no_plain_metadata(tmp_path, name, codes):
+    rows = "\n".join(
+        f"{well},{what},{code}" for well, what, code in zip(("A01", "A02", "B01"), "dyx", codes, strict=True)
+    )
+    path = _file(tmp_path, f"well,compound,{name}\n{rows}\n")
+    with pytest.raises(ValueError, match=r"index\.pert_types"):
+        platemap.read(path, plate="day", negcon=["d"])
+    given = dict(zip(codes, ("negcon", "poscon", "trt"), strict=True))
+    found = platemap.read(path, plate="day", negcon=["d"], pert_types=given)
+    assert found["Metadata_pert_type"].tolist() == ["negcon", "poscon", "trt"]
+
+
+def test_two_columns_of_wells_that_differ_are_refused_unless_one_is_named(tmp_path):
+    path = _file(tmp_path, "well,Well Position,compound\nA01,B01,DMSO\nB01,A01,x\n")
+    with pytest.raises(
+        ValueError, match=r"expected one column of wells, found \['well', 'Well Position'\].*columns\.well"
+    ):
+        platemap.read(path, plate="P1")
+    found = platemap.read(path, plate="P1", columns={"well": "Well Position"})
+    assert found["Metadata_Compound"].tolist() == ["x", "DMSO"]
+    same = _file(tmp_path, "well,Well Position,compound\nA01,A1,DMSO\nB01,B-01,x\n", "same.csv")
+    assert platemap.read(same, plate="P1")["Metadata_Compound"].tolist() == ["DMSO", "x"]

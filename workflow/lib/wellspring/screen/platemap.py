@@ -151,17 +151,19 @@ def reading(
     if table.empty:
         raise ValueError(f"{path}: expected a row for each well, found none")
     named = table.assign(**{"": platemap_rows.wells(table, found, path)})
+    lined, lines = named, form == "table"
     table, left_out = platemap_rows.one_per_well(named, found, plate, path)
     frame = pd.DataFrame({ours: table[found[key]] if key in found else None for key, ours in OURS.items()})
     frame["Metadata_Well"] = table[""]
     stated = table[found["unit"]] if "unit" in found else None
-    dose = doses.read(frame["Metadata_Concentration"], found.get("concentration"), stated, unit, where=str(path))
+    cells, column = frame["Metadata_Concentration"], found.get("concentration")
+    _, dose, kinds = platemap_checks.collected(
+        lambda: platemap_rows.check_points(lined, column, path, lines=lines) if column else None,
+        lambda: doses.read(cells, column, stated, unit, where=str(path)),
+        lambda: _controlled(table, frame, found, pert_types or {}, (negcon, poscon), path),
+    )
     compounds = frame["Metadata_Compound"].to_numpy(dtype=object)
     frame["Metadata_Concentration"] = treatments.one_dose(compounds, dose.values)
-    kinds = _types(table, found, pert_types or {}, path)
-    bare = frame.loc[kinds.isna(), "Metadata_Compound"]
-    for key, controls in (("index.negcon", negcon), ("index.poscon", poscon)):
-        well_types.check_names(bare, controls, key=key, where=str(path))
     frame["Metadata_pert_type"] = _filled(kinds, frame["Metadata_Compound"], negcon, poscon)
     platemap_checks.check(frame, table.drop(columns=""), found, path)
     frame["Metadata_Perturbation"] = frame["Metadata_Perturbation"].fillna(_perturbation(frame))
@@ -176,6 +178,22 @@ def reading(
             kept.append(column)
     frame = frame.sort_values("Metadata_Well", ignore_index=True)
     return Reading(frame, plate, path, form, found, tuple(kept), tuple(left_out), dose.unit)
+
+
+def _controlled(
+    table: pd.DataFrame,
+    frame: pd.DataFrame,
+    found: Mapping[str, str],
+    given: Mapping[str, str],
+    controls: tuple[Sequence[str], Sequence[str]],
+    path: Path,
+) -> pd.Series:
+    """Return the type of each well, null without one; the controls of the config must be spelt as the compounds are."""
+    kinds = _types(table, found, given, path)
+    bare = frame.loc[kinds.isna(), "Metadata_Compound"]
+    for key, names in zip(("index.negcon", "index.poscon"), controls, strict=True):
+        well_types.check_names(bare, names, key=key, where=str(path))
+    return kinds
 
 
 def _types(table: pd.DataFrame, found: Mapping[str, str], given: Mapping[str, str], path: Path) -> pd.Series:

@@ -1,8 +1,9 @@
 """Checks of a platemap that was read: no two treatments become one because a column was not recognised."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from wellspring.screen import dose_units, platemap_columns, platemap_parts
 FLAG = re.compile(
     r"(is|as)?((neg|pos)[a-z]*)?(control|ctrl|ctl|con|vehicle|untreated|mock)s?(wells?)?|is(dmso|negative)"
 )
+CODE = re.compile(r"[nptscexuvm][c0-9]?")  # short for a type, as N, P, T or NC
 YES, NO = ("yes", "y", "true", "1", "x", "control"), ("no", "n", "false", "0", "")
 # Names that a spreadsheet made a date of (MARCH1, SEPT2) or a number in exponents (2310009E13).
 DATE = re.compile(
@@ -38,15 +40,30 @@ def check(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, str], pa
     Raises
     ------
     ValueError
-        Treated wells have no compound, or a well without one has a dose; a name is a date; doses of a compound are
-        words or logarithms; a type is blank where other wells of the compound have one; a column that marks controls
-        contradicts the types; wells of one compound and dose differ in a second compound or dose.
+        One line per reason: treated wells have no compound, or a well without one has a dose; a name is a date; doses
+        of a compound are words or logarithms; a type is blank where other wells of the compound have one; a column that
+        marks controls contradicts the types; wells of one compound and dose differ in a second compound or dose.
     """
-    _check_names(frame, found, path)
-    _check_labels(frame, table, found, path)
-    _check_types(frame, table, found, path)
-    _check_levels(frame, table, found, path)
-    _check_second(frame, table, found, path)
+    collected(
+        lambda: _check_names(frame, found, path),
+        lambda: _check_labels(frame, table, found, path),
+        lambda: _check_types(frame, table, found, path),
+        lambda: _check_levels(frame, table, found, path),
+        lambda: _check_second(frame, table, found, path),
+    )
+
+
+def collected(*checks: Callable[[], object]) -> list[Any]:
+    """Return the results of checks that are independent of each other; `ValueError` with the reasons of all."""
+    results, problems = [], []
+    for check in checks:
+        try:
+            results.append(check())
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return results
 
 
 def _check_names(frame: pd.DataFrame, found: Mapping[str, str], path: Path) -> None:
@@ -76,6 +93,13 @@ def _check_types(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, s
                 )
     for column in (column for column in table.columns if column not in found.values()):
         cells = table[column].fillna("").str.casefold()
+        codes = sorted(set(cells) - {""})
+        short = 1 < len(codes) < 7 and all(map(CODE.fullmatch, codes)) and not set(codes) <= {*YES, *NO}
+        if short and platemap_columns.may_be_types(column):
+            raise ValueError(
+                f"{path}: expected types of wells in words in {column!r}, found {codes}: name them in "
+                f"index.pert_types, as `{codes[0]}: trt`, or call the column otherwise if it is something else"
+            )
         if FLAG.fullmatch(platemap_columns.plain(column)) and cells.isin([*YES, *NO]).all() and cells.nunique() > 1:
             marked = cells.isin(YES)
             wrong = (marked & (kinds == "trt")) | (~marked & (kinds == "negcon") & ("pos" not in column.casefold()))

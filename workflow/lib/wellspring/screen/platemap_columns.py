@@ -99,6 +99,7 @@ def find(
                     f"{where}: expected one column {alike[0]!r}, found {alike}, which differ (two tables side by "
                     "side?): keep one of them, or name it in index.columns"
                 )
+    _refuse_two_wells(table, names, given, where)
     for key, usual in SURE.items():
         known = next((names[name][0] for name in usual if name in names), None)
         if known is not None:
@@ -120,6 +121,29 @@ def find(
     _refuse_misspelt(table, found, types, where)
     _refuse_plates(table, found, plate, where)
     return found
+
+
+def may_be_types(column: str) -> bool:
+    """Return whether a column has a name that types of wells may have, and that compounds do not have."""
+    return plain(column) in set(UNSURE["pert_type"]) - set(UNSURE["compound"])
+
+
+def _refuse_two_wells(
+    table: pd.DataFrame, names: Mapping[str, Sequence[str]], given: Mapping[str, str], where: str
+) -> None:
+    """Refuse two columns of usual names for wells that differ, unless `index.columns` names one."""
+    columns = [names[name][0] for name in SURE["well"] if name in names]
+    if "well" in given or len(columns) < 2:
+        return
+    cells = [
+        [cell and well_names.is_well(cell) and well_names.normalise(cell) for cell in table[one]] for one in columns
+    ]
+    differ = [one for one, wells in zip(columns, cells, strict=True) if any(wells) and wells != cells[0]]
+    if differ and any(cells[0]):
+        raise ValueError(
+            f"{where}: expected one column of wells, found {[columns[0], *differ]}, which differ: name that of this "
+            "plate in index.columns.well, or remove the other"
+        )
 
 
 def names_wells(head: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from wellspring.screen import (
+    decimal_sign,
     lookalikes,
     not_a_table,
     platemap_columns,
@@ -136,6 +137,28 @@ def wells(table: pd.DataFrame, found: Mapping[str, str], path: Path) -> list[str
     if "well" not in found:
         _refuse_swapped(table[names], path)
     return named
+
+
+def check_points(table: pd.DataFrame, column: str, path: Path, *, lines: bool) -> None:
+    """Refuse concentrations such as `1.000` whose point may separate thousands; wells are in the column ``""``.
+
+    ``lines``: the index of the table has the lines of the file.
+    """
+    cells = table[column].tolist()
+    if not decimal_sign.may_be(cells):
+        return
+    others = (cell for name in table.columns if name not in ("", column) for cell in table[name])
+    found = decimal_sign.doubtful(cells, others, separator=text_table.separator(path))
+    if found:
+        place, cell = found[0], str(cells[found[0]])
+        where = f"line {table.index[place]}" if lines else f"well {table[''].iloc[place]}"
+        number = cell.replace(".", "")
+        raise ValueError(
+            f"{path}: {where}: expected a number with one meaning in column {column!r}, found {cell!r} (and "
+            f"{len(found) - 1} others as this), which may be {cell.rstrip('0').rstrip('.')} or {number}, since the "
+            "other numbers of the file do not show whether points separate decimals or thousands: write the numbers "
+            "without zeros at the end and without separators of thousands"
+        )
 
 
 def _refuse_swapped(pairs: pd.DataFrame, path: Path) -> None:

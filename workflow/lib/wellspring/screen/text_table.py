@@ -20,6 +20,7 @@ from wellspring.io import budget
 from wellspring.screen import not_a_table, workbook
 
 LARGEST = 2**28  # bytes of a table that a person keeps; a platemap of 1,000 plates has some 50 MB
+WORKBOOKS = (".xlsx", ".xlsm")
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 Rows = list[tuple[int, list[str]]]  # line number and cells
 ERRORS = ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!")  # of formulas, in Excel and its CSV
@@ -85,7 +86,7 @@ def sheets(path: Path | str, *, what: str = "table") -> dict[str, Rows]:
 @lru_cache(maxsize=2)
 def _filled(path: Path, what: str, changed: int, size: int) -> dict[str, Rows]:
     """Return the lines of each sheet; kept, since the plates of a screen often share one platemap."""
-    book = path.suffix.lower() in (".xlsx", ".xlsm")
+    book = path.suffix.lower() in WORKBOOKS
     if book:
         not_a_table.refuse_workbook(path, what)
     found_rows = _without_comments(workbook.rows(path, what)) if book else {"": _lines(path, what)}
@@ -139,12 +140,14 @@ def _without_comments(found: Mapping[str, Rows]) -> dict[str, Rows]:
     }
 
 
+def separator(path: Path | str) -> str:
+    """Return what separates the cells of a table: a tab, comma or semicolon; empty for a workbook."""
+    path = Path(path)
+    return "" if path.suffix.lower() in WORKBOOKS else _separator(_kept(path, "table"))[0]
+
+
 def _lines(path: Path, what: str) -> Rows:
-    lines = _decoded(path, what).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\x1a").split("\n")
-    kept = [(number, line) for number, line in enumerate(lines, 1) if not _is_comment(line)]
-    while kept and (kept[0][1].startswith('"#') or not kept[0][1].strip()):  # a comment that a spreadsheet saved
-        kept.pop(0)
-    separator, kept = _separator(kept)
+    separator, kept = _separator(_kept(path, what))
     # A quoted cell may span lines: the number of a row is that of its first line.
     reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator, strict=True)
     rows, start = [], 0
@@ -157,6 +160,15 @@ def _lines(path: Path, what: str) -> Rows:
             f"{path}: line {kept[start][0]}: expected cells between {SEPARATORS[separator]}: {error}"
         ) from error
     return rows
+
+
+def _kept(path: Path, what: str) -> list[tuple[int, str]]:
+    """Return the lines of a file with their numbers, without comments and without empty lines at the beginning."""
+    lines = _decoded(path, what).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\x1a").split("\n")
+    kept = [(number, line) for number, line in enumerate(lines, 1) if not _is_comment(line)]
+    while kept and (kept[0][1].startswith('"#') or not kept[0][1].strip()):  # a comment that a spreadsheet saved
+        kept.pop(0)
+    return kept
 
 
 def _separator(kept: list[tuple[int, str]]) -> tuple[str, list[tuple[int, str]]]:
