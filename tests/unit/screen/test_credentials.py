@@ -1,5 +1,7 @@
 """Credentials are refused wherever a person may write them, and no message repeats them."""
 
+import time
+
 import pytest
 
 from wellspring.screen import config, credentials
@@ -17,6 +19,28 @@ URL = f"https://key:{SECRET}@minio.example.org"
         f"https://host/P1?X-Amz-Signature={SECRET}",
         f"https://host/P1?sv=2022&sig={SECRET}",
         f"https://host/P1?a=1&access_token={SECRET}",
+        f"key:{SECRET}@minio.example.org:9000",
+        f"DefaultEndpointsProtocol=https;AccountName=screens;AccountKey={SECRET}==;EndpointSuffix=core.windows.net",
+        f"BlobEndpoint=https://x.blob.core.windows.net;SharedAccessSignature=sv=2022&sig={SECRET}",
+        f"Endpoint=sb://x/;SharedAccessKeyName=root;SharedAccessKey={SECRET}=",
+        f"sv=2022-11-02&ss=b&sp=rl&sig={SECRET}%3D",
+        f"Server=db;Uid=me;Pwd={SECRET};",
+        f"host=db user=me password={SECRET}",
+        f"AWS_SECRET_ACCESS_KEY={SECRET}",
+        f"aws_session_token = {SECRET}",
+        f"dbPassword={SECRET}",
+        f"secret_key: {SECRET}",
+        f'{{"client_secret": "{SECRET}"}}',
+        f"Authorization: Bearer {SECRET}",
+        f"Bearer {SECRET}{SECRET}",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ghp_" + 36 * "a",
+        "hf_" + 34 * "a",
+        "AIza" + 35 * "b",
+        "xoxb-123456789012-abcdef",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+        86 * "a" + "==",
     ],
 )
 def test_credentials_are_found(text):
@@ -32,6 +56,19 @@ def test_credentials_are_found(text):
         "someone@example.org",
         "https://host/P1?signed=no",
         "/data/P1:2@x",
+        "mailto:someone@example.org",
+        "the signature of the compound",
+        "signature: hallmark",
+        r"(?P<token>[A-Z]+)_(?P<well>[A-Z][0-9]+)\.tif",
+        r"^(Cells|secretory)_.*",
+        "PathName_Token",
+        "Metadata_Key=Well",
+        "password",
+        "https://host/P1?key=P1",
+        "s3://cellpainting-gallery/cpg0016-jump",
+        "risk-tolerant: yes",
+        "2024-01-01T10:00:00",
+        "C:\\keys\\P1",
         7,
         None,
     ],
@@ -49,6 +86,8 @@ def test_other_texts_are_not_credentials(text):
         ({"roots": URL}, "index.roots"),
         ({"channels": {URL: "w1"}}, "index.channels: a key"),
         ({"unknown": {"deep": [{"url": URL}]}}, "index.unknown.deep[0].url"),
+        ({"object_store": {"secret_key": SECRET}}, "index.object_store.secret_key"),
+        ({"object_store": {"endpoint": f"AccountName=a;AccountKey={SECRET}"}}, "index.object_store.endpoint"),
     ],
 )
 def test_the_config_refuses_credentials_without_repeating_them(index, where):
@@ -57,3 +96,17 @@ def test_the_config_refuses_credentials_without_repeating_them(index, where):
         config.resolve(written)
     assert str(caught.value).startswith(f"config: {where}: ")
     assert SECRET not in str(caught.value)
+
+
+def test_what_is_left_without_credentials_has_none():
+    written = {"a": [URL, "x", {"password": SECRET, "user": "me"}], URL: 1, "b": {"c": f"token={SECRET}", "d": 2}}
+    assert credentials.without(written) == {"a": ["x", {"user": "me"}], "b": {"d": 2}}
+    assert not list(credentials.problems(credentials.without(written)))
+
+
+@pytest.mark.parametrize("length", [10, 100_000])
+def test_long_texts_take_no_time(length):
+    started = time.monotonic()
+    for text in ("a_" * length, "key " * length, "://" + "a:" * length, "sig" * length, "eyJ" * length):
+        credentials.found_in(text)
+    assert time.monotonic() - started < 20

@@ -80,14 +80,14 @@ def examined(
     if missing:
         hint = "; names must be separated by a tab, comma or semicolon" if any(" " in name for name in sheet) else ""
         return [], [f"{path}: expected the columns {missing}, found {list(sheet.columns)}{hint}"]
-    secret = [each for line, row in sheet.iterrows() for each in credentials.problems(row.to_dict(), f"line {line}")]
-    if secret:  # first, since other messages repeat a wrong value
-        return [], [f"{path}: {each}" for each in secret]
-    misspelt = _misspelt(sheet)
-    if misspelt:
-        return [], [f"{path}: {each}" for each in misspelt]
+    secret = {line: list(credentials.problems(row.to_dict(), f"line {line}")) for line, row in sheet.iterrows()}
+    problems = [f"{path}: {each}" for found in secret.values() for each in found]
+    sheet = sheet[
+        ~sheet.index.isin([line for line, found in secret.items() if found])
+    ]  # since other messages repeat a wrong value
+    misspelt = [f"{path}: {each}" for each in _misspelt(sheet)]
     lacking = _lacking(sheet, path, empty=() if images else ("images",))
-    problems = [*lacking.values(), *_merged(sheet, path)]
+    problems += [*misspelt, *lacking.values(), *([] if misspelt else _merged(sheet, path))]
     sheet = _complete(sheet[~sheet.index.isin(list(lacking))].copy())
     sheet["images"] = sheet["images"].map(plain)
     problems += _names(sheet, path)
