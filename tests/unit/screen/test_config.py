@@ -122,6 +122,10 @@ def test_a_screen_of_tables_needs_neither_channels_nor_cells():
             {"encoders": {"c1": {"kind": "classical", "view": {"kind": "tile"}}}},
             "encoders.c1.view.kind: expected cell for the kind classical, found tile",
         ),
+        (
+            {"index": {"negcon": ["DMSO", "PBS"], "poscon": ["PBS"]}},
+            r"index.poscon: expected other compounds than in index.negcon, found \['PBS'\] in both",
+        ),
         ({"images": {"projection": "first"}}, "config: images.projection: 'first' is not one of"),
         ({"images": {"projection": "plane"}}, "config: images.plane: expected the name of a plane, found None"),
         ({"images": {"plane": 3}}, "config: images.plane: expected null except for the projection plane, found 3"),

@@ -12,7 +12,7 @@ import yaml
 
 from wellspring.__main__ import main as command
 from wellspring.report import checked, wording
-from wellspring.workflow import preflight
+from wellspring.workflow import disk_space, preflight
 
 PATTERN = r"(?P<well>[A-Z][0-9]{2})_s(?P<site>[0-9]+)_(?P<channel>[A-Za-z]+)\.tif"
 CONFIG = {
@@ -436,3 +436,70 @@ def test_a_folder_without_a_screen_is_named_with_what_to_do(tmp_path, monkeypatc
 def test_an_unknown_command_is_named(capsys):
     assert command(["chek"]) == 2
     assert capsys.readouterr().err.startswith("wellspring: expected one of init, check, score, found 'chek'")
+
+
+ONE_OF_THE_CONFIG = [
+    "misspelled key", "misspelled section", "key of an earlier version", "text for a number", "share above one",
+    "word that is no choice", "misspelled kind", "preset that does not exist", "presets in a circle",
+    "encoder of the report that is not there", "channel of nuclei that is not there",
+    "stain of the tiles that is no channel", "batch that the GPUs cannot share", "classical features without cells",
+    "unit that is none", "weights that are not there",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ONE_OF_THE_CONFIG)
+def test_no_mistake_hides_those_of_weights_sheet_platemaps_images_and_disk(screen, tmp_path, monkeypatch, name):
+    folder = tmp_path / "screen"
+    shutil.copytree(screen, folder)
+    written = yaml.safe_load(yaml.safe_dump(CONFIG))
+    change, words = MISTAKES[name]
+    change(folder, written)
+    config(encoders={"other": {"kind": "timm", "weights": "/lost/other.pth"}})(folder, written)
+    sheet("P2.csv\tfit", "P2.csv\theldut")(folder, written)
+    wells(",1\n", ",lots\n")(folder, written)
+    MISTAKES["channels of different sizes"][0](folder, written)
+    monkeypatch.setattr(disk_space, "free", lambda place: (10, None))
+    text = shown(folder, written, monkeypatch)
+    expected = [
+        *words,
+        "encoders.other.weights: expected a local file",
+        "expected a role of",
+        "P1: expected images of one size",
+        "needed",
+    ]
+    expected += [] if name == "unit that is none" else ["found ['lots'] in column 'dose_uM'"]
+    assert [word for word in expected if word.removeprefix("P1: ") not in text] == [], text
+    assert "Traceback" not in text
+
+
+def test_credentials_hide_no_other_mistake_and_are_not_repeated(screen, tmp_path, monkeypatch):
+    folder = tmp_path / "screen"
+    shutil.copytree(screen, folder)
+    secret = "wJalrXUtnFEMI"
+    written = CONFIG | {"seed": "one", "survey": {"max_excluded": f"AccountKey={secret}"}}
+    lines = SHEET.splitlines()
+    (folder / "plates.tsv").write_text(
+        "\n".join([f"{lines[0]}\tsource", f"{lines[1]}\tpassword={secret}", f"{lines[2].replace('fit', 'heldut')}\t"])
+        + "\n"
+    )
+    text = shown(folder, written, monkeypatch)
+    for word in (
+        "survey.max_excluded: expected a URL without cred",
+        "seed: 'one'",
+        "line 2.source: ",
+        "found 'heldut'",
+    ):
+        assert word in text
+    assert secret not in text
+
+
+@pytest.mark.parametrize("mistake", ["dose in words", "well twice", "unknown type", "platemap without wells"])
+def test_a_platemap_that_cannot_be_read_hides_no_mistake_of_the_images(screen, tmp_path, monkeypatch, mistake):
+    folder = tmp_path / "screen"
+    shutil.copytree(screen, folder)
+    written = yaml.safe_load(yaml.safe_dump(CONFIG))
+    for change in (MISTAKES[mistake][0], MISTAKES["truncated images"][0]):
+        change(folder, written)
+    text = shown(folder, written, monkeypatch)
+    for word in (*MISTAKES[mistake][1], "the first image of ER"):
+        assert word in text, text

@@ -16,13 +16,13 @@ import yaml
 from wellspring.index import times
 from wellspring.io.shipped import CLONE, read_yaml
 from wellspring.report import wording
-from wellspring.screen import config, doubled_keys, exclusions, sheet
+from wellspring.screen import config, doubled_keys, exclusions, mended, sheet
 from wellspring.screen.config_checks import check_roles
 from wellspring.screen.encoder_kinds import needs_images, ready_made
-from wellspring.screen.sections import Config, Index
+from wellspring.screen.sections import Config
 from wellspring.simulate.screen import screen_of
-from wellspring.workflow import plate_check, preflight
-from wellspring.workflow.plate_check import Finding
+from wellspring.workflow import preflight
+from wellspring.workflow.finding import Finding, message
 
 CONFIG = Path("config/config.yaml")
 
@@ -71,38 +71,27 @@ def of(written: Mapping[str, Any], *, results: Path, plates: bool = True) -> lis
 
     Without `plates` only those of config and sheet.
     """
-    found, complete = [], None
-    try:
-        complete = config.typed(config.resolve(written))
-    except ValueError as error:
-        found += [Finding("problem", "config", line) for line in str(error).splitlines()]
+    looked = mended.examined(written)
+    found = [Finding("problem", "config", line) for text in looked.problems for line in text.splitlines()]
+    complete = looked.config
     path, demo = Path(str(written.get("plates") or "config/plates.tsv")), results / "demo"
     simulated = _simulated()
-    imaged = complete is None or needs_images(complete.encoders)
+    whole = complete is not None and not any(key.startswith("encoders") for key in looked.removed)
+    imaged = not whole or complete is None or needs_images(complete.encoders)
     rows, wrong = sheet.examined(path, demo=demo, simulated=simulated, images=imaged)
     found += [Finding("problem", "plate sheet", line) for text in wrong for line in text.splitlines()]
     ours = [
         str(row["plate"]) for row in rows if Path(str(row["images"])).resolve() == (demo / str(row["plate"])).resolve()
     ]
-    if complete is not None:
-        if not ready_made(complete.crops):
-            rows, complete, wrong = _by_time(rows, complete, simulated=ours)
-            found += [Finding("problem", "plates", text) for text in wrong]
-        found += _rules(complete, path, rows)
+    if complete is None:
+        return found
+    if not ready_made(complete.crops):
+        rows, complete, wrong = _by_time(rows, complete, simulated=ours)
+        found += [Finding("problem", "plates", text) for text in wrong]
+    found += _rules(complete, path, rows)
     if not plates:
         return found
-    if complete is not None:
-        return found + preflight.run(rows, config=complete, results=results, simulated=ours)
-    index = _index(written)
-    if index is not None:
-        channels = written.get("channels")
-        names = [str(name) for name in channels] if isinstance(channels, list) else []
-        crops = written.get("crops")
-        ready = isinstance(crops, Mapping) and bool(crops.get("given"))  # there are no fields to look for
-        looked = [{**row, "images": ""} if ready else row for row in rows if row["plate"] not in ours]
-        if names:
-            found += preflight.of_plates([plate_check.plate(row, names, index) for row in looked])
-    return found
+    return found + preflight.run(rows, config=complete, results=results, simulated=ours, unknown=looked.removed)
 
 
 def refusal(written: Mapping[str, Any], error: Exception, *, results: Path, plates: bool) -> str:
@@ -126,7 +115,7 @@ def _by_time(
     try:
         rows = times.expanded(rows, complete.index, simulated=simulated)
     except (ValueError, OSError) as error:
-        return rows, complete, [plate_check.message(error)]
+        return rows, complete, [message(error)]
     sections = times.grouped(dataclasses.asdict(complete))
     return rows, config.typed(dataclasses.asdict(complete) | sections), []
 
@@ -145,12 +134,3 @@ def _rules(complete: Config, path: Path, rows: Sequence[Mapping[str, str]]) -> l
     except (ValueError, KeyError, OSError) as error:
         found.append(Finding("problem", "exclusions", str(error)))
     return found
-
-
-def _index(written: Mapping[str, Any]) -> Index | None:
-    """Return the section `index` of a config that is wrong elsewhere, None if it is itself wrong."""
-    section = written.get("index") or {}
-    try:
-        return config.default(Index, **section)
-    except (ValueError, TypeError):
-        return None

@@ -166,6 +166,11 @@ def _refuse(problems: Iterator[str], source: str = "") -> None:
         raise ValueError("\n".join(found))
 
 
+def mistakes(written: Mapping[str, Any]) -> list[str]:
+    """Return what the schema finds in a config as written, one sentence per mistake."""
+    return list(_problems(dict(written)))
+
+
 def _problems(config: Tree) -> Iterator[str]:
     found = Draft202012Validator(schema()).iter_errors(config)
     for error in sorted(found, key=lambda each: [str(part) for part in each.absolute_path]):

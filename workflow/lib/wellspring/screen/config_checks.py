@@ -36,6 +36,9 @@ def problems(config: Config) -> Iterator[str]:
             yield from _of_ready(entry, where, config) if ready_made(config.crops) else _of_view(entry, where, config)
     if config.profile.single_cell and all(entry.view.kind != "cell" for entry in config.encoders.values()):
         yield "profile.single_cell: expected an encoder with view.kind cell for true, found none"
+    both = [name for name in config.index.negcon if name in config.index.poscon]
+    if both:
+        yield f"index.poscon: expected other compounds than in index.negcon, found {both} in both"
     yield from _of_crops(config)
     yield from unknown_channels(config, but=DEFAULT_CHANNELS)
     yield from _of_cellpose(config.cells)

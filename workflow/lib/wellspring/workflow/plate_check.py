@@ -16,26 +16,14 @@ import pandas as pd
 
 from wellspring.index import run as index
 from wellspring.index import times
-from wellspring.io import object_store, raw_image
+from wellspring.io import raw_image
 from wellspring.screen import platemap
 from wellspring.screen.sections import Index
 from wellspring.workflow.disk_space import Size
+from wellspring.workflow.finding import Finding, message
 from wellspring.workflow.platemap_words import content
 
 TRIED = 5  # files of a channel that are opened until one can be read
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One result: ``ok``, ``warning`` (the screen can run) or ``problem`` (it cannot), of ``what``, in ``words``.
-
-    ``notes``: reasons as text (:mod:`wellspring.io.notes`), which follow the words.
-    """
-
-    grade: Literal["ok", "warning", "problem"]
-    what: str
-    words: str
-    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,15 +39,33 @@ class Plate:
     """Channel to the digest of the pixels of its image that was opened, without images of one value."""
 
 
-def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index, *, controls: bool = True) -> Plate:
-    """Check a plate; whatever a reader raises is a problem of the plate. `controls`: whether it needs controls."""
+def plate(
+    sheet: Mapping[str, object],
+    channels: Sequence[str],
+    options: Index,
+    *,
+    controls: bool = True,
+    mapped: bool = True,
+) -> Plate:
+    """Check a plate; whatever a reader raises is a problem of the plate.
+
+    Parameters
+    ----------
+    sheet, channels, options
+        The plate's row, the channels of the screen, and the section ``index``.
+    controls
+        Whether a plate needs negative controls.
+    mapped
+        Whether the platemap is read; if not, or if it cannot be read, the images alone are checked.
+    """
     name = str(sheet["plate"])
     what = f"plate {name}"
     found: list[Finding] = []
     wells, planes, images_failed = None, None, False
     with _warnings() as logged:
         try:
-            wells = platemap.of_plate(str(sheet["platemap"]), plate=times.imaged(sheet), options=options)
+            if mapped:
+                wells = platemap.of_plate(str(sheet["platemap"]), plate=times.imaged(sheet), options=options)
         except Exception as error:
             found.append(Finding("problem", what, message(error)))
         try:
@@ -68,24 +74,37 @@ def plate(sheet: Mapping[str, object], channels: Sequence[str], options: Index, 
             images_failed = True
             found.append(Finding("problem", what, message(error, url=str(sheet["images"]))))
         result = Plate(name, tuple(found), wells=wells)
-        if wells is not None and not images_failed:
+        frames = [] if images_failed or wells is None else [wells.frame]
+        frames += [] if images_failed or planes is None else [_stand_in(planes)]
+        for frame in frames:  # where the platemap has other wells, or cannot be read, the images are checked alone
+            alone = wells is None or frame is not wells.frame
+            needed = controls and not alone
             try:
-                built = index.joined(
-                    planes, wells.frame, sheet=sheet, channels=channels, options=options, controls=controls
-                )
+                built = index.joined(planes, frame, sheet=sheet, channels=channels, options=options, controls=needed)
                 rules = raw_image.Rules.of({"range": options.range, "absent_chunks": options.absent_chunks})
                 looked = _looked(name, sheet, built, rules)
-                result = dataclasses.replace(
-                    looked, findings=(*found, *looked.findings), table=built.table, wells=wells
-                )
             except Exception as error:
                 problem = Finding("problem", what, message(error, url=str(sheet["images"])))
-                result = dataclasses.replace(result, findings=(*found, problem))
+                found += [] if problem in found else [problem]
+                result = dataclasses.replace(result, findings=tuple(found))
+                continue
+            told = [one for one in looked.findings if not (alone and one.grade == "ok")]
+            result = dataclasses.replace(looked, findings=(*found, *told), wells=wells)
+            if not alone:
+                result = dataclasses.replace(result, table=built.table)
+                break
     if wells is not None:
         result = dataclasses.replace(result, findings=_with_content(result.findings, what, content(wells)))
     known = "\n".join(one.words for one in result.findings)
     noted = [Finding("warning", what, text) for text in dict.fromkeys(logged) if text not in known]
     return dataclasses.replace(result, findings=(*result.findings, *noted))
+
+
+def _stand_in(planes: pd.DataFrame | None) -> pd.DataFrame:
+    """Return wells in place of a platemap that cannot be read: all those of the images, with one treatment."""
+    wells = [] if planes is None else sorted(planes["well"].unique())
+    columns = dict.fromkeys(platemap.OURS.values())
+    return pd.DataFrame({**columns, "Metadata_Well": wells, "Metadata_pert_type": "trt", "Metadata_Perturbation": "x"})
 
 
 def _with_content(findings: Sequence[Finding], what: str, words: str) -> tuple[Finding, ...]:
@@ -95,16 +114,6 @@ def _with_content(findings: Sequence[Finding], what: str, words: str) -> tuple[F
     return tuple(
         dataclasses.replace(one, words=f"{one.words}; {words}") if one.grade == "ok" else one for one in findings
     )
-
-
-def message(error: Exception, *, url: str = "") -> str:
-    """Return an error in words, whole; a refusal of an object store comes with its address and the key."""
-    words = str(error) if isinstance(error, ValueError | OSError) and str(error) else f"{type(error).__name__}: {error}"
-    if object_store.is_url(url) and any(word in words.casefold() for word in ("forbidden", "denied", "credentials")):
-        words += (
-            f" ({url}: index.object_store.anonymous reads without credentials where true, with the user's where false)"
-        )
-    return words
 
 
 @contextmanager
@@ -161,6 +170,14 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: r
     counts = f"{wells} wells, {size.fields:,} fields, {size.planes:,} planes of {forms[0]} {kinds}"
     varied = {channel: array for channel, array in pixels.items() if array.min() < array.max()}
     digests = {channel: hashlib.sha256(array.tobytes()).hexdigest() for channel, array in varied.items()}
+    alike: dict[str, list[str]] = {}
+    for channel, digest in digests.items():
+        alike.setdefault(digest, []).append(channel)
+    findings += [
+        Finding("warning", what, f"{' and '.join(one)} have the same pixels in their first image: is one a copy?")
+        for one in alike.values()
+        if len(one) > 1
+    ]
     ready = Finding("ok", what, f"{counts}: {', '.join(pixels)}")
     return Plate(name, (*findings, ready), size, digests=digests)
 

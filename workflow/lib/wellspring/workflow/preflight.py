@@ -6,12 +6,10 @@ Nothing is written. All problems are collected, so that one check shows all of t
 """
 
 import dataclasses
-import importlib
-import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,16 +17,22 @@ from typing import Literal
 
 import pandas as pd
 
-from wellspring.cells import model_files
-from wellspring.encoders.factory import Factory
-from wellspring.io.packaged import is_packaged
 from wellspring.screen import config_checks, treatments
 from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.screen.platemap import Reading
 from wellspring.screen.sections import Config
 from wellspring.workflow import disk_space, foresight, ready_crops
-from wellspring.workflow.plate_check import Finding, Plate, message, plate
+from wellspring.workflow.encoder_check import foreign, networks, own_networks, trained
+from wellspring.workflow.finding import Finding, message
+from wellspring.workflow.plate_check import Plate, plate
 from wellspring.workflow.platemap_words import described, lacking_controls, merged, without_doses
+
+# Keys by which images are listed, and by which platemaps are read.
+IMAGES = tuple(
+    f"index.{key}" for key in ("reader", "pattern", "pages", "range", "channels", "timepoint", "acquisition", "roots",
+                               "object_store", "loaddata", "moved", "sites", "lost_wells", "absent_chunks")
+)  # fmt: skip
+WELLS = tuple(f"index.{key}" for key in ("columns", "pert_types", "negcon", "poscon", "unit"))
 
 
 def run(
@@ -38,6 +42,7 @@ def run(
     results: str | Path,
     simulated: Sequence[str] = (),
     processes: int = 1,
+    unknown: Collection[str] = (),
 ) -> list[Finding]:
     """Check a screen.
 
@@ -53,12 +58,16 @@ def run(
         Plates that the workflow simulates, which have no images yet.
     processes
         Number of plates that are checked in parallel.
+    unknown
+        Keys that were removed from the config because they are wrong: what depends on them is not checked.
     """
     given = [row for row in sheet if row["plate"] not in simulated]
     ready = needs_images(config.encoders) and ready_made(config.crops)
-    rows = [{**row, "images": ""} for row in given] if ready else given
+    seen = not any(key == "channels" or key == "index" or key.startswith(IMAGES) for key in unknown)
+    mapped = not any(key == "index" or key.startswith(WELLS) for key in unknown)
+    rows = [{**row, "images": ""} for row in given] if ready or not seen else given
     needed = config.profile.normalise_on == "negcon"
-    look = partial(plate, channels=config.channels, options=config.index, controls=needed)
+    look = partial(plate, channels=config.channels, options=config.index, controls=needed, mapped=mapped)
     if processes > 1 and len(rows) > 1:
         with ProcessPoolExecutor(min(processes, len(rows))) as pool:
             plates = list(pool.map(look, rows))
@@ -66,23 +75,47 @@ def run(
         plates = [look(row) for row in rows]
     found = [Finding("ok", f"plate {name}", "simulated by this workflow") for name in simulated]
     found += of_plates(plates)
-    found += ready_crops.plates(given, plates, dataclasses.asdict(config)) if ready else []
-    found += foreseen(plates, config=config)
+    checks: list[tuple[str, Callable[[], list[Finding]]]] = []
+    if ready and seen and mapped:
+        checks.append(("crops", lambda: ready_crops.plates(given, plates, dataclasses.asdict(config))))
+    if mapped:
+        checks.append(("layout", lambda: foreseen(plates, config=config, columns=not unknown)))
+    names = [str(row["plate"]) for row in sheet]
+    checks += [
+        ("images", lambda: _same(rows, plates)),
+        ("weights", lambda: trained(config)),
+        ("encoders", lambda: networks(config)),
+        ("encoders", lambda: own_networks(config)),
+        ("encoders", lambda: foreign(config, names)),
+        ("disk", lambda: room(plates, config=config, results=Path(results))),
+        ("GPU", lambda: gpu(config)),
+    ]
+    if not unknown:
+        words = config_checks.unknown_channels(config)
+        checks.append(("cells", lambda: [Finding("warning", "cells will fail", text) for text in words]))
+    for what, check in checks:
+        found += _tried(what, check)
+    return found
+
+
+def _tried(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return the findings of a check; whatever it raises is a problem, so that the other checks are made."""
+    try:
+        return check()
+    except Exception as error:
+        return [Finding("problem", what, f"cannot be checked: {message(error)}")]
+
+
+def _same(rows: Sequence[Mapping[str, object]], plates: Sequence[Plate]) -> list[Finding]:
+    """Find plates that take the same files or the same pixels."""
     taken = {
         one.name: (str(row["images"]), one.table)
         for row, one in zip(rows, plates, strict=True)
         if row["images"] and one.table is not None
     }
-    found += [Finding("problem", "plates", text) for text in foresight.shared_images(taken)]
-    found += [Finding("warning", "images", text) for text in foresight.same_pixels({p.name: p.digests for p in plates})]
-    found += [Finding("warning", "cells will fail", text) for text in config_checks.unknown_channels(config)]
-    found += (
-        trained(config)
-        + networks(config)
-        + own_networks(config)
-        + foreign(config, [str(row["plate"]) for row in sheet])
-    )
-    return [*found, *room(plates, config=config, results=Path(results)), *gpu(config)]
+    found = [Finding("problem", "plates", text) for text in foresight.shared_images(taken)]
+    digests = {one.name: one.digests for one in plates}
+    return found + [Finding("warning", "images", text) for text in foresight.same_pixels(digests)]
 
 
 def of_plates(plates: Sequence[Plate]) -> list[Finding]:
@@ -92,8 +125,11 @@ def of_plates(plates: Sequence[Plate]) -> list[Finding]:
     return found + [finding for one in plates for finding in one.findings]
 
 
-def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
-    """Find plates that will be left out, unknown columns, and layouts in which treatment and position coincide."""
+def foreseen(plates: Sequence[Plate], *, config: Config, columns: bool = True) -> list[Finding]:
+    """Find plates that will be left out, unknown columns, and layouts in which treatment and position coincide.
+
+    Without `columns` those that the config names are not looked for.
+    """
     found, tables = [], [one.table for one in plates if one.table is not None]
     for one in plates:
         if one.table is not None:
@@ -106,7 +142,8 @@ def foreseen(plates: Sequence[Plate], *, config: Config) -> list[Finding]:
         found.append(Finding("problem", "plates", ending))
     found += screen_wide([one.wells for one in plates if one.wells is not None], config)
     grade: Literal["warning", "problem"] = "problem" if len(tables) == len(plates) else "warning"
-    found += [Finding(grade, "column", text) for text in foresight.unknown_columns(tables, config)]
+    unknown = foresight.unknown_columns(tables, config) if columns else []
+    found += [Finding(grade, "column", text) for text in unknown]
     found += [Finding("warning", "names", text) for text in foresight.slips(tables)]
     return found + [Finding("warning", "layout", text) for text in foresight.one_place(tables)]
 
@@ -133,97 +170,6 @@ def screen_wide(readings: Sequence[Reading], config: Config) -> list[Finding]:
     controlled = any((one.frame["Metadata_pert_type"] == "negcon").any() for one in readings)
     if readings and not controlled and config.profile.normalise_on == "negcon":
         found.append(Finding("problem", "controls", lacking_controls(readings, config.index.negcon)))
-    return found
-
-
-def trained(config: Config) -> list[Finding]:
-    """Check that the files of weights can be read and have the sha256 of the config."""
-    found = []
-    for name, entry in config.encoders.items():
-        if entry.weights is not None:
-            file, what = entry.weights, f"encoder {name}"
-            try:
-                model_files.check(file.path, file.sha256, key=f"encoders.{name}.weights")
-                found.append(Finding("ok", what, f"{file.path}: readable, sha256 {file.sha256} as in the config"))
-            except (ValueError, OSError) as error:
-                elsewhere = is_packaged(file.path) and importlib.util.find_spec("torch") is None
-                found.append(Finding("warning" if elsewhere else "problem", what, message(error)))
-    if config.cells.activate and config.cells.method == "cellpose":
-        found += _cellpose(config)
-    return found
-
-
-def _cellpose(config: Config) -> list[Finding]:
-    found = []
-    key, weights = "cells.cellpose.weights", config.cells.cellpose.weights
-    try:
-        model_files.named(dataclasses.asdict(weights), key=key)
-        for kind, file in (("nuclei", weights.nuclei), ("cells", weights.cells)):
-            if file.path is not None and file.sha256 is not None:
-                model_files.check(file.path, file.sha256, key=f"{key}.{kind}")
-                found.append(Finding("ok", "cells", f"{file.path}: readable, sha256 as in the config"))
-    except (ValueError, OSError) as error:
-        found.append(Finding("problem", "cells", message(error)))
-    return found
-
-
-def networks(config: Config) -> list[Finding]:
-    """Build each network of timm without memory for its weights; nothing is found without PyTorch.
-
-    Trainings are left out: they are built for the size of their checkpoints (`room`).
-    """
-    kinds = ("simclr", "sslprofiler", "dino", "timm")
-    mine = {name: entry for name, entry in config.encoders.items() if entry.kind in kinds and not trains(entry)}
-    if not mine or importlib.util.find_spec("torch") is None:
-        return []
-    # Imported by name: the module needs PyTorch, which the conda environment of the check lacks.
-    rehearse = importlib.import_module("wellspring.train.rehearsal").rehearse
-    found = []
-    for name, entry in mine.items():
-        try:
-            rehearse(entry, name=name, channels=len(config.channels), seed=config.seed)
-        except ValueError as error:
-            found.append(Finding("problem", f"encoder {name}", message(error)))
-    return found
-
-
-def own_networks(config: Config) -> list[Finding]:
-    """Build each network of kind module on the CPU, and check its output; without PyTorch, only find its source."""
-    found = []
-    for name, entry in config.encoders.items():
-        if entry.kind != "module" or entry.factory is None:
-            continue
-        what, factory = f"encoder {name}", Factory.read(entry.factory, key=f"encoders.{name}.factory")
-        try:
-            files = len(factory.sources())
-            if importlib.util.find_spec("torch") is None:
-                words = f"{factory}: found ({files} source files), not built: PyTorch is not installed here"
-                found.append(Finding("warning", what, words))
-                continue
-            # By name, since the conda environment of the check has no PyTorch, which these modules import.
-            build, settings = map(importlib.import_module, ("wellspring.train.build", "wellspring.train.settings"))
-            setting = settings.resolve(entry, seed=config.seed)
-            network = build.network(setting, channels=len(entry.channels or config.channels))
-            weights = sum(each.numel() for each in network.parameters())
-            found.append(Finding("ok", what, f"{factory}: built, with {weights:,} weights"))
-        except (ValueError, OSError) as error:
-            found.append(Finding("problem", what, message(error)))
-    return found
-
-
-def foreign(config: Config, plates: Sequence[str]) -> list[Finding]:
-    """Check that the tables of encoders of kind table exist, one per plate or one for all."""
-    found: list[Finding] = []
-    for name, entry in config.encoders.items():
-        if entry.kind == "table" and entry.files is not None:
-            files = {plate: Path(entry.files.replace("{plate}", plate)) for plate in plates}
-            lost = [
-                f"{plate}: expected a table at {path}, found none"
-                for plate, path in files.items()
-                if not path.is_file()
-            ]
-            found += [Finding("problem", f"encoder {name}", words) for words in lost]
-            found += [] if lost else [Finding("ok", f"encoder {name}", f"{len(set(files.values()))} tables found")]
     return found
 
 

@@ -12,7 +12,8 @@ from wellspring.cells.ready.listing import Listing
 from wellspring.cells.ready.pixels import Crops, is_file
 from wellspring.cells.ready.settings import Settings
 from wellspring.io import raw_image
-from wellspring.workflow.plate_check import Finding, Plate, message
+from wellspring.workflow.finding import Finding, message
+from wellspring.workflow.plate_check import Plate
 
 OPENED = 2000  # crops of a plate that are opened, spread over its table
 SHOWN = 5  # crops, wells or plates that a finding names
