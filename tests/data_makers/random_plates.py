@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import coded
 import containers
+import opera
 import specimens
 import vendors
 import zeiss as zeiss_files
@@ -269,6 +270,36 @@ def harmony(folder: Path, plan: Plan, chance: random.Random) -> Written:
     return written
 
 
+def columbus(folder: Path, plan: Plan, chance: random.Random) -> Written:
+    """Write a measurement as Columbus exports it, or two: an index of the pages of a file per well."""
+    written = Written(options={"reader": chance.choice(["auto", "harmony"])})
+    written.aliases = {name: NAMES[name] for name in plan.channels}
+    runs = [f"run{run + 1}" for run in range(plan.acquisitions)] if plan.acquisitions > 1 else [""]
+    for run in runs:
+        home = folder / run
+        frame = vendors.harmony(home, version=5, **_whole(plan), channels=list(written.aliases.values()))
+        index = home / "Images" / "Index.idx.xml"
+        gone = _filled(home, frame, plan, written, run or "1")
+        _without(index, gone)
+        text = index.read_text(encoding="utf-8").replace("PEHH/HarmonyV5", "Columbus")
+        files: dict[str, list[np.ndarray]] = {}
+        rows = frame[~frame["path"].map(lambda path, gone=gone: path.rpartition("/")[2] in gone)].to_dict("records")
+        for row in chance.sample(rows, len(rows)):
+            path = home / row["path"]
+            file = f"{ord(row['well'][0]) - 64:03}{int(row['well'][1:]):03}000.flex"
+            held = files.setdefault(file, [])
+            text = text.replace(f"<URL>{path.name}<", f"<URL BufferNo='{len(held)}'>{file}<")
+            held.append(tifffile.imread(path))
+            path.unlink()
+        for file, stack in files.items():
+            with tifffile.TiffWriter(home / "Images" / file) as tiff:
+                for pixels in stack:
+                    tiff.write(pixels, photometric="minisblack", metadata=None)
+        index.unlink()
+        (home / "Images" / "ImageIndex.ColumbusIDX.xml").write_text(text, encoding="utf-8")
+    return written
+
+
 def imagexpress(folder: Path, plan: Plan, chance: random.Random) -> Written:
     """Write a plate of MetaXpress, whose settings list sites that were not taken."""
     written = Written(options={"reader": chance.choice(["auto", "imagexpress"])}, listed=True)
@@ -321,8 +352,7 @@ def leica(folder: Path, plan: Plan, chance: random.Random) -> Written:
         f"TileScan 1/{well[0]}/{int(well[1:])}/R{site}": stack
         for (well, site), stack in _stacks(plan, written, "tzc").items()
     }
-    luts = plan.channels if len(plan.channels) > 1 else ("DNA",)
-    containers.lif(folder / "scan.lif", stacks, luts=luts, pixel=0.65)
+    containers.lif(folder / "scan.lif", stacks, luts=plan.channels, pixel=0.65)
     return written
 
 
@@ -348,6 +378,49 @@ def zeiss(folder: Path, plan: Plan, chance: random.Random) -> Written:
             channels=plan.channels,
             compression=chance.choice(["raw", "zstd", "zstd packed"]),
         )
+    return written
+
+
+def flex(folder: Path, plan: Plan, chance: random.Random) -> Written:
+    """Write files of an Opera, one per well, whose pages are in any order."""
+    written = Written(options={"reader": chance.choice(["auto", "flex"])})
+    numbers = [CHANNELS.index(name) + 1 for name in plan.channels]
+    cameras = [f"Exp{number}Cam{number}" for number in numbers]
+    written.aliases = dict(zip(plan.channels, cameras, strict=True))
+    plan = replace(plan, times=1)
+    for well, sites in plan.sites.items():
+        places = itertools.product(sites, range(1, plan.planes[well] + 1), range(1, len(plan.channels) + 1))
+        keys = chance.sample(list(places), len(sites) * plan.planes[well] * len(plan.channels))
+        planes = {
+            (site, depth, number): coded.plane(
+                written.value(Key(well, str(site), plan.channels[number - 1], str(depth)))
+            )
+            for site, depth, number in keys
+        }
+        name = f"{ord(well[0]) - 64:03}{int(well[1:]):03}000.flex"
+        opera.flex(folder / name, well, planes, cameras=cameras)
+    return written
+
+
+def incell(folder: Path, plan: Plan, chance: random.Random) -> Written:
+    """Write a plate of an IN Cell Analyzer."""
+    written = Written(options={"reader": chance.choice(["auto", "incell"])})
+    filters = {"DNA": ("UV", "DAPI"), "ER": ("Blue", "FITC"), "AGP": ("Green", "dsRed")}
+    written.aliases = {name: " - ".join(filters[name]) for name in plan.channels}
+    images = []
+    for well, site, channel, plane, time, _ in plan.each():
+        excitation, emission = filters[channel]
+        column = int(well[1:])
+        name = f"{well[0]} - {column}(fld {site} wv {excitation} - {emission} z {plane} time {time}).tif"
+        coded.tiff(folder / name, written.value(Key(well, str(site), channel, str(plane), str(time))))
+        images.append(
+            f'<Image filename="{name}"><Well><Row number="{ord(well[0]) - 64}"/><Column number="{column}"/></Well>'
+            f'<ExcitationFilter name="{excitation}"/><EmissionFilter name="{emission}"/>'
+            f'<Identifier field_index="{site - 1}" time_index="{time - 1}" '
+            f'wave_index="{plan.channels.index(channel)}" z_index="{plane - 1}"/></Image>'
+        )
+    text = "".join(chance.sample(images, len(images)))
+    (folder / "P1.xdce").write_text(f"<?xml version='1.0'?><ImageStack><Images>{text}</Images></ImageStack>")
     return written
 
 
@@ -416,8 +489,8 @@ def _image(path: Path, pixels: np.ndarray, chance: random.Random) -> None:
 MAKERS: dict[str, Callable[[Path, Plan, random.Random], Written]] = {
     maker.__name__: maker
     for maker in (
-        pattern, pages, imagej, ometiff, companion, omezarr, loaddata, harmony, imagexpress, cellvoyager, nikon, leica,
-        zeiss,
+        pattern, pages, imagej, ometiff, companion, omezarr, loaddata, harmony, columbus, imagexpress, cellvoyager,
+        nikon, leica, zeiss, flex, incell,
     )
 }  # fmt: skip
 

@@ -36,6 +36,9 @@ def test_one_acquisition_is_chosen(tmp_path, derived):
     options = {"channels": ["DNA", "ER"], "at": tmp_path}
     with pytest.raises(ValueError, match="expected one acquisition, found .*index.acquisition"):
         coded.build(tmp_path / "P1.zarr", ["A01"], **options)
+    with pytest.raises(ValueError, match="expected one acquisition") as caught:  # they are no parts of one
+        coded.build(tmp_path / "P1.zarr", ["A01"], acquisition="all", **options)
+    assert "index.acquisition: all" not in str(caught.value)
     for choice, values in (("0", [11, 12]), ("0_corrected" if derived else "1", [21, 22])):
         found = coded.build(tmp_path / "P1.zarr", ["A01"], acquisition=choice, **options)
         assert list(coded.read(found, tmp_path / "P1.zarr").values()) == values

@@ -352,3 +352,33 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     coded.tiff(home / "a.tif", 1)
     (home / "load_data.csv").write_text("Metadata_Well,Metadata_Site,FileName_ER\nA01,1,a.tif\n", encoding="utf-8-sig")
     assert coded.read(coded.build(home, ["A01"], channels=["ER"], at=tmp_path), home) == {("A01", "1", "ER", "1"): 1}
+
+
+@pytest.mark.parametrize("kind", ["channel", "site", "twice"])
+def test_a_link_to_the_image_of_another_plane_is_an_error_that_lists_both(tmp_path, kind):
+    for number, name in enumerate(("A01_s1_DNA", "A01_s1_ER", "A01_s2_DNA", "A01_s2_ER")):
+        coded.tiff(tmp_path / "P1" / f"{name}.tif", 20 + number)
+    link = tmp_path / "P1" / ("A01_s2_DNA.tif" if kind == "site" else "A01_s1_ER.tif")
+    link.unlink()
+    link.symlink_to("A01_s1_DNA.tif")
+    if kind == "twice":  # two links to an image that is no plane
+        first = tmp_path / "P1" / "A01_s1_DNA.tif"
+        first.rename(tmp_path / "P1" / "image.tif")
+        for path in (first, link):
+            path.unlink(missing_ok=True)
+            path.symlink_to("image.tif")
+    words = (
+        r"expected each image for one well, site, channel and plane, found 1 named for several: A01_s1_\w+\.tif page 0"
+    )
+    with pytest.raises(ValueError, match=words):
+        coded.build(tmp_path / "P1", ["A01"], channels=["DNA", "ER"], at=tmp_path)
+
+
+def test_links_to_a_store_by_content_may_share_a_black_image(tmp_path):
+    coded.tiff(tmp_path / "store" / "ab12", 30)
+    for name in ("A01_s1_DNA", "A01_s1_ER"):
+        (tmp_path / "P1").mkdir(exist_ok=True)
+        (tmp_path / "P1" / f"{name}.tif").symlink_to(tmp_path / "store" / "ab12")
+    roots = [str(tmp_path / "store")]
+    found = coded.build(tmp_path / "P1", ["A01"], channels=["DNA", "ER"], at=tmp_path, roots=roots)
+    assert list(coded.read(found, tmp_path / "P1").values()) == [30, 30]

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import tifffile
 
+import coded
 from options import options as section
 from wellspring.illumination import estimate, lightpath
 from wellspring.images import run as images
@@ -239,3 +240,11 @@ def test_a_well_without_images_should_have_what_most_have():
     found = _join(pd.concat(parts), wells, lost_wells="report")
     assert found.audit["Metadata_Sites_Expected"].tolist() == [2, 2, 3, 2]
     assert found.table.groupby("Metadata_Well")["Metadata_Path"].size().tolist() == [4, 4, 6, 4]
+
+
+@pytest.mark.parametrize("given", [("01", "02"), ("7",), ("s1",)])
+def test_sites_of_the_config_that_no_well_has_are_named(tmp_path, given):
+    for site in "12":
+        coded.tiff(tmp_path / "P1" / f"A01_s{site}_DNA.tif", 9)
+    with pytest.raises(ValueError, match=r"P1: expected the sites \[.*\] of index\.sites, found \['1', '2'\]"):
+        coded.build(tmp_path / "P1", ["A01"], channels=["DNA"], at=tmp_path, sites=list(given))

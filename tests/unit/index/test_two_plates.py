@@ -18,13 +18,20 @@ SECOND = {  # wells and sites of the second plate, beside the wells A01 and A02 
     "other sites": (("A01", "A02"), (3, 4)),
     "one well": (("A02",), (1,)),
 }
-ONE_UP = ("omezarr", "loaddata", "imagexpress", "cellvoyager")  # of their plates one folder holds one at the most
+ONE_UP = (
+    "omezarr",
+    "loaddata",
+    "imagexpress",
+    "cellvoyager",
+    "incell",
+)  # of their plates one folder holds one at the most
+COUNTED = ("companion", "nikon", "leica", "zeiss")  # sites are counted over all folders
 RENAMED = (".json", ".csv", ".xml", ".ome", ".zattrs", ".mlf", ".mes", ".mrf", ".htd")  # files that name the plate
 
 
-def write(reader, folder, name, wells, sites):
+def write(reader, folder, name, wells, sites, channels=("DNA", "ER")):
     """Write a plate of the random plates' maker, under a name of its own in its metadata and file names."""
-    plan = Plan(dict.fromkeys(wells, sites), dict.fromkeys(wells, 1), ("DNA", "ER"), times=1, acquisitions=1)
+    plan = Plan(dict.fromkeys(wells, sites), dict.fromkeys(wells, 1), channels, times=1, acquisitions=1)
     folder.parent.mkdir(exist_ok=True)
     written = random_plates.MAKERS[reader](folder, plan, random.Random(1))
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -101,6 +108,36 @@ def test_two_files_of_the_same_wells_are_two_plates_and_files_of_one_well_are_it
     assert coded.read(found, tmp_path / "sites") == {
         (well, str(number), "DNA", "1"): 11 + 5 * number for well in ("A01", "A02") for number in (1, 2)
     }
+
+
+@pytest.mark.parametrize("reader", [name for name in random_plates.MAKERS if name not in ("pages", "imagej")])
+def test_two_plates_of_one_channel_each_are_no_channels_of_one(reader, tmp_path):
+    """All but the readers that call every plate's first channel 1."""
+    if reader in random_plates.PACKAGES:
+        pytest.importorskip(random_plates.PACKAGES[reader])
+    day = tmp_path / "day"
+    written = {
+        name: write(reader, day / name, name, ("A01", "A02"), (1, 2), (channel,))
+        for name, channel in (("Alpha", "DNA"), ("Gamma", "ER"))
+    }
+    aliases = written["Alpha"].aliases | written["Gamma"].aliases
+    build = {"channels": ["DNA", "ER"], "aliases": aliases, "at": tmp_path, "plate": "day", **written["Alpha"].options}
+    for lost_wells in ("error", "report"):
+        with pytest.raises(ValueError, match=r"Alpha.*Gamma|found the files"):
+            coded.build(day, ["A01", "A02"], lost_wells=lost_wells, **build)
+    if reader in ONE_UP:
+        return
+    chosen = coded.read(coded.build(day, ["A01", "A02"], acquisition="Gamma", **build), day)
+    assert sorted(filter(None, chosen.values())) == sorted(written["Gamma"].values.values())
+    if reader not in ("harmony", "columbus"):  # which read one measurement
+        if reader in COUNTED:
+            build["aliases"] = {"DNA": "DNA@Alpha", "ER": "ER@Gamma"}
+            joined = coded.read(coded.build(day, ["A01", "A02"], **build), day)
+        else:
+            joined = coded.read(coded.build(day, ["A01", "A02"], acquisition="all", **build), day)
+        assert {(key[0], key[2], value) for key, value in joined.items()} == {
+            (key.well, key.channel, value) for each in written.values() for key, value in each.values.items()
+        }
 
 
 @pytest.mark.parametrize("names", [("plate-1", "plate-2"), ("1", "2"), ("P1", "P2"), ("1001", "1002")])

@@ -25,7 +25,9 @@ def cycles(planes: pd.DataFrame, aliases: Mapping[str, str]) -> pd.DataFrame:
     return planes.assign(channel=planes["channel"].where(~full.isin(list(aliases.values())), full))
 
 
-def at_acquisition(planes: pd.DataFrame, acquisition: object, *, plate: str) -> pd.DataFrame:
+def at_acquisition(
+    planes: pd.DataFrame, acquisition: object, *, plate: str, aliases: Mapping[str, str]
+) -> pd.DataFrame:
     """Return the planes of one acquisition (measurement), or of several that are cycles of one.
 
     Parameters
@@ -34,32 +36,40 @@ def at_acquisition(planes: pd.DataFrame, acquisition: object, *, plate: str) -> 
         The planes of the config's channels, as ``readers.listing.complete``.
     acquisition
         ``index.acquisition``: the acquisition's name in the metadata, or a folder in the paths of its images, or
-        ``all`` for the planes of all.
+        ``all`` for the planes of all, where these are folders or files.
+    aliases
+        ``index.channels``: those of the form ``NAME@ACQUISITION`` state that acquisitions are cycles.
 
     Raises
     ------
     ValueError
-        There are several acquisitions of the same channels and none is chosen; the chosen one is not there; the
-        cycles of a well have different numbers of sites.
+        There are several acquisitions and none is chosen, unless they are the cycles of one measurement: they have
+        different channels, and the metadata or the config states it (folders of one channel each may be plates). The
+        chosen one is not there; the cycles of a well have different numbers of sites.
     """
     found = sorted(planes["acquisition"].unique(), key=_natural)
     if str(acquisition) == ALL and ALL not in found:
-        return planes
+        if len(found) == 1 or planes["separate"].any():
+            return planes
+        acquisition = None  # acquisitions that metadata name are no parts of one
     if acquisition is not None:
         planes = _chosen(planes, str(acquisition), found, plate)
         found = sorted(planes["acquisition"].unique(), key=_natural)
     if len(found) == 1:
         return planes
     channels = planes.groupby("acquisition")["channel"].unique()
-    if sum(map(len, channels)) == planes["channel"].nunique():
+    apart = sum(map(len, channels)) == planes["channel"].nunique()
+    named = any(channel.endswith(f"@{name}") for name in found for channel in aliases.values())
+    if apart and (named or not planes["separate"].any()):
         return _cycles(planes, plate)
     shared = {name: sorted(channels[name]) for name in found}
+    parts = f"{'channels or other parts' if apart else 'parts'} of one measurement: `index.acquisition: {ALL}`; "
+    parts = parts if planes["separate"].any() else ""
     raise ValueError(
         f"{plate}: expected one acquisition, found {shared} (two plates: give each folder a row of its own in the "
-        f"sheet; two measurements of one plate: choose one in index.acquisition; time points: name them by a "
-        f"group timepoint in index.pattern; parts of one measurement: "
-        f"`index.acquisition: {ALL}`; cycles of one measurement are read if index.channels names a channel that "
-        "several have as NAME@ACQUISITION)"
+        "sheet, or name the plate in file names by a group plate in index.pattern; two measurements of one plate: "
+        "choose one in index.acquisition; time points: name them by a group timepoint in index.pattern; "
+        f"{parts}cycles of one measurement are read if index.channels names a channel of each as NAME@ACQUISITION)"
     )
 
 

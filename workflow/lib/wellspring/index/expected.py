@@ -34,8 +34,18 @@ def sites(planes: pd.DataFrame, wells: Iterable[str], given: Sequence[str], *, p
         All wells. One without images should have the sites that most wells have.
     given
         ``index.sites``, which has precedence.
+
+    Raises
+    ------
+    ValueError
+        No well has any of the given sites.
     """
     own = _sets(planes, ["well"], "site")
+    there = sorted(set(planes["site"]), key=lambda site: (len(site), site))
+    if given and not set(given) & set(there):
+        raise ValueError(
+            f"{plate}: expected the sites {list(given)} of index.sites, found {there[:20]}: name them as the files do"
+        )
     usual = _most(own.values())
     counts = {well: len(found) for well, found in own.items()}
     if not given and len(set(counts.values())) > 1:

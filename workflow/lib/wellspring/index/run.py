@@ -190,7 +190,8 @@ def join(
     plate = str(sheet["plate"])
     listed = sorted({f"{path}\t{size}" for path, size in zip(planes["path"], planes["bytes"], strict=True)})
     planes = _channels(crosscheck.cycles(planes, aliases), channels, aliases, plate)
-    planes = crosscheck.once(crosscheck.at_acquisition(planes, acquisition, plate=plate), plate=plate)
+    planes = crosscheck.at_acquisition(planes, acquisition, plate=plate, aliases=aliases)
+    planes = crosscheck.once(planes, plate=plate)
     planes = crosscheck.one_kind(planes, plate=plate)
     odd = sorted(site for site in planes["site"].unique() if not site.isalnum())
     if odd:
@@ -280,7 +281,7 @@ def _audit(
 
 def _described(table: pd.DataFrame, wells: pd.DataFrame, sheet: Mapping[str, object]) -> pd.DataFrame:
     """Rename the columns as in the schema, and add those of platemap and sheet; the platemap has precedence."""
-    table = table.drop(columns="acquisition", errors="ignore")
+    table = table.drop(columns=["acquisition", "separate"], errors="ignore")
     table = table.rename(columns={key: NAMES.get(key, f"Metadata_{key.title()}") for key in table.columns})
     table["Metadata_Page"] = table["Metadata_Page"].fillna(0).astype("int32")
     table["Metadata_Bytes"] = table["Metadata_Bytes"].fillna(0).astype("int64")

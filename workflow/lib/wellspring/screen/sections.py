@@ -544,11 +544,11 @@ class Index:
 
     acquisition: str | int | None
     """Acquisition (measurement) of each plate to use, where it has several: its name in the metadata, or a folder of
-    its images. null: use the only one; if there are several, an error lists them. Sub-folders that hold the same kind
-    of images are acquisitions too, unless they are named by well, row, column, site, channel, focal plane or time
-    point. all: the sub-folders are parts of one measurement. Acquisitions of different channels are the cycles of one
-    measurement and are joined; name a channel that several cycles have as `DNA: DAPI@2` in index.channels. Default:
-    null."""
+    its images. null: use the only one; if there are several, an error lists them. Sub-folders are acquisitions too,
+    unless index.pattern takes a well, site, channel, focal plane or time point from them, or their names state it with
+    a word (`Row 2`, `DNA`, `w1`, not `1`). all: the sub-folders are parts of one measurement. Acquisitions of different
+    channels that the metadata of one plate names are the cycles of one measurement and are joined; name channels of
+    cycles as `DNA: DAPI@2` in index.channels to state it, or where several have one. Default: null."""
 
     roots: tuple[str, ...]
     """Absolute folders, or prefixes of URLs as `s3://cellpainting-gallery/cpg0016-jump`, that links in a plate's folder

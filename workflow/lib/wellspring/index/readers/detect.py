@@ -5,6 +5,7 @@ module and add its line to ``READERS``. A reader that needs keys of the config t
 """
 
 import logging
+import os
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -159,12 +160,37 @@ def _read(folder: Path, *, plate: str, options: Index, url: str | None = None, b
         own = {"beginning": beginning} if beginning else {}
         found = reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options), **own})
         steps = imagexpress.steps(folder, plate=plate) if name == "imagexpress" else None
-        found = found if url else pages.complete(found, folder, plate=plate, option=options.pages, steps=steps)
-        return folders.apart(found, plate=plate, counted=reader.opens) if reader.walks else found
+        if not url:
+            found = pages.complete(_linked(found, folder), folder, plate=plate, option=options.pages, steps=steps)
+        if not reader.walks:
+            return found
+        named = options.pattern if "pattern" in reader.keys else ""
+        return folders.apart(found, plate=plate, counted=reader.opens, pattern=named)
     except ValueError as error:
         if plate in str(error):
             raise
         raise ValueError(f"{plate}: {error}") from error
+
+
+def _linked(planes: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Return the planes with the path of the file itself for a link to a file in the plate's folder.
+
+    One image that two names lead to is then named for two planes, as `index.crosscheck` finds it. Stores by content,
+    in which equal black images are one file, lie in other or hidden folders.
+    """
+    paths = planes["path"].dropna().unique()
+    links = {path for path in paths if (folder / path).is_symlink()}
+    if not links:
+        return planes
+    home = f"{os.path.realpath(folder)}/"
+    real = {path: os.path.realpath(folder / path) for path in paths}
+    real = {
+        path: place for path, place in real.items() if place.startswith(home) and "/." not in place[len(home) - 1 :]
+    }
+    first: dict[str, str] = {}
+    for path in sorted(paths, key=lambda path: (path in links, path)):
+        first.setdefault(real.get(path, path), path)
+    return planes.assign(path=planes["path"].map(lambda path: first.get(real.get(path, ""), path)))
 
 
 def _present(reader: Reader, folder: Path, options: Index) -> bool:

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 import pandas as pd
 import tifffile
 
-from wellspring.index.readers import harmony
+from wellspring.index.readers import folders, harmony
 from wellspring.index.readers.listing import check_plate, complete, files
 from wellspring.index.readers.xml import attributes, children, element, local, text
 from wellspring.io.tiff_plane import FLEX
@@ -56,7 +56,6 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
     home = Path(folder)
     rows: list[dict[str, Any]] = []
     lost: list[str] = []
-    names: set[str] = set()
     for path, size in files(home, roots=roots):
         if not path.lower().endswith(ENDING):
             continue
@@ -71,13 +70,17 @@ def planes(folder: Path | str, *, plate: str, roots: Sequence[Path | str] = ()) 
             logger.warning("%s: %s cannot be read (%s: %s)", plate, path, type(error).__name__, error)
             lost.append(path)
             continue
-        names |= {row.pop("name") for row in found}
         rows += [{**row, "path": path, "bytes": size} for row in found]
     if not rows:
         raise ValueError(f"{plate}: expected files {ENDING} that Opera describes in {home}, found {lost[:5] or 'none'}")
+    names = {row["name"] for row in rows}
     check_plate(names, plate=plate, where=home)
     logger.info("%s: %d planes in %d files", plate, len(rows), len({row["path"] for row in rows}))
-    return complete(pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    if len(names) > 1:  # of several plates, that of the sheet, or each as an acquisition of its own
+        ours = frame[frame["name"] == plate]
+        frame = ours if len(ours) else frame.assign(acquisition=frame["name"].replace("", folders.HERE), separate=True)
+    return complete(frame)
 
 
 def _described(root: Element, path: str) -> list[dict[str, Any]]:

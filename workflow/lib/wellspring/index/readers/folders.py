@@ -1,9 +1,11 @@
 """Separate folders of one measurement, as of its wells or channels, from those of several plates or measurements.
 
 A reader that walks through all sub-folders would otherwise read two plates as one: the second plate's images become
-further sites, or further wells. A sub-folder belongs to the measurement if it holds one well, row, column or site and
-has its name, or if no other folder has its channels, focal planes or time points at the same place. Any other
-sub-folder is an acquisition of its own, of which one is chosen, as of a vendor's.
+further sites, wells or channels. Sub-folders are parts of one measurement only on evidence: `index.pattern` takes the
+well, row, column, site, channel, focal plane or time point from the folder, or the folder's name states with a word
+what its files hold (`DNA`, `w1`, `Row 2`, `site 3`). A bare number or letter is no such word, since plates are numbered
+too. Any other sub-folder is an acquisition of its own, as a vendor's, of which the config chooses one or joins all.
+Files whose names begin differently before the well, with several wells of one beginning, are judged as folders are.
 """
 
 import logging
@@ -16,33 +18,43 @@ from typing import Any
 import pandas as pd
 
 from wellspring.index.readers.listing import DEFAULTS
+from wellspring.index.readers.pattern import NUMBERED, compile_pattern
 from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
 HERE = "."  # the acquisition of files that lie beside the sub-folders
 STEPS = ("channel", "plane", "timepoint")
+PLACES = ("well", "row", "column", "site", *NUMBERED)  # groups of a pattern that name a place
 PLACE = ["well", "site"]
 _WELL = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{1,2})[ _-]?([0-9]{1,2})(?![0-9])")
 _NUMBERS = re.compile(r"(?i)r(?:ow)?[ _-]?([0-9]+)[^0-9]*c(?:ol|olumn)?[ _-]?([0-9]+)")
-_ROW = re.compile(r"(?i)(?:row|r|well)?[ _-]*([A-Z]{1,2}|[0-9]{1,2})")
-_COLUMN = re.compile(r"(?i)(?:column|col|c|well)?[ _-]*([0-9]{1,2})")
-_NUMBERED = re.compile(r"(?i)w(?:ell)?[ _-]*[0-9]+")
+_ROW = re.compile(r"(?i)row[ _-]*([A-Z]{1,2}|[0-9]{1,2})")
+_COLUMN = re.compile(r"(?i)col(?:umn)?[ _-]*([0-9]{1,2})")
+_NUMBERED = re.compile(r"(?i)w(?:ell)?[ _-]*([0-9]+)")
 _WORDS = "site|s|field|fld|fov|f|xy|position|pos|tile|scene"
-_SITE = re.compile(rf"(?i)((?:.*[^A-Z0-9])?(?:{_WORDS})[ _#-]*)?0*([0-9]+)")
+_SITE = re.compile(rf"(?i)(?:.*[^A-Z0-9])?({_WORDS})[ _#-]*0*([0-9]+)")
+_STEP = {
+    "channel": "channel|chan|ch|c|wavelength|wave|w",
+    "plane": "zstep|z|plane|slice|stack",
+    "timepoint": "timepoint|time|tp|t",
+}
 
 
-def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False) -> pd.DataFrame:
+def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False, pattern: str = "") -> pd.DataFrame:
     """Return the planes with the sub-folders of several plates or measurements as their ``acquisition``.
 
     Parameters
     ----------
     planes
-        As ``listing.complete``, of a reader that looks into all sub-folders.
+        As ``listing.complete``, of a reader that looks into all sub-folders. ``separate`` becomes true where an
+        acquisition is a folder.
     plate
         For the log.
     counted
-        The reader counts the sites of a well over all folders, so that folders `1` and `2` need not be its sites.
+        The reader counts the sites of a well over all folders, so that folders `s1` and `s2` need not be its sites.
+    pattern
+        ``index.pattern`` of a reader that has it.
 
     Examples
     --------
@@ -52,28 +64,32 @@ def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False) -> pd.Data
     >>> apart(table, plate="day")["acquisition"].tolist()
     ['P1', 'P2']
     """
-    above = planes["path"].fillna("").map(lambda path: path.rpartition("/")[0])
-    if above.nunique() < 2:
-        return planes
-    parts = above.map(lambda folder: tuple(folder.split("/")) if folder else ())
-    levels = []
+    paths = planes["path"].fillna("")
+    parts = paths.map(lambda path: tuple(path.split("/")[:-1]))
+    groups, heads = _of_pattern(paths, pattern)
+    levels: list[pd.Series] = []
     for depth in range(int(parts.map(len).max())):
         names = parts.map(lambda part, depth=depth: part[depth] if depth < len(part) else HERE)
-        if names.nunique() > 1 and not _ordered(planes, names, counted):
+        if names.nunique() > 1 and not _ordered(planes, names, counted, groups.get(depth, set())):
             levels.append(names)
+    if heads is not None and heads.nunique() > 1 and planes.groupby(heads)["well"].nunique().max() > 1:
+        told = levels and planes.assign(_head=heads).groupby(levels)["_head"].nunique().max() < 2
+        if not told and not _ordered(planes, heads, counted, set()):
+            levels.append(heads)
     if not levels:
         return planes
     chosen = levels[0].str.cat(levels[1:], sep="/")
     logger.info("%s: the sub-folders %s are acquisitions of their own", plate, sorted(chosen.unique())[:10])
     if (planes.groupby(chosen)["acquisition"].nunique() > 1).any():
         chosen = chosen + "/" + planes["acquisition"]
-    return planes.assign(acquisition=chosen)
+    return planes.assign(acquisition=chosen, separate=True)
 
 
-def by_file(rows: list[dict[str, Any]], named: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Return rows with an ``acquisition`` where files of one folder hold the same wells, and one holds several.
+def by_file(rows: list[dict[str, Any]], named: Callable[[str], str], *, plates: bool = True) -> list[dict[str, Any]]:
+    """Return rows with an ``acquisition`` where the files of one folder are of several plates or measurements.
 
-    Files of one well each may be its sites. Two files of the same wells are two plates or measurements.
+    Files of one well each may be its sites. Two files of the same wells, one of which holds several, are two plates or
+    measurements; so may be files of other wells, unless all have one name or each states its row or column.
 
     Parameters
     ----------
@@ -81,6 +97,8 @@ def by_file(rows: list[dict[str, Any]], named: Callable[[str], str]) -> list[dic
         With ``well``, and ``source`` or ``path``: the file that describes the plane.
     named
         Name of a file -> the name that the files of its plate or measurement share.
+    plates
+        Files of other wells may be of other plates.
     """
     folders: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     sources = [str(row.get("source") or row["path"]) for row in rows]
@@ -89,44 +107,145 @@ def by_file(rows: list[dict[str, Any]], named: Callable[[str], str]) -> list[dic
     shared = set()
     for folder, files in folders.items():
         counts = Counter(well for wells in files.values() for well in wells)
-        if max(map(len, files.values())) > 1 and max(counts.values()) > 1:
+        twice = max(map(len, files.values())) > 1 and max(counts.values()) > 1
+        others = plates and len(files) > 1 and min(map(len, files.values())) > 1 and not _lines(files)
+        if twice or others:
             shared.add(folder)
-    usual = {"acquisition": DEFAULTS["acquisition"]}
+    usual = {key: DEFAULTS[key] for key in ("acquisition", "separate")}
     return [
-        {**usual, **row, **({"acquisition": named(path) or HERE} if posixpath.dirname(path) in shared else {})}
+        {**usual, **row, **(_own_name(named(path)) if posixpath.dirname(path) in shared else {})}
         for row, path in zip(rows, sources, strict=True)
     ]
 
 
-def _ordered(planes: pd.DataFrame, names: pd.Series, counted: bool) -> bool:
-    """Return whether folders of these names, one per plane, are the order of one measurement."""
+def undecided(planes: pd.DataFrame) -> str:
+    """Return why acquisitions that are folders may be parts of one plate as well as plates, empty if they are plates.
+
+    They have other channels at the same wells, or a bare number or letter as name that is that of their row, column or
+    well.
+    """
+    names = planes["acquisition"].str.split("/").str[0]
+    if _together(planes, names, PLACE) and _own(planes, names, "channel"):
+        return "other channels of the same wells"
+    for column in (0, 1):
+        lines = planes["well"].map(lambda well, column=column: well_names.position(well)[column])
+        marks = lines.map(lambda line, column=column: (str(line + 1), "" if column else well_names.row_name(line)))
+        if all(name and name.upper().lstrip("0") in mark for name, mark in zip(names, marks, strict=True)):
+            return f"one {('row', 'column')[column]} each, whose name they have"
+    return ""
+
+
+def _own_name(name: str) -> dict[str, Any]:
+    return {"acquisition": name or HERE, "separate": True}
+
+
+def _lines(files: dict[str, set[str]]) -> bool:
+    """Return whether each file states in its name the row, or the column, of all its wells."""
+    return any(
+        all(any(states(part, well) for part in _tails(name)) for name, wells in files.items() for well in wells)
+        for states in (_states_row, _states_column)
+    )
+
+
+def _tails(name: str) -> list[str]:
+    """Return the ends of a name that begin at a word."""
+    return [name[match.start() :] for match in re.finditer(r"(?<![A-Za-z])[A-Za-z]", name)]
+
+
+def _of_pattern(paths: pd.Series, pattern: str) -> tuple[dict[int, set[str]], pd.Series | None]:
+    """Return the groups that the pattern finds in the folder of each depth, in all paths, and how file names begin.
+
+    The beginning is what precedes the first group; None where a path does not match, or has its well in the folder.
+    """
+    compiled = compile_pattern(pattern) if pattern else None
+    found: dict[int, set[str]] | None = None
+    heads: dict[str, str] = {}
+    for path in paths.unique() if compiled is not None else ():
+        match = compiled.fullmatch(path) if compiled is not None else None
+        if match is None:
+            return {}, None
+        start = path.rfind("/") + 1
+        here: dict[int, set[str]] = defaultdict(set)
+        first = len(path)
+        for group in match.re.groupindex:
+            at = match.start(group)
+            if 0 <= at < start and "/" not in match[group]:
+                here[path.count("/", 0, at)].add(group)
+            elif at >= start:
+                first = min(first, at)
+        heads[path] = path[start:first].strip(" _.-").casefold()
+        found = dict(here) if found is None else {depth: found[depth] & here[depth] for depth in found.keys() & here}
+    wells = {"well", "row", "column", *NUMBERED}
+    inside = any(groups & wells for groups in (found or {}).values())
+    return found or {}, None if inside or not heads else paths.map(heads)
+
+
+def _ordered(planes: pd.DataFrame, names: pd.Series, counted: bool, groups: set[str]) -> bool:
+    """Return whether folders of these names, one per plane, are the order of one measurement.
+
+    ``groups``: those that `index.pattern` finds in these names.
+    """
+    if groups & set(PLACES):
+        return True
     for column, states, alone in STATED:
         pairs = pd.DataFrame({"name": names, "value": planes[column]}).drop_duplicates()
         stated = all(states(name, value) for name, value in pairs.itertuples(index=False, name=None))
-        if column == "site" and counted and names.str.isdecimal().any():
+        if stated and column == "site" and counted and any(map(_is_short, pairs["name"])):
+            continue
+        if stated and column == "site" and not _together(planes, names, ["well"]):
             continue
         if stated and not (alone and pairs["name"].duplicated().any()):
             return True
-    table = planes.assign(_name=names)
-    shared = table[[*PLACE, "_name"]].drop_duplicates().duplicated(PLACE, keep=False)
-    one_place = set(table.loc[shared.index[shared], "_name"]) == set(names)
-    return one_place and any(_own(table, step) for step in STEPS)
+    if not _together(planes, names, PLACE):
+        return False
+    return any(_own(planes, names, step) and (step in groups or _named(planes, names, step)) for step in STEPS)
 
 
-def _own(table: pd.DataFrame, step: str) -> bool:
+def _together(planes: pd.DataFrame, names: pd.Series, place: list[str]) -> bool:
+    """Return whether each folder shares a place, as its well and site, with another one."""
+    table = planes[place].assign(_name=names).drop_duplicates()
+    shared = table.loc[table.duplicated(place, keep=False), "_name"]
+    return set(shared) == set(names)
+
+
+def _own(planes: pd.DataFrame, names: pd.Series, step: str) -> bool:
     """Return whether no value of a column is in two folders, and there are several values."""
-    pairs = table[[step, "_name"]].drop_duplicates()
+    pairs = planes[[step]].assign(_name=names).drop_duplicates()
     return pairs[step].nunique() > 1 and not pairs[step].duplicated().any()
+
+
+def _named(planes: pd.DataFrame, names: pd.Series, step: str) -> bool:
+    """Return whether each folder's name states the only channel, focal plane or time point of its files."""
+    pairs = pd.DataFrame({"name": names, "value": planes[step]}).drop_duplicates()
+    alone = not pairs["name"].duplicated().any()
+    return alone and all(_states_step(step, name, value) for name, value in pairs.itertuples(index=False, name=None))
+
+
+def _states_step(step: str, name: str, value: str) -> bool:
+    if value.isdecimal():
+        before, text = rf"(?:{_STEP[step]})[ _#-]*0*", value.lstrip("0") or "0"
+    elif len(value) > 1:
+        before, text = "", re.escape(value)
+    else:
+        return False
+    return re.search(rf"(?i)(?<![a-z0-9]){before}{text}(?![a-z0-9])", name) is not None
 
 
 def _states_well(name: str, well: str) -> bool:
     found = {"".join(match.groups()) for match in _WELL.finditer(name)}
     position = well_names.position(well)
+    number = _NUMBERED.fullmatch(name)
     return (
         any(well_names.is_well(text) and well_names.normalise(text) == well for text in found)
         or any((int(row) - 1, int(column) - 1) == position for row, column in _NUMBERS.findall(name))
-        or _NUMBERED.fullmatch(name) is not None
+        or (number is not None and any(_number(position, size) == int(number[1]) for size in well_names.PLATES))
     )
+
+
+def _number(position: tuple[int, int], size: tuple[int, int]) -> int:
+    """Return the number of a well along the rows of a plate, 0 for one beside it."""
+    (row, column), (rows, columns) = position, size
+    return row * columns + column + 1 if row < rows and column < columns else 0
 
 
 def _states_row(name: str, well: str) -> bool:
@@ -142,7 +261,14 @@ def _states_column(name: str, well: str) -> bool:
 
 def _states_site(name: str, site: str) -> bool:
     match = _SITE.fullmatch(name)
-    return name.casefold() == site.casefold() or (match is not None and match[2] == site.lstrip("0"))
+    same = name.casefold() == site.casefold() and len(name) > 1 and not name.isdecimal()
+    return same or (match is not None and match[2] == (site.lstrip("0") or "0"))
+
+
+def _is_short(name: str) -> bool:
+    """Return whether a folder's name states a site by one letter."""
+    match = _SITE.fullmatch(name)
+    return match is not None and len(match[1]) < 2
 
 
 # What a folder may state: the column, how its name states a value, and whether a name has one value.

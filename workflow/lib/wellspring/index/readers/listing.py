@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # Columns that a reader must return, and the values of the others if it does not.
 REQUIRED = ["path", "well", "channel"]
 DEFAULTS: dict[str, object] = {"site": "1", "plane": "1", "timepoint": "1", "acquisition": "1", "page": 0, "bytes": 0}
+DEFAULTS |= {"separate": False}
 DEFAULTS |= dict.fromkeys(["pixel_size", "x", "y", "z", "exposure"], float("nan"))
 COLUMNS = [*REQUIRED, *DEFAULTS]
 
@@ -35,13 +36,14 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     frame
         ``path`` relative to the plate's folder with ``/`` (null: named but not there), ``well`` normalised,
         ``channel``; and of ``site``, ``plane``, ``timepoint``, ``acquisition`` (strings), ``page`` and ``bytes``
-        (int), ``pixel_size`` (micrometres per pixel), ``x``, ``y``, ``z`` (micrometres, field centre on the stage) and
-        ``exposure`` (ms) those that the reader knows.
+        (int), ``separate`` (bool: the acquisition is a folder or file that may be another plate), ``pixel_size``
+        (micrometres per pixel), ``x``, ``y``, ``z`` (micrometres, field centre on the stage) and ``exposure`` (ms)
+        those that the reader knows.
 
     Returns
     -------
     pandas.DataFrame
-        The columns ``COLUMNS``; unknown values are ``1``, 0 or NaN.
+        The columns ``COLUMNS``; unknown values are ``1``, 0, false or NaN.
     """
     missing = {name: value for name, value in DEFAULTS.items() if name not in frame}
     kinds = {name: type(value) for name, value in DEFAULTS.items() if not isinstance(value, str)}

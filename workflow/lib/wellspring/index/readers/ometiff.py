@@ -240,9 +240,11 @@ def _of_plate(rows: list[dict[str, Any]], titles: Mapping[str, str], plate: str)
     ``titles`` has the name of the plate that each file describes, empty where it describes none.
     """
     if len(set(titles.values()) - {""}) < 2:
-        return folders.by_file(rows, lambda path: posixpath.basename(path).partition(".")[0])
+        of_plates = not all(titles.values())  # files of one plate, by its name, may hold other wells of it
+        return folders.by_file(rows, lambda path: posixpath.basename(path).partition(".")[0], plates=of_plates)
     ours = [row for row in rows if titles.get(row.get("source", "")) == plate]
-    return ours or [row | {"acquisition": titles.get(row.get("source", "")) or folders.HERE} for row in rows]
+    names = {path: title or folders.HERE for path, title in titles.items()}
+    return ours or [row | {"acquisition": names[row["source"]], "separate": True} for row in rows]
 
 
 def _as_usual(broken: list[str], rows: list[dict[str, Any]], pattern: re.Pattern[str]) -> Iterator[dict[str, Any]]:
