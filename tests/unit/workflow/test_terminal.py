@@ -99,11 +99,12 @@ def test_a_job_that_took_long_before_is_announced_and_its_time_is_printed(stream
     ]
 
 
-def test_an_error_names_its_job_and_log_and_is_not_repeated(stream):
+@pytest.mark.parametrize("end", ["returned non-zero exit status 1.", "died with <Signals.SIGTERM: 15>."])
+def test_an_error_names_its_job_and_log_and_is_not_repeated(stream, end):
     send, shown, text = stream
     shown.begin(["index"], page="", plates=1, encoders=1, cores=1, demo=False)
     starts(send, 0, "index", plate="P1")
-    failed = "RuleException:\nCalledProcessError in file x.smk:\nCommand 'a\nb' returned non-zero exit status 1."
+    failed = f"RuleException:\nCalledProcessError in file x.smk:\nCommand 'a\nb' {end}"
     send(failed, LogEvent.ERROR, logging.ERROR, exception="RuleException")
     error = {"rule_name": "index", "jobid": 0, "log": ["results/logs/index/P1.log"]}
     send("Error in rule index, jobid: 0", LogEvent.JOB_ERROR, logging.ERROR, **error)

@@ -98,7 +98,7 @@ def _activity(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
             if known.controls
             else ""
         )
-        note += f"; {len(drawn)} drawn: the smallest q and some of the others" if len(drawn) < len(mine) else ""
+        note += f"; {len(drawn):,} drawn: the smallest q and some of the others" if len(drawn) < len(mine) else ""
         rows = _rows(mine.sort_values(["q", "value"], ascending=[True, False]), ("value", "p", "q", "n"))
         found.append(Figure("activity", level, name, encoder, note, svg, ("Item", "Score", "p", "q", "n"), rows))
     return found

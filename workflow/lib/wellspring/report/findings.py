@@ -84,7 +84,7 @@ def _hit(row: Mapping[str, Any]) -> str:
         parts.append(f"effect {fixed(row['effect_sd'], 2)} standard deviations of the controls{interval}")
     if _known(row["cells_vs_controls"]):
         parts.append(f"{100 * row['cells_vs_controls']:.0f} % of the controls' cells")
-    if row["encoders_active"]:
+    if row["encoders_active"] and not str(row["encoders_active"]).endswith(" of 1"):
         parts.append(f"active by {row['encoders_active']} encoders")
     if row["note"]:
         parts.append(str(row["note"]))

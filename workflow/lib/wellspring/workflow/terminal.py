@@ -27,8 +27,8 @@ HIDDEN = re.compile(
     r"|At least one job did not complete"
 )
 HIDDEN_EVENTS = ("workflow_started", "run_info", "resources_info", "progress", "shellcmd", "job_started")
-# Of a failed script Snakemake repeats its command in a temporary file; the job's error precedes this message.
-REPEATED = re.compile(r"CalledProcessError in file .*returned non-zero exit status", re.S)
+# Of a failed or killed script Snakemake repeats its command in a temporary file; the job's error has all else.
+REPEATED = re.compile(r"CalledProcessError in file .*(returned non-zero exit status|died with <Signals\.)", re.S)
 # What an executor of other machines adds to each of its reasons.
 POINTER = re.compile(
     r"For further error details see the cluster/cloud log and the log files of the involved rule\(s\)\."
