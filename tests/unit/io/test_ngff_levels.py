@@ -1,6 +1,7 @@
 """The second resolution level: means of squares, labels that exist, and its place for other readers."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -51,3 +52,23 @@ def test_other_readers_find_both_levels(tmp_path):
         assert scale["scale"] == [1.0, 4 * step, 4 * step]
         # The centre of the first square is that of the pixels 0 to 3.
         assert shift["translation"] == [0.0, np.mean([0, 1, 2, 3]) * step, np.mean([0, 1, 2, 3]) * step]
+
+
+def test_a_reader_shows_a_plate_of_384_wells_by_its_small_level_within_seconds(tmp_path):
+    """Seconds of processor time, since other jobs share the machine; each well is in its place."""
+    reader = pytest.importorskip("ome_zarr.reader")
+    from ome_zarr.io import parse_url
+
+    names = [(row, column) for row in range(16) for column in range(24)]
+    values = np.random.default_rng(1).permutation(len(names)) + 1
+    with ngff.PlateWriter(tmp_path / "images.zarr", plate="P", channels=["DNA"]) as writer:
+        for (row, column), value in zip(names, values, strict=True):
+            name = f"{chr(65 + row)}{column + 1:02d}"
+            writer.write(name, "1", np.full((1, 40, 56), value, dtype=np.uint16))
+    start = time.process_time()
+    plate = next(iter(reader.Reader(parse_url(tmp_path / "images.zarr"))()))
+    small = plate.data[-1].compute(scheduler="synchronous")
+    assert time.process_time() - start < 15
+    assert small.shape == (1, 16 * 10, 24 * 14)
+    for (row, column), value in zip(names, values, strict=True):
+        assert (small[0, 10 * row : 10 * row + 10, 14 * column : 14 * column + 14] == value).all()
