@@ -219,3 +219,20 @@ def test_hidden_sheets_are_left_out_and_a_table_beside_grids_is_refused(tmp_path
     path = workbook(tmp_path, {"Shown": [], "Layout": table}, hidden=("Layout",))
     with pytest.raises(ValueError, match=r"text in hidden sheets only: \['Layout'\]"):
         platemap.read(path, plate="P")
+
+
+def test_numbers_that_a_workbook_rounded_are_no_names(tmp_path):
+    """A spreadsheet keeps 15 digits: two barcodes of 16 may have become one."""
+    rows = [["well", "compound", "pert_type"], ["A1", 1234567890123456789, "trt"], ["B1", "DMSO", "negcon"]]
+    with pytest.raises(
+        ValueError, match=r"expected names in 'compound', found \['1\.23457E\+18'\], which a spreadsheet"
+    ):
+        platemap.read(workbook(tmp_path, {"L": rows}, []), plate="P1")
+
+
+@pytest.mark.parametrize("cell", ["10%", "10 ug/mL"])
+def test_a_unit_of_another_kind_than_the_columns_is_refused(tmp_path, cell):
+    path = tmp_path / "map.csv"
+    path.write_text(f"well,compound,conc_uM\nA1,DMSO,\nB1,x,{cell}\n")
+    with pytest.raises(ValueError, match="expected µM as in the column's name, found .* in a cell"):
+        platemap.read(path, plate="P1")

@@ -214,7 +214,7 @@ def _sentence(error: ValidationError) -> str:
     return "; ".join(messages)
 
 
-def _hint(key: str, known: list[str]) -> str:
-    """Return an unknown key with the nearest known one."""
-    near = difflib.get_close_matches(key.casefold(), known, n=1)
+def _hint(key: object, known: list[str]) -> str:
+    """Return an unknown key with the nearest known one; a key of YAML may be a number."""
+    near = difflib.get_close_matches(str(key).casefold(), known, n=1)
     return f"{key!r} (did you mean {near[0]!r}?)" if near else repr(key)

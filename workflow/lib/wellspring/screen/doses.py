@@ -131,6 +131,11 @@ def _stated(
             raise ValueError(
                 f"{where}: expected one unit per concentration, found {cell} in the cell and {row} in its row"
             )
+        if number is not None and cell and of_name and dose_units.UNITS[cell][0] != dose_units.UNITS[of_name][0]:
+            raise ValueError(
+                f"{where}: expected {of_name} as in the column's name, found {cell} in a cell: write the number alone, "
+                "or name the column without a unit"
+            )
         result.append(cell or row or of_name)
     if of_name and units is not None:
         other = {unit for number, unit in zip(numbers, of_rows, strict=True) if number and unit} - {of_name}

@@ -72,9 +72,9 @@ def _errors(kept: Mapping[str, Any]) -> list[ValidationError]:
     return list(Draft202012Validator(config.schema()).iter_errors(kept))
 
 
-def _place(error: ValidationError) -> tuple[str, ...]:
+def _place(error: ValidationError) -> tuple[Any, ...]:
     """Return the keys that lead to what an error is about, empty for the whole config; an encoder is one thing."""
-    path = [part for part in error.absolute_path if isinstance(part, str)]
+    path: list[Any] = [part for part in error.absolute_path if isinstance(part, str)]
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         path = [*path, next(key for key in error.instance if key not in known)]
@@ -83,14 +83,14 @@ def _place(error: ValidationError) -> tuple[str, ...]:
     return tuple(path[:2] if path[:1] == ["encoders"] else path)
 
 
-def _remove(kept: dict[str, Any], places: list[tuple[str, ...]], removed: set[str]) -> None:
+def _remove(kept: dict[str, Any], places: list[tuple[Any, ...]], removed: set[str]) -> None:
     for place in places:
         inside: Any = kept
         for key in place[:-1]:
             inside = inside.get(key) if isinstance(inside, dict) else None
         if isinstance(inside, dict) and place[-1] in inside:
             del inside[place[-1]]
-            removed.add(".".join(place))
+            removed.add(".".join(map(str, place)))
 
 
 def _follows(problem: str, removed: set[str]) -> bool:

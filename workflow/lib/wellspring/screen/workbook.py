@@ -15,6 +15,7 @@ from wellspring.io import budget
 
 Rows = list[tuple[int, list[str]]]  # number of the row and cells
 MERGED_BYTES = 2**26  # unpacked, of a workbook with merged cells, which is held in memory
+EXACT = 10**15  # numbers of a spreadsheet from here on are rounded to 15 digits
 _SUFFIX = re.compile(r'(?:General|[#0.,?]+)((?:"[^"]*"|\\.|[ ]|_.)+)')  # of a format: words after the number
 _UNQUOTED = re.compile(r'_.|["\\]')
 _FORMULA = re.compile(
@@ -105,6 +106,8 @@ def _text(value: object, form: str) -> str:
         return str(value)
     whole = not isinstance(value, float) or value.is_integer()
     text = str(int(value)) if whole else str(value)
+    if whole and abs(value) >= EXACT:  # rounded when it was typed: shown as such, names of this form are refused
+        return f"{value:.5E}"
     if re.sub(r'"[^"]*"|\\.', "", form).rstrip().endswith("%"):
         return f"{(Decimal(text) * 100).normalize():f}%"
     if re.fullmatch("0{2,}", form) and whole:
