@@ -66,7 +66,27 @@ ARMS: dict[str, dict] = {
     "no_aggregation": SMALL | {"local_aggregation": {"kind": "none"}},
     "ramp": SMALL | {"augmentation": {"preset": "cells", "ramp": 0.1}},
     "simclr": RESNET | {"one_plate": True},
+    # Parts of the objective, and networks that learn from little; the transformers have 0.8 M weights, the others 0.2 M.
+    "no_ibot": SMALL | {"distillation": SMALL["distillation"] | {"ibot": {"weight": 0}}},
+    "koleo_wells": SMALL | {"distillation": SMALL["distillation"] | {"koleo_neighbours": "other_wells"}},
+    "registers": SMALL | {"backbone_options": SMALL["backbone_options"] | {"reg_tokens": 4}},
+    "conv_stem": SMALL
+    | {"backbone": "vit_tiny_r_s16_p8_224", "backbone_options": SMALL["backbone_options"] | {"patch_size": 2}},
+    "convnext": SMALL
+    | {
+        "backbone": "convnext_atto",
+        "backbone_options": {"depths": [1, 1, 2, 1], "dims": [32, 48, 64, 128], "output_stride": 8},
+    },
+    # Batches and nuisances.
+    "mixed_plates": SMALL | {"one_plate": False},
+    "adversary": SMALL | {"one_plate": False, "adversary": {"weight": 1.0}},
+    "treatment": SMALL
+    | {"one_plate": False, "local_aggregation": {"kind": "pair", "positives": "treatment", "heldout": "compound"}},
+    # Channels: one shared network for any of them.
+    "adaptive": SMALL | {"stem": "adaptive"},
 }
+# Several views of one trained network: overlapping tiles, and the whole field beside each tile.
+EMBEDDED: dict[str, dict] = {"overlap": {"stride": 24}, "joined": {"field": "joined", "untrained_scale": True}}
 # The networks of real fields: the preset for one GPU, and the small network on native crops of 96 px.
 FIELDS: dict[str, dict] = {
     "small": SMALL

@@ -116,4 +116,5 @@ def source(paths: dict[str, list[Path]], entry: Encoder, *, channels: list[str],
     from wellspring.train.data import open_source
 
     kinds = {kind: paths[kind] for kind in ("images", "intensity", "crops", "crop_tables")}
-    return open_source(entry.view, options("train", **over), channels=channels, **kinds)
+    lacking = entry.stem == "adaptive"
+    return open_source(entry.view, options("train", **over), channels=channels, lacking=lacking, **kinds)

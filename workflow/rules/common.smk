@@ -46,7 +46,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from wellspring.index import times
 from wellspring.io import object_store
-from wellspring.screen import doubled_keys, exclusions, sheet
+from wellspring.screen import doubled_keys, exclusions, panels, sheet
 from wellspring.screen.config import resolve, typed
 from wellspring.screen.config_checks import check_roles
 from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
@@ -103,6 +103,8 @@ try:
         config.update(times.grouped(config))
         settings = typed(config)
     check_roles(settings.fit, plates["role"].to_dict())
+    if seeing and (lacking := list(panels.problems(plates.to_dict("records"), settings))):
+        raise ValueError("\n".join(lacking))
 except ValueError as error:
     raise refuse(error) from None
 obstacles = travel.obstacles(settings, plates, simulated=simulated) if stored else []

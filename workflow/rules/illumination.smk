@@ -29,7 +29,7 @@ rule illumination:
         mem_mb=scaled(8000),
         runtime=scaled(60),
     params:
-        channels=lookup("channels", within=config),
+        channels=panel_of_light,
         options=lookup("illumination", within=config),
         aliases=lookup("index/channels", within=config),
         beside=beside("{optics}"),

@@ -31,7 +31,7 @@ rule images:
         runtime=scaled(240),
     params:
         root=of_sheet("images"),
-        channels=lookup("channels", within=config),
+        channels=panel_of,
         options=lookup("images", within=config),
         pixels=pixel_rules,
         code=code("images"),

@@ -153,7 +153,7 @@ def given_flat_fields(wildcards):
     """Return the flat-field files of the config, which must exist; none if flat fields are estimated."""
     if settings.illumination.method != "given":
         return []
-    files = given.files(settings.illumination.given, optics=wildcards.optics, channels=settings.channels)
+    files = given.files(settings.illumination.given, optics=wildcards.optics, channels=panel_of_light(wildcards))
     return [str(path) for path in files]
 
 
@@ -297,6 +297,17 @@ def gpus_of_node(wildcards):
 def encoder_of(wildcards):
     """Return the config entry of the job's encoder."""
     return config["encoders"][wildcards.encoder]
+
+
+def panel_of(wildcards):
+    """Return the channels of the job's plate."""
+    return panels.of(plates.loc[wildcards.plate], settings.channels)
+
+
+def panel_of_light(wildcards):
+    """Return the channels that plates of the job's light path have."""
+    mine = [panels.of(row, settings.channels) for row in plates.to_dict("records") if row["optics"] == wildcards.optics]
+    return [name for name in settings.channels if any(name in panel for panel in mine)]
 
 
 def channels_of(wildcards):

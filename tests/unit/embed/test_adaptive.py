@@ -11,7 +11,7 @@ import blobs
 import trainings
 from wellspring.embed import run as embed
 from wellspring.encoders import encoder
-from wellspring.encoders.adaptive import Adaptive
+from wellspring.encoders.adaptive import Adaptive, subset
 from wellspring.io import ngff, tables
 from wellspring.train import build
 from wellspring.train.rehearsal import rehearse
@@ -82,6 +82,111 @@ def test_trained_on_three_channels_and_embedded_on_two(tmp_path, screen, kind):
         whole.on(["BF"])
 
 
+def test_channels_that_an_image_lacks_are_no_part_of_its_mean():
+    network = encoder.build("resnet10t", channels=3, size=24, stem="adaptive").eval()
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        network.gain.copy_(torch.rand(3, 512, generator=rng))
+        network.shift.copy_(torch.rand(3, 512, generator=rng))
+        images = torch.randn(3, 3, 24, 20, generator=rng)
+        expected = [network.of([0, 1, 2])(images[:1]), network.of([1])(images[1:2, [1]])]
+        expected += [network.of([0, 2])(images[2:, [0, 2]])]
+        images[1, [0, 2]] = float("nan")
+        images[2, 1] = float("nan")
+        network.mixed = True
+        torch.testing.assert_close(network(images), torch.cat(expected))
+        parts = [network.of([place])(images[:1, [place]]) for place in range(3)]
+        torch.testing.assert_close(network.each(images[:1]), torch.cat(parts, dim=1))
+        with pytest.raises(ValueError, match="expected one channel or more without NaN"):
+            network(images * float("nan"))
+
+
+def test_a_random_subset_is_one_of_the_channels_that_an_image_has():
+    torch.manual_seed(3)
+    present = torch.tensor([[1, 1, 1, 1, 1], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1], [1, 1, 1, 0, 0]], dtype=torch.bool)
+    drawn = torch.stack([subset(present) for _ in range(600)])
+    assert not (drawn & ~present).any() and drawn.any(dim=2).all()
+    for image, many in enumerate([5, 2, 1, 3]):
+        sizes = drawn[:, image].sum(dim=1)
+        for size in range(1, many + 1):
+            assert abs(float((sizes == size).double().mean()) - 1 / many) < 0.06
+        alone = drawn[sizes == 1, image].double().mean(dim=0)[present[image]]
+        assert (alone - 1 / many).abs().max() < 0.15
+
+
+PANELS = {"P1": ["DNA", "RNA"], "P2": ["Mito", "RNA"], "P3": ["RNA", "DNA", "Mito"]}
+
+
+@pytest.fixture(scope="module")
+def panels(tmp_path_factory):
+    """Three plates, of which one has all channels, stored in another order."""
+    folder = tmp_path_factory.mktemp("panels")
+    plates = [blobs.plate(folder, name, channels=channels, width=80) for name, channels in PANELS.items()]
+    return {kind: [each[kind] for each in plates] for kind in plates[0]}
+
+
+@pytest.mark.parametrize("view", [{"kind": "tile", "size": 32}, {"kind": "cell", "size": 24}], ids=["tile", "cell"])
+@pytest.mark.parametrize("cache_mb", [0, 10])
+def test_images_have_the_channels_of_their_plate_and_nan_elsewhere(panels, view, cache_mb):
+    entry = blobs.entry(stem="adaptive", view=view)
+    source = blobs.source(panels, entry, channels=CHANNELS, cache_mb=cache_mb)
+    items = np.array([np.flatnonzero(source.plate == code)[1] for code in range(3)])
+    seen = source.read(items, np.random.default_rng(0))
+    lacks = np.isnan(seen).all(axis=(2, 3))
+    assert lacks.tolist() == [[name not in panel for name in CHANNELS] for panel in PANELS.values()]
+    assert np.isfinite(seen[~lacks]).all() and seen[~lacks].std(axis=(1, 2)).min() > 0
+    for code, panel in enumerate(PANELS.values()):  # alone, each plate reads the same pixels
+        alone = {kind: [paths[code]] for kind, paths in panels.items()}
+        ordered = [name for name in CHANNELS if name in panel]
+        own = blobs.source(alone, blobs.entry(view=view), channels=ordered, cache_mb=cache_mb)
+        if view["kind"] == "cell":
+            pixels = own.read(items[code : code + 1] - np.flatnonzero(source.plate == code)[0], np.random.default_rng(0))
+            np.testing.assert_array_equal(seen[code][[CHANNELS.index(name) for name in ordered]], pixels[0])
+    with pytest.raises(ValueError, match=r"P1: expected the channels .*'Mito'.* found"):
+        blobs.source(panels, blobs.entry(view=view), channels=CHANNELS)
+
+
+@pytest.mark.parametrize("one_plate", [True, False])
+@pytest.mark.parametrize("kind", ["simclr", "sslprofiler", "dino"])
+def test_one_encoder_is_trained_on_plates_of_different_panels(tmp_path, panels, kind, one_plate):
+    """Each channel is trained by the plates that have it, and each plate is embedded on the channels that it has."""
+    entry = blobs.entry(
+        kind=kind,
+        stem="adaptive",
+        steps=6,
+        one_plate=one_plate,
+        view={"kind": "tile", "size": 32} if kind == "dino" else {"kind": "cell", "size": 24, "embedded": 24},
+    )
+    network, card, history = trainings.train(entry, panels, tmp_path, channels=CHANNELS, log_every=1, retrieve_every=3)
+    assert np.isfinite(history["loss"]).all() and np.isfinite(history["retrieval"].dropna()).all()
+    assert (network.gain - 1).abs().amax(dim=1).min() > 0, "of each channel"
+    assert card["trained_on"]["plates"] == list(PANELS)
+    encoder.save(network, card, tmp_path / "e.safetensors", tmp_path / "e.json")
+    whole = encoder.load(tmp_path / "e.safetensors", tmp_path / "e.json")
+    found = {}
+    for code, name in enumerate(PANELS):
+        plate = {kind: paths[code] for kind, paths in panels.items()}
+        part = whole.on(ngff.open_plate(plate["images"]).channels)
+        assert set(part.channels) == set(PANELS[name])
+        found[name] = embed.embed(part, inputs(part, plate), section(), device=CPU)[1]
+    assert {matrix.shape[1] for matrix in found.values()} == {32}
+    assert all(np.isfinite(matrix).all() and matrix.std(axis=0).max() > 0 for matrix in found.values())
+
+
+def test_embeddings_by_channel_are_of_plates_with_all_channels(tmp_path, panels):
+    entry = blobs.entry(stem="adaptive", steps=1, view={"kind": "cell", "size": 24})
+    network, card, _ = trainings.train(entry, panels, tmp_path, channels=CHANNELS)
+    whole = encoder.Encoder(network.eval(), card)
+    plate = {kind: paths[2] for kind, paths in panels.items()}
+    each = embed.embed(whole, inputs(whole, plate), section(channels="each", dtype="float32"), device=CPU)[1]
+    joint = embed.embed(whole, inputs(whole, plate), section(dtype="float32"), device=CPU)[1]
+    assert each.shape == (len(joint), 96)
+    np.testing.assert_allclose(each.reshape(-1, 3, 32).mean(axis=1), joint, rtol=1e-4, atol=1e-5)
+    part, lacking = whole.on(PANELS["P1"]), {kind: paths[0] for kind, paths in panels.items()}
+    with pytest.raises(ValueError, match=r"embed.channels: expected joint .* found each \(lacking Mito\)"):
+        embed.embed(part, inputs(part, lacking), section(channels="each"), device=CPU)
+
+
 def test_other_stems_need_their_channels(tmp_path):
     entry = blobs.entry(steps=0)
     network, card, _ = trainings.train(entry, None, tmp_path)
@@ -125,7 +230,7 @@ def test_networks_are_built_before_any_job():
     }
     entries = {words: blobs.entry(**over) for words, over in wrong.items()}
     plain = dataclasses.replace(blobs.entry(kind="sslprofiler"), backbone="resnet10t", backbone_options={})
-    entries[r"encoders.mine: .*expected 0 for a backbone without patch"] = plain
+    entries[r"encoders.mine: .*expected crops of two patches or more .* 1 x 1 of ResNet"] = plain
     for words, entry in entries.items():
         with pytest.raises(ValueError, match=words):
             rehearse(entry, name="mine", channels=3, seed=1)

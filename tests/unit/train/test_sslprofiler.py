@@ -21,6 +21,14 @@ VITS = {
     "rotary": ("vit_small_patch16_rope_224", {}),
 }
 SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8}
+CONVEX = {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32], "output_stride": 8}
+# Students that learn from little: a stem of convolutions, and networks whose last map is a grid of 8 px.
+STUDENTS = {
+    "stem of convolutions": ("vit_tiny_r_s16_p8_224", SMALL | {"patch_size": 2}),
+    "registers": ("vit_tiny_patch16_224", SMALL | {"reg_tokens": 2}),
+    "ConvNeXt": ("convnext_atto", CONVEX),
+    "ResNet": ("resnet10t", {"output_stride": 8}),
+}
 
 
 def settings(**over):
@@ -56,7 +64,7 @@ def test_tokens_without_a_mask_are_the_backbones_own(name, size):
     names = set(network.state_dict())
     with torch.no_grad():
         before = network(images)
-        token = networks.MaskToken(network)
+        token = networks.MaskToken(network, channels=2)
         pooled, patches = networks.encode(network, images)
         unmasked, _ = token.encode(network, images, torch.zeros(3, size // 8, size // 8, dtype=torch.bool))
         after = network(images)
@@ -70,7 +78,7 @@ def test_tokens_without_a_mask_are_the_backbones_own(name, size):
 @pytest.mark.parametrize("name", VITS)
 def test_a_masked_patch_is_not_seen(name):
     network, images = vit(name), torch.randn(2, 2, 32, 32, generator=seeded())
-    token = networks.MaskToken(network)
+    token = networks.MaskToken(network, channels=2)
     torch.nn.init.normal_(token.token)
     mask = torch.zeros(2, 4, 4, dtype=torch.bool)
     mask[0, 1, 2] = True
@@ -86,7 +94,7 @@ def test_a_masked_patch_is_not_seen(name):
 
 def test_a_compiled_backbone_masks_as_before():
     network, images = vit("class token"), torch.randn(2, 2, 32, 32, generator=seeded())
-    token = networks.MaskToken(network)
+    token = networks.MaskToken(network, channels=2)
     torch.nn.init.normal_(token.token)
     all_masks = [torch.rand(2, 4, 4, generator=seeded(seed)) < 0.4 for seed in range(3)]
 
@@ -119,22 +127,93 @@ def test_local_crops_never_shift_the_running_statistics_of_the_teacher():
     assert not all(torch.equal(found[0]["student"][name], found[1]["student"][name]) for name in names)
 
 
-def test_backbones_without_patch_tokens_are_refused_by_name():
-    known = dataclasses.replace(settings(), backbone="resnet10t", backbone_options={})
-    with pytest.raises(ValueError, match=r"distillation.ibot.weight: expected 0 .* found a weight for ResNet"):
+REFUSED = {
+    r"distillation.ibot.weight: expected 0 .* found a weight for MlpMixer": ("mixer_s16_224", {"img_size": 24}),
+    r"distillation.global_size: expected .* found 1 x 1 of ResNet in 24 px.*output_stride": ("resnet10t", {}),
+    "distillation.ibot.head: expected own for MobileNetV3, .* found shared": (
+        "mobilenetv3_small_050",
+        {"output_stride": 8},
+    ),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_backbones_without_patch_tokens_are_refused_by_name(words):
+    backbone, options = REFUSED[words]
+    known = dataclasses.replace(settings(), backbone=backbone, backbone_options=options)
+    with pytest.raises(ValueError, match=words):
         SSLProfiler(build.network(known, channels=2), known, channels=2, precision="float32")
+
+
+def test_dropped_patches_are_refused():
     dropping = vit("class token")
     dropping.patch_drop = torch.nn.Dropout()
     with pytest.raises(ValueError, match="patch_drop_rate"):
-        networks.demand_tokens(dropping)
+        networks.demand_tokens(dropping, channels=2, size=32)
+
+
+@pytest.mark.parametrize("name", ["ConvNeXt", "ResNet"])
+def test_masked_pixels_of_a_convolutional_network_are_not_seen(name):
+    """The grid is that of its last map, and the tokens are the places of the map, row by row."""
+    backbone, options = STUDENTS[name]
+    network = encoder.build(backbone, channels=2, size=32, options=options).eval()
+    names, images = set(network.state_dict()), torch.randn(2, 2, 32, 40, generator=seeded())
+    assert networks.grid(network, (32, 40)) == (4, 5)
+    token = networks.MaskToken(network, channels=2)
+    torch.nn.init.normal_(token.token)
+    mask = torch.zeros(2, 4, 5, dtype=torch.bool)
+    mask[0, 1, 3] = True
+    other = images.clone()
+    other[:, :, 8:16, 24:32] += 5  # row 1, column 3 of both images
+    with torch.no_grad():
+        plain, patches = networks.encode(network, images)
+        one, two = (token.encode(network, each, mask) for each in (images, other))
+        unmasked, _ = token.encode(network, images, mask & False)
+        assert torch.equal(patches[:, 8], network.forward_features(images)[:, :, 1, 3])
+    assert torch.equal(plain, network(images)) and torch.equal(unmasked, plain)
+    assert not torch.equal(one[1][0], patches[0]) and torch.equal(one[1][1], patches[1])
+    for first, second in zip(one, two, strict=True):
+        assert torch.equal(first[0], second[0]) and not torch.equal(first[1], second[1])
+    assert set(network.state_dict()) == names
+
+
+@pytest.mark.parametrize("head", ["shared", "own"])
+@pytest.mark.parametrize("name", STUDENTS)
+def test_students_of_other_kinds_learn_from_all_terms(name, head):
+    backbone, options = STUDENTS[name]
+    crops = {"global_size": 24, "local_size": 16, "ibot": {"head": head}}
+    known = dataclasses.replace(settings(distillation=crops), backbone=backbone, backbone_options=options)
+    torch.manual_seed(0)
+    mine = SSLProfiler(build.network(known, channels=2), known, channels=2, precision="float32").train()
+    optimiser = torch.optim.AdamW([each for each in mine.parameters() if each.requires_grad], lr=2e-3)
+    found = []
+    for step in range(12):
+        terms, _ = mine(batch(), 0, seeded())
+        assert set(terms) == {"distillation", "ibot", "koleo", "local_aggregation", "loss"}
+        optimiser.zero_grad()
+        terms["loss"].backward()
+        if step == 0:
+            still = [each for each, value in mine.student.named_parameters() if value.grad is None]
+            assert not still and mine.mask.token.grad.abs().sum() > 0
+        optimiser.step()
+        found.append(float(terms["ibot"].detach()))
+    assert np.isfinite(found).all() and min(found[6:]) < found[0], "of one batch, masked patches are learned"
 
 
 def test_koleo_is_summed_over_the_global_crops(monkeypatch):
     known, parts, koleo = method(), [], losses.koleo
-    monkeypatch.setattr(losses, "koleo", lambda features: parts.append(koleo(features)) or parts[-1])
+    monkeypatch.setattr(losses, "koleo", lambda features, well: parts.append(koleo(features, well=well)) or parts[-1])
     terms, _ = known(batch(), 0, seeded())
     assert len(parts) == known.settings.distillation.global_count
     assert float(terms["koleo"].detach()) == pytest.approx(sum(float(part.detach()) for part in parts), rel=1e-5)
+
+
+def test_koleo_from_other_wells_reads_the_wells_of_the_batch(monkeypatch):
+    seen, koleo = [], losses.koleo
+    monkeypatch.setattr(losses, "koleo", lambda features, well: seen.append(well) or koleo(features, well=well))
+    known = method(distillation={"koleo_neighbours": "other_wells"})
+    known(batch(), 0, seeded())
+    assert [each.tolist() for each in seen] == [[0, 0, 1, 1, 2, 2]] * 2
 
 
 AGGREGATES = {

@@ -124,7 +124,17 @@ def embed(
 
 
 def tokens_of(encoder: Encoder, options: Embed) -> str:
-    """Return which output of the network is a view's vector, `pooled` or `class_and_patches`; `auto` is resolved."""
+    """Return which output of the network is a view's vector: `pooled`, `class_and_patches`, or `channels`.
+
+    `auto` is resolved. Raises ValueError where each channel has an embedding and the plate lacks channels.
+    """
+    if options.channels == "each" and encoder.card.get("stem") == "adaptive":
+        if encoder.card.get("lacking"):
+            raise ValueError(
+                f"embed.channels: expected joint for plates that lack channels of {encoder.card['name']}, whose vectors "
+                f"would be shorter, found each (lacking {', '.join(encoder.card['lacking'])})"
+            )
+        return "channels"
     if options.tokens != "auto":
         return options.tokens
     objective = encoder.card.get("objective", encoder.card["kind"])

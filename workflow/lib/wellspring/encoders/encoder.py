@@ -72,7 +72,8 @@ class Encoder:
         if not isinstance(network, Adaptive) or not places:
             raise ValueError(f"channels: expected {self.channels} for {self.card['name']}, found {channels}")
         shown = [self.channels[place] for place in places]
-        return Encoder(network.of(places), self.card | {"channels": shown})
+        absent = [name for name in self.channels if name not in shown]
+        return Encoder(network.of(places), self.card | {"channels": shown, "lacking": absent})
 
 
 def build(
@@ -163,7 +164,8 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
     tokens
         `pooled`: output of the backbone (class token, or mean over positions). `class_and_patches`: class token and
         mean of the patch tokens of each of the last `layers` blocks, each normalised to length 1 and concatenated;
-        the mean alone for backbones without a class token. For a `Channelwise` network, of each channel.
+        the mean alone for backbones without a class token. For a `Channelwise` network, of each channel. `channels`: the
+        embedding of each channel of an `Adaptive` network, joined.
     layers
         Number of blocks to concatenate.
 
@@ -180,6 +182,8 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
     if tokens == "pooled":
         pooled: Tensor = network(images)
         return pooled.float()
+    if tokens == "channels" and isinstance(network, Adaptive):
+        return network.each(images).float()
     if tokens != "class_and_patches":
         raise ValueError(f"embed.tokens: expected 'pooled' or 'class_and_patches', found {tokens!r}")
     if isinstance(network, Adaptive):

@@ -18,14 +18,14 @@ from wellspring.index import crosscheck, expected, layouts, times
 from wellspring.index.readers import detect, listing
 from wellspring.io.notes import Note
 from wellspring.io.tables import Verdict
-from wellspring.screen import platemap, sections
+from wellspring.screen import panels, platemap, sections
 
 logger = logging.getLogger(__name__)
 
 # columns of the sheet whose name in the index differs; None: not metadata of a well
 SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Metadata_Cell_Line",
          "optics": "Metadata_Optics", "role": "Metadata_Role", "images": None, "platemap": None,
-         "acquisition": None, "microscope": None, "timepoint": None, times.IMAGED: "Metadata_Imaged_Plate"}  # fmt: skip
+         "acquisition": None, "microscope": None, "timepoint": None, "panel": None, times.IMAGED: "Metadata_Imaged_Plate"}  # fmt: skip
 # columns of the readers' tables whose name in the index is not their title case
 NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
          "z": "Metadata_Position_Z"}  # fmt: skip
@@ -169,7 +169,8 @@ def join(
     sheet
         The plate's row; other columns than the workflow's own become ``Metadata_<name>``.
     channels
-        The channels that every site must have; others in the files are ignored.
+        The channels that every site must have, if the plate's row has no ``panel`` of fewer; others in the files are
+        ignored.
     aliases
         Channel -> its name in the files, if they differ.
     sites
@@ -188,6 +189,8 @@ def join(
         named for two planes; several acquisitions and none is chosen.
     """
     plate = str(sheet["plate"])
+    panel = panels.of(sheet, channels)
+    aliases, channels = {key: name for key, name in aliases.items() if key in panel or key not in channels}, panel
     listed = sorted({f"{path}\t{size}" for path, size in zip(planes["path"], planes["bytes"], strict=True)})
     planes = _channels(crosscheck.cycles(planes, aliases), channels, aliases, plate)
     planes = crosscheck.at_acquisition(planes, acquisition, plate=plate, aliases=aliases)

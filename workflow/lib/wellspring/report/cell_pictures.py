@@ -112,7 +112,7 @@ class _Cells:
         return tile
 
     def _image(self, row: Mapping[str, Any]) -> NDArray[Any] | None:
-        plate, channels = str(row["Metadata_Plate"]), list(self.screen.channels)
+        plate = str(row["Metadata_Plate"])
         if plate in self.screen.image_files and not pd.isna(row["Metadata_Center_Y"]):
             if plate not in self._images:
                 self._images[plate] = ngff.open_plate(self.screen.image_files[plate].parent)
@@ -120,7 +120,9 @@ class _Cells:
             height, width = images.shape[1:]
             y, x = (_start(float(row[f"Metadata_Center_{axis}"]), edge) for axis in "YX")
             rows, columns = slice(max(y, 0), min(y + edge, height)), slice(max(x, 0), min(x + edge, width))
-            part = images.read(row["Metadata_Well"], row["Metadata_Site"], channels, rows=rows, columns=columns)
+            there = [name for name in self.screen.channels if name in images.channels]
+            part = images.read(row["Metadata_Well"], row["Metadata_Site"], there, rows=rows, columns=columns)
+            part = thumbnails.on_all(self.screen, plate, part)
             sides = (rows.start - y, y + edge - rows.stop), (columns.start - x, x + edge - columns.stop)
             return np.pad(part, ((0, 0), *sides), mode="edge")
         table = self.screen.crops.get(plate, pd.DataFrame())
@@ -129,7 +131,8 @@ class _Cells:
             mine = table[np.logical_and.reduce([table[key] == row[key] for key in keys])]
             mine = mine[mine["Metadata_Cell"] == row["Metadata_View"]]
             if len(mine) and plate in self.screen.crop_files:
-                return self._packed(plate).read(int(mine["Metadata_Row"].iloc[0]))
+                crop = self._packed(plate).read(int(mine["Metadata_Row"].iloc[0]))
+                return thumbnails.on_all(self.screen, plate, crop)
         return None
 
     def _edge(self, plate: str) -> int:

@@ -16,7 +16,7 @@ import yaml
 from wellspring.index import times
 from wellspring.io.shipped import CLONE, read_yaml
 from wellspring.report import wording
-from wellspring.screen import config, doubled_keys, exclusions, mended, sheet
+from wellspring.screen import config, doubled_keys, exclusions, mended, panels, sheet
 from wellspring.screen.config_checks import check_roles
 from wellspring.screen.encoder_kinds import needs_images, ready_made
 from wellspring.screen.sections import Config
@@ -127,6 +127,8 @@ def _rules(complete: Config, path: Path, rows: Sequence[Mapping[str, str]]) -> l
         check_roles(complete.fit, {row["plate"]: row["role"] for row in rows})
     except ValueError as error:
         found.append(Finding("problem", "config", str(error)))
+    if needs_images(complete.encoders):
+        found += [Finding("problem", "plates", text) for text in panels.problems(rows, complete)]
     try:
         listed = exclusions.read(complete.survey.exclusions)
         if rows:  # else the sheet's own problems are found

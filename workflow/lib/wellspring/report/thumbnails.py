@@ -81,7 +81,7 @@ def _of_cells(screen: Screen, plate: str, wells: list[str]) -> dict[str, NDArray
         numbers = numbers[np.linspace(0, len(numbers) - 1, min(4, len(numbers))).round().astype(int)]
         tile = np.zeros((TILE, TILE, 3), dtype=np.uint8)
         for place, number in enumerate(numbers):
-            image = crops.read(int(number)).astype(np.float64)
+            image = on_all(screen, plate, crops.read(int(number))).astype(np.float64)
             low, high = scale or percentiles(image[None])
             y, x = half * (place // 2), half * (place % 2)
             tile[y : y + half, x : x + half] = palette.composite(square(image, half), low=low, high=high)
@@ -123,13 +123,33 @@ def square(image: NDArray[Any], size: int) -> NDArray[np.float64]:
     return means
 
 
+def panel(screen: Screen, plate: str) -> list[str]:
+    """Return the channels of a plate, in the screen's order; all of them where they were not measured."""
+    table = screen.intensity
+    known = set(table.loc[table["Metadata_Plate"] == plate, "Metadata_Channel"]) if len(table) else set()
+    return [name for name in screen.channels if name in known] or list(screen.channels)
+
+
+def on_all(screen: Screen, plate: str, images: NDArray[Any]) -> NDArray[Any]:
+    """Return images (..., c, H, W) of a plate's channels with those of the screen that it lacks, as zeros."""
+    mine = panel(screen, plate)
+    if images.shape[-3] == len(screen.channels) or images.shape[-3] != len(mine):
+        return images
+    found = np.zeros((*images.shape[:-3], len(screen.channels), *images.shape[-2:]), dtype=images.dtype)
+    found[..., [screen.channels.index(name) for name in mine], :, :] = images
+    return found
+
+
 def intensity(screen: Screen, plate: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Return the (C,) grey values of a plate that are shown as black and as full, None where they were not measured."""
+    """Return the (C,) grey values of a plate that are shown as black and as full, None where they were not measured.
+
+    A channel that the plate lacks has 0 and 1.
+    """
     table = screen.intensity
     rows = table[table["Metadata_Plate"] == plate].set_index("Metadata_Channel") if len(table) else table
-    if not len(rows) or not set(screen.channels) <= set(rows.index):
+    if not set(screen.channels) & set(rows.index):
         return None
-    rows = rows.loc[list(screen.channels)]
+    rows = rows.reindex(list(screen.channels)).fillna({"low": 0.0, "high": 1.0})
     return rows["low"].to_numpy(dtype=float), rows["high"].to_numpy(dtype=float)
 
 

@@ -189,10 +189,10 @@ def _grey(image: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> NDArray
     )
 
 
-def _scale(crops: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
+def _scale(screen: Screen, plate: str, crops: Packed) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return black and white (C,) of a plate without measured ones, of some of its cells."""
     some = np.linspace(0, len(crops) - 1, min(thumbnails.SCALE_VIEWS, len(crops))).round().astype(int)
-    return thumbnails.percentiles(crops.take(some).astype(np.float64))
+    return thumbnails.percentiles(thumbnails.on_all(screen, plate, crops.take(some)).astype(np.float64))
 
 
 def _of_cells(screen: Screen, plate: str, wells: Sequence[str], size: int) -> dict[str, NDArray[np.uint8]]:
@@ -201,11 +201,11 @@ def _of_cells(screen: Screen, plate: str, wells: Sequence[str], size: int) -> di
     if table.empty or plate not in screen.crop_files:
         return {}
     crops, half, found = Packed(screen.crop_files[plate]), size // 2, {}
-    low, high = thumbnails.intensity(screen, plate) or _scale(crops)
+    low, high = thumbnails.intensity(screen, plate) or _scale(screen, plate, crops)
     for well, rows in table[table["Metadata_Well"].isin(wells)].groupby("Metadata_Well", sort=True):
         numbers = rows["Metadata_Row"].to_numpy(dtype=int)
         numbers = numbers[np.linspace(0, len(numbers) - 1, min(4, len(numbers))).round().astype(int)]
-        images = crops.take(numbers)
+        images = thumbnails.on_all(screen, plate, crops.take(numbers))
         tile = np.zeros((images.shape[1], size, size), dtype=np.uint8)
         for place, image in enumerate(images):
             y, x = half * (place // 2), half * (place % 2)

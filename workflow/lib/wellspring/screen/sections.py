@@ -242,7 +242,8 @@ class Ibot:
 
     weight: float | None
     """Weight of the term; null is 1 for sslprofiler (DINOv2) and 0 for dino and for stems other than widened. Needs a
-    vision transformer: 0 for other backbones. Default: null."""
+    vision transformer, or a convolutional network of timm, of which places of the last map are predicted and pixels
+    masked (SimMIM): take a small step for small crops (`backbone_options: {output_stride: 8}`). Default: null."""
 
     probability: float
     """Share of the global crops with a mask (DINOv2). Default: 0.5."""
@@ -317,6 +318,10 @@ class Distillation:
     koleo: float | None
     """Weight of the nearest-neighbour entropy term, summed over global crops (DINOv2); null is 0.1 for sslprofiler
     (DINOv2) and 0 for dino. Default: null."""
+
+    koleo_neighbours: Literal["images", "other_wells"]
+    """From which nearest neighbour KoLeo moves an image away: of all images (DINOv2), or of other wells, so that sites
+    of a well, which local aggregation pulls together, are not parted. Default: "images"."""
 
     drop_path: float
     """Share of the student's residual branches that are skipped (DINO, Cell-DINO). Default: 0.1."""
@@ -1021,6 +1026,11 @@ class Embed:
     `class_and_patches`: the class token and the mean of the patch tokens, each normalised to length 1 and concatenated
     (multi-granularity, SSLProfiler). `auto`: class_and_patches for sslprofiler and dino, pooled for the others.
     Default: "auto"."""
+
+    channels: Literal["joint", "each"]
+    """For encoders of the stem adaptive. `joint`: one embedding of all channels, their mean, also where a plate lacks
+    some. `each`: an embedding per channel, joined (channels x features), of plates that have all. Other encoders are
+    not concerned. Default: "joint"."""
 
     layers: int
     """Number of last blocks whose tokens `class_and_patches` concatenates. Default: 1."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wellspring.io import ngff, tables
 from wellspring.screen.sections import Train, View
-from wellspring.train.sources import Cells, Fields, Source
+from wellspring.train.sources import ABSENT, Cells, Fields, Source
 from wellspring.views.scaling import intensity_scale
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ def open_source(
     intensity: Sequence[str | Path] = (),
     crops: Sequence[str | Path] = (),
     crop_tables: Sequence[str | Path] = (),
+    lacking: bool = False,
 ) -> Source:
     """Open the training set of an encoder: the plates whose verdict is keep.
 
@@ -60,11 +61,13 @@ def open_source(
         Channels in the order in which the network takes them.
     images, intensity, crops, crop_tables
         Stores, tables of the intensity scale, packed crops and their tables, of the same plates in the same order.
+    lacking
+        Whether plates may lack some of the channels (stem `adaptive`); these are NaN in their images.
 
     Raises
     ------
     ValueError
-        No plate is left, or a file that the view needs is missing.
+        No plate is left, a file that the view needs is missing, or a channel.
     """
     usable = kept(intensity)
     if view.kind == "cell":
@@ -72,11 +75,12 @@ def open_source(
             raise ValueError(f"training set: expected crops of {len(intensity)} plates, found {len(crops)}")
         usable = [usable[number] for number in kept([crop_tables[number] for number in usable])]
     known = [tables.read(intensity[number]) for number in usable]
-    scales = [intensity_scale(table, list(channels)) for table in known]
+    scales = [intensity_scale(table, list(channels), lacking=lacking) for table in known]
+    _note_panels(known, channels)
     if view.kind == "cell":
         cells = [_sampled(tables.read(crop_tables[number])) for number in usable]
         stored = [_stored(crop_tables[number], table, channels) for number, table in zip(usable, known, strict=True)]
-        places = [[names.index(channel) for channel in channels] for names in stored]
+        places = [[names.index(channel) if channel in names else ABSENT for channel in channels] for names in stored]
         panels = [len(names) for names in stored]
         return Cells([crops[number] for number in usable], cells, scales, least=view.size, places=places, panels=panels)
     return Fields(
@@ -84,11 +88,19 @@ def open_source(
         scales,
         channels=channels,
         size=view.size,
-        stain=options.foreground_channel if options.foreground_channel in channels else channels[0],
+        stain=options.foreground_channel,
         least=options.least_foreground,
         tries=options.tries,
         cache_bytes=int(options.cache_mb * 1e6),
     )
+
+
+def _note_panels(known: Sequence[pd.DataFrame], channels: Sequence[str]) -> None:
+    """Log the plates that lack channels."""
+    for table in known:
+        absent = [channel for channel in channels if channel not in set(table["Metadata_Channel"])]
+        if absent:
+            logger.info("%s: trains without %s", table["Metadata_Plate"].iloc[0], ", ".join(absent))
 
 
 def _stored(crop_table: str | Path, intensity: pd.DataFrame, channels: Sequence[str]) -> list[str]:

@@ -31,6 +31,8 @@ def fit(method: Module, *, device: torch.device, compiled: bool) -> Module:
         convert_sync_batchnorm(method)  # in place, since the objective itself is not a normalisation layer
     if compiled:
         for backbone in _backbones(method):
+            if getattr(backbone, "mixed", False):
+                continue  # which images have a channel differs by batch, and each number would be compiled anew
             # Crops of two sizes make two graphs; one graph for any size would be slower.
             name = "forward_features" if hasattr(backbone, "forward_features") else "forward"
             setattr(backbone, name, torch.compile(getattr(backbone, name), dynamic=False))

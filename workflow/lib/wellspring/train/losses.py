@@ -184,19 +184,28 @@ def pooled_aggregation(teacher: Tensor, student: Tensor, *, sites: int) -> Tenso
     return -(known * student).sum(dim=-1).mean()
 
 
-def koleo(features: Tensor, *, epsilon: float = 1e-8) -> Tensor:
+def koleo(features: Tensor, *, well: Tensor | None = None, epsilon: float = 1e-8) -> Tensor:
     """KoLeo, an entropy term: minus the mean log distance to the nearest neighbour (Sablayrolles et al. 2019).
 
     Parameters
     ----------
     features
         (B, D) class tokens of one view, B >= 2; normalised here.
+    well
+        (B,) int64. Where given, the neighbour is one of another well, so that images of a well are not parted. 0 if a
+        batch has a single well.
     epsilon
         Keeps the logarithm finite where two images coincide.
     """
     unit = normalize(features.float(), dim=1)
     with torch.no_grad():
-        nearest = (unit @ unit.T).fill_diagonal_(-2.0).argmax(dim=1)  # below any cosine
+        cosine = (unit @ unit.T).fill_diagonal_(-2.0)  # below any cosine
+        if well is not None:
+            same = well[:, None] == well[None, :]
+            if bool(same.all()):
+                return features.sum().float() * 0.0
+            cosine = cosine.masked_fill(same, -2.0)
+        nearest = cosine.argmax(dim=1)
     distance = torch.linalg.vector_norm(unit - unit[nearest] + epsilon, dim=1)
     return -torch.log(distance + epsilon).mean()
 

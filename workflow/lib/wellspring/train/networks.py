@@ -1,12 +1,13 @@
 """Heads, pooling and mask token that training adds to a backbone."""
 
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.nn.functional import linear, normalize
+from torch.nn.functional import interpolate, linear, normalize
 
 from wellspring.encoders.module import PatchTokens, lacking
 
@@ -77,20 +78,27 @@ class Pool(nn.Module):
 class MaskToken(nn.Module):
     """A learned token that replaces the masked patches of a backbone.
 
-    A hook on the backbone's patch embedding inserts it, before positions are added. It changes neither the names of the
-    backbone's weights nor its forward pass without a mask.
+    Of a transformer, a hook on its patch embedding inserts it, before positions are added. Of a convolutional network,
+    a learned value per channel replaces the pixels of masked places, as in SimMIM (Xie et al. 2022, arXiv 2111.09886).
+    Neither changes the names of the backbone's weights, nor its forward pass without a mask.
 
     Parameters
     ----------
     backbone
-        A vision transformer of timm (see `demand_tokens`).
+        A vision transformer, or a convolutional network of timm (see `demand_tokens`).
+    channels
+        Number of input channels.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, *, channels: int) -> None:
         super().__init__()
+        self.pixels = not _transformer(backbone)
+        self.mask: Tensor | None = None
+        if self.pixels:
+            self.token = nn.Parameter(torch.zeros(channels))
+            return
         tokens = cast("PatchTokens", backbone)
         self.token = nn.Parameter(torch.zeros(tokens.embed_dim))
-        self.mask: Tensor | None = None
         cast("nn.Module", tokens.patch_embed).register_forward_hook(self._put_in)
 
     def encode(self, backbone: nn.Module, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,6 +113,9 @@ class MaskToken(nn.Module):
         mask
             (B, rows, columns) bool, true where a patch is masked.
         """
+        if self.pixels:
+            there = interpolate(mask[:, None].float(), size=images.shape[2:], mode="nearest") > 0
+            return encode(backbone, torch.where(there, self.token[:, None, None].to(images.dtype), images))
         self.mask = mask
         try:
             return encode(backbone, images)
@@ -118,24 +129,72 @@ class MaskToken(nn.Module):
         return torch.where(mask, self.token.to(patches.dtype), patches)
 
 
-def demand_tokens(backbone: nn.Module) -> PatchTokens:
-    """Return a backbone with patch tokens that can be masked; a ValueError if it has none or drops some in training."""
-    of_timm = type(backbone).__module__.startswith("timm.")
-    if not isinstance(backbone, VisionTransformer | Eva) and (of_timm or lacking(backbone)):
-        raise ValueError(
-            "distillation.ibot.weight: expected 0 for a backbone without patch tokens (masked patches need a vision "
-            f"transformer), found a weight for {type(backbone).__name__}"
-        )
+def demand_tokens(backbone: nn.Module, *, channels: int, size: int) -> int:
+    """Return the width of the patch tokens of a backbone: of a transformer, or the places of a convolutional map.
+
+    Raises
+    ------
+    ValueError
+        The backbone has no tokens that can be masked, or drops some in training.
+    """
     if not isinstance(getattr(backbone, "patch_drop", None), nn.Identity | None):
         raise ValueError("backbone_options.patch_drop_rate: expected 0 with masked patches, found a larger rate")
-    return cast("PatchTokens", backbone)
+    if _transformer(backbone):
+        return cast("PatchTokens", backbone).embed_dim
+    found = _map_width(backbone, channels=channels, size=size) if _of_timm(backbone) else None
+    if found is None:
+        raise ValueError(
+            "distillation.ibot.weight: expected 0 for a backbone without patch tokens (masked patches need a vision "
+            "transformer, or a convolutional network with a map of features), found a weight for "
+            f"{type(backbone).__name__}"
+        )
+    return found
+
+
+def grid(backbone: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the rows and columns of the patches of images (H, W)."""
+    if _transformer(backbone):
+        return cast("PatchTokens", backbone).patch_embed.dynamic_feat_size(size)
+    step = _step(backbone)
+    return -(-size[0] // step), -(-size[1] // step)
 
 
 def encode(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features (B, D) and the patch tokens (B, patches, D) of a transformer."""
+    """Return the features (B, F) and the patch tokens (B, patches, D): of a convolutional network, its last map."""
     tokens = cast("PatchTokens", backbone)
     states = tokens.forward_features(images)
+    if states.ndim == 4:
+        return tokens.forward_head(states), states.flatten(2).transpose(1, 2)
     return tokens.forward_head(states), states[:, tokens.num_prefix_tokens :]
+
+
+def _of_timm(backbone: nn.Module) -> bool:
+    return type(backbone).__module__.startswith("timm.")
+
+
+def _transformer(backbone: nn.Module) -> bool:
+    """Return whether a backbone has patch tokens as the protocol `PatchTokens` describes them."""
+    return isinstance(backbone, VisionTransformer | Eva) or not (_of_timm(backbone) or lacking(backbone))
+
+
+def _step(backbone: nn.Module) -> int:
+    """Return the pixels per place of the last map of a convolutional network of timm."""
+    stages = cast("Sequence[Mapping[str, int]]", backbone.feature_info)
+    return int(stages[-1]["reduction"])
+
+
+def _map_width(backbone: nn.Module, *, channels: int, size: int) -> int | None:
+    """Return the features of a place of the last map (B, D, rows, columns); None for a network without one."""
+    if not getattr(backbone, "feature_info", None) or not hasattr(backbone, "forward_head"):
+        return None
+    was = [(each, each.training) for each in backbone.modules()]
+    backbone.eval()
+    with torch.no_grad():
+        found = cast("PatchTokens", backbone).forward_features(torch.zeros(1, channels, size, size))
+    for each, mode in was:
+        each.training = mode
+    shown = found.ndim == 4 and tuple(found.shape[2:]) == grid(backbone, (size, size))
+    return int(found.shape[1]) if shown else None
 
 
 def width(backbone: nn.Module, *, channels: int, size: int) -> int:

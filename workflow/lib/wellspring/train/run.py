@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from wellspring.cells import model_files
 from wellspring.encoders import cards, encoder, module
+from wellspring.encoders.adaptive import Adaptive
 from wellspring.screen.sections import Encoder, Train
 from wellspring.train import build, distributed, hardware
 from wellspring.train.adversary import codes
@@ -150,6 +152,8 @@ def _trained(
     channels, plates = len(source.pixels[0].low), len(set(source.plate.tolist()))
     adversary = settings.adversary
     nuisances = codes(source, adversary.against)[1] if adversary.weight else ()
+    if isinstance(network, Adaptive):
+        network.mixed = any(bool(np.isnan(scales.low).any()) for scales in source.pixels)
     if adversary.weight and len(nuisances) < len(adversary.against):
         found = f"{len(adversary.against) - len(nuisances)} of {', '.join(adversary.against)}"
         logger.warning(

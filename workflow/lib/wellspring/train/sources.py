@@ -5,6 +5,7 @@ An item is a cell or a field; the sampler draws both in the same way.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from wellspring.views.intensity import scale
 from wellspring.views.scaling import IntensityScale, foreground_level
 
 logger = logging.getLogger(__name__)
+ABSENT = -1  # the place of a channel that the crops of a plate lack
 
 
 class Source(Protocol):
@@ -54,8 +56,8 @@ class Cells:
     least
         Edge in pixels of the views that are cut from the crops.
     places, panels
-        For each plate, the places of the encoder's channels in the crops, and the number of channels of the crops; None
-        where the encoder takes all.
+        For each plate, the places of the encoder's channels in the crops (`ABSENT` for one that they lack, which is NaN
+        in the images), and the number of channels of the crops; None where the encoder takes all.
     """
 
     def __init__(
@@ -70,7 +72,8 @@ class Cells:
     ) -> None:
         self.arrays = [Packed(path) for path in crops]
         self.pixels = pixels
-        self.places = [list(range(len(scales.low))) for scales in pixels] if places is None else places
+        whole = [list(range(len(scales.low))) for scales in pixels] if places is None else places
+        self.places = [_Places.of(each) for each in whole]
         counts = [len(scales.low) for scales in pixels] if panels is None else panels
         for path, array, count in zip(crops, self.arrays, counts, strict=True):
             if len(array.shape) != 4 or array.shape[1] != count:
@@ -85,13 +88,12 @@ class Cells:
     def read(self, items: NDArray[np.int64], rng: np.random.Generator, *, sites: int = 1) -> NDArray[np.float32]:
         """Return scaled crops (B, C, Y, X) float32; `rng` and `sites` have no effect."""
         first = self.plate[items[0]]
-        out = np.empty((len(items), len(self.places[first]), *self.arrays[first].shape[2:]), dtype=np.float32)
+        shape = len(items), len(self.pixels[first].low), *self.arrays[first].shape[2:]
+        out = np.empty(shape, dtype=np.float32)
         for place, item in enumerate(items):
             code = self.plate[item]
-            scales = self.pixels[code]
-            scale(
-                self.arrays[code].read(int(self.row[item]))[self.places[code]], scales.low, scales.high, out=out[place]
-            )
+            there = self.places[code]
+            _scaled(self.arrays[code].read(int(self.row[item]))[there.stored], there, self.pixels[code], out[place])
         return out
 
 
@@ -109,7 +111,7 @@ class Fields:
     size
         Edge of a block in pixels.
     stain
-        The channel that shows foreground.
+        The channel that shows foreground; of plates without it, the first of `channels` that they have.
     least
         Share of foreground that a block should have; if none of `tries` has it, the block with most is taken.
     tries
@@ -137,13 +139,17 @@ class Fields:
                     f"{plate.plate}: expected fields of {size} px (view.size) or more, found {plate.shape}"
                 )
         self.plates, self.pixels, self.channels, self.size = list(plates), pixels, list(channels), size
-        self.stain, self.least, self.tries = stain, least, tries
+        self.least, self.tries = least, tries
+        self.panels = [[name for name in channels if name in plate.channels] for plate in plates]
+        held = [[place if name in plate.channels else ABSENT for place, name in enumerate(channels)] for plate in plates]
+        self.places = [_Places.of(each) for each in held]  # blocks are in the order of `panels`
+        self.stains = [stain if stain in panel else panel[0] for panel in self.panels]
         rows = [(plate.plate, well, site) for plate in plates for well, site in plate.fields]
         self.frame = pd.DataFrame(rows, columns=SITE_KEY)
         self.fields = [field for plate in plates for field in plate.fields]
         self.plate = np.repeat(np.arange(len(self.plates)), [len(plate.fields) for plate in plates])
         self.well, self.site = _codes(self.frame)
-        self.above = [foreground_level(plate, stain=stain) for plate in plates]
+        self.above = [foreground_level(plate, stain=name) for plate, name in zip(plates, self.stains, strict=True)]
         need = sum(len(plate.fields) * int(np.prod(plate.shape)) * 2 for plate in plates)
         self.cache: dict[int, NDArray[Any]] | None = {} if need <= cache_bytes else None
         logger.info(
@@ -161,17 +167,18 @@ class Fields:
             group = items[start : start + sites]
             for place, item in enumerate(group):
                 strip = int((group[:place] == item).sum()), int((group == item).sum())
-                scales = self.pixels[self.plate[item]]
-                block = self._block(int(item), rng, strip=strip)
-                scale(block, scales.low, scales.high, out=out[start + place])
+                code, block = self.plate[item], self._block(int(item), rng, strip=strip)
+                _scaled(block, self.places[code], self.pixels[code], out[start + place])
         return out
 
     def _block(self, item: int, rng: np.random.Generator, *, strip: tuple[int, int]) -> NDArray[Any]:
         """Return the stored pixels (C, size, size) of the first place with enough foreground, or of the best place.
 
-        `strip` is the number of the field's strip, and how many strips it is cut into.
+        C are the channels that the plate has. `strip` is the number of the field's strip, and how many strips it is cut
+        into.
         """
         code = self.plate[item]
+        panel, stain = self.panels[code], self.stains[code]
         height, width = self.plates[code].shape[1:]
         number, count = strip
         low, high = 0, width - self.size
@@ -182,27 +189,57 @@ class Fields:
         for attempt in range(self.tries):
             corner = (int(rng.integers(0, height - self.size + 1)), int(rng.integers(low, high + 1)))
             # Most first places have enough, so all channels are read there at once, and the stain is decoded once.
-            whole = self._cut(item, self.channels, corner) if attempt == 0 else None
-            stain = (
-                self._cut(item, [self.stain], corner)[0] if whole is None else whole[self.channels.index(self.stain)]
-            )
-            share = float((stain > self.above[code]).mean())
+            whole = self._cut(item, panel, corner) if attempt == 0 else None
+            shown = self._cut(item, [stain], corner)[0] if whole is None else whole[panel.index(stain)]
+            share = float((shown > self.above[code]).mean())
             if share > most:
                 best, kept, most = corner, whole, share
             if share >= self.least:
                 break
-        return self._cut(item, self.channels, best) if kept is None else kept
+        return self._cut(item, panel, best) if kept is None else kept
 
     def _cut(self, item: int, channels: list[str], corner: tuple[int, int]) -> NDArray[Any]:
-        plate = self.plates[self.plate[item]]
+        code = self.plate[item]
+        plate, panel = self.plates[code], self.panels[code]
         rows, columns = (slice(start, start + self.size) for start in corner)
         if self.cache is None:
             block: NDArray[Any] = plate.read(*self.fields[item], channels, rows=rows, columns=columns)
             return block
         if item not in self.cache:
-            self.cache[item] = plate.read(*self.fields[item], self.channels)
+            self.cache[item] = plate.read(*self.fields[item], panel)
         part = self.cache[item][:, rows, columns]
-        return part if channels == self.channels else part[[self.channels.index(name) for name in channels]]
+        return part if channels == panel else part[[panel.index(name) for name in channels]]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the channels of an encoder are in the pixels of a plate.
+
+    Attributes
+    ----------
+    stored
+        Places in the stored pixels, of the channels that the plate has.
+    given
+        Places of the same channels among those of the encoder; None for all.
+    """
+
+    stored: list[int]
+    given: list[int] | None
+
+    @classmethod
+    def of(cls, places: Sequence[int]) -> "_Places":
+        """Sort out the places of which some are `ABSENT`."""
+        given = [place for place, stored in enumerate(places) if stored != ABSENT]
+        return cls([places[place] for place in given], given if len(given) < len(places) else None)
+
+
+def _scaled(pixels: NDArray[Any], places: _Places, scales: IntensityScale, out: NDArray[np.float32]) -> None:
+    """Scale stored pixels (c, H, W) of the channels that a plate has into `out` (C, H, W); the others become NaN."""
+    if places.given is None:
+        scale(pixels, scales.low, scales.high, out=out)
+        return
+    out[...] = np.nan
+    out[places.given] = scale(pixels, scales.low[places.given], scales.high[places.given])
 
 
 def _joined(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:

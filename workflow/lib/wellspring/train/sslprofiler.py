@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from wellspring.encoders.adaptive import Adaptive
 from wellspring.encoders.encoder import precise
-from wellspring.encoders.module import PatchTokens
 from wellspring.screen.sections import Distillation
 from wellspring.train import distributed, losses, masks, schedules
 from wellspring.train.adversary import Adversary
 from wellspring.train.augment import fade, view
 from wellspring.train.data import Batch
-from wellspring.train.networks import MaskToken, Pool, PrototypeHead, demand_tokens, encode, follow, width
+from wellspring.train.networks import MaskToken, Pool, PrototypeHead, demand_tokens, encode, follow, grid, width
 from wellspring.train.objective import Objective
 from wellspring.train.settings import Settings
 
@@ -52,7 +51,8 @@ class SSLProfiler(Objective):
     Raises
     ------
     ValueError
-        The loss on masked patches has a weight, and the backbone has no patch tokens.
+        The loss on masked patches has a weight, and the backbone has no patch tokens, or tokens of another width than
+        its features with a shared head.
     """
 
     def __init__(
@@ -76,9 +76,22 @@ class SSLProfiler(Objective):
         features = width(backbone, channels=channels, size=options.global_size)
         self.student = nn.ModuleDict({"backbone": backbone, "head": _head(features, options)})
         masked = settings.ibot > 0
-        tokens = demand_tokens(backbone) if masked else None
-        if tokens is not None and options.ibot.head == "own":
-            self.student["patch_head"] = _head(tokens.embed_dim, options)
+        if masked:
+            wide = demand_tokens(backbone, channels=channels, size=options.global_size)
+            rows, columns = grid(backbone, (options.global_size, options.global_size))
+            if rows * columns < 2:
+                raise ValueError(
+                    "distillation.global_size: expected crops of two patches or more to mask some, found "
+                    f"{rows} x {columns} of {type(backbone).__name__} in {options.global_size} px; take larger crops, a "
+                    "smaller step (backbone_options: {output_stride: 8}), or ibot: {weight: 0}"
+                )
+            if options.ibot.head == "own":
+                self.student["patch_head"] = _head(wide, options)
+            elif wide != features:
+                raise ValueError(
+                    f"distillation.ibot.head: expected own for {type(backbone).__name__}, whose patches have {wide} "
+                    f"features and whole crops {features}, found shared"
+                )
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         for module in self.teacher.modules():
             if isinstance(module, DropPath):
@@ -86,7 +99,7 @@ class SSLProfiler(Objective):
             if isinstance(module, Adaptive):
                 module.sampled = False
         # Only the student has these: the teacher gets every patch, and one site at a time.
-        self.mask = MaskToken(backbone) if masked else None
+        self.mask = MaskToken(backbone, channels=channels) if masked else None
         weight = settings.adversary.weight
         self.adversary = Adversary(features, classes=nuisances, weight=weight) if nuisances else None
         self.pool = Pool(features, kind=aggregation.pool) if aggregation.kind == "aggregate" else None
@@ -131,7 +144,8 @@ class SSLProfiler(Objective):
         if hidden is not None and patch_logits is not None and patch_targets is not None:
             terms["ibot"] = losses.masked_patches(patch_targets, self._log(patch_logits), weight=hidden.weight)
         if self.weights["koleo"] > 0:
-            apart = (losses.koleo(distributed.gather(part)) for part in seen.chunk(views))
+            well = distributed.gather(batch.well) if options.koleo_neighbours == "other_wells" else None
+            apart = (losses.koleo(distributed.gather(part), well=well) for part in seen.chunk(views))
             terms["koleo"] = sum(apart, start=wide.new_zeros(()))
         if pooled is not None:
             terms["local_aggregation"] = losses.pooled_aggregation(targets, self._log(pooled), sites=batch.sites)
@@ -187,9 +201,8 @@ class SSLProfiler(Objective):
             return None
         options = self.settings.distillation.ibot
         rng = np.random.default_rng([generator.initial_seed(), MASKS])
-        tokens = cast("PatchTokens", self.student["backbone"])
-        grid = tokens.patch_embed.dynamic_feat_size((wide.shape[-2], wide.shape[-1]))
-        drawn = masks.draw(len(wide), grid, probability=options.probability, ratio=options.ratio, rng=rng)
+        places = grid(self.student["backbone"], (wide.shape[-2], wide.shape[-1]))
+        drawn = masks.draw(len(wide), places, probability=options.probability, ratio=options.ratio, rng=rng)
         return masks.hide(drawn, wide.device)
 
     def _views(self, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:

@@ -53,6 +53,7 @@ def work(job: Job, *, hook: Callable[[int], None] | None = None) -> None:
             intensity=job.intensity,
             crops=job.crops,
             crop_tables=job.crop_tables,
+            lacking=job.encoder.stem == "adaptive",
         )
     run.run(
         job.encoder,

@@ -42,7 +42,7 @@ class IntensityScale:
     std: np.ndarray
 
 
-def intensity_scale(intensity: pd.DataFrame, channels: list[str]) -> IntensityScale:
+def intensity_scale(intensity: pd.DataFrame, channels: list[str], *, lacking: bool = False) -> IntensityScale:
     """Return the intensity scale of a plate in the order of `channels`.
 
     Parameters
@@ -51,6 +51,8 @@ def intensity_scale(intensity: pd.DataFrame, channels: list[str]) -> IntensitySc
         Table `intensity` of the plate, one row per channel.
     channels
         Those of the encoder.
+    lacking
+        Whether the plate may lack some of the channels, though not all; their scale is NaN.
 
     Raises
     ------
@@ -59,10 +61,10 @@ def intensity_scale(intensity: pd.DataFrame, channels: list[str]) -> IntensitySc
     """
     by_channel = intensity.set_index("Metadata_Channel")
     absent = [name for name in channels if name not in by_channel.index]
-    if absent:
+    if absent and (not lacking or len(absent) == len(channels)):
         plate = intensity["Metadata_Plate"].iloc[0] if len(intensity) else "plate"
         raise ValueError(f"{plate}: expected the channels {channels}, found {list(by_channel.index)}")
-    ordered = by_channel.loc[channels]
+    ordered = by_channel.reindex(channels)
     return IntensityScale(*(ordered[name].to_numpy(np.float32) for name in ("low", "high", "mean", "std")))
 
 
