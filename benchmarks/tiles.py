@@ -6,19 +6,21 @@ screens, the levels and the scores are those of `ablations.py`; all arms of a sc
 network and objective (`ARMS`), `random`, `intensity` and `imagenet` are what a network must exceed, and `--steps` gives
 several lengths of training, each with schedules of its own. Settings were chosen on seed 7, never on a seed reported.
 
-Differences are paired by treatment, with Student's interval over the treatments of all screens: each is left out of the
-mean alone, since the scores of others are kept. A difference whose interval holds 0 is not a finding.
+Differences are paired by treatment: minus the untrained twin of the arm, and minus the first arm at the same number of
+steps. Their 95 % intervals are for new mechanisms of new screens (`learning.interval`: each mechanism is left out). A
+difference whose interval holds 0 is not a finding. `--embedded` embeds the first arm's networks in other ways, too. The
+arm `treatment` read labels of half of the compounds, and is judged on the others, as is what it stands beside.
 
 Real fields (`--fields`): two plates of `../shared/data/lincs_a549`, four wells of five fields each, that repeat one
 layout. Networks are trained on the first plate and judged on the second: mean average precision of a field for the
 other fields of its well among those of its plate (`site`), and for the same well's fields on the first plate (`plate`),
 after both plates were scaled to mean 0 and standard deviation 1 by feature. Wells and treatments coincide there.
 
-    python benchmarks/tiles.py [--quick] [--seeds 21 22 23] [--steps 500 2000] [--arms NAME ...] [--fields]
-        [--images ../shared/data/lincs_a549/images] [--keep FOLDER] [--cores 2]
+    python benchmarks/tiles.py [--quick] [--seeds 21 22 23] [--steps 500 2000] [--arms NAME ...] [--embedded NAME ...]
+        [--fields] [--images ../shared/data/lincs_a549/images] [--keep FOLDER] [--cores 2]
 
-In the JSON line `<level>.<score>.<arm>_<steps>` and `..._minus_random` are [mean, low, high, n], nuisance scores
-numbers, `fields.<arm>_<steps>.<site or plate>` [mean, low, high, n] with the fields as units.
+In the JSON line `<level>.<score>.<arm>_<steps>`, `..._minus_random` and `..._minus_base` are [mean, low, high, n],
+nuisance scores numbers, `fields.<arm>_<steps>.<site or plate>` the same with Student's interval over fields.
 """
 
 import argparse
@@ -38,10 +40,11 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import ablations  # noqa: E402
-from learning import NUISANCE, REPOSITORY, SCORES, normalised, profiles_of, rounded, run, treatments, wide  # noqa: E402
+from learning import NUISANCE, REPOSITORY, SCORES, interval, normalised, profiles_of, rounded, run, treatments, wide  # noqa: E402
 
 from wellspring.io import tables  # noqa: E402
 from wellspring.screen import config as configuration  # noqa: E402
+from wellspring.screen.heldout import held_out  # noqa: E402
 from wellspring.simulate.plate import write_plate  # noqa: E402
 from wellspring.simulate.screen import sheet  # noqa: E402
 from wellspring.simulate.truth import truth  # noqa: E402
@@ -86,7 +89,7 @@ ARMS: dict[str, dict] = {
     "adaptive": SMALL | {"stem": "adaptive"},
 }
 # Several views of one trained network: overlapping tiles, and the whole field beside each tile.
-EMBEDDED: dict[str, dict] = {"overlap": {"stride": 24}, "joined": {"field": "joined", "untrained_scale": True}}
+EMBEDDED: dict[str, dict] = {"overlap": {"stride": 36}, "joined": {"field": "joined", "untrained_scale": True}}
 # The networks of real fields: the preset for one GPU, and the small network on native crops of 96 px.
 FIELDS: dict[str, dict] = {
     "small": SMALL
@@ -134,18 +137,25 @@ def settings(encoders: Mapping[str, Mapping], **changes: object) -> dict:
     return config | {"encoders": dict(encoders)} | changes
 
 
-def screen(root: Path, seed: int, encoders: Mapping[str, Mapping], *, cores: int) -> pd.DataFrame:
-    """Run one screen; return scores by level, encoder and treatment."""
-    folder, config = root / f"seed_{seed}", settings(encoders, seed=seed)
-    run(folder, config, profiles_of(encoders, ablations.screen().plates), cores=cores)
-    config = configuration.resolve(config)
-    planted = truth(ablations.screen(), seed=seed)
-    parts = [
-        treatments(normalised(folder, name), level, config=config).assign(encoder=name)
-        for name in encoders
-        for level in LEVELS
-    ]
-    frame = pd.concat(parts, ignore_index=True)
+def screen(
+    root: Path, seed: int, encoders: Mapping[str, Mapping], *, cores: int, embedded: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Run one screen; return scores by level, encoder and treatment, of `ENCODER.WAY` for other ways of embedding."""
+    folder, plates = root / f"seed_{seed}", ablations.screen().plates
+    first = next(iter(encoders)).rpartition("_")[0]
+    again = {name: entry for name, entry in encoders.items() if name.startswith(f"{first}_")}
+    parts = []
+    for way in (*embedded, ""):  # the shipped way last, so that its results stay
+        chosen = settings(again if way else encoders, seed=seed)
+        chosen |= {"embed": chosen["embed"] | EMBEDDED.get(way, {})}
+        mine = chosen["encoders"]
+        run(folder, chosen, profiles_of(mine, plates), cores=cores)
+        config = configuration.resolve(chosen)
+        for name in mine:
+            for level in LEVELS:
+                scored = treatments(normalised(folder, name), level, config=config)
+                parts.append(scored.assign(encoder=f"{name}.{way}" if way else name))
+    frame, planted = pd.concat(parts, ignore_index=True), truth(ablations.screen(), seed=seed)
     return frame.assign(seed=seed, active=frame["treatment"].isin(planted.loc[planted["active"], "compound"]))
 
 
@@ -161,19 +171,23 @@ def student(values: pd.Series) -> list[float]:
     return [float(finite.mean()), float(finite.mean() - half), float(finite.mean() + half), len(finite)]
 
 
-def figures(frame: pd.DataFrame) -> dict[str, object]:
-    """Return the figures of the JSON line."""
+def figures(frame: pd.DataFrame, *, first: str) -> dict[str, object]:
+    """Return the figures of the JSON line; `first` is the arm that the others stand beside."""
     found: dict[str, object] = {}
     for level in LEVELS:
         for score in SCORES:
             values = wide(frame, level, score)
             at = frame[(frame["level"] == level) & (frame["score"] == score)]
             found[f"{level}.{score}.chance"] = float(at["chance"].mean())
+            unread = held_out(values.index.get_level_values("treatment"), folds=2, fold=0)
             for name in values:
-                found[f"{level}.{score}.{name}"] = student(values[name])
-                twin = f"{name.rpartition('_')[0]}_random"
-                if twin in values and twin != name:
-                    found[f"{level}.{score}.{name}_minus_random"] = student(values[name] - values[twin])
+                arm, _, steps = name.partition(".")[0].rpartition("_")
+                mine = values[unread] if arm == "treatment" else values
+                found[f"{level}.{score}.{name}"] = interval(mine[name])
+                twins = {"random": f"{arm}_random", "base": f"{first}_{steps}"}
+                for kind, twin in twins.items():
+                    if twin in mine and twin != name:
+                        found[f"{level}.{score}.{name}_minus_{kind}"] = interval(mine[name] - mine[twin])
         for score in NUISANCE:
             at = frame[(frame["level"] == level) & (frame["score"] == score)]
             found |= {f"{level}.{score}.{name}": float(v) for name, v in at.groupby("encoder")["value"].mean().items()}
@@ -181,14 +195,15 @@ def figures(frame: pd.DataFrame) -> dict[str, object]:
 
 
 def show(found: Mapping[str, object], names: Sequence[str]) -> None:
-    """Print one row per encoder and level: scores, differences to the untrained twin, nuisance."""
+    """Print one row per encoder and level: scores, differences to the untrained twin and the first arm, nuisance."""
     for level in LEVELS:
-        print(f"\n{level}: mean (95 %) over active treatments; minus the untrained twin; read from the controls")
+        print(f"\n{level}: mean (95 %) over active treatments; minus the twin, the first arm; read from the controls")
         for name in names:
             cells = [ablations.cell(found[f"{level}.{score}.{name}"]) for score in SCORES]
-            for score in ("consistency", "transfer"):
-                gain = found.get(f"{level}.{score}.{name}_minus_random", [float("nan")] * 4)
-                cells.append(ablations.cell(gain, sign="+"))
+            for twin in ("random", "base"):
+                for score in ("consistency", "transfer"):
+                    gain = found.get(f"{level}.{score}.{name}_minus_{twin}", [float("nan")] * 4)
+                    cells.append(ablations.cell(gain, sign="+"))
             cells += [f"{found.get(f'{level}.{score}.{name}', float('nan')):.2f}" for score in NUISANCE]
             print(f"{name:20}" + "  ".join(cells))
 
@@ -254,6 +269,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23], help="screen seeds")
     parser.add_argument("--steps", type=int, nargs="+", default=[500, 2000])
     parser.add_argument("--arms", nargs="+", choices=[*ARMS, *FIELDS], help="all by default")
+    parser.add_argument("--embedded", nargs="+", choices=list(EMBEDDED), default=[], help="other ways to embed")
     parser.add_argument("--fields", action="store_true", help="the real fields in place of the screens")
     parser.add_argument("--images", type=Path, default=REPOSITORY.parent / "shared/data/lincs_a549/images")
     parser.add_argument("--keep", type=Path, help="folder of the runs; a second start goes on with what is there")
@@ -278,10 +294,11 @@ def main() -> None:
             simulate(root, seeds, cores=arguments.cores)
             parts = []
             for seed in seeds:
-                parts.append(screen(root, seed, encoders, cores=arguments.cores))
+                parts.append(screen(root, seed, encoders, cores=arguments.cores, embedded=arguments.embedded))
                 print(f"seed {seed} done", flush=True)
-            found = figures(pd.concat(parts, ignore_index=True))
-            show(found, list(encoders))
+            frame = pd.concat(parts, ignore_index=True)
+            found = figures(frame, first=chosen[0])
+            show(found, list(dict.fromkeys(frame["encoder"])))
     line = {"benchmark": "tiles", "quick": arguments.quick, "seeds": seeds, "steps": steps, "fields": arguments.fields}
     print(json.dumps(line | {key: rounded(value) for key, value in found.items()}))
 

@@ -140,7 +140,9 @@ def test_images_have_the_channels_of_their_plate_and_nan_elsewhere(panels, view,
         ordered = [name for name in CHANNELS if name in panel]
         own = blobs.source(alone, blobs.entry(view=view), channels=ordered, cache_mb=cache_mb)
         if view["kind"] == "cell":
-            pixels = own.read(items[code : code + 1] - np.flatnonzero(source.plate == code)[0], np.random.default_rng(0))
+            pixels = own.read(
+                items[code : code + 1] - np.flatnonzero(source.plate == code)[0], np.random.default_rng(0)
+            )
             np.testing.assert_array_equal(seen[code][[CHANNELS.index(name) for name in ordered]], pixels[0])
     with pytest.raises(ValueError, match=r"P1: expected the channels .*'Mito'.* found"):
         blobs.source(panels, blobs.entry(view=view), channels=CHANNELS)

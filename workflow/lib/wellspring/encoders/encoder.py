@@ -29,7 +29,7 @@ from wellspring.io.tables import atomic
 
 STEMS = ("widened", "channelwise", "adaptive")
 # Families whose position embeddings follow the image size, so that one network takes views of several sizes.
-RESIZABLE = {"timm.models.vision_transformer", "timm.models.deit", "timm.models.eva"}
+RESIZABLE = {f"timm.models.{name}" for name in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva")}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 # columns of the sheet whose name in the index differs; None: not metadata of a well
 SHEET = {"plate": "Metadata_Plate", "batch": "Metadata_Batch", "cell_line": "Metadata_Cell_Line",
          "optics": "Metadata_Optics", "role": "Metadata_Role", "images": None, "platemap": None,
-         "acquisition": None, "microscope": None, "timepoint": None, "panel": None, times.IMAGED: "Metadata_Imaged_Plate"}  # fmt: skip
+         "acquisition": None, "microscope": None, "timepoint": None, "panel": None,
+         times.IMAGED: "Metadata_Imaged_Plate"}  # fmt: skip
 # columns of the readers' tables whose name in the index is not their title case
 NAMES = {"pixel_size": "Metadata_Pixel_Size", "x": "Metadata_Position_X", "y": "Metadata_Position_Y",
          "z": "Metadata_Position_Z"}  # fmt: skip

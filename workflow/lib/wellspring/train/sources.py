@@ -141,7 +141,9 @@ class Fields:
         self.plates, self.pixels, self.channels, self.size = list(plates), pixels, list(channels), size
         self.least, self.tries = least, tries
         self.panels = [[name for name in channels if name in plate.channels] for plate in plates]
-        held = [[place if name in plate.channels else ABSENT for place, name in enumerate(channels)] for plate in plates]
+        held = [
+            [place if name in plate.channels else ABSENT for place, name in enumerate(channels)] for plate in plates
+        ]
         self.places = [_Places.of(each) for each in held]  # blocks are in the order of `panels`
         self.stains = [stain if stain in panel else panel[0] for panel in self.panels]
         rows = [(plate.plate, well, site) for plate in plates for well, site in plate.fields]

@@ -82,8 +82,8 @@ class SSLProfiler(Objective):
             if rows * columns < 2:
                 raise ValueError(
                     "distillation.global_size: expected crops of two patches or more to mask some, found "
-                    f"{rows} x {columns} of {type(backbone).__name__} in {options.global_size} px; take larger crops, a "
-                    "smaller step (backbone_options: {output_stride: 8}), or ibot: {weight: 0}"
+                    f"{rows} x {columns} of {type(backbone).__name__} in {options.global_size} px; take larger crops, "
+                    "a smaller step (backbone_options: {output_stride: 8}), or ibot: {weight: 0}"
                 )
             if options.ibot.head == "own":
                 self.student["patch_head"] = _head(wide, options)
