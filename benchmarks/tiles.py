@@ -69,7 +69,7 @@ ARMS: dict[str, dict] = {
     "no_aggregation": SMALL | {"local_aggregation": {"kind": "none"}},
     "ramp": SMALL | {"augmentation": {"preset": "cells", "ramp": 0.1}},
     "simclr": RESNET | {"one_plate": True},
-    # Parts of the objective, and networks that learn from little; the transformers have 0.8 M weights, the others 0.2 M.
+    # Parts of the objective, and networks that learn from little: transformers of 0.8 M weights, a ConvNeXt of 0.2 M.
     "no_ibot": SMALL | {"distillation": SMALL["distillation"] | {"ibot": {"weight": 0}}},
     "koleo_wells": SMALL | {"distillation": SMALL["distillation"] | {"koleo_neighbours": "other_wells"}},
     "registers": SMALL | {"backbone_options": SMALL["backbone_options"] | {"reg_tokens": 4}},

@@ -131,8 +131,8 @@ def tokens_of(encoder: Encoder, options: Embed) -> str:
     if options.channels == "each" and encoder.card.get("stem") == "adaptive":
         if encoder.card.get("lacking"):
             raise ValueError(
-                f"embed.channels: expected joint for plates that lack channels of {encoder.card['name']}, whose vectors "
-                f"would be shorter, found each (lacking {', '.join(encoder.card['lacking'])})"
+                f"embed.channels: expected joint for plates that lack channels of {encoder.card['name']}, whose "
+                f"vectors would be shorter, found each (lacking {', '.join(encoder.card['lacking'])})"
             )
         return "channels"
     if options.tokens != "auto":

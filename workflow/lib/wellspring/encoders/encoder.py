@@ -164,8 +164,8 @@ def features(network: nn.Module, images: Tensor, *, tokens: str = "pooled", laye
     tokens
         `pooled`: output of the backbone (class token, or mean over positions). `class_and_patches`: class token and
         mean of the patch tokens of each of the last `layers` blocks, each normalised to length 1 and concatenated;
-        the mean alone for backbones without a class token. For a `Channelwise` network, of each channel. `channels`: the
-        embedding of each channel of an `Adaptive` network, joined.
+        the mean alone for backbones without a class token. For a `Channelwise` network, of each channel. `channels`:
+        the embedding of each channel of an `Adaptive` network, joined.
     layers
         Number of blocks to concatenate.
 
