@@ -138,3 +138,14 @@ def test_koleo_equals_a_loop_and_falls_when_points_part():
     close = torch.ones(6, 4) + 1e-3 * features
     assert losses.koleo(close) > losses.koleo(features)
     assert torch.isfinite(losses.koleo(torch.ones(6, 4)))
+
+
+def test_koleo_between_wells_ignores_the_other_images_of_a_well():
+    features = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    well = torch.tensor([3, 3, 1, 1, 1, 2])
+    unit = torch.nn.functional.normalize(features, dim=1).double()
+    apart = [[float((unit[i] - unit[j]).norm()) for j in range(6) if well[i] != well[j]] for i in range(6)]
+    expected = -np.mean([np.log(min(each)) for each in apart])
+    assert float(losses.koleo(features, well=well)) == pytest.approx(expected, abs=1e-4)
+    alike = features.clone().requires_grad_()
+    assert float(losses.koleo(alike, well=torch.ones(6, dtype=torch.int64)).detach()) == 0.0

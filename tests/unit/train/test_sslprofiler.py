@@ -128,19 +128,17 @@ def test_local_crops_never_shift_the_running_statistics_of_the_teacher():
 
 
 REFUSED = {
-    r"distillation.ibot.weight: expected 0 .* found a weight for MlpMixer": ("mixer_s16_224", {"img_size": 24}),
-    r"distillation.global_size: expected .* found 1 x 1 of ResNet in 24 px.*output_stride": ("resnet10t", {}),
-    "distillation.ibot.head: expected own for MobileNetV3, .* found shared": (
-        "mobilenetv3_small_050",
-        {"output_stride": 8},
-    ),
+    r"distillation.ibot.weight: expected 0 .* found a weight for MlpMixer": ("mixer_s16_224", {"img_size": 24}, 24),
+    r"distillation.global_size: expected .* found 1 x 1 of ResNet in 24 px.*output_stride": ("resnet10t", {}, 24),
+    "distillation.ibot.head: expected own for MobileNetV3, .* found shared": ("mobilenetv3_small_050", {}, 64),
 }
 
 
 @pytest.mark.parametrize("words", REFUSED)
 def test_backbones_without_patch_tokens_are_refused_by_name(words):
-    backbone, options = REFUSED[words]
-    known = dataclasses.replace(settings(), backbone=backbone, backbone_options=options)
+    backbone, options, size = REFUSED[words]
+    known = settings(view={"kind": "tile", "size": 64}, distillation={"global_size": size})
+    known = dataclasses.replace(known, backbone=backbone, backbone_options=options)
     with pytest.raises(ValueError, match=words):
         SSLProfiler(build.network(known, channels=2), known, channels=2, precision="float32")
 
@@ -185,9 +183,12 @@ def test_students_of_other_kinds_learn_from_all_terms(name, head):
     known = dataclasses.replace(settings(distillation=crops), backbone=backbone, backbone_options=options)
     torch.manual_seed(0)
     mine = SSLProfiler(build.network(known, channels=2), known, channels=2, precision="float32").train()
-    optimiser = torch.optim.AdamW([each for each in mine.parameters() if each.requires_grad], lr=2e-3)
+    with torch.no_grad():  # the student starts as its teacher, which it would match without learning
+        for value in mine.student["backbone"].parameters():
+            value.add_(0.5 * torch.randn(value.shape, generator=seeded()) * value.std(correction=0))
+    optimiser = torch.optim.AdamW([each for each in mine.parameters() if each.requires_grad], lr=3e-4)
     found = []
-    for step in range(12):
+    for step in range(16):
         terms, _ = mine(batch(), 0, seeded())
         assert set(terms) == {"distillation", "ibot", "koleo", "local_aggregation", "loss"}
         optimiser.zero_grad()
@@ -197,7 +198,7 @@ def test_students_of_other_kinds_learn_from_all_terms(name, head):
             assert not still and mine.mask.token.grad.abs().sum() > 0
         optimiser.step()
         found.append(float(terms["ibot"].detach()))
-    assert np.isfinite(found).all() and min(found[6:]) < found[0], "of one batch, masked patches are learned"
+    assert np.isfinite(found).all() and max(found[-3:]) < 0.9 * found[0], "of one batch, masked patches are learned"
 
 
 def test_koleo_is_summed_over_the_global_crops(monkeypatch):
@@ -372,7 +373,7 @@ def test_steps_on_one_batch_lower_every_term_that_is_matched():
     torch.manual_seed(0)
     over = {"steps": 60, "distillation": {"drop_path": 0.0, "momentum": 0.9, "batch_norm": True, "freeze_last": 0.0}}
     known, one = method(augmentation={"preset": "flips"}, **over), batch(seed=5)
-    optimiser = torch.optim.AdamW([each for each in known.parameters() if each.requires_grad], lr=2e-3)
+    optimiser = torch.optim.AdamW([each for each in known.parameters() if each.requires_grad], lr=3e-4)
     rows = []
     for step in range(60):
         terms, seen = known(one, step, seeded(step))
