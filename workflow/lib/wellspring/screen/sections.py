@@ -1310,8 +1310,8 @@ class Evaluate:
     pairs: int
     """Most pairs of wells (of treatments, for NSC and hits) that each score of neighbours compares. In larger tables so
     many wells are drawn at random, evenly over compounds (of controls, over plates), and held against all others; never
-    fewer than 1,000. A hundred million are all wells of 26 plates of 384, and 2,604 wells of a hundred plates, where a
-    share then has a standard error of 0.01 at most. Default: 100000000."""
+    fewer than 1,000. Fifty million are all wells of 18 plates of 384, and 1,302 wells of a hundred plates, where a
+    share then has a standard error of 0.014 at most. Default: 50000000."""
 
     replicating_null: int
     """Random groups whose median correlations make the null of percent replicating and percent matching, for each size
