@@ -110,6 +110,29 @@ def test_two_files_of_the_same_wells_are_two_plates_and_files_of_one_well_are_it
     }
 
 
+@pytest.mark.parametrize(
+    ("names", "one"),
+    [
+        (("Alpha", "Gamma"), False), (("scan_001", "scan_002"), False), (("A", "B"), False),
+        (("Row A", "Row B"), True), (("day1 row_A", "day1 row_B"), True),
+    ],
+)  # fmt: skip
+def test_files_of_other_wells_are_one_plate_only_if_their_names_state_their_rows(names, one, tmp_path):
+    pytest.importorskip("nd2")
+    stack = np.stack([coded.plane(value) for value in (11, 12)]).reshape(1, 2, 1, 1, *coded.SHAPE)
+    (tmp_path / "one").mkdir()
+    for row, name in zip("AB", names, strict=True):
+        positions = (f"{row}01_0001", f"{row}02_0001")
+        pixels = stack + (100 if row == "B" else 0)
+        containers.nd2(tmp_path / f"one/{name}.nd2", pixels, positions=positions, channels=["DNA"], pixel=0.65)
+    wells, build = ["A01", "A02", "B01", "B02"], {"channels": ["DNA"], "at": tmp_path, "plate": "x"}
+    if not one:
+        with pytest.raises(ValueError, match=rf"x: expected one acquisition, found \{{'{names[0]}'.*'{names[1]}'"):
+            coded.build(tmp_path / "one", wells, **build)
+    found = coded.build(tmp_path / "one", wells, acquisition=None if one else "all", **build)
+    assert [int(value) for value in coded.read(found, tmp_path / "one").values()] == [11, 12, 111, 112]
+
+
 @pytest.mark.parametrize("reader", [name for name in random_plates.MAKERS if name not in ("pages", "imagej")])
 def test_two_plates_of_one_channel_each_are_no_channels_of_one(reader, tmp_path):
     """All but the readers that call every plate's first channel 1."""
