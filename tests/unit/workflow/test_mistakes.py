@@ -334,6 +334,22 @@ MISTAKES = {
         lambda folder, written: [shutil.copy(path, folder / "P1") for path in (folder / "P2").iterdir()] and None,
         ("P1, P2 have the same pixels in the first image of each channel: is one folder a copy of another?",),
     ),
+    "channel that is a copy of another": (
+        images(lambda path: shutil.copy(path.with_name(path.name.replace("ER", "DNA")), path) and None),
+        ("warning  plate P1", "DNA and ER have the same pixels in their first image: is one a copy?"),
+    ),
+    "channel that is a link to another": (
+        images(lambda path: path.unlink() or path.symlink_to(path.name.replace("ER", "DNA"))),
+        ("problem  plate P1", "expected each image for one well, site, channel and plane", "ER 1"),
+    ),
+    "controls in both lists": (
+        config(index={"negcon": ["DMSO"], "poscon": ["DMSO"]}),
+        ("index.poscon: expected other compounds than in index.negcon, found ['DMSO'] in both",),
+    ),
+    "sites under other names": (
+        config(index={"sites": ["01"]}),
+        ("P1: expected the sites ['01'] of index.sites, found ['1']: name them as the files do",),
+    ),
     "table of images outside of the plate's folder": (
         lambda folder, written: _tabled(folder),
         ("P1: none of the 2 files named in", "is below P1", "(index.roots)"),
