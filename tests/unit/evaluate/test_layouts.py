@@ -101,18 +101,17 @@ def test_wells_whose_controls_have_no_spread_have_no_grit():
     assert by_item(grit(x, meta), "Metadata_Group").dropna().isin(meta["Metadata_moa"].dropna()).all()
 
 
-def test_the_grit_of_a_treatment_without_a_flat_well_is_kept():
-    """One well is constant over the features, so that it correlates with nothing: its treatment alone is undefined."""
+def test_grit_with_a_flat_well_is_that_without_the_well():
+    """One well is constant over the features, so that it correlates with nothing: it alone is undefined."""
     x, meta = uneven(0)
     name = by_item(grit(x, meta)).dropna().index[0]
     first = meta.index[(meta["Metadata_Perturbation"] == name) & usable(x, meta)][0]
-    flat = x.copy()
+    flat, gone = x.copy(), meta.drop(index=first).reset_index(drop=True)
     flat[first] = 3.0
-    score, whole = grit(flat, meta), grit(x, meta)
-    assert np.isnan(by_item(score)[name]) and score.n == whole.n - 1 and score.n_undefined == whole.n_undefined + 1
-    others = by_item(whole).drop(name)
-    assert by_item(score).drop(name).to_dict() == pytest.approx(others.to_dict(), nan_ok=True)
-    assert score.notes == (Note("controls_without_spread"),)
+    score, without = grit(flat, meta), grit(np.delete(x, first, axis=0), gone)
+    assert by_item(score).to_dict() == pytest.approx(by_item(without).to_dict(), nan_ok=True)
+    counts = [by_item(each, "n_undefined")[name] for each in (score, without)]
+    assert counts[0] == counts[1] + 1 and score.n == without.n and score.notes == ()
 
 
 def test_a_large_group_is_judged_by_a_draw_of_its_members():
