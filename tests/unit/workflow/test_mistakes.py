@@ -509,7 +509,9 @@ def test_credentials_hide_no_other_mistake_and_are_not_repeated(screen, tmp_path
     assert secret not in text
 
 
-@pytest.mark.parametrize("mistake", ["dose in words", "well twice", "unknown type", "platemap without wells"])
+@pytest.mark.parametrize(
+    "mistake", ["missing column", "dose in words", "well twice", "unknown type", "platemap without wells"]
+)
 def test_a_platemap_that_cannot_be_read_hides_no_mistake_of_the_images(screen, tmp_path, monkeypatch, mistake):
     folder = tmp_path / "screen"
     shutil.copytree(screen, folder)

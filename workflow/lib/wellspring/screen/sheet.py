@@ -76,17 +76,21 @@ def examined(
     except ValueError as error:
         return [], [str(error)]
     sheet = sheet if images else sheet.assign(images="")
+    problems: list[str] = []
     missing = [name for name, column in columns().items() if column["required"] and name not in sheet]
     if missing:
         hint = "; names must be separated by a tab, comma or semicolon" if any(" " in name for name in sheet) else ""
-        return [], [f"{path}: expected the columns {missing}, found {list(sheet.columns)}{hint}"]
+        problems = [f"{path}: expected the columns {missing}, found {list(sheet.columns)}{hint}"]
+        if missing != ["platemap"]:
+            return [], problems
+        sheet["platemap"] = ""  # the images are checked without it
     secret = {line: list(credentials.problems(row.to_dict(), f"line {line}")) for line, row in sheet.iterrows()}
-    problems = [f"{path}: {each}" for found in secret.values() for each in found]
+    problems += [f"{path}: {each}" for found in secret.values() for each in found]
     sheet = sheet[
         ~sheet.index.isin([line for line, found in secret.items() if found])
     ]  # since other messages repeat a wrong value
     misspelt = [f"{path}: {each}" for each in _misspelt(sheet)]
-    lacking = _lacking(sheet, path, empty=() if images else ("images",))
+    lacking = _lacking(sheet, path, empty=(*missing, *(() if images else ("images",))))
     problems += [*misspelt, *lacking.values(), *([] if misspelt else _merged(sheet, path))]
     sheet = _complete(sheet[~sheet.index.isin(list(lacking))].copy())
     sheet["images"] = sheet["images"].map(plain)

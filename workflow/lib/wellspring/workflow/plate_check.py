@@ -64,7 +64,7 @@ def plate(
     wells, planes, images_failed = None, None, False
     with _warnings() as logged:
         try:
-            if mapped:
+            if mapped and sheet["platemap"]:
                 wells = platemap.of_plate(str(sheet["platemap"]), plate=times.imaged(sheet), options=options)
         except Exception as error:
             found.append(Finding("problem", what, message(error)))
