@@ -84,6 +84,23 @@ def test_treatments_without_effect_hold_the_level_even_with_few_cells(monkeypatc
         assert table[f"p_{test}"].mean() > 0.4, test
 
 
+@pytest.mark.slow
+def test_the_level_is_held_over_many_screens(monkeypatch):
+    """1,200 tests; those of one screen share its controls, so that the standard error is that of the screens."""
+    monkeypatch.setattr(tested, "DRAWS", 399)
+    rng, treated = np.random.default_rng([77, 9]), {f"t{number}": 1 for number in range(20)}
+    tables = []
+    for screen in range(60):
+        plates = [described(plate_of(rng, f"P{n}", controls=10, treated=treated, cells=(40, 60))) for n in range(2)]
+        tables.append(tested.cell_tests([relaid(plate, n) for n, plate in enumerate(plates)], seed=screen))
+    for test in tested.TESTS:
+        shares = [(table[f"p_{test}"] <= 0.05).mean() for table in tables]
+        error = np.std(shares, ddof=1) / np.sqrt(len(shares))
+        print(f"{test}: {np.mean(shares):.4f}, standard error {error:.4f}")
+        assert error > np.sqrt(0.05 * 0.95 / 1200), "tests of one screen depend on each other"
+        assert np.mean(shares) <= 0.05 + 2.5 * error, test
+
+
 @pytest.mark.parametrize("jitter", [0.0, 1.0], ids=["wells alike", "strong effects of wells"])
 @pytest.mark.parametrize("cells", [(12, 25), (300, 400)], ids=["few", "many"])
 def test_treatments_without_effect_whose_wells_all_have_other_numbers_of_cells_hold_the_level(

@@ -161,6 +161,12 @@ def test_trust_compares_with_chance_twin_and_position(
     assert found.brief.startswith(f"{head}: ")
     assert not verdict or "its untrained twin random (+0.200)" in found.checks[1].words
     assert first_screen.trust(screen, [], paired, level="aligned", encoder="sslprofiler").checks == ()
+    assert "is 0.600 (95 % interval " in found.text
+    table = metrics.table(summary.assign(low=np.nan, high=np.nan), encoders=screen.encoders)
+    assert (
+        "is 0.600 (no interval)."
+        in first_screen.trust(changed, table, paired, level="aligned", encoder="sslprofiler").text
+    )
 
 
 def test_metrics_without_a_value_are_listed_once():
@@ -244,6 +250,16 @@ def test_panels_hold_every_treatment_with_its_wells(screen: gather.Screen, found
     for card in cards:
         treated, control = (block["tiles"]["wells"][tile].rpartition(" ")[0] for tile in card["pair"])
         assert treated == control, "a control of the same plate"
+
+
+def test_doses_of_cards_and_panels_have_the_unit_of_the_platemap(screen: gather.Screen, found: active.Population):
+    aligned = {name: frame.assign(Metadata_Concentration_Unit="nM") for name, frame in screen.aligned.items()}
+    block = panel.block(replace(screen, aligned=aligned), found, panel.pictures(screen, found))
+    stated = [one.dose for one in found.everything if np.isfinite(one.dose)]
+    assert [float(row["dose"].removesuffix(" nM")) for row in block["treatments"] if row["dose"]] == stated
+    assert all(card["dose"].endswith(" nM") for card in panel.cards(found, block))
+    plain = panel.block(screen, found, panel.pictures(screen, found))
+    assert [float(row["dose"]) for row in plain["treatments"] if row["dose"]] == stated
 
 
 def test_terms_of_the_page_are_in_the_glossary_of_the_documentation(request: pytest.FixtureRequest):

@@ -75,7 +75,8 @@ def trust(screen: Screen, rows: Sequence[Row], paired: pd.DataFrame, *, level: s
     )
     told = [one.words for one in done if one.state == (NO if NO in states else UNKNOWN if UNKNOWN in states else YES)]
     score = f"{row.name} of {cell.encoder}"
-    return Trust(f"{score} is {cell.value} (95 % interval {cell.interval}).", f"{head} {'; '.join(told)}.", done)
+    interval = f"95 % interval {cell.interval}" if np.isfinite(cell.low) else cell.interval  # in words where none is
+    return Trust(f"{score} is {cell.value} ({interval}).", f"{head} {'; '.join(told)}.", done)
 
 
 def _twin(screen: Screen, paired: pd.DataFrame, cell: Cell, metric: str, level: str) -> Check:

@@ -5,7 +5,7 @@ A panel shows its doses from the strongest to the weakest, each beside negative 
 
 import math
 
-from wellspring.report import cell_pictures, plates, tiles
+from wellspring.report import cell_pictures, doses, plates, tiles
 from wellspring.report.active import Population, Treatment
 from wellspring.report.gather import Record, Screen
 from wellspring.report.svg import fixed, number, probability
@@ -45,7 +45,7 @@ def block(
     per plate), `controls` (tiles per plate), `tiles`.
     """
     sheet, shown, beside = made
-    everything = found.everything
+    everything, unit = found.everything, doses.unit(screen.aligned)
     named = list(dict.fromkeys(one.compound for one in everything))
     compound = {name: place for place, name in enumerate(named)}
     on = list(dict.fromkeys(plate for one in everything for plate, _ in one.wells))
@@ -56,7 +56,7 @@ def block(
             "item": one.item,
             "perturbation": one.perturbation,
             "compound": compound[one.compound],
-            "dose": number(one.dose) if math.isfinite(one.dose) else "",
+            "dose": f"{number(one.dose)} {unit}".rstrip() if math.isfinite(one.dose) else "",
             "amount": one.dose if math.isfinite(one.dose) else None,
             "control": one.kind != "trt",
             "score": fixed(one.score),
