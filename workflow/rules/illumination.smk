@@ -2,7 +2,7 @@
 
 input    results/survey/{plate}.parquet, .npy    of each plate with this light path
          files of illumination.given             with `illumination.method: given`
-         the same of other light paths           of the same microscope (column `microscope` of the sheet)
+         the same of other light paths           of the same microscope, or small plates of the batch
 output   results/illumination/{optics}.npz       flat and dark field per channel, evenness before and after
 """
 

@@ -13,6 +13,7 @@ from wellspring.io.packaged import is_packaged
 from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
 from wellspring.screen.config_checks import steps_of
 from wellspring.workflow import containers
+from wellspring.workflow.beside import few_wells, plates_beside
 
 
 def fitting(environment):
@@ -138,13 +139,12 @@ def of_light_path(pattern):
 
 
 def beside(pattern):
-    """Return a function of the job: `pattern` for each plate of its microscope that has another light path."""
+    """Return a function of the job: `pattern` for each plate that its light path may be pooled with."""
 
     def found(wildcards):
-        own = plates["optics"] == wildcards.optics
-        microscopes = set(plates.loc[own, "microscope"]) - {""}
-        chosen = plates[plates["microscope"].isin(microscopes) & ~own]
-        return [pattern.format(plate=name, optics=optics) for name, optics in chosen["optics"].items()]
+        few = (lambda platemap: False) if stored else few_wells
+        names = plates_beside(plates, wildcards.optics, few=few)
+        return [pattern.format(plate=name, optics=plates.loc[name, "optics"]) for name in names]
 
     return found
 

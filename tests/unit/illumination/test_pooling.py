@@ -57,7 +57,7 @@ def test_another_light_path_is_not_pooled(dense, seed):
     turned = lights.views("dense", 24, seed=20 + seed).stack[:, ::-1, :].copy()
     one, other = _path(dense.stack[:24], {}), _path(dense.stack[:24], {"P2": turned})
     np.testing.assert_array_equal(one.flat, other.flat)
-    assert other.notes == one.notes
+    assert list(one.notes) == [""] and [note.code for note in loads(other.notes[0])] == [pooling.NOT_POOLED]
 
 
 def test_large_plates_other_shapes_and_single_fields_stay_alone(dense):
@@ -79,3 +79,31 @@ def test_plates_too_small_to_be_tested_are_corrected_together(dense):
     together = estimate.light_path(frames, stacks, channels=["DNA"], options=OPTIONS, others=beside)
     assert not alone.applied.any()
     assert together.applied.all()
+
+
+def test_a_plate_that_disagrees_or_has_other_pixels_stays_alone_with_a_note(dense):
+    """Same optics at twice the size of a pixel are not compared; where a size is unknown, the flat fields decide."""
+    own, turned = dense.stack[:24], lights.views("dense", 24, seed=20).stack[:, ::-1].copy()
+    (note,) = loads(_path(own, {"P2": turned}).notes[0])
+    assert (note.code, note.values) == (pooling.NOT_POOLED, {"others": "P2", "own": 24})
+    assert "estimated from its 24 fields alone" in worded(_path(own, {"P2": turned}).notes[0])
+    frames, stacks = _plate("P1", own)
+    for mine, theirs, fields in ((0.65, 1.3, 24), (0.65, 0.6502, 48), (0.65, None, 48), (None, 0.65, 48)):
+        (other,), views = _plate("P2", dense.stack[24:48])
+        beside = {"P2": ([other.assign(Metadata_Pixel_Size=theirs)], views)}
+        light = estimate.light_path(
+            [frames[0].assign(Metadata_Pixel_Size=mine)], stacks, channels=["DNA"], options=OPTIONS, others=beside
+        )
+        assert light.fields.tolist() == [fields]
+
+
+def test_few_large_objects_at_the_border_gain_together():
+    """24 fields of nine large objects each: a plate loses the correction alone, and three plates gain it together."""
+    views = lights.views("touching the border", 72, seed=300)
+    parts = {f"P{number + 1}": views.stack[24 * number : 24 * number + 24] for number in range(3)}
+    alone = _path(parts.pop("P1"), {})
+    together = _path(views.stack[:24], parts)
+    assert not alone.applied.any()
+    assert together.applied.all() and together.fields.tolist() == [72]
+    even, error = (float(np.std(light / views.flat)) for light in (1, basic.basic(views.stack).flat))
+    assert error < even / 2

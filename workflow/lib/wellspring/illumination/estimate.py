@@ -74,8 +74,8 @@ def light_path(
     aliases
         Channel -> its name in the vendor's files, where that differs.
     others
-        Other light paths of the same microscope by name, with surveys and views of their plates. Those that agree are
-        pooled with a light path where each has few fields (:mod:`wellspring.illumination.pooling`).
+        Other light paths by name, with surveys and views of their plates. Those of the same size of image and pixel
+        that agree are pooled with a light path where each has few fields (:mod:`wellspring.illumination.pooling`).
 
     Raises
     ------
@@ -98,12 +98,13 @@ def light_path(
     if options.method == "given":
         theirs = {channel: (aliases or {}).get(channel, channel) for channel in channels}
         known = list(given.flat_fields(str(options.given), theirs, optics=optics, shape=shape))
-    parts = []
+    parts, beside = [], _alike(others or {}, table, shape)
     for channel, flat in zip(channels, known, strict=True):
         views = _gather(table, stacks, _usable(table, shape) & (table["Metadata_Channel"] == channel).to_numpy())
-        beside = {name: _views_of(*pair, channel, shape) for name, pair in (others or {}).items()}
         part = _channel(views, shape, name=channel, options=options, known=flat)
-        parts.append(_pooled(part, views, beside, shape, name=channel, options=options) or part)
+        small = options.method in FITTED and len(views.stack) < pooling.SMALL
+        around = {name: _views_of(*pair, channel, shape) for name, pair in beside.items()} if small else {}
+        parts.append(_pooled(part, views, around, shape, name=channel, options=options))
     return LightPath(
         list(channels),
         np.stack([part.flat for part in parts]),
@@ -130,6 +131,19 @@ def _views_of(
     return _gather(table, stacks, _usable(table, shape) & (table["Metadata_Channel"] == channel).to_numpy())
 
 
+def _alike(
+    others: Mapping[str, tuple[Sequence[pd.DataFrame], Sequence[np.ndarray]]], own: pd.DataFrame, shape: tuple[int, int]
+) -> dict[str, tuple[Sequence[pd.DataFrame], Sequence[np.ndarray]]]:
+    """Return the light paths with images of this shape, of the same pixel size where both surveys know it."""
+    mine, found = pooling.pixel_size(own), {}
+    for name, (tables, stacks) in others.items():
+        table = pd.concat(list(tables), ignore_index=True)
+        theirs = pooling.pixel_size(table)
+        if _usable(table, shape).any() and not abs(np.log(theirs / mine)) > pooling.PIXELS:
+            found[name] = (tables, stacks)
+    return found
+
+
 def _pooled(
     alone: _Channel,
     views: _Views,
@@ -138,18 +152,21 @@ def _pooled(
     *,
     name: str,
     options: Illumination,
-) -> _Channel | None:
-    """Return the channel with the light paths that agree, None if none does or if the pool is not applied."""
-    if options.method not in FITTED:
-        return None
+) -> _Channel:
+    """Return the channel estimated with the light paths that agree, or else alone, with a note on what was decided."""
+    candidates = pooling.candidates(views.stack, {other: each.stack for other, each in others.items()})
+    if not candidates:
+        return alone
 
     def fit(stack: np.ndarray) -> flatfield.Light:
         return _light(stack, views.darkest, options, None)[0]
 
-    names = pooling.agreeing(views.stack, {other: each.stack for other, each in others.items()}, fit)
+    names = pooling.agreeing(views.stack, {other: others[other].stack for other in candidates}, fit)
     theirs = [others[other] for other in names]
+    apart = Note(pooling.NOT_POOLED, {"others": ", ".join(candidates), "own": len(views.stack)})
+    kept = replace(alone, notes=dumps([apart, *loads(alone.notes)]))
     if not names or pooling.harms(views.stack, views.wells, np.concatenate([each.stack for each in theirs]), fit):
-        return None
+        return kept
     together = _Views(
         np.concatenate([views.stack, *(each.stack for each in theirs)]),
         np.concatenate([views.wells, *(each.wells for each in theirs)]),
@@ -157,7 +174,7 @@ def _pooled(
     )
     pool = _channel(together, shape, name=f"{name} with {', '.join(names)}", options=options, known=None)
     if alone.applied and not pool.applied:
-        return None
+        return kept
     note = Note(pooling.POOLED, {"others": ", ".join(names), "own": len(views.stack), "fields": pool.fields})
     logger.info("%s: estimated with %s, %d fields in all", name, ", ".join(names), pool.fields)
     return replace(pool, notes=dumps([note, *loads(pool.notes)]))

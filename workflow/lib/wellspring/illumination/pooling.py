@@ -1,4 +1,4 @@
-"""Pool light paths of one microscope that have too few fields each, where their flat fields agree.
+"""Pool light paths that have too few fields each, where their flat fields agree.
 
 Two flat fields agree if they differ by no more than chance lets two estimates of one flat field differ. Chance is read
 from each light path itself: an estimate from all fields has half the variance of one from half of them, so that a
@@ -8,6 +8,7 @@ quarter of the mean square between the estimates of its two halves is the varian
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 
 from wellspring.illumination import evenness, flatfield, judge
 from wellspring.illumination.flatfield import Light
@@ -16,8 +17,26 @@ SMALL = 64  # fields from which a light path is estimated alone: more than halve
 ALIKE = 5.0  # mean square between two flat fields over what chance gives, up to which they are alike
 NEGLIGIBLE = 0.01**2  # mean square of relative differences that no judgement needs
 FEWEST = 4  # fields that can be halved
-POOLED = "light_pooled"
+PIXELS = 0.01  # relative difference of two sizes of a pixel, up to which they are one size written twice
+POOLED, NOT_POOLED = "light_pooled", "light_not_pooled"
 Fit = Callable[[np.ndarray], Light]
+
+
+def pixel_size(table: pd.DataFrame) -> float:
+    """Return the median size of a pixel in a survey, micrometres; NaN where it is unknown."""
+    known = table["Metadata_Pixel_Size"] if "Metadata_Pixel_Size" in table else pd.Series(dtype=float)
+    return float(known.median()) if known.notna().any() else float("nan")
+
+
+def candidates(own: np.ndarray, others: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of the light paths that are small as `own` is and have views of its shape, sorted."""
+    if not FEWEST <= len(own) < SMALL:
+        return []
+    return [
+        name
+        for name, stack in sorted(others.items())
+        if FEWEST <= len(stack) < SMALL and stack.shape[1:] == own.shape[1:]
+    ]
 
 
 def agreeing(own: np.ndarray, others: Mapping[str, np.ndarray], fit: Fit) -> list[str]:
@@ -28,16 +47,16 @@ def agreeing(own: np.ndarray, others: Mapping[str, np.ndarray], fit: Fit) -> lis
     own
         (n, h, w) views of the light path without NaN.
     others
-        Name -> views (m, h, w) of light paths of the same microscope.
+        Name -> views (m, h, w) of light paths that may be of the same microscope.
     fit
         Views -> the light path.
     """
-    if not FEWEST <= len(own) < SMALL:
+    names = candidates(own, others)
+    if not names:
         return []
     mine, chance, found = np.log(fit(own).flat), _variance(own, fit), []
-    for name, stack in sorted(others.items()):
-        if not FEWEST <= len(stack) < SMALL or stack.shape[1:] != own.shape[1:]:
-            continue
+    for name in names:
+        stack = others[name]
         apart = _apart(mine, np.log(fit(stack).flat))
         if apart <= max(ALIKE * (chance + _variance(stack, fit)), NEGLIGIBLE):
             found.append(name)

@@ -104,6 +104,9 @@ LIGHT: dict[str, Sentence] = {
         "background may be brighter because of them"
     ),
     "light_pooled": "estimated from {fields:field}, {own} of them its own, with the light paths that agree: {others}",
+    "light_not_pooled": (
+        "estimated from its {own:field} alone: small light paths beside it do not agree or would not help: {others}"
+    ),
     "light_gain_limited": "gain limited to {limit} (illumination.max_gain), estimated up to {largest}",
     "light_dark_above_data": (
         "illumination.offset is {offset} counts, above the darkest pixels ({darkest}); detail below it is lost"
