@@ -13,7 +13,7 @@ from wellspring.io.packaged import is_packaged
 from wellspring.io.shipped import REPORT_TEMPLATES, REPORT_WORDING
 from wellspring.screen.config_checks import steps_of
 from wellspring.workflow import containers
-from wellspring.workflow.beside import few_wells, plates_beside
+from wellspring.workflow.beside import FITTED, few_wells, plates_beside
 
 
 def fitting(environment):
@@ -142,6 +142,8 @@ def beside(pattern):
     """Return a function of the job: `pattern` for each plate that its light path may be pooled with."""
 
     def found(wildcards):
+        if settings.illumination.method not in FITTED:
+            return []
         few = (lambda platemap: False) if stored else few_wells
         names = plates_beside(plates, wildcards.optics, few=few)
         return [pattern.format(plate=name, optics=plates.loc[name, "optics"]) for name in names]

@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 
 from options import options as section
-from wellspring.cells import plausible, run, segment
+from wellspring.cells import background, plausible, run, segment
 from wellspring.cells.flags import flag
 from wellspring.cells.table import table
 from wellspring.io import ngff, tables
@@ -18,7 +18,7 @@ from wellspring.views import intensity
 SHAPE, DIAMETER = (210, 264), 22.0
 
 
-def picture(rng, *, count=22, diameter=DIAMETER, bodies=0.0, haze=0.0, light=800.0):
+def picture(rng, *, count=22, diameter=DIAMETER, bodies=0.0, haze=0.0, light=800.0, times=10):
     """Return counts (H, W) uint16 of discs of several sizes and brightnesses, and the true labels."""
     grid, places = np.mgrid[: SHAPE[0], : SHAPE[1]], []
     for _ in range(3000):
@@ -30,7 +30,7 @@ def picture(rng, *, count=22, diameter=DIAMETER, bodies=0.0, haze=0.0, light=800
     for number, place in enumerate(places):
         radius = diameter / 2 * rng.uniform(0.85, 1.05) * (0.6 if number in dead else 1)
         inside = np.hypot(grid[0] - place[0], (grid[1] - place[1]) * rng.uniform(1, 1.2)) < radius
-        labels[inside], signal[inside] = number + 1, light * rng.uniform(0.6, 1.4) * (10 if number in dead else 1)
+        labels[inside], signal[inside] = number + 1, light * rng.uniform(0.6, 1.4) * (times if number in dead else 1)
     veil = ndimage.gaussian_filter(rng.random(SHAPE), 45)
     veil = (veil - veil.min()) / np.ptp(veil)
     mean = 100 + ndimage.gaussian_filter(signal, 1.2) + haze * light * veil
@@ -70,6 +70,29 @@ def test_the_plates_threshold_is_a_cap():
     ]
     assert shares[1] >= 0.9
     assert shares[1] >= shares[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bright_bodies_in_most_fields_of_a_plate_hide_no_nuclei(seed):
+    """Bodies 25 times as bright in three of four fields raise the plate's threshold, not its floor."""
+    rng = np.random.default_rng(seed)
+    share = rng.uniform(0.05, 0.25)
+    fields = [picture(rng, count=30, bodies=bodies, times=25) for bodies in (0, share, share, share)]
+    pixels = [dna for dna, _ in fields]
+    limits = [segment.plate_floor(pixels, diameter=DIAMETER, share=of, flat=True) for of in (0.3, 1.0)]
+    usual = segment.plate_floor(pixels[:1], diameter=DIAMETER, share=0.3, flat=True)
+    assert limits[0] < 1.5 * usual
+    options = segment.Options(diameter=DIAMETER, floor=limits[0], ceiling=limits[1])
+    assert min(found_share(labels, segment.find_nuclei(dna, options=options)) for dna, labels in fields) >= 0.8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_and_plates_without_bodies_keep_their_threshold(seed):
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(rng.uniform(0, 300), rng.uniform(1, 20), 40_000)
+    plain = picture(rng, count=25, haze=rng.uniform(0, 0.5))[0].astype(float).ravel()
+    for values in (noise, plain, np.append(noise, noise.mean() + rng.uniform(500, 5000, 900))):
+        assert background.plate_levels(values) == background.levels(values)
 
 
 def plate(fields, *, diameter=DIAMETER):

@@ -8,6 +8,9 @@ BINS = 512
 # Window of the background, in diameters: wider than a clump of nuclei, narrower than haze. On the tuning half of
 # benchmarks/segmentation.py, 8 was better than none, and 4 and 6 about as good.
 WINDOW = 8.0
+# Dead cells are far brighter than others and fewer: what is dimmer are nuclei if its threshold is so many times lower,
+# its area so many times larger, and its threshold so many standard deviations of the background above that.
+BRIGHTER, OUTNUMBERED, CLEAR = 10.0, 1.5, 2.0
 GRAIN = 6  # px per diameter on which the background is found; it has no finer structure
 
 
@@ -51,3 +54,20 @@ def levels(values: np.ndarray) -> tuple[float, float]:
     cut = float(threshold_otsu(roots.ravel(), nbins=BINS)) ** 2 + low
     below = values[values <= cut]
     return float(np.median(below)) if below.size else low, cut
+
+
+def plate_levels(values: np.ndarray) -> tuple[float, float]:
+    """Return background and threshold (n,) of a plate's pixels: of the dimmer objects where brighter ones are fewer.
+
+    Bright pyknotic bodies in most fields of a plate raise Otsu's threshold above all other nuclei. Then a second
+    threshold of the pixels below the first one separates these nuclei from the background.
+    """
+    background, cut = levels(values)
+    below = values[values <= cut]
+    if not below.size or below.min() == below.max():
+        return background, cut
+    low, lower = levels(below)
+    noise = 1.4826 * float(np.median(np.abs(below[below <= lower] - low)))
+    many = np.count_nonzero(below > lower) >= OUTNUMBERED * np.count_nonzero(values > cut)
+    bright, clear = cut - background >= BRIGHTER * (lower - low), lower - low > CLEAR * noise
+    return (low, lower) if many and bright and clear else (background, cut)

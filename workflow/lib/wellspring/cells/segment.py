@@ -15,7 +15,7 @@ from skimage.feature import peak_local_max
 from skimage.measure import regionprops
 from skimage.segmentation import expand_labels, watershed
 
-from wellspring.cells.background import WINDOW, flattened, levels, smoothed
+from wellspring.cells.background import WINDOW, flattened, levels, plate_levels, smoothed
 from wellspring.cells.background import noise as noise_of
 from wellspring.cells.labels import drop_small, relabel, small
 from wellspring.cells.relief import heights, landscape, trim
@@ -243,7 +243,8 @@ def _middle(values: np.ndarray, weights: np.ndarray) -> float:
 def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float = 0.3, flat: bool = False) -> float:
     """Return the minimum threshold (counts) of one channel from a sample of a plate's fields (H, W).
 
-    With `flat`, of fields without their background, as nuclei are found. A share of 1 is the plate's threshold itself.
+    With `flat`, of fields without their background, as nuclei are found; bright bodies do not raise such a floor. A
+    share of 1 is the plate's threshold itself.
 
     Otsu (1979) on the pixels of all fields separates cells from background; on a single empty field, it would separate
     noise from noise. The floor is at `share` of the way from background to that threshold, which keeps dim cells.
@@ -256,7 +257,7 @@ def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float =
     pixels = np.concatenate([each[::step, ::step].ravel() for each in used])
     if pixels.min() == pixels.max():
         return float(pixels[0])
-    background, cut = levels(pixels)
+    background, cut = plate_levels(pixels) if flat and share < 1 else levels(pixels)
     return float(background + share * (cut - background))
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 NEAR = 8  # plates of the batch at most, the nearest in the sheet: so many small plates make a large one
 FEW = 64  # wells from which a plate is large, whatever its sites: illumination.pooling.SMALL fields
+FITTED = ("basic", "median")  # methods of illumination that estimate
 TABLES = (".csv", ".tsv", ".txt")
 
 
