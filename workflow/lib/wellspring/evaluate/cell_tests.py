@@ -186,12 +186,16 @@ def _apart(products: Array, noise: Array, treated: Array) -> Array:
     weights = own / count - rest / others
     squared = np.einsum("ij,ij->i", weights @ products, weights)
     # Of each exchange its own variance between wells, as Janssen has it: that of the true one would weigh the plates
-    # on which the treated wells stand out.
-    within = np.trace(products) - sum(
-        np.einsum("ij,ij->i", one @ products, one) / number for one, number in ((own, count), (rest, others))
-    )
-    caused = (1 - 1 / count) * (own @ noise) + (1 - 1 / others) * (rest @ noise)
-    between = np.clip((within - caused) / max(len(noise) - 2, 1), 0, None)  # beside the variance of cells
+    # on which the treated wells stand out. Wells count by their precision (DerSimonian and Laird 1986): else the noise
+    # of wells with few cells would pass for such a variance in the exchanges that have them among the controls.
+    precise = 1 / np.maximum(noise, 1e-9 * float(noise.mean()) or 1.0)
+    surplus, known = np.full(len(treated), precise @ np.diag(products)), np.zeros(len(treated))
+    for one in (own * precise, rest * precise):
+        total = one.sum(axis=1)
+        surplus -= np.einsum("ij,ij->i", one @ products, one) / total
+        surplus -= one @ noise - np.square(one) @ noise / total  # the variance of cells
+        known += total - np.square(one).sum(axis=1) / total
+    between = np.divide(np.clip(surplus, 0, None), known, out=np.zeros_like(known), where=known > 0)
     expected = np.square(weights) @ noise + between * (1 / count + 1 / others)
     result: Array = np.divide(squared, expected, out=np.zeros_like(squared), where=expected > 0)
     return result
