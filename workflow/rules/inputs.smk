@@ -3,6 +3,7 @@
 They read `config`, `settings` and `plates`, which `common.smk` defines.
 """
 
+from functools import cache
 from wellspring.cells import model_files
 from wellspring.cells.ready import settings as crop_settings
 from wellspring.cells.ready.listing import table_of
@@ -138,13 +139,19 @@ def of_light_path(pattern):
     return lambda wildcards: [pattern.format(plate=name) for name in plates.index[plates["optics"] == wildcards.optics]]
 
 
+@cache  # a plan and its jobs need one answer, whatever becomes of the file
+def few(platemap):
+    """Return whether a plate has few wells by its platemap; not known of one that a job makes or a store has."""
+    made = platemap in set(plates.loc[simulated, "platemap"])
+    return not stored and not made and few_wells(platemap)
+
+
 def beside(pattern):
     """Return a function of the job: `pattern` for each plate that its light path may be pooled with."""
 
     def found(wildcards):
         if settings.illumination.method not in FITTED:
             return []
-        few = (lambda platemap: False) if stored else few_wells
         names = plates_beside(plates, wildcards.optics, few=few)
         return [pattern.format(plate=name, optics=plates.loc[name, "optics"]) for name in names]
 
