@@ -96,3 +96,14 @@ def test_a_random_column_is_what_was_meant_or_refused(tmp_path_factory, values, 
         assert "expected a number with one meaning" in str(error)
         return
     assert found == meant
+
+
+@pytest.mark.parametrize("name", ["2,4-D", "1,3-butadiene", "5,5'-diol"])
+def test_commas_of_chemical_names_are_no_decimal_commas(tmp_path, name):
+    assert read(tmp_path, ("1.000", "0.5", "10"), more=("alias", (name, "y", "z"))) == [1, 0.5, 10]
+
+
+@pytest.mark.parametrize("name", ["2.4-D", "3.5-xylenol", "1.1'-diol"])
+def test_points_of_chemical_names_are_no_decimal_points(tmp_path, name):
+    with pytest.raises(ValueError, match=r"line 3: expected a number with one meaning .*'1\.000'"):
+        read(tmp_path, ("1.000", "30", "100"), more=("alias", (name, "y", "z")))

@@ -11,6 +11,10 @@ HEAD = "well,compound,conc_uM\n"
 TWO = {"A01": "x@1", "B01": "DMSO"}
 # Content -> treatment of each well.
 READ = {
+    "a measure in percent": (
+        "well,compound,% confluence,PM score\nA1,x,1,2\nA2,x,9,3\nB1,DMSO,,\n",
+        {"A01": "x", "A02": "x", "B01": "DMSO"},
+    ),
     "no-break space around a cell": (HEAD + "\u00a0A1\u00a0,x\u00a0,1\nB1,DMSO\u00a0,\n", TWO),
     "no-break space within a well": (HEAD + "A\u00a01,x,1\nB1,DMSO,\n", TWO),
     "no-break and double spaces in a compound": (
@@ -75,6 +79,9 @@ REFUSED = {
     "a unit that was lost": ("well,compound,conc (?M)\nA1,x,1\nA2,x,2\nB1,DMSO,\n", r"'conc \(\?M\)'.*unit that is"),
     "doses in con_uM": ("well,compound,con_uM\nA1,x,1\nA2,x,9\nB1,DMSO,\n", "'con_uM' has.*may hold conc"),
     "doses in level nM": ("well,compound,level nM\nA1,x,1\nA2,x,9\nB1,DMSO,\n", "'level nM' has.*may hold conc"),
+    "doses in nM final": ("well,compound,nM final\nA1,x,1\nA2,x,9\nB1,DMSO,\n", "'nM final' has.*may hold conc"),
+    "doses in uM (set)": ("well,compound,uM (set)\nA1,x,1\nA2,x,9\nB1,DMSO,\n", r"'uM \(set\)' has.*may hold conc"),
+    "molarity": ("well,compound,Molarity\nA1,x,1\nA2,x,9\nB1,DMSO,\n", "'Molarity' has.*may hold conc"),
     "doses in sum_mg_ml": ("well,compound,sum_mg_ml\nA1,x,1\nA2,x,9\nB1,DMSO,\n", "'sum_mg_ml' has.*may hold conc"),
     "levels of doses": ("well,compound,dose level\nA1,x,1\nA2,x,2\nB1,DMSO,\n", "'dose level'.*unit that is not known"),
     "a unit in mojibake": ("well,compound,conc\nA1,x,1 \u00c2\u00b5M\nB1,DMSO,\n", "concentrations, found"),

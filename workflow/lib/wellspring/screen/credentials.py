@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 ADVICE = "expected a URL without credentials, which belong in the environment (AWS_PROFILE, ~/.aws), found some"
 # A name and a password before the host; a password may hold slashes, which a port does not.
 USER = re.compile(
-    r"://(?:[^/?#]*@|[^/?#@:]+:(?!\d+(?:/|$))[^@?#]*@)|^(?!mailto:)[^/\s:@]+:[^/\s:@]+@[^/\s:@]+\.[^/\s@]+"
+    r"^//[^/?#@:]+:[^@?#]*@|://(?:[^/?#]*@|[^/?#@:]+:(?!\d+(?:/|$))[^@?#]*@)|"
+    r"^(?!mailto:)[^/\s:@]+:[^/\s:@]+@[^/\s:@]+\.[^/\s@]+"
 )
 # Where a word begins: after no letter and digit, or at a capital letter.
 _START = r"(?:(?<![A-Za-z0-9])|(?-i:(?<=[a-z])(?=[A-Z])))"
@@ -26,7 +27,12 @@ _VALUE = r"[\"']?\s*(?:=|:(?!/))\s*[\"']?(?=[^\s\"'\[\](){}|*\\?&;,<])"
 _STATED = re.compile(rf"{_START}{_NAMES}{_VALUE}", re.IGNORECASE)
 # Signatures of URLs and of policies, which are long; a column may be called so.
 _SIGNED = re.compile(r"(?<![A-Za-z0-9])(?:sig|signature|credential)=[A-Za-z0-9%+/_.~=-]{8,}", re.IGNORECASE)
-_BEARER = re.compile(r"\b(?:bearer|basic)\s+[A-Za-z0-9+/_.=-]{8,}", re.IGNORECASE)
+# Base64 has a digit or a capital letter inside, `Basic fibroblast growth factor` has none.
+_BEARER = re.compile(
+    r"\b(?:bearer|basic)\s+(?=[A-Za-z0-9+/_.=-]*(?:[0-9]|(?-i:[a-z][A-Z])))[A-Za-z0-9+/_.=-]{8,}", re.IGNORECASE
+)
+# Options of commands, as `--password secret`.
+_OPTION = re.compile(rf"(?<![A-Za-z0-9-])--?{_NAMES}\s+[^\s-]", re.IGNORECASE)
 # Tokens by their form: private keys, JSON web tokens, keys of Amazon, Google, GitHub, GitLab, Slack, Hugging Face, ...
 _TOKEN = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|"
@@ -37,7 +43,7 @@ _TOKEN = re.compile(
 )
 # Keys of a mapping whose value is a credential, as `secret_key: ...` in a section of the config.
 _KEY = re.compile(rf"{_START}{_NAMES}$", re.IGNORECASE)
-_FORMS = (USER, _STATED, _SIGNED, _BEARER, _TOKEN)
+_FORMS = (USER, _STATED, _SIGNED, _BEARER, _OPTION, _TOKEN)
 
 
 def found_in(text: object) -> bool:

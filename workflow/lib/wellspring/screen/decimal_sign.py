@@ -11,7 +11,8 @@ from wellspring.screen.lookalikes import folded
 
 _DOUBTFUL = re.compile(r"[<>~=\s]*[+-]?[1-9][0-9]{0,2}\.[0-9]{3}(?![0-9.,])(?!\s*[eE][+-]?[0-9])")
 _COMMA = re.compile(r"[<>~=\s]*[+-]?[1-9][0-9]{0,2},[0-9]{3}(?![0-9.,])")
-_NUMBER = r"[+-]?(?:[0-9]+{0}[0-9]*|{0}[0-9]+)(?:[eE][+-]?[0-9]+)?(?:\s*[^0-9\s.,].*)?"
+# A unit may follow a number; `2,4-D` and `3.5-xylenol` are names, which have commas or points of another meaning.
+_NUMBER = r"[+-]?(?:[0-9]+{0}[0-9]*|{0}[0-9]+)(?:[eE][+-]?[0-9]+)?(?:\s*(?:[^\W\d_]|[%(\[]).*)?"
 _WITH_POINT, _WITH_COMMA = (re.compile(_NUMBER.format(re.escape(sign))) for sign in ".,")
 _THOUSANDS = re.compile(
     r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?:,[0-9]+)?|[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+"

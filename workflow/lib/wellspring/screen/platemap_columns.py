@@ -208,9 +208,16 @@ def scaled(table: pd.DataFrame) -> list[str]:
     return [
         column
         for column in table.columns
-        if (SCALED.fullmatch(folded(column).casefold()) or of_column(column)[1] is not None)
+        if (SCALED.fullmatch(folded(column).casefold()) or of_column(column)[1] is not None or _begins(column))
         and any(map(dose_units.is_number, table[column].dropna()))
     ]
+
+
+def _begins(column: str) -> bool:
+    """Return whether a name begins with a unit, as `nM final`, or is `molarity`; `% confluence` is no concentration."""
+    first = re.split(r"[\s_(\[,;]", column.strip(" ([_"), maxsplit=1)[0]
+    amount = re.fullmatch(r"[fpnum\u00b5\u03bc]M|.*/.*", first) is not None and dose_units.known(first) is not None
+    return amount or first.casefold() == "molarity"
 
 
 def _refuse_plates(table: pd.DataFrame, found: Mapping[str, str], plate: str, where: str) -> None:
