@@ -236,3 +236,19 @@ def test_networks_are_built_before_any_job():
     for words, entry in entries.items():
         with pytest.raises(ValueError, match=words):
             rehearse(entry, name="mine", channels=3, seed=1)
+
+
+def test_a_channel_that_no_training_image_has_is_no_part_of_a_vector(tmp_path, panels):
+    """P1 has no Mito; the vectors of P3, which has it, are those of its two other channels."""
+    entry = blobs.entry(stem="adaptive", steps=1, view={"kind": "cell", "size": 24})
+    first = {kind: paths[:1] for kind, paths in panels.items()}
+    network, card, _ = trainings.train(entry, first, tmp_path, channels=CHANNELS)
+    assert card["untrained"] == ["Mito"]
+    part = encoder.Encoder(network.eval(), card).on(ngff.open_plate(panels["images"][2]).channels)
+    assert part.channels == ["DNA", "RNA"] and part.card["lacking"] == ["Mito"]
+    plate = {kind: paths[2] for kind, paths in panels.items()}
+    found = embed.embed(part, inputs(part, plate), section(dtype="float32"), device=CPU)[1]
+    wanted = encoder.Encoder(network.of([0, 1]).eval(), card | {"channels": ["DNA", "RNA"]})
+    np.testing.assert_array_equal(
+        found, embed.embed(wanted, inputs(wanted, plate), section(dtype="float32"), device=CPU)[1]
+    )

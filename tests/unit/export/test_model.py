@@ -286,6 +286,16 @@ def test_every_form_of_network_is_exported(tmp_path, paths, form):
     assert "all rights reserved" in (tmp_path / "out" / "LICENSE").read_text()
 
 
+def test_the_example_takes_each_channel_from_a_plate_that_has_it(paths):
+    """An encoder of plates of different panels is exported although the first plate lacks a channel."""
+    later = tables.read(paths["intensity"])
+    first = later[later["Metadata_Channel"] != "ER"].assign(Metadata_Plate="P0", low=7.0)
+    scale = intensity_scale(model._firsts(pd.concat([first, later], ignore_index=True)), CHANNELS)
+    known = later.set_index("Metadata_Channel")["low"]
+    wanted = [known["ER"] if name == "ER" else 7.0 for name in CHANNELS]
+    np.testing.assert_allclose(scale.low, wanted, rtol=1e-6)
+
+
 def test_a_model_of_fixed_inputs_is_exported_and_not_promised_to_timm(tmp_path, paths):
     """timm would build its network for the inputs, to which it cannot map the channels."""
     known = encoder_of(tmp_path, {"steps": 0})

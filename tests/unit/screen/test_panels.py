@@ -71,6 +71,21 @@ def test_cells_and_embeddings_by_channel_need_theirs():
     ]
 
 
+def test_a_channel_that_no_plate_trains_is_refused():
+    """Its gains would be those of the first weights, and part of the vectors of the plates that have it."""
+    known = settings({"any": SMALL | {"stem": "adaptive"}})
+    sheet = [row | {"role": role} for row, role in zip(rows("DNA ER", ""), ("fit", "project"), strict=True)]
+    assert list(panels.problems(sheet, known)) == [
+        "panel: expected each channel of encoders.any on a plate of role fit, where it is trained, found none with "
+        "Mito: name the others in encoders.any.channels"
+    ]
+    assert list(panels.problems([sheet[0], rows("", "")[1]], known)) == []
+    narrow = dataclasses.replace(known.encoders["any"], channels=("DNA", "ER"))
+    assert list(panels.problems(sheet, dataclasses.replace(known, encoders={"any": narrow}))) == []
+    fixed = dataclasses.replace(known.encoders["any"], steps=0)
+    assert list(panels.problems(sheet, dataclasses.replace(known, encoders={"any": fixed}))) == []
+
+
 def test_ready_made_cells_state_their_channels_elsewhere():
     given = {"size": 96, "given": {"table": "cells.csv", "array": "cells.npy"}}
     ready = settings({"any": SMALL | {"stem": "adaptive", "view": {"kind": "cell", "size": 64}}}, crops=given)

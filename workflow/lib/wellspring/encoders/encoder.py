@@ -60,12 +60,15 @@ class Encoder:
     def on(self, channels: list[str]) -> "Encoder":
         """Return the encoder for a panel of these channels: those of its own that the panel has, in its own order.
 
+        A channel that no training image had (`untrained` of the card) counts as lacking.
+
         Raises
         ------
         ValueError
             A channel is lacking and the stem is not `adaptive`, or all are.
         """
-        places = [place for place, name in enumerate(self.channels) if name in channels]
+        untrained = self.card.get("untrained", ())
+        places = [place for place, name in enumerate(self.channels) if name in channels and name not in untrained]
         if len(places) == len(self.channels):
             return self
         network = self.network

@@ -97,7 +97,7 @@ def difference(found: np.ndarray, wanted: np.ndarray) -> float:
 
 def _fill(folder: Path, encoder: Encoder, options: Embed, about: About) -> dict[str, float]:
     """Write all files; return, by file, the difference to `embed`."""
-    scale = intensity_scale(_first(about.intensities), encoder.channels)
+    scale = intensity_scale(_firsts(about.intensities), encoder.channels)
     views, rows = example(encoder, scale), np.stack([scale.low, scale.high, scale.mean, scale.std]).astype(np.float32)
     alone = replace(options, field="none", precision="float32")
     wanted, pixels = embed_images(encoder, views, scale, alone), views.astype(np.float32)
@@ -127,9 +127,9 @@ def _fill(folder: Path, encoder: Encoder, options: Embed, about: About) -> dict[
     return differences
 
 
-def _first(intensities: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the first plate."""
-    return intensities[intensities["Metadata_Plate"] == intensities["Metadata_Plate"].iloc[0]]
+def _firsts(intensities: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per channel, of the first plate that has it: panels of plates may differ."""
+    return intensities.drop_duplicates("Metadata_Channel")
 
 
 def _write_network(encoder: Encoder, folder: Path, options: Embed) -> Encoder:

@@ -7,7 +7,7 @@ needs its channels on all plates.
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from wellspring.screen.encoder_kinds import frozen, ready_made
+from wellspring.screen.encoder_kinds import frozen, ready_made, trains
 from wellspring.screen.sections import Config
 
 
@@ -77,3 +77,15 @@ def problems(rows: Sequence[Mapping[str, object]], config: Config) -> Iterator[s
         bare = [plate for plate, panel in panels.items() if entry.stem == "adaptive" and not mine & set(panel)]
         if bare:
             yield f"panel: expected a channel of encoders.{name} on each plate, found none on {', '.join(bare)}"
+        seen = {
+            one
+            for row in rows
+            if row.get("role", "fit") == "fit"
+            for one in panels.get(str(row["plate"]), config.channels)
+        }
+        unseen = [one for one in entry.channels or config.channels if one in config.channels and one not in seen]
+        if entry.stem == "adaptive" and trains(entry) and unseen:
+            yield (
+                f"panel: expected each channel of encoders.{name} on a plate of role fit, where it is trained, found "
+                f"none with {', '.join(unseen)}: name the others in encoders.{name}.channels"
+            )

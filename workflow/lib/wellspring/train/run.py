@@ -102,6 +102,7 @@ def run(
             raise ValueError(f"encoders.{name}: expected training images for {settings.steps} steps, found none")
         parts = split(source, options.holdout, seed=settings.seed)
         card["trained_on"] = manifest(parts[0])
+        card |= _untrained(parts[0], channels, name=name)
         if settings.aggregation.positives != "site":
             if wells is None:
                 raise ValueError(
@@ -125,6 +126,15 @@ def run(
             write(*result)
         file.remove()
     return result
+
+
+def _untrained(source: Source, channels: Sequence[str], *, name: str) -> dict[str, list[str]]:
+    """Return the channels that no training image has, as `untrained` of the card; nothing where all are there."""
+    lows = np.stack([scales.low for scales in source.pixels])
+    absent = [channel for channel, low in zip(channels, lows.T, strict=True) if np.isnan(low).all()]
+    if absent:
+        logger.warning("%s: no training image has %s, which no plate is embedded by", name, ", ".join(absent))
+    return {"untrained": absent} if absent else {}
 
 
 def history(rows: Sequence[Row]) -> pd.DataFrame:
