@@ -67,6 +67,21 @@ def test_other_folders_are_refused_by_name_and_joined_where_the_config_says_so(k
     assert {key: value for key, value in read.items() if value is not None} == first
 
 
+@pytest.mark.parametrize("plates", [("P1", "P2"), ("Plate 1", "plate 2"), ("day1", "day2"), ("BR00117", "BR00118")])
+@pytest.mark.parametrize(("kind", "parts"), [("channel", CHANNELS), ("site", ("s1", "s2"))])
+def test_folders_that_number_plates_too_are_refused(kind, parts, plates, tmp_path):
+    """`P1_DNA` and `P2_ER` may be two plates of one channel each, although each states its channel."""
+    names = tuple(f"{plate}_{part}" for plate, part in zip(plates, parts, strict=True))
+    write(tmp_path / "P", by(names, KEYS[kind]))
+    with pytest.raises(ValueError, match=rf"expected one acquisition, found .*'{names[0]}'.*'{names[1]}'.*: all`"):
+        coded.build(tmp_path / "P", WELLS, channels=CHANNELS, at=tmp_path)
+
+
+def test_folders_of_one_numbered_plate_are_its_parts(tmp_path):
+    written = write(tmp_path / "P", by(("P7_DNA", "P7_ER"), KEYS["channel"]))
+    assert coded.read(coded.build(tmp_path / "P", WELLS, channels=CHANNELS, at=tmp_path), tmp_path / "P") == written
+
+
 @pytest.mark.parametrize(
     ("kind", "names", "group"),
     [

@@ -34,6 +34,11 @@ _COLUMN = re.compile(r"(?i)col(?:umn)?[ _-]*([0-9]{1,2})")
 _NUMBERED = re.compile(r"(?i)w(?:ell)?[ _-]*([0-9]+)")
 _WORDS = "site|s|field|fld|fov|f|xy|position|pos|tile|scene"
 _SITE = re.compile(rf"(?i)(?:.*[^A-Z0-9])?({_WORDS})[ _#-]*0*([0-9]+)")
+# Words that number plates and measurements, which a part's name may hold too: `P1 DNA` and `P2 ER` are two plates.
+_PLATES = re.compile(
+    r"(?i)(?<![a-z0-9])(plate|plt|pl|p|br|barcode|bc|day|d|week|run|batch|experiment|exp|replicate|rep|screen|donor)"
+    r"[ _#-]*0*([0-9]+)(?![0-9])"
+)
 _STEP = {
     "channel": "channel|chan|ch|c|wavelength|wave|w",
     "plane": "zstep|z|plane|slice|stack",
@@ -187,6 +192,8 @@ def _ordered(planes: pd.DataFrame, names: pd.Series, counted: bool, groups: set[
     """
     if groups & set(PLACES):
         return True
+    if not groups & set(STEPS) and _of_plates(names.unique().tolist()):
+        return False
     for column, states, alone in STATED:
         pairs = pd.DataFrame({"name": names, "value": planes[column]}).drop_duplicates()
         stated = all(states(name, value) for name, value in pairs.itertuples(index=False, name=None))
@@ -199,6 +206,12 @@ def _ordered(planes: pd.DataFrame, names: pd.Series, counted: bool, groups: set[
     if not _together(planes, names, PLACE):
         return False
     return any(_own(planes, names, step) and (step in groups or _named(planes, names, step)) for step in STEPS)
+
+
+def _of_plates(names: list[str]) -> bool:
+    """Return whether a word that numbers plates is in all names, with different numbers."""
+    found = [{word.casefold(): number for word, number in _PLATES.findall(name)} for name in names]
+    return any(len({each[word] for each in found}) > 1 for word in set.intersection(*map(set, found)))
 
 
 def _together(planes: pd.DataFrame, names: pd.Series, place: list[str]) -> bool:
