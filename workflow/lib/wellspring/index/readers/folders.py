@@ -192,7 +192,7 @@ def _ordered(planes: pd.DataFrame, names: pd.Series, counted: bool, groups: set[
     """
     if groups & set(PLACES):
         return True
-    if not groups & set(STEPS) and _of_plates(names.unique().tolist()):
+    if not groups & set(STEPS) and _of_plates(names, planes["well"]):
         return False
     for column, states, alone in STATED:
         pairs = pd.DataFrame({"name": names, "value": planes[column]}).drop_duplicates()
@@ -208,9 +208,11 @@ def _ordered(planes: pd.DataFrame, names: pd.Series, counted: bool, groups: set[
     return any(_own(planes, names, step) and (step in groups or _named(planes, names, step)) for step in STEPS)
 
 
-def _of_plates(names: list[str]) -> bool:
-    """Return whether a word that numbers plates is in all names, with different numbers."""
-    found = [{word.casefold(): number for word, number in _PLATES.findall(name)} for name in names]
+def _of_plates(names: pd.Series, wells: pd.Series) -> bool:
+    """Return whether a word that numbers plates is in all names, with different numbers; `D1` may be a well."""
+    least = 2 if all(_states_well(name, well) for name, well in set(zip(names, wells, strict=True))) else 1
+    parts = [_PLATES.findall(name) for name in names.unique()]
+    found = [{word.casefold(): number for word, number in part if len(word) >= least} for part in parts]
     return any(len({each[word] for each in found}) > 1 for word in set.intersection(*map(set, found)))
 
 
