@@ -2,7 +2,7 @@
 
 All wells of a plate share the error of its centre, and its controls are less alike than those of two plates. Profiles
 without any effect of plates are therefore not fully mixed: on 4 plates of 12 controls (64 features), kBET accepts the
-plates around 0.73 of the wells, and 0.98 before they were centred.
+plates around 0.78 of the wells, and 0.99 before they were centred (`benchmarks/null.py --parts levels`).
 
 In each round the controls change places as in `wellspring.evaluate.centring`, the wells of a treatment change places
 with each other in their line, and all wells of a plate are centred and scaled as its controls. The difference of these
