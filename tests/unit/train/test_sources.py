@@ -124,6 +124,17 @@ def test_crops_that_do_not_name_their_channels_are_taken_as_those_of_the_encoder
         blobs.source(kinds, blobs.entry(), channels=["RNA"])
 
 
+@pytest.mark.parametrize("stem", ["widened", "adaptive"])
+def test_crops_without_a_channel_that_the_plate_has_are_refused(tmp_path, stem):
+    """Only a channel that the plate itself lacks may be absent; a lost one would be NaN in every image."""
+    paths = blobs.plate(tmp_path, channels=["RNA", "AGP", "DNA"])
+    table = tables.read(paths["crop_tables"])
+    tables.write(table, paths["crop_tables"], table="crops", provenance={"channels": ["RNA", "DNA"]})
+    kinds = {kind: [path] for kind, path in paths.items()}
+    with pytest.raises(ValueError, match=r"expected crops with the channels \['AGP'\], found \['RNA', 'DNA'\]"):
+        blobs.source(kinds, blobs.entry(stem=stem), channels=["RNA", "AGP"])
+
+
 def test_of_ready_made_cells_the_sample_is_trained_on(tmp_path):
     paths = blobs.plate(tmp_path, channels=["RNA", "AGP"])
     table = tables.read(paths["crop_tables"])

@@ -80,7 +80,10 @@ def open_source(
     if view.kind == "cell":
         cells = [_sampled(tables.read(crop_tables[number])) for number in usable]
         stored = [_stored(crop_tables[number], table, channels) for number, table in zip(usable, known, strict=True)]
-        places = [[names.index(channel) if channel in names else ABSENT for channel in channels] for names in stored]
+        places = [
+            _places(crop_tables[number], names, table, channels)
+            for number, names, table in zip(usable, stored, known, strict=True)
+        ]
         panels = [len(names) for names in stored]
         return Cells([crops[number] for number in usable], cells, scales, least=view.size, places=places, panels=panels)
     return Fields(
@@ -115,6 +118,21 @@ def _stored(crop_table: str | Path, intensity: pd.DataFrame, channels: Sequence[
         found = f"a table of an earlier version beside {sorted(intensity['Metadata_Channel'])}"
         raise ValueError(f"{crop_table}: expected the channels of the crops, found {found} (run with -R crops)")
     return list(channels)
+
+
+def _places(
+    crop_table: str | Path, stored: Sequence[str], intensity: pd.DataFrame, channels: Sequence[str]
+) -> list[int]:
+    """Return the places of channels in packed crops, `ABSENT` for those that the plate lacks.
+
+    Raises ValueError where the crops lack a channel that the intensity scale of the plate has.
+    """
+    lost = [name for name in channels if name not in stored and name in set(intensity["Metadata_Channel"])]
+    if lost:
+        raise ValueError(
+            f"{crop_table}: expected crops with the channels {lost}, found {list(stored)} (run with -R crops)"
+        )
+    return [stored.index(name) if name in stored else ABSENT for name in channels]
 
 
 def _sampled(cells: pd.DataFrame) -> pd.DataFrame:

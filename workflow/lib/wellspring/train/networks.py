@@ -1,6 +1,6 @@
 """Heads, pooling and mask token that training adds to a backbone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -132,6 +132,11 @@ class MaskToken(nn.Module):
 def demand_tokens(backbone: nn.Module, *, channels: int, size: int) -> int:
     """Return the width of the patch tokens of a backbone: of a transformer, or the places of a convolutional map.
 
+    Parameters
+    ----------
+    channels, size
+        Number of input channels and edge in pixels of the image with which the map is measured.
+
     Raises
     ------
     ValueError
@@ -187,24 +192,25 @@ def _map_width(backbone: nn.Module, *, channels: int, size: int) -> int | None:
     """Return the features of a place of the last map (B, D, rows, columns); None for a network without one."""
     if not getattr(backbone, "feature_info", None) or not hasattr(backbone, "forward_head"):
         return None
-    was = [(each, each.training) for each in backbone.modules()]
-    backbone.eval()
-    with torch.no_grad():
-        found = cast("PatchTokens", backbone).forward_features(torch.zeros(1, channels, size, size))
-    for each, mode in was:
-        each.training = mode
+    found = _probed(backbone, cast("PatchTokens", backbone).forward_features, channels=channels, size=size)
     shown = found.ndim == 4 and tuple(found.shape[2:]) == grid(backbone, (size, size))
     return int(found.shape[1]) if shown else None
 
 
 def width(backbone: nn.Module, *, channels: int, size: int) -> int:
     """Return the number of features of a backbone, from its output (timm's own figure leaves out pre-logits layers)."""
-    was = backbone.training
+    return int(_probed(backbone, backbone, channels=channels, size=size).shape[1])
+
+
+def _probed(backbone: nn.Module, forward: Callable[[Tensor], Tensor], *, channels: int, size: int) -> Tensor:
+    """Return the output of a forward pass for one image of zeros; the mode of each module of the backbone is kept."""
+    was = [(each, each.training) for each in backbone.modules()]
     backbone.eval()
     with torch.no_grad():
-        found = backbone(torch.zeros(1, channels, size, size))
-    backbone.train(was)
-    return int(found.shape[1])
+        found = forward(torch.zeros(1, channels, size, size))
+    for each, mode in was:
+        each.training = mode
+    return found
 
 
 def groups(module: nn.Module) -> list[dict[str, object]]:
