@@ -143,8 +143,8 @@ def test_images_in_a_store_are_not_looked_for_and_carry_no_password(folder):
     plates = sheet.read(write(folder, ("P1", "s3://bucket/screen/P1", str(folder / "map.csv"), "b1", "fit")))
     assert plates.loc["P1", "images"] == "s3://bucket/screen/P1"
     for url, message in [
-        ("s3://key:secret@bucket/P1", "line 2.images: expected a URL without credentials"),
-        ("s3://key:secret@bucket/../P1", "line 2.images: expected a URL without credentials"),
+        ("s3://key:secret@bucket/P1", "line 2.images: expected a value without credentials"),
+        ("s3://key:secret@bucket/../P1", "line 2.images: expected a value without credentials"),
         ("s3://bucket/P1/../P2", "plate P1: expected a URL without `..`"),
     ]:
         with pytest.raises(ValueError, match=message) as error:

@@ -500,7 +500,7 @@ def test_credentials_hide_no_other_mistake_and_are_not_repeated(screen, tmp_path
     )
     text = shown(folder, written, monkeypatch)
     for word in (
-        "survey.max_excluded: expected a URL without cred",
+        "survey.max_excluded: expected a value without cred",
         "seed: 'one'",
         "line 2.source: ",
         "found 'heldut'",

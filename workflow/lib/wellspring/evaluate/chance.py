@@ -25,10 +25,9 @@ from wellspring.evaluate.score import Score
 from wellspring.evaluate.wells import Array
 
 ROUNDS, FEWEST, CELLS = 60, 12, 30_000_000  # rounds, fewer for many values of controls
-COMPOUND = "Metadata_Compound"
 LEAST = 4  # controls that a plate must keep: of fewer, the centre is too uncertain
-SHARE = 6
-CENTRED = 1e-4
+SHARE = 6  # controls per well of a mechanism that they stand for, at least
+CENTRED = 1e-4  # largest centre of the controls on a plate that was centred on them
 
 
 def excess(
@@ -74,9 +73,12 @@ def mechanism_excess(
     """
     usable = wells.directed(features, metadata) & wells.varied(features, metadata)
     plate = wells.column(metadata, wells.PLATE).astype(str)
-    control, named = usable & wells.kind(metadata, "negcon"), usable & wells.labelled(metadata, label, COMPOUND)
+    control, named = (
+        usable & wells.kind(metadata, "negcon"),
+        usable & wells.labelled(metadata, label, "Metadata_Compound"),
+    )
     mine = {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
-    value, compound = (wells.column(metadata, name)[named].astype(str) for name in (label, COMPOUND))
+    value, compound = (wells.column(metadata, name)[named].astype(str) for name in (label, "Metadata_Compound"))
     owner, at, rng = wells.codes(compound), plate[named], np.random.default_rng([seed, 41])
     sets = [own for own in wells.places(value).values() if len(set(owner[own])) > 1]
     rounds = int(np.clip(CELLS // max(int(control.sum()) * features.shape[1], 1), FEWEST, ROUNDS))

@@ -97,7 +97,7 @@ class Task:
                 part[f"k{number}"] = np.where(count > 0, right, np.nan)
                 part[f"chance{number}"] = np.where(count > 0, chance, np.nan)
             self.parts.append(part)
-            self._list(values, query, source, max(neighbours))
+            self._keep_neighbours(values, query, source, max(neighbours))
 
     def _masked(self, values: Array, query: Array, source: int) -> Array:
         """Return similarities (b, references of a group), -inf where a reference may not be used."""
@@ -110,7 +110,7 @@ class Task:
             values[within] = np.where(other, values[within], -np.inf)
         return values
 
-    def _list(self, values: Array, query: Array, source: int, k: int) -> None:
+    def _keep_neighbours(self, values: Array, query: Array, source: int, k: int) -> None:
         """Keep the neighbours of the jackknife's queries, so many that k are left without any family."""
         mine, reference = np.isin(query, self.queries), self.references[source]
         query, values = query[mine], values[mine]

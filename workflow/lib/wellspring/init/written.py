@@ -63,7 +63,7 @@ def encoders(*, gpu: bool, sites: float, plates: int, steps: int | None = None) 
         started = plates <= FEW_PLATES and photographs
         name = "one_gpu.simclr_imagenet" if started else "one_gpu.simclr"
         why = (
-            f"On single cells, started from ImageNet, since {plates} plates are few." if started else "On single cells."
+            f"On single cells, started from ImageNet: {FEW_PLATES} plates or fewer." if started else "On single cells."
         )
         lines.append(("encoders.simclr", {"like": name} | alone, why))
     else:

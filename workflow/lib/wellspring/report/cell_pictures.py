@@ -120,9 +120,8 @@ class _Cells:
             height, width = images.shape[1:]
             y, x = (_start(float(row[f"Metadata_Center_{axis}"]), edge) for axis in "YX")
             rows, columns = slice(max(y, 0), min(y + edge, height)), slice(max(x, 0), min(x + edge, width))
-            there = [name for name in self.screen.channels if name in images.channels]
-            part = images.read(row["Metadata_Well"], row["Metadata_Site"], there, rows=rows, columns=columns)
-            part = thumbnails.on_all(self.screen, plate, part)
+            place = row["Metadata_Well"], row["Metadata_Site"]
+            part = thumbnails.read(self.screen, images, *place, rows=rows, columns=columns)
             sides = (rows.start - y, y + edge - rows.stop), (columns.start - x, x + edge - columns.stop)
             return np.pad(part, ((0, 0), *sides), mode="edge")
         table = self.screen.crops.get(plate, pd.DataFrame())

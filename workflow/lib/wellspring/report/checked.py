@@ -16,7 +16,7 @@ import yaml
 from wellspring.index import times
 from wellspring.io.shipped import CLONE, read_yaml
 from wellspring.report import wording
-from wellspring.screen import config, doubled_keys, exclusions, mended, panels, sheet
+from wellspring.screen import config, config_mistakes, doubled_keys, exclusions, panels, sheet
 from wellspring.screen.config_checks import check_roles
 from wellspring.screen.encoder_kinds import needs_images, ready_made
 from wellspring.screen.sections import Config
@@ -71,13 +71,13 @@ def of(written: Mapping[str, Any], *, results: Path, plates: bool = True) -> lis
 
     Without `plates` only those of config and sheet.
     """
-    looked = mended.examined(written)
+    looked = config_mistakes.examined(written)
     found = [Finding("problem", "config", line) for text in looked.problems for line in text.splitlines()]
     complete = looked.config
     path, demo = Path(str(written.get("plates") or "config/plates.tsv")), results / "demo"
     simulated = _simulated()
-    whole = complete is not None and not any(key.startswith("encoders") for key in looked.removed)
-    imaged = not whole or complete is None or needs_images(complete.encoders)
+    partial = any(key.startswith("encoders") for key in looked.removed)
+    imaged = partial or complete is None or needs_images(complete.encoders)
     rows, wrong = sheet.examined(path, demo=demo, simulated=simulated, images=imaged)
     found += [Finding("problem", "plate sheet", line) for text in wrong for line in text.splitlines()]
     ours = [

@@ -115,8 +115,7 @@ def field(screen: Screen, labels: ngff.PlateLabels, plate: str, well: str, site:
     wide = NUCLEI * 2 * np.sqrt(area / np.pi) if area > 0 else max(height, width)
     (y, x), step = window((height, width), wide)
     nuclei, cells = (labels.read(well, site, kind)[y, x][::step, ::step] for kind in ("nuclei", "cells"))
-    there = [name for name in screen.channels if name in images.channels]
-    image = thumbnails.on_all(screen, plate, images.read(well, site, there, rows=y, columns=x))
+    image = thumbnails.read(screen, images, well, site, rows=y, columns=x)
     scale = thumbnails.intensity(screen, plate) or np.percentile(image.reshape(len(image), -1), (1, 99.8), axis=1)
     shown = palette.composite(thumbnails.square(image, nuclei.shape[0]), low=scale[0], high=scale[1])
     pixels = draw(shown, nuclei, cells, flagged=rows.loc[flags != "", "Metadata_Cell"].to_numpy())

@@ -4,7 +4,7 @@ A tile shows four cells of the well, or one field where cells were not cropped, 
 that wells of a plate can be compared. Many tiles share one picture file: it is a third smaller than a file each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wellspring.io import packed
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.ngff import PlateImages
 from wellspring.io.packed import Packed
 from wellspring.report import palette
 from wellspring.report.gather import Record, Screen, pick
@@ -135,8 +136,27 @@ def on_all(screen: Screen, plate: str, images: NDArray[Any]) -> NDArray[Any]:
     mine = panel(screen, plate)
     if images.shape[-3] == len(screen.channels) or images.shape[-3] != len(mine):
         return images
+    return _placed(screen, mine, images)
+
+
+def read(
+    screen: Screen,
+    images: PlateImages,
+    well: str,
+    site: str,
+    *,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> NDArray[Any]:
+    """Return a part of a field (C, H, W) with the channels of the screen; those that the plate lacks are zeros."""
+    stored = [name for name in screen.channels if name in images.channels]
+    return _placed(screen, stored, images.read(well, site, stored, rows=rows, columns=columns))
+
+
+def _placed(screen: Screen, channels: Sequence[str], images: NDArray[Any]) -> NDArray[Any]:
+    """Return images (..., c, H, W) of these channels as (..., C, H, W) of those of the screen, zeros for the others."""
     found = np.zeros((*images.shape[:-3], len(screen.channels), *images.shape[-2:]), dtype=images.dtype)
-    found[..., [screen.channels.index(name) for name in mine], :, :] = images
+    found[..., [screen.channels.index(name) for name in channels], :, :] = images
     return found
 
 

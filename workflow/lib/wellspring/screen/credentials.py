@@ -7,7 +7,7 @@ user's own files (`AWS_PROFILE`, `~/.aws`).
 import re
 from collections.abc import Iterator, Mapping
 
-ADVICE = "expected a URL without credentials, which belong in the environment (AWS_PROFILE, ~/.aws), found some"
+ADVICE = "expected a value without credentials, which belong in the environment (AWS_PROFILE, ~/.aws), found some"
 # A name and a password before the host; a password may hold slashes, which a port does not.
 USER = re.compile(
     r"^//[^/?#@:]+:[^@?#]*@|://(?:[^/?#]*@|[^/?#@:]+:(?!\d+(?:/|$))[^@?#]*@)|"

@@ -154,8 +154,8 @@ def check_points(table: pd.DataFrame, column: str, path: Path, *, lines: bool) -
         where = f"line {table.index[place]}" if lines else f"well {table[''].iloc[place]}"
         number = cell.replace(".", "")
         raise ValueError(
-            f"{path}: {where}: expected a number with one meaning in column {column!r}, found {cell!r} (and "
-            f"{len(found) - 1} others as this), which may be {cell.rstrip('0').rstrip('.')} or {number}, since the "
+            f"{path}: {where}: expected a number with one meaning in column {column!r}, found {cell!r} ("
+            f"{len(found)} such numbers), which may be {cell.rstrip('0').rstrip('.')} or {number}, since the "
             "other numbers of the file do not show whether points separate decimals or thousands: write the numbers "
             "without zeros at the end and without separators of thousands"
         )

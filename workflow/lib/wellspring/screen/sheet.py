@@ -86,9 +86,8 @@ def examined(
         sheet["platemap"] = ""  # the images are checked without it
     secret = {line: list(credentials.problems(row.to_dict(), f"line {line}")) for line, row in sheet.iterrows()}
     problems += [f"{path}: {each}" for found in secret.values() for each in found]
-    sheet = sheet[
-        ~sheet.index.isin([line for line, found in secret.items() if found])
-    ]  # since other messages repeat a wrong value
+    # Lines with credentials are checked no further, since other messages repeat a wrong value.
+    sheet = sheet[~sheet.index.isin([line for line, found in secret.items() if found])]
     misspelt = [f"{path}: {each}" for each in _misspelt(sheet)]
     lacking = _lacking(sheet, path, empty=(*missing, *(() if images else ("images",))))
     problems += [*misspelt, *lacking.values(), *([] if misspelt else _merged(sheet, path))]

@@ -88,8 +88,8 @@ def plate(
                 found += [] if problem in found else [problem]
                 result = dataclasses.replace(result, findings=tuple(found))
                 continue
-            told = [one for one in looked.findings if not (alone and one.grade == "ok")]
-            result = dataclasses.replace(looked, findings=(*found, *told), wells=wells)
+            shown = [one for one in looked.findings if not (alone and one.grade == "ok")]
+            result = dataclasses.replace(looked, findings=(*found, *shown), wells=wells)
             if not alone:
                 result = dataclasses.replace(result, table=built.table)
                 break

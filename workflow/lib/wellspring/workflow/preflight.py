@@ -20,19 +20,16 @@ import pandas as pd
 from wellspring.screen import config_checks, treatments
 from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.screen.platemap import Reading
-from wellspring.screen.sections import Config
+from wellspring.screen.sections import Config, Index
 from wellspring.workflow import disk_space, foresight, ready_crops
 from wellspring.workflow.encoder_check import foreign, networks, own_networks, trained
 from wellspring.workflow.finding import Finding, message
 from wellspring.workflow.plate_check import Plate, plate
 from wellspring.workflow.platemap_words import described, lacking_controls, merged, without_doses
 
-# Keys by which images are listed, and by which platemaps are read.
-IMAGES = tuple(
-    f"index.{key}" for key in ("reader", "pattern", "pages", "range", "channels", "timepoint", "acquisition", "roots",
-                               "object_store", "loaddata", "moved", "sites", "lost_wells", "absent_chunks")
-)  # fmt: skip
+# Keys by which platemaps are read, and by which images are listed: all others of the section.
 WELLS = tuple(f"index.{key}" for key in ("columns", "pert_types", "negcon", "poscon", "unit"))
+IMAGES = tuple(key for key in (f"index.{field.name}" for field in dataclasses.fields(Index)) if key not in WELLS)
 
 
 def run(

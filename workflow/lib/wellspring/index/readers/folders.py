@@ -78,8 +78,8 @@ def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False, pattern: s
         if names.nunique() > 1 and not _ordered(planes, names, counted, groups.get(depth, set())):
             levels.append(names)
     if heads is not None and heads.nunique() > 1 and planes.groupby(heads)["well"].nunique().max() > 1:
-        told = levels and planes.assign(_head=heads).groupby(levels)["_head"].nunique().max() < 2
-        if not told and not _ordered(planes, heads, counted, set()):
+        explained = levels and planes.assign(_head=heads).groupby(levels)["_head"].nunique().max() < 2
+        if not explained and not _ordered(planes, heads, counted, set()):
             levels.append(heads)
     if not levels:
         return planes

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wellspring.screen import config, mended
+from wellspring.screen import config, config_mistakes
 
 GOOD = {"channels": ["DNA", "ER"], "encoders": {"a": {"kind": "classical"}, "b": {"kind": "simclr"}}}
 WRONG = {  # key -> wrong value, words of its problem, what is removed
@@ -23,7 +23,7 @@ WRONG = {  # key -> wrong value, words of its problem, what is removed
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.sets(st.sampled_from(sorted(WRONG, key=str)), max_size=5))
 def test_all_mistakes_are_named_and_the_rest_is_kept(keys):
-    found = mended.examined(GOOD | {key: WRONG[key][0] for key in keys})
+    found = config_mistakes.examined(GOOD | {key: WRONG[key][0] for key in keys})
     assert [key for key in keys if not any(WRONG[key][1] in text for text in found.problems)] == [], found.problems
     assert len(found.problems) <= len(keys)
     assert found.removed == {WRONG[key][2] for key in keys} - {None}
@@ -45,12 +45,12 @@ def test_all_mistakes_are_named_and_the_rest_is_kept(keys):
 )
 def test_an_encoder_with_a_mistake_is_left_out_and_what_refers_to_it_is_no_problem(encoder, words):
     written = GOOD | {"encoders": {**GOOD["encoders"], "c": encoder}, "report": {"encoder": "c"}}
-    found = mended.examined(written)
+    found = config_mistakes.examined(written)
     assert len(found.problems) == 1 and words in found.problems[0], found.problems
     assert list(found.config.encoders) == ["a", "b"]
 
 
 def test_a_config_without_a_mistake_is_that_of_the_workflow():
-    found = mended.examined(GOOD)
+    found = config_mistakes.examined(GOOD)
     assert (found.problems, found.removed) == ((), frozenset())
     assert found.config == config.typed(config.resolve(GOOD))

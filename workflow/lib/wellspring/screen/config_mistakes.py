@@ -58,13 +58,13 @@ def examined(written: Mapping[str, Any], *, source: str = "config") -> Examined:
         typed = config.typed(complete)
     except (ValueError, TypeError, KeyError) as error:  # what is left is no config
         problems += [] if problems else [str(error)]
-        return Examined(_told(problems, source), None, frozenset(removed))
+        return Examined(_named(problems, source), None, frozenset(removed))
     further = [*config_checks.problems(typed), *references.problems(complete, config.schema())]
     problems += [text for text in further if not _follows(text, removed)]
-    return Examined(_told(problems, source), typed, frozenset(removed))
+    return Examined(_named(problems, source), typed, frozenset(removed))
 
 
-def _told(problems: list[str], source: str) -> tuple[str, ...]:
+def _named(problems: list[str], source: str) -> tuple[str, ...]:
     return tuple(f"{source}: {text}" for text in dict.fromkeys(problems))
 
 
