@@ -20,7 +20,8 @@ def table(**more):
 
 
 @pytest.mark.parametrize(
-    "name", ["mechanism", "Mechanism of action", "Metadata_mechanism_of_action", "moa_class", "MoA"]
+    "name",
+    ["mechanism", "Mechanism of action", "Metadata_mechanism_of_action", "moa_class", "MoA", "Mode of action"],
 )
 def test_a_column_of_mechanisms_is_taken_under_its_usual_names(tmp_path, caplog, name):
     classes = [None] * 4 + [f"m{number // 2 % 3}" for number in range(12)]
@@ -42,6 +43,9 @@ def test_candidates_are_named_where_no_column_is_called_so(caplog):
     frame, _ = table(Metadata_family=family, Metadata_lot=lot, Metadata_id=[f"i{n}" for n in range(16)])
     assert label_of(frame.assign(Metadata_moa=None), None) == "Metadata_moa"
     assert "no column of mechanisms: scores of classes are left out; perhaps --label Metadata_family\n" in caplog.text
+    caplog.clear()
+    assert label_of(frame.rename(columns={"Metadata_family": "Metadata_drug family"}), None) == "Metadata_moa"
+    assert "perhaps --label 'Metadata_drug family'\n" in caplog.text  # as a shell takes it
     caplog.clear()
     two = frame.assign(Metadata_mechanism=family, Metadata_moa_class=family)
     assert label_of(two, None) == "Metadata_moa"

@@ -206,6 +206,34 @@ def test_patterns_of_usual_microscopes_are_found(name, groups):
         assert (int(match["site"]), int(match["channel"])) == (site, channel)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{row}{column}_{number:02d}_1_{site}_{stain}_001.tif",  # Gen5: the number of the channel, and its name
+        "{row}{column}_{site}_{stain}_{number}.tif",
+        "{number}-{stain}-{row}{column:02d}-{site}.tif",
+        "Well{row}{column:02d}_Point{row}{column:02d}_{site:04d}_Channel{stain}_Seq{running:04d}.tif",  # NIS-Elements
+        "{running}_{row}{column}_{site}_{stain}.tif",
+        "{row}{column:02d}_{drug}_{site}_{stain}.tif",
+    ],
+)
+def test_a_stain_beside_its_number_or_other_words_is_the_channel_and_no_site(name):
+    paths, places = [], {}
+    for running, (row, column, site) in enumerate(itertools.product("ABD", (1, 3, 12), (1, 2, 3)), 1):
+        for number, stain in enumerate(("DAPI", "GFP"), 1):
+            drug = "none" if column == 1 else "taxol"
+            path = name.format(
+                row=row, column=column, site=site, number=number, stain=stain, running=running, drug=drug
+            )
+            paths.append(path)
+            places[path] = (f"{row}{column}", site, stain)
+    found = name_pattern.propose(paths)
+    assert set(re.compile(found.pattern).groupindex) == {"well", "site", "channel"} and found.matched == len(paths)
+    for path, place in places.items():
+        match = re.fullmatch(found.pattern, path).groupdict()
+        assert (re.sub("(?<=[A-D])0", "", match["well"]), int(match["site"]), match["channel"]) == place
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.permutations(["_s{site}", "_w{channel}", "_z{plane}"]),

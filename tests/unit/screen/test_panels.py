@@ -33,7 +33,8 @@ def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match=r"plate P1: panel: expected names out of channels, .* found \['RNA'\]"):
         panels.of({"plate": "P1", "panel": "DNA,RNA"}, CHANNELS)
     assert list(panels.problems(rows("DNA,RNA", ""), settings({"a": SMALL}))) == [
-        "plate P1: panel: expected names out of channels, ['DNA', 'ER', 'Mito'], found ['RNA']"
+        "plate P1: panel: expected names out of channels, ['DNA', 'ER', 'Mito'], found ['RNA'] (names of the config, "
+        "which may differ from those in the files)"
     ]
 
 
@@ -46,9 +47,10 @@ def test_encoders_need_their_channels_but_adaptive_ones_any():
     }
     known, sheet = settings(entries), rows("", "DNA,ER", "ER Mito")
     assert list(panels.problems(sheet, known)) == [
-        "panel: expected plates with the channels of encoders.whole (stem: adaptive takes any panel), found "
-        "P2 without Mito; P3 without DNA",
-        "panel: expected plates with the channels of encoders.light, found P2 without Mito; P3 without DNA",
+        "panel: expected plates with the channels of encoders.whole (stem: adaptive takes any panel, or set its "
+        "channels), found P2 without Mito; P3 without DNA: all plates have ER",
+        "panel: expected plates with the channels of encoders.light (set its channels), found P2 without Mito; "
+        "P3 without DNA: all plates have ER",
     ]
     assert list(panels.problems(rows("", "DNA,ER,Mito", ""), known)) == []
     alone = dataclasses.replace(known, encoders={"part": known.encoders["part"], "any": known.encoders["any"]})
@@ -63,11 +65,17 @@ def test_cells_and_embeddings_by_channel_need_theirs():
     any_panel = {"any": SMALL | {"stem": "adaptive"}}
     cells = settings(any_panel, cells={"activate": True, "nuclei": "DNA", "cytoplasm": ["ER"]})
     assert list(panels.problems(rows("DNA ER", "DNA Mito"), cells)) == [
-        "panel: expected plates with the channels of cells.nuclei and cells.cytoplasm, found P2 without ER"
+        "panel: expected plates with the channels of cells.nuclei and cells.cytoplasm, found P2 without ER: "
+        "all plates have DNA"
+    ]
+    assert list(panels.problems(rows("DNA ER", "Mito"), cells)) == [
+        "panel: expected plates with the channels of cells.nuclei and cells.cytoplasm, found P2 without DNA, ER: no "
+        "channel is on all plates"
     ]
     each = settings(any_panel, embed={"channels": "each"})
     assert list(panels.problems(rows("", "ER"), each)) == [
-        "panel: expected plates with the channels of embed.channels: each, found P2 without DNA, Mito"
+        "panel: expected plates with the channels of embed.channels: each, found P2 without DNA, Mito: "
+        "all plates have ER"
     ]
 
 

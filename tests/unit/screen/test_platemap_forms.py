@@ -229,3 +229,23 @@ def test_random_grids_are_the_cells_that_were_drawn(tmp_path_factory, data, size
     frame = platemap.read(path, plate="P").set_index("Metadata_Well")["Metadata_Compound"]
     wanted = {f"{letters[row]}{column + 1:02d}": cell(row, column) for row in range(height) for column in range(width)}
     assert frame.to_dict() == wanted
+
+
+@pytest.mark.parametrize("names", [("Sheet1",), ("Sheet1", "Notes")])
+@pytest.mark.parametrize("above", [[["Experiment of May"]], [["Experiment", "of May"], [], ["Reader 2"]]])
+def test_a_title_above_the_names_of_the_columns_is_named_with_its_lines(tmp_path, names, above):
+    book = openpyxl.Workbook()
+    book.active.title = names[0]
+    for cells in [*above, ["Well ID", "Drug", "Conc (µM)"], ["A1", "DMSO", None], ["A2", "taxol", 3]]:
+        book.active.append(cells)
+    for name in names[1:]:
+        book.create_sheet(name).append(["2,000 cells per well"])
+    path = tmp_path / "layout.xlsx"
+    book.save(path)
+    sheet = r" of the sheet 'Sheet1'" if len(names) > 1 else ""
+    message = f"first row{sheet}, found a column of wells in line {len(above) + 1}: remove the lines above it"
+    with pytest.raises(ValueError, match=message):
+        platemap.reading(path, plate="P1")
+    book.active.delete_rows(1, len(above))
+    book.save(path)
+    assert platemap.reading(path, plate="P1").frame["Metadata_Well"].tolist() == ["A01", "A02"]

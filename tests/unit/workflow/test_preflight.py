@@ -394,3 +394,14 @@ def test_a_channel_of_blank_images_is_named(screen, complete, tmp_path):
     texts = [words for grade, words in of(found([row], complete, tmp_path), "plate P1") if grade == "warning"]
     (text,) = [words for words in texts if "grey values" in words]
     assert text.startswith("4 images of ER were opened, none has two grey values: ") and "7" in text
+
+
+def test_a_plate_that_lacks_a_channel_is_shown_the_column_panel_which_lets_it_run(screen, complete, tmp_path):
+    row = screen()
+    for file in Path(row["images"]).glob("*_ER.tif"):
+        file.unlink()
+    told = of(found([row], complete, tmp_path), "plate P1")
+    way = "if it was not stained so, name its channels in the column panel of the sheet"
+    assert ("warning", f"will be left out ({way}): no file of channel ER") in told
+    named = of(found([row | {"panel": "DNA"}], complete, tmp_path), "plate P1")
+    assert [grade for grade, _ in named] == ["ok"] and "4 planes of 24 x 24 uint16: DNA;" in named[0][1]

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 
@@ -46,7 +47,7 @@ OPTIONS = ("--dose", "--unit")
 DOSES = tuple(filter(None, platemap_columns.DOSES))
 # Flat names of a column of mechanisms, beside `moa`.
 MECHANISM = re.compile(
-    r"(compound|drug|annotated|known)?(mechanisms?(ofactions?)?|moas?)(class|label|name|annotation|s)?"
+    r"(compound|drug|annotated|known)?(mechanisms?(ofactions?)?|modes?ofactions?|moas?)(class|label|name|annotation|s)?"
 )
 OWN = ("Plate", "Well", "Compound", "Concentration", "Perturbation", "pert_type", "Role", "Verdict", "Reason", "Batch")
 DMSO = ("dmso", "negcon", "negative_control", "vehicle", "untreated")  # names of controls, where no type is given
@@ -111,7 +112,8 @@ def label_of(frame: pd.DataFrame, given: str | None) -> str:
         and compounds[name].nunique().max() == 1
         and 1 < treated[name].nunique() < compounds.ngroups
     ]
-    words = f"perhaps --label {' or --label '.join(fits[:10])}" if fits else "no column has one word per compound"
+    named = " or ".join(f"--label {shlex.quote(name)}" for name in fits[:10])
+    words = f"perhaps {named}" if fits else "no column has one word per compound"
     logger.warning("no column of mechanisms: scores of classes are left out; %s", words)
     return "Metadata_moa"
 

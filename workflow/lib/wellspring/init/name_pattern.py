@@ -2,6 +2,8 @@
 
 Names are split into letters, digits and the rest. The well is a row letter before a column number, or `r` and `c`
 before numbers; what varies besides is a site, channel, plane or time point by the letters before it, or by its values.
+Words that differ within wells are channels; a number that the well and other parts determine, as that of the channel
+beside its name or that of the image in a list of all, is no part of the place.
 A proposal counts only if it matches nearly all images and gives each of them another place.
 """
 
@@ -11,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from wellspring.init import stains
 from wellspring.screen import well_names
 
 ENDINGS = (".tif", ".tiff", ".png", ".jp2")
@@ -22,7 +25,8 @@ HINTS = {
 }
 MATCHED = 0.95  # share of the images that a proposal must match; the others are overviews and thumbnails
 _GUID = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
-_TOKEN = re.compile(rf"\[?{_GUID}\]?|[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
+_GLUED = "(?:[Ww]ell|Point|Position)(?=[A-Z]{1,2}[0-9])|Channel(?=[A-Z])"  # words before a well or a stain
+_TOKEN = re.compile(rf"\[?{_GUID}\]?|{_GLUED}|[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
 Tokens = list[str]
 
 
@@ -124,19 +128,22 @@ def _pattern(rows: list[Tokens], folders: list[int], well: tuple[int, int, str],
         if columns[place][0].isdigit() and hint and hint not in taken:
             groups[place] = hint
             taken.add(hint)
-    for place in varying:
+    word = _stained(columns, [place for place in varying if place not in groups], wells)
+    if word is not None and "channel" not in taken:
+        groups[word] = "channel"
+        taken.add("channel")
+    for place in sorted(varying, key=lambda place: (_running(columns[place], wells), place)):
         values = columns[place]
-        if place in groups or "-" in values[0]:
+        if place in groups or not values[0].isdigit() or _barcode(columns, place, row):
             continue
-        depends = len(set(zip(wells, values, strict=True))) == len(set(wells))
-        if all(value.isalpha() for value in values) and "channel" not in taken and len(set(values)) <= 12:
-            groups[place] = "channel"
-        elif values[0].isdigit() and not depends and not _barcode(columns, place, row):
-            key = next((key for key in ("site", "channel", "plane") if key not in taken), None)
-            groups |= {place: key} if key else {}
-        taken |= {groups[place]} if place in groups else set()
+        known = list(zip(wells, *(columns[other] for other in groups), strict=True))
+        key = next((key for key in ("site", "channel", "plane") if key not in taken), None)
+        if key and len(set(zip(known, values, strict=True))) > len(set(known)):  # else the other parts determine it
+            groups[place] = key
+            taken.add(key)
     free = [place for place in varying if place not in groups and "-" not in columns[place][0]]
-    start = next((place for place in free if len(set(zip(wells, columns[place], strict=True))) > len(set(wells))), None)
+    known = list(zip(wells, *(columns[place] for place in groups), strict=True))
+    start = next((place for place in free if len(set(zip(known, columns[place], strict=True))) > len(set(known))), None)
     if plates and start is not None:
         groups[start] = "plate"
         head = columns[start - 1] if start else [""]
@@ -147,6 +154,23 @@ def _pattern(rows: list[Tokens], folders: list[int], well: tuple[int, int, str],
     return "".join(_part(columns[place], place, groups, row, column, kind) for place in range(len(columns))).replace(
         r"\ ", " "
     )
+
+
+def _stained(columns: list[list[str]], places: list[int], wells: list[str]) -> int | None:
+    """Return the place of the words that are channels: they differ within wells; names of stains come first."""
+    words = [place for place in places if all(value.isalpha() for value in columns[place])]
+    few = [place for place in words if len(set(columns[place])) <= 12]
+    named = [place for place in few if any(map(stains.of_name, columns[place]))]
+    differ = [place for place in few if len(set(zip(wells, columns[place], strict=True))) > len(set(wells))]
+    return next(iter([*(place for place in named if place in differ), *differ, *named]), None)
+
+
+def _running(values: list[str], wells: list[str]) -> bool:
+    """Return whether numbers run on from well to well, as those of a list of all images do."""
+    of_well: dict[str, set[str]] = {}
+    for well, value in zip(wells, values, strict=True):
+        of_well.setdefault(well, set()).add(value)
+    return len(set(values)) > 2 * max(map(len, of_well.values()))
 
 
 def _barcode(columns: list[list[str]], place: int, row: int) -> bool:

@@ -35,7 +35,8 @@ def of(row: Mapping[str, object], channels: Sequence[str]) -> list[str]:
     unknown = [name for name in named if name not in channels]
     if unknown:
         raise ValueError(
-            f"plate {row['plate']}: panel: expected names out of channels, {list(channels)}, found {unknown}"
+            f"plate {row['plate']}: panel: expected names out of channels, {list(channels)}, found {unknown} "
+            "(names of the config, which may differ from those in the files)"
         )
     return [name for name in channels if name in named] if named else list(channels)
 
@@ -62,16 +63,18 @@ def problems(rows: Sequence[Mapping[str, object]], config: Config) -> Iterator[s
         needs["cells.nuclei and cells.cytoplasm"] = (config.cells.nuclei, *stains)
     for name, entry in config.encoders.items():
         if entry.kind != "table" and entry.stem != "adaptive":
-            hint = "" if frozen(entry) else " (stem: adaptive takes any panel)"
-            needs[f"encoders.{name}{hint}"] = entry.channels or config.channels
+            hint = "set its channels" if frozen(entry) else "stem: adaptive takes any panel, or set its channels"
+            needs[f"encoders.{name} ({hint})"] = entry.channels or config.channels
         elif entry.stem == "adaptive" and config.embed.channels == "each":
             needs["embed.channels: each"] = entry.channels or config.channels
+    shared = [name for name in config.channels if all(name in panel for panel in panels.values())]
+    way = f"all plates have {', '.join(shared)}" if shared else "no channel is on all plates"
     for key, wanted in needs.items():
         known = [name for name in wanted if name in config.channels]
         without = {plate: [name for name in known if name not in panel] for plate, panel in panels.items()}
         words = [f"{plate} without {', '.join(names)}" for plate, names in without.items() if names]
         if words:
-            yield f"panel: expected plates with the channels of {key}, found {'; '.join(words)}"
+            yield f"panel: expected plates with the channels of {key}, found {'; '.join(words)}: {way}"
     for name, entry in config.encoders.items():
         mine = set(entry.channels or config.channels)
         bare = [plate for plate, panel in panels.items() if entry.stem == "adaptive" and not mine & set(panel)]

@@ -26,7 +26,7 @@ SURE = {
              "doseunits", "pertdoseunits"),
     "perturbation": ("perturbation", "perturbationname"),
     "pert_type": ("perttype", "controltype", "welltype", "perturbationtype"),
-    "moa": ("moa", "mechanism", "mechanismofaction"),
+    "moa": ("moa", "mechanism", "mechanismofaction", "modeofaction"),
     "target": ("target", "targetlist", "targets", "moleculartarget"),
     "cell_line": ("cellline", "celllinename"),
 }  # fmt: skip

@@ -19,6 +19,7 @@ from wellspring.screen import (
 )
 
 ENDINGS = (".txt", ".csv", ".tsv", ".xlsx")  # of the platemaps of a folder, in the order in which they are looked for
+TITLE = 20  # lines among which the names of the columns are looked for, after a title
 
 
 def of_plate(table: pd.DataFrame, column: str, plate: str, path: Path) -> pd.DataFrame:
@@ -105,6 +106,7 @@ def _cells(path: Path, plate: str) -> tuple[pd.DataFrame, str]:
         for name, found in grids.items():
             platemap_grid.check(sheets[name], found, where=str(path))
         return platemap_grid.joined(grids, where=str(path))
+    _refuse_rows_above(sheets, path)
     if len(sheets) > 1:
         mapped = {name: rows for name, rows in sheets.items() if platemap_columns.names_wells(rows[0][1])}
         if len(mapped) != 1:
@@ -115,6 +117,26 @@ def _cells(path: Path, plate: str) -> tuple[pd.DataFrame, str]:
         sheets = mapped
     framed = text_table.framed(next(iter(sheets.values())), path).astype(object)
     return framed.where(framed != "", None), "table"
+
+
+def _refuse_rows_above(sheets: Mapping[str, text_table.Rows], path: Path) -> None:
+    """Refuse a table whose names of columns come after a title or other rows, where no sheet begins with them."""
+    if any(platemap_columns.names_wells(rows[0][1]) for rows in sheets.values()):
+        return
+    for name, rows in sheets.items():
+        top = enumerate(rows[:TITLE])
+        place = next((place for place, (_, cells) in top if platemap_columns.names_wells(cells)), None)
+        if place is not None and all(_filled(cells) < _filled(rows[place][1]) for _, cells in rows[:place]):
+            late = rows[place][0]
+            sheet = f" of the sheet {name!r}" if len(sheets) > 1 else ""
+            raise ValueError(
+                f"{path}: expected the names of the columns in the first row{sheet}, found a column of wells in line "
+                f"{late}: remove the lines above it"
+            )
+
+
+def _filled(cells: Sequence[str]) -> int:
+    return sum(cell != "" for cell in cells)
 
 
 def wells(table: pd.DataFrame, found: Mapping[str, str], path: Path) -> list[str]:

@@ -138,7 +138,11 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: r
     what = f"plate {name}"
     table, verdict = found.table, found.verdict
     wells = table["Metadata_Well"].nunique()
-    findings = [Finding("warning", what, "will be left out: ", reason) for reason in verdict.reasons]
+    findings = []
+    for reason in verdict.reasons:
+        lacks = reason.startswith("channel_without_files(")
+        way = " (if it was not stained so, name its channels in the column panel of the sheet)" if lacks else ""
+        findings.append(Finding("warning", what, f"will be left out{way}: ", reason))
     if not sheet["images"]:
         return Plate(name, (*findings, Finding("ok", what, f"{wells} wells, no images")))
     there = table["Metadata_Path"].notna()
