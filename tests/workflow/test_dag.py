@@ -221,3 +221,24 @@ def test_a_relative_sheet_is_the_screens_own(tmp_path, fabricated):
     pd.read_csv(folder / "mine.csv", sep="\t").to_csv(folder / "mine.csv", index=False)
     screens.change(folder, {"plates": "mine.csv"})
     assert screens.planned(folder)["index"] == 3
+
+
+def test_small_plates_of_a_batch_are_surveyed_for_the_light_path_of_one(tmp_path, fabricated):
+    """P1 and P3 are of batch B1; as many wells as a large plate has, by the lines of its platemap, stand alone."""
+    folder = only(tmp_path, cells=False, encoders={"tiles": TILES}, sheet=fabricated)
+    target = "results/illumination/P1.npz"
+    assert screens.planned(folder, target) == {"index": 2, "survey": 2, "illumination": 1}
+    with (folder / "raw" / "P3.csv").open("a") as platemap:
+        platemap.writelines(f"A{number:02d},x,trt\n" for number in range(2, 70))
+    assert screens.planned(folder, target) == {"index": 1, "survey": 1, "illumination": 1}
+
+
+def test_platemaps_that_jobs_write_decide_no_input(tmp_path):
+    """A simulated plate has one only once it is simulated: the plan must be the same before and after."""
+    folder = only(tmp_path, cells=False, encoders={"tiles": TILES})
+    target = "results/illumination/B1_U2OS.npz"
+    before = screens.planned(folder, target)
+    for plate in ("B1_U2OS", "B1_A549"):
+        (folder / "results" / "demo" / plate).mkdir(parents=True)
+        (folder / "results" / "demo" / plate / "platemap.csv").write_text("well_position,compound\nA01,DMSO\n")
+    assert before == screens.planned(folder, target) == {"simulate": 1, "index": 1, "survey": 1, "illumination": 1}
