@@ -63,8 +63,7 @@ def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False, pattern: s
 
     Examples
     --------
-    >>> wells = [("P1/A01.tif", "A01"), ("P2/A01.tif", "A01")]
-    >>> table = pd.DataFrame(wells, columns=["path", "well"])
+    >>> table = pd.DataFrame({"path": ["P1/A01.tif", "P2/A01.tif"], "well": "A01"})
     >>> table = table.assign(site=["1", "2"], channel="1", plane="1", timepoint="1", acquisition="1")
     >>> apart(table, plate="day")["acquisition"].tolist()
     ['P1', 'P2']
@@ -77,7 +76,7 @@ def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False, pattern: s
         names = parts.map(lambda part, depth=depth: part[depth] if depth < len(part) else HERE)
         if names.nunique() > 1 and not _ordered(planes, names, counted, groups.get(depth, set())):
             levels.append(names)
-    if heads is not None and heads.nunique() > 1 and planes.groupby(heads)["well"].nunique().max() > 1:
+    if heads is not None and heads.nunique() > 1 and not _copied(planes, heads):
         explained = levels and planes.assign(_head=heads).groupby(levels)["_head"].nunique().max() < 2
         if not explained and not _ordered(planes, heads, counted, set()):
             levels.append(heads)
@@ -138,6 +137,12 @@ def undecided(planes: pd.DataFrame) -> str:
         if all(name and name.upper().lstrip("0") in mark for name, mark in zip(names, marks, strict=True)):
             return f"one {('row', 'column')[column]} each, whose name they have"
     return ""
+
+
+def _copied(planes: pd.DataFrame, heads: pd.Series) -> bool:
+    """Return whether all beginnings, or all but the commonest and these of doubled planes, are of one well each."""
+    few = planes.groupby(heads)["well"].transform("nunique") < 2
+    return bool(few.all() or (few & planes.duplicated([*PLACE, *STEPS], keep=False))[heads != heads.mode()[0]].all())
 
 
 def _own_name(name: str) -> dict[str, Any]:
