@@ -57,7 +57,7 @@ def test_an_encoder_that_needs_all_channels_is_refused_before_any_job(screen):
     finally:
         screens.change(screen, {"encoders": {"whole": None}})
     lacking = "P2 without Mito; P3 without ER"
-    assert f"channels of encoders.whole (stem: adaptive takes any panel), found {lacking}" in told
+    assert f"channels of encoders.whole (stem: adaptive takes any panel, or set its channels), found {lacking}" in told
 
 
 @pytest.mark.slow

@@ -324,7 +324,10 @@ MISTAKES = {
     ),
     "title above the header": (
         file("P1.csv", "Plate layout\n" + MAP),
-        ("P1.csv: line 2: expected 1 cells as in the header, found 3", "a title above the header? remove the line"),
+        (
+            "P1.csv: expected the names of the columns in the first row, found a column of wells in line 2",
+            "the lines above",
+        ),
     ),
     "column without a name": (
         file("P1.csv", "".join(f"{n},{line}\n" if n else f",{line}\n" for n, line in enumerate(MAP.splitlines()))),

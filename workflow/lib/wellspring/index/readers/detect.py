@@ -176,14 +176,15 @@ def _linked(planes: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Return the planes with the path of the file itself for a link to a file in the plate's folder.
 
     One image that two names lead to is then named for two planes, as `index.crosscheck` finds it. Stores by content,
-    in which equal black images are one file, lie in other or hidden folders.
+    in which equal black images are one file, lie in other or hidden folders. Links to no file stay: their planes are
+    missing.
     """
     paths = planes["path"].dropna().unique()
     links = {path for path in paths if (folder / path).is_symlink()}
     if not links:
         return planes
     home = f"{os.path.realpath(folder)}/"
-    real = {path: os.path.realpath(folder / path) for path in paths}
+    real = {path: os.path.realpath(folder / path) for path in paths if (folder / path).exists()}
     real = {
         path: place for path, place in real.items() if place.startswith(home) and "/." not in place[len(home) - 1 :]
     }

@@ -76,7 +76,7 @@ def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False, pattern: s
         names = parts.map(lambda part, depth=depth: part[depth] if depth < len(part) else HERE)
         if names.nunique() > 1 and not _ordered(planes, names, counted, groups.get(depth, set())):
             levels.append(names)
-    if heads is not None and heads.nunique() > 1 and not _copied(planes, heads):
+    if heads is not None and heads.nunique() > 1 and not _single(planes, heads):
         explained = levels and planes.assign(_head=heads).groupby(levels)["_head"].nunique().max() < 2
         if not explained and not _ordered(planes, heads, counted, set()):
             levels.append(heads)
@@ -139,10 +139,11 @@ def undecided(planes: pd.DataFrame) -> str:
     return ""
 
 
-def _copied(planes: pd.DataFrame, heads: pd.Series) -> bool:
-    """Return whether all beginnings, or all but the commonest and these of doubled planes, are of one well each."""
-    few = planes.groupby(heads)["well"].transform("nunique") < 2
-    return bool(few.all() or (few & planes.duplicated([*PLACE, *STEPS], keep=False))[heads != heads.mode()[0]].all())
+def _single(planes: pd.DataFrame, heads: pd.Series) -> bool:
+    """Return whether beginnings but the commonest are of one well each: of a copied file, or with more before it."""
+    few, common = planes.groupby(heads)["well"].transform("nunique") < 2, heads.mode()[0]
+    odd = planes.duplicated([*PLACE, *STEPS], keep=False) | heads.map(lambda head: common != "" and common in head)
+    return bool(few.all() or (few & odd)[heads != common].all())
 
 
 def _own_name(name: str) -> dict[str, Any]:
@@ -237,8 +238,7 @@ def _own(planes: pd.DataFrame, names: pd.Series, step: str) -> bool:
 def _named(planes: pd.DataFrame, names: pd.Series, step: str) -> bool:
     """Return whether each folder's name states the only channel, focal plane or time point of its files."""
     pairs = pd.DataFrame({"name": names, "value": planes[step]}).drop_duplicates()
-    alone = not pairs["name"].duplicated().any()
-    return alone and all(_states_step(step, name, value) for name, value in pairs.itertuples(index=False, name=None))
+    return not pairs["name"].duplicated().any() and all(_states_step(step, *pair) for pair in pairs.to_numpy())
 
 
 def _states_step(step: str, name: str, value: str) -> bool:
