@@ -10,8 +10,8 @@ as many controls as before, and the scores are read again. Where only some of th
 the others are drawn from the same line. The mean difference from the frequencies is added to the chance levels.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,6 @@ from wellspring.evaluate import wells
 from wellspring.evaluate.levels import CENTRED, defined_controls
 from wellspring.evaluate.neighbours import Nearest
 from wellspring.evaluate.nuisance import tasks
-from wellspring.evaluate.score import Score
 from wellspring.evaluate.wells import Array
 from wellspring.io import tables
 
@@ -122,11 +121,3 @@ def dealt_anew(
             found[name] = centres[name].of(np.concatenate([dealt[mine], rest]))
             dealt[mine] = (dealt[mine] - found[name][0]) / found[name][1]
     return dealt, found
-
-
-def stated(scores: Sequence[Score], found: Mapping[str, float]) -> list[Score]:
-    """Return the scores with the chance levels moved by `found`, at least 0."""
-    return [
-        replace(score, chance=max(0.0, score.chance + found[score.metric])) if score.metric in found else score
-        for score in scores
-    ]

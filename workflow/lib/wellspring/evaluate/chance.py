@@ -13,15 +13,13 @@ part in its centre (by halves) or it has none. Aligned profiles have the excess 
 a plate took part in the fits of all other plates, so that aligned controls cannot stand for treatments.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
 from wellspring.evaluate.precision import average_precision, expected
-from wellspring.evaluate.score import Score
 from wellspring.evaluate.wells import Array
 
 ROUNDS, FEWEST, CELLS = 60, 12, 30_000_000  # rounds, fewer for many values of controls
@@ -45,7 +43,7 @@ def excess(
     usable = wells.directed(features, metadata) & (wells.varied(features, metadata) | (features.shape[1] < 2))
     plate = wells.column(metadata, wells.PLATE).astype(str)
     control = usable & wells.kind(metadata, "negcon")
-    mine = {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
+    mine = _by_plate(control, plate)
     names, treated = wells.replicate_names(metadata, replicates_share), usable & wells.kind(metadata, "trt")
     layouts = [
         own.to_numpy() for _, own in pd.Series(plate[treated], dtype=object).groupby(names[treated]) if len(own) > 1
@@ -53,10 +51,8 @@ def excess(
     layouts = [own for own in layouts if all(_spare(mine, own))]
     if not layouts:
         return float("nan"), float("nan")
-    rng, size = np.random.default_rng([seed, 29]), int(control.sum()) * features.shape[1]
-    rounds = int(np.clip(CELLS // max(size, 1), FEWEST, ROUNDS))
-    found = []
-    for _ in range(rounds):
+    rng, found = np.random.default_rng([seed, 29]), []
+    for _ in range(_rounds(control, features)):
         own = layouts[rng.integers(len(layouts))]
         found.append(_round(features, mine, own, np.arange(len(own)), rng))
     activity, grit = np.array(found).T
@@ -77,13 +73,12 @@ def mechanism_excess(
         usable & wells.kind(metadata, "negcon"),
         usable & wells.labelled(metadata, label, "Metadata_Compound"),
     )
-    mine = {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
+    mine = _by_plate(control, plate)
     value, compound = (wells.column(metadata, name)[named].astype(str) for name in (label, "Metadata_Compound"))
     owner, at, rng = wells.codes(compound), plate[named], np.random.default_rng([seed, 41])
     sets = [own for own in wells.places(value).values() if len(set(owner[own])) > 1]
-    rounds = int(np.clip(CELLS // max(int(control.sum()) * features.shape[1], 1), FEWEST, ROUNDS))
     found = []
-    for number in rng.integers(len(sets), size=rounds) if sets else ():
+    for number in rng.integers(len(sets), size=_rounds(control, features)) if sets else ():
         order = rng.permutation(sets[number])
         turn = pd.Series(at[order]).groupby(at[order]).cumcount().to_numpy()
         size = np.array([len(mine.get(name, ())) for name in at[order]])
@@ -106,6 +101,16 @@ def anew(taken: Array, kept: Array) -> tuple[Array, Array]:
         return taken, kept
     scale = np.divide(before, after, out=np.ones_like(before), where=after > 0)
     return (taken - centre) * scale, (kept - centre) * scale
+
+
+def _by_plate(control: Array, plate: Array) -> dict[str, Array]:
+    """Return the places of the controls (n,) bool of each plate."""
+    return {name: np.flatnonzero(control)[own] for name, own in wells.places(plate[control]).items()}
+
+
+def _rounds(control: Array, features: Array) -> int:
+    """Return the number of rounds, fewer for many values of controls."""
+    return int(np.clip(CELLS // max(int(control.sum()) * features.shape[1], 1), FEWEST, ROUNDS))
 
 
 def _spare(controls: Mapping[str, Array], own: Array) -> list[bool]:
@@ -150,13 +155,3 @@ def _round(
     products = rows[some] @ against.T
     grit = (likeness - products.mean(axis=1)) / products.std(axis=1)
     return float(np.mean(precision)), float(grit.mean())
-
-
-def stated(scores: Sequence[Score], found: Mapping[str, float]) -> list[Score]:
-    """Return the scores with the chance levels of those that `found` has moved by its values."""
-    return [
-        replace(score, chance=score.chance + found[score.metric])
-        if np.isfinite(found.get(score.metric, np.nan))
-        else score
-        for score in scores
-    ]

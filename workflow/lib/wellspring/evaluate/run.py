@@ -15,7 +15,7 @@ from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY, Compute, Metric, Reads
 from wellspring.evaluate.metrics import METRICS, chosen, metric_of
 from wellspring.evaluate.populations import HELD_OUT, Population, populations
-from wellspring.evaluate.score import Score, filled, merge, row
+from wellspring.evaluate.score import Score, filled, merge, row, with_chance
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 from wellspring.screen.heldout import held_out
@@ -209,7 +209,7 @@ def _of_kind(
     named = {metric.name for metric in mine}
     if {"activity", "grit", "grit.mechanism"} & named:
         found = [_excess(frame, named, options=options, seed=seed) for frame in population.chance or frames]
-        first, *second = (chance.stated(each, found[place % len(found)]) for place, each in enumerate((first, *second)))
+        first, *second = (with_chance(each, found[place % len(found)]) for place, each in enumerate((first, *second)))
     centres = population.centred
     if centres and any(metric.family == "nuisance" for metric in mine):
         levels = []
@@ -217,12 +217,12 @@ def _of_kind(
             features, metadata = _in_order(frame)
             asked = nuisance.searched(metadata, options)
             levels.append(centring.excess(features, metadata, centres, seed=seed, **asked))
-        first, *second = (centring.stated(each, levels[place]) for place, each in enumerate((first, *second)))
+        first, *second = (with_chance(each, levels[place], least=0.0) for place, each in enumerate((first, *second)))
     if centres and any(metric.family == "mixing" for metric in mine):
         # The halves of the controls have the same level.
         features, metadata = _in_order(frames[0])
         full = mixing_chance.excess(features, metadata, centres, seed=seed, **mixing.sizes(options))
-        first, *second = (centring.stated(each, full) for each in (first, *second))
+        first, *second = (with_chance(each, full, least=0.0) for each in (first, *second))
     scored = [merge(*pair) for pair in zip(first, *second, strict=True)] if second else list(first)
     for metric in mine:
         if metric.derive is not None:

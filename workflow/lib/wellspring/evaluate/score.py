@@ -6,7 +6,7 @@ wells), see `wellspring.evaluate.jackknife`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -278,3 +278,16 @@ def _statistic(units: pd.DataFrame, weights: Mapping[str, float] | None) -> floa
     means = np.bincount(stratum, weights=units["value"].to_numpy(float)) / np.bincount(stratum)
     share = np.full(len(names), 1 / len(names)) if weights is None else np.array([weights.get(s, 0.0) for s in names])
     return float(means @ share)
+
+
+def with_chance(scores: Sequence[Score], moved: Mapping[str, float], *, least: float = -np.inf) -> list[Score]:
+    """Return the scores with the chance levels of those that `moved` has by name moved by its values, at least `least`.
+
+    Values that are not finite move nothing.
+    """
+    return [
+        replace(score, chance=max(least, score.chance + moved[score.metric]))
+        if np.isfinite(moved.get(score.metric, np.nan))
+        else score
+        for score in scores
+    ]

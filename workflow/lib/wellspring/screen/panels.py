@@ -75,19 +75,18 @@ def problems(rows: Sequence[Mapping[str, object]], config: Config) -> Iterator[s
         words = [f"{plate} without {', '.join(names)}" for plate, names in without.items() if names]
         if words:
             yield f"panel: expected plates with the channels of {key}, found {'; '.join(words)}: {way}"
+    seen = {
+        one for row in rows if row.get("role", "fit") == "fit" for one in panels.get(str(row["plate"]), config.channels)
+    }
     for name, entry in config.encoders.items():
-        mine = set(entry.channels or config.channels)
-        bare = [plate for plate, panel in panels.items() if entry.stem == "adaptive" and not mine & set(panel)]
+        if entry.stem != "adaptive":
+            continue
+        mine = list(entry.channels or config.channels)
+        bare = [plate for plate, panel in panels.items() if not set(mine) & set(panel)]
         if bare:
             yield f"panel: expected a channel of encoders.{name} on each plate, found none on {', '.join(bare)}"
-        seen = {
-            one
-            for row in rows
-            if row.get("role", "fit") == "fit"
-            for one in panels.get(str(row["plate"]), config.channels)
-        }
-        unseen = [one for one in entry.channels or config.channels if one in config.channels and one not in seen]
-        if entry.stem == "adaptive" and trains(entry) and unseen:
+        unseen = [one for one in mine if one in config.channels and one not in seen]
+        if trains(entry) and unseen:
             yield (
                 f"panel: expected each channel of encoders.{name} on a plate of role fit, where it is trained, found "
                 f"none with {', '.join(unseen)}: name the others in encoders.{name}.channels"
