@@ -72,6 +72,15 @@ def test_numbered_columns_without_a_stem_are_a_family():
     assert choose(schema("well", "dose", *names), keys=["well"], where="t").names == tuple(names)
 
 
+def test_numbered_positions_and_counts_are_no_family():
+    places = [f"bbox-{number}" for number in range(4)] + [f"centroid_{number}" for number in range(3)]
+    counts = [f"cell_count_{number}" for number in range(1, 4)]
+    names = [f"embedding_{number}" for number in range(16)]
+    chosen = choose(schema("well", *places, *names, *counts), keys=["well"], where="t")
+    assert (chosen.rule, chosen.names, chosen.left) == ("families", tuple(names), (*places, *counts))
+    assert choose(schema(*places, "area"), keys=[], where="t").names == ("area",)
+
+
 def test_what_is_asked_for_is_taken():
     names = ("Cells_AreaShape_Area", "Cells_Location_Center_X", "dose", "Image_Count_Cells")
     ask = lambda *patterns: choose(schema(*names), keys=[], patterns=patterns, where="t").names  # noqa: E731

@@ -2,6 +2,7 @@
 
 import gzip
 import sqlite3
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import feather
 
-from wellspring.encoders import profile_table
+from wellspring.encoders import profile_table, table_format
+from wellspring.encoders.table_columns import numbers, texts
 
 WELLS = ["A01", "A02", "B01", "B02", "B03", "C07"]
 NAMES = ["Cells_AreaShape_Area", "Nuclei_Texture_Variance", "Cytoplasm_Intensity_MeanIntensity"]
@@ -113,6 +115,28 @@ def test_a_column_of_vectors_is_one_feature_per_place(tmp_path, size):
     assert np.isnan(matrix[0]).all() == (size < 0)
 
 
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.float16(), pa.float64()])
+@pytest.mark.parametrize("shape", [pa.list_, pa.large_list])
+def test_vectors_of_any_numbers_are_read_beside_lists_that_are_none(tmp_path, kind, shape):
+    vectors = np.random.default_rng(1).integers(0, 99, (6, 5))
+    typed = vectors.astype(kind.to_pandas_dtype())
+    held = {
+        "Metadata_Plate": ["00123"] * 6,
+        "Metadata_Well": WELLS,
+        "Metadata_target": [["EGFR", "HER2"], [], None, ["TUBB"], ["a|b", None], ["KIF11"]],
+        "bbox": pa.array([[1, 2, 3, 4]] * 6, shape(pa.int64())),
+        "about": [{"camera": 1}] * 6,
+        "embedding": pa.array(list(typed), shape(kind)),
+    }
+    pa.parquet.write_table(pa.table(held), tmp_path / "a.parquet")
+    opened, _, matrix = values(tmp_path / "a.parquet")
+    assert opened.features == [f"embedding_{place}" for place in range(5)]
+    np.testing.assert_array_equal(matrix, vectors)
+    said = texts(table_format.open_source(tmp_path / "a.parquet"), ["Metadata_target", "about"])
+    assert said["Metadata_target"].tolist() == ["EGFR|HER2", None, None, "TUBB", "a|b", "KIF11"]
+    assert said["about"].tolist() == ["{'camera': 1}"] * 6
+
+
 def test_vectors_of_several_lengths_are_refused(tmp_path):
     frame = pa.table({"Metadata_Plate": ["00123"] * 2, "Metadata_Well": WELLS[:2], "v": [[1.0, 2.0], [1.0]]})
     pa.parquet.write_table(frame, tmp_path / "a.parquet")
@@ -173,6 +197,38 @@ def test_cytotables_parquet_is_read_by_its_names(tmp_path):
     np.testing.assert_allclose(matrix[:, 0], frame["Cells_AreaShape_Area"], rtol=1e-6)
 
 
+def book(path, sheets):
+    with pd.ExcelWriter(path.with_suffix(".xlsx")) as writer:
+        for name, frame in sheets.items():
+            frame.to_excel(writer, sheet_name=name, index=False)
+    path.with_suffix(".xlsx").rename(path)
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_workbook_is_the_table_that_was_written(tmp_path, index):
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame(
+        {
+            "Metadata_Plate": ["00123"] * 4,
+            "Metadata_Well": ["A01", "A02", "B01", "B02"],
+            "lot": ["007", "008", "009", "010"],
+            "f_1": rng.normal(size=4) * 1e-9,
+            "f_2": [1, 20, 300, None],
+            "f_3": ["0,5", "1,25", "3", "-7"],  # entered as text, with decimal commas
+            "f_4": [0.1, 1e21, np.nan, -2.5e-300],
+        }
+    )
+    frame.to_excel(tmp_path / "a.xlsx", index=index)
+    source = table_format.open_source(tmp_path / "a.xlsx")
+    assert source.schema.names == list(frame)
+    matrix = np.concatenate([part for _, part in numbers(source, ["f_1", "f_2", "f_3", "f_4"], wanted=np.arange(4))])
+    wanted = frame.assign(f_3=[0.5, 1.25, 3, -7])[["f_1", "f_2", "f_3", "f_4"]].to_numpy(dtype=np.float64)
+    np.testing.assert_allclose(matrix, wanted.astype(np.float32), rtol=1e-6)
+    about = texts(source, ["Metadata_Plate", "Metadata_Well", "lot"])
+    assert about.to_dict("list") == frame[["Metadata_Plate", "Metadata_Well", "lot"]].to_dict("list")
+    assert [source.schema.field(name).type for name in ("lot", "f_2")] == [pa.string(), pa.int64()]
+
+
 def database(path):
     with sqlite3.connect(path) as base:
         base.execute("create table t (x)")
@@ -182,7 +238,15 @@ REFUSED = {
     "a.sqlite": (database, "a SQLite database.*CytoTable"),
     "a.h5ad": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(60)), "an HDF5 file"),
     "a.npy": (lambda path: np.save(path, np.ones(3)), "a NumPy array without names"),
-    "a.xlsx": (lambda path: pd.DataFrame({"a": [1]}).to_excel(path), "a workbook or archive"),
+    "a.xls": (
+        lambda path: path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(60)),
+        "Excel 97 to 2003.*as .xlsx",
+    ),
+    "a.csv.zip": (lambda path: zipfile.ZipFile(path, "w").writestr("a.csv", "a,b\n"), r"an archive \(unpack it\)"),
+    "b.csv": (lambda path: book(path, {"x": pd.DataFrame({"a": [1]})}), r"the ending \.xlsx or .*rename it"),
+    "two.xlsx": (lambda path: book(path, dict.fromkeys("xy", pd.DataFrame({"a": [1]}))), "only sheet.*'x', 'y'.*hide"),
+    "error.xlsx": (lambda path: book(path, {"x": pd.DataFrame({"a": ["#DIV/0!"]})}), "line 2.*a formula that failed"),
+    "head.xlsx": (lambda path: book(path, {"x": pd.DataFrame([[1, 2]], columns=["a", "a"])}), "each column once"),
     "a.rds": (lambda path: path.write_bytes(b"RDX3\n"), "an R data file"),
     "a.csv": (lambda path: path.write_bytes(b""), "expected a header"),
     "cut.parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(20)), "expected Parquet, .*cannot be read"),

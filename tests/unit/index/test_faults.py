@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,9 @@ import faults
 import guarded
 import specimens
 import table_faults  # noqa: F401 - enters its faults
+from wellspring.io import raw_image
 
+CODECS = ["lzw", "zlib", "packbits", "zstd"]  # of the images that faults draw anew
 NAMES = ["plate", "a b", "ü 漢字", "$(touch pwned)", "it's; rm -rf .", 'a"b,c', "a\nb", "%2e%2e", "*?[x]", "-rf"]
 GUARDED = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
 CASES = st.tuples(
@@ -35,11 +38,15 @@ CASES = st.tuples(
 def templates(tmp_path_factory):
     """Return a folder of what is the same in every case, and import what any of them needs.
 
-    A case of denied permission drops root's rights, and with them perhaps the right to read Python's own modules.
+    A case of denied permission drops root's rights, and with them perhaps the right to read Python's own modules: a
+    codec that is imported then for the first time fails, and crashes the process in a later case.
     """
     folder = tmp_path_factory.mktemp("templates")
     for layout in specimens.LAYOUTS:
         _run(layout, ([], "plate", True, "error"), folder)
+    for compression in CODECS:
+        tifffile.imwrite(folder / "coded.tif", np.zeros((16, 16), np.uint16), compression=compression, predictor=2)
+        raw_image.read(folder, "coded.tif")
     return folder
 
 
@@ -66,6 +73,13 @@ def test_each_fault_alone(fault, templates):
         if done == 2:
             break
     assert done
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("layout", ["loaddata csv", "loaddata parquet"])
+def test_a_broken_link_takes_no_other_image_along(layout, seed, templates):
+    """Its path in the table is a path of this plate still, and no evidence against the table's other folders."""
+    check(*_run(layout, ([("link_to_nothing", seed)], "plate", False, "report"), templates))
 
 
 @pytest.mark.parametrize("layout", specimens.LAYOUTS)  # 15 x 20 = 300 cases

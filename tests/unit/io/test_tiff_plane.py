@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from wellspring.io import raw_image, tiff_plane
+from wellspring.io.plane_file import PlaneFileError
 
 KINDS = {
     "strips": {"rowsperstrip": 8},
@@ -128,3 +129,80 @@ def test_the_number_of_pages_leaves_out_thumbnails_but_in_ome(tmp_path, image, o
     pixels, _, pages = tiff_plane.read(path, 1, largest=10**7)
     np.testing.assert_array_equal(pixels, image + 1)
     assert pages == 3
+
+
+@pytest.mark.parametrize("compression", ["packbits", "zlib", "lzw", "lzma", "zstd"])
+@pytest.mark.parametrize("edge", [1, 7, 300, 3000])
+def test_an_even_image_holds_all_pixels_however_few_bytes_it_takes(tmp_path, compression, edge):
+    path = tmp_path / "even.tif"
+    for rows in (1, edge):
+        if edge * edge // rows > 100_000:
+            continue
+        pixels = np.full((edge, edge), 300, np.uint16)
+        tifffile.imwrite(path, pixels, compression=compression, rowsperstrip=rows)
+        np.testing.assert_array_equal(np.atleast_2d(tiff_plane.read(path, 0, largest=2**29)[0]), np.squeeze(pixels))
+
+
+@pytest.mark.parametrize("compression", ["packbits", "zlib", "lzw", "lzma", "zstd"])
+def test_compressed_bytes_that_cannot_hold_the_pixels_are_not_decoded(tmp_path, compression, monkeypatch):
+    """A decoder would ask for 1 GB first, and some end the process where it is refused."""
+    path = tmp_path / "bomb.tif"
+    pixels = np.random.default_rng(0).integers(0, 4000, (64, 64), np.uint16)
+    tifffile.imwrite(path, pixels, compression=compression, rowsperstrip=64)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            entry = tiff.pages[0].tags[name]
+            content[entry.offset + 2 : entry.offset + 4] = (4).to_bytes(2, "little")
+            content[entry.offset + 8 : entry.offset + 12] = (23_000).to_bytes(4, "little")
+    path.write_bytes(content)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda *_, **__: pytest.fail("it was decoded"))
+    with pytest.raises(
+        PlaneFileError, match=r"expected 1058000000 bytes of pixels by its header, found \d+ compressed"
+    ):
+        tiff_plane.read(path, 0, largest=2**30)
+
+
+LZW = {
+    "strips": {"rowsperstrip": 7},
+    "differences": {"rowsperstrip": 7, "predictor": 2},
+    "big-endian differences": {"rowsperstrip": 7, "predictor": 2, "byteorder": ">"},
+    "tiles": {"tile": (32, 16)},
+    "bigtiff": {"bigtiff": True},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.float32])
+@pytest.mark.parametrize("kind", LZW)
+def test_every_page_compressed_by_lzw_is_read(tmp_path, kind, dtype):
+    path = tmp_path / "lzw.tif"
+    options = dict(LZW[kind]) | ({"predictor": 3} if dtype == np.float32 and "predictor" in LZW[kind] else {})
+    planes = np.random.default_rng(1).integers(0, 120, (3, 50, 41)).astype(dtype)
+    with tifffile.TiffWriter(
+        path, **{key: options.pop(key) for key in ("bigtiff", "byteorder") if key in options}
+    ) as out:
+        for plane in planes:
+            out.write(plane, compression="lzw", metadata=None, **options)
+    for page, plane in enumerate(planes):
+        found, _, pages = tiff_plane.read(path, page, largest=2**20)
+        assert pages == 3
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, plane)
+
+
+def test_codes_that_a_strip_does_not_define_are_an_error(tmp_path):
+    """The first code after the one that clears the table is 331, which no code has defined; some decoders crash."""
+    path = tmp_path / "lzw.tif"
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        tifffile.imwrite(path, rng.integers(0, 4000, (64, 64), np.uint16), compression="lzw", rowsperstrip=64)
+        with tifffile.TiffFile(path) as tiff:
+            start, size = tiff.pages.first.dataoffsets[0], tiff.pages.first.databytecounts[0]
+        content = bytearray(path.read_bytes())
+        if seed:
+            content[start : start + size] = bytes([0x80]) + rng.bytes(size - 1)
+        content[start : start + 3] = bytes([0x80, 0x52, 0xC0])
+        path.write_bytes(content)
+        found = raw_image.status(tmp_path, path.name)
+        assert found.status == "unreadable"
+        assert "lzw.tif" in found.reason

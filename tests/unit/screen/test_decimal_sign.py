@@ -107,3 +107,30 @@ def test_commas_of_chemical_names_are_no_decimal_commas(tmp_path, name):
 def test_points_of_chemical_names_are_no_decimal_points(tmp_path, name):
     with pytest.raises(ValueError, match=r"line 3: expected a number with one meaning .*'1\.000'"):
         read(tmp_path, ("1.000", "30", "100"), more=("alias", (name, "y", "z")))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("12.03", "13.03", "14.04"), ("1.12.", "2.12.", "31.12."), ("03.2024", "04.2024", "12.2024"),
+        ("2024.03", "2024.04", "2024.11"), ("10.30", "10.45", "23.59"), ("1.2", "1.3", "2.1"), ("12.03", "", "7"),
+        ("12.03 (Mo)", "13.03 (Di)", "14.03 (Mi)"),
+    ],
+)  # fmt: skip
+def test_a_column_of_dates_or_times_is_no_evidence_for_decimal_points(tmp_path, cells):
+    with pytest.raises(ValueError, match=r"line 3: expected a number with one meaning .*'1\.000'"):
+        read(tmp_path, ("1.000", "30", "100"), more=("when", cells))
+    assert read(tmp_path, ("1.000", "0.5", "100"), more=("when", cells)) == [1, 0.5, 100]  # its own column decides
+
+
+@pytest.mark.parametrize("cells", [("0.98", "1.12", "1.05"), ("12.03", "13.03", "14.75"), ("0.125", "", "")])
+def test_a_column_with_a_number_that_is_no_date_and_time_is_evidence(tmp_path, cells):
+    assert read(tmp_path, ("1.000", "30", "100"), more=("ratio", cells)) == [1, 30, 100]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(moments=st.lists(st.datetimes(), min_size=3, max_size=3), form=st.sampled_from(["%d.%m", "%m.%Y", "%H.%M"]))
+def test_drawn_dates_and_times_never_make_a_thousand_a_one(tmp_path_factory, moments, form):
+    cells = [moment.replace(year=2024, day=min(28, moment.day)).strftime(form) for moment in moments]
+    with pytest.raises(ValueError, match="expected a number with one meaning"):
+        read(tmp_path_factory.mktemp("random"), ("1.000", "30", "100"), more=("when", cells))

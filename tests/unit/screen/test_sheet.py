@@ -1,5 +1,7 @@
 """The plate sheet: defaults, roles, and each mistake named with its file, row and value."""
 
+from pathlib import Path
+
 import pytest
 
 from wellspring.screen import sheet
@@ -187,3 +189,34 @@ def test_a_file_in_the_place_of_a_folder_of_images_is_named(folder, name):
         sheet.read(write(folder, row(folder, images=name)))
     (folder / "load_data.CSV.gz").write_bytes(b"")
     assert sheet.read(write(folder, row(folder, images="load_data.CSV.gz"))).index.tolist() == ["P1"]
+
+
+@pytest.mark.parametrize("lost", ["plate", "images", "platemap"])
+@pytest.mark.parametrize("slip", [False, True])
+def test_a_column_that_is_not_there_hides_no_other_finding(folder, lost, slip):
+    """A role and a path are wrong too; a column whose name is a slip is read under the right one."""
+    good = row(folder)
+    lines = [good, (*row(folder, "P2", images="P2x" if lost != "images" else "P1")[:4], "fitt")]
+    columns = [f"{name[:-2]}{name[-1]}{name[-2]}" if name == lost else name for name in COLUMNS]
+    if not slip:
+        place = COLUMNS.index(lost)
+        columns, lines = (
+            [name for name in COLUMNS if name != lost],
+            [line[:place] + line[place + 1 :] for line in lines],
+        )
+    rows, problems = sheet.examined(write(folder, *lines, columns=columns))
+    text = "\n".join(problems)
+    assert f"expected the columns [{lost!r}], found {columns}" in text
+    assert f"correct {columns[COLUMNS.index(lost)]!r} to {lost!r}" in text if slip else "correct" not in text
+    assert "line 3: expected a role of" in text
+    assert ("P2x" in text) == (lost != "images")
+    assert [Path(found["images"]).name for found in rows if found["role"] == "fit"] == [
+        "" if lost == "images" and not slip else "P1"
+    ]
+
+
+def test_a_sheet_without_any_column_of_ours_is_named_once(folder):
+    rows, problems = sheet.examined(write(folder, ("a", "b"), columns=("x y", "z")))
+    assert rows == []
+    assert len(problems) == 1
+    assert "names must be separated by a tab" in problems[0]

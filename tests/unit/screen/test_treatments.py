@@ -82,3 +82,11 @@ def test_plates_of_different_units_are_not_joined():
         harmonised(frame.assign(Metadata_Concentration_Unit=["µM", None, None]))
     same = frame.assign(Metadata_Concentration_Unit=["µM", "µM", None])
     assert harmonised(same) is same
+
+
+@pytest.mark.parametrize("power", range(-12, 4))
+@pytest.mark.parametrize("digits", [1, 3, 2.5, 31.6, 0.3])
+def test_doses_computed_by_a_spreadsheet_have_the_name_of_the_written_ones(digits, power):
+    computed, written = digits * 10.0**power, float(f"{digits}e{power}")
+    assert name("x", computed) == name("x", written)
+    assert float(name("x", computed).removeprefix("x@")) == pytest.approx(written, rel=1e-13)

@@ -1,5 +1,6 @@
 """The digest of the code: follows imports, ignores everything but the text."""
 
+import ast
 import os
 import shutil
 
@@ -87,6 +88,44 @@ def test_every_import_of_the_real_library_is_found(root):
         found = code_digest.imports(script)
         assert found - code_digest.PLUMBING, script
         assert all(code_digest.LIBRARY in code_digest.source(module).parents for module in found)
+
+
+def by_parsing(text):
+    """Return the names below `wellspring` that a module imports, by its syntax tree."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] == "wellspring"}
+
+
+def test_the_names_are_those_of_the_syntax_tree(root):
+    files = [*(root / "workflow").rglob("*.py"), *(root / "benchmarks").rglob("*.py"), *(root / "tests").rglob("*.py")]
+    assert len(files) > 500
+    more = set()
+    for file in files:
+        names, parsed = code_digest.named(file.read_text()), by_parsing(file.read_text())
+        assert names >= parsed, file
+        if names > parsed and root / "workflow" in file.parents:
+            more.add(file.name)
+    assert more == {"section_code.py"}  # code in a string, which it writes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import wellspring.a as x, numpy, wellspring.b\n",
+        "from wellspring import a\n",
+        "from wellspring.a import (b, c)\nfrom wellspring.d import (\n    e as f,  # why, not\n    # g,\n    h,\n)\n",
+        "if x:\n\tfrom wellspring.a import b as c, d  # e\nelse:\n    import wellspring\n",
+        "from wellspring.a import b, \\\n    c\n",
+        "from wellsprings.a import b\nimport wellspringx\nfrom . import a\nimportant = 1\n",
+    ],
+)
+def test_forms_of_imports(text):
+    assert code_digest.named(text) == by_parsing(text)
 
 
 def test_a_closure_follows_imports_and_leaves_out_names(library):

@@ -266,7 +266,7 @@ MISTAKES = {
         wells("uM", "nM"),
         ("expected one unit", "'nM': ['P1']", "'µM': ['P2']", "set index.unit"),
     ),
-    "unit that is none": (config(index={"unit": "uMol"}), ("index.unit", "'uMol'", "'µM'")),
+    "unit that is none": (config(index={"unit": "uMx"}), ("index.unit", "'uMx'", "'µM'")),
     "platemap of other plates": (
         file("P1.csv", "plate,well,compound\nQ1,A01,DMSO\n"),
         ("P1: no row in P1.csv, column plate has ['Q1']",),
@@ -510,6 +510,25 @@ def test_credentials_hide_no_other_mistake_and_are_not_repeated(screen, tmp_path
     ):
         assert word in text
     assert secret not in text
+
+
+@pytest.mark.parametrize("lost", ["plate", "images", "platemap"])
+def test_a_sheet_without_a_column_hides_no_mistake_of_platemaps_and_images(screen, tmp_path, monkeypatch, lost):
+    folder = tmp_path / "screen"
+    shutil.copytree(screen, folder)
+    written = yaml.safe_load(yaml.safe_dump(CONFIG))
+    expected = [f"expected the columns [{lost!r}]"]
+    for mistake in ("truncated images", "dose in words"):
+        MISTAKES[mistake][0](folder, written)
+    rows = [line.split("\t") for line in SHEET.splitlines()]
+    place = rows[0].index(lost)
+    (folder / "plates.tsv").write_text("\n".join("\t".join(row[:place] + row[place + 1 :]) for row in rows) + "\n")
+    expected += ["the first image of ER"] if lost != "images" else []
+    expected += ["found ['lots'] in column 'dose_uM'"] if lost != "platemap" else []
+    text = shown(folder, written, monkeypatch)
+    for word in expected:
+        assert word in text, text
+    assert "Traceback" not in text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+
+from wellspring.io.credentials import masking
 
 COMMANDS = {  # name: its module, which is loaded when it is asked for, and what it does
     "init": ("init.__main__", "set up a screen from folders of images, or from tables"),
@@ -15,7 +18,13 @@ def main(given: Sequence[str] | None = None) -> int:
     """Run the subcommand that the first argument names, and return its exit status."""
     name, *rest = [*(sys.argv[1:] if given is None else given), ""]
     if name in COMMANDS:
-        status: int = import_module(f"wellspring.{COMMANDS[name][0]}").main(rest[:-1])
+        out, err = masking(sys.stdout), masking(sys.stderr)
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                status: int = import_module(f"wellspring.{COMMANDS[name][0]}").main(rest[:-1])
+        finally:
+            out.flush()
+            err.flush()
         return status
     asked = name in ("-h", "--help")
     unknown = [f"wellspring: expected one of {', '.join(COMMANDS)}, found {name!r}", ""] if name and not asked else []

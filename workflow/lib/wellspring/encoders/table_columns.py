@@ -16,7 +16,10 @@ COUNTED = 8  # fewest rows among which consecutive whole numbers are row numbers
 
 
 def texts(source: Source, names: Sequence[str]) -> pd.DataFrame:
-    """Return columns as strings or None; numeric barcodes keep their digits, and a float 12.0 becomes 12."""
+    """Return columns as strings or None; numeric barcodes keep their digits, and a float 12.0 becomes 12.
+
+    A list of labels becomes the text of a platemap, `EGFR|HER2`.
+    """
     names, size, batches = list(names), 0, []
     for _, group in source.groups(names, 2**16, True):
         for batch in group:
@@ -133,8 +136,16 @@ def _block(batch: pa.RecordBatch, source: Source, names: Sequence[str]) -> np.nd
 def _text(column: pa.ChunkedArray) -> pd.Series:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_nested(column.type):
+        return pd.Series([_words(value) for value in column.to_pylist()], dtype=object)
     if pa.types.is_floating(column.type):
         whole = pc.all(pc.equal(column, pc.round(column))).as_py()
         column = column.cast(pa.int64()) if whole else column
     values = column.cast(pa.string()).to_pandas().astype(object)
     return values.where(values.notna() & (values != ""), None)
+
+
+def _words(value: object) -> str | None:
+    """Return a nested value as text: of a list its parts; None without any."""
+    parts = [str(part) for part in value if part is not None] if isinstance(value, list) else [str(value)]
+    return None if value is None else "|".join(part for part in parts if part) or None

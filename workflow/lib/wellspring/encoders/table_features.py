@@ -5,7 +5,8 @@ The first rule that finds a column is used:
 1. `asked`: regular expressions of the config, matched from the start of a name.
 2. `compartments`: names that begin with Cells, Cytoplasm or Nuclei, as `pycytominer.infer_cp_features` has it, or that
    hold a CellProfiler module after another object (`Organoids_AreaShape_Area`).
-3. `families`: numbered names of one stem (`efficientnet_0`, `efficientnet_1`), if they are most of the numeric columns.
+3. `families`: numbered names of one stem (`efficientnet_0`, `efficientnet_1`), if they are most of the numeric columns;
+   a stem that names a position or a count (`bbox`, `centroid`) is none.
 4. `numeric`: numeric columns that are not known metadata.
 
 Positions, counts, times and row numbers of objects describe the image or the acquisition. No rule takes them, unless a
@@ -43,6 +44,7 @@ _LAST = frozenset({"id", "idx", "index", "row", "col", "column", "number", "coun
 _FIRST = frozenset(
     {"unnamed", "centroid", "center", "centre", "pos", "position", "coord", "coordinate", "bbox", "n", "num"}
 )
+_STEMS = frozenset({"x", "t", "y", "z", "n", ""})  # of numbered features, although known metadata on their own
 _FAMILY = re.compile(r"(.*?)[_\-. ]?(\d+)")
 
 
@@ -188,7 +190,13 @@ def _families(names: Sequence[str]) -> list[str]:
     found = dict(stems)
     for name in names:
         parts = _FAMILY.fullmatch(name)
-        if parts and parts[1].lower().rstrip("_-. :") not in _KNOWN - {"x", "t", "y", "z", "n", ""}:
+        if parts and parts[1].lower().rstrip("_-. :") not in _KNOWN - _STEMS and not _placed(parts[1]):
             found.setdefault(parts[1], []).append(name)
     mine = {name for group in found.values() if len(group) > 2 for name in group}
     return [name for name in names if name in mine]
+
+
+def _placed(stem: str) -> bool:
+    """Return whether the stem of numbered columns names a position or a count, as `bbox-0` and `cell_count_1` do."""
+    words = [word for word in re.split(r"[\W_]+", stem.lower()) if word]
+    return bool(words) and (words[0] in _FIRST - _STEMS or words[-1] in _LAST or bool(_ANYWHERE & set(words)))

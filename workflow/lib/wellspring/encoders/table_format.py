@@ -1,8 +1,9 @@
 """Formats of foreign tables, recognised by their first bytes, and read by pyarrow and NumPy.
 
 Parquet (under any name), Feather and Arrow files, text (comma, semicolon or tab; UTF-8 or UTF-16; also compressed),
-and DeepProfiler's `.npz` (one file per site, without pickles; a file, or a folder of a plate). A table in long form
-(columns `metric` and `value`) is made wide, and a column of lists becomes one column per place.
+Excel workbooks (`.xlsx`), and DeepProfiler's `.npz` (one file per site, without pickles; a file, or a folder of a
+plate). A table in long form (columns `metric` and `value`) is made wide, and a column of lists of numbers becomes one
+column per place.
 """
 
 import re
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import feather
 
-from wellspring.encoders import table_text
+from wellspring.encoders import table_text, table_workbook
 from wellspring.encoders.table_arrays import npz_table, wide
 from wellspring.io import budget
 
@@ -24,13 +25,14 @@ Group = tuple[int | None, Iterator[pa.RecordBatch]]
 # From columns, rows per batch and whether they are wanted as text to groups of rows.
 Groups = Callable[[Sequence[str], int, bool], Iterator[Group]]
 TAKEN = (
-    "Parquet, Feather, Arrow, CSV (comma, semicolon or tab; UTF-8 or UTF-16; also .gz, .bz2, .zst), DeepProfiler's .npz"
+    "Parquet, Feather, Arrow, CSV (comma, semicolon or tab; UTF-8 or UTF-16; also .gz, .bz2, .zst), Excel's .xlsx, "
+    "DeepProfiler's .npz"
 )
 _REFUSED = {
     b"SQLite format 3\0": "a SQLite database (convert it to Parquet with CytoTable)",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file (h5ad, h5: write its table as Parquet)",
     b"\x93NUMPY": "a NumPy array without names of wells (write a table with plate and well columns)",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook (save it as CSV)",
+    b"\xd0\xcf\x11\xe0": "a workbook of Excel 97 to 2003, or one with a password (save it as .xlsx or CSV)",
     b"%PDF": "a PDF",
     b"\xfd7zXZ\0": "an xz archive (unpack it)",
     b"RDX": "an R data file (write the table as Parquet or CSV)",
@@ -112,7 +114,11 @@ def _opened(path: Path, head: bytes) -> Source:
     if head.startswith(b"PK"):
         if path.suffix.lower() == ".npz":
             return _held(npz_table([path], path), path)
-        raise ValueError(f"{path}: expected {TAKEN}; found a workbook or archive (save the sheet as CSV)")
+        if table_workbook.is_workbook(path):
+            return _held(table_workbook.read(path), path)
+        raise ValueError(
+            f"{path}: expected {TAKEN}; found an archive (unpack it) or another program's file (save as CSV)"
+        )
     packing = next((name for mark, name in PACKED.items() if head.startswith(mark)), None)
     form, read, whole = table_text.opened(path, packing=packing)
     if _long(form):
@@ -178,7 +184,8 @@ def _with_lists(path: Path, form: pa.Schema, groups: Groups) -> Source:
 
 def _is_list(kind: pa.DataType) -> bool:
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(test(kind) for test in kinds) and pa.types.is_floating(kind.value_type)
+    numeric = (pa.types.is_floating, pa.types.is_integer)
+    return any(test(kind) for test in kinds) and any(test(kind.value_type) for test in numeric)
 
 
 def _width(one: pa.Field, groups: Groups) -> int:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 
-from wellspring.index.readers import detect
 from wellspring.io import object_store
 from wellspring.io.keys import TIME
 from wellspring.screen import sections
@@ -89,6 +88,9 @@ def expanded(
 
 def times(row: Row, options: sections.Index) -> list[str]:
     """Return the time points of a plate's images, as the files name them, in their order."""
+    # Here, since it imports the libraries of all formats, which no other start of Snakemake needs.
+    from wellspring.index.readers import detect
+
     images, plate = object_store.plain(row["images"]), row["plate"]
     acquisition = row.get("acquisition") or options.acquisition
     own = None if acquisition is None else str(acquisition).replace("{plate}", plate)

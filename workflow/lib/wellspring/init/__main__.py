@@ -26,7 +26,7 @@ def main(given: Sequence[str] | None = None) -> int:
         there = [name for name in ("config.yaml", "plates.tsv") if (home / name).exists()]
         if there and not options.overwrite:
             raise ValueError(f"{home}: expected no screen here yet, found {there} (--overwrite replaces them)")
-        _missing([*options.folders, *options.tables, *([options.platemap] if options.platemap else [])])
+        _missing([*options.folders, *options.tables, *([one for one in (options.platemap, options.positions) if one])])
         if not options.folders and not options.tables:
             raise ValueError("expected the folders of images, or --tables FILE..., found neither")
         crops = ready.recognised(options.folders[0], len(channels)) if options.folders else None
@@ -46,6 +46,7 @@ def main(given: Sequence[str] | None = None) -> int:
                 ask=ask,
                 steps=options.steps,
                 subfolders=options.subfolders,
+                positions=options.positions,
             )
         home.mkdir(parents=True, exist_ok=True)
         (home / "plates.tsv").write_text(made.sheet)
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="folder of the screen; by default the current one")
     add("--channels", nargs="+", default=[], metavar="NAME=IN_FILES", help="names of the channels, as DNA=w1")
     add("--subfolders", choices=MEANINGS, help="meaning of sub-folders of images, where their names do not decide")
+    add("--positions", type=Path, metavar="FOLDER", help="lists of positions, filled in, for names without wells")
     add("--steps", type=_positive, help="training steps of each encoder, as 20 to try the whole run in minutes")
     add("--yes", action="store_true", help="ask nothing: take the guesses")
     add("--overwrite", action="store_true", help="replace a config that is there")

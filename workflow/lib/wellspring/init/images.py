@@ -1,6 +1,7 @@
 """Make the config of a screen of images: what was found in its folders, as keys with reasons."""
 
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from wellspring.index import crosscheck
 from wellspring.init import plates, stains, wells, written
+from wellspring.init import positions as positions_of
 from wellspring.init.subfolders import Meaning
 from wellspring.io.shipped import CLONE
 from wellspring.screen import config
@@ -40,6 +42,7 @@ def screen(
     ask: bool,
     steps: int | None = None,
     subfolders: Meaning | None = None,
+    positions: Path | None = None,
 ) -> Screen:
     """Look at folders of images and return the screen; pictures and blank platemaps are written below `out`.
 
@@ -55,13 +58,20 @@ def screen(
         Training steps of each encoder; None: those of its preset.
     subfolders
         What sub-folders of images are; None: by their names (:mod:`wellspring.init.subfolders`).
+    positions
+        Folder with a list of positions per plate (:mod:`wellspring.init.positions`), for names without wells.
 
     Raises
     ------
     ValueError
         A folder, the platemap or a channel cannot be read; names it, what was expected and found.
     """
-    found, options, notes = plates.look(folders, subfolders)
+    try:
+        found, options, notes = (
+            plates.look(folders, subfolders) if positions is None else positions_of.look(folders, positions, out)
+        )
+    except plates.NoWellsError as error:
+        raise _with_positions(error, folders, out) from error
     names, looks = _channels(found, channels, out, ask=ask, notes=notes)
     maps = {plate.name: platemap or wells.platemap_in(plate.folder) for plate in found}
     given = next((path for path in maps.values() if path is not None), None)
@@ -75,12 +85,47 @@ def screen(
         name = wells.plate_name(path, plate.name) if len(found) == 1 else plate.name
         named.append(name)
         place = plate.folder.resolve()
-        rows.append({"plate": name, "images": str(place), "platemap": written.relative(path, out), "role": "fit"})
+        own = [one for one, channel in names.items() if channel in set(plate.planes["channel"])]
+        row = {"plate": name, "images": str(place), "platemap": written.relative(path, out), "role": "fit"}
+        rows.append(row | ({"panel": ", ".join(own)} if len(own) < len(names) else {}))
     seen = wells.mapped(given, named) if given else wells.Mapped()
     notes += seen.notes
     lines = _index(found, options, names, seen, maps, named)
-    lines += _rest(found, list(names), stains.nuclei(names, looks), seen, notes, steps)
+    shared = [one for one, channel in names.items() if all(channel in set(each.planes["channel"]) for each in found)]
+    if len(shared) < len(names):
+        notes.append(
+            f"panels: plates have different channels, and share {', '.join(shared) or 'none'}; the column panel of the "
+            "sheet names those of each plate that lacks some"
+        )
+    usable = {one: names[one] for one in shared or names}
+    lines += _rest(found, list(usable), stains.nuclei(usable, looks), seen, notes, steps)
+    lines = lines if len(shared) == len(names) else _of_panels(lines, shared)
     return Screen(written.sheet(rows), written.text(lines, clone=CLONE), tuple(notes))
+
+
+def _of_panels(lines: Lines, shared: Sequence[str]) -> Lines:
+    """Return the lines with encoders that take plates of different channels: any panel if trained, else the shared."""
+    result: Lines = []
+    for key, value, reason in lines:
+        if key.startswith("encoders.") and isinstance(value, dict) and value.get("like") != "simclr":
+            trained = "simclr" in str(value.get("like")) or "sslprofiler" in str(value.get("like"))
+            value = value | ({"stem": "adaptive", "one_plate": True} if trained else {"channels": list(shared)})
+            reason += " Of any panel." if trained else "\nOn the channels that all plates have."
+        result.append((key, value, reason))
+    return result
+
+
+def _with_positions(error: plates.NoWellsError, folders: Sequence[Path], out: Path) -> ValueError:
+    """Return the error, with the list of positions to fill in where the names of the images have numbers."""
+    place = positions_of.write(error.folder, plates.name_of(error.folder), error.paths, out)
+    if place is None:
+        return error
+    again = shlex.join(["wellspring", "init", *map(str, folders), "--positions", str(place.parent)])
+    return ValueError(
+        f"{error.folder}: expected a well in each file name, found {list(error.paths[:3])}, which have positions "
+        f"alone: fill in the column {positions_of.WELL} of {place} (a row per position; remove rows of images that are "
+        f"in no well), then run `{again}` with your other options"
+    )
 
 
 def _channels(
@@ -94,7 +139,8 @@ def _channels(
     images: dict[str, list[npt.NDArray[np.uint16]]] = {}
     pictures = {channel: out / "channels" / f"{written.plain(channel)}.png" for channel in there}
     for channel in there:
-        sample = [one.pixels for one in plates.samples(found[0], channel) if one.pixels is not None]
+        plate = next(plate for plate in found if channel in set(plate.planes["channel"]))
+        sample = [one.pixels for one in plates.samples(plate, channel) if one.pixels is not None]
         images[channel] = [image.astype(np.uint16) for image in sample]
         if sample:
             stains.picture(images[channel][-1], pictures[channel])
@@ -146,6 +192,8 @@ def _index(
     renamed = {name: channel for name, channel in names.items() if name != channel}
     if renamed:
         lines.append(("index.channels", renamed, "Names of the channels in the files."))
+    if options.loaddata:
+        lines.append(("index.loaddata", options.loaddata, "Lists of positions, with the well of each."))
     for key in ("timepoint", "acquisition"):
         if (value := getattr(options, key)) is not None:
             whole = key == "acquisition" and value == crosscheck.ALL

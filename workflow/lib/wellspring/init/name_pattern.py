@@ -26,7 +26,7 @@ HINTS = {
 MATCHED = 0.95  # share of the images that a proposal must match; the others are overviews and thumbnails
 _GUID = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 _GLUED = "(?:[Ww]ell|Point|Position)(?=[A-Z]{1,2}[0-9])|Channel(?=[A-Z])"  # words before a well or a stain
-_TOKEN = re.compile(rf"\[?{_GUID}\]?|{_GLUED}|[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
+TOKEN = re.compile(rf"\[?{_GUID}\]?|{_GLUED}|[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
 Tokens = list[str]
 
 
@@ -63,10 +63,10 @@ def propose(paths: Sequence[str], *, plates: bool = False, others: Sequence[Sequ
         return None
     best: Proposal | None = None
     for names in ([PurePosixPath(path).name for _, path in images], [path for _, path in images]):
-        tokens = [_TOKEN.findall(name) for name in names]
-        shapes = Counter(_shape(each) for each in tokens)
+        tokens = [TOKEN.findall(name) for name in names]
+        shapes = Counter(shape(each) for each in tokens)
         usual = shapes.most_common(1)[0][0]
-        kept = [place for place, each in enumerate(tokens) if _shape(each) == usual]
+        kept = [place for place, each in enumerate(tokens) if shape(each) == usual]
         alike, folders = [tokens[place] for place in kept], [images[place][0] for place in kept]
         for first in _wells(alike):
             pattern = _pattern(alike, folders, first, plates=plates)
@@ -78,7 +78,8 @@ def propose(paths: Sequence[str], *, plates: bool = False, others: Sequence[Sequ
     return best
 
 
-def _shape(tokens: Tokens) -> tuple[str, ...]:
+def shape(tokens: Tokens) -> tuple[str, ...]:
+    """Return the kinds of the tokens of a name: letters, digits, a GUID, or the text between."""
     return tuple("G" if "-" in t and len(t) > 30 else "L" if t.isalpha() else "D" if t.isdigit() else t for t in tokens)
 
 

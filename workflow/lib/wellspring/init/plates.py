@@ -33,6 +33,20 @@ class Found:
     planes: pd.DataFrame
 
 
+class NoWellsError(ValueError):
+    """Images in no known format whose names have no wells.
+
+    Attributes
+    ----------
+    folder, paths
+        Where they are: the folder, and the paths of its files in it.
+    """
+
+    def __init__(self, message: str, *, folder: Path, paths: Sequence[str]) -> None:
+        super().__init__(message)
+        self.folder, self.paths = folder, paths
+
+
 def look(folders: Sequence[Path], subfolders: Meaning | None = None) -> tuple[list[Found], Index, list[str]]:
     """List the plates of folders.
 
@@ -146,10 +160,12 @@ def _options(folders: Sequence[Path], options: Index, notes: list[str]) -> Index
     if proposal is None:
         below = sorted({str(path.parent) for path in map(Path, paths) if len(path.parts) > 1})
         near = f"; it has files in {below[:3]}" if below else ""
-        raise ValueError(
+        raise NoWellsError(
             f"{folder}: expected the folder of one plate, of a known format ({', '.join(detect.READERS)}; see "
             f"docs/formats.md) or with a well in each file name, found {paths[:3] or 'no files'}{near}; name the "
-            "folder of the plate, or write index.pattern yourself (docs/how-to/own-plates.md)"
+            "folder of the plate, or write index.pattern yourself (docs/how-to/own-plates.md)",
+            folder=folder,
+            paths=paths,
         )
     others = [[path for path, _ in files(other)] for other in folders[1:]]
     if not all(name_pattern.fits(proposal.pattern, other) for other in others):

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from wellspring.io import credentials
+
 Scalar = str | int | float | bool | None
 _CODE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*")
 _KEY = re.compile(r"([a-z][a-z0-9_]*)=")
@@ -31,12 +33,16 @@ class Note:
     values: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a code or a key that could not be read back."""
+        """Refuse a code or a key that could not be read back, and mask credentials in values."""
         if not _CODE.fullmatch(self.code):
             raise ValueError(f"note: expected a code of lower-case words, found {self.code!r}")
         for key in self.values:
             if not _KEY.fullmatch(f"{key}="):
                 raise ValueError(f"note {self.code}: expected keys of lower-case words, found {key!r}")
+        texts = {
+            key: credentials.redacted(value) if isinstance(value, str) else value for key, value in self.values.items()
+        }
+        object.__setattr__(self, "values", texts)
 
     def __str__(self) -> str:
         """Return the note as tables hold it."""

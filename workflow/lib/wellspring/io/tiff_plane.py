@@ -4,10 +4,12 @@ tifffile fills strips and tiles that are absent from a file with zeros, which lo
 tile that the header promises must have bytes within the file, and no two may share bytes.
 """
 
+import mmap
 import re
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -19,6 +21,10 @@ from wellspring.io.plane_file import PlaneFileError, ends_early
 FAX = (2, 3, 4)  # compressions of 1-bit pages; other pixels decode to a few rows and zeros
 # JPEG, JPEG 2000 and JPEG XR, whose decoders accept a codestream without its end.
 CODESTREAMS = (7, 33003, 33004, 33005, 34712, 22610, 34934)
+# Bytes of pixels that a byte of compressed data can hold at most: PackBits, deflate (its specification: 1032), LZW
+# (codes of 12 bits for strings of up to 3,838 bytes), LZMA, Zstandard (blocks of 128 kB in 4 bytes).
+LARGEST_SHARE = {32773: 64, 8: 1040, 32946: 1040, 5: 1400, 34925: 8000, 50000: 33_000}
+LZW = 5
 REDUCED, MASK, OLD_REDUCED = 1, 4, 2  # bits of NewSubfileType; value of SubfileType
 FLEX = 65200  # tag with the XML of Opera's FLEX files
 MINISWHITE = 0  # photometric interpretation: 0 is white, as some scanners and fax formats write
@@ -46,7 +52,8 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
     ------
     PlaneFileError
         The page is missing; strips or tiles lie outside of the file, share bytes, are absent or shorter than the header
-        says; the header promises more than `largest`; the pixels are a palette of colours.
+        says, or too short for it whatever they hold; the header promises more than `largest`; the pixels are a palette
+        of colours.
     """
     size = path.stat().st_size
     with tifffile.TiffFile(path) as tiff:
@@ -64,7 +71,7 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
         _check_parts(plane, size)
         if plane.compression in CODESTREAMS:
             _check_codestreams(plane)
-        pixels = np.squeeze(plane.asarray())
+        pixels = np.squeeze(_by_libtiff(plane, path, number) if plane.compression == LZW else plane.asarray())
         if pixels.dtype == bool:
             pixels = pixels.view(np.uint8)
         if plane.colormap is not None:
@@ -74,6 +81,21 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
         if first.tags.get(FLEX) is not None:
             pixels = _multiplied(pixels, str(first.tags[FLEX].value), page)
         return pixels, _pixel_size(tiff), len(tiff.pages) if tiff.is_ome else len(images(tiff))
+
+
+def _by_libtiff(plane: tifffile.TiffPage, path: Path, number: int) -> NDArray[Any]:
+    """Return the pixels of a directory that is compressed by LZW, as libtiff decodes it.
+
+    The decoder that tifffile calls follows codes which a damaged strip does not define, and can end the process
+    (imagecodecs 2026.3.6); libtiff refuses them.
+    """
+    if plane.bitspersample not in (8, 16, 32, 64):
+        return plane.asarray()
+    with path.open("rb") as stream:
+        if len(plane.parent.pages) == 1:
+            return imagecodecs.tiff_decode(stream.read(), index=number)
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return imagecodecs.tiff_decode(content, index=number)
 
 
 def images(tiff: tifffile.TiffFile) -> list[int]:
@@ -107,8 +129,14 @@ def _check_parts(plane: tifffile.TiffPage, size: int) -> None:
     if plane.compression in FAX and plane.bitspersample != 1:
         found = f"{plane.bitspersample} bits with compression {int(plane.compression)}, which is of fax pages"
         raise PlaneFileError("unreadable", f"expected a compression of grey values, found {found}")
-    if plane.compression == 1 and counts.sum() < (least := _least(plane)):
+    least = _least(plane)
+    if plane.compression == 1 and counts.sum() < least:
         raise PlaneFileError("truncated", f"expected {least} bytes of pixels by its header, found {counts.sum()}")
+    # A decoder would ask for the memory of all of them first; where that is refused, some end the whole process.
+    share = LARGEST_SHARE.get(int(plane.compression))
+    if share is not None and least > share * counts.sum() + expected * share:
+        found = f"{counts.sum()} compressed bytes, which hold at most {share} times as many"
+        raise PlaneFileError("unreadable", f"expected {least} bytes of pixels by its header, found {found}")
 
 
 def _least(plane: tifffile.TiffPage) -> int:

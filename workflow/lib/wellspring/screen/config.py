@@ -13,8 +13,9 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from wellspring.io import credentials
 from wellspring.io.shipped import CONFIG_SCHEMAS, ENCODER_PRESETS, read_yaml
-from wellspring.screen import config_checks, credentials, references
+from wellspring.screen import config_checks, references
 from wellspring.screen.encoder_kinds import VIEWS, mapped_channels
 from wellspring.screen.section_reader import Section, read
 from wellspring.screen.sections import Config

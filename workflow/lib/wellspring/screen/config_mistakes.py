@@ -11,7 +11,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from wellspring.screen import config, config_checks, credentials, references
+from wellspring.io import credentials
+from wellspring.screen import config, config_checks, references
 from wellspring.screen.sections import Config
 
 OF_ENCODERS = ("profile.single_cell", "export.formats")  # keys that need encoders of a kind

@@ -29,8 +29,8 @@ Generated from `workflow/schemas` by `python -m wellspring.screen.config_docs`; 
 error before any job starts. A change in a section reruns the stages that read it and the stages after them.
 
 For one call, without a change of the file: `snakemake --config seed=2`. Keys of a section need a file, say `try.yaml`
-with `survey: {max_excluded: 0.3}`, and `snakemake --configfile try.yaml`, which is laid over `config.yaml`: on the
-command line itself, Snakemake takes numbers and true or false within a section for text.
+with `survey: {max_excluded: 0.3}`, and `snakemake --configfile try.yaml`; its keys replace those of `config.yaml`. On
+the command line, Snakemake would read numbers, true and false within a section as text.
 """
 
 

@@ -25,10 +25,22 @@ UNITS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "mg/mL": ("mass", -3, ("mg/ml", "mgml", "mgperml", "g/l")),
     "mg/kg": ("body", 0, ("mg/kg", "mgkg", "mgperkg")),
     "%": ("share", 0, ("%", "percent", "pct")),
+    "ppm": ("share", -4, ("ppm",)),
     "x": ("fold", 0, ("fold",)),
     "MOI": ("moi", 0, ("moi",)),
-    "U/mL": ("activity", 0, ("u/ml", "uml", "iu/ml", "iuml")),
+    "U/mL": ("activity", 0, ("u/ml", "uml", "iu/ml", "iuml", "units/ml", "unitsperml")),
+    "fmol": ("amount", -15, ("fmol", "fmol/well", "fmolperwell")),
+    "pmol": ("amount", -12, ("pmol", "pmol/well", "pmolperwell")),
+    "nmol": ("amount", -9, ("nmol", "nmol/well", "nmolperwell")),
+    "µmol": ("amount", -6, ("umol", "umol/well", "umolperwell")),
+    "pg": ("weight", -12, ("pg", "pg/well", "pgperwell")),
+    "ng": ("weight", -9, ("ng", "ng/well", "ngperwell")),
+    "µg": ("weight", -6, ("ug", "ug/well", "ugperwell")),
+    "mg": ("weight", -3, ("mg", "mg/well", "mgperwell")),
+    "mGy": ("radiation", -3, ("mgy", "milligray")),
+    "Gy": ("radiation", 0, ("gy", "gray")),
 }
+MEASURED = ("amount", "weight")  # families whose units are those of measurements too, as `protein_ng`
 _SPELT = {spelling: unit for unit, (_, _, spellings) in UNITS.items() for spelling in spellings}
 _BEFORE = ("conc", "concentration", "dose", "dosage", "value")  # a unit may follow these without a space
 LARGEST = 30  # power of ten of a concentration, up or down

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from wellspring.screen import dose_units, platemap_columns, platemap_parts
+from wellspring.screen import dose_columns, dose_units, platemap_columns, platemap_parts
 
 FLAG = re.compile(
     r"(is|as)?((neg|pos)[a-z]*)?(control|ctrl|ctl|con|vehicle|untreated|mock)s?(wells?)?|is(dmso|negative)"
@@ -147,7 +147,7 @@ def _check_labels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, 
 def _check_levels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, str], path: Path) -> None:
     """Refuse doses in words (low, high) or on an unknown scale, of which a compound has several: they would be one."""
     treated = (frame["Metadata_pert_type"] == "trt") & frame["Metadata_Perturbation"].isna()
-    for column in platemap_columns.dose_names(table):
+    for column in dose_columns.dose_names(table):
         levels = table.loc[treated, column].groupby(frame.loc[treated, "Metadata_Compound"]).unique()
         several = levels[levels.map(len) > 1]
         if column not in found.values() and "concentration" not in found and len(several):
@@ -155,7 +155,7 @@ def _check_levels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, 
                 f"{path}: expected numbers in the column of doses {column!r}, found {list(several.iloc[0])[:5]} for "
                 f"{several.index[0]!r}; write concentrations, or name the treatments in a column perturbation"
             )
-    free = [] if "concentration" in found else platemap_columns.scaled(table)
+    free = [] if "concentration" in found else dose_columns.scaled(table)
     for column in (column for column in free if column not in found.values()):
         levels = table.loc[treated, column].dropna().groupby(frame.loc[treated, "Metadata_Compound"]).unique()
         several = levels[levels.map(len) > 1]
@@ -166,7 +166,7 @@ def _check_levels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, 
                 "under a name as `conc_uM`, set index.columns.concentration, or name the treatments in a column "
                 "perturbation; if it is something else, choose a name without a unit"
             )
-    words = [column for column in platemap_columns.dose_names(table) if column not in found.values()]
+    words = [column for column in dose_columns.dose_names(table) if column not in found.values()]
     names = frame.loc[treated, "Metadata_Compound"].dropna()
     other = table.loc[treated, words[0]].nunique() if words else 0
     if other > 1 and other >= names.nunique() and names.map(dose_units.is_number).all():

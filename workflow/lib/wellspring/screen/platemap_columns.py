@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from wellspring.screen import dose_units, spellings, well_names
-from wellspring.screen.lookalikes import folded
+from wellspring.screen import dose_columns, dose_units, spellings, well_names
+from wellspring.screen.dose_columns import dose_names, of_column
 from wellspring.screen.well_types import kind_of
 
 # Sure names, the first of them wins. They include those of the Cell Painting Gallery, JUMP, LINCS and pycytominer.
@@ -43,18 +43,7 @@ UNSURE = {
         "treatment", "kind", "class", "controls",
     ),
 }  # fmt: skip
-DOSES = (
-    "concentration", "conc", "dose", "dosage", "finalconcentration", "finalconc", "pertdose", "compoundconcentration",
-    "compoundconc", "drugconcentration", "drugconc", "treatmentconcentration", "testconcentration", "testconc",
-    "concentrationvalue", "dosevalue", "cmpdconc", "finaldose", "compounddose", "drugdose", "",
-)  # fmt: skip
 KEYS = tuple(SURE)
-# Names with the word for a concentration, and a scale or a unit that is not known: `log10 conc`, `conc (?M)`.
-SCALED = re.compile(
-    r"(?:.*[^a-z])?(log(10|2|e)?|ln|p)?[\W_]*(of|final|test|drug|compound|treatment)?[\W_]*(concentration|conc|dosage|dose)s?"
-    r"(log|level|rank)?(?![a-z])(?![\W_]*(units?|2|3|4|b|second)(?![a-z])).*|[\W_]*(minus|neg)?[\W_]*log(10)?[\W_]*(molar|m)"
-)
-NUMERIC = re.compile(r"[<>~\u2264\u2265\u2248=\u00b1+\-\u2212.,(]*\s*\d.*|#+|[+-]?inf|nan", re.IGNORECASE)
 BLIND = re.compile(r"[0-9]{1,3}|.{0,1}")  # plates whose names are the values of other columns too
 
 
@@ -200,24 +189,7 @@ def _dose(table: pd.DataFrame, where: str) -> dict[str, str]:
 
 def _meant(column: str, cells: pd.Series) -> bool:
     """Return whether a column without numbers is one of concentrations: it states a unit, or cells begin as numbers."""
-    return len(cells) > 0 and (of_column(column)[1] is not None or any(map(NUMERIC.fullmatch, cells)))
-
-
-def scaled(table: pd.DataFrame) -> list[str]:
-    """Return the columns of numbers that may be concentrations: in an odd unit, as logarithms, by their unit."""
-    return [
-        column
-        for column in table.columns
-        if (SCALED.fullmatch(folded(column).casefold()) or of_column(column)[1] is not None or _begins(column))
-        and any(map(dose_units.is_number, table[column].dropna()))
-    ]
-
-
-def _begins(column: str) -> bool:
-    """Return whether a name begins with a unit, as `nM final`, or is `molarity`; `% confluence` is no concentration."""
-    first = re.split(r"[\s_(\[,;]", column.strip(" ([_"), maxsplit=1)[0]
-    amount = re.fullmatch(r"[fpnum\u00b5\u03bc]M|.*/.*", first) is not None and dose_units.known(first) is not None
-    return amount or first.casefold() == "molarity"
+    return len(cells) > 0 and (of_column(column)[1] is not None or any(map(dose_columns.NUMERIC.fullmatch, cells)))
 
 
 def _refuse_plates(table: pd.DataFrame, found: Mapping[str, str], plate: str, where: str) -> None:
@@ -240,7 +212,9 @@ def _refuse_misspelt(table: pd.DataFrame, found: Mapping[str, str], types: Mappi
     """Refuse a column whose name is nearly a usual one of a key that no column has: its values would be left out."""
     places = ("well", "row", "column", "plate", "unit")  # other checks refuse a platemap without them, where needed
     usual = {name: key for key, names in SURE.items() if key not in (*places, *found) for name in names}
-    usual |= {name: "concentration" for name in DOSES if name and "concentration" not in found}
+    usual |= {
+        name: "concentration" for name in dose_columns.DOSES if name.isascii() and name and "concentration" not in found
+    }
     unsure = {name: "pert_type" for name in UNSURE["pert_type"] if "pert_type" not in found}
     if "concentration" in found and "unit" not in found:
         unsure |= dict.fromkeys(("unit", "units", *SURE["unit"]), "unit")
@@ -276,14 +250,3 @@ def _unit(table: pd.DataFrame, found: Mapping[str, str]) -> dict[str, str]:
     others = [column for column in table.columns if column not in (*found.values(), names[0])]
     measured = any(dose_units.is_number(cell) for column in others for cell in table[column].dropna())
     return {"unit": names[0]} if table.columns[max(0, place - 1)] == dose or not measured else {}
-
-
-def dose_names(table: pd.DataFrame) -> list[str]:
-    """Return the columns that have a usual name of a concentration, with or without a unit."""
-    named = {column: of_column(column) for column in table.columns}
-    return [column for column, (base, unit) in named.items() if base in DOSES and (base or unit)]
-
-
-def of_column(column: str) -> tuple[str, str | None]:
-    """Return the flat name of a column without its unit, and the unit if the name ends in one."""
-    return dose_units.of_name(re.sub(r"^(?:Image_)?Metadata_", "", column))

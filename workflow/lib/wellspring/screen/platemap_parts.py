@@ -6,10 +6,12 @@ the wells of one treatment is bookkeeping (replicate, place, file), or it distin
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from wellspring.screen import platemap_columns
+from wellspring.screen import dose_columns, platemap_columns
 
 # Flat names of columns that number or place a well, or name its files.
 BOOKKEEPING = re.compile(
@@ -32,34 +34,71 @@ FEW = 0.5  # values per treated well, above which a column numbers the wells or 
 def second(table: pd.DataFrame, found: Mapping[str, str]) -> list[str]:
     """Return the columns that have the name of a second compound or of its dose, as `compound2` or `Drug B`."""
     free = [column for column in table.columns if column not in found.values()]
-    return [column for column in free if SECOND.fullmatch(platemap_columns.of_column(column)[0])]
+    return [column for column in free if SECOND.fullmatch(dose_columns.of_column(column)[0])]
 
 
-def differing(frame: pd.DataFrame, columns: Iterable[str]) -> dict[str, tuple[str, list[str]]]:
-    """Return which columns differ among the wells of one treatment: the treatment and the first values of each.
+def is_dose(frame: pd.DataFrame, column: str) -> bool:
+    """Return whether a column has the concentrations of the treatments, which are rounded (9.999999999 is 10)."""
+    if "Metadata_Concentration" not in frame:
+        return False
+    own, dose = (pd.to_numeric(frame[name], errors="coerce") for name in (column, "Metadata_Concentration"))
+    both = own.notna() & dose.notna()
+    return bool(both.any() and (own.notna() == dose.notna()).all() and np.allclose(own[both], dose[both], atol=0))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A column that differs among the wells of a treatment: the first of these, its values, and if they are doses."""
+
+    treatment: str
+    values: list[str]
+    doses: bool
+
+
+def differing(frame: pd.DataFrame, columns: Iterable[str], *, doses: bool = False) -> dict[str, Part]:
+    """Return which columns differ among the wells of one treatment.
 
     Parameters
     ----------
     frame
         A row per well, with Metadata_Perturbation and Metadata_pert_type.
     columns
-        Candidates; bookkeeping and columns with nearly as many values as wells are left out. Without concentrations
-        a volume is no bookkeeping.
+        Candidates; bookkeeping and columns with nearly as many values as wells are left out, unless they may be doses:
+        numbers in a column of such a name, or a dilution series. Without concentrations a volume is no bookkeeping.
+    doses
+        Only columns of numbers whose names are those of doses.
     """
     treated = frame[frame["Metadata_pert_type"] == "trt"]
+    dosable = frame[frame["Metadata_pert_type"].isin(["trt", "poscon"])]
     dosed = "Metadata_Concentration" in treated and treated["Metadata_Concentration"].notna().any()
     found = {}
     for column in columns:
-        values = treated[column].fillna("")
         name = str(column).removeprefix("Metadata_")
-        volume = VOLUME.fullmatch(platemap_columns.plain(name)) is not None
-        if _counts(name) or (volume and dosed) or not 1 < values.nunique() <= max(2, FEW * len(treated)):
+        numbers = dose_columns.numbers(frame[column])
+        suspect = numbers is not None and dose_columns.suspected(name)
+        if doses and not suspect:
             continue
-        kinds = values.groupby(treated["Metadata_Perturbation"]).unique()
+        rows = dosable if suspect else treated
+        values = rows[column].fillna("")
+        kinds = values.groupby(rows["Metadata_Perturbation"]).unique()
         several = kinds[kinds.map(len) > 1]
-        if len(several):
-            found[name] = (str(several.index[0]), [str(value) for value in several.iloc[0]][:5])
+        if several.empty:
+            continue
+        volume = VOLUME.fullmatch(platemap_columns.plain(name)) is not None
+        if not suspect and ((volume and dosed) or _counts(name) or not 1 < values.nunique() <= max(2, FEW * len(rows))):
+            suspect = numbers is not None and not _counts(name) and not (volume and dosed) and _series(rows, numbers)
+            if not suspect:
+                continue
+        found[name] = Part(str(several.index[0]), [str(value) for value in several.iloc[0]][:5], suspect)
     return found
+
+
+def _series(rows: pd.DataFrame, numbers: pd.Series) -> bool:
+    """Return whether the numbers of most treatments that have several are a dilution series."""
+    own = numbers[numbers.index.isin(rows.index)]
+    values = own.groupby(rows["Metadata_Perturbation"].reindex(own.index)).unique()
+    several = values[values.map(len) > 2]
+    return len(several) > 0 and bool(several.map(dose_columns.series).mean() > FEW)
 
 
 def _counts(column: str) -> bool:

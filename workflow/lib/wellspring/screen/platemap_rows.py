@@ -169,7 +169,7 @@ def check_points(table: pd.DataFrame, column: str, path: Path, *, lines: bool) -
     cells = table[column].tolist()
     if not decimal_sign.may_be(cells):
         return
-    others = (cell for name in table.columns if name not in ("", column) for cell in table[name])
+    others = (table[name].tolist() for name in table.columns if name not in ("", column))
     found = decimal_sign.doubtful(cells, others, separator=text_table.separator(path))
     if found:
         place, cell = found[0], str(cells[found[0]])

@@ -66,6 +66,7 @@ MetricName = Literal[
     "dose",
     "activity",
     "activity.retrieved",
+    "activity.adjusted",
     "grit",
     "grit.mechanism",
     "nuisance.batch",
@@ -105,16 +106,16 @@ class View:
     null."""
 
     size: int
-    """Edge of a view, px. Of a cell, what the network takes in, cut from the middle of the packed crop (whose
-    `crops.size` should leave room for rotation: 1.3 times this). Of a tile, the block of the field in which crops are
-    drawn, and the tile that is embedded; 224 is the usual input of ViTs, at native resolution since cell size is
+    """Edge of a view, px. For cells: the square that the network sees, cut from the middle of the packed crop
+    (`crops.size` should leave room for rotation: 1.3 times this size). For tiles: the block of the field in which crops
+    are drawn, and the tile that is embedded; 224 is the usual input of ViTs, at native resolution since cell size is
     signal. Default: 224."""
 
     embedded: int | None
-    """Edge of the square that is embedded, px; it is resized to the network's input. null: of a tile, the edge at which
-    it gets the mean magnification of the crops in training (with crops at native resolution, the network's input); of a
-    cell, `view.size`. Training and embedding are refused where the two magnifications differ by more than a factor of
-    1.25 and no edge is given here. Default: null."""
+    """Edge of the square that is embedded, px; it is resized to the network's input. null: for tiles, the edge at which
+    the magnification is the mean magnification of the crops in training (with crops at native resolution, the edge of
+    the network's input); for cells, `view.size`. If the magnifications of training and embedding differ by more than a
+    factor of 1.25 and no edge is given here, both are refused. Default: null."""
 
     pixels: Literal["plate", "view", "range"]
     """The pixels that have mean 0 and standard deviation 1. `plate`: those of a channel and plate, so that intensity
@@ -147,28 +148,31 @@ class EncoderWeights:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How views differ from their image."""
+    """Random changes by which views differ from their image."""
 
     preset: Literal["sslprofiler", "perakis", "perakis_strong", "flips", "cells"] | None
     """`sslprofiler`: channel-aware colour, microscope noise, elastic deformation. `perakis`: as released;
-    `perakis_strong`: with the jitter that the released code builds and does not use. `flips`: the ablation's floor.
-    `cells`: cells at native size with another stain, focus and noise. null is `cells` for cells and `sslprofiler` for
-    tiles. Default: null."""
+    `perakis_strong`: with the jitter that the released code defines but does not use. `flips`: flips and right angles
+    only, the baseline of the ablation. `cells`: cells at native size with varied staining, focus and noise. null is
+    `cells` for cells and `sslprofiler` for tiles. Default: null."""
 
     overrides: Mapping[str, float | str | bool | tuple[float, ...]]
     """Single strengths of the preset, e.g. `{elastic: 0}`, or `{crop: native}` for crops at native resolution, where
     cell size is signal (CellPaintSSL); their names are those of wellspring.train.augment.Recipe. Default: {}."""
 
     ramp: float
-    """Share of the steps over which colour, noise and elastic strengths rise from nothing to those of the preset. What
-    random features tell of strongly changed views is mostly the change, so that a teacher of few steps soon teaches the
-    flat distribution: with `cells` from the first step on, sslprofiler did not leave it in 150 steps; with a ramp it
-    did (measured). Default: 0."""
+    """Share of the steps over which the strengths of colour, noise and elastic deformation rise from 0 to those of the
+    preset. Random features of strongly augmented views mostly describe the augmentation, so that the distributions of
+    an untrained teacher soon become flat: with `cells` from the first step, sslprofiler did not recover in 150 steps;
+    with a ramp, it learned (measured). Default: 0."""
 
 
 @dataclass(frozen=True)
 class LocalAggregation:
-    """Pulls the sites of a well together; they share position and plate too, so watch the nuisance metrics."""
+    """Brings the features of the sites of a well together.
+
+    The sites also share position and plate, so check the nuisance metrics.
+    """
 
     kind: Literal["none", "pair", "aggregate"] | None
     """`pair`: views of a site are matched with those of the well's other sites. In a prototype it raised consistency
@@ -177,29 +181,29 @@ class LocalAggregation:
     `none` for dino. Default: null."""
 
     sites_per_well: int
-    """Sites of a well in a batch, the least that can be matched; more show fewer wells per batch. A well with fewer
-    gives several places of a site. Default: 2."""
+    """Sites of a well in a batch; two is the smallest number that can be matched. With more, a batch has fewer wells. A
+    well with fewer sites contributes several places of one site. Default: 2."""
 
     positives: Literal["site", "well", "treatment"]
     """The images that are matched. `site`: sites of a well, without labels. `well`: wells of one treatment on one
     plate. `treatment`: wells of one treatment on any plate, as in weakly supervised training and alignment across
-    wells. The last two read the platemap, and raise the scores of the treatments that they read; so they need `heldout:
-    compound`. Negative and positive controls give no labels. Default: "site"."""
+    wells. The last two read the platemap and raise the scores of the treatments that they read, so they need `heldout:
+    compound`. Negative and positive controls are never used as labels. Default: "site"."""
 
     heldout: Literal["compound"] | None
-    """With `compound`, the compounds of one fold give no labels to training, and the evaluation of this encoder judges
-    these only. The fold of a compound depends on its name alone; an encoder per fold judges all compounds. Default:
-    null."""
+    """With `compound`, training does not see the labels of the compounds of one fold, and the evaluation of this
+    encoder judges only these compounds. The fold of a compound depends on its name alone; with one encoder per fold,
+    all compounds are judged. Default: null."""
 
     heldout_folds: int
     """Number of these folds. Default: 2."""
 
     heldout_fold: int
-    """The fold that gives no labels and is judged, from 0. Default: 0."""
+    """The fold whose labels are withheld and that is judged, from 0. Default: 0."""
 
     pool: Literal["mean", "attention"]
-    """How `aggregate` brings the crops of a well together: their mean, or a mean weighted by one learned query
-    (inferred; the published form is unknown). Default: "mean"."""
+    """How `aggregate` pools the crops of a well: their mean, or a mean weighted by one learned query (inferred; the
+    published form is unknown). Default: "mean"."""
 
     weight: float
     """Weight of the term; the published one is unknown. Default: 1.0."""
@@ -209,11 +213,12 @@ class LocalAggregation:
 class Adversary:
     """Heads that predict plate and well position from the features, with a gradient that is reversed for the network.
 
-    It then forgets both (Ganin et al. 2016). Where treatment and position coincide, it forgets treatments too.
+    The network then loses this information (Ganin et al. 2016). Where treatment and position coincide, it also loses
+    information on treatments.
     """
 
     weight: float
-    """Weight of the reversed gradient; 0 is without an adversary. Default: 0."""
+    """Weight of the reversed gradient; 0 means no adversary. Default: 0."""
 
     against: tuple[Nuisance, ...]
     """What the heads predict. Default: ["plate", "row", "column"]."""
@@ -230,7 +235,8 @@ class Projector:
     """Width of the projection; Perakis 256. Default: 128."""
 
     batch_norm: bool
-    """Batch normalisation in it; small networks did not learn without (measured). Perakis has none. Default: true."""
+    """Batch normalisation in the head; small networks did not learn without it (measured). Perakis has none. Default:
+    true."""
 
 
 @dataclass(frozen=True)
@@ -242,14 +248,15 @@ class Ibot:
 
     weight: float | None
     """Weight of the term; null is 1 for sslprofiler (DINOv2) and 0 for dino and for stems other than widened. Needs a
-    vision transformer, or a convolutional network of timm, of which places of the last map are predicted and pixels
-    masked (SimMIM): take a small step for small crops (`backbone_options: {output_stride: 8}`). Default: null."""
+    vision transformer, or a convolutional network of timm, for which places of the last map are predicted and pixels
+    are masked (SimMIM); take a small step of this map for small crops (`backbone_options: {output_stride: 8}`).
+    Default: null."""
 
     probability: float
     """Share of the global crops with a mask (DINOv2). Default: 0.5."""
 
     ratio: tuple[float, float]
-    """Range of the share of a crop's patches that its mask takes, in blocks (DINOv2). Default: [0.1, 0.5]."""
+    """Range of the share of a crop's patches that are masked, in blocks (DINOv2). Default: [0.1, 0.5]."""
 
     head: Literal["shared", "own"]
     """Whether patches have the head of whole crops (iBOT, DINOv2's default) or a separate head (DINOv2's largest
@@ -289,11 +296,11 @@ class Distillation:
     """Width before the prototypes (DINO). Default: 256."""
 
     batch_norm: bool
-    """Batch normalisation in the head. Off as in DINO's ViTs; runs of some hundred steps did not move without it
+    """Batch normalisation in the head. Off as in DINO's ViTs; networks did not learn in a few hundred steps without it
     (measured). Default: false."""
 
     targets: Literal["centre", "sinkhorn"]
-    """What keeps the teacher from collapse: centring (DINO) or three rounds of Sinkhorn-Knopp (DINOv2). Default:
+    """Protection of the teacher from collapse: centring (DINO) or three rounds of Sinkhorn-Knopp (DINOv2). Default:
     "centre"."""
 
     teacher_temperature: tuple[float, float]
@@ -309,7 +316,8 @@ class Distillation:
     """Momentum of the teacher's centre (DINO). Default: 0.9."""
 
     freeze_last: float
-    """Share of the steps in which the prototypes are held still (1 of 100 epochs, DINO). Default: 0.01."""
+    """Share of the steps, from the first, in which the prototypes are not trained (1 of 100 epochs, DINO). Default:
+    0.01."""
 
     ibot: Ibot
     """Masked patches (iBOT). Some patches of the student's global crops are masked; it predicts the teacher's
@@ -320,8 +328,9 @@ class Distillation:
     (DINOv2) and 0 for dino. Default: null."""
 
     koleo_neighbours: Literal["images", "other_wells"]
-    """From which nearest neighbour KoLeo moves an image away: of all images (DINOv2), or of other wells, so that sites
-    of a well, which local aggregation pulls together, are not parted. Default: "images"."""
+    """The nearest neighbour from which KoLeo separates an image: among all images (DINOv2), or among images of other
+    wells, so that the sites of a well, which local aggregation brings together, are not separated. Default:
+    "images"."""
 
     drop_path: float
     """Share of the student's residual branches that are skipped (DINO, Cell-DINO). Default: 0.1."""
@@ -339,12 +348,13 @@ class Encoder:
     """`sslprofiler`: a student follows a teacher across crops of a site, on masked patches, and across the sites of a
     well (reconstruction of Dai et al. 2025, arXiv 2506.14265). `dino`: the same without masked patches, KoLeo and local
     aggregation (Caron et al. 2021). `simclr`: two views of a cell are distinguished from other cells (Perakis et al.
-    2021, arXiv 2103.16670). `timm`: a frozen model, from a local file of `weights`; it is fed as all others are, with
-    pixels of mean 0 and deviation 1 by plate and channel, also if it was trained with others. `module`: a network of
-    your own, from `factory`, trained by `objective` or frozen. `intensity`: mean, standard deviation and correlations
-    of the channels of a view, the simplest baseline. `classical`: classical features of cells (cp_measure), without a
-    network. `table`: profiles that another tool made (CellProfiler, JUMP, pycytominer, DeepProfiler), from `files`,
-    without images. Any trained kind with `steps: 0` is untrained. Default: "sslprofiler"."""
+    2021, arXiv 2103.16670). `timm`: a frozen model, from a local file of `weights`; by default its input has mean 0 and
+    standard deviation 1 per plate and channel, as for all encoders, even if the model was trained with another
+    normalisation (see `view.pixels`). `module`: a network of your own, from `factory`, trained by `objective` or
+    frozen. `intensity`: mean, standard deviation and correlations of the channels of a view, the simplest baseline.
+    `classical`: classical features of cells (cp_measure), without a network. `table`: profiles that another tool made
+    (CellProfiler, JUMP, pycytominer, DeepProfiler), from `files`, without images. Any trained kind with `steps: 0` is
+    untrained. Default: "sslprofiler"."""
 
     files: str | None
     """For table: a file, relative to the working directory; {plate} is replaced, without it one file holds all plates.
@@ -354,12 +364,12 @@ class Encoder:
     images. Default: null."""
 
     columns: Mapping[str, str]
-    """For table, what its columns are called where they have other names. Default: {}."""
+    """Names of the columns of a table, where they are not the usual ones. Default: {}."""
 
     features: tuple[str, ...]
     """For table, its features: regular expressions that match from the start of the name, so that a prefix is one, as
-    `[Cells_, Nuclei_]`. Without any, a rule decides, which log and provenance name: columns of CellProfiler's
-    compartments, else numbered columns of a stem (efficientnet_0), else numeric columns that are not known metadata.
+    `[Cells_, Nuclei_]`. Without any, a rule decides, which the log and the provenance name: columns of CellProfiler's
+    compartments, else numbered columns of one stem (efficientnet_0), else numeric columns that are not known metadata.
     Positions, counts, times and row numbers are features only where an expression mentions them (`Cells_Location_`).
     Default: []."""
 
@@ -379,8 +389,8 @@ class Encoder:
     Settings that are null follow the objective. Default: null."""
 
     channels: tuple[str, ...]
-    """The channels that a network takes, in this order, out of the config's `channels`; none means all. Classical
-    features and tables have no such choice. Default: []."""
+    """The channels of the config's `channels` that the network takes, in this order; empty means all. Not for classical
+    features and tables. Default: []."""
 
     inputs: tuple[str, ...]
     """For a frozen published model (timm or module) of fixed inputs: their names in the model's order, as `[red, green,
@@ -388,9 +398,9 @@ class Encoder:
     means `channels`. Default: []."""
 
     channel_map: Mapping[str, str | tuple[str, ...] | None]
-    """Of each of `inputs`, the channel that it shows, as `{protein: RNA, microtubules: AGP}`; several as `[AGP, Mito]`,
-    whose mean it shows; null for an input without a channel, which is 0. An input that is not named is the channel of
-    its name. Default: {}."""
+    """For each of `inputs`, the channel that is used for it, as `{protein: RNA, microtubules: AGP}`; a list such as
+    `[AGP, Mito]` uses the mean; null sets the input to 0. An input that is not listed uses the channel of the same
+    name. Default: {}."""
 
     seed: int | None
     """Seed for initialisation, batches and augmentation; null is the run's seed. Default: null."""
@@ -403,35 +413,36 @@ class Encoder:
     scale; Perakis uses resnet50. Default: "vit_small_patch16_224"."""
 
     backbone_options: Mapping[str, object]
-    """Passed on to the timm model, e.g. `{embed_dim: 128, depth: 4, num_heads: 4, patch_size: 8}` for one that trains
-    on a CPU. Default: {}."""
+    """Passed on to the timm model, for example `{embed_dim: 128, depth: 4, num_heads: 4, patch_size: 8}` for one that
+    trains on a CPU. Default: {}."""
 
     weights: EncoderWeights | None
     """A local file of weights to start from; null is from scratch, which timm refuses."""
 
     stem: Literal["widened", "channelwise", "adaptive"]
-    """How a network takes as many channels as there are. `widened`: all at once, by the kernels described at `weights`.
-    `channelwise`: each channel alone through the network, its kernels for colours summed, as if the channel were a grey
-    picture of three colours; features are joined (channels x features), which keeps the network as it was trained
-    (uniDINO). `adaptive`: the same, but the mean over channels with learned gains per channel; training shows random
-    subsets of the channels (ChannelViT), so that the encoder embeds panels that lack channels. Masked patches need
-    `widened`. Default: "widened"."""
+    """How a network takes any number of channels. `widened`: all channels at once, with the kernels described at
+    `weights`. `channelwise`: each channel passes through the network alone, as if it were a grey picture with three
+    equal colours (kernels for colours are summed), and the features are concatenated (channels x features); the network
+    stays as it was trained (uniDINO). `adaptive`: the same, but with the mean over channels, with learned gains per
+    channel; training shows random subsets of the channels (ChannelViT), so that the encoder can embed panels that lack
+    channels. Masked patches need `widened`. Default: "widened"."""
 
     steps: int | None
-    """Steps of training; 0 keeps the network as it starts, the floor for trained ones. Steps and not minutes, so that
-    the result does not depend on the machine. null is 0 for timm and 20,000 for the others: batches of 64 show
-    1,280,000 images, some 100 epochs of 20 plates of 384 wells with a site each. Default: null."""
+    """Steps of training; 0 keeps the initial network, the baseline for trained ones. The length is stated in steps and
+    not in minutes, so that the result does not depend on the machine. null is 0 for timm and 20,000 for the others:
+    with batches of 64 these are 1,280,000 images, about 170 epochs of 20 plates of 384 wells with one site each.
+    Default: null."""
 
     batch: int
-    """Images per step, before views are drawn; a multiple of local_aggregation.sites_per_well. Perakis 256; 64 fits
-    ViT-S with ten crops on one GPU. Default: 64."""
+    """Images per step, before views are drawn; a multiple of local_aggregation.sites_per_well. Perakis takes 256; a
+    batch of 64 is meant for ViT-S with ten crops on one GPU. Default: 64."""
 
     optimiser: Literal["adamw", "adam"]
     """AdamW as in DINO; Perakis uses Adam, whose weight decay is part of the gradient. Default: "adamw"."""
 
     lr: float | None
     """Peak learning rate. null is 5e-4 x batch / 256 for sslprofiler and dino (DINO; a number given here is scaled by
-    the batch likewise), and 1e-3 for simclr (measured with small ViTs on a synthetic screen; Perakis 3e-4 with
+    the batch likewise), and 1e-3 for simclr (measured with small ViTs on a synthetic screen; Perakis takes 3e-4 with
     ResNets). Default: null."""
 
     weight_decay: float | tuple[float, float] | None
@@ -449,18 +460,21 @@ class Encoder:
     """Temperature of the student (DINO) and of the contrast (Perakis). Default: 0.1."""
 
     augmentation: Augmentation
-    """How views differ from their image."""
+    """Random changes by which views differ from their image."""
 
     local_aggregation: LocalAggregation
-    """Pulls the sites of a well together; they share position and plate too, so watch the nuisance metrics."""
+    """Brings the features of the sites of a well together. The sites also share position and plate, so check the
+    nuisance metrics."""
 
     one_plate: bool
-    """Each batch from one plate, so that the contrast cannot use the plate to separate cells. true in the setting that
-    was measured for simclr; not ablated apart from local aggregation. Default: false."""
+    """Draw each batch from one plate, so that the contrast cannot use the plate to separate cells. It was true in the
+    setting that was measured for simclr; its effect was not measured separately from that of local aggregation.
+    Default: false."""
 
     adversary: Adversary
     """Heads that predict plate and well position from the features, with a gradient that is reversed for the network.
-    It then forgets both (Ganin et al. 2016). Where treatment and position coincide, it forgets treatments too."""
+    The network then loses this information (Ganin et al. 2016). Where treatment and position coincide, it also loses
+    information on treatments."""
 
     projector: Projector
     """The head of simclr, left out of the encoder."""
@@ -527,9 +541,9 @@ class Index:
     types are excluded. Default: null."""
 
     absent_chunks: Literal["auto", "zeros", "missing"]
-    """What a chunk of an OME-Zarr array without a file is. missing: lost. zeros: left out by the writer, since it is
-    black. auto: zeros if the fill value is 0, the pixels around it are zeros and no stored chunk is all zeros, else
-    lost. Default: "auto"."""
+    """Meaning of a chunk of an OME-Zarr array that has no file. missing: it is lost. zeros: the writer left it out
+    because it is black. auto: zeros if the fill value is 0, the pixels around it are zeros and no stored chunk is all
+    zeros, else lost. Default: "auto"."""
 
     loaddata: str | None
     """LoadData table (CSV, .gz or Parquet) for the reader of that name; {plate} is replaced; a URL, or relative to the
@@ -537,9 +551,9 @@ class Index:
     the folder has a load_data.csv. Default: null."""
 
     moved: Mapping[str, str]
-    """Folder as a LoadData table names it to where it lies now, as `/home/ubuntu/run2: /data/{plate}_run2`. Needed only
-    where the two have different names: a table's folder that is named neither as the plate nor as the plate's folder is
-    taken for another measurement, and its files count as missing. Default: {}."""
+    """A folder as a LoadData table names it, and its present path, as `/home/ubuntu/run2: /data/{plate}_run2`. Needed
+    only where the two folders have different names: a folder in the table whose name is neither that of the plate nor
+    that of the plate's folder counts as another measurement, and its files count as missing. Default: {}."""
 
     timepoint: str | int | None
     """Time point to use, as the files name it. null: use the only time point; if there are several, an error lists
@@ -565,10 +579,10 @@ class Index:
     the user's own files (`AWS_PROFILE`, `~/.aws`), never from here."""
 
     channels: Mapping[str, str]
-    """Channel of the config to its name in the files, if they differ, as `DNA: w1`. Default: {}."""
+    """For each channel of the config, its name in the files, if they differ, as `DNA: w1`. Default: {}."""
 
     columns: Mapping[str, str]
-    """Column of the workflow to its name in the platemap, if that is not one of the usual names. Default: {}."""
+    """For each column of the workflow, its name in the platemap, if that is not one of the usual names. Default: {}."""
 
     unit: str | None
     """Unit of concentrations in all tables and figures, as `uM`, `nM`, `ug/mL`; platemaps that state another unit are
@@ -590,9 +604,9 @@ class Index:
     export name, so that wells may have different numbers of sites; a warning gives the numbers. Default: []."""
 
     lost_wells: Literal["error", "report"]
-    """Wells in images but not in the platemap, the reverse, and planes found twice: error stops and lists them; report
-    lists them in the audit, keeps wells without images and planes found twice as rows without paths and leaves wells
-    without platemap out. Default: "error"."""
+    """What to do about wells that only the images or only the platemap contain, and about planes that are found twice.
+    error stops and lists them. report lists them in the audit, keeps wells without images and planes found twice as
+    rows without paths, and leaves out wells that the platemap lacks. Default: "error"."""
 
 
 @dataclass(frozen=True)
@@ -600,23 +614,24 @@ class Outliers:
     """How far from the rest of its plate an image may be, by measure.
 
     A robust standard deviation is 1.4826 times the median absolute deviation. Null, for all of them, excludes none: a
-    strong phenotype is far from the median too. On the demo no image without a fault is further than 6 in any of them.
+    strong phenotype is far from the median too. In the demo, no image without a fault is more than 6 of them away in
+    any measure.
     """
 
     focus: float | None
-    """Robust standard deviations from the plate's median of a channel and plane, beyond which an image is excluded: of
-    the slope of the power spectrum, on the blurred side only. Default: null."""
+    """For the slope of the power spectrum, on the blurred side only: the number of robust standard deviations from the
+    plate's median of a channel and plane beyond which an image is excluded. Default: null."""
 
     sharpness: float | None
-    """The same of the sharpness, on the blurred side only. A field without cells has no value and is not counted as an
+    """The same for the sharpness, on the blurred side only. A field without cells has no value and is not counted as an
     outlier. Default: null."""
 
     mean: float | None
-    """The same of the mean intensity, on both sides, as after a failed lamp or a doubled exposure. Default: null."""
+    """The same for the mean intensity, on both sides, as after a failed lamp or a doubled exposure. Default: null."""
 
     foreground: float | None
-    """The same of the share of foreground, on both sides. It takes out wells that a toxic compound emptied, which are
-    results. Default: null."""
+    """The same for the share of foreground, on both sides. A limit excludes wells that a toxic compound emptied,
+    although these are results. Default: null."""
 
 
 @dataclass(frozen=True)
@@ -629,17 +644,17 @@ class Survey:
     there. Default: null."""
 
     view_edge: int
-    """Bins along the shorter edge of the binned views. 64 resolve a light path and a patch of cells; 17,280 images of a
-    JUMP plate then take 280 MB. Default: 64."""
+    """Bins along the shorter edge of the binned views. 64 bins resolve the shape of the illumination and groups of
+    cells; the 17,280 images of a JUMP plate then take 280 MB. Default: 64."""
 
     saturation: float | None
-    """Grey value from which a pixel is saturated, as 4095 for a 12-bit camera. null finds it: the largest of the data
-    type, or the largest value of the plate, channel or image if at least five times as many pixels have it as any value
-    just below. Default: null."""
+    """Grey value from which a pixel is saturated, as 4095 for a 12-bit camera. null determines it: the largest value of
+    the data type, or the largest value of the plate, channel or image if at least five times as many pixels have it as
+    any value just below it. Default: null."""
 
     max_saturated: float
-    """Share of saturated pixels above which an image is excluded. Cells in mitosis saturate far less than 1 %, debris
-    more. Default: 0.01."""
+    """Share of saturated pixels above which an image is excluded. Cells in mitosis saturate far less than 1 % of the
+    pixels, debris saturates more. Default: 0.01."""
 
     min_focus: float | None
     """Log-log slope of the power spectrum below which an image is excluded; of a stack, its best plane counts. null
@@ -648,14 +663,15 @@ class Survey:
 
     min_sharpness: float | None
     """Share of the contrast within 8 pixels that is found within 3, below which an image is excluded; of a stack, its
-    best plane counts. Straight edges have 0.29, smooth shades 0.13; noise and brightness do not move it, an eighth of
-    the cells does by a tenth of what 2 pixels of blur do (benchmarks/sharpness.py). Usual values depend on stain and
-    magnification: see the report's heatmap, then set the limit. null only measures it. Default: null."""
+    best plane counts. Straight edges have 0.29, smooth gradients 0.13. Noise and brightness do not change it; a
+    reduction to one eighth of the cells changes it by a tenth of the effect of a blur of 2 pixels
+    (benchmarks/sharpness.py). Usual values depend on stain and magnification: see the report's heatmap, then set the
+    limit. null only measures it. Default: null."""
 
     outliers: Outliers
     """How far from the rest of its plate an image may be, by measure. A robust standard deviation is 1.4826 times the
-    median absolute deviation. Null, for all of them, excludes none: a strong phenotype is far from the median too. On
-    the demo no image without a fault is further than 6 in any of them."""
+    median absolute deviation. Null, for all of them, excludes none: a strong phenotype is far from the median too. In
+    the demo, no image without a fault is more than 6 of them away in any measure."""
 
     exclusions: str | None
     """Your own list: a tab-separated file with the columns plate, well, site, verdict (`exclude` or `keep`) and reason;
@@ -665,8 +681,8 @@ class Survey:
     image. Default: null."""
 
     max_excluded: float
-    """Share of excluded sites above which the whole plate is left out. The default is our choice; check it in the
-    report. Default: 0.2."""
+    """Share of excluded sites above which the whole plate is left out. The default has no source in the literature;
+    check it in the report. Default: 0.2."""
 
 
 @dataclass(frozen=True)
@@ -686,8 +702,8 @@ class Illumination:
 
     offset: Literal["estimate"] | float
     """Counts that the camera adds to every pixel, if known from a dark image (100 for most sCMOS cameras), or estimate:
-    an even or tilted dark field, if fields outside the fit confirm it. The method given takes estimate as 0. Default:
-    "estimate"."""
+    an even or tilted dark field, if fields outside the fit confirm it. With the method given, estimate means 0.
+    Default: "estimate"."""
 
     max_gain: float
     """Largest factor by which an estimated flat field multiplies a pixel, and the inverse of the smallest. Light falls
@@ -695,10 +711,11 @@ class Illumination:
     plates; a darker corner is a well's wall, and a larger factor amplifies mainly noise there. Default: 4."""
 
     apply: Literal["auto", "always"]
-    """auto: a channel is corrected only if wells that the estimate did not see become more even: by the 95 % interval
-    of the change of their background or of their objects, with neither against it. Otherwise its pixels stay as they
-    are, and report, log and the plate's table give the reason. always: every channel is corrected. Flat fields of the
-    method given are applied unless wells become less even. Default: "auto"."""
+    """auto: a channel is corrected only if wells that were not used for the estimate become more even, by the 95 %
+    interval of the change of their background or of their objects, and the other interval does not show that they
+    become less even. Otherwise its pixels stay as they are, and report, log and the plate's table give the reason.
+    always: every channel is corrected. Flat fields of the method given are applied unless wells become less even.
+    Default: "auto"."""
 
 
 @dataclass(frozen=True)
@@ -807,9 +824,10 @@ class Cells:
     """Segment cells. Needed by every encoder of cells and by cell counts; off for a screen of tiles only. Default:
     true."""
 
-    method: Literal["threshold", "cellpose"]
-    """`threshold`: local and Otsu threshold and watersheds, no weights. Scored by benchmarks/segmentation.py.
-    `cellpose`: Cellpose 4 with weights from a local file, on a GPU (see `cellpose`). Default: "threshold"."""
+    method: Literal["threshold", "network", "cellpose"]
+    """`threshold`: local and Otsu threshold and watersheds, no weights. `network`: a small network that comes with the
+    workflow and needs no GPU. Both are scored by benchmarks/segmentation.py. `cellpose`: Cellpose 4 with weights from a
+    local file, on a GPU (see `cellpose`). Default: "threshold"."""
 
     nuclei: str
     """Channel of the nuclei. Default: "DNA"."""
@@ -948,9 +966,9 @@ class Train:
     """Training of all encoders. The encoders themselves are in `encoders`."""
 
     gpus: int
-    """GPUs of a node that train one encoder together, each with a process (torchrun); without a GPU as many processes
-    on the CPU. The batch is that of all of them, so the result is that of one GPU but for what is drawn at random; it
-    must be a multiple of gpus x nodes x accumulate x images of a well. Default: 1."""
+    """GPUs of a node that train one encoder together, with one process per GPU (torchrun); without a GPU, the same
+    number of processes on the CPU. `batch` is the total over all processes, so the result is that of one GPU except for
+    random draws. It must be a multiple of gpus x nodes x accumulate x images of a well. Default: 1."""
 
     nodes: int
     """Nodes of a SLURM cluster that train one encoder together, with `gpus` each. See profiles/README.md. Default:
@@ -958,11 +976,11 @@ class Train:
 
     precision: Literal["float32", "bfloat16"]
     """Arithmetic of the networks; losses are float32 in both. bfloat16 trains 1.2 to 1.5 times as fast on CPUs and GPUs
-    that have it (measured), and gives slightly other weights. Default: "float32"."""
+    that have it (measured), and gives slightly different weights. Default: "float32"."""
 
     compile: bool
-    """Compile the backbones (torch.compile). It takes minutes at the start of each run and pays on GPUs in runs of
-    hours; weights differ by rounding. Default: false."""
+    """Compile the backbones (torch.compile). This takes minutes at the start of each run and saves time in runs of
+    hours on GPUs; weights differ by rounding. Default: false."""
 
     accumulate: int
     """Number of parts into which a step's batch is split (gradient accumulation), for a batch that exceeds the GPU's
@@ -971,7 +989,7 @@ class Train:
 
     checkpoint_minutes: float
     """Minutes between two checkpoints of an unfinished run. One is also written at SIGTERM and SIGUSR1. A run that is
-    started again goes on from the last one, with the same result as an uninterrupted run. Default: 10."""
+    started again resumes from the last checkpoint, with the same result as an uninterrupted run. Default: 10."""
 
     log_every: int
     """Steps between two rows of history.parquet and two lines of the log. Default: 50."""
@@ -988,22 +1006,22 @@ class Train:
     """Write the rows of history.parquet for TensorBoard too, to results/train/ENCODER/tensorboard. Default: false."""
 
     cache_mb: float
-    """Fields are kept in memory when all of the training set fits in this many MB (view: tile), of which each process
-    of a node has a share; else each block is read from the store when a step needs it. Default: 4000."""
+    """For tiles: fields are kept in memory if the whole training set fits in this many MB, which the processes of a
+    node share; otherwise each block is read from the store when a step needs it. Default: 4000."""
 
     foreground_channel: str
-    """The channel that shows where cells are, by which blocks of a field are chosen (view: tile). The first channel
-    where the config names none of this name. One threshold a plate, since Otsu's means nothing on an empty well.
-    Default: "DNA"."""
+    """For tiles: the channel in which blocks with cells are found. If the config has no channel of this name, the first
+    channel is used. The threshold is one per plate, since Otsu's threshold of an empty well is meaningless. Default:
+    "DNA"."""
 
     least_foreground: float
-    """Share of a block that should be above the plate's threshold (view: tile). CellPaintSSL takes crops with 1 % of
-    nuclei; twice that, for blocks are larger than their crops. Default: 0.02."""
+    """For tiles: the share of a block that should be above the plate's threshold. CellPaintSSL requires 1 % of nuclei
+    in a crop; the default is twice that, since blocks are larger than crops. Default: 0.02."""
 
     tries: int
-    """Places that are looked at for such a block; the best is taken where none has enough, so an empty well stays in
-    the training set (view: tile). CellPaintSSL looks at 20 at most; 4 cost little where fields are read one by one.
-    Default: 4."""
+    """For tiles: the number of positions that are tried to find such a block. If none has enough foreground, the best
+    is used, so empty wells stay in the training set. CellPaintSSL tries 20 at most; 4 take little time where fields are
+    read one by one. Default: 4."""
 
 
 @dataclass(frozen=True)
@@ -1028,9 +1046,9 @@ class Embed:
     Default: "auto"."""
 
     channels: Literal["joint", "each"]
-    """For encoders of the stem adaptive. `joint`: one embedding of all channels, their mean, also where a plate lacks
-    some. `each`: an embedding per channel, joined (channels x features), of plates that have all. Other encoders are
-    not concerned. Default: "joint"."""
+    """For encoders with `stem: adaptive`; no effect on others. `joint`: one embedding of all channels, their mean, also
+    where a plate lacks some. `each`: an embedding per channel, concatenated (channels x features); all plates must have
+    all channels. Default: "joint"."""
 
     layers: int
     """Number of last blocks whose tokens `class_and_patches` concatenates. Default: 1."""
@@ -1038,22 +1056,22 @@ class Embed:
     field: Literal["none", "joined"]
     """A second scale for tiles. `joined`: the whole field, resized to the network's input, is encoded too and
     concatenated with the vector of each of its tiles, each normalised to length 1, so that a vector is twice as long
-    (multi-granularity, SSLProfiler). All encoders must then take tiles. A field that is thereby shown smaller than any
-    crop in training is refused, unless `untrained_scale` is set. Default: "none"."""
+    (multi-granularity, SSLProfiler). All encoders must then take tiles. A field that would be shown at a smaller scale
+    than any crop in training is refused, unless `untrained_scale` is set. Default: "none"."""
 
     untrained_scale: bool
     """Whether `field` may show whole fields at a scale that the encoder was not trained on. Default: false."""
 
     stride: int | None
-    """Step of the grid of tiles, px; null is the tile's edge (no overlap but at the last row and column). Smaller
-    overlaps them. Default: null."""
+    """Step of the grid of tiles, px; null is the tile's edge (overlap only at the last row and column). With a smaller
+    step, tiles overlap. Default: null."""
 
     stain: str
     """Channel that shows where cells are; the first channel if an encoder has none of this name. Default: "DNA"."""
 
     least_foreground: float
-    """Tiles with a smaller share of this channel above the plate's threshold are left out. 1 % of nuclei is
-    CellPaintSSL's limit. Default: 0.01."""
+    """Tiles with a smaller share of this channel above the plate's threshold are left out. CellPaintSSL's limit is 1 %
+    of nuclei. Default: 0.01."""
 
     leave_out: tuple[Flag, ...]
     """Cells with one of these flags are left out (view: cell). Cells at the border are kept, since half a cell is
@@ -1072,21 +1090,21 @@ class Measure:
     """`intensity`; `shape` (AreaShape with Zernike and Feret); `texture` (Haralick); `granularity`; `radial` (rings and
     Zernike magnitudes); `correlation` of channels (Pearson, Manders, rank-weighted); `costes`, the same by Costes'
     thresholds; `neighbours`. With five channels, the default families take some 10 ms of one core per cell
-    (benchmarks/measure.py): half an hour for 500,000 cells on 4 cores. costes takes 110 ms more; it is left out for its
-    time and since it is undefined for 40 % of cells. Default: ["intensity", "shape", "texture", "granularity",
-    "radial", "correlation", "neighbours"]."""
+    (benchmarks/measure.py): half an hour for 500,000 cells on 4 cores. costes takes 110 ms more; it is off by default
+    because of its time, and because it is undefined for 40 % of cells. Default: ["intensity", "shape", "texture",
+    "granularity", "radial", "correlation", "neighbours"]."""
 
     texture_scales: tuple[int, ...]
     """Distances, px, between the pixels whose grey levels are compared (Haralick's features, in four directions). 3 is
-    CellProfiler's default; JUMP takes [3, 5, 10], which costs as many times as much. Default: [3]."""
+    CellProfiler's default; JUMP takes [3, 5, 10]. Time is proportional to the number of distances. Default: [3]."""
 
     texture_levels: int
-    """Grey levels from the plate's lowest to its highest intensity limit (CellProfiler 256, of the camera's whole
-    range, of which dim images have few). Default: 256."""
+    """Number of grey levels between the plate's lowest and highest intensity limits (CellProfiler: 256 over the
+    camera's whole range, of which dim images use few). Default: 256."""
 
     granularity_subsample: float
-    """Images are made smaller by this factor first, CellProfiler's default: time grows with its square, and with it the
-    range of sizes in px shrinks. Default: 0.25."""
+    """Factor by which images are made smaller first (CellProfiler's default). Time grows with its square; a smaller
+    factor lets the same steps cover larger sizes. Default: 0.25."""
 
     granularity_radius: int
     """Radius, px of the smaller image, from which brightness counts as background (CellProfiler's default). Default:
@@ -1105,53 +1123,53 @@ class Profile:
     """Aggregation of views to well profiles, normalisation per plate, and the consensus of replicates."""
 
     operation: Literal["auto", "mean", "median"]
-    """How views become a well: tiles to their site and sites to their well, cells to their well at once. `auto` is
-    decided by most features, and the report names the decision: the median for classical features, pycytominer's
-    default, since their ratios and moments have long tails (on the demo screen mechanisms were read in the other cell
-    line with 0.98 by the median and 0.47 by the mean), and the mean for learned ones, as Perakis et al. 2021 for cells
-    and the multi-position profiles of Dai et al. 2025 for tiles. Default: "auto"."""
+    """How views become a well: tiles to their site and sites to their well, cells to their well at once. `auto` depends
+    on the majority of the features, and the report names the choice. For classical features it is the median,
+    pycytominer's default, since their ratios and moments have long tails (on the demo screen, transfer of mechanisms to
+    the other cell line was 0.98 with the median and 0.47 with the mean). For learned features it is the mean, as in
+    Perakis et al. 2021 for cells and the multi-position profiles of Dai et al. 2025 for tiles. Default: "auto"."""
 
     normalise: Literal["auto", "mad_robustize", "robustize", "standardize", "rank_normal", "none"]
     """Centre and scale of each plate, as in pycytominer: median and MAD (the JUMP consortium's), median and
     interquartile range, mean and standard deviation; rank_normal, the normal scores of ranks with Blom's offset of 3/8
-    (1958), by which all that lies beyond the wells of the fit is alike, so that it wants normalise_on all; or none.
-    `auto` is median and MAD for classical features, whose tails are long, and mean and standard deviation for learned
-    ones: medians, taken feature by feature, lie outside of the few directions in which the controls vary, and sphering
-    blows the others up (three simulated screens with 16 controls per plate: the plate is read from the controls with
-    0.91 after medians and 0.56 after means, activity 0.19 and 0.54). Default: "auto"."""
+    (1958), which gives equal values to all wells beyond the range of the fitted wells, so use it with normalise_on all;
+    or none. `auto` is median and MAD for classical features, whose tails are long, and mean and standard deviation for
+    learned ones: a vector of medians, computed for each feature alone, lies outside of the few directions in which the
+    controls vary, and sphering amplifies the other directions (three simulated screens with 16 controls per plate: the
+    plate is predicted from the controls with 0.91 after medians and 0.56 after means, activity is 0.19 and 0.54).
+    Default: "auto"."""
 
     normalise_on: Literal["negcon", "all"]
     """The wells of a plate that its centre and scale are taken from (pycytominer's `samples`): its negative controls,
-    or all wells with a profile. All is for plates with few controls where most treatments do nothing; where many do
-    something, it takes part of that away, and more on plates that hold more of it. Default: "negcon"."""
+    or all wells with a profile. `all` is for plates with few controls where most treatments have no effect; where many
+    have one, it removes part of the effect, and more on plates with more active treatments. Default: "negcon"."""
 
     features: Literal["error", "intersection"]
     """Plates with different features, as tables of other tools may have: error refuses them by name; intersection keeps
     the features that all plates have. The order of the features never matters. Default: "error"."""
 
     min_controls: int
-    """Negative controls (with normalise_on all: wells) with a profile that a plate needs; with fewer it is left out of
-    all that joins plates. The MAD of four values has a relative error of about a half, which is as bad as it should
-    get; 16 and more are usual. Default: 4."""
+    """Negative controls (with normalise_on all: wells) with a profile that a plate needs; with fewer, the plate is left
+    out of everything that joins plates. The MAD of four values has a relative error of about one half, the largest that
+    is acceptable; 16 and more are usual. Default: 4."""
 
     spread_floor: float
     """No feature is divided by less than this share of what is usual on the plate: the median over features of (spread
-    in the controls / spread in all wells), times the feature's own spread in all wells. Without it a dozen controls
-    blow up features whose MAD is near zero by chance (0.3 was measured on a simulated screen with 12 controls a plate).
-    0 switches it off. Default: 0.3."""
+    in the controls / spread in all wells), times the feature's own spread in all wells. Without it, features whose MAD
+    is near zero by chance, as happens with a dozen controls, get very large values (0.3 was measured on a simulated
+    screen with 12 controls per plate). 0: off. Default: 0.3."""
 
     epsilon: float
-    """Added to the MAD by mad_robustize; pycytominer's default, kept for equal figures. The floor is the guard.
-    Default: 1e-18."""
+    """Added to the MAD by mad_robustize; pycytominer's default, so that values are equal. `spread_floor` is the
+    protection against small spreads. Default: 1e-18."""
 
     consensus: Literal["median", "mean", "modz"]
     """How the wells of a perturbation become one profile: the median (Ando et al. 2017, Perakis et al. 2021), the mean,
     or modz (weighted by the replicates' correlation, Subramanian et al. 2017). Default: "median"."""
 
     group_by: tuple[str, ...]
-    """Metadata columns that keep consensus profiles of one perturbation apart, beside the perturbation itself: cell
-    lines by default, since they answer differently; add a time point where there is one. Default:
-    ["Metadata_Cell_Line"]."""
+    """Metadata columns by whose values one perturbation has separate consensus profiles: cell lines by default, since
+    they respond differently; add a time point where there is one. Default: ["Metadata_Cell_Line"]."""
 
     single_cell: bool
     """Also write the profiles of single cells, normalised on the control cells of their plate, of all encoders of cells
@@ -1168,36 +1186,35 @@ class Fit:
     """
 
     steps: tuple[StepEntry, ...]
-    """What is done, in this order, each step fitted on the output of those before it; a step may come twice. An entry
-    is a name, or a name with options that for this entry stand before those below: `[select, {sphere: {sphering:
-    ridge}}, coral]`. select: features left out, with reasons. sphere: the controls whitened. coral: each batch's
-    controls given the covariance of all; sphere and then coral are the typical variation normalisation (TVN) of Ando et
-    al. 2017. well_position: less the mean of the position over plates; cell_count: less what follows the count of cells
-    in a line; rank_normal: normal scores of ranks; standardize: centred and scaled (all four as in the JUMP
-    consortium's recipe, which fits them on all wells; see fit_on). harmony (Korsunsky et al. 2019): batches moved
-    together; needs harmonypy, which is GPL and no part of the environments, all plates in the role fit, and gives
-    scores that are not cross-fitted. Default: ["select", "sphere"]."""
+    """The steps, in this order; each is fitted on the output of the steps before it, and a step may occur twice. An
+    entry is a name, or a name with options that override those below for this entry: `[select, {sphere: {sphering:
+    ridge}}, coral]`. select leaves features out, with reasons. sphere whitens the controls. coral gives the controls of
+    each batch the covariance of all controls; sphere followed by coral is the typical variation normalisation (TVN) of
+    Ando et al. 2017. well_position subtracts the mean of each position over plates; cell_count subtracts a linear
+    regression on the cell count; rank_normal takes normal scores of ranks; standardize centres and scales (these four
+    are in the JUMP consortium's recipe, which fits them on all wells; see fit_on). harmony (Korsunsky et al. 2019)
+    moves batches together; it needs the package harmonypy (GPL; only the environment `harmony` has it) and all plates
+    in the role fit, and its scores are not cross-fitted. Default: ["select", "sphere"]."""
 
     min_controls: int
-    """Controls (with fit_on all: wells) that a step needs, of each group or batch; with fewer sphere standardises, and
-    the others take what was fitted on all or change nothing; the features table records which. Twelve leave rank four
-    directions. It holds for all entries, so that an evaluation on half of the controls can ask for half of them.
-    Default: 12."""
+    """Controls (with fit_on all: wells) that a step needs in each group or batch. With fewer, sphere standardises, and
+    the other steps use the fit of all controls or change nothing; the features table records which. With 12 controls,
+    sphering by `rank` whitens four directions. The number holds for all entries, so that an evaluation on half of the
+    controls can require half of it. Default: 12."""
 
     max_deviation: float | None
     """Distance from the centre of the controls, in usual spreads of the controls of a plate, beyond which a value is
-    set to this limit. A well with such a value is not used for the fit. It guards all plates against one whose
-    normalisation failed. Null: not asked. Default: 1000."""
+    set to this limit. A well with such a value is not used for the fit. This protects all plates from a plate whose
+    normalisation failed. Null: no limit. Default: 1000."""
 
     max_influence: float | None
     """A plate that multiplies the largest variance of the controls by more than this is left out of the fit
-    (leave-one-out, over all controls and within each group of `by`; at least half of the plates stay). It is aligned
-    all the same. Null: not asked. Default: 10."""
+    (leave-one-out, over all controls and within each group of `by`; at least half of the plates stay). The plate is
+    still aligned. Null: no limit. Default: 10."""
 
     by: Literal["cell_line", "batch"] | None
     """Fit sphere, standardize and cell_count by cell line or by batch, or one for all (null). Cell lines differ in how
-    controls vary; a line that no fitted plate has goes through what was fitted on all controls. Default:
-    "cell_line"."""
+    controls vary; a cell line that no fitted plate has is aligned by the fit of all controls. Default: "cell_line"."""
 
     batches: str
     """Metadata column by whose values coral and harmony distinguish batches, such as Metadata_Plate. Default:
@@ -1205,23 +1222,24 @@ class Fit:
 
     fit_on: Literal["negcon", "all"]
     """The wells that well_position, cell_count, rank_normal and standardize are fitted on: the negative controls, or
-    all that have a profile, as JUMP's recipe does. Each has its danger. well_position is for layouts that differ from
-    plate to plate: where a treatment has one position on all plates, `all` subtracts its effect (no treatment is found
-    active any more), and `negcon` cleans the controls' positions alone, so that inactive treatments still stand out by
-    their place (in a simulated screen 93 % of them, as without the step); the features table records how many.
-    cell_count takes away what cell-killing treatments do, with `negcon` no further than the controls' counts reach.
-    rank_normal fitted on controls makes all alike that lies beyond them. Default: "negcon"."""
+    all wells with a profile, as in JUMP's recipe. Each choice has a risk. well_position is for layouts that differ
+    between plates: if a treatment has the same position on all plates, `all` subtracts its effect (no treatment is
+    found active), and `negcon` corrects only the positions of controls, so that inactive treatments are still found
+    active by their position (in a simulated screen 93 % of them, as without the step); the features table records how
+    many treatments are concerned. cell_count also removes effects of treatments that kill cells; with `negcon`, only
+    within the range of the controls' cell counts. rank_normal fitted on controls gives equal values to all wells beyond
+    the range of the controls. Default: "negcon"."""
 
     sphering: Literal["shrinkage", "rank", "ridge", "standardize", "none"]
     """How the controls' covariance is regularised before it is whitened: shrinkage towards the identity by the weight
-    of Ledoit and Wolf 2004, which needs no number; rank, only the directions of largest variance are whitened and the
-    others follow the least of them; ridge, a share of the largest variance added to each; standardize, no rotation at
-    all; or none. Not to be chosen by an activity score: weak regularisation makes null treatments look active. Default:
-    "shrinkage"."""
+    of Ledoit and Wolf 2004, which needs no number; rank, only the directions of largest variance are whitened, and the
+    others are scaled like the smallest of these; ridge, a share of the largest variance is added to each variance;
+    standardize, no rotation; or none. Do not choose by an activity score: weak regularisation makes inactive treatments
+    look active. Default: "shrinkage"."""
 
     rank_fraction: float
-    """For rank, the directions whitened as a share of the number of controls; a third leaves each estimated from three.
-    Default: 0.3333333333333333."""
+    """For rank, the number of whitened directions as a share of the number of controls; with a third, there are three
+    controls per direction. Default: 0.3333333333333333."""
 
     ridge: float
     """For ridge, the constant added to each variance, relative to the largest one; the value used is in the log.
@@ -1242,36 +1260,37 @@ class Fit:
     does. Default: true."""
 
     blocklist: Literal["default"] | tuple[str, ...] | None
-    """Features dropped by name: `default` is pycytominer's list of CellProfiler features that are known for noise (Way
-    2019, doi 10.6084/m9.figshare.10255811), names that no other features bear; or names of your own; or null. Default:
-    "default"."""
+    """Features dropped by name: `default` is pycytominer's list of CellProfiler features that are known to be noisy
+    (Way 2019, doi 10.6084/m9.figshare.10255811; features of other tools do not have these names); or a list of your
+    own; or null. Default: "default"."""
 
     max_missing: float
     """A feature that is not finite in more than this share of the wells is dropped (pycytominer's na_cutoff); in the
     others a missing value counts as the controls' mean. Default: 0.05."""
 
     max_equal: float
-    """A feature that has one and the same value in more than this share of the wells is dropped as near constant, as a
-    count of holes that is 1 in almost every cell. pycytominer asked the like (freq_cut 0.05) until 1.7. Default:
+    """A feature that has the same value in more than this share of the wells is dropped as near constant, for example a
+    count of holes that is 1 in almost every cell. pycytominer up to 1.7 had a similar rule (freq_cut 0.05). Default:
     0.95."""
 
     freq_cut: float | None
-    """Drop features whose second commonest value is less than this share as frequent as the commonest: freq_cut of
-    pycytominer's frequency_threshold, there 0.05. Null: not asked, since max_equal asks nearly the same. Default:
-    null."""
+    """Drop features for which the frequency of the second most common value, divided by that of the most common one, is
+    below this: freq_cut of pycytominer's frequency_threshold, there 0.05. Null: not applied, since max_equal is nearly
+    the same rule. Default: null."""
 
     unique_cut: float | None
     """Drop features with fewer distinct values than this share of the wells: unique_cut of pycytominer's
-    frequency_threshold, there 0.01. Null: not asked. Default: null."""
+    frequency_threshold, there 0.01. Null: not applied. Default: null."""
 
     max_value: float | None
-    """Drop features that exceed this in any well, whatever the sign: pycytominer's drop_outliers, there 500. Null: not
-    asked, since the floor of the spread (profile.spread_floor) keeps such values from arising. Default: null."""
+    """Drop features whose absolute value exceeds this in any well: pycytominer's drop_outliers, there 500. Null: not
+    applied, since profile.spread_floor prevents such values. Default: null."""
 
     max_correlation: float | Literal["auto"] | None
     """Drop features correlated above this with another, as pycytominer's correlation_threshold does; null keeps all.
-    `auto` is pycytominer's 0.9 for classical features (`Cells_`, `Cytoplasm_`, `Nuclei_`), of which most are redundant,
-    and null for learned ones, of which no two do and which sphering decorrelates anyhow. Default: "auto"."""
+    `auto` is pycytominer's 0.9 for classical features (`Cells_`, `Cytoplasm_`, `Nuclei_`), most of which are redundant,
+    and null for learned ones, which are rarely correlated so strongly and are decorrelated by sphering. Default:
+    "auto"."""
 
 
 @dataclass(frozen=True)
@@ -1283,8 +1302,8 @@ class Evaluate:
     it. The reference page Metrics describes each. Default: "all"."""
 
     label: str
-    """Column whose values consistency, NSC, NSCB and transfer read; Metadata_target is the usual other one. Default:
-    "Metadata_moa"."""
+    """Column of the mechanisms (classes) that consistency, NSC, NSCB, transfer and other scores of mechanisms use;
+    Metadata_target is the usual alternative. Default: "Metadata_moa"."""
 
     separator: str | None
     """Splits the values of `label` where a compound has several, as targets `EGFR|ERBB2`. In consistency, NSC, NSCB and
@@ -1292,13 +1311,14 @@ class Evaluate:
     compare whole values. Null: values are never split. Default: "|"."""
 
     replicates_share: tuple[str, ...]
-    """Columns that replicates must have in common for activity, beside the perturbation; [Metadata_Cell_Line] asks for
-    activity within each cell line. None by default - replicates on all plates count. Default: []."""
+    """Columns that replicates must have in common for activity, beside the perturbation; [Metadata_Cell_Line] computes
+    activity within each cell line. None by default: replicates on all plates count. Default: []."""
 
     replicates_differ: tuple[str, ...]
-    """Columns in all of which two replicates must differ for activity, as copairs' `pos_diffby`; [Metadata_Well] asks
-    for replicates at different positions, so that what a position does to every plate is not taken for an effect. Other
-    wells of the treatment count neither as replicates nor as negatives. None by default. Default: []."""
+    """Columns in all of which two replicates must differ for activity, as copairs' `pos_diffby`; [Metadata_Well]
+    requires replicates at different positions, so that an effect of the position is not taken for an effect of the
+    treatment. Other wells of the treatment count neither as replicates nor as negatives. None by default. Default:
+    []."""
 
     null_size: int
     """Draws of the null distribution of a mean average precision (10,000 as in Kalinin et al. 2025); p is never below 1
@@ -1308,36 +1328,38 @@ class Evaluate:
     """A treatment counts as retrieved where its q is below this. Default: 0.05."""
 
     pairs: int
-    """Most pairs of wells (of treatments, for NSC and hits) that each score of neighbours compares. In larger tables so
-    many wells are drawn at random, evenly over compounds (of controls, over plates), and held against all others; never
-    fewer than 1,000. Fifty million are all wells of 18 plates of 384, and 1,302 wells of a hundred plates, where a
-    share then has a standard error of 0.014 at most. Default: 50000000."""
+    """Largest number of pairs of wells (of treatments, for NSC and hits) that each score of neighbours compares. In
+    larger tables, as many wells as this allows are drawn at random, evenly over compounds (controls: over plates), and
+    compared with all others; never fewer than 1,000. Fifty million pairs are all wells of 18 plates of 384, or 1,302
+    wells of 100 plates, where the standard error of a share is at most 0.014. Default: 50000000."""
 
     replicating_null: int
-    """Random groups whose median correlations make the null of percent replicating and percent matching, for each size
-    of group (1,000 as in Way et al. 2022). Default: 1000."""
+    """Number of random groups, for each size of group, whose median correlations are the null distribution of percent
+    replicating and percent matching (1,000 as in Way et al. 2022). Default: 1000."""
 
     hit_neighbours: tuple[int, ...]
     """Numbers of nearest treatments among which hit@k, precision@k and enrichment@k look for the mechanism; at 1, hit@k
     is NSC. Default: [5, 10]."""
 
     folds: int
-    """Groups of plates for each of which the alignment is fitted anew without it, so that nothing is judged by a
-    transform that saw it; with so many plates or fewer each is a group of its own. Eight leave seven eighths of the
-    controls to every fit, and large screens cost eight fits. Default: 8."""
+    """Number of groups of plates for cross-fitting: each group is judged by an alignment that was fitted without it.
+    With this number of plates or fewer, each plate is a group. With eight groups, every fit has seven eighths of the
+    controls, and a large screen takes eight fits. Default: 8."""
 
     neighbours: tuple[int, ...]
     """Numbers of nearest neighbours that vote in transfer; each gives a separate score. Default: [1, 5]."""
 
     transfer_between: tuple[str, ...]
-    """Columns between whose values labels are carried over. Default: ["Metadata_Cell_Line", "Metadata_Batch"]."""
+    """Columns of the groups of wells (cell lines, batches) between which labels are transferred. Default:
+    ["Metadata_Cell_Line", "Metadata_Batch"]."""
 
     transfer_labels: tuple[Literal["mechanism", "compound"], ...]
-    """What transfer reads - the mechanism (wells of the same compound barred) or the compound itself, as in CPJUMP1.
-    Default: ["mechanism", "compound"]."""
+    """Labels that transfer predicts: the mechanism (without wells of the same compound) or the compound itself, as in
+    CPJUMP1. Default: ["mechanism", "compound"]."""
 
     nuisance_neighbours: int
-    """Nearest neighbours that vote where batch, plate and position are read among negative controls. Default: 1."""
+    """Number of nearest neighbours that vote when batch, plate and position are predicted from the negative controls.
+    Default: 1."""
 
     lisi_neighbours: int
     """Wells of a neighbourhood for LISI, three times its perplexity of 30 (Korsunsky et al. 2019); never more than a
@@ -1356,10 +1378,11 @@ class Evaluate:
     correlation. Default: 4."""
 
     bootstrap: int
-    """Resamples behind the 95 % intervals of dose scores; those of all other scores leave out groups. Default: 1000."""
+    """Number of bootstrap resamples for the 95 % intervals of dose scores; the intervals of all other scores are a
+    jackknife over groups. Default: 1000."""
 
     permutations: int
-    """Permutations of mechanisms over compounds for the label-permutation baselines; 0 leaves the baselines out.
+    """Number of permutations of mechanisms over compounds for the baselines `.permuted`; 0 leaves these baselines out.
     Default: 200."""
 
 
@@ -1371,46 +1394,50 @@ class Report:
     """Title of the page. Default: "Wellspring screen"."""
 
     encoder: str
-    """Encoder whose profile the plate heatmaps show. Empty: the first of `encoders`. Default: ""."""
+    """Encoder of the first screen, the tables of hits and the plate heatmaps. Empty: the first of `encoders`. Default:
+    ""."""
 
     level: Literal["aggregated", "normalised", "aligned"]
     """Profile level of the overview, selected when the page opens. The published profiles are aligned. Default:
     "aligned"."""
 
     significance: float
-    """q below which an item is drawn as significant; 0.05 is the field's convention (Kalinin et al. 2025, copairs).
-    Default: 0.05."""
+    """q below which a treatment counts as active in the report and in hits.csv, and an item is drawn as significant;
+    0.05 is the convention (Kalinin et al. 2025, copairs). Default: 0.05."""
 
     map: Literal["pca", "tsne"]
     """How the map of the aligned profiles is laid out. `pca` keeps distances and is quick; `tsne` shows neighbourhoods
     but neither distances nor sizes of groups. Default: "pca"."""
 
     map_points: int
-    """Most wells on the map of one encoder, evenly thinned above it. 10,000 add about 0.3 MB to the page. Default:
-    10000."""
+    """Largest number of wells on the map of one encoder; of more wells, an even sample is shown. 10,000 add about 0.3
+    MB to the page. Default: 10000."""
 
     map_pictures: int
-    """Most wells with a picture on the map, the treatments in turn; another well shows one of the same treatment. One
-    takes about 2 kB of the page, so that 100 plates stay well below 25 MB. Default: 3000."""
+    """Largest number of wells with a picture on the map, spread over the treatments; the other wells show a picture of
+    the same treatment. A picture takes about 2 kB of the page, so that the page of 100 plates is well below 25 MB.
+    Default: 3000."""
 
     sample_groups: int
-    """Most treatments (controls, mechanisms, compounds without one) that sample pictures are shown of. Default: 24."""
+    """Largest number of groups (controls, mechanisms, compounds without a mechanism) with sample pictures. Default:
+    24."""
 
     sample_cells: int
-    """Sample pictures per treatment. A 96 px cell takes about 6 kB of the page. Default: 6."""
+    """Number of sample pictures per group. A cell of 96 px takes about 6 kB of the page. Default: 6."""
 
     overlays: int
-    """Most pictures of segmented fields, a negative control and a treated well a plate. One takes about 60 kB of the
-    page, so that of more than 24 plates some, evenly spread, have them; the flags of all are counted. Default: 48."""
+    """Largest number of pictures of segmented fields: one negative control and one treated well per plate. A picture
+    takes about 60 kB of the page. Of more than 24 plates, an even selection has pictures; flags are counted on all
+    plates. Default: 48."""
 
     montages: int
-    """Most pictures of whole plates, one per plate and channel. One takes 75 to 105 kB of the page, so that of more
-    than 8 plates of five channels some have them: those that were left out first, then those with the most images left
-    out. Default: 40."""
+    """Largest number of pictures of whole plates, one per plate and channel. A picture takes 75 to 105 kB of the page.
+    Of more than 8 plates of five channels, some have pictures: first plates that were left out, then those with the
+    most excluded images. Default: 40."""
 
     bad_images: int
-    """Most pictures of left-out images, spread over reasons and plates; all are counted. One takes about 4 kB of the
-    page. Default: 60."""
+    """Largest number of pictures of excluded images, spread over reasons and plates; all excluded images are counted. A
+    picture takes about 4 kB of the page. Default: 60."""
 
 
 @dataclass(frozen=True)

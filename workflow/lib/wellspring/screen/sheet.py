@@ -5,15 +5,16 @@ Its columns are described in `workflow/schemas/plates.yaml`. Further columns bec
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
 import pandas as pd
 
+from wellspring.io import credentials
 from wellspring.io.object_store import climbs, home, is_url, plain
 from wellspring.io.shipped import SHEET_SCHEMA, read_yaml
-from wellspring.screen import credentials, spellings
+from wellspring.screen import spellings
 from wellspring.screen.names import check
 from wellspring.screen.text_table import read as read_table
 
@@ -77,13 +78,16 @@ def examined(
         return [], [str(error)]
     sheet = sheet if images else sheet.assign(images="")
     problems: list[str] = []
-    missing = [name for name, column in columns().items() if column["required"] and name not in sheet]
+    required = [name for name, column in columns().items() if column["required"]]
+    missing = [name for name in required if name not in sheet]
     if missing:
-        hint = "; names must be separated by a tab, comma or semicolon" if any(" " in name for name in sheet) else ""
-        problems = [f"{path}: expected the columns {missing}, found {list(sheet.columns)}{hint}"]
-        if missing != ["platemap"]:
+        sheet, problem = _without(sheet, missing, path)
+        problems = [problem]
+        if not any(name in sheet for name in required if images or name != "images"):
             return [], problems
-        sheet["platemap"] = ""  # the images are checked without it
+        missing = [name for name in missing if name not in sheet]
+        for name in missing:  # the other columns are checked without it
+            sheet[name] = _stand_ins(sheet) if name == "plate" else ""
     secret = {line: list(credentials.problems(row.to_dict(), f"line {line}")) for line, row in sheet.iterrows()}
     problems += [f"{path}: {each}" for found in secret.values() for each in found]
     # Lines with credentials are checked no further, since other messages repeat a wrong value.
@@ -108,13 +112,34 @@ def examined(
 
 
 def names(path: str | Path) -> list[str]:
-    """Return the names of all plates of a sheet, those of role `no` too."""
-    found: list[str] = _table(Path(path))["plate"].tolist()
+    """Return the names of all plates of a sheet, those of role `no` too; none of a sheet without such a column."""
+    table = _table(Path(path))
+    found: list[str] = table["plate"].tolist() if "plate" in table else []
     return found
 
 
 def _table(path: Path) -> pd.DataFrame:
-    return read_table(path, what="plate sheet")
+    return read_table(path, what="plate sheet", refuse_secrets=False)
+
+
+def _without(sheet: pd.DataFrame, missing: Sequence[str], path: Path) -> tuple[pd.DataFrame, str]:
+    """Return the sheet with the columns that are nearly a missing one under its name, and the problem in words."""
+    hint = "; names must be separated by a tab, comma or semicolon" if any(" " in name for name in sheet) else ""
+    words = f"{path}: expected the columns {list(missing)}, found {list(sheet.columns)}{hint}"
+    near = {name: [one for one in sheet if one not in columns() and spellings.alike(one, name)] for name in missing}
+    renamed = {found[0]: name for name, found in near.items() if found}
+    if renamed:
+        words += "; correct " + ", ".join(f"{wrong!r} to {name!r}" for wrong, name in renamed.items())
+    return sheet.rename(columns=renamed), words
+
+
+def _stand_ins(sheet: pd.DataFrame) -> list[str]:
+    """Return names of plates for a sheet without them: those of the folders of images, or the lines."""
+    folders = [Path(place).name for place in sheet["images"]] if "images" in sheet else []
+    fine = len(set(folders)) == len(sheet) and all(
+        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) for name in folders
+    )
+    return folders if fine else [f"line{line}" for line in sheet.index]
 
 
 def _misspelt(sheet: pd.DataFrame) -> list[str]:

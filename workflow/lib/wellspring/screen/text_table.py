@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring.io import budget
+from wellspring.io import budget, credentials
 from wellspring.screen import not_a_table, workbook
 
 LARGEST = 2**28  # bytes of a table that a person keeps; a platemap of 1,000 plates has some 50 MB
@@ -28,7 +28,7 @@ _FORCED = re.compile(r'\s*="([^"]*)"\s*')  # ="007": a number that a program mar
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
-def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
+def read(path: Path | str, *, what: str = "table", refuse_secrets: bool = True) -> pd.DataFrame:
     r"""Read a table of text.
 
     Parameters
@@ -37,6 +37,8 @@ def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
         A text file, or an Excel workbook (`.xlsx`) with one sheet that is not empty.
     what
         What the table is, for messages.
+    refuse_secrets
+        Refuse cells with credentials. A caller that takes some of them looks for the others itself.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
     ------
     ValueError
         Names the file and line, what was expected and what was found: no file, bytes that are not text, no header, a
-        doubled or empty column name, a row of more cells than the header.
+        doubled or empty column name, a row of more cells than the header, credentials.
 
     Examples
     --------
@@ -57,13 +59,13 @@ def read(path: Path | str, *, what: str = "table") -> pd.DataFrame:
     >>> read(path).to_dict("index")
     {3: {'plate': 'P1', 'cell_line': 'iPSC #3'}}
     """
-    found = sheets(path, what=what)
+    found = sheets(path, what=what, refuse_secrets=refuse_secrets)
     if len(found) > 1:
         raise ValueError(f"{path}: expected a {what} in the only sheet of the workbook, found the sheets {list(found)}")
     return framed(next(iter(found.values())), path)
 
 
-def sheets(path: Path | str, *, what: str = "table") -> dict[str, Rows]:
+def sheets(path: Path | str, *, what: str = "table", refuse_secrets: bool = True) -> dict[str, Rows]:
     """Return the lines of a text file (under the name ``""``) or of each sheet of a workbook.
 
     Empty sheets that have the name of a new workbook's, as ``Sheet2``, are left out.
@@ -80,11 +82,11 @@ def sheets(path: Path | str, *, what: str = "table") -> dict[str, Rows]:
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path}: expected a {what} of at most {LARGEST} bytes, found {path.stat().st_size}")
     state = path.stat()
-    return _filled(path, what, state.st_mtime_ns, state.st_size)
+    return _filled(path, what, refuse_secrets, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=2)
-def _filled(path: Path, what: str, changed: int, size: int) -> dict[str, Rows]:
+def _filled(path: Path, what: str, refuse_secrets: bool, changed: int, size: int) -> dict[str, Rows]:
     """Return the lines of each sheet; kept, since the plates of a screen often share one platemap."""
     book = path.suffix.lower() in WORKBOOKS
     if book:
@@ -96,6 +98,8 @@ def _filled(path: Path, what: str, changed: int, size: int) -> dict[str, Rows]:
     }
     if not any(filled.values()):
         raise ValueError(f"{path}: expected a {what} with a header and rows, found no text")
+    for name, rows in filled.items() if refuse_secrets else ():
+        credentials.check_lines(rows, f"{path}: sheet {name}" if name else str(path))
     return {name: rows for name, rows in filled.items() if rows or not re.fullmatch(r"[^\W\d]+[2-9]", name)}
 
 

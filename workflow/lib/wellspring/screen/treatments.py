@@ -9,21 +9,25 @@ import pandas as pd
 
 # Relative difference up to which two doses of a compound are one: more than rounding to float32 (2**-24) makes.
 TOLERANCE = 7e-8
+DIGITS = 14  # significant digits of a dose in a name
 Array = npt.NDArray[Any]
 
 
 def name(compound: str, dose: float | None) -> str:
     """Return the name of a treatment: compound@dose, or the compound without a dose.
 
-    An `@` in the name of a compound is doubled, so that compound `x@10` and compound `x` at 10 have two names.
+    An `@` in the name of a compound is doubled, so that compound `x@10` and compound `x` at 10 have two names. A dose
+    has at most `DIGITS` digits, which leaves out the rounding of a spreadsheet's formulas.
 
     Examples
     --------
-    >>> name("x", 10.0), name("x@10", None), name("x", None)
-    ('x@10', 'x@@10', 'x')
+    >>> name("x", 10.0), name("x@10", None), name("x", None), name("x", 10 * 1e-6)
+    ('x@10', 'x@@10', 'x', 'x@0.00001')
     """
     whole = str(compound).replace("@", "@@")
-    return whole if dose is None or pd.isna(dose) else f"{whole}@{np.format_float_positional(dose, trim='-')}"
+    if dose is None or pd.isna(dose):
+        return whole
+    return f"{whole}@{np.format_float_positional(dose, precision=DIGITS, fractional=False, trim='-')}"
 
 
 def joined(parts: Sequence[object]) -> str:

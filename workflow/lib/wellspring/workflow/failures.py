@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.io import spreadsheet
+from wellspring.io import credentials, spreadsheet
 from wellspring.io.tables import atomic
 from wellspring.workflow.snakemake_log import INTERRUPTED, Log, signalled
 
@@ -140,9 +140,9 @@ def _row(failure: Failure, slurm: Path, run: Log) -> dict[str, str]:
         "rule": failure.rule,
         "of": " ".join(of),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(ended)),
-        "reason": reason(own_log, own, known=run.reason(outputs), since=since),
+        "reason": credentials.redacted(reason(own_log, own, known=run.reason(outputs), since=since)),
         "log": log,
-        "last_lines": " | ".join(line.replace("\t", " ") for line in tail(own_log)),
+        "last_lines": " | ".join(credentials.redacted(line).replace("\t", " ") for line in tail(own_log)),
         "output": failure.output,
     }
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from wellspring.io import object_store
+from wellspring.io import credentials, object_store
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,10 @@ class Finding:
     what: str
     words: str
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        """Mask credentials, which an error of another program may repeat."""
+        object.__setattr__(self, "words", credentials.redacted(self.words))
 
 
 def message(error: Exception, *, url: str = "") -> str:

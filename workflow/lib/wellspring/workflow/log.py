@@ -7,14 +7,14 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from wellspring.io import progress
+from wellspring.io import credentials, progress
 
 # Words of NumPy, PyTorch, zarr and Arrow for memory that the system refuses; PyTorch has a RuntimeError for it.
 MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|unable to allocate|malloc of size", re.I)
 
 
 def log_to(path: str | Path) -> None:
-    """Write this process's output to `path`; an uncaught error also goes to the terminal.
+    """Write this process's output to `path`, without credentials; an uncaught error also goes to the terminal.
 
     The terminal shows its last line only, with the path of the log, so that a screen of 40 plates stays readable.
     A lack of memory is named with the job, its plate and the remedies. An interactive terminal also shows the progress
@@ -23,7 +23,7 @@ def log_to(path: str | Path) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr
     progress.show(terminal, " ".join(_job(path)))
-    stream = Path(path).open("w", buffering=1)  # noqa: SIM115 - open until the process ends
+    stream = credentials.masking(Path(path).open("w", buffering=1))  # noqa: SIM115 - open until the process ends
     sys.stdout = sys.stderr = stream
     logging.basicConfig(stream=stream, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
     logging.captureWarnings(True)
@@ -33,7 +33,7 @@ def log_to(path: str | Path) -> None:
         if lack is not None:
             kind, error, trace = type(lack), lack, None
         traceback.print_exception(kind, error, trace, file=stream)
-        print(f"{kind.__name__}: {error}\n(full log: {path})", file=terminal)
+        print(credentials.redacted(f"{kind.__name__}: {error}\n(full log: {path})"), file=terminal)
 
     sys.excepthook = report
 

@@ -1,10 +1,10 @@
 """Describe in words how platemaps were read, so that a wrong column is seen before any job runs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from wellspring.screen import platemap_columns, platemap_parts, spellings, well_types
+from wellspring.screen import dose_columns, platemap_parts, spellings, well_types
 from wellspring.screen.platemap import Reading
 
 SHOWN = 12  # columns and values that a line lists
@@ -93,7 +93,7 @@ def without_doses(readings: Sequence[Reading]) -> list[str]:
         dosed |= bool(treated.notna().any())
         if len(treated) and treated.isna().all():
             columns = pd.DataFrame(columns=[*each.columns.values(), *each.kept])
-            bare[each.plate] = platemap_columns.dose_names(columns)
+            bare[each.plate] = dose_columns.dose_names(columns)
     found = []
     empty = [plate for plate, names in bare.items() if names]
     without = [plate for plate, names in bare.items() if not names]
@@ -106,17 +106,40 @@ def without_doses(readings: Sequence[Reading]) -> list[str]:
 
 
 def merged(readings: Sequence[Reading], group_by: Sequence[str]) -> list[str]:
-    """Return which columns differ among wells that are one treatment, except those of `profile.group_by`."""
-    found: dict[str, tuple[str, list[str]]] = {}
+    """Return which columns differ among wells that are one treatment, except those of `profile.group_by`.
+
+    Columns that may be doses are also compared between plates, and with the names in a column of treatments.
+    """
+    found: dict[str, platemap_parts.Part] = {}
+    known: set[str] = set()
+    joined = []
     for reading in readings:
-        if "perturbation" not in reading.columns:
-            columns = ["Metadata_" + column.removeprefix("Metadata_") for column in reading.kept]
-            found = platemap_parts.differing(reading.frame, [each for each in columns if each not in group_by]) | found
-    return [
-        f"the column {column} differs among the wells of {treatment} ({', '.join(values)}), which count as replicates: "
-        f"if it is a part of the treatment, name the treatments in a column perturbation, as `{treatment} {values[-1]}`"
-        for column, (treatment, values) in found.items()
-    ]
+        columns = {"Metadata_" + column.removeprefix("Metadata_"): column for column in reading.kept}
+        own = [name for name in columns if name not in group_by]
+        named = "perturbation" in reading.columns
+        frame = reading.frame
+        if "concentration" in reading.columns:
+            known.add(reading.columns["concentration"])
+            if named and "Metadata_Concentration" not in group_by:
+                dose = f"Metadata_{reading.columns['concentration']}"
+                texts = [None if pd.isna(value) else f"{value:g}" for value in frame["Metadata_Concentration"]]
+                frame, own = frame.assign(**{dose: texts}), [*own, dose]
+        found = platemap_parts.differing(frame, own, doses=named) | found
+        joined.append(frame[[*own, "Metadata_Perturbation", "Metadata_pert_type"]])
+    if len(joined) > 1:
+        whole = pd.concat(joined, ignore_index=True)
+        others = [column for column in whole if column not in ("Metadata_Perturbation", "Metadata_pert_type")]
+        found = platemap_parts.differing(whole, others, doses=True) | found
+    return [_merged(column, part, known) for column, part in found.items()]
+
+
+def _merged(column: str, part: platemap_parts.Part, known: Collection[str]) -> str:
+    what = f"the column {column} differs among the wells of {part.treatment} ({', '.join(part.values)})"
+    example = f"name the treatments in a column perturbation, as `{part.treatment} {part.values[-1]}`"
+    if not part.doses:
+        return f"{what}, which count as replicates: if it is a part of the treatment, {example}"
+    way = "" if known else f"set index.columns.concentration: {column} (its unit: index.unit), or "
+    return f"{what}, which count as replicates, and may hold doses or amounts: {way}{example}"
 
 
 def many(count: int, what: str) -> str:

@@ -5,18 +5,19 @@ further sites, wells or channels. Sub-folders are parts of one measurement only 
 well, row, column, site, channel, focal plane or time point from the folder, or the folder's name states with a word
 what its files hold (`DNA`, `w1`, `Row 2`, `site 3`). A bare number or letter is no such word, since plates are numbered
 too. Any other sub-folder is an acquisition of its own, as a vendor's, of which the config chooses one or joins all.
-Files whose names begin differently before the well, with several wells of one beginning, are judged as folders are.
+Files whose names begin differently before the well are judged by :mod:`wellspring.index.readers.beginnings`.
 """
 
 import logging
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from wellspring.index.readers import beginnings
 from wellspring.index.readers.listing import DEFAULTS
 from wellspring.index.readers.pattern import NUMBERED, compile_pattern
 from wellspring.screen import well_names
@@ -34,11 +35,6 @@ _COLUMN = re.compile(r"(?i)col(?:umn)?[ _-]*([0-9]{1,2})")
 _NUMBERED = re.compile(r"(?i)w(?:ell)?[ _-]*([0-9]+)")
 _WORDS = "site|s|field|fld|fov|f|xy|position|pos|tile|scene"
 _SITE = re.compile(rf"(?i)(?:.*[^A-Z0-9])?({_WORDS})[ _#-]*0*([0-9]+)")
-# Words that number plates and measurements, which a part's name may hold too: `P1 DNA` and `P2 ER` are two plates.
-_PLATES = re.compile(
-    r"(?i)(?<![a-z0-9])(plate|plt|pl|p|br|barcode|bc|day|d|week|run|batch|experiment|exp|replicate|rep|screen|donor)"
-    r"[ _#-]*0*([0-9]+)(?![0-9])"
-)
 _STEP = {
     "channel": "channel|chan|ch|c|wavelength|wave|w",
     "plane": "zstep|z|plane|slice|stack",
@@ -76,10 +72,11 @@ def apart(planes: pd.DataFrame, *, plate: str, counted: bool = False, pattern: s
         names = parts.map(lambda part, depth=depth: part[depth] if depth < len(part) else HERE)
         if names.nunique() > 1 and not _ordered(planes, names, counted, groups.get(depth, set())):
             levels.append(names)
-    if heads is not None and heads.nunique() > 1 and not _single(planes, heads):
+    if heads is not None and heads.nunique() > 1:
         explained = levels and planes.assign(_head=heads).groupby(levels)["_head"].nunique().max() < 2
         if not explained and not _ordered(planes, heads, counted, set()):
-            levels.append(heads)
+            named = beginnings.of_plates(heads, planes, plate=plate, keys=[*PLACE, *STEPS])
+            levels += [] if named is None else [named.replace("", HERE)]
     if not levels:
         return planes
     chosen = levels[0].str.cat(levels[1:], sep="/")
@@ -93,7 +90,8 @@ def by_file(rows: list[dict[str, Any]], named: Callable[[str], str], *, plates: 
     """Return rows with an ``acquisition`` where the files of one folder are of several plates or measurements.
 
     Files of one well each may be its sites. Two files of the same wells, one of which holds several, are two plates or
-    measurements; so may be files of other wells, unless all have one name or each states its row or column.
+    measurements; so may be files of other wells, one of which holds several or whose names number plates, unless all
+    have one name or each states its row or column.
 
     Parameters
     ----------
@@ -112,7 +110,8 @@ def by_file(rows: list[dict[str, Any]], named: Callable[[str], str], *, plates: 
     for folder, files in folders.items():
         counts = Counter(well for wells in files.values() for well in wells)
         twice = max(map(len, files.values())) > 1 and max(counts.values()) > 1
-        others = plates and len(files) > 1 and min(map(len, files.values())) > 1 and not _lines(files)
+        several = max(map(len, files.values())) > 1 or _numbered_plates(files)
+        others = plates and len(files) > 1 and several and not _lines(files)
         if twice or others:
             shared.add(folder)
     usual = {key: DEFAULTS[key] for key in ("acquisition", "separate")}
@@ -139,13 +138,6 @@ def undecided(planes: pd.DataFrame) -> str:
     return ""
 
 
-def _single(planes: pd.DataFrame, heads: pd.Series) -> bool:
-    """Return whether beginnings but the commonest are of one well each: of a copied file, or with more before it."""
-    few, common = planes.groupby(heads)["well"].transform("nunique") < 2, heads.mode()[0]
-    odd = planes.duplicated([*PLACE, *STEPS], keep=False) | heads.map(lambda head: common != "" and common in head)
-    return bool(few.all() or (few & odd)[heads != common].all())
-
-
 def _own_name(name: str) -> dict[str, Any]:
     return {"acquisition": name or HERE, "separate": True}
 
@@ -156,6 +148,13 @@ def _lines(files: dict[str, set[str]]) -> bool:
         all(any(states(part, well) for part in _tails(name)) for name, wells in files.items() for well in wells)
         for states in (_states_row, _states_column)
     )
+
+
+def _numbered_plates(files: Mapping[str, set[str]]) -> bool:
+    """Return whether names of files number plates, before the well that a name may state."""
+    heads = [name for name, wells in files.items() if not any(_states_well(name, well) for well in wells)]
+    cut = [name[: match.start()] for name in files if (match := _WELL.search(name)) and name not in heads]
+    return beginnings.numbers_differ([*heads, *cut])
 
 
 def _tails(name: str) -> list[str]:
@@ -217,8 +216,8 @@ def _ordered(planes: pd.DataFrame, names: pd.Series, counted: bool, groups: set[
 def _of_plates(names: pd.Series, wells: pd.Series) -> bool:
     """Return whether a word that numbers plates is in all names, with different numbers; `D1` may be a well."""
     least = 2 if all(_states_well(name, well) for name, well in set(zip(names, wells, strict=True))) else 1
-    parts = [_PLATES.findall(name) for name in names.unique()]
-    found = [{word.casefold(): number for word, number in part if len(word) >= least} for part in parts]
+    parts = [beginnings.of_words(name) for name in names.unique()]
+    found = [{word: number for word, number in part.items() if len(word) >= least} for part in parts]
     return any(len({each[word] for each in found}) > 1 for word in set.intersection(*map(set, found)))
 
 

@@ -1,10 +1,9 @@
 """Read a CellProfiler LoadData table (CSV or Parquet).
 
 Images are named in ``FileName_<Channel>`` and ``PathName_<Channel>``, or in ``URL_<Channel>``, with or without ``Orig``
-before the channel's name; the rest is ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. Folders named in such
-a table are usually those of another machine: a file that is not at the named place, or that may not be opened there, is
-found by the longest end of its path that exists in the folder, if the rest of its path names the plate's folder
-(:mod:`wellspring.index.readers.origin`).
+before the channel's name; the rest is ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``. The folders are usually
+those of another machine: a file that is not at the named place, or cannot be opened there, is found by the longest end
+of its path that exists in the plate's folder, if the rest names this folder (:mod:`wellspring.index.readers.origin`).
 """
 
 import logging
@@ -239,10 +238,9 @@ def _own(
     near = {parts[0].casefold() for name in found.keys() - guessed.keys() if (parts := origin.folders(name))}
     lost = list(here)
     roots = {origin.measurement(origin.folders(name)) for name in here}
+    rest = {name: path for name, path in guessed.items() if name not in set(here)}
     for url in (False, True):
-        part = {
-            name: path for name, path in guessed.items() if name not in set(here) and object_store.is_url(name) == url
-        }
+        part = {name: path for name, path in rest.items() if object_store.is_url(name) == url}
         other, of = origin.disagreeing(part, home.parts[1:], plate=plate, where=str(table), near=() if url else near)
         lost, roots = [*lost, *other], roots | set(of)
     others = ["/".join(root) for root in sorted(roots)]
@@ -256,8 +254,10 @@ def _own(
 
 
 def _at(name: str, path: Path) -> bool:
-    """Return whether a name is the path of a file on this disk, not only its end."""
-    return object_store.plain(name).startswith("/") and os.path.realpath(object_store.plain(name)) == str(path)
+    """Return whether a name is the path of a file on this disk, or of a link to it; a broken link is one, too."""
+    stated = Path(object_store.plain(name))
+    same = stated.name == path.name and stated.parent.resolve() == path.parent.resolve()
+    return stated.is_absolute() and (same or os.path.realpath(stated) == os.path.realpath(path))
 
 
 def _there(path: str) -> bool:

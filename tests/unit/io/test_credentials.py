@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from wellspring.screen import config, credentials
+from wellspring.io import credentials
+from wellspring.screen import config
 
 SECRET = "wJalrXUtnFEMI"
 URL = f"https://key:{SECRET}@minio.example.org"
@@ -46,6 +47,12 @@ URL = f"https://key:{SECRET}@minio.example.org"
         "-----BEGIN RSA PRIVATE KEY-----",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
         86 * "a" + "==",
+        f"MYPASSWORD={SECRET}",
+        f"mypassword: {SECRET}",
+        f"token: {SECRET}",
+        "access_token: blue",
+        "https://host/P1?token=abcdef",
+        "https://host/P1?a=1&token=123456",
     ],
 )
 def test_credentials_are_found(text):
@@ -77,6 +84,9 @@ def test_credentials_are_found(text):
         "//server/share/P1:2",
         "no-token plates",
         "2024-01-01T10:00:00",
+        "token: blue",
+        "tokens = 3",
+        "Storage key: box 3",
         "C:\\keys\\P1",
         7,
         None,
@@ -115,7 +125,7 @@ def test_what_is_left_without_credentials_has_none():
 
 @pytest.mark.parametrize("length", [10, 100_000])
 def test_long_texts_take_no_time(length):
-    started = time.monotonic()
+    started = time.process_time()
     for text in ("a_" * length, "key " * length, "://" + "a:" * length, "sig" * length, "eyJ" * length):
         credentials.found_in(text)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
