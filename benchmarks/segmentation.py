@@ -1,10 +1,11 @@
-"""Score the weightless segmentation of nuclei against ground truth, beside two plain scikit-image baselines.
+"""Score the methods `threshold` and `network` for nuclei against ground truth, beside two plain scikit-image baselines.
 
 Data: the fluorescence images of the 2018 Data Science Bowl with corrected masks (BBBC038; 541 images, 23,096 nuclei).
 Average precision at an IoU threshold is TP / (TP + FP + FN), as in the Bowl and in Cellpose's papers, the mean over
 images. The images come from many microscopes, so the nucleus diameter is estimated for each image from its pixels
-alone. Options were tuned on images of the seeded half `tune` only; `test` is the other half. Scores are reported by the
-size of the image besides, both halves together, since in this set a size stands for a microscope and a kind of sample.
+alone. Options were tuned, and the network trained, on images of the seeded half `tune` only; `test` is the other half.
+Scores are reported by the size of the image besides, both halves together, since in this set a size stands for a
+microscope and a kind of sample.
 
 With `--lincs`, centres are compared with those that CellProfiler found in fields of A549 cells (LINCS, cpg0004), with
 the diameter and thresholds of the plate: precision and recall of centres within half a diameter, each matched once.
@@ -33,7 +34,7 @@ from skimage.segmentation import watershed
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
-from wellspring.cells import segment  # noqa: E402
+from wellspring.cells import network, segment  # noqa: E402
 
 LEVELS = np.round(np.arange(0.5, 1.0, 0.05), 2)
 SEED = 0
@@ -46,6 +47,11 @@ def ours(image: np.ndarray) -> np.ndarray:
     """Segment with the default options and an estimated diameter."""
     diameter = segment.estimate_diameter([image])
     return segment.find_nuclei(image, options=segment.Options(diameter=diameter))
+
+
+def by_network(image: np.ndarray) -> np.ndarray:
+    """Segment with the network that comes with the workflow and an estimated diameter."""
+    return network.find_nuclei(image, options=segment.Options(diameter=segment.estimate_diameter([image])))
 
 
 def components(image: np.ndarray) -> np.ndarray:
@@ -70,7 +76,8 @@ def distance(image: np.ndarray) -> np.ndarray:
 
 
 METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "wellspring": ours,
+    "threshold": ours,
+    "network": by_network,
     "otsu_components": components,
     "otsu_distance": distance,
 }
@@ -145,8 +152,11 @@ def matched(found: np.ndarray, known: np.ndarray, *, within: float) -> int:
     return int((apart[pairs] <= within).sum())
 
 
-def lincs(data: Path, *, quick: bool) -> dict[str, float]:
-    """Return precision and recall of the centres of the fields of a plate, with the plate's own settings."""
+def lincs(data: Path, find: Callable[..., np.ndarray], *, quick: bool) -> dict[str, float]:
+    """Return precision and recall of the centres of the fields of a plate, with the plate's own settings.
+
+    `find` is `segment.find_nuclei` or `network.find_nuclei`.
+    """
     sites = (1, 3) if quick else range(1, 6)
     fields = {
         (well, site): imread(data / "images" / PLATE / f"{place}f{site:02}p01-ch1sk1fk1fl1.png")
@@ -159,7 +169,7 @@ def lincs(data: Path, *, quick: bool) -> dict[str, float]:
     options = segment.Options(diameter=diameter, floor=floor, ceiling=ceiling)
     hits = ours = theirs = 0
     for (well, site), image in fields.items():
-        labels = segment.find_nuclei(image, options=options)
+        labels = find(image, options=options)
         centres = np.array(ndimage.center_of_mass(labels > 0, labels, np.arange(1, labels.max() + 1)))
         listed = pd.read_csv(data / "nuclei" / PLATE / f"{well}-{site}-Nuclei.csv")
         known = listed[["Nuclei_Location_Center_Y", "Nuclei_Location_Center_X"]].to_numpy()
@@ -181,7 +191,10 @@ def main() -> None:
     arguments = parser.parse_args()
     shared = REPOSITORY.parent / "shared" / "data"
     if arguments.lincs:
-        compared = lincs(arguments.data or shared / "lincs_a549", quick=arguments.quick)
+        compared = {
+            name: lincs(arguments.data or shared / "lincs_a549", way.find_nuclei, quick=arguments.quick)
+            for name, way in {"threshold": segment, "network": network}.items()
+        }
         print(json.dumps({"benchmark": "segmentation.lincs", "quick": arguments.quick, "figures": compared}))
         return
     frame = run(arguments.data or shared / "nuclei_gt_dsb2018", quick=arguments.quick)

@@ -29,6 +29,6 @@ rule cells:
         gpu=1 if networked else 0,
     params:
         options=lookup("cells", within=config),
-        code=code("cells"),
+        code=code("cells", "lib/wellspring/cells/nuclei.npz"),
     script:
         "../scripts/cells.py"

@@ -79,7 +79,7 @@ def test_a_diameter_up_to_the_edge_of_a_field_is_taken():
     for size in (61, 70):
         with pytest.raises(ValueError, match=f"{size} px is more than the fields have, 60 x 80 px"):
             run.settle(Images(1), LIMITS, options=options(nucleus_diameter=size))
-    with pytest.raises(ValueError, match="expected threshold or cellpose, found 'none'"):
+    with pytest.raises(ValueError, match="expected threshold, network or cellpose, found 'none'"):
         run.settle(Images(1), LIMITS, options=replace(options(), method="none"))
     for key, name in (("nuclei", "X"), ("cytoplasm", "Y")):
         with pytest.raises(ValueError, match=f"cells.{key}: no channel '{name}'"):

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 
 import ready_crops
-from wellspring.cells.ready import pack
+from wellspring.cells.ready import listing, pack
 from wellspring.cells.ready.settings import Settings, chosen
 from wellspring.io import packed
 from wellspring.screen import config, platemap
@@ -264,3 +264,13 @@ def test_contradictions_of_the_config_are_named(mistake):
     change, words = CONFIGS[mistake]
     with pytest.raises(ValueError, match=words):
         config.resolve({**BASE, "crops": {"size": SIZE, "given": {"table": "t.csv"}}, **change})
+
+
+def test_a_parquet_table_may_hold_boxes_and_labels_as_lists(tmp_path):
+    table = pd.DataFrame({"well": ["B02", "C03"], "path": ["a.tif", "b.tif"], "target": [["EGFR", "HER2"], None]})
+    table["bbox"], table["embedding"] = [[1, 2, 3, 4]] * 2, [[0.5, 1.5]] * 2
+    table.to_parquet(tmp_path / "cells.parquet", index=False)
+    found = listing.cells_of(tmp_path / "cells.parquet")
+    assert found.to_dict("list") == {
+        "well": ["B02", "C03"], "path": ["a.tif", "b.tif"], "target": ["EGFR|HER2", None],
+    }  # fmt: skip

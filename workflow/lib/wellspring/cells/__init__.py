@@ -1,1 +1,1 @@
-"""Cells: segmentation by thresholds or Cellpose, the table of cells, and flags of unusual ones."""
+"""Cells: segmentation by thresholds, a small network or Cellpose, the table of cells, and flags of unusual ones."""

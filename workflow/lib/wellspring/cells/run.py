@@ -1,12 +1,12 @@
 """Segmentation of a plate: label images of nuclei and cells, and a table with one row per cell.
 
-The table is the same for both methods, thresholds and Cellpose: a nucleus and a cell with the same number are one cell.
+The table is the same for all methods, thresholds and networks: a nucleus and a cell with the same number are one cell.
 Cells at the border, of unusual size or brightness, or out of focus are flagged and kept. Nucleus diameter and threshold
 floors are estimated once per plate on a sample of its fields, so that an empty field stays empty.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from wellspring.views.intensity import scale
 logger = logging.getLogger(__name__)
 
 SAMPLE = 24  # fields for estimates of diameter and floors; more changed neither on the plates tried
+METHODS = ("threshold", "network", "cellpose")
 PLAIN = ("otsu_factor", "smoothing", "window", "edge", "split", "reach", "ring", "hole", "growth", "smallest")
 
 
@@ -80,8 +81,8 @@ def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Cells) -> S
     ValueError
         The plate lacks a channel, the method is unknown, or a length in micrometres has no pixel size.
     """
-    if options.method not in ("threshold", "cellpose"):
-        raise ValueError(f"cells.method: expected threshold or cellpose, found {options.method!r}")
+    if options.method not in METHODS:
+        raise ValueError(f"cells.method: expected {', '.join(METHODS[:-1])} or {METHODS[-1]}, found {options.method!r}")
     chosen = options.cytoplasm or ()
     cytoplasm = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     for key, names in (("nuclei", (options.nuclei,)), ("cytoplasm", cytoplasm)):
@@ -159,9 +160,11 @@ def segment_plate(
 
         def work(field: tuple[str, str]) -> pd.DataFrame:
             dna, cytoplasm = setting.read(images, *field)
-            return finish(field, dna, *segment.threshold(dna, cytoplasm, options=setting.options))
+            nuclei = find(dna, options=setting.options)
+            return finish(field, dna, nuclei, segment.grow_cells(nuclei, cytoplasm, options=setting.options))
 
-        if options.method == "threshold":
+        if options.method != "cellpose":
+            find = _finder(options.method)
             frames = list(pool.map(work, images.fields))
         else:
             labelled = _networks(images, setting, options=options, pool=pool)
@@ -176,6 +179,19 @@ def segment_plate(
     counts = frame["Metadata_Flags"].str.split(";").explode().value_counts().drop("", errors="ignore")
     logger.info("%s: %d cells in %d fields; flags: %s", images.plate, len(frame), len(images.fields), counts.to_dict())
     return frame
+
+
+def _finder(method: str) -> Callable[..., np.ndarray]:
+    """Return the function that finds nuclei, as `segment.find_nuclei` does."""
+    if method == "threshold":
+        return segment.find_nuclei
+    import torch
+
+    from wellspring.cells import network
+
+    torch.set_num_threads(1)  # fields are processed at the same time instead
+    network.network()
+    return network.find_nuclei
 
 
 def _networks(

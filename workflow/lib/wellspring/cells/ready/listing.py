@@ -134,7 +134,7 @@ def cells_of(table: Path) -> pd.DataFrame:
         raise ValueError(f"{table}: expected the table of crops here (crops.given.table), found no such file")
     if table.suffix != ".npz":
         source = open_source(table)
-        return texts(source, source.schema.names)
+        return texts(source, [name for name in source.schema.names if name not in source.lists])
     vectors = {name: values for name, values in packed.archive(table).items() if values.ndim == 1}
     lengths = {name: len(values) for name, values in vectors.items()}
     if len(set(lengths.values())) != 1:
