@@ -35,6 +35,7 @@ sys.path.insert(0, str(REPOSITORY / "workflow" / "lib"))
 
 from wellspring.evaluate.consistency import consistency  # noqa: E402
 from wellspring.evaluate.grit import grit  # noqa: E402
+from wellspring.evaluate.grit_mechanism import grit_mechanism  # noqa: E402
 from wellspring.evaluate.hits import hits  # noqa: E402
 from wellspring.evaluate.mixing import mixing  # noqa: E402
 from wellspring.evaluate.nearest import nsc  # noqa: E402
@@ -55,6 +56,7 @@ DESIGNS = {
 PLATES, BATCHES, CONTROLS, FEATURES = 4, 2, 16, 24
 ROWS, COLUMNS = 8, 16
 RESAMPLES = 300
+PARTS = ["scores", "grit", "mixing"]
 BEFORE = 100  # screens whose intervals are computed in the old way, too
 
 
@@ -108,8 +110,10 @@ def judged(features: np.ndarray, metadata: pd.DataFrame, part: str) -> list[Scor
     """Return the scores of a screen."""
     if part == "mixing":
         return mixing(features, metadata, neighbours=30, tested=20)
+    if part == "grit":
+        return [grit(features, metadata), grit_mechanism(features, metadata)]
     active = activity(features, metadata, null_size=500)
-    found = [active, retrieved(active, metadata), grit(features, metadata), *consistency(features, metadata)]
+    found = [active, retrieved(active, metadata), *consistency(features, metadata)]
     found += [nsc(features, metadata), *hits(features, metadata, neighbours=(3,))]
     found += transfers(features, metadata, between=["Metadata_Batch"], neighbours=(1, 3))
     found += nuisance(features, metadata)
@@ -195,7 +199,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="40 screens of each design")
     parser.add_argument("--screens", type=int, default=400)
     parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
-    parser.add_argument("--parts", nargs="+", default=["scores", "mixing"], choices=["scores", "mixing"])
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path, help="file that keeps each screen; a later run goes on from it")
     given = parser.parse_args()

@@ -27,7 +27,7 @@ def test_records_state_what_a_score_is():
     """Batch and position effects and the drop are better when low; controls have no treatments that a layout fixes."""
     nuisance = {f"nuisance.{name}" for name in ("batch", "plate", "row", "column", "edge")}
     mixing = {f"mixing.{name}" for name in ("kbet", "ilisi", "silhouette")}
-    replicates = {"activity", "activity.retrieved", "grit", "grit.mechanism"}
+    replicates = {"activity", "activity.retrieved", "activity.adjusted", "grit", "grit.mechanism"}
     dose = {"dose.spearman", "dose.z_prime"}
     assert names() == TREATED | nuisance | mixing | replicates | dose | {"nsc.drop"}
     assert names(direction=-1) == nuisance | {"nsc.drop"}

@@ -148,7 +148,7 @@ def test_unknown_operations_and_groups_are_refused():
         consensus(screen(), operation="sum")
     with pytest.raises(ValueError, match=r"found none called \['Metadata_Donor'\]"):
         consensus(screen(), group_by=["Metadata_Cell_Line", "Metadata_Donor"])
-    with pytest.raises(ValueError, match=r"features that not all have: \{'P1': \['f_2'\], 'P2': \['e_2'\]\}"):
+    with pytest.raises(ValueError, match=r"features that plates lack: \{'P1': \['f_2'\], 'P2': \['e_2'\]\}"):
         rng = np.random.default_rng(0)
         other = plate("P2", rng=rng).rename(columns={"e_2": "f_2"})
         join_plates([plate("P1", rng=rng), other], names=["P1", "P2"], verdicts=[Verdict()] * 2)

@@ -13,7 +13,7 @@ part in its centre (by halves) or it has none. Aligned profiles have the excess 
 a plate took part in the fits of all other plates, so that aligned controls cannot stand for treatments.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,18 @@ from wellspring.evaluate.wells import Array
 
 ROUNDS, FEWEST, CELLS = 60, 12, 30_000_000  # rounds, fewer for many values of controls
 LEAST = 4  # controls that a plate must keep: of fewer, the centre is too uncertain
-SHARE = 6  # controls per well of a mechanism that they stand for, at least
+# Places of the controls of a plate that are taken, and of its others, in; both, as they are without those taken, out.
+Renewed = Callable[[Array, Array], tuple[Array, Array]]
 CENTRED = 1e-4  # largest centre of the controls on a plate that was centred on them
 
 
 def excess(
-    features: Array, metadata: pd.DataFrame, *, replicates_share: tuple[str, ...] = (), seed: int = 0
+    features: Array,
+    metadata: pd.DataFrame,
+    *,
+    replicates_share: tuple[str, ...] = (),
+    seed: int = 0,
+    renewed: Renewed | None = None,
 ) -> tuple[float, float]:
     """Return by how much activity and grit of controls in the place of treatments exceed chance; NaN with too few.
 
@@ -39,6 +45,9 @@ def excess(
         (n, d) and n rows of the wells that are judged together.
     replicates_share
         As of `wellspring.evaluate.retrieval.activity`.
+    renewed
+        How controls look on a plate that was processed without those taken (`Renewed`); by default normalised by the
+        others (`anew`). A round with values that are not finite does not count.
     """
     usable = wells.directed(features, metadata) & (wells.varied(features, metadata) | (features.shape[1] < 2))
     plate = wells.column(metadata, wells.PLATE).astype(str)
@@ -54,38 +63,9 @@ def excess(
     rng, found = np.random.default_rng([seed, 29]), []
     for _ in range(_rounds(control, features)):
         own = layouts[rng.integers(len(layouts))]
-        found.append(_round(features, mine, own, np.arange(len(own)), rng))
-    activity, grit = np.array(found).T
-    return float(activity.mean()), float(grit.mean())
-
-
-def mechanism_excess(
-    features: Array, metadata: pd.DataFrame, *, label: str = wells.MOA, seed: int = 0
-) -> dict[str, float]:
-    """Return by how much grit by mechanism of controls in the place of compounds exceeds chance; empty with too few.
-
-    Compounds of a mechanism share plates, and all wells of a plate share the error of its centre. At most one in
-    `SHARE` controls of a plate, and two at least, stand for wells of the mechanism.
-    """
-    usable = wells.directed(features, metadata) & wells.varied(features, metadata)
-    plate = wells.column(metadata, wells.PLATE).astype(str)
-    control, named = (
-        usable & wells.kind(metadata, "negcon"),
-        usable & wells.labelled(metadata, label, "Metadata_Compound"),
-    )
-    mine = _by_plate(control, plate)
-    value, compound = (wells.column(metadata, name)[named].astype(str) for name in (label, "Metadata_Compound"))
-    owner, at, rng = wells.codes(compound), plate[named], np.random.default_rng([seed, 41])
-    sets = [own for own in wells.places(value).values() if len(set(owner[own])) > 1]
-    found = []
-    for number in rng.integers(len(sets), size=_rounds(control, features)) if sets else ():
-        order = rng.permutation(sets[number])
-        turn = pd.Series(at[order]).groupby(at[order]).cumcount().to_numpy()
-        size = np.array([len(mine.get(name, ())) for name in at[order]])
-        own = order[turn < np.minimum(np.maximum(size // SHARE, 2), size - LEAST)]
-        if len(set(owner[own])) > 1:
-            found.append(_round(features, mine, at[own], owner[own], rng)[1])
-    return {"grit.mechanism": float(np.mean(found))} if found else {}
+        found.append(_round(features, mine, own, rng, renewed=renewed))
+    table = np.array([row for row in found if np.isfinite(row).all()]).reshape(-1, 2)
+    return (float(table[:, 0].mean()), float(table[:, 1].mean())) if len(table) else (float("nan"), float("nan"))
 
 
 def anew(taken: Array, kept: Array) -> tuple[Array, Array]:
@@ -120,26 +100,32 @@ def _spare(controls: Mapping[str, Array], own: Array) -> list[bool]:
 
 
 def _round(
-    features: Array, controls: Mapping[str, Array], layout: Array, owner: Array, rng: np.random.Generator
+    features: Array,
+    controls: Mapping[str, Array],
+    layout: Array,
+    rng: np.random.Generator,
+    *,
+    renewed: Renewed | None = None,
 ) -> tuple[float, float]:
-    """Return what controls have more than chance: mean average precision, and grit over pairs of different owners.
+    """Return what controls have more than chance: mean average precision, and grit.
 
-    `layout` (m,) are the plates of the wells that they stand for, and `owner` (m,) whose wells these are.
+    `layout` (m,) are the plates of the wells that they stand for.
     """
-    order = np.argsort(layout, kind="stable")
     plates, counts = np.unique(layout, return_counts=True)
     wanted = dict(zip(plates, counts, strict=True))
-    members, rest, of, whose = [], [], [], owner[order]
+    members, rest, of = [], [], []
     for name, places in sorted(controls.items()):
         count = wanted.get(name, 0)
         chosen = rng.choice(places, count, replace=False)
         others = np.setdiff1d(places, chosen)
         values, kept = features[chosen], features[others]
         if count:
-            values, kept = anew(values, kept)
+            values, kept = anew(values, kept) if renewed is None else renewed(chosen, others)
         members.append(values)
         rest.append(kept)
         of += [name] * count
+    if not np.isfinite(np.concatenate(members)).all():
+        return float("nan"), float("nan")
     rows, against = wells.units(np.concatenate(members)), wells.units(np.concatenate(rest))
     home = np.repeat(sorted(controls), [len(each) for each in rest])
     between, apart = wells.cosine(rows, rows), wells.cosine(rows, against)
@@ -149,9 +135,7 @@ def _round(
         level = float(expected(len(of) - 1, len(negative) + len(of) - 1))
         precision.append(average_precision(np.delete(between[place], place), negative) - level)
     rows, against = wells.correlated(np.concatenate(members)), wells.correlated(np.concatenate(rest))
-    pairs = whose[:, None] != whose[None, :]
-    some = pairs.any(axis=1)
-    likeness = (pairs * (rows @ rows.T)).sum(axis=1)[some] / pairs.sum(axis=1)[some]
-    products = rows[some] @ against.T
+    between, products = rows @ rows.T, rows @ against.T
+    likeness = (between.sum(axis=1) - np.diag(between)) / (len(rows) - 1)
     grit = (likeness - products.mean(axis=1)) / products.std(axis=1)
     return float(np.mean(precision)), float(grit.mean())

@@ -146,7 +146,12 @@ def crowded_plates(frame: pd.DataFrame, *, replicates_share: tuple[str, ...] = (
     return set(crowded.index.get_level_values(-1)) & set(plate[defined_controls(frame)])
 
 
-def crossfitted(
+def crossfitted(frame: pd.DataFrame, dealt: Deal, **given: Any) -> tuple[pd.DataFrame, ...]:
+    """Return the profiles of `crossfitted_beside`: one frame, or two that differ in halved controls."""
+    return crossfitted_beside(frame, dealt, **given)[0]
+
+
+def crossfitted_beside(
     frame: pd.DataFrame,
     dealt: Deal,
     *,
@@ -156,8 +161,10 @@ def crossfitted(
     recentre: bool = True,
     fit: Callable[..., Any] = UNCHECKED,
     apply: Callable[[pd.DataFrame, Any], pd.DataFrame] = apply_alignment,
-) -> tuple[pd.DataFrame, ...]:
+) -> tuple[tuple[pd.DataFrame, ...], tuple[pd.DataFrame, ...]]:
     """Return the profiles aligned by fits that did not see them: one frame, or two that differ in halved controls.
+
+    Beside them stand the controls that each frame lacks, aligned as its wells are.
 
     Parameters
     ----------
@@ -202,13 +209,15 @@ def crossfitted(
         mine = np.isin(plate, sorted(fold))
         parts.append(aligned(frame, mine, fits & ~mine, fits & ~mine & control))
     if not dealt.halved:
-        return (_joined(parts),)
-    results = []
+        return (_joined(parts),), (published.iloc[:0],)
+    results, beside = [], []
     for half in halves(frame, plates=dealt.halved, seed=seed):
         chosen = fits & control & (~halved | half)
         centred = recentred(frame, half) if recentre else frame
-        results.append(_joined([*parts, aligned(centred, halved & ~half, fits, chosen)]))
-    return tuple(results)
+        found, own = aligned(centred, halved, fits, chosen), half[halved]
+        results.append(_joined([*parts, found[~own]]))
+        beside.append(found[own].reset_index(drop=True))
+    return tuple(results), tuple(beside)
 
 
 def grouped_by(options: Fit) -> tuple[str, ...]:

@@ -130,9 +130,10 @@ def _quality(features: Array, metadata: pd.DataFrame, *, draws: int, rng: np.ran
     read, controls = np.isfinite(score), wells.kind(metadata, "poscon", "negcon")
     if not read.any():
         return _absent(NAMES[1], Note("no_controls_on_other_rows"))
+    positive = wells.kind(metadata, "poscon")
     by_plate = {
-        str(name): tuple(score[read & (plate == name) & wells.kind(metadata, kind)] for kind in ("poscon", "negcon"))
-        for name in sorted(set(plate))
+        str(name): tuple(score[mine[read[mine] & controls[mine] & (positive[mine] == kind)]] for kind in (True, False))
+        for name, mine in wells.places(plate).items()
     }
     return _scored(
         NAMES[1],

@@ -92,6 +92,7 @@ METRIC = Metric(
     direction=1,
     bounds=None,
     chance="replicates correlate as controls do",
+    level="replicates",
     title="Replicates against the spread of controls (grit)",
     meaning="Number of standard deviations by which a well correlates more with its replicates than with the negative "
     "controls.",

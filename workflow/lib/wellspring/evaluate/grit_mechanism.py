@@ -94,7 +94,9 @@ def _jackknives(
     value, left = units["value"].to_numpy(float), np.array([row for _, row in parts])
     none = np.full(left.shape, np.nan)
     rise, shared = of_queries(value, left, none[:, 0], none, np.array([code for code, _ in parts]))
-    found = Jackknife(population, pd.Series(float(value.mean()) - rise, index=list(groups.names)), shared)
+    found = Jackknife(
+        population, pd.Series(float(value.mean()) - rise, index=list(groups.names)), shared, groups.worth()
+    )
     return found, without.jackknives(units, none[:, 0])[1]
 
 
@@ -109,6 +111,7 @@ METRIC = Metric(
     direction=1,
     bounds=None,
     chance="compounds of a mechanism correlate as controls do",
+    level="mechanisms",
     title="Compounds of a mechanism against the spread of controls (grit by mechanism)",
     meaning="Number of standard deviations by which a well correlates more with other compounds of its mechanism than "
     "with the negative controls.",

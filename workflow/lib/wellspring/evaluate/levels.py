@@ -114,6 +114,20 @@ def judged(
     return tuple(each[~half].reset_index(drop=True) for each, half in frames)
 
 
+def lacking(
+    frame: pd.DataFrame, *, halved: Collection[str], seed: int, aligned: bool = False
+) -> tuple[pd.DataFrame, ...]:
+    """Return the controls that each frame of `judged` lacks, centred as that frame is; none for a single frame."""
+    here = set(halved) & set(wells.column(frame, wells.PLATE).astype(str))
+    if not here:
+        return (frame.iloc[:0],)
+    both = halves(frame, plates=here, seed=seed)
+    split = both[0] | both[1]
+    controls = frame[split].reset_index(drop=True)
+    parts = (half[split] for half in both)
+    return tuple(recentred(controls, half, aligned=aligned)[half].reset_index(drop=True) for half in parts)
+
+
 def split_role(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the wells of plates that fit or are projected, and those of plates held out."""
     held = wells.column(frame, "Metadata_Role") == "heldout"

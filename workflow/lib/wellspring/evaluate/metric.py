@@ -18,7 +18,8 @@ from wellspring.screen.sections import Evaluate
 Compute = Callable[[Array, pd.DataFrame, Evaluate, int], Sequence[Score]]
 # Scores that were computed before, by name, the metadata and the options in; one score out.
 Derive = Callable[[Mapping[str, Score], pd.DataFrame, Evaluate], Score]
-Reads = Literal["controls", "across", "treated", "dose"]
+Reads = Literal["controls", "adjusted", "across", "treated", "dose"]
+Level = Literal["replicates", "adjusted", "mechanisms", "nuisances", "mixing"]
 
 PERMUTED, POSITION_ONLY = ".permuted", ".position_only"
 
@@ -34,7 +35,8 @@ class Metric:
     family
         Metrics that `evaluate.metrics` can choose together.
     reads
-        `controls`: treated wells against the negative controls of their own plate. `across`: wells of different plates,
+        `controls`: treated wells against the negative controls of their own plate. `adjusted`: the same without effects
+        of position (`wellspring.evaluate.position`). `across`: wells of different plates,
         negative controls among them. `treated`: treated wells alone. `dose`: controls and doses of a plate. Profiles
         for `controls` and `dose` are aligned by fits that did not see the controls, those for `across` by halves, and
         `treated` reads the published profiles (`wellspring.evaluate.populations`).
@@ -42,6 +44,9 @@ class Metric:
         1 where higher is better, -1 where lower is better.
     chance
         The expected value without signal, in words; empty where there is none.
+    level
+        How the expected value follows from the level of processing (`wellspring.evaluate.chance_levels`); None where
+        it does not.
     title, meaning
         What the report calls it, and one sentence that explains it.
     compute
@@ -82,6 +87,7 @@ class Metric:
     bounds: tuple[float, float] | None = (0.0, 1.0)
     main: bool = False
     splits: int = 0
+    level: Level | None = None
 
     def owns(self, score: str) -> bool:
         """Return whether a score's name begins with this metric's name."""

@@ -25,6 +25,7 @@ from wellspring.evaluate import (
     multilabel,
     nearest,
     nuisance,
+    position,
     purity,
     replicates,
     retrieval,
@@ -35,6 +36,7 @@ from wellspring.evaluate.metric import Metric
 METRICS: tuple[Metric, ...] = (
     retrieval.ACTIVITY,
     retrieval.RETRIEVED,
+    position.METRIC,
     grit.METRIC,
     grit_mechanism.METRIC,
     nuisance.BATCH,

@@ -265,6 +265,7 @@ def _metric(kind: str, title: str, meaning: str) -> Metric:
         reads="across",
         direction=1,
         chance="full mixing (labels permuted over the wells), as far as plates centred on few controls can be mixed",
+        level="mixing",
         title=title,
         meaning=meaning,
         compute=_compute,

@@ -250,6 +250,7 @@ def _metric(target: str, title: str, meaning: str, *, main: bool = False) -> Met
         reads="across",
         direction=-1,
         chance="frequency of the class among the references allowed, after centring as the plates were",
+        level="nuisances",
         title=title,
         meaning=meaning,
         compute=_compute,

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
-from wellspring.evaluate import wells
+from wellspring.evaluate import position, wells
 from wellspring.evaluate.centring import Centre, centred
-from wellspring.evaluate.crossfit import crossfitted, crowded_plates, deal
+from wellspring.evaluate.crossfit import crossfitted, crossfitted_beside, crowded_plates, deal
 from wellspring.evaluate.gaps import closed
-from wellspring.evaluate.levels import join, judged, split_role
+from wellspring.evaluate.levels import join, judged, lacking, split_role
 from wellspring.evaluate.metric import Reads
 from wellspring.io.notes import Note
 from wellspring.screen.sections import Evaluate, Fit
@@ -35,6 +36,8 @@ class Population:
         The table for metrics that read treated wells alone.
     chance
         Tables in place of `controls` for the chance levels of activity and grit (`wellspring.evaluate.chance`).
+    beside, beside_chance
+        The controls that each table of `controls` and `chance` lacks, treated as its wells were.
     centred
         How each plate was centred on its controls, for the chance levels of batch and plate effects
         (`wellspring.evaluate.centring`).
@@ -51,6 +54,8 @@ class Population:
     across: tuple[pd.DataFrame, ...]
     treated: pd.DataFrame
     chance: tuple[pd.DataFrame, ...] | None = None
+    beside: tuple[pd.DataFrame, ...] = ()
+    beside_chance: tuple[pd.DataFrame, ...] = ()
     centred: Mapping[str, Centre] = field(default_factory=dict)
     held_out: bool = False
     notes: tuple[Note, ...] = ()
@@ -72,6 +77,10 @@ class Population:
             self, controls=tuple(frames[:many]), across=tuple(frames[many:-1]), treated=frames[-1], gaps=gaps
         )
 
+    def adjusted_chance(self) -> tuple[pd.DataFrame, ...]:
+        """Return the tables for the chance levels of metrics that read adjusted profiles."""
+        return _adjusted(self.chance, self.beside_chance) if self.chance else self.frames("adjusted")
+
     def emptied(self) -> "Population":
         """Return the population without wells: its level and the end of the names of its scores."""
         none = self.treated.iloc[:0]
@@ -86,6 +95,8 @@ class Population:
         """Return the table, or two, that metrics of this kind read."""
         if reads == "treated":
             return (self.treated,)
+        if reads == "adjusted":
+            return _adjusted(self.controls, self.beside)
         return self.across if reads == "across" else self.controls
 
 
@@ -114,10 +125,10 @@ def populations(
 
     def of_level(level: str, table: pd.DataFrame) -> Iterator[Population]:
         mine, theirs = split_role(table)
-        controls = judged(mine, halved=halved, seed=seed)
+        controls, beside = (take(mine, halved=halved, seed=seed) for take in (judged, lacking))
         across = judged(mine, halved=every.halved, seed=seed, recentre=False)
-        yield Population(level, controls, across, mine, centred=centred(mine), notes=notes)
-        yield _held_out(level, theirs, judged(theirs, halved=halved, seed=seed), centred(theirs))
+        yield Population(level, controls, across, mine, beside=beside, centred=centred(mine), notes=notes)
+        yield _held_out(level, theirs, centred(theirs), halved=halved, seed=seed)
 
     first = of_level("aggregated", join(aggregated))
     del aggregated
@@ -131,17 +142,22 @@ def populations(
     del aligned
     known = published[wells.PLATE].isin(set(kept[wells.PLATE]))
     published = published if known.all() else published[known].reset_index(drop=True)
-    controls = across = (kept,)
+    controls, across, beside = (kept,), (kept,), (kept.iloc[:0],)
     if len(kept):
-        controls = crossfitted(kept, dealt, options=fit, published=published, seed=seed)
+        controls, beside = crossfitted_beside(kept, dealt, options=fit, published=published, seed=seed)
         across = crossfitted(kept, every, options=fit, published=published, seed=seed, recentre=False)
     # The normalised profiles of the same wells: aligned controls took part in the fits of other plates.
-    chance = judged(kept, halved=halved, seed=seed)
-    last = Population("aligned", controls, across, published, chance, centred(kept), notes=dealt.notes)
+    chance, others = (take(kept, halved=halved, seed=seed) for take in (judged, lacking))
+    last = Population("aligned", controls, across, published, chance, beside, others, centred(kept), notes=dealt.notes)
     yield from _closed([last], fit)
     del last, controls, across, chance
-    unfitted = judged(held, halved=halved, seed=seed, aligned=True)
-    yield from _closed([_held_out("aligned", held, unfitted, centred(apart))], fit)
+    yield from _closed([_held_out("aligned", held, centred(apart), halved=halved, seed=seed, aligned=True)], fit)
+
+
+def _adjusted(frames: tuple[pd.DataFrame, ...], beside: tuple[pd.DataFrame, ...]) -> tuple[pd.DataFrame, ...]:
+    """Return the tables without effects of position; `beside` has the controls that each lacks, where any does."""
+    others = beside or (None,) * len(frames)
+    return tuple(position.adjusted(*pair) for pair in zip(frames, others, strict=True))
 
 
 def _closed(found: Iterable[Population], fit: Fit) -> Iterator[Population]:
@@ -151,8 +167,7 @@ def _closed(found: Iterable[Population], fit: Fit) -> Iterator[Population]:
             yield each.closed(max_missing=fit.max_missing)
 
 
-def _held_out(
-    level: str, frame: pd.DataFrame, controls: tuple[pd.DataFrame, ...], centres: Mapping[str, Centre]
-) -> Population:
+def _held_out(level: str, frame: pd.DataFrame, centres: Mapping[str, Centre], **given: Any) -> Population:
+    controls, beside = judged(frame, **given), lacking(frame, **given)
     notes = (TWO_HALVES,) if len(controls) > 1 else ()
-    return Population(level, controls, (frame,), frame, centred=centres, held_out=True, notes=notes)
+    return Population(level, controls, (frame,), frame, beside=beside, centred=centres, held_out=True, notes=notes)

@@ -265,6 +265,7 @@ ACTIVITY = Metric(
     reads="controls",
     direction=1,
     chance="controls in the place of treatments",
+    level="replicates",
     title="Phenotypic activity (mAP)",
     meaning="Mean average precision with which a well retrieves its replicates among its plate's negative controls; 1 "
     "where every replicate ranks first.",

@@ -10,18 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate import centring, chance, mixing, mixing_chance, nuisance, wells
+from wellspring.evaluate import chance_levels, wells
+from wellspring.evaluate.chance_levels import Judged, in_order
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY, Compute, Metric, Reads
 from wellspring.evaluate.metrics import METRICS, chosen, metric_of
 from wellspring.evaluate.populations import HELD_OUT, Population, populations
-from wellspring.evaluate.score import Score, filled, merge, row, with_chance
+from wellspring.evaluate.score import Score, filled, merge, row
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 from wellspring.screen.heldout import held_out
 from wellspring.screen.sections import Evaluate, Fit
 
-READS: tuple[Reads, ...] = ("controls", "across", "treated", "dose")
+READS: tuple[Reads, ...] = ("controls", "adjusted", "across", "treated", "dose")
 
 
 def evaluate(
@@ -65,14 +66,14 @@ def evaluate(
         aggregated = [_unlabelled(frame, heldout) for frame in aggregated]
         normalised = [_unlabelled(frame, heldout) for frame in normalised]
         aligned = _unlabelled(aligned, heldout)
-    found, position = [], dict[str, list[Score]]()
+    found, of_places = [], dict[str, list[Score]]()
     judged = populations(aggregated, normalised, aligned, options=options, fit=fit, seed=seed)
     del aggregated, normalised, aligned  # held by `populations` alone, level by level
     for population in judged:
-        if population.suffix not in position:
+        if population.suffix not in of_places:
             # Positions do not change with the level, and neither do the scores of the position alone.
-            position[population.suffix] = of_position(population.treated, metrics=metrics, options=options, seed=seed)
-        known = position[population.suffix]
+            of_places[population.suffix] = of_position(population.treated, metrics=metrics, options=options, seed=seed)
+        known = of_places[population.suffix]
         scored = scores(population, metrics=metrics, options=options, seed=seed, position=known)
         found.append((population.emptied(), [score.noted(*note) for score in scored]))
     return tabulate(found)
@@ -124,7 +125,11 @@ def scores(
     for reads in READS:
         for score in _of_kind(population, reads, metrics=metrics, options=options, seed=seed):
             plain = metric_of(score.metric).layout and not score.metric.endswith((PERMUTED, ".gap"))
-            notes = (*(layout if plain else ()), *(population.notes if reads == "controls" else ()), *population.gaps)
+            notes = (
+                *(layout if plain else ()),
+                *(population.notes if reads in ("controls", "adjusted") else ()),
+                *population.gaps,
+            )
             found.append(score.noted(*notes) if np.isfinite(score.value) else score.noted(*population.gaps))
         if reads == "treated":
             found += position
@@ -203,26 +208,15 @@ def _of_kind(
     population: Population, reads: Reads, *, metrics: Sequence[Metric], options: Evaluate, seed: int
 ) -> list[Score]:
     """Return the scores of the metrics that read the same kind of table; of two tables the merged scores."""
-    mine, frames = [metric for metric in metrics if metric.reads == reads], population.frames(reads)
+    mine = [metric for metric in metrics if metric.reads == reads]
+    if not mine:
+        return []
+    frames = population.frames(reads)
     options = replace(options, pairs=options.pairs // len(frames))  # two halves compare as many pairs as one table
-    first, *second = (_computed(mine, *_in_order(frame), options=options, seed=seed) for frame in frames)
-    named = {metric.name for metric in mine}
-    if {"activity", "grit", "grit.mechanism"} & named:
-        found = [_excess(frame, named, options=options, seed=seed) for frame in population.chance or frames]
-        first, *second = (with_chance(each, found[place % len(found)]) for place, each in enumerate((first, *second)))
-    centres = population.centred
-    if centres and any(metric.family == "nuisance" for metric in mine):
-        levels = []
-        for frame in frames:
-            features, metadata = _in_order(frame)
-            asked = nuisance.searched(metadata, options)
-            levels.append(centring.excess(features, metadata, centres, seed=seed, **asked))
-        first, *second = (with_chance(each, levels[place], least=0.0) for place, each in enumerate((first, *second)))
-    if centres and any(metric.family == "mixing" for metric in mine):
-        # The halves of the controls have the same level.
-        features, metadata = _in_order(frames[0])
-        full = mixing_chance.excess(features, metadata, centres, seed=seed, **mixing.sizes(options))
-        first, *second = (with_chance(each, full, least=0.0) for each in (first, *second))
+    first, *second = (_computed(mine, *in_order(frame), options=options, seed=seed) for frame in frames)
+    judged = Judged(frames, population, options, seed)
+    levels = [metric.level for metric in mine if metric.level is not None]
+    first, *second = chance_levels.stated([first, *second], judged, levels=levels)
     scored = [merge(*pair) for pair in zip(first, *second, strict=True)] if second else list(first)
     for metric in mine:
         if metric.derive is not None:
@@ -230,18 +224,6 @@ def _of_kind(
             place = 1 + max(place for place, score in enumerate(scored) if score.metric in metric.needs)
             scored.insert(place, metric.derive(by_name, population.controls[0], options))
     return scored
-
-
-def _excess(frame: pd.DataFrame, metrics: set[str], *, options: Evaluate, seed: int) -> dict[str, float]:
-    """Return by how much activity, grit and grit by mechanism of controls in the place of treatments exceed chance."""
-    features, metadata = _in_order(frame)
-    found = dict[str, float]()
-    if {"activity", "grit"} & metrics:
-        values = chance.excess(features, metadata, replicates_share=options.replicates_share, seed=seed)
-        found |= dict(zip(("activity", "grit"), values, strict=True))
-    if "grit.mechanism" in metrics:
-        found |= chance.mechanism_excess(features, metadata, label=options.label, seed=seed)
-    return found
 
 
 def _computed(
@@ -252,13 +234,6 @@ def _computed(
     functions: dict[Compute, None] = dict.fromkeys(metric.compute for metric in metrics if metric.compute is not None)
     scored = (score for function in functions for score in function(features, metadata, options, seed))
     return [score for score in scored if metric_of(score.metric).name in names]
-
-
-def _in_order(frame: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
-    """Return the features (n, d) and the table, by plate and well."""
-    names = [name for name in frame.columns if not name.startswith("Metadata_")]
-    metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]]
-    return wells.in_order(frame[names].to_numpy(dtype=np.float64), metadata)
 
 
 def _items(score: Score, level: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ Input: a feature matrix and the metadata of the same wells, of tables of this wo
 the same wells.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -215,7 +216,7 @@ def positions(metadata: pd.DataFrame) -> pd.DataFrame:
 
     Edge is the outermost row or column of those in the table, or the table's own `Metadata_Edge`.
     """
-    places = np.array([_place(well) for well in column(metadata, "Metadata_Well")], dtype=float).reshape(-1, 2)
+    places = np.array([_place(str(well)) for well in column(metadata, "Metadata_Well")], dtype=float).reshape(-1, 2)
     rows, columns = places.T
     if "Metadata_Edge" in metadata:
         edge = metadata["Metadata_Edge"].astype(bool).to_numpy()
@@ -227,10 +228,11 @@ def positions(metadata: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"row": rows, "column": columns, "edge": edge})
 
 
-def _place(well: object) -> tuple[float, float]:
+@lru_cache(maxsize=4096)
+def _place(well: str) -> tuple[float, float]:
     """Return row and column from 1; NaN for a name that is not a well name, undefined for every position score."""
     try:
-        row, column_ = names.position(names.normalise(str(well)))
+        row, column_ = names.position(names.normalise(well))
     except ValueError:
         return float("nan"), float("nan")
     return row + 1.0, column_ + 1.0

@@ -56,7 +56,7 @@ def join_plates(
     shared, lost = common_features([plate for _, plate in kept], names=[name for name, _ in kept])
     if lost and features == "error":
         raise ValueError(
-            f"expected the same features in all plates, found features that not all have: {lost} "
+            f"expected the same features in all plates, found features that plates lack: {lost} "
             "(profile.features: intersection keeps the others)"
         )
     if lost:
