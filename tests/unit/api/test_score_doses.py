@@ -109,6 +109,15 @@ def test_a_column_that_may_be_a_part_of_the_treatment_is_named(tmp_path, caplog,
     assert "differ in" not in caplog.text
 
 
+def test_doses_that_differ_by_rounding_are_one_without_a_warning(tmp_path, caplog):
+    frame = table().assign(Metadata_mmoles_per_liter=["", *[""] * 5, *["10", "10", "9.999999999"] * 4])
+    with caplog.at_level(logging.WARNING):
+        score(written(tmp_path, frame), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert "differ in" not in caplog.text
+    found, _ = read(written(tmp_path, frame), options=Options())
+    assert set(found["Metadata_Perturbation"]) == {"a@10", "b@10", "DMSO"}
+
+
 def test_a_compound_is_one_whatever_white_space_is_around_it(tmp_path):
     frame = table("DMSO ")
     names = frame["Metadata_broad_sample"]

@@ -193,7 +193,7 @@ def _normalised(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, tu
         whole = part.reset_index(drop=True)
         made, normaliser, verdict = normalise(whole, options=profile)
         for note in decisions(whole, options=profile, method=normaliser.method, operation="none"):
-            if note.code == "already_normalised":
+            if note.code in ("already_normalised", "decided_by_majority"):
                 notes[note] = None
         for note in verdict.notes:
             notes[Note("plate_left_out", {"plate": str(plate), "notes": str(note)})] = None

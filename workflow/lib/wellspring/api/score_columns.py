@@ -12,6 +12,7 @@ import pandas as pd
 from wellspring.encoders.profile_table import KEYS
 from wellspring.encoders.table_columns import is_nothing
 from wellspring.screen import (
+    dose_columns,
     dose_units,
     doses,
     lookalikes,
@@ -44,7 +45,7 @@ OURS = {"dose": "Concentration", "type": "pert_type"} | {
     name: name.title() for name in ("plate", "well", "compound", "cell_line", "batch")
 }
 OPTIONS = ("--dose", "--unit")
-DOSES = tuple(filter(None, platemap_columns.DOSES))
+DOSES = tuple(filter(None, dose_columns.DOSES))
 # Flat names of a column of mechanisms, beside `moa`.
 MECHANISM = re.compile(
     r"(compound|drug|annotated|known)?(mechanisms?(ofactions?)?|modes?ofactions?|moas?)(class|label|name|annotation|s)?"
@@ -73,8 +74,8 @@ def find(names: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
         if column is not None:
             found.setdefault(role, column)
     if "dose" not in found:  # names as `conc`, or that end in a unit: `conc_nM`, `Metadata_dose (mg/ml)`
-        named = [name for name in names if platemap_columns.of_column(name)[0] in DOSES]
-        named.sort(key=lambda name: platemap_columns.of_column(name)[1] is None)  # first the one that states its unit
+        named = [name for name in names if dose_columns.of_column(name)[0] in DOSES]
+        named.sort(key=lambda name: dose_columns.of_column(name)[1] is None)  # first the one that states its unit
         found |= {"dose": named[0]} if named else {}
     unit = next((flat[word] for word in ("unit", "units") if word in flat), None)
     return {"unit": unit} | found if unit and "dose" in found else found
@@ -271,10 +272,13 @@ def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
     Plates, positions, cell lines, batches and the columns `shared` (of `--replicates-share`) are left out.
     """
     known = {*(f"Metadata_{name}" for name in (*OWN, "Cell_Line", "Concentration_Unit")), *shared}
-    found = platemap_parts.differing(frame, [one for one in frame if one.startswith("Metadata_") and one not in known])
+    columns = [one for one in frame if one.startswith("Metadata_") and one not in known]
+    found = platemap_parts.differing(frame, [one for one in columns if not platemap_parts.is_dose(frame, one)])
     if not found:
         return None
-    parts = [f"Metadata_{name} ({', '.join(values)} for {one})" for name, (one, values) in list(found.items())[:5]]
+    parts = [
+        f"Metadata_{name} ({', '.join(part.values)} for {part.treatment})" for name, part in list(found.items())[:5]
+    ]
     return (
         f"wells of one treatment, which count as replicates, differ in {'; '.join(parts)}: --dose names the column of "
         "concentrations, --replicates-share columns in which replicates agree"

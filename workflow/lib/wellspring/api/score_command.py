@@ -16,8 +16,8 @@ from wellspring.api.score_columns import USUAL
 
 DESCRIPTION = """Evaluate a table of profiles (one row per well) of any tool, and write the page with its scores.
 
-Formats: Parquet, Feather, CSV (comma, semicolon or tab; UTF-8 or UTF-16; also compressed). Columns are found by
-their usual names (Metadata_Plate, Metadata_Well, Metadata_Compound, Metadata_pert_type and others)."""
+Formats: Parquet, Feather, CSV (comma, semicolon or tab; UTF-8 or UTF-16; also compressed), Excel (.xlsx). Columns
+are found by their usual names (Metadata_Plate, Metadata_Well, Metadata_Compound, Metadata_pert_type and others)."""
 
 
 def arguments() -> argparse.ArgumentParser:
