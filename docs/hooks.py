@@ -33,6 +33,7 @@ MIRRORED = {
 # What a metric reads: `Metric.reads` in words.
 READS = {
     "controls": "treated wells and the negative controls of their own plate",
+    "adjusted": "the same wells without effects of row, column and edge",
     "across": "wells of different plates, negative controls among them",
     "treated": "treated wells only",
     "dose": "controls and doses of a plate",

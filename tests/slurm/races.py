@@ -113,7 +113,8 @@ class Ground:
 def race(ground: Ground, folder: Path, *, kind: str, stage: str, seed: str) -> dict:
     """Run one race; return what was done, how it ended and which results differ (none, if it converged).
 
-    `missed`: each time that the race was begun, the first job had ended before it was stopped; nothing is compared.
+    `missed`: each time that the race was begun, the first job had ended, or written everything, before it was stopped;
+    nothing is compared.
     """
     drawn, start = random.Random(seed), time.monotonic()
     outputs = [path.format(plate=ground.plate) for path in STAGES[stage].outputs]
@@ -256,7 +257,11 @@ def _raced(run: Run, kind: str, drawn: random.Random, *, shorter: int) -> dict:
     with suppress(psutil.NoSuchProcess):
         job.resume()
     row = {"after": round(after, 1), "stopped": stopped, "ended": ended}
-    return row | ({"first": run.end(head)} if kind == "two heads" else {})
+    if kind != "two heads":
+        return row
+    first = run.end(head)
+    # A first job that had written everything before it was stopped ends well: the second overtook nothing.
+    return row | {"first": first, "stopped": first != 0}
 
 
 def _worked(job: psutil.Process, seconds: float) -> None:

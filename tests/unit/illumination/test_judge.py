@@ -47,7 +47,7 @@ def _code(light):
     return [note.code for note in loads(light.notes[0])]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_fit_to_a_dim_background_is_not_applied_to_bright_objects(seed):
     stack = _organoids(np.random.default_rng(seed))
     light = _path(stack)
@@ -63,7 +63,7 @@ def test_a_fit_to_a_dim_background_is_not_applied_to_bright_objects(seed):
 
 
 @pytest.mark.parametrize("scene", ["organoids", "few crowded", "seeded in the middle"])
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_even_light_stays_as_it_is(scene, seed):
     assert not _path(lights.views(scene, 36, seed=seed).stack).applied[0]
 

@@ -47,7 +47,7 @@ def _undrawn(screen: Screen, starts: tuple[str, ...]) -> str:
     heads = rows["Metadata_Metric"].str.split(".").str[0]
     mine = rows[heads.isin(starts) & rows["value"].isna()]
     parts = list(dict.fromkeys(words(note) for text in pick(mine, "Metadata_Note").dropna() for note in parse(text)))
-    return f"Not drawn: {'; '.join(parts[:3])}." if parts else "The evaluation has no items for it."
+    return f"Not drawn: {'; '.join(parts[:3])}." if parts else "The evaluation has no values for this part."
 
 
 def _doseless(screen: Screen) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from wellspring.index import times
+from wellspring.io import credentials
 from wellspring.io.shipped import CLONE, read_yaml
 from wellspring.report import wording
 from wellspring.screen import config, config_mistakes, doubled_keys, exclusions, panels, sheet
@@ -99,7 +100,7 @@ def refusal(written: Mapping[str, Any], error: Exception, *, results: Path, plat
     found = of(written, results=results, plates=plates)
     words = preflight.table([one for one in found if one.grade == "problem"], worded=wording.worded)
     rest = "" if all(line in words for line in str(error).splitlines()) else f"{error}\n"
-    return f"{rest}{words}\n{ending(found)}" if words else str(error)
+    return credentials.redacted(f"{rest}{words}\n{ending(found)}" if words else str(error))
 
 
 def _simulated() -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def _curves(taken: Takeaway) -> Record:
     ranked = [name for name in dict.fromkeys(strength) if name in groups]
     found: Record = {}
     spent = 0
-    for name in [*ranked, *(name for name in groups if name not in ranked)]:
+    for name in dict.fromkeys([*ranked, *groups]):
         found[name] = [_curve(row, wells, drawn=spent < BUDGET) for row in groups[name].to_dict("records")]
         spent += sum(len(drawing) for _, _, drawing in found[name])
     return found

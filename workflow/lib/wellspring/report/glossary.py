@@ -1,7 +1,7 @@
 """The terms of the page in one sentence each. `docs/glossary.md` has these terms and further ones."""
 
 TERMS = (
-    ("aligned profile", "A profile after feature selection and alignment, so that wells of different plates compare."),
+    ("aligned profile", "A profile after feature selection and alignment, so wells of all plates can be compared."),
     ("AP, mAP", "Average precision and its mean: high when a treatment's replicates are each other's nearest wells."),
     ("batch", "Plates that were made together."),
     ("chance level", "The value of a score to expect when profiles contain no signal."),

@@ -72,12 +72,11 @@ def block(
     ]
     negative = _negative(screen, on, size)
     rank = {one.item: place for place, one in enumerate(found.strongest())}
+    mechanism = {one.compound: one.mechanism for one in reversed(everything)}  # of its first treatment
     return {
         "treatments": rows,
         "rank": [rank.get(one.item) for one in everything],
-        "compounds": [
-            [name, next((one.mechanism for one in everything if one.compound == name), "")] for name in named
-        ],
+        "compounds": [[name, mechanism[name]] for name in named],
         "plates": on,
         "size": size,
         "negative": negative,

@@ -65,16 +65,18 @@ def treatments(screen: Screen, *, limit: int) -> list[tuple[str, pd.DataFrame]]:
         return []
     kinds, groups = pick(wells, "Metadata_pert_type"), []
     for kind, name in (("negcon", "Negative control"), ("poscon", "Positive control")):
-        groups += _named(wells[kinds == kind], "Metadata_Compound", f"{name}: ")[: max(1, limit // 4)]
+        groups += _named(wells[kinds == kind], "Metadata_Compound", f"{name}: ", limit=max(1, limit // 4))
     treated = wells[~kinds.isin(["negcon", "poscon", "empty"])]
     stated = pick(treated, "Metadata_moa").notna()
-    groups += _named(treated[stated], "Metadata_moa", "") + _named(treated[~stated], "Metadata_Compound", "")
+    groups += _named(treated[stated], "Metadata_moa", "", limit=limit)
+    groups += _named(treated[~stated], "Metadata_Compound", "", limit=limit)
     return groups[:limit]
 
 
-def _named(wells: pd.DataFrame, column: str, before: str) -> list[tuple[str, pd.DataFrame]]:
+def _named(wells: pd.DataFrame, column: str, before: str, *, limit: int) -> list[tuple[str, pd.DataFrame]]:
+    """Return (name, wells) of the first `limit` names in a column; a large screen has tens of thousands."""
     names = pick(wells, column).where(lambda found: found.notna(), "not named").astype(str)
-    return [(f"{before}{name}", wells[names == name]) for name in sorted(set(names))]
+    return [(f"{before}{name}", wells[names == name]) for name in sorted(set(names))[:limit]]
 
 
 def samples(screen: Screen, *, groups: int, each: int, seed: int = 0) -> list[Record]:

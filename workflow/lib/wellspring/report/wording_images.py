@@ -56,7 +56,7 @@ SURVEY: dict[str, Sentence] = {
     # of planes
     "several_pages": "shape: a file of {pages:page}, where the plate's files have 1",
     "other_shape": "shape: {found}, where the plate has {usual}",
-    "other_dtype": "dtype: {found}, where the plate has {usual}",
+    "other_dtype": "data type: {found}, where the plate has {usual}",
     "zero_tail": "incomplete: every pixel of the last {rows} of {height:row} is 0, and few before them are",
     "same_pixels": "copy: {images:image} of wells {wells} have the same pixels",
     "saturated": lambda values: (

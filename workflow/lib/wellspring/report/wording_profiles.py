@@ -51,18 +51,22 @@ PROFILE: dict[str, Sentence] = {
         + (
             f"{values['left']} numeric columns are not features: {values['names']}"
             if values["left"]
-            else "no other number"
+            else "no numeric column is left out"
         )
     ),
-    "decided_by_majority": "auto: {classical} of {total:feature} have names of classical features: views are "
-    "aggregated by {operation}, plates normalised by {normalise}",
+    "decided_by_majority": lambda values: (
+        f"auto: {values['classical']} of {values['total']} features have names of classical features: "
+        + (f"views are aggregated by {values['operation']}, " if values["operation"] != "none" else "")
+        + f"plates normalised by {values['normalise']}"
+    ),
     "values_missing": "{values} values are not finite, in {features:feature} and {wells:well}; {empty:feature} without "
     "any value. Means and medians leave them out; alignment and scores drop features with too many and fill other gaps",
     "not_normalised": "the table does not look normalised: its controls are not centred at 0 with a spread of 1; "
     "normalise it first, or set --normalise auto",
     "already_normalised": lambda values: (
         f"the table looks normalised already: {100 * float(str(values['share'])):.0f} % of its features are centred at "
-        f"0 with a spread near 1 in {_EVERY[str(values['on'])]}; set profile.normalise: none to use it as it is"
+        f"0 with a spread near 1 in {_EVERY[str(values['on'])]}; set profile.normalise: none to use it as it is "
+        "(`wellspring score`: leave out --normalise)"
     ),
 }
 ALIGN: dict[str, Sentence] = {
@@ -113,7 +117,7 @@ CURVES: dict[str, Sentence] = {
     "plates, because each well is judged by an axis that other wells define",
     "curve_no_effect": "no effect of the dose: a curve fits no better than a constant (F test, p = {p})",
     "curve_above_doses": "half of the effect is not reached at the highest dose, {limit}",
-    "curve_below_doses": "more than half of the effect is there at the lowest dose, {limit}",
+    "curve_below_doses": "more than half of the effect is reached at the lowest dose already, {limit}",
     "bmc_below_doses": "extrapolated: below the lowest dose, {limit}",
     "bmc_above_doses": "extrapolated: above the highest dose, {limit}",
 }
@@ -152,16 +156,24 @@ EVALUATE: dict[str, Sentence] = {
         if values["fixed"] == values["total"]
         else f"perturbation and position coincide for {values['fixed']} of {values['total']} treatments"
     ),
+    "position_few_controls": "not adjusted for position on {plates} of {total:plate}: fewer than {needed} negative "
+    "controls to estimate it (place at least as many, in several rows and columns and at the edge)",
+    "position_controls_not_spread": "not adjusted for position on {plates} of {total:plate}: the negative controls do "
+    "not differ in row, column and edge (place them in several rows and columns, at the edge and inside)",
+    "position_far_from_controls": "{wells} of {total:treated well} are too far from the negative controls for an "
+    "effect of position to be estimated (place controls on all sides of the plate)",
     "dose_fixed_to_column": "dose and column coincide: a gradient across the plate would look like a dose response",
     # what limits a value
     "too_few_groups_for_interval": lambda values: (
         f"no interval: it needs {values['needed']} {_POPULATIONS[str(values['population'])]}, found {values['found']}"
     ),
-    "single_mechanism": "a single mechanism: always right",
+    "chance_known_roughly": "no interval: the chance level of plates that were centred on their controls is known to "
+    "about 0.01 only, too roughly for an interval of this score",
+    "single_mechanism": "there is a single mechanism, so every prediction is right",
     "mechanism_in_one_batch": "{treatments:treatment} left out: a mechanism that occurs in one batch only",
     "mechanism_of_one_compound": "no other compound has the mechanism of {treatments} of {total:treatment}",
     "controls_without_spread": "the negative controls of some wells have no spread",
-    "too_few_references": "too few references of the label to win {votes:vote} for {queries} of {total} queries",
+    "too_few_references": "too few references of the own label to win {votes:vote}, for {queries} of {total} queries",
     # why there is no value
     "too_few_exchanges": "{found:exchange} of treated and control wells, {needed} are needed",
     "no_plate_kept": "no plate is kept",
