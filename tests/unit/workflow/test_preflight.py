@@ -357,6 +357,13 @@ def test_a_default_of_cells_that_is_no_channel_is_a_warning(screen, complete, tm
     assert of(found([], fitting, tmp_path), "cells will fail") == []
 
 
+def test_two_thresholds_on_q_that_differ_are_a_warning(complete, tmp_path):
+    assert of(found([], complete, tmp_path), "thresholds") == []
+    stricter = complete | {"report": complete["report"] | {"significance": 0.01}}
+    ((grade, words),) = of(found([], stricter, tmp_path), "thresholds")
+    assert grade == "warning" and words.startswith("evaluate.threshold is 0.05 and report.significance 0.01: ")
+
+
 @pytest.mark.parametrize("words", ["Forbidden", "Access Denied", "Unable to locate credentials"])
 def test_a_private_store_names_its_address_and_the_key(words):
     text = plate_check.message(OSError(words), url="s3://bucket/P1")

@@ -46,6 +46,16 @@ def problems(config: Config) -> Iterator[str]:
     yield from _of_export(config)
 
 
+def two_thresholds(config: Config) -> Iterator[str]:
+    """Yield a sentence if the evaluation and the report count active treatments by different thresholds on q."""
+    evaluated, reported = config.evaluate.threshold, config.report.significance
+    if evaluated != reported:
+        yield (
+            f"evaluate.threshold is {evaluated:g} and report.significance {reported:g}: the share of retrieved "
+            "treatments in the scores will not be that of the active ones in the report and hits.csv; set both alike"
+        )
+
+
 def plain_weights(written: Mapping[str, object]) -> Iterator[str]:
     """Yield, for each encoder of a config as written whose weights lack a sha256, the lines that state it."""
     encoders = written.get("encoders")

@@ -90,6 +90,8 @@ def run(
     if not unknown:
         words = config_checks.unknown_channels(config)
         checks.append(("cells", lambda: [Finding("warning", "cells will fail", text) for text in words]))
+        differ = config_checks.two_thresholds(config)
+        checks.append(("thresholds", lambda: [Finding("warning", "thresholds", text) for text in differ]))
     for what, check in checks:
         found += _tried(what, check)
     return found
