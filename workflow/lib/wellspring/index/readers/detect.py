@@ -28,6 +28,7 @@ from wellspring.index.readers import (
     omezarr,
     pages,
     pattern,
+    stated,
 )
 from wellspring.index.readers.listing import files
 from wellspring.io import object_store, site_arrays
@@ -43,6 +44,7 @@ class Reader:
     """A reader: module, the files that ``auto`` looks for, its keys of ``index``.
 
     ``opens``: it opens images. ``walks``: it takes the images of all sub-folders, which no table of its own lists.
+    ``table``: what states the well and channel of each file, whatever its name.
     """
 
     module: ModuleType
@@ -50,15 +52,19 @@ class Reader:
     keys: tuple[str, ...] = ()
     opens: bool = False
     walks: bool = False
+    table: str = ""
 
 
 READERS = {
-    "harmony": Reader(harmony, "Harmony's Index.xml or Index.idx.xml", ("acquisition",)),
+    "harmony": Reader(harmony, "Harmony's Index.xml or Index.idx.xml", ("acquisition",), table="the index"),
     "imagexpress": Reader(imagexpress, "MetaXpress' .HTD, or its folders TimePoint_1 or ZStep_1"),
-    "cellvoyager": Reader(cellvoyager, "CellVoyager's MeasurementData.mlf"),
-    "incell": Reader(incell, "IN Cell's .xdce"),
+    "cellvoyager": Reader(cellvoyager, "CellVoyager's MeasurementData.mlf", table="MeasurementData.mlf"),
+    "incell": Reader(incell, "IN Cell's .xdce", table="the .xdce"),
     "loaddata": Reader(
-        loaddata, "a LoadData table: index.loaddata, or load_data.csv in the folder", ("loaddata", "moved")
+        loaddata,
+        "a LoadData table: index.loaddata, or load_data.csv in the folder",
+        ("loaddata", "moved"),
+        table="the LoadData table",
     ),
     "omezarr": Reader(omezarr, "a zarr group with the metadata of a plate", ("roots",)),
     "jumplite": Reader(jumplite, "zarr arrays named SOURCE__BATCH__PLATE__WELL__SITE", ("roots",)),
@@ -68,6 +74,7 @@ READERS = {
         ("pattern", "roots"),
         opens=True,
         walks=True,
+        table="the OME-XML",
     ),
     "container": Reader(
         container, "Nikon's .nd2, Leica's .lif or Zeiss' .czi", ("pattern", "roots"), opens=True, walks=True
@@ -162,6 +169,8 @@ def _read(folder: Path, *, plate: str, options: Index, url: str | None = None, b
         steps = imagexpress.steps(folder, plate=plate) if name == "imagexpress" else None
         if not url:
             found = pages.complete(_linked(found, folder), folder, plate=plate, option=options.pages, steps=steps)
+        if reader.table:
+            stated.check(found, plate=plate, where=reader.table)
         if not reader.walks:
             return found
         named = options.pattern if "pattern" in reader.keys else ""
