@@ -162,3 +162,23 @@ def test_a_loaddata_table_that_cannot_be_read_is_named_with_the_remedy(well, enc
     (tmp_path / "P1/load_data.csv").write_bytes(loaddata(tmp_path, well=well).encode(encoding))
     with pytest.raises(ValueError, match=words):
         coded.build(tmp_path / "P1", WELLS, channels=["DNA"], at=tmp_path)
+
+
+def test_a_loaddata_table_in_other_letters_and_with_whole_numbers_as_decimals_is_read(tmp_path):
+    """Names of files without regard to case are those of Windows and macOS; pandas writes 1 beside a gap as 1.0."""
+    lines = ["Metadata_Row,Metadata_Col,Metadata_Site,Metadata_PlaneID,FileName_DNA,PathName_DNA"]
+    for value, (row, column) in enumerate([(1, 1), (1, 2), (2, 1)], start=3):
+        coded.tiff(tmp_path / f"P1/Images/{WELLS[value - 3]}.tif", 10 * value)
+        lines.append(f"{row}.0,{column}.0,2.0,1.0,{WELLS[value - 3].lower()}.TIF,D:\\p1\\images")
+    (tmp_path / "P1/load_data.csv").write_text("\n".join(lines) + "\n")
+    found = coded.read(coded.build(tmp_path / "P1", WELLS, channels=["DNA"], at=tmp_path), tmp_path / "P1")
+    assert found == {(well, "2", "DNA", "1"): 10 * value for value, well in enumerate(WELLS, start=3)}
+
+
+def test_files_that_differ_in_case_alone_are_not_guessed(tmp_path):
+    for value, name in enumerate(("A01.tif", "a01.TIF", "B01.tif"), start=1):
+        coded.tiff(tmp_path / f"P1/{name}", value)
+    rows = "A01,A01.TIF\nB01,b01.tif\n"
+    (tmp_path / "P1/load_data.csv").write_text(f"Metadata_Well,FileName_DNA\n{rows}")
+    found = coded.read(coded.build(tmp_path / "P1", ["A01", "B01"], channels=["DNA"], at=tmp_path), tmp_path / "P1")
+    assert list(found.values()) == [None, 3]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
+import specimens
 from wellspring.index.readers import omezarr
 from wellspring.io import ngff, raw_image
 
@@ -75,6 +76,28 @@ def test_every_plane_is_listed_and_read(tmp_path, version, axes, shape):
         found = raw_image.status(tmp_path, row.path, row.page)
         assert (found.status, found.pixels.dtype) == ("ok", np.uint16)
         np.testing.assert_array_equal(found.pixels, expected)
+
+
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 0, 2), (0, 9, 1)])
+def test_the_level_of_most_pixels_is_read_in_whatever_order_they_are_listed(tmp_path, order):
+    """Level 9 was not copied."""
+    whole = np.random.default_rng(1).integers(1, 4000, (2, 40, 32)).astype(np.uint16)
+    field = tmp_path / "P.zarr/A/1/0"
+    attributes = {"plate": {"name": "P", "wells": [{"path": "A/1"}]}}
+    for path, held in ((field.parents[2], attributes), (field.parent, {"well": {"images": [{"path": "0"}]}})):
+        specimens._group(path, False, held)
+    for level in range(3):
+        step = 2**level
+        array = {"zarr_format": 2, "chunks": (1, 10, 8), "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+        zarr.create_array(field / str(level), data=whole[:, ::step, ::step], **array)
+    steps = {level: {"type": "scale", "scale": [1, 0.5 * 2**level, 0.5 * 2**level]} for level in order}
+    scale = [{"path": str(level), "coordinateTransformations": [steps[level]]} for level in order]
+    axes = [{"name": "c"}, *({"name": axis, "unit": "micrometer"} for axis in "yx")]
+    specimens._group(field, False, {"multiscales": [{"axes": axes, "datasets": scale}]})
+    frame = omezarr.planes(tmp_path, plate="P")
+    assert frame["pixel_size"].tolist() == [0.5] * 2
+    for row, expected in zip(frame.itertuples(), whole, strict=True):
+        np.testing.assert_array_equal(raw_image.read(tmp_path, row.path, row.page), expected)
 
 
 def test_our_own_plates_are_read(tmp_path):

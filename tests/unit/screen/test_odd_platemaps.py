@@ -50,6 +50,10 @@ READ = {
     ),
     "numbers of rows and columns as decimals": ("row,col,compound\n1.0,1.0,x\n2.0,3.0,DMSO\n",
                                                 {"A01": "x", "B03": "DMSO"}),
+    "words of programs for no dose": (
+        HEAD + "A1,x,1\nA2,y,NA\nA3,z,-\nA4,w,NaN\nB1,DMSO,N/A\nB2,DMSO,null\n",
+        {"A01": "x@1", "A02": "y", "A03": "z", "A04": "w", "B01": "DMSO", "B02": "DMSO"},
+    ),
     "marks of controls that agree": ("well,compound,control\nA1,x,no\nB1,DMSO,yes\n", {"A01": "x", "B01": "DMSO"}),
 }  # fmt: skip
 SIDEWAYS = "row,column,compound\n" + "".join(f"{row},{col},x\n" for row in range(1, 13) for col in range(1, 9))
@@ -89,6 +93,9 @@ REFUSED = {
         "well,compound,dose\nA1,1,x\nA2,2,y\nB1,DMSO,\n", "numbers as compounds and words as conc.*swap"),
     "genes as dates": ("well,gene,pert_type\nA1,1-Mar,trt\nB1,NTC,negcon\n", r"names in 'gene', found \['1-Mar'\]"),
     "names as numbers": ("well,compound\nA1,2.31E+19\nB1,DMSO\n", r"names in 'compound', found \['2.31E\+19'\]"),
+    "doses that were merged": (
+        HEAD + "A1,x,1\nA2,x,\nA3,x,9\nA4,y,NA\nB1,DMSO,\n", r"\['A02'\] have no concentration in 'conc_uM', .*'x'"),
+    "a dose that is not known": (HEAD + "A1,x,1\nA2,x,unknown\nB1,DMSO,\n", r"as concentrations, found \['unknown'\]"),
     "a cell that was merged": (HEAD + "A1,x,1\nA2,,2\nB1,DMSO,\n", r"\['A02'\] have a concentration and no compound"),
     "plates that were merged": ("plate,well,compound\nP1,A1,x\n,A2,y\n", r"none in the lines \[3\]: fill it in"),
     "plates that were rounded": ("plate,well,compound\n2.05E+11,A1,x\n", "a spreadsheet rounded these numbers"),
@@ -174,6 +181,13 @@ def test_old_and_foreign_workbooks_are_called_what_they_are(tmp_path):
         read(tmp_path, HEAD + "A1,x,1\n", name="map.xlsx")
 
 
+def test_a_plate_in_other_letters_or_as_a_number_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"did you mean 'p001'\? \(write it as in the sheet, upper and lower case"):
+        read(tmp_path, "plate,well,compound\np001,A1,x\n")
+    with pytest.raises(ValueError, match=r"did you mean '12\.0'\? \(a program made a number of it"):
+        read(tmp_path, "plate,well,compound\n12.0,A1,x\n", plate="12")
+
+
 def test_plates_without_their_zeros_are_named(tmp_path):
     content = "plate,well,compound\n12,A1,x\n"
     with pytest.raises(ValueError, match="did you mean '12'.*removes leading zeros: give the column the format Text"):
@@ -204,6 +218,10 @@ def test_numbers_of_a_workbook_have_what_their_format_shows(tmp_path):
     found = platemap.reading(workbook(tmp_path, {"L": rows}, [*zeros, *unit]), plate="0012")
     assert found.unit == "nM"
     assert found.frame["Metadata_Perturbation"].tolist() == ["x@5", "DMSO@0.5"]
+    thousands = [(f"D{row}", '#,##0.000," \u00b5M"') for row in (2, 3, 4)]  # 5 is shown as 0.005 \u00b5M
+    found = platemap.reading(workbook(tmp_path, {"L": rows}, [*zeros, *thousands]), plate="0012")
+    assert found.unit == "\u00b5M"
+    assert found.frame["Metadata_Concentration"].tolist() == [0.005, 0.0005]
     percent = [(f"D{row}", "0.0%") for row in (2, 3, 4)]
     found = platemap.reading(workbook(tmp_path, {"L": rows}, [*zeros, *percent]), plate="0012")
     assert found.unit == "%"

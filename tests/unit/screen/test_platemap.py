@@ -98,8 +98,8 @@ def test_rows_are_sorted_by_well_and_a_given_type_replaces_the_usual_one(tmp_pat
 
 
 def test_a_well_without_a_compound_is_known_by_its_type_whatever_its_concentration(tmp_path):
-    path = _file(tmp_path, "well,compound,concentration,pert_type\nA1,,0.5,negcon\nA2,X,0.5,trt\nA3,X,,trt\n")
-    assert platemap.read(path, plate="P")["Metadata_Perturbation"].tolist() == ["negcon", "X@0.5", "X"]
+    path = _file(tmp_path, "well,compound,concentration,pert_type\nA1,,0.5,negcon\nA2,X,0.5,trt\nA3,Y,,trt\n")
+    assert platemap.read(path, plate="P")["Metadata_Perturbation"].tolist() == ["negcon", "X@0.5", "Y"]
 
 
 def test_a_column_that_is_named_for_one_purpose_still_serves_its_own(tmp_path):

@@ -11,6 +11,9 @@ import pandas as pd
 
 from wellspring.screen import dose_units
 
+# Cells of programs without a concentration. Words as `unknown` are refused: the well may have had one.
+BLANK = frozenset(("", "na", "n/a", "nan", "none", "null", "<na>", "not applicable", "-", "--", "\u2013", "\u2014"))
+
 
 @dataclass(frozen=True)
 class Doses:
@@ -34,7 +37,7 @@ def read(
     Parameters
     ----------
     cells
-        Text or None.
+        Text or None; those of `BLANK` are empty.
     column
         Name of the column, which may end in a unit; None: there are no concentrations.
     units
@@ -87,7 +90,7 @@ def _numbers(cells: pd.Series, column: str, where: str, key: str) -> tuple[list[
     wrong: dict[str, str] = {}
     for cell in cells:
         number, unit = None, None
-        if cell is not None and not pd.isna(cell):
+        if cell is not None and not pd.isna(cell) and str(cell).strip().casefold() not in BLANK:
             try:
                 number, unit = dose_units.parse(str(cell))
             except ValueError as error:

@@ -41,14 +41,16 @@ def check(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, str], pa
     ------
     ValueError
         One line per reason: treated wells have no compound, or a well without one has a dose; a name is a date; doses
-        of a compound are words or logarithms; a type is blank where other wells of the compound have one; a column that
-        marks controls contradicts the types; wells of one compound and dose differ in a second compound or dose.
+        of a compound are words or logarithms, or some of them are empty; a type is blank where other wells of the
+        compound have one; a column that marks controls contradicts the types; wells of one compound and dose differ in
+        a second compound or dose.
     """
     collected(
         lambda: _check_names(frame, found, path),
         lambda: _check_labels(frame, table, found, path),
         lambda: _check_types(frame, table, found, path),
         lambda: _check_levels(frame, table, found, path),
+        lambda: _check_doses(frame, found, path),
         lambda: _check_second(frame, table, found, path),
     )
 
@@ -173,6 +175,21 @@ def _check_levels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, 
         raise ValueError(
             f"{path}: expected names in {found.get('compound')!r} and numbers in {words[0]!r}, found numbers as "
             "compounds and words as concentrations: swap the two columns"
+        )
+
+
+def _check_doses(frame: pd.DataFrame, found: Mapping[str, str], path: Path) -> None:
+    """Refuse empty doses of a compound that has doses in other wells: its wells would be one more treatment."""
+    treated = frame[(frame["Metadata_pert_type"] == "trt") & frame["Metadata_Perturbation"].isna()]
+    dosed = treated["Metadata_Concentration"].notna()
+    some = dosed.groupby(treated["Metadata_Compound"]).transform("any")
+    bare = frame.index.isin(treated.index[some & ~dosed])
+    if bare.any():
+        names = sorted(frame.loc[bare, "Metadata_Compound"].unique())
+        raise ValueError(
+            f"{path}: the wells {_few(frame, bare)} have no concentration in {found['concentration']!r}, while other "
+            f"wells of {names[:3]} have one: fill it in (a merged cell keeps its value in one row alone when it is "
+            "saved as text), or name the treatments in a column perturbation"
         )
 
 

@@ -39,15 +39,26 @@ def of_plate(table: pd.DataFrame, column: str, plate: str, path: Path) -> pd.Dat
     rows = table[table[column] == plate]
     if rows.empty:
         known = sorted(table[column].unique())
-        raise ValueError(f"{plate}: no row in {path}, column {column} has {known[:10]}{_near(plate, known)}")
+        raise ValueError(f"{plate}: no row in {path}, column {column} has {known[:10]}{near_plate(plate, known)}")
     return rows
 
 
-def _near(plate: str, known: Sequence[str]) -> str:
-    """Return which of the names may be the plate's, as part of a message."""
+def near_plate(plate: str, known: Sequence[str]) -> str:
+    """Return which of the names may be the plate's, as part of a message.
+
+    Examples
+    --------
+    >>> near_plate("P001", ["p001", "p002"])
+    "; did you mean 'p001'? (write it as in the sheet, upper and lower case too)"
+    """
+    cased = [name for name in known if name.strip().casefold() == plate.casefold()]
+    if cased:
+        return f"; did you mean {cased[0]!r}? (write it as in the sheet, upper and lower case too)"
     alike = [name for name in known if _number(name) == _number(plate)]
     near = alike or difflib.get_close_matches(plate, known, n=1, cutoff=0.6)
     reason = " (a spreadsheet removes leading zeros: give the column the format Text)" if alike else ""
+    if alike and alike[0].endswith(".0"):
+        reason = " (a program made a number of it: write the column as text)"
     if any(re.fullmatch(r"[0-9.]+E\+[0-9]+", name, re.IGNORECASE) for name in known):
         reason = " (a spreadsheet rounded these numbers: give the column the format Text, and enter them again)"
     return f"; did you mean {near[0]!r}?{reason}" if near else reason
@@ -66,7 +77,7 @@ def by_barcode(folder: Path, plate: str) -> Path:
         raise ValueError(f"{folder / 'barcode_platemap.csv'}: expected the columns {absent}, found {list(barcodes)}")
     names = barcodes.loc[barcodes["Assay_Plate_Barcode"] == plate, "Plate_Map_Name"].unique()
     if len(names) != 1:
-        near = "" if len(names) else _near(plate, sorted(barcodes["Assay_Plate_Barcode"].unique()))
+        near = "" if len(names) else near_plate(plate, sorted(barcodes["Assay_Plate_Barcode"].unique()))
         raise ValueError(
             f"{plate}: expected one platemap in {folder / 'barcode_platemap.csv'}, found {list(names)}{near}"
         )

@@ -1,8 +1,8 @@
 """Read the cells of Excel workbooks as text, as a person sees them.
 
 A merged cell holds its value in each of its cells, except for a title that has its row for itself. A formula has the
-value that Excel saved with it. A number has the zeros, the percent sign and the words of its format (`0012`, `5 nM`).
-Hidden sheets are left out.
+value that Excel saved with it. A number has the zeros, the percent sign, the thousands and the words of its format
+(`0012`, `5 nM`, `1.5 µM` for 1500). Hidden sheets are left out.
 """
 
 import datetime
@@ -17,6 +17,7 @@ Rows = list[tuple[int, list[str]]]  # number of the row and cells
 MERGED_BYTES = 2**26  # unpacked, of a workbook with merged cells, which is held in memory
 EXACT = 10**15  # numbers of a spreadsheet from here on are rounded to 15 digits
 _SUFFIX = re.compile(r'(?:General|[#0.,?]+)((?:"[^"]*"|\\.|[ ]|_.)+)')  # of a format: words after the number
+_THOUSANDS = re.compile(r"[0#?](,+)(?![0#?,.])|[0#?](,+)(?=\.)")  # commas behind the digits of a format, not between
 _UNQUOTED = re.compile(r'_.|["\\]')
 _FORMULA = re.compile(
     rb'<c (?=[^>]*\br="([A-Z]+[0-9]+)")(?![^>]*\bt="str")[^>]*>\s*<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*'
@@ -112,5 +113,9 @@ def _text(value: object, form: str) -> str:
         return f"{(Decimal(text) * 100).normalize():f}%"
     if re.fullmatch("0{2,}", form) and whole:
         return text.zfill(len(form))
-    words = _SUFFIX.fullmatch(form.split(";", maxsplit=1)[0])
+    form = form.split(";", maxsplit=1)[0]
+    scaled = _THOUSANDS.search(re.sub(r'"[^"]*"|\\.', "", form))
+    if scaled:
+        text = f"{Decimal(text).scaleb(-3 * len(scaled[1] or scaled[2])).normalize():f}"
+    words = _SUFFIX.fullmatch(form)
     return " ".join([text, *_UNQUOTED.sub("", words[1]).split()]) if words else text

@@ -8,7 +8,7 @@ would be missing, and if every well has such a link no other table would show it
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -83,7 +83,7 @@ def within(real: str, places: Sequence[str]) -> bool:
     return any(real == place or real.startswith(place.rstrip("/") + "/") for place in places)
 
 
-def named(name: str, held: Mapping[str, int]) -> str | None:
+def named(name: str, held: Collection[str]) -> str | None:
     """Return the longest end of a path, as another machine names it, that is a file of the folder, or None.
 
     Parts ``..`` are left out, and only listed files are returned, so no name can lead outside of the folder.
@@ -91,6 +91,14 @@ def named(name: str, held: Mapping[str, int]) -> str | None:
     parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
     ends = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((end for end in ends if end in held), None)
+
+
+def unambiguous(held: Mapping[str, int]) -> dict[str, str]:
+    """Return the files by their path in small letters, without those that differ from another in case alone."""
+    folded: dict[str, list[str]] = {}
+    for path in held:
+        folded.setdefault(path.casefold(), []).append(path)
+    return {name: paths[0] for name, paths in folded.items() if len(paths) == 1}
 
 
 def check_plate(stated: Iterable[str], *, plate: str, where: Path | str) -> None:

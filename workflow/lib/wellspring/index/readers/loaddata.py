@@ -15,17 +15,16 @@ from urllib.parse import unquote
 
 import pandas as pd
 
-from wellspring.index.readers import frames, origin
-from wellspring.index.readers.listing import complete, files, named, places, within
+from wellspring.index.readers import frames, loaddata_columns, origin
+from wellspring.index.readers.listing import complete, files, named, places, unambiguous, within
 from wellspring.index.readers.named import owned
 from wellspring.io import budget, object_store
-from wellspring.screen import well_names
+from wellspring.screen import platemap_rows
 
 logger = logging.getLogger(__name__)
 
 USUAL = re.compile(r"load_?data(_with_illum)?\.(csv|csv\.gz|parquet)", re.IGNORECASE)
 HEAD = 2**20  # bytes in which the header is looked for
-METRES = 1e-4  # Harmony's tables have pixel sizes in metres; a larger value is in another unit
 
 
 def present(folder: Path | str, *, loaddata: str | None = None, moved: Mapping[str, str] | None = None) -> bool:
@@ -77,11 +76,11 @@ def planes(
         raise ValueError(f"{plate}: expected a table in index.loaddata, or a load_data.csv in {folder}, found neither")
     rows = _rows(table, folder, plate)
     shared = {
-        "well": _wells(rows, table),
-        "site": _first(rows, "Metadata_Site", "Metadata_FieldID", "Metadata_Field"),
-        "plane": _first(rows, "Metadata_Plane", "Metadata_PlaneID"),
-        "timepoint": _first(rows, "Metadata_Timepoint", "Metadata_TimepointID"),
-        **_lengths(rows),
+        "well": loaddata_columns.wells(rows, table),
+        "site": loaddata_columns.first(rows, "Metadata_Site", "Metadata_FieldID", "Metadata_Field"),
+        "plane": loaddata_columns.first(rows, "Metadata_Plane", "Metadata_PlaneID"),
+        "timepoint": loaddata_columns.first(rows, "Metadata_Timepoint", "Metadata_TimepointID"),
+        **loaddata_columns.lengths(rows),
     }
     images = _images(rows, table, _replaced(moved or {}, plate))
     held = dict(files(folder, roots=roots))
@@ -130,7 +129,9 @@ def _rows(table: Path | str, folder: Path, plate: str) -> pd.DataFrame:
     found = sorted(rows["Metadata_Plate"].dropna().unique())
     rows = rows[rows["Metadata_Plate"] == plate].reset_index(drop=True)
     if rows.empty:
-        raise ValueError(f"{plate}: no row in {table}, which has the plates {found[:10]}")
+        raise ValueError(
+            f"{plate}: no row in {table}, which has the plates {found[:10]}{platemap_rows.near_plate(plate, found)}"
+        )
     return rows
 
 
@@ -212,6 +213,7 @@ def _located(
     there = object_store.sizes(sorted(urls | {unquote(name) for name in urls}))
     allowed = places(folder, roots)
     near = (*allowed, str(folder), *map(str, roots))
+    cased = unambiguous(held)
     found = {}
     for name in names:
         path = object_store.plain(name)
@@ -223,8 +225,11 @@ def _located(
         elif path.startswith(near) and within(real := os.path.realpath(path), allowed) and _there(real):
             own = real.removeprefix(f"{allowed[0]}/") if within(real, allowed[:1]) else real
             found[name] = (own, Path(real).stat().st_size)
-        elif end := named(unquote(path) if object_store.is_url(path) else path, held):
-            found[name] = (end, held[end])
+        else:
+            plain = unquote(path) if object_store.is_url(path) else path
+            end = named(plain, held) or cased.get(named(plain.casefold(), cased) or "")  # .TIF of another system
+            if end:
+                found[name] = (end, held[end])
     return found
 
 
@@ -266,35 +271,3 @@ def _there(path: str) -> bool:
         return Path(path).is_file()
     except OSError:
         return False
-
-
-def _wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
-    try:
-        if "Metadata_Well" in rows:
-            return [well_names.normalise(value) for value in rows["Metadata_Well"].fillna("")]
-        for column in ("Metadata_Col", "Metadata_Column"):
-            if {"Metadata_Row", column} <= set(rows.columns):
-                return [well_names.join(row, col) for row, col in zip(rows["Metadata_Row"], rows[column], strict=True)]
-    except ValueError as error:
-        raise ValueError(f"{table}: {error}") from error
-    raise ValueError(f"{table}: expected Metadata_Well, or Metadata_Row and Metadata_Col, found {list(rows.columns)}")
-
-
-def _first(rows: pd.DataFrame, *columns: str) -> list[str]:
-    """Return the first of the columns that exists, or ones."""
-    name = next((column for column in columns if column in rows), None)
-    return ["1"] * len(rows) if name is None else rows[name].fillna("1").tolist()
-
-
-def _lengths(rows: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return pixel size and position (micrometres) if the table has them in metres, as tables from Harmony do."""
-    if "Metadata_ImageResolutionX" not in rows:
-        return {}
-    size = pd.to_numeric(rows["Metadata_ImageResolutionX"], errors="coerce")
-    if not size.between(0, METRES, inclusive="neither").any():
-        return {}
-    lengths = {"pixel_size": size * 1e6}
-    for axis in "XYZ":
-        if f"Metadata_Position{axis}" in rows:
-            lengths[axis.lower()] = pd.to_numeric(rows[f"Metadata_Position{axis}"], errors="coerce") * 1e6
-    return lengths

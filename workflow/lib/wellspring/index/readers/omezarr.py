@@ -137,8 +137,7 @@ def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -
     if not isinstance(scales, list) or not scales or not scales[0].get("datasets"):
         logger.warning("%s: %s: the well lists this image, but it has no metadata", plate, field)
         return
-    level = scales[0]["datasets"][0]
-    array = _within(field, level, folder, roots)
+    level, array = _finest(scales[0]["datasets"], field, folder, roots)
     if not all(within(os.path.realpath(array / name), allowed) for name in METADATA):
         raise ValueError(
             f"{array}: expected metadata in the plate's folder or index.roots, found a link that leads out"
@@ -174,6 +173,22 @@ def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -
                 factor, unit = known[axis]
                 row[axis] = (shift[names.index(axis)] + middle[axis] * factor) * unit
         yield row
+
+
+def _finest(
+    levels: Sequence[dict[str, Any]], field: Path, folder: Path, roots: Sequence[Path | str]
+) -> tuple[dict[str, Any], Path]:
+    """Return the level of most pixels and its array: the first by the specification, but not of every writer."""
+    arrays = [_within(field, level, folder, roots) for level in levels]
+    allowed = places(folder, roots)
+    pixels = [0] * len(arrays)
+    for place, array in enumerate(arrays if len(arrays) > 1 else ()):
+        try:
+            pixels[place] = math.prod(_shape(array, allowed)[-2:])
+        except ValueError:
+            continue  # a level that was not copied; of the one that is read, the caller tells
+    finest = pixels.index(max(pixels))
+    return levels[finest], arrays[finest]
 
 
 def _transformed(level: dict[str, Any], whole: dict[str, Any], count: int) -> tuple[list[float], list[float] | None]:

@@ -1,0 +1,45 @@
+"""What the columns of a LoadData table state of each row besides the files: well, site, plane, time and lengths."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from wellspring.screen import well_names
+
+METRES = 1e-4  # Harmony's tables have pixel sizes in metres; a larger value is in another unit
+
+
+def wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
+    """Return the well of each row; `ValueError` names the table for a cell or columns that state none."""
+    try:
+        if "Metadata_Well" in rows:
+            return [well_names.normalise(value) for value in rows["Metadata_Well"].fillna("")]
+        for column in ("Metadata_Col", "Metadata_Column"):
+            if {"Metadata_Row", column} <= set(rows.columns):
+                return [
+                    well_names.of_pair(row, col) for row, col in zip(rows["Metadata_Row"], rows[column], strict=True)
+                ]
+    except ValueError as error:
+        raise ValueError(f"{table}: {error}") from error
+    raise ValueError(f"{table}: expected Metadata_Well, or Metadata_Row and Metadata_Col, found {list(rows.columns)}")
+
+
+def first(rows: pd.DataFrame, *columns: str) -> list[str]:
+    """Return the first of the columns that exists, or ones; programs write whole numbers beside a gap as 1.0."""
+    name = next((column for column in columns if column in rows), None)
+    cells = pd.Series("1", index=rows.index) if name is None else rows[name].fillna("1")
+    return cells.str.replace(r"^([0-9]+)\.0$", r"\1", regex=True).tolist()
+
+
+def lengths(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return pixel size and position (micrometres) if the table has them in metres, as tables from Harmony do."""
+    if "Metadata_ImageResolutionX" not in rows:
+        return {}
+    size = pd.to_numeric(rows["Metadata_ImageResolutionX"], errors="coerce")
+    if not size.between(0, METRES, inclusive="neither").any():
+        return {}
+    lengths = {"pixel_size": size * 1e6}
+    for axis in "XYZ":
+        if f"Metadata_Position{axis}" in rows:
+            lengths[axis.lower()] = pd.to_numeric(rows[f"Metadata_Position{axis}"], errors="coerce") * 1e6
+    return lengths
