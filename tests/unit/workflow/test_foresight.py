@@ -55,6 +55,29 @@ def test_layouts_in_which_position_is_the_treatment():
     ]
 
 
+def test_a_plate_without_treatments_has_no_layout():
+    assert foresight.one_place([_index(lambda _, column: column, controls=24)]) == []
+
+
+def _rows(**places):
+    return [{"plate": plate, "images": images, "platemap": wells} for plate, (images, wells) in places.items()]
+
+
+def test_folders_and_platemaps_of_another_plate_of_the_sheet_are_named():
+    swapped = _rows(P1=("/data/P2__run1/Images", "P1.csv"), P2=("/data/P1__run1/Images", "p2_map.csv"))
+    assert [text.partition(" (")[0] for text in foresight.crossed(swapped)] == ["the images of P1", "the images of P2"]
+    maps = _rows(P1=("P1", "maps/P2.csv"), P2=("P2", "maps/P1.csv"))
+    assert foresight.crossed(maps)[0] == (
+        "the platemap of P1 (maps/P2.csv) has the name of the plate P2 of this sheet: are two rows swapped?"
+    )
+
+
+def test_shared_platemaps_and_usual_folders_are_not_crossed():
+    assert foresight.crossed(_rows(P1=("/P2/P1", "P1.csv"), P2=("s3://data/P2/images", "P1.csv"))) == []
+    assert foresight.crossed(_rows(P1=("/d/P1_P2", "map.csv"), P2=("", "map.csv"))) == []
+    assert foresight.crossed(_rows(**{"1": ("day 2", "m.csv"), "2": ("day 1", "m.csv"), "10": ("P10", "10.csv")})) == []
+
+
 def _block(height, width):
     return lambda row, column: f"{'ABCDEFGH'.index(row) // height} {(column - 1) // width}"
 

@@ -349,6 +349,39 @@ MISTAKES = {
         config(index={"negcon": ["DMSO"], "poscon": ["DMSO"]}),
         ("index.poscon: expected other compounds than in index.negcon, found ['DMSO'] in both",),
     ),
+    "controls under two names": (
+        wells("A02,DMSO", "A02,DMSO 0.1%"),
+        ("the treatments DMSO 0.1% (1 well) may be negative controls, which are DMSO", "index.negcon"),
+    ),
+    "control of the type of treatments": (
+        file(
+            "P1.csv",
+            MAP.replace("\n", ",role\n", 1)
+            .replace("A01,DMSO,", "A01,DMSO,,treated")
+            .replace("A02,DMSO,", "A02,DMSO,,vehicle")
+            .replace(",1\n", ",1,treated\n")
+            .replace(",2\n", ",2,treated\n"),
+        ),
+        ("DMSO of index.negcon is of the type trt in 1 well: correct the column of types",),
+    ),
+    "positive control that no plate has": (
+        config(index={"poscon": ["taxol"]}),
+        ("index.poscon: no platemap has the compounds ['taxol']",),
+    ),
+    "a plate of controls alone": (
+        lambda folder, written: (
+            [
+                (folder / f"{plate}.csv").write_text(MAP.replace("x,1", "DMSO,").replace("y,2", "DMSO,"))
+                for plate in ("P1", "P2")
+            ]
+            and None
+        ),
+        ("expected treated wells, found none on any plate",),
+    ),
+    "two rows of the sheet with each other's images": (
+        file("plates.tsv", SHEET.replace("P1\tP1\t", "P1\tP2\t").replace("P2\tP2\t", "P2\tP1\t")),
+        ("the images of P1 (P2) have the name of the plate P2 of this sheet", "are two rows swapped?"),
+    ),
     "sites under other names": (
         config(index={"sites": ["01"]}),
         ("P1: expected the sites ['01'] of index.sites, found ['1']: name them as the files do",),

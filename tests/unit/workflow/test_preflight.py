@@ -303,6 +303,9 @@ def test_a_screen_without_controls_is_a_problem_that_names_what_may_be_one(scree
     ((grade, words),) = of(found(rows, complete, tmp_path), "controls")
     assert grade == "problem" and "perhaps DMSO 0.1% (set index.negcon)" in words
     Path(rows[1]["platemap"]).write_text("well,compound\nA01,DMSO\nA02,C1\n")
+    ((grade, words),) = of(found(rows, complete, tmp_path), "controls")
+    assert grade == "warning" and "DMSO 0.1% (1 well) may be negative controls, which are DMSO" in words
+    Path(rows[0]["platemap"]).write_text("well,compound\nA01,DMSO\nA02,C1\n")
     assert of(found(rows, complete, tmp_path), "controls") == []
 
 

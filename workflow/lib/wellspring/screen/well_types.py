@@ -1,10 +1,12 @@
 """Types of wells (treated, control, empty): the words that platemaps use, and controls whose name is nearly right."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from wellspring.screen import spellings
 from wellspring.screen.dose_units import flat
 from wellspring.screen.lookalikes import shown
 
@@ -26,6 +28,11 @@ WORDS = {
     "empty": ("empty", "blank", "unused", "notused", "emptywell", "nocells"),
 }  # fmt: skip
 _KIND = {word: kind for kind, words in WORDS.items() for word in words}
+# Words beside the name of a control that make no other treatment of it, as in `DMSO 0.1% (vehicle)`.
+BESIDE = frozenset(
+    ("control", "controls", "ctrl", "ctl", "vehicle", "veh", "solvent", "only", "neg", "negative", "nc", "low", "high",
+     "rep", "replicate", "well", "v", "vv", "vol", "in", "medium", "media", "final")
+)  # fmt: skip
 LIKE = 0.75  # similarity of two names, by difflib, from which one may be a misspelling of the other
 
 
@@ -61,6 +68,32 @@ def check_names(compounds: pd.Series, controls: Sequence[str], *, key: str, wher
             f"{where}: expected the controls of {key} as they are written there, found {'; '.join(found)} (correct the "
             f"platemap, or set {key}: [{', '.join(listed)}])"
         )
+
+
+def may_be_control(compound: str, controls: Iterable[str]) -> bool:
+    """Return whether a compound may be a negative control under another name.
+
+    Examples
+    --------
+    >>> [name for name in ("DMSO 0.1%", "0.1% dmso (vehicle)", "DMOS", "untreated", "DMSO + x", "x") if
+    ...  may_be_control(name, ["DMSO"])]
+    ['DMSO 0.1%', '0.1% dmso (vehicle)', 'DMOS', 'untreated']
+    >>> may_be_control("compound 2", ["compound 1"])
+    False
+    """
+    if _KIND.get(flat(compound)) == "negcon":
+        return True
+    words = re.findall(r"[^\W\d_]+", compound.casefold())
+    for control in controls:
+        own = re.findall(r"[^\W\d_]+", control.casefold())
+        whole = len("".join(own)) > 2 and not re.search(r"\d", control)
+        places = [place for place in range(len(words)) if own and words[place : place + len(own)] == own]
+        rest = set(words[: places[0]] + words[places[0] + len(own) :]) if places else {"other"}
+        if compound != control and (
+            (whole and rest <= BESIDE and "+" not in compound) or spellings.alike(compound, control)
+        ):
+            return True
+    return False
 
 
 def near(controls: Iterable[str], compounds: Iterable[str]) -> list[str]:

@@ -6,18 +6,22 @@ Each function takes tables with one row per plane of the index and returns sente
 import dataclasses
 import os
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
+from wellspring.index.readers import origin
 from wellspring.io import object_store
 from wellspring.io.keys import SITE_KEY, WELL_KEY
 from wellspring.io.tables import schema as schema_of_table
 from wellspring.screen import references
 from wellspring.screen.config import schema
+from wellspring.screen.platemap_columns import BLIND
 from wellspring.screen.sections import Config, Profile
 from wellspring.screen.spellings import placeholders, variants
 from wellspring.screen.well_names import position
@@ -71,6 +75,35 @@ def shared_images(tables: Mapping[str, tuple[str, pd.DataFrame]]) -> list[str]:
         "`images` of the sheet must name their own folders, or `acquisition` their measurements)"
         for plates, count in counts.items()
     ]
+
+
+def crossed(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return which rows of the sheet name a folder or a platemap that is called as another plate of the sheet."""
+    plates = [str(row["plate"]) for row in rows]
+    found = []
+    for column, verb in (("images", "have"), ("platemap", "has")):
+        for row in rows:
+            own, place = str(row["plate"]), str(row[column])
+            parts = (
+                [PurePosixPath(place).stem]
+                if column == "platemap"
+                else origin.measurement((*origin.folders(f"{place}/x"),))
+            )
+            others = [name for name in plates if name != own and parts and _called(parts[-1], name)]
+            others = [name for name in others if column == "images" or rows[plates.index(name)][column] != place]
+            if others and not any(_called(part, own) for part in parts):
+                found.append(
+                    f"the {column} of {own} ({place}) {verb} the name of the plate {others[0]} of this sheet: are two "
+                    "rows swapped?"
+                )
+    return found
+
+
+def _called(part: str, plate: str) -> bool:
+    """Return whether a folder or file has a plate's name: its whole name, or one of its words if that is no number."""
+    part, plate = part.casefold(), plate.casefold()
+    words = re.search(rf"(?<![a-z0-9]){re.escape(plate)}(?![a-z0-9])", part) is not None
+    return part == plate or (words and not BLIND.fullmatch(plate))
 
 
 def same_pixels(digests: Mapping[str, Mapping[str, str]]) -> list[str]:
@@ -147,6 +180,8 @@ def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:
         return []
     wells = pd.concat(parts, ignore_index=True)
     wells = wells[wells["Metadata_pert_type"] == "trt"]
+    if wells.empty:
+        return []
     wells = wells.assign(Treatment=wells[TREATMENT].astype(str).agg("@".join, axis=1))
     wells["row"], wells["column"] = wells["Metadata_Well"].str[:-2], wells["Metadata_Well"].str[-2:]
     found = []

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from wellspring.screen import dose_columns, platemap_parts, spellings, well_types
+from wellspring.screen import dose_columns, lookalikes, platemap_parts, spellings, well_types
 from wellspring.screen.platemap import Reading
 
 SHOWN = 12  # columns and values that a line lists
@@ -83,6 +83,45 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
         f"expected negative controls: wells of the type negcon, or of a compound of index.negcon {list(negcon)}, found "
         f"none on any plate{hint}. Without controls, set profile.normalise_on: all"
     )
+
+
+def doubtful_controls(readings: Sequence[Reading], negcon: Sequence[str], poscon: Sequence[str]) -> list[str]:
+    """Return compounds whose wells are of another type than their name states, and names of the config without wells.
+
+    Without any negative control :func:`lacking_controls` says more.
+    """
+    columns = ["Metadata_Compound", "Metadata_pert_type"]
+    parts = [each.frame.loc[each.frame["Metadata_Compound"].notna(), columns] for each in readings]
+    wells = pd.concat(parts).astype(str) if parts else pd.DataFrame(columns=columns)
+    kinds = wells.groupby(columns).size()
+    found = []
+    for name in (lookalikes.tidy(name) for name in negcon):
+        other = [
+            f"{kind} in {many(count, 'well')}"
+            for (one, kind), count in kinds.items()
+            if one == name and kind in ("trt", "poscon")
+        ]
+        if other:
+            found.append(
+                f"{name} of index.negcon is of the type {' and '.join(other)}: correct the column of types, or the key"
+            )
+    controls = sorted({one for one, kind in kinds.index if kind == "negcon"})
+    treated = [(one, count) for (one, kind), count in kinds.items() if kind == "trt" and one not in negcon]
+    near = [f"{one} ({many(count, 'well')})" for one, count in treated if well_types.may_be_control(one, controls)]
+    if near and controls:
+        found.append(
+            f"the treatments {_few(near)} may be negative controls, which are {_few(controls)}: name them in "
+            "index.negcon, or give their wells the type negcon"
+        )
+    if readings and not any((each.frame["Metadata_pert_type"] == "trt").any() for each in readings):
+        found.append(
+            "expected treated wells, found none on any plate: all are controls or empty (by their types, "
+            "index.pert_types, index.negcon and index.poscon)"
+        )
+    absent = [name for name in poscon if lookalikes.tidy(name) not in set(wells["Metadata_Compound"])]
+    if absent and readings:
+        found.append(f"index.poscon: no platemap has the compounds {absent}")
+    return found
 
 
 def without_doses(readings: Sequence[Reading]) -> list[str]:

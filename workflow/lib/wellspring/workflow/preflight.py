@@ -25,7 +25,7 @@ from wellspring.workflow import disk_space, foresight, ready_crops
 from wellspring.workflow.encoder_check import foreign, networks, own_networks, trained
 from wellspring.workflow.finding import Finding, message
 from wellspring.workflow.plate_check import Plate, plate
-from wellspring.workflow.platemap_words import described, lacking_controls, merged, without_doses
+from wellspring.workflow.platemap_words import described, doubtful_controls, lacking_controls, merged, without_doses
 
 # Keys by which platemaps are read, and by which images are listed: all others of the section.
 WELLS = tuple(f"index.{key}" for key in ("columns", "pert_types", "negcon", "poscon", "unit"))
@@ -106,13 +106,14 @@ def _tried(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
 
 
 def _same(rows: Sequence[Mapping[str, object]], plates: Sequence[Plate]) -> list[Finding]:
-    """Find plates that take the same files or the same pixels."""
+    """Find plates that take the same files or the same pixels, or whose folder is named as another plate."""
     taken = {
         one.name: (str(row["images"]), one.table)
         for row, one in zip(rows, plates, strict=True)
         if row["images"] and one.table is not None
     }
     found = [Finding("problem", "plates", text) for text in foresight.shared_images(taken)]
+    found += [Finding("warning", "plates", text) for text in foresight.crossed(rows)]
     digests = {one.name: one.digests for one in plates}
     return found + [Finding("warning", "images", text) for text in foresight.same_pixels(digests)]
 
@@ -166,6 +167,8 @@ def screen_wide(readings: Sequence[Reading], config: Config) -> list[Finding]:
         found.append(Finding("problem", "concentrations", message(error)))
     found += [Finding("warning", "concentrations", text) for text in without_doses(readings)]
     found += [Finding("warning", "treatments", text) for text in merged(readings, config.profile.group_by)]
+    doubtful = doubtful_controls(readings, config.index.negcon, config.index.poscon)
+    found += [Finding("warning", "controls", text) for text in doubtful]
     controlled = any((one.frame["Metadata_pert_type"] == "negcon").any() for one in readings)
     if readings and not controlled and config.profile.normalise_on == "negcon":
         found.append(Finding("problem", "controls", lacking_controls(readings, config.index.negcon)))

@@ -1,5 +1,6 @@
 """What the columns of a LoadData table state of each row besides the files: well, site, plane, time and lengths."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,7 @@ def first(rows: pd.DataFrame, *columns: str) -> list[str]:
     """Return the first of the columns that exists, or ones; programs write whole numbers beside a gap as 1.0."""
     name = next((column for column in columns if column in rows), None)
     cells = pd.Series("1", index=rows.index) if name is None else rows[name].fillna("1")
-    return cells.str.replace(r"^([0-9]+)\.0$", r"\1", regex=True).tolist()
+    return [re.sub(r"^([0-9]+)\.0$", r"\1", str(cell)) for cell in cells]
 
 
 def lengths(rows: pd.DataFrame) -> dict[str, pd.Series]:
