@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from wellspring.encoders.table_columns import VALUES, numbers, row_numbers, texts
+from wellspring.encoders.table_columns import VALUES, numbers, texts
 from wellspring.encoders.table_features import Choice, choose
 from wellspring.encoders.table_format import Source, open_source
+from wellspring.encoders.table_values import readable, refuse_copies, row_numbers
 from wellspring.io import provenance
 from wellspring.io.disk import filling
 from wellspring.io.tables import Verdict
@@ -173,14 +174,16 @@ def open_table(
 
 def chosen_features(source: Source, *, keys: Collection[str], patterns: Sequence[str] = ()) -> Choice:
     """Return the features of a table, and log the rule and what it left; see `wellspring.encoders.table_features`."""
-    chosen = choose(source.schema, keys=keys, patterns=patterns, where=source.path)
+    form = readable(source, keys=keys, patterns=patterns)
+    chosen = choose(form, keys=keys, patterns=patterns, where=source.path)
     if chosen.rule == "numeric":
         counters = row_numbers(source, chosen.names)
         if counters:
-            form = pa.schema([one for one in source.schema if one.name not in counters])
-            kept = choose(form, keys=keys, where=source.path)
+            fewer = pa.schema([one for one in form if one.name not in counters])
+            kept = choose(fewer, keys=keys, where=source.path)
             left = tuple(name for name in source.schema.names if name in {*kept.left, *counters})
             chosen = replace(kept, left=left)
+    refuse_copies(source, chosen.names)
     logger.info("%s: %d features by the rule %r", source.path, len(chosen.names), chosen.rule)
     if chosen.left:
         few = f"{list(chosen.left[:20])}{' and others' if len(chosen.left) > 20 else ''}"

@@ -14,7 +14,9 @@ from wellspring.encoders.table_text import NOTHING
 from wellspring.io import budget
 from wellspring.screen import well_names
 
-_NAMES = ("metric", "feature", "variable")
+_NAMES = ("metric", "feature", "variable", "feature_name", "metric_name", "measurement")
+_VALUES = ("value", "feature_value", "metric_value")
+INDEX = re.compile(r"__index_level_\d+__|")  # names under which pandas writes its index
 
 
 def npz_table(files: Sequence[Path], path: Path) -> pa.Table:
@@ -30,7 +32,9 @@ def npz_table(files: Sequence[Path], path: Path) -> pa.Table:
         No file; a name without plate, well and site; no array `features`; or arrays of several widths.
     """
     if not files:
-        raise ValueError(f"{path}: expected a folder with DeepProfiler's .npz files, found none")
+        there = sorted(one.name for one in path.rglob("*") if one.suffix.lower() in (".parquet", ".csv", ".gz"))
+        hint = f"; name its tables one by one: {there[:5]}" if there else ""
+        raise ValueError(f"{path}: expected a folder with DeepProfiler's .npz files, found none{hint}")
     keys, parts, numbers, width, size = list[tuple[str, str, str]](), list[np.ndarray](), list[np.ndarray](), 0, 0
     for file in files:
         key, values = _key(file), _features(file)
@@ -51,6 +55,19 @@ def npz_table(files: Sequence[Path], path: Path) -> pa.Table:
     return pa.table(columns | {f"feature_{place}": pa.array(matrix[:, place]) for place in range(width)})
 
 
+def long_columns(names: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return the columns with the names of the features and with their values, None where there is none.
+
+    Examples
+    --------
+    >>> long_columns(["tile", "metric", "value"]), long_columns(["Metadata_Well", "feature_1"])
+    (('metric', 'value'), (None, None))
+    """
+    known = {name.lower().removeprefix("metadata_"): name for name in names}
+    found = [next((known[name] for name in usual if name in known), None) for usual in (_NAMES, _VALUES)]
+    return found[0], found[1]
+
+
 def wide(table: pa.Table, path: Path) -> pa.Table:
     """Return a long table (`metric`, `value`, and what identifies a row) with one column per metric.
 
@@ -59,9 +76,9 @@ def wide(table: pa.Table, path: Path) -> pa.Table:
     ValueError
         A value is there twice, or values are not numbers.
     """
-    known = {name.lower().removeprefix("metadata_"): name for name in table.column_names}
-    metric, value = next(known[name] for name in _NAMES if name in known), known["value"]
-    rest = [name for name in table.column_names if name not in (metric, value)]
+    metric, value = long_columns(table.column_names)
+    rest = [name for name in table.column_names if name not in (metric, value) and not INDEX.fullmatch(name)]
+    rest = [name for name in rest if not re.fullmatch(r"Unnamed: \d+", name)]
     if not rest:
         raise ValueError(f"{path}: expected columns that identify a row beside {metric!r} and {value!r}, found none")
     rows, row = _coded(table.select(rest))

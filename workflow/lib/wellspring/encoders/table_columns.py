@@ -7,18 +7,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wellspring.encoders.table_features import is_word
 from wellspring.encoders.table_format import Source, vectors
 from wellspring.encoders.table_text import NOTHING
 from wellspring.io import budget
 
 VALUES = 2**21  # numbers per block, 16 MB of float64
-COUNTED = 8  # fewest rows among which consecutive whole numbers are row numbers
+TRUTH = {"true": 1.0, "false": 0.0}
 
 
 def texts(source: Source, names: Sequence[str]) -> pd.DataFrame:
     """Return columns as strings or None; numeric barcodes keep their digits, and a float 12.0 becomes 12.
 
-    A list of labels becomes the text of a platemap, `EGFR|HER2`.
+    A list of labels becomes the text of a platemap, `EGFR|HER2`; bytes that are no text become None.
     """
     names, size, batches = list(names), 0, []
     for _, group in source.groups(names, 2**16, True):
@@ -81,31 +82,46 @@ def is_nothing(column: pd.Series) -> pd.Series:
     return column.astype(str).str.strip().str.lower().isin({word.lower() for word in (*NOTHING, "-")})
 
 
-def as_numbers(column: pd.Series, *, where: object) -> pd.Series:
+def as_numbers(column: pd.Series, *, where: object, truth: bool = False) -> pd.Series:
     """Return a column of text as float64; words for nothing and empty cells are NaN.
 
-    `ValueError` names the file `where`, the column and its values that are not numbers.
+    With `truth`, true and false are 1 and 0. `ValueError` names the file `where`, the column and its values that are
+    not numbers.
     """
+    odd = not_numbers(column, truth=truth)
+    if odd:
+        raise ValueError(f"{where}: expected numbers in the column {column.name!r}, found {odd}")
+    return _floats(column, truth)
+
+
+def not_numbers(column: pd.Series, *, truth: bool = False) -> list[str]:
+    """Return the first values of a column of text that are neither numbers nor words for nothing.
+
+    Examples
+    --------
+    >>> not_numbers(pd.Series(["1.5", "NA", None, "True", "um"]), truth=True)
+    ['um']
+    """
+    odd = column.notna() & _floats(column, truth).isna() & ~is_nothing(column)
+    return sorted(set(column[odd].astype(str)))[:5] if odd.any() else []
+
+
+def objects(column: pa.Array | pa.ChunkedArray) -> pd.Series:
+    """Return a column of any type as Python objects or numbers, None where it is null."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.to_pandas()
+
+
+def _floats(column: pd.Series, truth: bool) -> pd.Series:
     found = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    odd = column.notna() & found.isna() & ~is_nothing(column)
-    if odd.any():
-        values = sorted(set(column[odd]))[:5]
-        raise ValueError(f"{where}: expected numbers in the column {column.name!r}, found {values}")
+    if truth and found.isna().any():
+        found = found.fillna(column.astype(str).str.strip().str.lower().map(TRUTH))
     return found
 
 
-def row_numbers(source: Source, names: Sequence[str]) -> list[str]:
-    """Return the columns of whole numbers that count the rows: each value once, without gaps."""
-    whole = [name for name in names if name in source.whole]
-    if not whole:
-        return []
-    parts = [batch for _, batches in source.groups(whole, 2**16, False) for batch in batches]
-    table = pa.Table.from_batches(parts) if parts else pa.schema([]).empty_table()
-    return [name for name in whole if table.num_rows >= COUNTED and counts_rows(table.column(name).to_pandas())]
-
-
 def counts_rows(values: pd.Series) -> bool:
-    """Return whether the values are whole, distinct and without gaps, as row numbers are.
+    """Return whether the values have equal steps and each is there equally often, as row numbers and clocks have.
 
     Examples
     --------
@@ -113,7 +129,11 @@ def counts_rows(values: pd.Series) -> bool:
     (True, False)
     """
     found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
-    return bool(len(found) > 1 and np.isfinite(found).all() and (np.diff(np.sort(found)) == 1).all())
+    if not np.isfinite(found).all():
+        return False
+    distinct, counts = np.unique(found, return_counts=True)
+    steps = np.diff(distinct)
+    return bool(len(steps) and counts.min() == counts.max() and np.allclose(steps, steps[0], rtol=1e-6, atol=0))
 
 
 def _block(batch: pa.RecordBatch, source: Source, names: Sequence[str]) -> np.ndarray:
@@ -128,8 +148,11 @@ def _block(batch: pa.RecordBatch, source: Source, names: Sequence[str]) -> np.nd
                     unpacked[column] = vectors(batch.column(column), int(widths[column]), source.path)
                 block[number] = unpacked[column][:, place]
             else:
-                values = pc.cast(batch.column(name), pa.float64(), safe=False)
-                block[number] = values.to_numpy(zero_copy_only=False)
+                held = batch.column(name)
+                if is_word(held.type):
+                    block[number] = as_numbers(objects(held).rename(name), where=source.path, truth=True)
+                else:
+                    block[number] = pc.cast(held, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return np.ascontiguousarray(block.T)
 
 
@@ -141,7 +164,10 @@ def _text(column: pa.ChunkedArray) -> pd.Series:
     if pa.types.is_floating(column.type):
         whole = pc.all(pc.equal(column, pc.round(column))).as_py()
         column = column.cast(pa.int64()) if whole else column
-    values = column.cast(pa.string()).to_pandas().astype(object)
+    try:
+        values = column.cast(pa.string()).to_pandas().astype(object)
+    except pa.ArrowInvalid:  # bytes that are no text, as of a packed array or an image
+        values = pd.Series(None, index=range(len(column)), dtype=object)
     return values.where(values.notna() & (values != ""), None)
 
 

@@ -26,15 +26,16 @@ _MODULES = (
 _CELLPROFILER = re.compile(rf"(?!Image_|Metadata_)[A-Za-z0-9]+_(?:{_MODULES})_")
 # Of an object: where it lies, which number it has, how many others it belongs to, how long it took.
 _OF_OBJECT = re.compile(
-    r"(?:^|_)(?:Location|Parent|Children|Count|ExecutionTime|ModuleError)_|(?:^|_)(?:Object|Image|Table)_?Number(?:_|$)"
+    r"(?:^|_)(?:Location|Parent|Children|Count|ExecutionTime|ModuleError)_|(?:^|_)Count$|(?:^|_)(?:Object|Image|Table)_?Number(?:_|$)"
     r"|(?:^|_)Number_Object_Number|(?:^|_)Group_(?:Index|Number|Length)|AreaShape_Center_|AreaShape_BoundingBoxM(?:in|ax)imum_"
 )
-_PREFIXES = re.compile(r"(?:Image_)?Metadata_|Image_|Experiment_")
+_PREFIXES = re.compile(r"(?:Image_)?(?i:Metadata)_|Image_|Experiment_")
 _WORDS = """
-plate barcode well site field fov tile view row col column edge x y z t dose doses conc concentration concentrations
-molarity um nm mmoles micromolar compound treatment batch run replicate rep repl day days hour hours hrs minutes time
-times timepoint timestamp date passage seed index idx id ids rowid rownumber unnamed level number no nr count counts
-n ncells nuclei cells control label labels class target cluster split fold weight width height depth pixelsize exposure
+plate barcode well site field fov tile view plane row col column edge x y z t dose doses conc concentration
+concentrations molarity um nm mmoles micromolar compound treatment batch run replicate rep repl day days hour hours
+hrs minutes time times timepoint timestamp date passage seed index idx id ids rowid rownumber unnamed level number no
+nr count counts n ncells nuclei cells control label labels class target cluster split fold weight width height depth
+pixelsize exposure
 """
 _KNOWN = frozenset(_WORDS.split())
 # Words that make metadata of a longer name: anywhere (`dose_in_uM`), last (`cell_count`), first (`centroid-0`).
@@ -107,6 +108,11 @@ def choose(form: pa.Schema, *, keys: Collection[str], patterns: Sequence[str] = 
         rule, taken = "asked", _asked(names, patterns, where)
     else:
         rule, taken = _ruled(names, numeric)
+    about = [name for name in taken if re.match("(?i:metadata)_", name)]
+    if about:
+        raise ValueError(
+            f"{where}: columns Metadata_* are never features, found {about[:10]} in `features`: rename them"
+        )
     words = {name: str(form.field(name).type) for name in taken if name not in set(numeric)}
     if words:
         raise ValueError(
@@ -116,11 +122,51 @@ def choose(form: pa.Schema, *, keys: Collection[str], patterns: Sequence[str] = 
     if not taken:
         raise ValueError(
             f"{where}: expected columns of features, found none among {names[:10]}; features are numeric columns that "
-            "are not known metadata, or those that `features` lists"
+            "are neither called Metadata_* nor known metadata, or those that `features` lists"
         )
     mine = set(taken)
     left = tuple(name for name in numeric if name not in mine)
     return Choice(tuple(taken), rule, left, tuple(name for name in names if name not in {*mine, *left}))
+
+
+def named_as_features(form: pa.Schema, *, keys: Collection[str], patterns: Sequence[str], where: object) -> list[str]:
+    """Return the columns of text or truth values whose names are those of features: they must hold numbers.
+
+    Without patterns and CellProfiler's names, these are columns of the stem of three or more numeric ones.
+    """
+    names = [name for name in form.names if name not in set(keys)]
+    words = [name for name in names if is_word(form.field(name).type) or pa.types.is_boolean(form.field(name).type)]
+    if patterns:
+        taken = set(_asked(names, patterns, where))
+        return [name for name in words if name in taken]
+    measured = [name for name in names if _of_cellprofiler(name) and not describes_object(name)]
+    if measured:
+        return [name for name in words if name in set(measured)]
+    numeric = _families([name for name in names if is_number(form.field(name).type) and not _PREFIXES.match(name)])
+    return [name for name in words if name in set(_families([*numeric, name]))] if numeric else []
+
+
+def unnamed_words(form: pa.Schema, *, keys: Collection[str]) -> list[str]:
+    """Return the columns of no number whose names do not tell that they are metadata."""
+    names = [name for name in form.names if name not in set(keys) and not is_metadata(name)]
+    return [name for name in names if not is_number(form.field(name).type)]
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Return the names that are numbered, three or more of one stem."""
+    return _families(names)
+
+
+def rule_of(form: pa.Schema, *, keys: Collection[str]) -> str:
+    """Return the rule by which `choose` takes features without patterns."""
+    names = [name for name in form.names if name not in set(keys)]
+    return _ruled(names, [name for name in names if is_number(form.field(name).type)])[0]
+
+
+def is_word(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds text."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def is_number(kind: pa.DataType) -> bool:

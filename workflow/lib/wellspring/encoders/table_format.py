@@ -6,7 +6,6 @@ plate). A table in long form (columns `metric` and `value`) is made wide, and a 
 column per place.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import feather
 
 from wellspring.encoders import table_text, table_workbook
-from wellspring.encoders.table_arrays import npz_table, wide
+from wellspring.encoders.table_arrays import INDEX, long_columns, npz_table, wide
 from wellspring.io import budget
 
 Group = tuple[int | None, Iterator[pa.RecordBatch]]
@@ -35,6 +34,11 @@ _REFUSED = {
     b"\xd0\xcf\x11\xe0": "a workbook of Excel 97 to 2003, or one with a password (save it as .xlsx or CSV)",
     b"%PDF": "a PDF",
     b"\xfd7zXZ\0": "an xz archive (unpack it)",
+    b"\xff\xff\xff\xff": "an Arrow stream (write an Arrow file or Parquet)",
+    b"\x80\x04": "a pickle, which could run code (write the table as Parquet)",
+    b"\x80\x05": "a pickle, which could run code (write the table as Parquet)",
+    b'{"': "JSON (write the table as Parquet or CSV)",
+    b"[{": "JSON (write the table as Parquet or CSV)",
     b"RDX": "an R data file (write the table as Parquet or CSV)",
     b"version https://git-lfs": "a pointer of Git LFS, not the file (git lfs pull)",
 }
@@ -154,14 +158,13 @@ def _held(table: pa.Table, path: Path) -> Source:
 
 def _long(form: pa.Schema) -> bool:
     """Return whether a table has one row per value: a column `metric` (or `feature`) of text and one `value`."""
-    kinds = {name.lower().removeprefix("metadata_"): form.field(place).type for place, name in enumerate(form.names)}
-    named = [kinds[name] for name in ("metric", "feature", "variable") if name in kinds]
-    return bool(named) and "value" in kinds and not pa.types.is_floating(named[0])
+    metric, value = long_columns(form.names)
+    return metric is not None and value is not None and not pa.types.is_floating(form.field(metric).type)
 
 
 def _checked(form: pa.Schema, path: Path) -> pa.Schema:
     # pandas writes its index as a column unless told otherwise; it is left out.
-    form = pa.schema([one for one in form if not re.fullmatch(r"__index_level_\d+__|", one.name)])
+    form = pa.schema([one for one in form if not INDEX.fullmatch(one.name)])
     doubled = sorted({name for name in form.names if form.names.count(name) > 1})
     if doubled:
         raise ValueError(f"{path}: expected unique column names, found duplicates of {doubled[:10]}")

@@ -14,6 +14,7 @@ HEAD = 2**22  # bytes in which the header and the first row are looked for
 BLOCK = 2**20  # bytes that pyarrow parses at once, at least; a row must fit
 _MARKS = {codecs.BOM_UTF8: "utf8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 NOTHING = ["", "#N/A", "#NA", "N/A", "n/a", "NA", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "none", "<NA>"]
+NOTHING += ["-1.#IND", "1.#IND", "-1.#QNAN", "1.#QNAN"]  # NaN as programs on Windows wrote it
 Group = tuple[int | None, Iterator[pa.RecordBatch]]
 Read = Callable[[Sequence[str], int, bool], Iterator[Group]]
 
@@ -84,7 +85,8 @@ def _form(path: Path, packing: str | None) -> tuple[str, str, str, int]:
         text = decoder.decode(head).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}: expected a table of text in UTF-8 or UTF-16, found byte 0x{head[error.start]:02x}"
+            f"{path}: expected a table of text in UTF-8 or UTF-16, found byte 0x{head[error.start]:02x}; save it "
+            "as UTF-8 or Parquet"
         ) from error
     if "\0" in text:
         raise ValueError(
@@ -94,6 +96,11 @@ def _form(path: Path, packing: str | None) -> tuple[str, str, str, int]:
     if not rows or not rows[0].strip():
         raise ValueError(f"{path}: expected a header in the first line, found none")
     separator = max(SEPARATORS, key=rows[0].count)
+    if not any(map(rows[0].count, SEPARATORS)) and len(rows) > 1 and any(map(rows[1].count, SEPARATORS)):
+        raise ValueError(
+            f"{path}: expected the names of the columns in the first line, found {rows[0][:60]!r}; remove the lines "
+            "above the header"
+        )
     cells = [cell for row in lines.reader(rows[1:10], delimiter=separator) for cell in row]
     comma = separator != "," and any(re.fullmatch(r"-?\d+,\d+(?:[eE][+-]?\d+)?", cell.strip()) for cell in cells)
     width = 1 if encoding == "utf8" else 2

@@ -49,7 +49,7 @@ BLIND = re.compile(r"[0-9]{1,3}|.{0,1}")  # plates whose names are the values of
 
 def plain(column: str) -> str:
     """Return the name of a column for comparison: without a leading `Metadata_`, case and punctuation."""
-    return dose_units.flat(re.sub(r"^(?:Image_)?Metadata_", "", column))
+    return dose_units.flat(re.sub(r"^(?:Image_)?Metadata_", "", column, flags=re.IGNORECASE))
 
 
 def find(
