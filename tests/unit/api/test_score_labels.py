@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from wellspring.api.score import Options, score
-from wellspring.api.score_columns import label_of
+from wellspring.api.score_labels import label_of
 
 
 def table(**more):

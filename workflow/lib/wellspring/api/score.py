@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.api.score_columns import column_of, find, label_of, pooled, without_controls, workflow_table
+from wellspring.api.score_columns import column_of, find, pooled, without_controls, workflow_table
+from wellspring.api.score_labels import label_of, other_separator, read_lists
+from wellspring.api.score_properties import described
 from wellspring.encoders.profile_table import chosen_features
 from wellspring.encoders.table_columns import numbers, texts
 from wellspring.encoders.table_format import open_source
 from wellspring.evaluate import run
 from wellspring.evaluate.populations import Population
 from wellspring.io import provenance, tables
+from wellspring.io.keys import TIME
 from wellspring.io.notes import Note
 from wellspring.profile.consensus import join_plates
 from wellspring.profile.decisions import already_normalised, decisions, of_rule
@@ -83,6 +86,7 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     frame, notes = read(paths, options=options)
     if frame.empty:
         raise ValueError(f"{', '.join(map(str, paths))}: expected a row per well below the header, found none")
+    options = _by_time(frame, options)
     shared = _columns(frame, options, "replicates_share")
     _columns(frame, options, "replicates_differ")
     if not (frame["Metadata_pert_type"] == "negcon").any():
@@ -93,13 +97,18 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     column = label_of(frame, options.label)
     label = f"Metadata_{re.sub(r'[^A-Za-z0-9_]+', '_', column.removeprefix('Metadata_'))}"
     frame = frame if label in frame else frame.rename(columns={column: label})
+    separator = config.default(sections.Evaluate, **options.evaluate).separator
+    frame[label] = read_lists(frame[label], separator)
+    other = other_separator(frame.loc[frame["Metadata_pert_type"] == "trt", label], separator)
+    if other is not None:
+        notes = (*notes, Note("labels_not_split", {"separator": other[0], "label": other[1]}))
     if options.normalise != "none":
         frame, more = _normalised(frame, options)
         notes = (*notes, *more)
     elif (frame["Metadata_pert_type"] == "negcon").any() and already_normalised(frame) is None:
         notes = (*notes, Note("not_normalised"))
     for note in notes:
-        logger.info("%s", words(note))
+        logger.log(logging.WARNING if note.code == "labels_not_split" else logging.INFO, "%s", words(note))
     chosen = config.default(sections.Evaluate, label=label, **options.evaluate)
     population = Population.of(frame, level="aligned")
     items, summary = run.judge(population, options=chosen, seed=options.seed)
@@ -124,6 +133,8 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         source = open_source(path)
         names = [*source.schema.names, *(column for column, _ in source.lists.values())]
         found = find(names, options.roles)
+        # A column that a person asked for by its whole name as a feature is one.
+        found = {role: name for role, name in found.items() if role in options.roles or name not in options.features}
         label = column_of(names, options.label, "label") if options.label is not None else None
         keys = {*found.values(), *([label] if label else [])}
         chosen = chosen_features(source, keys=keys, patterns=options.features)
@@ -133,11 +144,13 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         blocks = [block for _, block in numbers(source, features, wanted=np.arange(len(table)))]
         matrix = np.concatenate(blocks) if blocks else np.zeros((0, len(features)), dtype=np.float32)
         table = pd.concat([table, pd.DataFrame(matrix, columns=features)], axis=1)
-        parts.append(
-            workflow_table(table, features, roles=found, controls=options.controls, where=str(path)).reset_index(
-                drop=True
-            )
-        )
+        part = workflow_table(table, features, roles=found, controls=options.controls, where=str(path))
+        about = described(part, features) if chosen.rule == "numeric" else []
+        if about:
+            logger.warning("%s: numbers that each treatment or plate has once are not features: %s", path, about)
+            left = tuple(name for name in source.schema.names if name in {*chosen.left, *about})
+            chosen = replace(chosen, names=tuple(name for name in features if name not in about), left=left)
+        parts.append(part.drop(columns=about).reset_index(drop=True))
         notes[of_rule(chosen.origin)] = None
     if len(parts) > 1:
         verdicts = [tables.Verdict()] * len(parts)
@@ -162,6 +175,16 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     fill |= {f"Metadata_{name}": None for name in ("Cell_Line", "Batch", "moa", "target")}
     given = {name: value for name, value in fill.items() if name not in frame}
     return frame.assign(**given, Metadata_Verdict=np.where(finite, "keep", "undefined"))
+
+
+def _by_time(frame: pd.DataFrame, options: Options) -> Options:
+    """Return the options by which replicates share the time point, where the table has several."""
+    if TIME not in frame or frame[TIME].nunique() < 2:
+        return options
+    given = options.evaluate.get("replicates_share", ())
+    logger.info("the table has %d time points: replicates share one", frame[TIME].nunique())
+    shared = list(dict.fromkeys([*(given if isinstance(given, list | tuple) else ()), TIME]))
+    return replace(options, evaluate={**options.evaluate, "replicates_share": shared})
 
 
 def _columns(frame: pd.DataFrame, options: Options, key: str) -> list[str]:

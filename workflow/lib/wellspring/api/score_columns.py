@@ -2,7 +2,6 @@
 
 import logging
 import re
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 
@@ -11,9 +10,9 @@ import pandas as pd
 
 from wellspring.encoders.profile_table import KEYS
 from wellspring.encoders.table_columns import is_nothing
+from wellspring.io.keys import TIME
 from wellspring.screen import (
     dose_columns,
-    dose_units,
     doses,
     lookalikes,
     platemap_columns,
@@ -36,20 +35,23 @@ USUAL: dict[str, tuple[str, ...]] = {
     "type": ("pert_type", "control_type"),
     "cell_line": ("Cell_Line", "cell_line", "cell_id", "Cell_line", "Cell_type"),
     "batch": ("Batch", "batch", "Batch_Number", "Plate_Batch"),
+    "time": ("Timepoint", "Time_Point", "timepoint", "time_point", "pert_time"),
 }
 # Role to the names of platemaps, which are compared without case and punctuation, where no usual name is there.
 FLAT = {role: platemap_columns.SURE[role] for role in ("plate", "well", "compound", "unit", "cell_line")}
 FLAT["cell_line"] += ("celltype",)
 FLAT |= {"batch": ("batch", "batchnumber", "batchid", "platebatch")}
-OURS = {"dose": "Concentration", "type": "pert_type"} | {
+FLAT["time"] = ("timepoint", "timepointh", "timepointhours", "timeh", "timehours", "perttimeh", "treatmenttime", "time")
+PLACE = {role: platemap_columns.SURE[role] for role in ("row", "column")}  # of a well, where it has no name
+# Time points of a column with another name than that: 24, `48 h`, `day 3`, not a date or a time of the clock.
+_DURATION = re.compile(
+    r"(?:t|h|hour|d|day)?\s*\d{1,5}(?:\.\d*)?\s*(?:h|hrs?|hours?|d|days?|m|mins?|minutes?)?", re.IGNORECASE
+)
+OURS = {"dose": "Concentration", "type": "pert_type", "time": "Timepoint"} | {
     name: name.title() for name in ("plate", "well", "compound", "cell_line", "batch")
 }
 OPTIONS = ("--dose", "--unit")
 DOSES = tuple(filter(None, dose_columns.DOSES))
-# Flat names of a column of mechanisms, beside `moa`.
-MECHANISM = re.compile(
-    r"(compound|drug|annotated|known)?(mechanisms?(ofactions?)?|modes?ofactions?|moas?)(class|label|name|annotation|s)?"
-)
 OWN = ("Plate", "Well", "Compound", "Concentration", "Perturbation", "pert_type", "Role", "Verdict", "Reason", "Batch")
 DMSO = ("dmso", "negcon", "negative_control", "vehicle", "untreated")  # names of controls, where no type is given
 
@@ -69,7 +71,7 @@ def find(names: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
         if column is not None:
             found.setdefault(role, column)
     flat = {platemap_columns.plain(name): name for name in reversed(list(names))}
-    for role, words in FLAT.items():
+    for role, words in FLAT.items() if "well" in found else (FLAT | PLACE).items():
         column = next((flat[word] for word in words if word in flat), None)
         if column is not None:
             found.setdefault(role, column)
@@ -89,34 +91,6 @@ def column_of(names: Collection[str], name: str, role: str) -> str:
     near = get_close_matches(name, list(names), n=5, cutoff=0.5)
     listed = near or [one for one in names if one.startswith("Metadata_")][:20] or list(names)[:20]
     raise ValueError(f"no column {name!r} (--{role.replace('_', '-')}); expected one of {listed}")
-
-
-def label_of(frame: pd.DataFrame, given: str | None) -> str:
-    """Return the column of the classes: the given one, `Metadata_moa`, or the only one with a usual name.
-
-    The log names the column that is taken, or the candidates for `--label`: columns with one word per compound, in
-    which several compounds have the same word.
-    """
-    if given is not None or frame.get("Metadata_moa", pd.Series(dtype=object)).notna().any():
-        return f"Metadata_{(given or 'moa').removeprefix('Metadata_')}"
-    about = [name for name in frame.columns if name.startswith("Metadata_") and frame[name].notna().any()]
-    like = [name for name in about if MECHANISM.fullmatch(dose_units.flat(name.removeprefix("Metadata_")))]
-    if len(like) == 1:
-        logger.warning("the classes are taken from the column %s (--label chooses another one)", like[0])
-        return str(like[0])
-    treated = frame[(frame["Metadata_pert_type"] == "trt") & frame["Metadata_Compound"].notna()]
-    compounds = treated.groupby("Metadata_Compound")
-    fits = like or [
-        name
-        for name in about
-        if name.removeprefix("Metadata_") not in OWN
-        and compounds[name].nunique().max() == 1
-        and 1 < treated[name].nunique() < compounds.ngroups
-    ]
-    named = " or ".join(f"--label {shlex.quote(name)}" for name in fits[:10])
-    words = f"perhaps {named}" if fits else "no column has one word per compound"
-    logger.warning("no column of mechanisms: scores of classes are left out; %s", words)
-    return "Metadata_moa"
 
 
 def workflow_table(
@@ -155,8 +129,8 @@ def workflow_table(
     )
     frame["Metadata_Plate"] = table[roles["plate"]] if "plate" in roles else "table"
     frame["Metadata_Well"] = _wells(table, roles)
-    for role in ("cell_line", "batch"):
-        if role in roles:
+    for role in ("cell_line", "batch", "time"):
+        if role in roles and (role != "time" or _are_times(roles[role], table[roles[role]])):
             frame[f"Metadata_{OURS[role]}"] = table[roles[role]]
     if "compound" not in roles:
         raise ValueError(f"{where}: no column of compounds among {list(USUAL['compound'])}; {_suggest(frame)}")
@@ -166,6 +140,7 @@ def workflow_table(
     if dose.unit is not None:
         frame["Metadata_Concentration_Unit"] = dose.unit
     frame["Metadata_pert_type"] = _kinds(table, frame, roles, controls, where)
+    frame = _by_time(frame)
     _check(frame, roles, where)
     pairs = zip(frame["Metadata_Compound"], frame["Metadata_Concentration"], strict=True)
     frame["Metadata_Perturbation"] = [None if one is None else treatments.name(one, dose) for one, dose in pairs]
@@ -184,6 +159,12 @@ def _tidied(table: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
 
 def _wells(table: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
     """Return names of wells as A01; a name of another form stays, and its position is unknown."""
+    if "well" not in roles and {"row", "column"} <= roles.keys():
+        try:
+            pairs = [well_names.of_pair(*pair) for pair in table[[roles["row"], roles["column"]]].to_numpy()]
+            return pd.Series(pairs, index=table.index, dtype=object)
+        except ValueError as error:
+            logger.warning("no column of wells, and row and column are none (%s): positions are unknown", error)
     if "well" not in roles:
         return pd.Series([f"row {number}" for number in range(1, len(table) + 1)], index=table.index, dtype=object)
     known = dict[object, object]()
@@ -237,6 +218,21 @@ def _kinds(
     return kinds
 
 
+def _are_times(name: str, values: pd.Series) -> bool:
+    """Return whether a column holds time points: by its name, or values that are durations."""
+    return "timepoint" in platemap_columns.plain(name) or bool(
+        values.dropna().str.strip().str.fullmatch(_DURATION).all()
+    )
+
+
+def _by_time(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the wells with a plate per time point, `PLATE_T<time>`, where a well is there at several."""
+    well = ["Metadata_Plate", "Metadata_Well"]
+    if TIME not in frame or not frame.duplicated(well).any() or frame.duplicated([*well, TIME]).any():
+        return frame
+    return frame.assign(Metadata_Plate=frame["Metadata_Plate"] + "_T" + frame[TIME].astype(str))
+
+
 def _check(frame: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
     bare = frame[(frame["Metadata_pert_type"] == "trt") & frame["Metadata_Compound"].isna()]
     if len(bare):
@@ -250,7 +246,7 @@ def _check(frame: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
         few = frame.loc[doubled, ["Metadata_Plate", "Metadata_Well"]].drop_duplicates().astype(str).to_numpy()[:5]
         raise ValueError(
             f"{where}: expected one row per well, found several of {[' '.join(pair) for pair in few]}; aggregate cells "
-            "and sites to wells first, or name the columns by --plate and --well"
+            "and sites to wells first, or name the columns by --plate, --well and --time"
         )
 
 
@@ -272,7 +268,9 @@ def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
     Plates, positions, cell lines, batches and the columns `shared` (of `--replicates-share`) are left out.
     """
     known = {*(f"Metadata_{name}" for name in (*OWN, "Cell_Line", "Concentration_Unit")), *shared}
+    copied = [frame[name] for name in ("Metadata_Cell_Line", "Metadata_Batch", *shared) if name in frame]
     columns = [one for one in frame if one.startswith("Metadata_") and one not in known]
+    columns = [one for one in columns if not any(frame[one].equals(other) for other in copied)]
     found = platemap_parts.differing(frame, [one for one in columns if not platemap_parts.is_dose(frame, one)])
     if not found:
         return None

@@ -32,10 +32,10 @@ _OF_OBJECT = re.compile(
 _PREFIXES = re.compile(r"(?:Image_)?(?i:Metadata)_|Image_|Experiment_")
 _WORDS = """
 plate barcode well site field fov tile view plane row col column edge x y z t dose doses conc concentration
-concentrations molarity um nm mmoles micromolar compound treatment batch run replicate rep repl day days hour hours
-hrs minutes time times timepoint timestamp date passage seed index idx id ids rowid rownumber unnamed level number no
-nr count counts n ncells nuclei cells control label labels class target cluster split fold weight width height depth
-pixelsize exposure
+concentrations molarity um nm mg ug ng per ml liter mmoles micromolar compound treatment batch run replicate rep repl
+day days hour hours hrs minutes time times timepoint timestamp date passage seed index idx id ids rowid rownumber
+unnamed level number no nr count counts n ncells nuclei cells control label labels class target cluster split fold
+weight width height depth pixelsize exposure
 """
 _KNOWN = frozenset(_WORDS.split())
 # Words that make metadata of a longer name: anywhere (`dose_in_uM`), last (`cell_count`), first (`centroid-0`).

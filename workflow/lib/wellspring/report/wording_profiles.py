@@ -63,6 +63,8 @@ PROFILE: dict[str, Sentence] = {
     "any value. Means and medians leave them out; alignment and scores drop features with too many and fill other gaps",
     "not_normalised": "the table does not look normalised: its controls are not centred at 0 with a spread of 1; "
     "normalise it first, or set --normalise auto",
+    "labels_not_split": "labels seem to hold several classes, as {label!r}, but are compared as whole texts: "
+    "--separator '{separator}' compares their parts",
     "already_normalised": lambda values: (
         f"the table looks normalised already: {100 * float(str(values['share'])):.0f} % of its features are centred at "
         f"0 with a spread near 1 in {_EVERY[str(values['on'])]}; set profile.normalise: none to use it as it is "
