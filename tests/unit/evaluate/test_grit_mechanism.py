@@ -54,3 +54,29 @@ def test_without_controls_or_shared_mechanisms_it_has_a_reason():
     frame, values = screen()
     frame["Metadata_moa"] = frame["Metadata_Compound"].where(frame["Metadata_pert_type"] == "trt")
     assert [note.code for note in grit_mechanism(values, frame).notes] == ["no_shared_mechanism"]
+
+
+def eval_of_cytominer(frame, values):
+    """Return grit as `cytominer_eval.operations.grit` computes it: one scaler per compound, over all of its wells."""
+    from sklearn.preprocessing import StandardScaler
+
+    r, compound, moa = np.corrcoef(values), frame["Metadata_Compound"].to_numpy(), frame["Metadata_moa"].to_numpy()
+    control, found = np.flatnonzero(frame["Metadata_pert_type"] == "negcon"), {}
+    for name in dict.fromkeys(compound[frame["Metadata_pert_type"] == "trt"]):
+        mine = np.flatnonzero(compound == name)
+        same = np.flatnonzero((moa == moa[mine[0]]) & (compound != name))
+        scaler = StandardScaler().fit(r[np.ix_(mine, control)].reshape(-1, 1))
+        likeness = r[np.ix_(mine, same)].reshape(-1, 1)
+        found[name] = float(scaler.transform(likeness).mean()) if len(likeness) else np.nan
+    return found
+
+
+def test_grit_of_one_profile_per_compound_is_that_of_cytominer_eval():
+    frame, values = screen()
+    frame["Metadata_moa"] = frame["Metadata_moa"].replace({"m|o": "m"})
+    treated = (frame["Metadata_pert_type"] == "trt").to_numpy()
+    one = ~(frame["Metadata_Compound"].duplicated() & treated).to_numpy()
+    frame, values = frame[one].reset_index(drop=True), values[one]
+    found = grit_mechanism(values, frame).items.set_index("Metadata_Item")["value"].to_dict()
+    assert found == pytest.approx(eval_of_cytominer(frame, values), nan_ok=True)
+    assert np.isfinite([found["c0"], found["c2"], found["c4"]]).all()

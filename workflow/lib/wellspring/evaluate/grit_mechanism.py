@@ -1,8 +1,10 @@
 """Grit by mechanism: how much more a well resembles other compounds of its mechanism than the negative controls.
 
 For well i with the wells j of other compounds of its mechanism and the controls c, with Pearson correlations r:
-grit_i = mean over j of (r_ij - mean_c r_ic) / sd_c r_ic, as in cytominer-eval with the compound as profile and the
-mechanism as group (Way et al. 2022). The grit of a compound is the mean over its wells.
+grit_i = mean over j of (r_ij - mean_c r_ic) / sd_c r_ic, the grit of Way et al. 2022, with the compound as profile and
+the mechanism as group. The grit of a compound is the mean over its wells. With one profile per compound it is
+cytominer-eval's; of several wells, cytominer-eval takes mean and sd over the controls of all of them together, which
+adds the differences between the wells to the spread.
 """
 
 import numpy as np
