@@ -97,6 +97,7 @@ def test_a_record_and_a_score_claim_nothing_by_default():
     assert [getattr(metric, name) for name in flags] == [False] * 5
     assert (metric.compute, metric.derive, metric.needs, metric.splits) == (None, None, (), 0)
     score = Score("x")
+    assert not score.spreads
     assert (score.unbounded, score.ceiling, score.trials, score.left_p, score.jackknives) == (False, 1, 1, None, ())
     none = absent("x")
     assert none.n == none.n_undefined == 0 and none.notes == () and np.isnan(none.value)

@@ -10,7 +10,7 @@ from wellspring.evaluate import jackknife
 from wellspring.evaluate.hits import hits
 from wellspring.evaluate.jackknife import Groups, Jackknife
 from wellspring.evaluate.nearest import nsc
-from wellspring.evaluate.score import Score, interval
+from wellspring.evaluate.score import Score, interval, jackknives
 
 
 @pytest.mark.parametrize("count", [1, 4, 29, 30, 31, 60, 61, 75])
@@ -93,6 +93,20 @@ def test_intervals_by_hand(value, error):
         assert found == pytest.approx((1 / (1 + np.exp(width - logit)), 1 / (1 + np.exp(-width - logit))))
     else:
         assert found == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("value", [-3.0, 0.0, 0.4, 2.5])
+def test_the_interval_of_standard_deviations_is_the_one_of_asinh_by_hand(value):
+    error, freedom = 0.3, 5.0
+    low, high = jackknife.plain(value, error, freedom, spreads=True)
+    half = student.ppf(0.975, freedom) * error / np.hypot(1, value)
+    assert (np.arcsinh(low), np.arcsinh(high)) == pytest.approx((np.arcsinh(value) - half, np.arcsinh(value) + half))
+    longer = (high - value) - (value - low)  # the end away from 0 is the farther one
+    assert np.sign(round(longer, 9)) == np.sign(value)
+    units = pd.DataFrame({"stratum": "t", "cluster": list("abcdef"), "value": value + 0.3 * np.arange(6)})
+    score = Score("grit", units=units, unbounded=True, spreads=True)
+    found, freedom, _ = jackknife.spread(jackknives(score))
+    assert interval(score) == pytest.approx(jackknife.plain(score.value, found, freedom, spreads=True))
 
 
 def test_a_score_beyond_its_bounds_is_taken_at_them():

@@ -65,6 +65,7 @@ def grit(
         items=filled(pd.DataFrame(items)),
         units=frame,
         unbounded=True,
+        spreads=True,
         jackknives=without.jackknives(frame, np.full(len(frame), np.nan)),
         chance=0.0,
         n=len(units),

@@ -83,6 +83,7 @@ def grit_mechanism(
         n=len(units),
         n_undefined=len(items) - len(units),
         unbounded=True,
+        spreads=True,
         notes=notes if units or notes else (Note("no_shared_mechanism"),),
     )
 

@@ -232,10 +232,21 @@ def spread(parts: Sequence[Jackknife]) -> tuple[float, float, int]:
     return float(np.sqrt(total)), float(total**2 / (variances**2 / freedom).sum()), fewest
 
 
-def plain(value: float, error: float, freedom: float) -> tuple[float, float]:
-    """Return Student's 95 % interval."""
+def plain(value: float, error: float, freedom: float, *, spreads: bool = False) -> tuple[float, float]:
+    """Return Student's 95 % interval; of a score that counts standard deviations (`spreads`), on the scale of asinh.
+
+    Strong groups differ more than weak ones: asinh is linear within one standard deviation, logarithmic beyond.
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in plain(2.0, 0.5, 10.0)], [round(end, 2) for end in plain(2.0, 0.5, 10.0, spreads=True)]
+    ([0.89, 3.11], [1.09, 3.42])
+    """
     half = float(student.ppf(0.975, freedom)) * error
-    return value - half, value + half
+    if not spreads:
+        return value - half, value + half
+    middle, half = float(np.arcsinh(value)), half / float(np.hypot(1, value))
+    return float(np.sinh(middle - half)), float(np.sinh(middle + half))
 
 
 def share_interval(value: float, error: float, freedom: float, *, groups: int, items: int) -> tuple[float, float]:

@@ -53,6 +53,8 @@ class Score:
         The units are right or wrong, or shares of few neighbours: Wilson's interval.
     unbounded
         The score is not between 0 and 1.
+    spreads
+        The score counts standard deviations: an interval on the scale of asinh.
     ceiling, trials
         Largest possible value of a proportion, and the number of yes-or-no answers of each of its `n` items.
     left_p
@@ -75,6 +77,7 @@ class Score:
     jackknives: tuple[Jackknife, ...] = ()
     proportion: bool = False
     unbounded: bool = False
+    spreads: bool = False
     ceiling: float = 1.0
     trials: int = 1
     left_p: pd.DataFrame | None = None
@@ -231,7 +234,7 @@ def interval(score: Score) -> tuple[float, float]:
     if fewest < LEAST or not np.isfinite(error):
         return float("nan"), float("nan")
     if score.unbounded or score.weights is not None:
-        return plain(score.value, error, freedom)
+        return plain(score.value, error, freedom, spreads=score.spreads)
     top = score.ceiling
     if not -ROUNDING <= score.value / top <= 1 + ROUNDING:
         found = f"between 0 and {top:g}, found {score.value:g}"
