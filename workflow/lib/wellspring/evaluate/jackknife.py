@@ -240,7 +240,7 @@ def plain(value: float, error: float, freedom: float, *, spreads: bool = False) 
     Examples
     --------
     >>> [round(end, 2) for end in plain(2.0, 0.5, 10.0)], [round(end, 2) for end in plain(2.0, 0.5, 10.0, spreads=True)]
-    ([0.89, 3.11], [1.09, 3.42])
+    ([0.89, 3.11], [1.09, 3.41])
     """
     half = float(student.ppf(0.975, freedom)) * error
     if not spreads:
