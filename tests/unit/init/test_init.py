@@ -214,6 +214,8 @@ def test_patterns_of_usual_microscopes_are_found(name, groups):
         "{number}-{stain}-{row}{column:02d}-{site}.tif",
         "Well{row}{column:02d}_Point{row}{column:02d}_{site:04d}_Channel{stain}_Seq{running:04d}.tif",  # NIS-Elements
         "{running}_{row}{column}_{site}_{stain}.tif",
+        "{row}{column}--W{well:05d}--P{site:05d}--Z00000--T00000--{stain}.tif",  # scanR: P is the position
+        "{row}{column:02d}_w{well}_p{site}_{stain}.tif",
         "{row}{column:02d}_{drug}_{site}_{stain}.tif",
     ],
 )
@@ -223,8 +225,9 @@ def test_a_stain_beside_its_number_or_other_words_is_the_channel_and_no_site(nam
         for number, stain in enumerate(("DAPI", "GFP"), 1):
             drug = "none" if column == 1 else "taxol"
             path = name.format(
-                row=row, column=column, site=site, number=number, stain=stain, running=running, drug=drug
-            )
+                row=row, column=column, site=site, number=number, stain=stain, running=running, drug=drug,
+                well="ABD".index(row) * 12 + column,
+            )  # fmt: skip
             paths.append(path)
             places[path] = (f"{row}{column}", site, stain)
     found = name_pattern.propose(paths)

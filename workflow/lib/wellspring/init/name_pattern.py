@@ -123,9 +123,15 @@ def _pattern(rows: list[Tokens], folders: list[int], well: tuple[int, int, str],
         for place, values in enumerate(columns)
         if place not in (row, column) and len(set(zip(folders, values, strict=True))) > several
     ]
+    heads = _heads(columns)
+    alone = "z" in heads.values() or not set(heads.values()) & set(HINTS["site"])
     for place in varying:
-        before = columns[place - 1][0].casefold() if place and len(set(columns[place - 1])) == 1 else ""
+        before = heads.get(place, "")
         hint = next((key for key, words in HINTS.items() if before in words), None)
+        if before == "p" and alone:  # the position of scanR and LAS; the plane of Phenix stands beside a field
+            hint = "site"
+        if before == "w" and len(set(zip(wells, columns[place], strict=True))) == len(set(wells)):
+            continue  # the number of the well
         if columns[place][0].isdigit() and hint and hint not in taken:
             groups[place] = hint
             taken.add(hint)
@@ -155,6 +161,12 @@ def _pattern(rows: list[Tokens], folders: list[int], well: tuple[int, int, str],
     return "".join(_part(columns[place], place, groups, row, column, kind) for place in range(len(columns))).replace(
         r"\ ", " "
     )
+
+
+def _heads(columns: list[list[str]]) -> dict[int, str]:
+    """Return the letters before the numbers, in small letters, where all names have the same, by the numbers' place."""
+    numbers = [place for place in range(1, len(columns)) if columns[place][0].isdigit()]
+    return {place: columns[place - 1][0].casefold() for place in numbers if len(set(columns[place - 1])) == 1}
 
 
 def _stained(columns: list[list[str]], places: list[int], wells: list[str]) -> int | None:
