@@ -216,6 +216,7 @@ def test_patterns_of_usual_microscopes_are_found(name, groups):
         "{running}_{row}{column}_{site}_{stain}.tif",
         "{row}{column}--W{well:05d}--P{site:05d}--Z00000--T00000--{stain}.tif",  # scanR: P is the position
         "{row}{column:02d}_w{well}_p{site}_{stain}.tif",
+        "plate1_{small}{column:02d}f{site}_{stain}.TIF",
         "{row}{column:02d}_{drug}_{site}_{stain}.tif",
     ],
 )
@@ -226,7 +227,7 @@ def test_a_stain_beside_its_number_or_other_words_is_the_channel_and_no_site(nam
             drug = "none" if column == 1 else "taxol"
             path = name.format(
                 row=row, column=column, site=site, number=number, stain=stain, running=running, drug=drug,
-                well="ABD".index(row) * 12 + column,
+                well="ABD".index(row) * 12 + column, small=row.lower(),
             )  # fmt: skip
             paths.append(path)
             places[path] = (f"{row}{column}", site, stain)
@@ -234,7 +235,7 @@ def test_a_stain_beside_its_number_or_other_words_is_the_channel_and_no_site(nam
     assert set(re.compile(found.pattern).groupindex) == {"well", "site", "channel"} and found.matched == len(paths)
     for path, place in places.items():
         match = re.fullmatch(found.pattern, path).groupdict()
-        assert (re.sub("(?<=[A-D])0", "", match["well"]), int(match["site"]), match["channel"]) == place
+        assert (re.sub("(?<=[A-D])0", "", match["well"].upper()), int(match["site"]), match["channel"]) == place
 
 
 @settings(max_examples=25, deadline=None)

@@ -103,7 +103,7 @@ def _wells(rows: list[Tokens]) -> Iterator[tuple[int, int, str]]:
                 pairs = {a + b for a, b in zip(values, columns[place + step], strict=True)}
                 upper = all(value.isupper() for value in values)
                 hinted = {value.casefold() for value in values} & {hint for hints in HINTS.values() for hint in hints}
-                if all(well_names.is_well(pair) for pair in pairs) and (upper or not hinted):
+                if all(well_names.is_well(pair) for pair in pairs) and (upper or not hinted or len(letters) > 1):
                     wide = len(set(values)) + (2 if max(map(len, columns[place + step])) == 2 else 0)
                     sure = len(letters) > 1 or (upper and not hinted)
                     rank = (int(sure), int(upper), (len(pairs) + wide) * sure)
