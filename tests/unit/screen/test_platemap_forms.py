@@ -120,7 +120,7 @@ def test_row_and_column_in_two_columns(tmp_path, columns):
     ("content", "message"),
     [
         (
-            "well,compound,conc_uM,dose_nM\nA1,x,1,1000\n",
+            "well,compound,conc_uM,dose_nM\nA1,x,1,999\n",
             r"one column of concentrations, found \['conc_uM', ",
         ),
         ("well,compound,dose\nA1,x,low\nA2,x,high\n", "numbers in the column of doses 'dose'.*'low', 'high'"),
@@ -249,3 +249,31 @@ def test_a_title_above_the_names_of_the_columns_is_named_with_its_lines(tmp_path
     book.active.delete_rows(1, len(above))
     book.save(path)
     assert platemap.reading(path, plate="P1").frame["Metadata_Well"].tolist() == ["A01", "A02"]
+
+
+def test_grids_of_several_plates_in_one_file_are_told_apart_by_their_names(tmp_path):
+    grids = {"P001": ("x", "y"), "P002": ("z", "w")}
+    text = "\n".join(f"{name},1,2\nA,{one},DMSO\nB,{other},DMSO\n" for name, (one, other) in grids.items())
+    path = tmp_path / "map.csv"
+    for tail, dose in (("", ""), ("\nconc_uM,1,2\nA,5,\nB,5,\n", "@5")):
+        path.write_text(text + tail)
+        for name, (one, other) in grids.items():
+            found = platemap.read(path, plate=name)["Metadata_Perturbation"].tolist()
+            assert found == [f"{one}{dose}", "DMSO", f"{other}{dose}", "DMSO"]
+
+
+def test_a_grid_of_doses_alone_is_no_grid_of_compounds(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("conc_uM,1,2\nA,1,2\nB,3,4\n")
+    with pytest.raises(ValueError, match="no well has a compound"):
+        platemap.read(path, plate="P")
+
+
+def test_doses_in_two_units_that_agree_are_one(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("well,compound,conc_uM,conc_nM\nA1,x,0.05,50\nA2,x,1,1000\nB1,DMSO,,\n")
+    reading = platemap.reading(path, plate="P")
+    assert reading.unit == "\u00b5M" and reading.frame["Metadata_Concentration"].tolist()[:2] == [0.05, 1.0]
+    path.write_text("well,compound,conc_uM,conc_nM\nA1,x,0.05,500\nA2,x,1,1000\nB1,DMSO,,\n")
+    with pytest.raises(ValueError, match="found \\['conc_uM', 'conc_nM'\\], which differ"):
+        platemap.reading(path, plate="P")

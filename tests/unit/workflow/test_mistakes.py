@@ -349,6 +349,21 @@ MISTAKES = {
         config(index={"negcon": ["DMSO"], "poscon": ["DMSO"]}),
         ("index.poscon: expected other compounds than in index.negcon, found ['DMSO'] in both",),
     ),
+    "compounds by number beside their names": (
+        lambda folder, written: (
+            [
+                (folder / f"{plate}.csv").write_text(
+                    MAP.replace("compound", "compound,name")
+                    .replace("DMSO", "0,DMSO")
+                    .replace("x,", "1,x,")
+                    .replace("y,", "2,y,")
+                )
+                for plate in ("P1", "P2")
+            ]
+            and None
+        ),
+        ("expected negative controls", "the column name has them: set index.columns.compound"),
+    ),
     "controls under two names": (
         wells("A02,DMSO", "A02,DMSO 0.1%"),
         ("the treatments DMSO 0.1% (1 well) may be negative controls, which are DMSO", "index.negcon"),

@@ -147,18 +147,29 @@ def is_number(text: str) -> bool:
 
 
 def alike(columns: Sequence[tuple[str | None, Sequence[str | None]]]) -> bool:
-    """Return whether columns, each with the unit of its name or None, hold the same numbers in at most one unit.
+    """Return whether columns, each with the unit of its name or None, hold the same concentrations.
+
+    Columns without a unit have to hold the numbers of the others.
 
     Examples
     --------
     >>> alike([(None, ["1", "20", None]), ("µM", ["1", "20.0", None])]), alike([("µM", ["1"]), (None, ["1000"])])
+    (True, False)
+    >>> alike([("µM", ["1", "0.02"]), ("nM", ["1000", "20"])]), alike([("µM", ["1"]), ("ng/mL", ["1"])])
     (True, False)
     """
     try:
         rows = [[parse(cell) if cell else None for cell in cells] for _, cells in columns]
     except ValueError:
         return False
-    return len({unit for unit, _ in columns if unit}) < 2 and all(row == rows[0] for row in rows)
+    units = [unit for unit, _ in columns if unit]
+    if len(set(units)) < 2:
+        return all(row == rows[0] for row in rows)
+    known = [(UNITS[unit], row) for (unit, _), row in zip(columns, rows, strict=True) if unit]
+    same = len(known) == len(columns) and len({family for (family, _, _), _ in known}) == 1
+    bare = all(each is None or each[1] is None for row in rows for each in row)
+    powers = [[each and each[0].scaleb(power) for each in row] for (_, power, _), row in known]
+    return same and bare and all(row == powers[0] for row in powers)
 
 
 def converted(number: Decimal, unit: str, to: str) -> float:

@@ -1,15 +1,16 @@
 """Platemaps drawn as plates: a header of column numbers, then a line per row that begins with its letter.
 
 Each grid is one variable. Its name is the text in its upper left corner, or the line above, or the name of the
-workbook's sheet. Several grids lie below each other, or in several sheets.
+workbook's sheet. Several grids lie below each other, or in several sheets. A grid that has the name of the plate holds
+its compounds.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from wellspring.screen import platemap_columns, text_table, well_names
+from wellspring.screen import dose_columns, platemap_columns, text_table, well_names
 
 Rows = list[tuple[int, list[str]]]  # line number and cells
 CORNERS = ("", "row", "rows", "well", "/", "row/col", "row/column", "rows/columns", "plate")
@@ -84,6 +85,20 @@ def check(rows: Rows, grids: list[Grid], *, where: str) -> None:
             )
 
 
+def of_plate(sheets: Mapping[str, list[Grid]], plate: str) -> dict[str, list[Grid]]:
+    """Return the grids without those of other plates: all, unless one has the plate's name and holds its compounds."""
+    if not any(grid.name == plate for found in sheets.values() for grid in found):
+        return dict(sheets)
+    return {
+        sheet: [
+            replace(grid, name="compound") if grid.name == plate else grid
+            for grid in found
+            if grid.name == plate or _is_variable(grid.name)
+        ]
+        for sheet, found in sheets.items()
+    }
+
+
 def joined(sheets: Mapping[str, list[Grid]], *, where: str) -> tuple[pd.DataFrame, str]:
     """Return a row per well and a column per grid (text, or None), and the form as words, as `grids of 8 x 12`.
 
@@ -113,8 +128,7 @@ def joined(sheets: Mapping[str, list[Grid]], *, where: str) -> tuple[pd.DataFram
         raise ValueError(f"{where}: expected grids of one size, found {sizes}")
     if not several:  # the only grid of a plate holds its compounds, unless its name is another known one
         ((name, grid),) = named.items()
-        known = platemap_columns.plain(name) in {each for names in platemap_columns.SURE.values() for each in names}
-        named = {name if known or _has_dose(name) else "compound": grid}
+        named = {name if _is_variable(name) else "compound": grid}
     first = next(iter(named.values()))
     table = pd.DataFrame({"well": list(first.wells)}, dtype=object)
     for name, grid in named.items():
@@ -122,9 +136,10 @@ def joined(sheets: Mapping[str, list[Grid]], *, where: str) -> tuple[pd.DataFram
     return table, f"{len(named)} grid{'s' * (len(named) > 1)} of {first.height} x {first.width}"
 
 
-def _has_dose(name: str) -> bool:
-    probe = pd.DataFrame(columns=[name])
-    return "concentration" in platemap_columns.find(probe, {}, plate="", types={}, where="")
+def _is_variable(name: str) -> bool:
+    """Return whether a name is a usual one of a variable, as of compounds or doses."""
+    known = {each for names in platemap_columns.SURE.values() for each in names}
+    return platemap_columns.plain(name) in known or bool(dose_columns.dose_names(pd.DataFrame(columns=[name])))
 
 
 def _width(cells: list[str]) -> int:

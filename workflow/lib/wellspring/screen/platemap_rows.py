@@ -116,7 +116,7 @@ def _cells(path: Path, plate: str) -> tuple[pd.DataFrame, str]:
     if grids:
         for name, found in grids.items():
             platemap_grid.check(sheets[name], found, where=str(path))
-        return platemap_grid.joined(grids, where=str(path))
+        return platemap_grid.joined(platemap_grid.of_plate(grids, plate), where=str(path))
     _refuse_rows_above(sheets, path)
     if len(sheets) > 1:
         mapped = {name: rows for name, rows in sheets.items() if platemap_columns.names_wells(rows[0][1])}

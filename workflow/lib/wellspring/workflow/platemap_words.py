@@ -79,6 +79,11 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
     }
     near = well_types.near(negcon, compounds)
     hint = f"; perhaps {_few(near)} (set index.negcon)" if near else f"; the compounds are {_few(sorted(compounds))}"
+    for each in readings:
+        beside = [
+            one for one in each.kept if each.frame[f"Metadata_{one.removeprefix('Metadata_')}"].isin(negcon).any()
+        ]
+        hint = f"; the column {beside[0]} has them: set index.columns.compound" if beside else hint
     return (
         f"expected negative controls: wells of the type negcon, or of a compound of index.negcon {list(negcon)}, found "
         f"none on any plate{hint}. Without controls, set profile.normalise_on: all"
