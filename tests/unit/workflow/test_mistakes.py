@@ -409,6 +409,24 @@ MISTAKES = {
         images(lambda path: path.write_bytes(path.read_bytes()[:40])),
         ("plate P1", "the first image of ER"),
     ),
+    "pointers of Git LFS": (
+        images(
+            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n") and None
+        ),
+        ("the first image of ER (pointers of Git LFS, not the files: run `git lfs pull` in the clone)",),
+    ),
+    "web pages in the place of images": (
+        images(lambda path: path.write_text("<!DOCTYPE html><p>Forbidden</p>") and None),
+        ("the first image of ER (a web page or XML, as a download that failed leaves it: fetch the file again)",),
+    ),
+    "pattern that matches half of the images": (
+        config(
+            channels=["DNA"],
+            cells={"nuclei": "DNA", "cytoplasm": []},
+            index={"pattern": PATTERN.replace("[A-Za-z]+", "DNA")},
+        ),
+        ("P1: 4 of 8 images do not match index.pattern and are left out, as ['A01_s1_ER.tif'", "let the pattern match"),
+    ),
     "colour images": (
         images(colour),
         ("plate P1", "the first image of ER"),

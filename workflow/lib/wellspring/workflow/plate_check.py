@@ -10,13 +10,16 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from wellspring.index import run as index
 from wellspring.index import times
+from wellspring.index.readers import foreign
 from wellspring.io import raw_image
+from wellspring.io.object_store import home
 from wellspring.screen import platemap
 from wellspring.screen.sections import Index
 from wellspring.workflow.disk_space import Size
@@ -158,7 +161,9 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: r
             pixels[str(channel)] = readable.pixels
         if readable is not first and first.pixels is None:
             grade: Literal["warning", "problem"] = "problem" if readable is None else "warning"
-            findings.append(Finding(grade, what, f"the first image of {channel}: ", first.reason))
+            kind = foreign.recognised(Path(home(str(sheet["images"]))) / str(rows["Metadata_Path"].iloc[0]))
+            known = f" ({': '.join(foreign.KINDS[kind])})" if kind else ""
+            findings.append(Finding(grade, what, f"the first image of {channel}{known}: ", first.reason))
         if readable is not None and readable.status == "blank":
             words = f"{min(TRIED, len(rows))} images of {channel} were opened, none has two grey values: "
             findings.append(Finding("warning", what, words, readable.reason))

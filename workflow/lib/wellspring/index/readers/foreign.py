@@ -55,6 +55,7 @@ KINDS = {
     "video": ("a video", VIDEO),
     "pdf": ("a PDF", "export the images as TIFF"),
     "archive": ("an archive", "unpack it"),
+    "page": ("a web page or XML, as a download that failed leaves it", "fetch the file again"),
     "lfs": ("pointers of Git LFS, not the files", "run `git lfs pull` in the clone"),
 }  # fmt: skip
 # Ending -> key of KINDS, where it is not the ending itself.
@@ -65,7 +66,17 @@ OTHERS = {
     ".zip": "archive", ".tar": "archive", ".gz": "archive", ".tgz": "archive", ".bz2": "archive", ".xz": "archive",
     ".zst": "archive", ".7z": "archive", ".rar": "archive",
 }  # fmt: skip
-NOT_ENDINGS = ("archive", "dicom", "dm", "hdf5", "lfs", "nifti", "ole", "video")  # kinds that are no ending themselves
+NOT_ENDINGS = (
+    "archive",
+    "dicom",
+    "dm",
+    "hdf5",
+    "lfs",
+    "nifti",
+    "ole",
+    "page",
+    "video",
+)  # kinds that are no ending themselves
 ENDINGS = {f".{kind}": kind for kind in KINDS if kind not in NOT_ENDINGS} | OTHERS
 # First bytes: where they begin, the bytes, and the kind.
 MAGIC = (
@@ -94,6 +105,9 @@ MAGIC = (
     (0, b"7z\xbc\xaf\x27\x1c", "archive"),
     (0, b"Rar!\x1a\x07", "archive"),
     (257, b"ustar", "archive"),
+    (0, b"<html", "page"),
+    (0, b"<!DOCTYPE", "page"),
+    (0, b"<?xml", "page"),
     (0, b"version https://git-lfs", "lfs"),
 )
 

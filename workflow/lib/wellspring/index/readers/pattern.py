@@ -15,6 +15,7 @@ import pandas as pd
 import tifffile
 
 from wellspring.index.readers.listing import complete, files
+from wellspring.index.readers.named import IMAGES
 from wellspring.io import tiff_plane
 from wellspring.screen import well_names
 
@@ -24,6 +25,11 @@ Page = tuple[int, str | None, str | None]  # number, channel, plane; None: as in
 # Groups of a well's number: `well96` counts from 1 along the rows of a 96-well plate, so that 13 is B01.
 NUMBERED = {f"well{rows * columns}": (rows, columns) for rows, columns in well_names.PLATES}
 GROUPS = ("site", "channel", "plane", "timepoint")
+FEW = 0.05  # share of the images that may be left out without a word
+# Names of images that are no fields of a plate.
+NO_FIELD = re.compile(
+    r"(?i)thumb|overlay|preview|overview|illum|mask|label|outline|montage|stitch|composite|merge|flat|dark|projection"
+)
 
 
 def present(folder: Path | str, *, pattern: str, pages: str = "single", roots: Sequence[Path | str] = ()) -> bool:
@@ -75,6 +81,12 @@ def planes(
         raise ValueError(
             f"{plate}: no file in {folder} matches index.pattern {pattern!r}; found {len(others)} files, {others[:3]}"
         )
+    left = [path for path in others if path.lower().endswith(IMAGES) and not NO_FIELD.search(path.rpartition("/")[2])]
+    if len(left) > FEW * (len(rows) + len(left)):
+        logger.warning(
+            "%s: %d of %d images do not match index.pattern and are left out, as %s (if these are fields of the plate, "
+            "let the pattern match them)", plate, len(left), len(rows) + len(left), left[:3],
+        )  # fmt: skip
     frame = pd.DataFrame(rows, columns=["path", "bytes", "well", *GROUPS])
     frame = frame.assign(**{key: _one_spelling(frame[key]) for key in GROUPS})
     if pages in ("channel", "plane"):
