@@ -330,6 +330,7 @@ def nikon(folder: Path, plan: Plan, chance: random.Random) -> Written:
     written = Written(options={"reader": chance.choice(["auto", "container"])})
     folder.mkdir()
     together = len(set(plan.planes.values())) == 1 and chance.random() < 0.5
+    jobs = not together and chance.random() < 0.5  # for all files: two schemes of names are refused as two plates
     for wells in [list(plan.sites)] if together else [[well] for well in plan.sites]:
         named = [(well, str(number + 1)) for well in wells for number in range(len(plan.sites[well]))]
         shape = (plan.times, len(named), plan.planes[wells[0]], len(plan.channels), *coded.SHAPE)
@@ -337,7 +338,6 @@ def nikon(folder: Path, plan: Plan, chance: random.Random) -> Written:
         for t, p, z, c in np.ndindex(shape[:4]):
             key = Key(*named[p], plan.channels[c], str(z + 1), str(t + 1))
             stacks[t, p, z, c] = coded.plane(written.value(key))
-        jobs = not together and chance.random() < 0.5
         names = [str(number) if jobs else f"{well}_{site.zfill(4)}" for number, (well, site) in enumerate(named)]
         path = folder / (f"Well{wells[0]}_Seq0000.nd2" if jobs else f"scan{wells[0]}x.nd2")
         containers.nd2(path, stacks, positions=names, channels=plan.channels, pixel=0.65)
