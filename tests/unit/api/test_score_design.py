@@ -116,6 +116,23 @@ def test_labels_with_another_separator_are_named_with_the_option(tmp_path, caplo
     assert "--separator" not in caplog.text
 
 
+@pytest.mark.parametrize("name", ["Plate", "Well"])
+def test_a_row_without_plate_or_well_is_refused_and_an_empty_row_is_none(tmp_path, name):
+    frame = screen(seed=7)
+    text = frame.to_csv(index=False)
+    (tmp_path / "a.csv").write_text(text + "," * (frame.shape[1] - 1) + "\n" + "," * (frame.shape[1] - 1) + "\n")
+    assert len(read([tmp_path / "a.csv"], options=Options())[0]) == len(frame)
+    frame.loc[3, f"Metadata_{name}"] = None
+    frame.to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(
+        ValueError, match=rf"b.csv: expected a {name.lower()} in each row, found none in the rows \[4\]"
+    ):
+        read([tmp_path / "b.csv"], options=Options())
+    (tmp_path / "c.csv").write_text("sep=;\n" + text.replace(",", ";"))
+    with pytest.raises(ValueError, match="found 'sep=;'; remove the lines above the header"):
+        read([tmp_path / "c.csv"], options=Options())
+
+
 @pytest.fixture(autouse=True)
 def warnings_are_seen(caplog):
     caplog.set_level(logging.INFO)

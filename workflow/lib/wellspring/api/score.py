@@ -143,7 +143,7 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         table = texts(source, about)
         blocks = [block for _, block in numbers(source, features, wanted=np.arange(len(table)))]
         matrix = np.concatenate(blocks) if blocks else np.zeros((0, len(features)), dtype=np.float32)
-        table = pd.concat([table, pd.DataFrame(matrix, columns=features)], axis=1)
+        table = pd.concat([table, pd.DataFrame(matrix, columns=features)], axis=1).dropna(how="all", ignore_index=True)
         part = workflow_table(table, features, roles=found, controls=options.controls, where=str(path))
         about = described(part, features) if chosen.rule == "numeric" else []
         if about:
@@ -161,7 +161,10 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         doubled = joined.duplicated(["Metadata_Plate", "Metadata_Well"])
         if doubled.any():
             found_twice = sorted(set(joined.loc[doubled, "Metadata_Plate"]))[:10]
-            raise ValueError(f"expected each well in one file, found wells of the plates {found_twice} in several")
+            raise ValueError(
+                f"expected each well in one file, found wells of the plates {found_twice} in several: "
+                "give each plate a name of its own in a column of plates (--plate)"
+            )
         treatments.check_units(joined)
         return complete(joined), (*notes, *verdict.notes)
     return complete(parts[0]), tuple(notes)

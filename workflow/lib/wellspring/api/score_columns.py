@@ -241,6 +241,10 @@ def _check(frame: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
             f"{where}: {len(bare)} treated wells have no label in {roles['compound']!r}: {few}; {_suggest(frame)}, or "
             "give these wells the type `empty`"
         )
+    for role in ("plate", "well"):
+        gaps = (np.flatnonzero(frame[f"Metadata_{OURS[role]}"].isna())[:10] + 1).tolist()
+        if gaps:
+            raise ValueError(f"{where}: expected a {role} in each row, found none in the rows {gaps}")
     doubled = frame.duplicated(["Metadata_Plate", "Metadata_Well"])
     if doubled.any():
         few = frame.loc[doubled, ["Metadata_Plate", "Metadata_Well"]].drop_duplicates().astype(str).to_numpy()[:5]

@@ -96,7 +96,8 @@ def _form(path: Path, packing: str | None) -> tuple[str, str, str, int]:
     if not rows or not rows[0].strip():
         raise ValueError(f"{path}: expected a header in the first line, found none")
     separator = max(SEPARATORS, key=rows[0].count)
-    if not any(map(rows[0].count, SEPARATORS)) and len(rows) > 1 and any(map(rows[1].count, SEPARATORS)):
+    alone = not any(map(rows[0].count, SEPARATORS)) and len(rows) > 1 and any(map(rows[1].count, SEPARATORS))
+    if alone or re.fullmatch(r"sep=.", rows[0].strip(), re.IGNORECASE):
         raise ValueError(
             f"{path}: expected the names of the columns in the first line, found {rows[0][:60]!r}; remove the lines "
             "above the header"
