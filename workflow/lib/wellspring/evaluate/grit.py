@@ -5,6 +5,8 @@ For well i with replicates j and controls c, with Pearson correlations r: grit_i
 treatment is the mean over its wells. Controls are all defined negative controls of the table.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +20,7 @@ from wellspring.io.notes import Note
 
 CONTROLS = 3  # the spread of fewer is too uncertain: that of two is |r_1 - r_2| / 2
 SMALLEST = 1e-9  # a spread of correlations below this is rounding
+TREATMENTS = 2000  # treatments by which the jackknife over controls is computed
 
 
 def grit(
@@ -35,31 +38,29 @@ def grit(
         return absent("grit", note, n_undefined=len(count))
     rows = wells.correlated(features[keep])
     middle, spread = against(rows, wells.correlated(features[control]))
-    without = Controls.of({"": control}, metadata)
-    middles, spreads = without.moments(rows, wells.correlated(features[control]), control)
+    alike = np.full(len(keep), np.nan)
     groups = {name: places.to_numpy() for name, places in pd.Series(np.arange(len(keep))).groupby(names[keep])}
-    moa, items, units = wells.column(metadata, wells.MOA)[keep], [], []
+    moa, items, units, known = wells.column(metadata, wells.MOA)[keep], [], [], dict[str, Array]()
     family = wells.families(metadata, label)[keep]
     for name in sorted(count.index, key=str):
         mine = groups.get(name, np.zeros(0, dtype=int))
         value = np.nan
         if len(mine) > 1:
             own = rows[mine]
-            likeness = (own @ own.sum(axis=0) - (own**2).sum(axis=1)) / (len(mine) - 1)
+            alike[mine] = (own @ own.sum(axis=0) - (own**2).sum(axis=1)) / (len(mine) - 1)
             flat = spread[mine] <= SMALLEST
-            value = np.nan if flat.any() else float(((likeness - middle[mine]) / spread[mine]).mean())
+            value = np.nan if flat.any() else float(((alike[mine] - middle[mine]) / spread[mine]).mean())
         item = {"Metadata_Item": name, "value": value, "n": len(mine), "n_undefined": int(count[name]) - len(mine)}
         items.append(item | {"Metadata_Group": moa[mine[0]] if len(mine) else None})
         if np.isfinite(value):
             units.append((family[mine[0]], value))
-            with np.errstate(invalid="ignore", divide="ignore"):
-                left = ((likeness[:, None] - middles[mine]) / spreads[mine]).mean(axis=0)
-            without.add(np.where(np.isfinite(left), left, value), np.full(len(left), np.nan))
+            known[name] = mine
     flat = bool((spread <= SMALLEST).any())
     notes = (Note("controls_without_spread"),) if flat else ()
     if not units and not flat:
         notes = (Note("no_replicates"),)
     frame = pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt")
+    without = without_controls(features, metadata, control, rows=rows, alike=alike, known=known, values=frame["value"])
     return Score(
         "grit",
         items=filled(pd.DataFrame(items)),
@@ -72,6 +73,48 @@ def grit(
         n_undefined=len(items) - len(units),
         notes=notes,
     )
+
+
+def without_controls(
+    features: Array,
+    metadata: pd.DataFrame,
+    control: Array,
+    *,
+    rows: Array,
+    alike: Array,
+    known: Mapping[str, Array],
+    values: Sequence[float],
+) -> Controls:
+    """Return the sets of controls with the grit of treatments without each of them, for the jackknife over controls.
+
+    Parameters
+    ----------
+    features, metadata, control
+        (n, d) and n rows of all wells, and the places of the controls among them.
+    rows, alike
+        The treated wells as rows (w, d) whose products are correlations, and the mean correlation (w,) of each with
+        its replicates.
+    known, values
+        Places of the wells of each treatment that has a value, among `rows`, and the values in the same order. At most
+        `TREATMENTS` of them, drawn at random, are computed without each set.
+    """
+    without, order = Controls.of({"": control}, metadata), np.arange(len(known))
+    if len(known) > TREATMENTS:
+        order = np.sort(np.random.default_rng(0).permutation(len(known))[:TREATMENTS])
+    each = list(known.values())
+    mine = [each[number] for number in order]
+    if not mine:
+        return without
+    places, value = np.concatenate(mine), np.asarray(values, dtype=float)[order]
+    middles, spreads = without.moments(rows[places], wells.correlated(features[control]), control)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = (alike[places, None] - middles) / spreads
+    start = 0
+    for own, whole in zip(mine, value.tolist(), strict=True):
+        found = left[start : start + len(own)].mean(axis=0)
+        start += len(own)
+        without.add(whole, np.nan, np.where(np.isfinite(found), found, whole), np.full(len(found), np.nan))
+    return without
 
 
 def against(rows: Array, controls: Array) -> tuple[Array, Array]:

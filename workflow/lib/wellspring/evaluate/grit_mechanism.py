@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
-from wellspring.evaluate.grit import CONTROLS, SMALLEST, against
+from wellspring.evaluate.grit import CONTROLS, SMALLEST, against, without_controls
 from wellspring.evaluate.jackknife import Groups, Jackknife, of_queries
 from wellspring.evaluate.left_out import Controls
 from wellspring.evaluate.metric import Metric
@@ -44,9 +44,8 @@ def grit_mechanism(
     found, flat = np.full(len(keep), np.nan), spread <= SMALLEST
     several = bool((member.sum(axis=1) > 1).any())
     groups = Groups.of(owner if several else value[keep])
-    without, onehot = Controls.of({"": control}, metadata), groups.onehot()
-    middles, spreads = without.moments(rows, wells.correlated(features[control]), control)
-    left, fewer = np.full((len(keep), len(groups)), np.nan), np.full(middles.shape, np.nan)
+    alike, onehot = np.full(len(keep), np.nan), groups.onehot()
+    left = np.full((len(keep), len(groups)), np.nan)
     lists, code = [np.flatnonzero(of_label) for of_label in member.T], wells.codes(owner)
     for well in range(len(keep)):
         labels = np.flatnonzero(member[well])
@@ -54,13 +53,13 @@ def grit_mechanism(
         same = same[code[same] != code[well]]
         if len(same) and not flat[well]:
             likeness, count_of = rows[same] @ rows[well], onehot[same]
-            found[well] = (float(likeness.mean()) - middle[well]) / spread[well]
+            alike[well] = likeness.mean()
+            found[well] = (alike[well] - middle[well]) / spread[well]
             with np.errstate(invalid="ignore", divide="ignore"):
                 stay = len(likeness) - count_of.sum(axis=0)
                 others = (likeness.sum() - likeness @ count_of) / np.where(stay > 0, stay, np.nan)
                 left[well] = (others - middle[well]) / spread[well]
-                fewer[well] = (likeness.mean() - middles[well]) / spreads[well]
-    items, units, parts, places = [], [], [], wells.places(owner)
+    items, units, parts, places, judged = [], [], [], wells.places(owner), dict[str, Array]()
     for name in sorted(count.index):
         mine = places.get(name, np.zeros(0, dtype=int))
         known = mine[np.isfinite(found[mine])]
@@ -70,9 +69,9 @@ def grit_mechanism(
         if len(known):
             units.append((value[keep[known[0]]], mean))
             parts.append((groups.code[known[0]], left[known].mean(axis=0)))
-            own = fewer[known].mean(axis=0)
-            without.add(np.where(np.isfinite(own), own, mean), np.full(len(own), np.nan))
+            judged[name] = known
     frame = pd.DataFrame(units, columns=["cluster", "value"]).assign(stratum="trt")
+    without = without_controls(features, metadata, control, rows=rows, alike=alike, known=judged, values=frame["value"])
     notes = (Note("controls_without_spread"),) if flat.any() else ()
     return Score(
         NAME,

@@ -57,8 +57,10 @@ class Controls:
     def __init__(self, groups: Groups, member: Array) -> None:
         """Take the sets, and the set of each well (n,), -1 for wells that are no controls."""
         self.groups, self._member = groups, member
+        self._value: list[float] = []
+        self._chance: list[float] = []
         self._left: list[Array] = []
-        self._chance: list[Array] = []
+        self._chance_left: list[Array] = []
 
     @classmethod
     def of(cls, controls: Mapping[str, Array], metadata: pd.DataFrame) -> "Controls":
@@ -118,13 +120,18 @@ class Controls:
         count = len(self.groups)
         return np.array([len(own) - np.bincount(self._member[own], minlength=count) for own in negatives])
 
-    def add(self, left: Array, chance: Array) -> None:
-        """Add a treatment: its value and its chance level without each set (sets,)."""
-        self._left.append(left)
+    def add(self, value: float, chance: float, left: Array, chance_left: Array) -> None:
+        """Add a treatment: its value and its chance level, and both without each set (sets,)."""
+        self._value.append(value)
         self._chance.append(chance)
+        self._left.append(left)
+        self._chance_left.append(chance_left)
 
     def jackknives(self, units: pd.DataFrame, chance: Array) -> tuple[Jackknife, ...]:
-        """Return the jackknives of the mean of the units (cluster, value) over their clusters and over the controls."""
+        """Return the jackknives of the mean of the units (cluster, value) over their clusters and over the controls.
+
+        The controls move the mean of all units as they move that of the treatments that were added.
+        """
         if not len(units):
             return ()
         value, families = units["value"].to_numpy(float), Groups.of(units["cluster"].to_numpy())
@@ -134,8 +141,9 @@ class Controls:
         rise, _ = of_queries(value, rows, chance, level, families.code)
         index = list(families.names)
         found = Jackknife("mechanisms", pd.Series(whole - rise, index=index), sets=families.worth())
-        nobody = np.full(len(value), -1)
-        rise, _ = of_queries(value, np.array(self._left), chance, np.array(self._chance), nobody)
+        mean, left = np.array(self._value), np.array(self._left)
+        nobody = np.full(len(mean), -1)
+        rise, _ = of_queries(mean, left, np.array(self._chance), np.array(self._chance_left), nobody)
         return found, Jackknife("controls", pd.Series(whole - rise, index=list(self.groups.names)))
 
 

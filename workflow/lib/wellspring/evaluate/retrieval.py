@@ -27,6 +27,7 @@ from wellspring.screen.sections import Evaluate
 
 SHORT = 1000  # draws of the null of exchanged wells for all treatments whose p by the other null is at most SMALL
 SMALL = 0.1
+REPLICATES = 1000  # wells of a treatment (as of a control on each plate of a large screen) that are compared
 _NO_CONTROLS = Note("no_negative_controls")
 
 
@@ -101,15 +102,19 @@ def activity(
         Controls.of(controls, metadata),
         apart_from(controls, rows, np.flatnonzero(treated & usable), plate),
     )
-    exchange, tested = Exchange(rows, controls, metadata), dict[int, _Treatment]()
+    exchange, tested, taken, total = Exchange(rows, controls, metadata), dict[int, _Treatment](), 0, 0
     for name, group in groups:
         index = group.to_numpy()
         members = np.array([i for i in index if usable[i] and plate[i] in controls], dtype=int)
+        spared = max(0, len(members) - REPLICATES)
+        if spared:
+            taken, total = taken + REPLICATES, total + len(members)
+            members = members[wells.drawn(plate[members], at_most=REPLICATES, seed=seed)]
         members, mates = _replicates(members, differ)
         item = {
             "Metadata_Item": name,
             "n": len(members),
-            "n_undefined": len(index) - len(members),
+            "n_undefined": len(index) - spared - len(members),
             "value": np.nan,
             "p": np.nan,
         }
@@ -129,7 +134,7 @@ def activity(
             if kind[index[0]] == "trt":
                 units.append((family[index[0]], item["value"]))
                 chances.append(chance)
-                without.add(left, level)
+                without.add(item["value"], chance, left, level)
         items.append(item)
     _exchanged(tested, exchange, size=null_size, threshold=threshold, seed=seed)
     left_p = np.full((len(items), len(without.groups)), np.nan)
@@ -149,7 +154,10 @@ def activity(
         n_undefined=lost,
         jackknives=without.jackknives(frame, np.array(chances)),
         left_p=pd.DataFrame(left_p, index=table["Metadata_Item"], columns=list(without.groups.names)),
-        notes=() if units else (Note("no_replicates_with_controls"),),
+        notes=(
+            *wells.sampling(taken, total, f"wells of treatments with more than {REPLICATES:,}"),
+            *(() if units else (Note("no_replicates_with_controls"),)),
+        ),
     )
 
 
