@@ -64,6 +64,12 @@ def test_names_of_a_scheme_of_their_own_are_told_and_read(caplog):
     assert "found 10 of 10 others" in caplog.text
 
 
+def test_a_name_of_a_well_that_the_table_lacks_is_told_and_read(caplog):
+    numbered = {("C01", channel): ("A05", channel) for channel in ("DNA", "ER")}
+    stated.check(planes(FORMS["words"], numbered.items()), plate="P1", where="the table")
+    assert "found 2 of 10 others: A05_s1_DNA.tif is of C01" in caplog.text
+
+
 def test_names_without_wells_and_channels_state_nothing(caplog):
     table = planes(FORMS["words"])
     numbered = table.assign(path=[f"{number:04}.tif" for number in range(len(table))])

@@ -36,8 +36,8 @@ def check(planes: pd.DataFrame, *, plate: str, where: str) -> None:
     Raises
     ------
     ValueError
-        Most names state the well that the table has, and some another one. Other disagreement is a warning: names may
-        follow a scheme of their own, and channels may have had another order in a part of the plate.
+        Most names state the well that the table has, and some another one of its wells. Other disagreement is a
+        warning: names may follow a scheme of their own, and channels may have had another order in a part of the plate.
     """
     there = planes.loc[planes["path"].notna(), ["path", "well", "channel", "acquisition"]].drop_duplicates()
     there = there.assign(name=[str(path).rpartition("/")[2] for path in there["path"]])
@@ -50,16 +50,17 @@ def _wells(files: pd.DataFrame, plate: str, where: str) -> None:
     """Compare the wells; a name may state others than its own, as that of a plate."""
     said = [list(_stated(name)) for name in files["name"]]
     rows = [(name, well, wells) for name, well, wells in zip(files["name"], files["well"], said, strict=True) if wells]
-    wrong = [f"{name} is of {well}" for name, well, wells in rows if well not in wells]
+    against = [(f"{name} is of {well}", wells) for name, well, wells in rows if well not in wells]
+    wrong, known = [text for text, _ in against], set(files["well"])
     if not wrong:
         return
     words = f"expected the wells that the names of the files state, found {len(wrong)} of {len(rows)} others"
-    if len(wrong) < MOST * len(rows):
+    if len(wrong) < MOST * len(rows) and any(known & {*wells} for _, wells in against):
         raise ValueError(
             f"{plate}: {where}: {words}: {', '.join(wrong[:SHOWN])} (are rows of the table out of order, or its wells "
             "turned? correct it)"
         )
-    if any(set(place) == set(files["well"]) for place in zip(*said, strict=False)):
+    if len(wrong) < MOST * len(rows) or any(set(place) == known for place in zip(*said, strict=False)):
         logger.warning("%s: %s: %s: %s (is the table of another plate, or are its wells turned?)", plate, where, words,
                        ", ".join(wrong[:SHOWN]))  # fmt: skip
 
