@@ -159,7 +159,7 @@ def test_trust_compares_with_chance_twin_and_position(
     found = first_screen.trust(changed, table, paired, level="aligned", encoder="sslprofiler")
     assert " ".join(one.state for one in found.checks) == told
     assert found.brief.startswith(f"{head}: ")
-    assert not verdict or "its untrained twin random (+0.200)" in found.checks[1].words
+    assert not verdict or "its untrained twin (random): score +0.200" in found.checks[1].words
     assert first_screen.trust(screen, [], paired, level="aligned", encoder="sslprofiler").checks == ()
     assert "is 0.600 (95 % interval " in found.text
     table = metrics.table(summary.assign(low=np.nan, high=np.nan), encoders=screen.encoders)

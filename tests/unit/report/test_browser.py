@@ -204,6 +204,20 @@ def test_a_panel_shows_the_dose_curve_and_look_alikes(tab):
     assert other.startswith(shown(tab, "#panel-name")[0])
 
 
+def test_a_compound_opens_at_its_strongest_dose(tab):
+    tab.run("window.panel = JSON.parse(document.querySelector('#panel-data').textContent)")
+    rows, rank, compounds = (tab.run(f"window.panel.{name}") for name in ("treatments", "rank", "compounds"))
+    several = 0
+    for number, (compound, _) in enumerate(compounds):
+        mine = [at for at, row in enumerate(rows) if row["compound"] == number and rank[at] is not None]
+        best = min(mine, key=lambda at: rank[at], default=None)
+        if best is None or any(row["item"] == compound for row in rows):
+            continue
+        several += len(mine) > 1 and best != mine[0]
+        assert tab.run(f"Page.treatment.row({json.dumps(compound)})")["item"] == rows[best]["item"]
+    assert several
+
+
 def test_tables_and_drawings_of_a_panel_are_taken_away(tab):
     tab.run(f"Page.treatment.open({json.dumps(HOSTILE)})")
     tables, drawings = (

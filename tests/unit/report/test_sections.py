@@ -15,6 +15,7 @@ from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
 from wellspring.io.notes import Note
 from wellspring.report import (
+    absent,
     alignment,
     biology,
     checks,
@@ -57,6 +58,13 @@ def test_a_vehicle_is_no_compound(screen: gather.Screen):
     assert ("negcon", "DMSO") in tested
     assert totals["compounds"] == str(len({name for kind, name in tested if kind in ("trt", "poscon")}))
     assert totals["wells"] == str(len(tested))
+
+
+def test_images_that_are_missing_are_among_the_images(screen: gather.Screen):
+    wells = screen.wells.assign(Planes=10, Missing=2)
+    found = checks.totals(replace(screen, wells=wells, survey=screen.survey.iloc[:0]))
+    total, lost = 12 * len(wells), 2 * len(wells)
+    assert ("images", f"{total:,}", f"{lost:,} missing or left out") in found
 
 
 @pytest.mark.parametrize(
@@ -241,7 +249,9 @@ def test_treatments_are_listed_with_every_score(screen: gather.Screen):
     items = screen.items[(screen.items["Metadata_Metric"] == "activity") & (screen.items["Encoder"] == "random")]
     row = items[items["Metadata_Level"] == "aligned"].iloc[3]
     value, q = found["scores"]["aligned"]["activity"]["random"][found["items"].index(row["Metadata_Item"])]
-    assert value == pytest.approx(row["value"], rel=6e-3) and q == pytest.approx(row["q"], rel=6e-3)
+    assert value == pytest.approx(row["value"], abs=1e-6) and q == pytest.approx(row["q"], abs=1e-6)
+    last = found["items"][-1]
+    assert biology.treatments(screen, alpha=0.05, first=["not scored", last])["items"][0] == last
     assert found["encoders"] == ("sslprofiler", "random")
     assert set(found["metrics"]) == {"activity", "consistency", "nsc", "dose.spearman"}
 
@@ -324,3 +334,10 @@ def test_trained_encoders_are_better_worse_or_undecided_beside_their_twin(screen
     assert differences.classical(handmade) == ["random"]
     assert ("sslprofiler", "random") in differences.pairs(handmade)
     assert ("random", "random") not in differences.pairs(handmade)
+
+
+def test_an_empty_section_tells_the_first_cause(screen: gather.Screen):
+    notes = {"nsc": "no_treated_wells", "nscb": 'needs_metrics(metrics="nsc")'}
+    rows = [{"Metadata_Metric": name, "value": np.nan, "Metadata_Note": note} for name, note in notes.items()]
+    told = absent.sentences(replace(screen, summary=pd.DataFrame(rows)))["matches"]
+    assert told == "Not drawn: no treated well."

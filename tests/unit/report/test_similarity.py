@@ -86,7 +86,8 @@ def test_findings_in_words(screen: gather.Screen):
     judged = pairs[pairs["shares_mechanism"] != ""]
     if len(judged):
         same, expected = (judged["shares_mechanism"] == "yes").sum(), len(judged) * pairs["chance"].iloc[0]
-        words = f"{same} of {len(judged)} share its mechanism, {expected:.1f} expected by chance"
+        words = f"Of {len(judged)} with a stated mechanism, {same} {'shares' if same == 1 else 'share'} that of the"
+        words += f" treatment; {expected:.1f} expected by chance"
         assert block["chance"][row["treatment"]] == words
     assert HOSTILE in block["curves"] and "<img" not in str(block["curves"][HOSTILE])
 

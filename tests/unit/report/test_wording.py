@@ -92,6 +92,19 @@ def test_amounts_have_their_noun_in_singular_and_plural():
     assert wording.words(Note("scale_fitted", {**values, "wells": 1234})) == "sphere P1: 1,234 wells"
 
 
+@pytest.mark.parametrize(
+    ("column", "groups", "labels", "words"),
+    [
+        ("Batch", 1, 3, "needs two batches and two labels, found 1 batch and 3 labels"),
+        ("Cell_Line", 2, 1, "needs two cell lines and two labels, found 2 cell lines and 1 label"),
+        ("Batch", 0, 0, "no treated well has the label"),
+    ],
+)
+def test_too_few_groups_for_transfer_are_told(column: str, groups: int, labels: int, words: str):
+    values = {"column": f"Metadata_{column}", "groups": groups, "labels": labels}
+    assert wording.words(Note("too_few_groups", values)) == words
+
+
 def test_metrics_that_a_metric_needs_are_named_by_their_titles():
     sentence = wording.words(Note("needs_metrics", {"metrics": "nsc, own"}))
     assert sentence == "needs Mechanism of the nearest other compound (NSC) and own"

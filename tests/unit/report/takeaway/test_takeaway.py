@@ -1,5 +1,7 @@
 """What is taken away: look-alikes and changes of planted truth, the table of hits, its files in spreadsheets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from openpyxl import load_workbook
 from options import options as typed
 from report_screen import fabricate
 from wellspring.io import tables
+from wellspring.report import active as active_treatments
 from wellspring.report import doses, findings, gather
 from wellspring.report.takeaway import alike, changed, curves, feature_words, files, hits, run
 
@@ -176,11 +179,24 @@ def test_the_hits_are_those_of_the_evaluation(taken):
     assert set(active["treatment"]) == {name for name, q in expected.items() if q < 0.05}
     order = found.hits["active"].map({"yes": 0, "no": 1, "not tested": 2})
     assert order.is_monotonic_increasing and order.nunique() == 3, "active ones first, untested ones last"
+    population = active_treatments.population(screen, encoder=found.encoder, level="aligned", alpha=0.05)
+    strongest = [one.item for one in replace(population, effects=found.effects()).strongest()]
+    listed = scored[(scored["population"] == "screen") & (scored["type"] == "trt")]["treatment"].tolist()
+    assert listed == strongest, "the file and the page have one order"
     assert set(found.hits["plates"].str.split(";").explode()) <= set(screen.kept)
     assert found.hits["cells_vs_controls"].dropna().between(0.99, 1.01).all()
     assert len(scored) == len(mine), "one row per treatment, also where tables were joined to it"
     other = found.hits[found.hits["score"].isna()]
     assert other["compound"].tolist() == ["taxol"] and other["active"].tolist() == ["not tested"]
+
+
+def test_of_equal_scores_the_largest_effect_comes_first(taken):
+    screen, found = taken
+    population = active_treatments.population(screen, encoder=found.encoder, level="aligned", alpha=0.05)
+    even = replace(population, treatments=tuple(replace(one, q=0.01, score=1.0) for one in population.treatments))
+    names = [one.item for one in even.strongest()]
+    effects = {names[-1]: 9.0, names[0]: 1.0, names[1]: float("nan")}
+    assert [one.item for one in replace(even, effects=effects).strongest()] == [names[-1], names[0], *names[1:-1]]
 
 
 def dosed(ec50, *, replicates=3, wells=8, size=12.0, seed=0):

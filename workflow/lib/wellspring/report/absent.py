@@ -46,7 +46,9 @@ def _undrawn(screen: Screen, starts: tuple[str, ...]) -> str:
         return "Nothing was evaluated."
     heads = rows["Metadata_Metric"].str.split(".").str[0]
     mine = rows[heads.isin(starts) & rows["value"].isna()]
-    parts = list(dict.fromkeys(words(note) for text in pick(mine, "Metadata_Note").dropna() for note in parse(text)))
+    notes = [note for text in pick(mine, "Metadata_Note").dropna() for note in parse(text)]
+    own = [note for note in notes if note.code != "needs_metrics"]  # the reason of those metrics is the reason here
+    parts = list(dict.fromkeys(words(note) for note in own or notes))
     return f"Not drawn: {'; '.join(parts[:3])}." if parts else "The evaluation has no values for this part."
 
 

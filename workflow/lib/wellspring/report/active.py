@@ -5,8 +5,9 @@ replicates of type `trt`; positive controls are kept apart, and so are treatment
 treatment without a q-value is not tested, which is not the same as inactive.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ class Population:
     treatments: tuple[Treatment, ...] = ()
     controls: tuple[Treatment, ...] = ()  # positive controls
     held_out: tuple[Treatment, ...] = ()  # treatments that no other plate has, with their scores there
+    effects: Mapping[str, float] = field(default_factory=dict)  # treatment -> its effect, where it is known
 
     @property
     def everything(self) -> tuple[Treatment, ...]:
@@ -76,8 +78,13 @@ class Population:
         return treatment.tested and treatment.q < self.alpha
 
     def strongest(self, limit: int | None = None) -> list[Treatment]:
-        """Return the tested treatments, by q, then by score, then by name."""
-        return sorted(self.tested, key=lambda one: (one.q, -one.score, natural(one.item)))[:limit]
+        """Return the tested treatments, by q, then by score, effect and name: large screens have many scores of 1."""
+
+        def key(one: Treatment) -> tuple[float, float, float, list[tuple[bool, int, str]]]:
+            effect = self.effects.get(one.item, math.nan)
+            return one.q, -one.score, math.inf if math.isnan(effect) else -effect, natural(one.item)
+
+        return sorted(self.tested, key=key)[:limit]
 
     def sentence(self) -> str:
         """Return the numbers in words: `7 of 9 treatments are active; 1 more could not be tested`."""

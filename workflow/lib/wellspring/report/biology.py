@@ -216,24 +216,25 @@ def _matches(screen: Screen, items: pd.DataFrame, metric: str, level: str, alpha
     return found
 
 
-def treatments(screen: Screen, *, alpha: float) -> Record:
+def treatments(screen: Screen, *, alpha: float, first: Sequence[str] = ()) -> Record:
     """Return the data of the page's table of treatments: `items`, `groups`, and `scores` by level, metric and encoder.
 
-    A score is [value, q] in the order of the items, or null. A value has three digits; q has six, since the page
-    compares it with `alpha`: 0.04995 is below 0.05. Only main metrics whose items are treatments or compounds are
-    included.
+    A score is [value, q] in the order of the items, or null. Values have six digits, since the page sorts by them
+    and compares q with `alpha`: 0.04995 is below 0.05. Only main metrics whose items are treatments or compounds are
+    included. The items `first` come first: the page keeps their order where scores and q are equal.
     """
     items = screen.items
     if items.empty:
         return {}
     items = items[items["Metadata_Metric"].isin(LISTED)]
-    names = sorted(set(items["Metadata_Item"].astype(str)), key=natural)
+    known = set(items["Metadata_Item"].astype(str))
+    names = list(dict.fromkeys([*(name for name in first if name in known), *sorted(known, key=natural)]))
     place = {name: number for number, name in enumerate(names)}
     scores: Record = {}
     for (level, metric, encoder), mine in items.groupby(["Metadata_Level", "Metadata_Metric", "Encoder"], sort=True):
         column: list[list[float | None] | None] = [None] * len(names)
         for item, value, q in zip(mine["Metadata_Item"], mine["value"], mine["q"], strict=True):
-            column[place[str(item)]] = [_digits(value, 3), _digits(q, 6)]
+            column[place[str(item)]] = [_digits(value, 6), _digits(q, 6)]
         scores.setdefault(level, {}).setdefault(metric, {})[encoder] = column
     mechanism: dict[str, str] = {}
     for aligned in screen.aligned.values():

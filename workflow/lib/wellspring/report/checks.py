@@ -59,7 +59,7 @@ def totals(screen: Screen) -> list[tuple[str, str, str]]:
     return [
         ("plates", f"{len(screen.kept):,}", f"of {len(screen.plates):,} in the results"),
         ("wells", f"{len(wells):,}", f"{without:,} without a profile" if without else profiles),
-        ("images", f"{planes:,}", f"{lost:,} missing or left out" if lost else "none missing or left out")
+        ("images", f"{planes + missing:,}", f"{lost:,} missing or left out" if lost else "none missing or left out")
         if planes or lost
         else ("images", "–", "cells are ready-made crops" if ready else "profiles come from tables"),
         ("cells", "–" if cells is None else f"{cells:,}", "cells were not segmented" if cells is None else density),

@@ -64,4 +64,4 @@ def unit(aligned: Mapping[str, pd.DataFrame]) -> str:
 
 
 def _dosed(one: own.Series, dose: float, response: float) -> str:
-    return f"{one.compound} {number(dose)}: {fixed(response)}"
+    return f"{one.compound} {number(dose, digits=6)}: {fixed(response)}"

@@ -119,7 +119,10 @@ def _share(rows: pd.DataFrame) -> str:
     if judged.empty or not math.isfinite(chance):
         return ""
     same = int((judged["shares_mechanism"] == "yes").sum())
-    return f"{same} of {len(judged)} share its mechanism, {fixed(chance * len(judged), 1)} expected by chance"
+    stated = (
+        f"Of {len(judged)} with a stated mechanism, {same} {'shares' if same == 1 else 'share'} that of the treatment"
+    )
+    return f"{stated}; {fixed(chance * len(judged), 1)} expected by chance"
 
 
 def _curve(row: Mapping[str, Any], wells: Mapping[Any, pd.DataFrame], *, drawn: bool) -> list[str]:

@@ -87,19 +87,19 @@ def _twin(screen: Screen, paired: pd.DataFrame, cell: Cell, metric: str, level: 
     bases = [twin[cell.encoder]] if cell.encoder in twin else untrained
     if not bases:
         return Check(UNKNOWN, "no untrained encoder to compare with")
-    name = f"{'its untrained twin' if cell.encoder in twin else 'the untrained encoder'} {' and '.join(bases)}"
+    name = f"{'its untrained twin' if cell.encoder in twin else 'the untrained encoder'} ({' and '.join(bases)})"
     if paired.empty:
         return Check(UNKNOWN, f"not compared with {name}")
     mine = (paired["Metadata_Metric"] == metric) & (paired["Metadata_Level"] == level) & paired["Base"].isin(bases)
     found = paired[mine & (paired["Encoder"] == cell.encoder)]
     if found.empty:
         return Check(UNKNOWN, f"not compared with {name}")
-    by = ", ".join(f"{'+' if value > 0 else ''}{fixed(value)}" for value in found["value"].astype(float))
+    by = "score " + ", ".join(f"{'+' if value > 0 else ''}{fixed(value)}" for value in found["value"].astype(float))
     if (found["Metadata_Verdict"] == BETTER).all():
-        return Check(YES, f"better than {name} ({by})")
+        return Check(YES, f"better than {name}: {by}")
     if (found["Metadata_Verdict"] == WORSE).any():
-        return Check(NO, f"worse than {name} ({by})")
-    return Check(NO, f"not shown to be better than {name} ({by})")
+        return Check(NO, f"worse than {name}: {by}")
+    return Check(NO, f"not shown to be better than {name}: {by}")
 
 
 def _compared(cell: Cell, floor: float, name: str, *, unknown: str, why: str = "") -> Check:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -98,6 +98,7 @@ def build(
     small = thumbnails.sheets(screen, points, limit=options.map_pictures, seed=screen.seed or 0)
     lost = exclusions.undefined(screen)
     found = active.population(screen, encoder=primary, level=level, alpha=options.significance)
+    found = replace(found, effects=taken.effects()) if taken else found
     panels = panel.block(screen, found, panel.pictures(screen, found))
     shown, idle = metrics.applicable(rows)
     context = {
@@ -131,7 +132,9 @@ def build(
         "alignment": alignment.drawings(rows, encoders=screen.encoders),
         "changes": changes,
         "figures": biology.figures(screen, alpha=options.significance),
-        "treatments": biology.treatments(screen, alpha=options.significance),
+        "treatments": biology.treatments(
+            screen, alpha=options.significance, first=[one.item for one in found.strongest()]
+        ),
         "dose_limit": doses.LIMIT,
         "wells": measures.block(screen, drawn) if drawn else {},
         "fields": fields,

@@ -56,7 +56,7 @@ def block(
             "item": one.item,
             "perturbation": one.perturbation,
             "compound": compound[one.compound],
-            "dose": f"{number(one.dose)} {unit}".rstrip() if math.isfinite(one.dose) else "",
+            "dose": f"{number(one.dose, digits=6)} {unit}".rstrip() if math.isfinite(one.dose) else "",
             "amount": one.dose if math.isfinite(one.dose) else None,
             "control": one.kind != "trt",
             "score": fixed(one.score),

@@ -61,7 +61,7 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     """Return the labels of an axis, all with the same decimals: 0.0, 0.5, 1.0."""
     step = min((b - a for a, b in pairwise(values)), default=0.0)
     top = max(map(abs, values), default=0.0)
-    if step <= 0 or step < 1e-3 or top >= 1e6:
+    if step <= 0 or step < 1e-4 or top >= 1e6:
         return [number(value) for value in values]
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return [fixed(value, decimals) for value in values]

@@ -30,6 +30,17 @@ def _title(metric: str) -> str:
     return next((one.title for one in METRICS if one.name == metric), metric)
 
 
+def _groups(column: str, groups: object, labels: object) -> str:
+    if not labels:
+        return "no treated well has the label"
+    found = f"{groups} {column if groups == 1 else _several(column)} and {labels} label{'' if labels == 1 else 's'}"
+    return f"needs two {_several(column)} and two labels, found {found}"
+
+
+def _several(noun: str) -> str:
+    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+
+
 # `notes` among the values has further notes as text; `wording.words` puts them into words first.
 PROFILE: dict[str, Sentence] = {
     "no_foreground_tile": "no tile with foreground",
@@ -187,9 +198,8 @@ EVALUATE: dict[str, Sentence] = {
     "too_few_wells_of_a_cell_line": "needs {needed} wells of a cell line, found {found}",
     "too_few_wells_of_other_compounds": "no well has enough wells of other compounds",
     "too_few_for_connectivity": "needs {needed} treated wells and two compounds in a cell line, found {found} wells",
-    "too_few_groups": lambda values: (
-        f"needs two of each, found {values['groups']} "
-        f"{str(values['column']).removeprefix('Metadata_').replace('_', ' ').lower()} and {values['labels']} labels"
+    "too_few_groups": lambda values: _groups(
+        str(values["column"]).removeprefix("Metadata_").replace("_", " ").lower(), values["groups"], values["labels"]
     ),
     "too_few_concentrations": "no compound has {needed} concentrations",
     "too_few_wells": "too few wells",

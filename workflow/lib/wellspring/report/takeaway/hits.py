@@ -12,6 +12,7 @@ from wellspring.evaluate.wells import Array
 from wellspring.io import tables
 from wellspring.report import active, cell_pictures
 from wellspring.report.gather import Screen
+from wellspring.report.naming import natural
 from wellspring.screen import dose_units
 
 # Columns that the axis of a treatment needs.
@@ -34,7 +35,7 @@ def table(
     level: str = "aligned",
     units: Mapping[tuple[str, str], str] | None = None,
 ) -> pd.DataFrame:
-    """Return the table of hits (`COLUMNS`) of an encoder: active treatments first, then by q and effect.
+    """Return the table of hits (`COLUMNS`) of an encoder: active first, then by q, score and effect.
 
     Parameters
     ----------
@@ -78,8 +79,13 @@ def table(
             rows.append(row | {"note": _note(one)})
     table = pd.DataFrame(rows, columns=COLUMNS)
     order = table["active"].map({YES: 0, NO: 1, UNTESTED: 2})
-    keys = table.assign(order=order, down=-pd.to_numeric(table["effect_sd"], errors="coerce"))
-    return table.loc[keys.sort_values(["order", "q", "down", "treatment"], kind="stable").index].reset_index(drop=True)
+    place = {name: at for at, name in enumerate(sorted(set(table["treatment"]), key=natural))}
+    keys = table.assign(order=order)
+    for name in ("score", "effect_sd"):  # the strongest first
+        keys[name] = -pd.to_numeric(table[name], errors="coerce")
+    keys["treatment"] = keys["treatment"].map(place)  # ties as in `active.Population.strongest`
+    by = ["order", "q", "score", "effect_sd", "treatment"]
+    return table.loc[keys.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
 def _by_encoder(items: pd.DataFrame, *, metric: str, level: str, alpha: float) -> dict[str, str]:

@@ -42,6 +42,10 @@ class Takeaway:
     curves: pd.DataFrame
     points: pd.DataFrame
 
+    def effects(self) -> dict[str, float]:
+        """Return treatment -> its effect, in standard deviations of the controls; NaN where undefined."""
+        return dict(zip(self.hits["treatment"], pd.to_numeric(self.hits["effect_sd"]), strict=True))
+
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """Return name -> table, in the order of the workbook's sheets."""
         return {

@@ -244,7 +244,8 @@
   Page.onPaint(() => { for (const canvas of all(".plate canvas", dialog)) canvas.redraw(); });
   const known = new Map();
   list.forEach((row, i) => known.set(row.item, i));
-  list.forEach((row, i) => { const word = name(i); if (!known.has(word)) known.set(word, i); });
+  // a compound's name means its strongest dose
+  for (const i of [...strength, ...list.keys()]) if (!known.has(name(i))) known.set(name(i), i);
   // opens the panel of a treatment or compound; false where it has none
   Page.treatment = { has: (item) => known.has(item), open: (item) => open(known.get(item)), row: (item) => list[known.get(item)] };
   document.addEventListener("click", (event) => {
