@@ -259,7 +259,7 @@ MISTAKES = {
         ("P1.csv: expected numbers as concentrations, found ['lots'] in column 'dose_uM'", "index.columns"),
     ),
     "two columns of doses": (
-        file("P1.csv", "well,compound,dose_uM,conc_nM\nA01,DMSO,,\nB01,x,1,1000\n"),
+        file("P1.csv", "well,compound,dose_uM,conc_nM\nA01,DMSO,,\nB01,x,1,999\n"),
         ("P1.csv: expected one column of concentrations, found ['dose_uM', 'conc_nM']", "index.columns.concentration"),
     ),
     "plates of different units": (
