@@ -7,7 +7,6 @@ what a metric states by itself.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import centring, chance, mechanism_chance, mixing, mixing_chance, nuisance, position, wells
@@ -29,19 +28,12 @@ class Judged:
 
     def split(self) -> list[tuple[Array, pd.DataFrame]]:
         """Return features (n, d) and metadata of each table, by plate and well."""
-        return [in_order(frame) for frame in self.frames]
+        return [wells.split(frame) for frame in self.frames]
 
 
 # Scores of each table in and out.
 Tables = list[list[Score]]
 Rule = Callable[[Tables, Judged], Tables]
-
-
-def in_order(frame: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
-    """Return the features (n, d) and the metadata of a table, by plate and well."""
-    names = [name for name in frame.columns if not name.startswith("Metadata_")]
-    metadata = frame[[name for name in frame.columns if name.startswith("Metadata_")]]
-    return wells.in_order(frame[names].to_numpy(dtype=np.float64), metadata)
 
 
 def stated(scores: Tables, judged: Judged, *, levels: Sequence[Level]) -> Tables:
@@ -56,7 +48,7 @@ def _of_replicates(scores: Tables, judged: Judged) -> Tables:
     found = []
     for frame in judged.population.chance or judged.frames:
         share = judged.options.replicates_share
-        values = chance.excess(*in_order(frame), replicates_share=share, seed=judged.seed)
+        values = chance.excess(*wells.split(frame), replicates_share=share, seed=judged.seed)
         found.append(dict(zip(("activity", "grit"), values, strict=True)))
     return [with_chance(each, found[place % len(found)]) for place, each in enumerate(scores)]
 
@@ -92,7 +84,7 @@ def _of_mixing(scores: Tables, judged: Judged) -> Tables:
     centres = judged.population.centred
     if not centres:
         return scores
-    features, metadata = in_order(judged.frames[0])
+    features, metadata = wells.split(judged.frames[0])
     moved = mixing_chance.excess(features, metadata, centres, seed=judged.seed, **mixing.sizes(judged.options))
     return [mixing_chance.stated(each, moved) for each in scores]
 

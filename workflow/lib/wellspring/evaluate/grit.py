@@ -98,9 +98,8 @@ def without_controls(
         Places of the wells of each treatment that has a value, among `rows`, and the values in the same order. At most
         `TREATMENTS` of them, drawn at random, are computed without each set.
     """
-    without, order = Controls.of({"": control}, metadata), np.arange(len(known))
-    if len(known) > TREATMENTS:
-        order = np.sort(np.random.default_rng(0).permutation(len(known))[:TREATMENTS])
+    without = Controls.of({"": control}, metadata)
+    order = wells.drawn(np.arange(len(known)), at_most=TREATMENTS, seed=0)
     each = list(known.values())
     mine = [each[number] for number in order]
     if not mine:

@@ -114,10 +114,7 @@ def excess(frame: pd.DataFrame, *, replicates_share: tuple[str, ...] = (), seed:
 
     `frame` is of `adjusted`. Plates that were fitted on their own controls are fitted anew on those that stay.
     """
-    names = tables.features(frame)
-    features, metadata = wells.in_order(
-        frame[names].to_numpy(dtype=np.float64), frame[[name for name in frame.columns if name not in set(names)]]
-    )
+    features, metadata = wells.split(frame)
     where, own = terms(metadata), (wells.column(metadata, STATE) == OWN)
 
     def renewed(taken: Array, kept: Array) -> tuple[Array, Array]:

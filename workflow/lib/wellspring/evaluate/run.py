@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import chance_levels, wells
-from wellspring.evaluate.chance_levels import Judged, in_order
+from wellspring.evaluate.chance_levels import Judged
 from wellspring.evaluate.guards import confounding, position_features
 from wellspring.evaluate.metric import PERMUTED, POSITION_ONLY, Compute, Metric, Reads
 from wellspring.evaluate.metrics import METRICS, chosen, metric_of
@@ -213,7 +213,7 @@ def _of_kind(
         return []
     frames = population.frames(reads)
     options = replace(options, pairs=options.pairs // len(frames))  # two halves compare as many pairs as one table
-    first, *second = (_computed(mine, *in_order(frame), options=options, seed=seed) for frame in frames)
+    first, *second = (_computed(mine, *wells.split(frame), options=options, seed=seed) for frame in frames)
     judged = Judged(frames, population, options, seed)
     levels = [metric.level for metric in mine if metric.level is not None]
     first, *second = chance_levels.stated([first, *second], judged, levels=levels)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from wellspring.io import tables
 from wellspring.io.keys import TIME
 from wellspring.io.notes import Note
 from wellspring.screen import well_names as names
@@ -209,6 +210,13 @@ def in_order(features: Array, metadata: pd.DataFrame) -> tuple[Array, pd.DataFra
     if np.array_equal(order, metadata.index):
         return features, metadata
     return features[order], metadata.iloc[order].reset_index(drop=True)
+
+
+def split(frame: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
+    """Return the features (n, d) as float64 and the metadata of a table, both sorted by plate and well."""
+    features = tables.features(frame)
+    metadata = frame[[one for one in frame.columns if one.startswith("Metadata_")]]
+    return in_order(frame[features].to_numpy(dtype=np.float64), metadata)
 
 
 def positions(metadata: pd.DataFrame) -> pd.DataFrame:
