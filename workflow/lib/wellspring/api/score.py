@@ -86,7 +86,7 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     frame, notes = read(paths, options=options)
     if frame.empty:
         raise ValueError(f"{', '.join(map(str, paths))}: expected a row per well below the header, found none")
-    options = _by_time(frame, options)
+    options = _sharing_time(frame, options)
     shared = _columns(frame, options, "replicates_share")
     _columns(frame, options, "replicates_differ")
     if not (frame["Metadata_pert_type"] == "negcon").any():
@@ -180,7 +180,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**given, Metadata_Verdict=np.where(finite, "keep", "undefined"))
 
 
-def _by_time(frame: pd.DataFrame, options: Options) -> Options:
+def _sharing_time(frame: pd.DataFrame, options: Options) -> Options:
     """Return the options by which replicates share the time point, where the table has several."""
     if TIME not in frame or frame[TIME].nunique() < 2:
         return options

@@ -140,7 +140,7 @@ def workflow_table(
     if dose.unit is not None:
         frame["Metadata_Concentration_Unit"] = dose.unit
     frame["Metadata_pert_type"] = _kinds(table, frame, roles, controls, where)
-    frame = _by_time(frame)
+    frame = _plate_per_time(frame)
     _check(frame, roles, where)
     pairs = zip(frame["Metadata_Compound"], frame["Metadata_Concentration"], strict=True)
     frame["Metadata_Perturbation"] = [None if one is None else treatments.name(one, dose) for one, dose in pairs]
@@ -225,7 +225,7 @@ def _are_times(name: str, values: pd.Series) -> bool:
     )
 
 
-def _by_time(frame: pd.DataFrame) -> pd.DataFrame:
+def _plate_per_time(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the wells with a plate per time point, `PLATE_T<time>`, where a well is there at several."""
     well = ["Metadata_Plate", "Metadata_Well"]
     if TIME not in frame or not frame.duplicated(well).any() or frame.duplicated([*well, TIME]).any():

@@ -142,19 +142,14 @@ def named_as_features(form: pa.Schema, *, keys: Collection[str], patterns: Seque
     measured = [name for name in names if _of_cellprofiler(name) and not describes_object(name)]
     if measured:
         return [name for name in words if name in set(measured)]
-    numeric = _families([name for name in names if is_number(form.field(name).type) and not _PREFIXES.match(name)])
-    return [name for name in words if name in set(_families([*numeric, name]))] if numeric else []
+    numeric = families_of([name for name in names if is_number(form.field(name).type) and not _PREFIXES.match(name)])
+    return [name for name in words if name in set(families_of([*numeric, name]))] if numeric else []
 
 
 def unnamed_words(form: pa.Schema, *, keys: Collection[str]) -> list[str]:
     """Return the columns of no number whose names do not tell that they are metadata."""
     names = [name for name in form.names if name not in set(keys) and not is_metadata(name)]
     return [name for name in names if not is_number(form.field(name).type)]
-
-
-def numbered(names: Sequence[str]) -> list[str]:
-    """Return the names that are numbered, three or more of one stem."""
-    return _families(names)
 
 
 def rule_of(form: pa.Schema, *, keys: Collection[str]) -> str:
@@ -220,7 +215,7 @@ def _ruled(names: Sequence[str], numeric: Sequence[str]) -> tuple[str, list[str]
     if measured:
         return "compartments", measured
     candidates = [name for name in numeric if not _PREFIXES.match(name) and not describes_object(name)]
-    families = _families(candidates)
+    families = families_of(candidates)
     if families and len(families) * 2 > len(candidates):
         return "families", families
     return "numeric", [name for name in candidates if not is_metadata(name)]
@@ -230,7 +225,7 @@ def _of_cellprofiler(name: str) -> bool:
     return name.startswith(tuple(f"{one}_" for one in COMPARTMENTS)) or bool(_CELLPROFILER.match(name))
 
 
-def _families(names: Sequence[str]) -> list[str]:
+def families_of(names: Sequence[str]) -> list[str]:
     """Return the names of stems that have at least three numbers each; a stem may be empty (`0`, `1`, `2`)."""
     stems: Mapping[str, list[str]] = {}
     found = dict(stems)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 import pyarrow as pa
 
 from wellspring.encoders.table_columns import counts_rows, not_numbers, objects
-from wellspring.encoders.table_features import is_word, named_as_features, numbered, rule_of, unnamed_words
+from wellspring.encoders.table_features import families_of, is_word, named_as_features, rule_of, unnamed_words
 from wellspring.encoders.table_format import Source
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def readable(source: Source, *, keys: Collection[str], patterns: Sequence[str] =
     unnamed = unnamed_words(form, keys=keys)
     refuse_vectors(source, unnamed)
     alike = look_like_numbers(source, [name for name in unnamed if is_word(form.field(name).type)])
-    family = hold_numbers(source, numbered(alike))
+    family = hold_numbers(source, families_of(alike))
     others = [name for name in alike if name not in set(family)]
     if others:
         logger.warning(

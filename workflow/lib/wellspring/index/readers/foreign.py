@@ -66,17 +66,8 @@ OTHERS = {
     ".zip": "archive", ".tar": "archive", ".gz": "archive", ".tgz": "archive", ".bz2": "archive", ".xz": "archive",
     ".zst": "archive", ".7z": "archive", ".rar": "archive",
 }  # fmt: skip
-NOT_ENDINGS = (
-    "archive",
-    "dicom",
-    "dm",
-    "hdf5",
-    "lfs",
-    "nifti",
-    "ole",
-    "page",
-    "video",
-)  # kinds that are no ending themselves
+# Kinds that are no ending themselves.
+NOT_ENDINGS = ("archive", "dicom", "dm", "hdf5", "lfs", "nifti", "ole", "page", "video")
 ENDINGS = {f".{kind}": kind for kind in KINDS if kind not in NOT_ENDINGS} | OTHERS
 # First bytes: where they begin, the bytes, and the kind.
 MAGIC = (
