@@ -71,7 +71,9 @@ def check_names(compounds: pd.Series, controls: Sequence[str], *, key: str, wher
 
 
 def may_be_control(compound: str, controls: Iterable[str]) -> bool:
-    """Return whether a compound may be a negative control under another name.
+    """Return whether a compound is probably a negative control under another name.
+
+    :func:`near` accepts less similar names, for suggestions where controls are missing.
 
     Examples
     --------
@@ -97,7 +99,10 @@ def may_be_control(compound: str, controls: Iterable[str]) -> bool:
 
 
 def near(controls: Iterable[str], compounds: Iterable[str]) -> list[str]:
-    """Return the compounds that may be a control under another name, as `DMSO 0.1%` or `DMOS` for `DMSO`."""
+    """Return the compounds that may be a control under another name, as `DMSO 0.1%` or `DMOS` for `DMSO`.
+
+    These are suggestions where controls are missing; :func:`may_be_control` is stricter.
+    """
     flattened = [flat(control) for control in controls]
     found = []
     for name in sorted(set(compounds)):

@@ -1,6 +1,6 @@
 """Describe in words how platemaps were read, so that a wrong column is seen before any job runs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -91,42 +91,54 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
 
 
 def doubtful_controls(readings: Sequence[Reading], negcon: Sequence[str], poscon: Sequence[str]) -> list[str]:
-    """Return compounds whose wells are of another type than their name states, and names of the config without wells.
+    """Return a sentence per doubt about controls, for `index.negcon` and `index.poscon` as the config has them.
 
-    Without any negative control :func:`lacking_controls` says more.
+    Named are negative controls of another type, treatments that may be negative controls, platemaps without any treated
+    well, and positive controls that no platemap has. Without any negative control :func:`lacking_controls` says more.
     """
+    if not readings:
+        return []
     columns = ["Metadata_Compound", "Metadata_pert_type"]
     parts = [each.frame.loc[each.frame["Metadata_Compound"].notna(), columns] for each in readings]
-    wells = pd.concat(parts).astype(str) if parts else pd.DataFrame(columns=columns)
-    kinds = wells.groupby(columns).size()
-    found = []
-    for name in (lookalikes.tidy(name) for name in negcon):
-        other = [
-            f"{kind} in {many(count, 'well')}"
-            for (one, kind), count in kinds.items()
-            if one == name and kind in ("trt", "poscon")
-        ]
-        if other:
-            found.append(
-                f"{name} of index.negcon is of the type {' and '.join(other)}: correct the column of types, or the key"
-            )
-    controls = sorted({one for one, kind in kinds.index if kind == "negcon"})
-    treated = [(one, count) for (one, kind), count in kinds.items() if kind == "trt" and one not in negcon]
-    near = [f"{one} ({many(count, 'well')})" for one, count in treated if well_types.may_be_control(one, controls)]
-    if near and controls:
-        found.append(
-            f"the treatments {_few(near)} may be negative controls, which are {_few(controls)}: name them in "
-            "index.negcon, or give their wells the type negcon"
-        )
-    if readings and not any((each.frame["Metadata_pert_type"] == "trt").any() for each in readings):
+    wells = pd.concat(parts).astype(str)
+    counts: dict[tuple[str, str], int] = wells.groupby(columns).size().to_dict()
+    found = [*_of_another_type(counts, negcon), *_may_be_controls(counts, negcon)]
+    if not any((each.frame["Metadata_pert_type"] == "trt").any() for each in readings):
         found.append(
             "expected treated wells, found none on any plate: all are controls or empty (by their types, "
             "index.pert_types, index.negcon and index.poscon)"
         )
     absent = [name for name in poscon if lookalikes.tidy(name) not in set(wells["Metadata_Compound"])]
-    if absent and readings:
-        found.append(f"index.poscon: no platemap has the compounds {absent}")
+    if absent:
+        found.append(f"index.poscon: no platemap has the compounds {absent}; correct their names or remove them")
     return found
+
+
+def _of_another_type(counts: Mapping[tuple[str, str], int], negcon: Sequence[str]) -> Iterator[str]:
+    """Yield the compounds of `index.negcon` that have wells of another type; (compound, type) to number of wells."""
+    for name in map(lookalikes.tidy, negcon):
+        other = [
+            f"{kind} in {many(counts[name, kind], 'well')}" for kind in ("poscon", "trt") if (name, kind) in counts
+        ]
+        if other:
+            kinds = " and ".join(other)
+            yield f"{name} of index.negcon is of the type {kinds}: correct the column of types, or the key"
+
+
+def _may_be_controls(counts: Mapping[tuple[str, str], int], negcon: Sequence[str]) -> Iterator[str]:
+    """Yield the treatments whose names are like those of negative controls, if there are any controls."""
+    controls = sorted({name for name, kind in counts if kind == "negcon"})
+    treated = {name: count for (name, kind), count in counts.items() if kind == "trt" and name not in negcon}
+    near = [
+        f"{name} ({many(count, 'well')})"
+        for name, count in treated.items()
+        if well_types.may_be_control(name, controls)
+    ]
+    if near and controls:
+        yield (
+            f"the treatments {_few(near)} may be negative controls, which are {_few(controls)}: name them in "
+            "index.negcon, or give their wells the type negcon"
+        )
 
 
 def without_doses(readings: Sequence[Reading]) -> list[str]:
