@@ -34,7 +34,7 @@ def test_numbers_of_treatments_and_plates_are_no_features(tmp_path, caplog):
     found = scored(tmp_path, odd)
     assert found[METRICS].to_dict() == pytest.approx(direct(frame), abs=1e-6)
     left = ["MW", "logP", "temperature", "CID", "humidity"]
-    assert f"once are not features: {left}" in caplog.text
+    assert f"constant within each treatment or each plate: {left}" in caplog.text
     page = (tmp_path / "out" / "index.html").read_text()
     assert "humidity" in page
 
@@ -125,7 +125,7 @@ def test_a_row_without_plate_or_well_is_refused_and_an_empty_row_is_none(tmp_pat
     frame.loc[3, f"Metadata_{name}"] = None
     frame.to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(
-        ValueError, match=rf"b.csv: expected a {name.lower()} in each row, found none in the rows \[4\]"
+        ValueError, match=rf"b.csv: expected a {name.lower()} in each row, found none in the rows \[4\] below"
     ):
         read([tmp_path / "b.csv"], options=Options())
     (tmp_path / "c.csv").write_text("sep=;\n" + text.replace(",", ";"))

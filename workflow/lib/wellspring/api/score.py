@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.api.score_columns import column_of, find, pooled, without_controls, workflow_table
+from wellspring.api.score_columns import column_of, find, workflow_table
+from wellspring.api.score_doubts import pooled, without_controls
 from wellspring.api.score_labels import label_of, other_separator, read_lists
 from wellspring.api.score_properties import described
 from wellspring.encoders.profile_table import chosen_features
@@ -133,7 +134,7 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         source = open_source(path)
         names = [*source.schema.names, *(column for column, _ in source.lists.values())]
         found = find(names, options.roles)
-        # A column that a person asked for by its whole name as a feature is one.
+        # A column whose whole name is among --features is a feature.
         found = {role: name for role, name in found.items() if role in options.roles or name not in options.features}
         label = column_of(names, options.label, "label") if options.label is not None else None
         keys = {*found.values(), *([label] if label else [])}
@@ -147,7 +148,11 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         part = workflow_table(table, features, roles=found, controls=options.controls, where=str(path))
         about = described(part, features) if chosen.rule == "numeric" else []
         if about:
-            logger.warning("%s: numbers that each treatment or plate has once are not features: %s", path, about)
+            logger.warning(
+                "%s: left out of the features, since they are constant within each treatment or each plate: %s",
+                path,
+                about,
+            )
             left = tuple(name for name in source.schema.names if name in {*chosen.left, *about})
             chosen = replace(chosen, names=tuple(name for name in features if name not in about), left=left)
         parts.append(part.drop(columns=about).reset_index(drop=True))

@@ -16,7 +16,6 @@ from wellspring.screen import (
     doses,
     lookalikes,
     platemap_columns,
-    platemap_parts,
     treatments,
     well_names,
     well_types,
@@ -164,7 +163,9 @@ def _wells(table: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
             pairs = [well_names.of_pair(*pair) for pair in table[[roles["row"], roles["column"]]].to_numpy()]
             return pd.Series(pairs, index=table.index, dtype=object)
         except ValueError as error:
-            logger.warning("no column of wells, and row and column are none (%s): positions are unknown", error)
+            logger.warning(
+                "no column of wells, and row and column name no wells (%s): positions are unknown (set --well)", error
+            )
     if "well" not in roles:
         return pd.Series([f"row {number}" for number in range(1, len(table) + 1)], index=table.index, dtype=object)
     known = dict[object, object]()
@@ -244,7 +245,10 @@ def _check(frame: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
     for role in ("plate", "well"):
         gaps = (np.flatnonzero(frame[f"Metadata_{OURS[role]}"].isna())[:10] + 1).tolist()
         if gaps:
-            raise ValueError(f"{where}: expected a {role} in each row, found none in the rows {gaps}")
+            raise ValueError(
+                f"{where}: expected a {role} in each row, found none in the rows {gaps} below the header; "
+                "fill in these cells, or remove the rows"
+            )
     doubled = frame.duplicated(["Metadata_Plate", "Metadata_Well"])
     if doubled.any():
         few = frame.loc[doubled, ["Metadata_Plate", "Metadata_Well"]].drop_duplicates().astype(str).to_numpy()[:5]
@@ -252,39 +256,6 @@ def _check(frame: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
             f"{where}: expected one row per well, found several of {[' '.join(pair) for pair in few]}; aggregate cells "
             "and sites to wells first, or name the columns by --plate, --well and --time"
         )
-
-
-def without_controls(frame: pd.DataFrame) -> str:
-    """Return a sentence about a table without negative controls: which wells may be some, and how to name them."""
-    treated = frame.loc[frame["Metadata_pert_type"] == "trt", "Metadata_Compound"]
-    counts, missing = treated.value_counts(), int(frame["Metadata_Compound"].isna().sum())
-    near = well_types.near(DMSO, counts.index.astype(str))
-    said = [f"perhaps --controls {' '.join(repr(name) for name in near[:5])}"] if near else []
-    said.append(f"the commonest compounds are {[f'{name} ({count} wells)' for name, count in counts.head(5).items()]}")
-    if missing:
-        said.append(f"{missing} wells have no compound, which `--controls COLUMN=` takes for controls")
-    return "; ".join(["no negative controls: activity and grit are undefined", *said])
-
-
-def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
-    """Return a sentence about columns in which wells of one treatment differ, as doses under an odd name, or None.
-
-    Plates, positions, cell lines, batches and the columns `shared` (of `--replicates-share`) are left out.
-    """
-    known = {*(f"Metadata_{name}" for name in (*OWN, "Cell_Line", "Concentration_Unit")), *shared}
-    copied = [frame[name] for name in ("Metadata_Cell_Line", "Metadata_Batch", *shared) if name in frame]
-    columns = [one for one in frame if one.startswith("Metadata_") and one not in known]
-    columns = [one for one in columns if not any(frame[one].equals(other) for other in copied)]
-    found = platemap_parts.differing(frame, [one for one in columns if not platemap_parts.is_dose(frame, one)])
-    if not found:
-        return None
-    parts = [
-        f"Metadata_{name} ({', '.join(part.values)} for {part.treatment})" for name, part in list(found.items())[:5]
-    ]
-    return (
-        f"wells of one treatment, which count as replicates, differ in {'; '.join(parts)}: --dose names the column of "
-        "concentrations, --replicates-share columns in which replicates agree"
-    )
 
 
 def _suggest(frame: pd.DataFrame) -> str:

@@ -1,6 +1,6 @@
-"""Numbers that describe a treatment or a plate: the same in all of its wells, as a mass, a solubility or a temperature.
+"""Properties of treatments or plates among the features: constant in all wells of one, as a mass or a temperature.
 
-No measurement of an image is exactly the same in two wells, so that such a column under an unknown name is no feature.
+No measurement of an image has exactly the same value in two wells, so that such a column is not a feature.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ FEWEST = 2  # treatments or plates of several wells, within which a property is 
 
 
 def described(frame: pd.DataFrame, features: Sequence[str]) -> list[str]:
-    """Return the features that are constant within each treatment, or within each plate; not if most of them are.
+    """Return the features that are constant within each treatment, or within each plate; none if most features are.
 
     Examples
     --------
