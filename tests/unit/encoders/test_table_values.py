@@ -77,7 +77,7 @@ def test_nothing_in_the_words_of_windows_is_nothing(tmp_path):
 def test_text_that_holds_numbers_under_another_name_is_named(tmp_path, caplog):
     frame = table(["area", "solidity", "roundness"]).astype({"solidity": str})
     assert opened(write(frame, tmp_path / "a.parquet")).features == ["area", "roundness"]
-    assert "columns of text hold numbers and are no features: ['solidity']" in caplog.text
+    assert "columns of text hold numbers and are not used as features: ['solidity']" in caplog.text
     assert opened(tmp_path / "a.parquet", features=["area", "solidity"]).features == ["area", "solidity"]
 
 

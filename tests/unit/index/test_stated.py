@@ -1,4 +1,4 @@
-"""What a table says of its images against what the names of the files state: halves of a table out of order."""
+"""The wells and channels of a table of images are compared with those in the names of the files."""
 
 import itertools
 
@@ -39,7 +39,7 @@ def test_wells_out_of_order_are_an_error_that_names_them(form, caplog):
     stated.check(planes(form), plate="P1", where="the table")
     assert not caplog.records
     turned = {("A01", "DNA"): ("B02", "DNA"), ("B02", "DNA"): ("A01", "DNA")}
-    with pytest.raises(ValueError, match=r"P1: the table: expected the wells .*found 2 of 10 others: .* is of A01"):
+    with pytest.raises(ValueError, match=r"P1: the table: .*found other wells for 2 of 10 files: .* is of A01"):
         stated.check(planes(form, turned.items()), plate="P1", where="the table")
 
 
@@ -61,13 +61,13 @@ def test_names_of_a_scheme_of_their_own_are_told_and_read(caplog):
     """A plate may have been turned before it was imaged: the table is then right, whatever the names say."""
     turned = {(well, each): (WELLS[place - 1], each) for place, well in enumerate(WELLS) for each in ("DNA", "ER")}
     stated.check(planes(FORMS["words"], turned.items()), plate="P1", where="the table")
-    assert "found 10 of 10 others" in caplog.text
+    assert "found other wells for 10 of 10 files" in caplog.text
 
 
 def test_a_name_of_a_well_that_the_table_lacks_is_told_and_read(caplog):
     numbered = {("C01", channel): ("A05", channel) for channel in ("DNA", "ER")}
     stated.check(planes(FORMS["words"], numbered.items()), plate="P1", where="the table")
-    assert "found 2 of 10 others: A05_s1_DNA.tif is of C01" in caplog.text
+    assert "found other wells for 2 of 10 files: A05_s1_DNA.tif is of C01" in caplog.text
 
 
 def test_names_without_wells_and_channels_state_nothing(caplog):
@@ -86,5 +86,5 @@ def test_the_tables_of_microscopes_are_compared(tmp_path, maker):
     text = table.read_text(encoding="utf-8-sig")
     a, b = ("r01c01f", "r02c02f") if maker is vendors.harmony else ("P1_A01_", "P1_B02_")
     table.write_text(text.replace(a, "#").replace(b, a).replace("#", b), encoding="utf-8-sig")
-    with pytest.raises(ValueError, match="P1: .*expected the wells that the names of the files state"):
+    with pytest.raises(ValueError, match="P1: .*expected the wells in the names of the files"):
         coded.build(tmp_path / "P1", WELLS, channels=["DNA"], at=tmp_path)

@@ -147,7 +147,7 @@ def named_as_features(form: pa.Schema, *, keys: Collection[str], patterns: Seque
 
 
 def unnamed_words(form: pa.Schema, *, keys: Collection[str]) -> list[str]:
-    """Return the columns of no number whose names do not tell that they are metadata."""
+    """Return the columns that hold no numbers and whose names are not those of metadata."""
     names = [name for name in form.names if name not in set(keys) and not is_metadata(name)]
     return [name for name in names if not is_number(form.field(name).type)]
 

@@ -1,4 +1,4 @@
-"""What the values of columns show where names and types leave it open.
+"""Choose and refuse features by the values of their columns, where names and types do not decide.
 
 Text may hold numbers or whole vectors, a column may number the rows, and two columns may be copies of each other.
 """
@@ -40,8 +40,8 @@ def readable(source: Source, *, keys: Collection[str], patterns: Sequence[str] =
     others = [name for name in alike if name not in set(family)]
     if others:
         logger.warning(
-            "%s: columns of text hold numbers and are no features: %s (write them as numbers, or name them in "
-            "`features`)", source.path, others[:20]
+            "%s: columns of text hold numbers and are not used as features: %s (write them as numbers, or name "
+            "them in `features`)", source.path, others[:20]
         )  # fmt: skip
     return _with_numbers(form, family)
 

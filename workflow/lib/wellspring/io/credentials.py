@@ -188,14 +188,14 @@ def _seen(cell: str, seen: dict[str, bool]) -> bool:
 def without(value: object) -> object:
     """Return nested mappings and lists without the texts that :func:`problems` finds."""
     if isinstance(value, Mapping):
-        parts = {key: part for key, part in value.items() if not found_in(key) and not _stated(key, part)}
+        parts = {key: part for key, part in value.items() if not found_in(key) and not _names_credential(key, part)}
         return {key: without(part) for key, part in parts.items() if not found_in(part)}
     if isinstance(value, list | tuple):
         return [without(part) for part in value if not found_in(part)]
     return value
 
 
-def _stated(key: object, value: object) -> bool:
+def _names_credential(key: object, value: object) -> bool:
     """Return whether a key of a mapping names a credential and has a text as value."""
     return isinstance(key, str) and isinstance(value, str) and value != "" and _KEY.search(key) is not None
 
@@ -214,7 +214,7 @@ def problems(value: object, where: str = "") -> Iterator[str]:
         for key, part in value.items():
             if found_in(key):
                 yield f"{where or 'top level'}: a key: {ADVICE}"
-            elif _stated(key, part):
+            elif _names_credential(key, part):
                 yield f"{f'{where}.{key}' if where else key}: {ADVICE}"
             else:
                 yield from problems(part, f"{where}.{key}" if where else str(key))

@@ -52,7 +52,8 @@ def two_thresholds(config: Config) -> Iterator[str]:
     if evaluated != reported:
         yield (
             f"evaluate.threshold is {evaluated:g} and report.significance {reported:g}: the share of retrieved "
-            "treatments in the scores will not be that of the active ones in the report and hits.csv; set both alike"
+            "treatments in the scores will not be that of the active ones in the report and hits.csv; set both to the "
+            "same value"
         )
 
 

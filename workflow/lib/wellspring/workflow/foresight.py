@@ -78,7 +78,7 @@ def shared_images(tables: Mapping[str, tuple[str, pd.DataFrame]]) -> list[str]:
 
 
 def crossed(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """Return which rows of the sheet name a folder or a platemap that is called as another plate of the sheet."""
+    """Return which rows of the sheet have a folder or a platemap with the name of another plate of the sheet."""
     plates = [str(row["plate"]) for row in rows]
     found = []
     for column, verb in (("images", "have"), ("platemap", "has")):

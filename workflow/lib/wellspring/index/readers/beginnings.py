@@ -3,8 +3,7 @@
 Of one plate are beginnings that differ by what each well has of its own: a stamp of date and time, a GUID, a number
 that runs on from well to well, or, of three wells and more, a name. Of several plates are beginnings of several wells
 each, those that differ in the number after a word for plates (`P1`, `plate_2`) or in a date without time, and two other
-names. Nothing is joined
-because no well happens to exist twice.
+names. That no well exists twice is no reason to join them.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What the columns of a LoadData table state of each row besides the files: well, site, plane, time and lengths."""
+"""Read the columns of a LoadData table beside those of the files: well, site, plane, time point and lengths."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ METRES = 1e-4  # Harmony's tables have pixel sizes in metres; a larger value is 
 
 
 def wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
-    """Return the well of each row; `ValueError` names the table for a cell or columns that state none."""
+    """Return the well of each row; `ValueError` names the table if a cell is no well, or no column has wells."""
     try:
         if "Metadata_Well" in rows:
             return [well_names.normalise(value) for value in rows["Metadata_Well"].fillna("")]
@@ -26,7 +26,7 @@ def wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
 
 
 def first(rows: pd.DataFrame, *columns: str) -> list[str]:
-    """Return the first of the columns that exists, or ones; programs write whole numbers beside a gap as 1.0."""
+    """Return the first of the columns that exists, or ones; 1.0 is read as 1, as pandas writes it beside a gap."""
     name = next((column for column in columns if column in rows), None)
     cells = pd.Series("1", index=rows.index) if name is None else rows[name].fillna("1")
     return [re.sub(r"^([0-9]+)\.0$", r"\1", str(cell)) for cell in cells]

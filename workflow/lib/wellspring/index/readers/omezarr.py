@@ -178,7 +178,7 @@ def _image(field: Path, folder: Path, roots: Sequence[Path | str], plate: str) -
 def _finest(
     levels: Sequence[dict[str, Any]], field: Path, folder: Path, roots: Sequence[Path | str]
 ) -> tuple[dict[str, Any], Path]:
-    """Return the level of most pixels and its array: the first by the specification, but not of every writer."""
+    """Return the level with the most pixels, which not all writers list first as specified, and its array."""
     arrays = [_within(field, level, folder, roots) for level in levels]
     allowed = places(folder, roots)
     pixels = [0] * len(arrays)
@@ -186,7 +186,7 @@ def _finest(
         try:
             pixels[place] = math.prod(_shape(array, allowed)[-2:])
         except ValueError:
-            continue  # a level that was not copied; of the one that is read, the caller tells
+            continue  # a level that was not copied; the caller reports the one that is read
     finest = pixels.index(max(pixels))
     return levels[finest], arrays[finest]
 

@@ -25,7 +25,7 @@ Page = tuple[int, str | None, str | None]  # number, channel, plane; None: as in
 # Groups of a well's number: `well96` counts from 1 along the rows of a 96-well plate, so that 13 is B01.
 NUMBERED = {f"well{rows * columns}": (rows, columns) for rows, columns in well_names.PLATES}
 GROUPS = ("site", "channel", "plane", "timepoint")
-FEW = 0.05  # share of the images that may be left out without a word
+FEW = 0.05  # share of the images that may be left out without a warning
 # Names of images that are no fields of a plate.
 NO_FIELD = re.compile(
     r"(?i)thumb|overlay|preview|overview|illum|mask|label|outline|montage|stitch|composite|merge|flat|dark|projection"

@@ -1,8 +1,8 @@
-"""Compare what a table says of its images with what the names of the files state.
+"""Compare the wells and channels of a table of images with those in the names of the files.
 
-A table that gives most files the well of their names, and a few the well of others, was sorted or edited by halves. So
-was one in which most files of a channel have a word of their own in their names, and a few that of another channel.
-The word for a channel is found from the table itself, since every microscope has its own.
+If the table agrees with the names of most files but not of a few, only a part of it was sorted or edited. Channels are
+compared by the word that most files of a channel have in their names; it is found from the table itself, since every
+microscope has words of its own.
 """
 
 import logging
@@ -31,13 +31,13 @@ def check(planes: pd.DataFrame, *, plate: str, where: str) -> None:
     planes
         As ``listing.complete``.
     where
-        What has the table, for messages.
+        Name of the table, for messages.
 
     Raises
     ------
     ValueError
-        Most names state the well that the table has, and some another one of its wells. Other disagreement is a
-        warning: names may follow a scheme of their own, and channels may have had another order in a part of the plate.
+        Most names agree with the table, and some state another well of the table. Other disagreement is a warning:
+        names may follow a scheme of their own, and channels may have had another order in a part of the plate.
     """
     there = planes.loc[planes["path"].notna(), ["path", "well", "channel", "acquisition"]].drop_duplicates()
     there = there.assign(name=[str(path).rpartition("/")[2] for path in there["path"]])
@@ -54,11 +54,11 @@ def _wells(files: pd.DataFrame, plate: str, where: str) -> None:
     wrong, known = [text for text, _ in against], set(files["well"])
     if not wrong:
         return
-    words = f"expected the wells that the names of the files state, found {len(wrong)} of {len(rows)} others"
+    words = f"expected the wells in the names of the files, found other wells for {len(wrong)} of {len(rows)} files"
     if len(wrong) < MOST * len(rows) and any(known & {*wells} for _, wells in against):
         raise ValueError(
             f"{plate}: {where}: {words}: {', '.join(wrong[:SHOWN])} (are rows of the table out of order, or its wells "
-            "turned? correct it)"
+            "turned? correct the table)"
         )
     if len(wrong) < MOST * len(rows) or any(set(place) == known for place in zip(*said, strict=False)):
         logger.warning("%s: %s: %s: %s (is the table of another plate, or are its wells turned?)", plate, where, words,
