@@ -38,8 +38,9 @@ def empty(said):
 def states(listed):
     """Return number to `running`, `over` or the reason why a job never ends.
 
-    A job of state UNKWN is on a host that does not answer: LSF itself decides what becomes of it.
+    A job of state UNKWN is on a host that does not answer: LSF itself decides what becomes of it. A row without a state
+    counts as running.
     """
-    rows = [line.split() for line in listed.splitlines() if line.strip()]
+    rows = [(*line.split(), "")[:2] for line in listed.splitlines() if line.strip()]
     reasons = {"ZOMBI": "killed on a host that does not answer (ZOMBI)"}
-    return {number: "over" if state in OVER else reasons.get(state, "running") for number, state, *_ in rows}
+    return {number: "over" if state in OVER else reasons.get(state, "running") for number, state in rows}

@@ -35,6 +35,13 @@ job-ID  prior   name       user         state submit/start at     queue         
 """
 
 
+def write(file: Path, text: str) -> None:
+    """Write a state whole: a listing that reads at this moment finds the old one or the new one."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.replace(file)
+
+
 def install(folder: Path, engine: str, state: Path) -> None:
     """Write the programs of an engine into a folder."""
     folder.mkdir(parents=True)
@@ -54,7 +61,7 @@ def submit(engine: str, state: Path, arguments: list[str]) -> int:
     number = 100 + len(list(state.glob("*.asked")))
     (state / f"{number}.asked").write_text("\n".join(arguments))
     (state / f"{number}.sh").write_text(sys.stdin.read())
-    (state / str(number)).write_text(WAITING[engine])
+    write(state / str(number), WAITING[engine])
     subprocess.Popen(
         [sys.executable, __file__, engine, "run", str(state), str(number)],
         start_new_session=True,
@@ -78,10 +85,10 @@ def run(engine: str, state: Path, number: str) -> int:
     own = {NUMBER[engine]: f"{number}.head" if engine == "pbs" else number}
     job = subprocess.Popen(["/bin/sh", str(state / f"{number}.sh")], env=os.environ | own, start_new_session=True)
     (state / f"{number}.group").write_text(str(job.pid))
-    file.write_text(RUNNING[engine])
+    write(file, RUNNING[engine])
     code = job.wait()
     if engine == "lsf":
-        file.write_text("EXIT" if code else "DONE")  # which `bjobs -a` lists for an hour
+        write(file, "EXIT" if code else "DONE")  # which `bjobs -a` lists for an hour
     else:
         file.unlink(missing_ok=True)
     return 0
@@ -119,7 +126,7 @@ def kill(engine: str, state: Path, numbers: list[str]) -> int:
             os.killpg(int(group.read_text()), signal.SIGKILL)
         file = state / number
         if engine == "lsf":
-            file.write_text("EXIT")
+            write(file, "EXIT")
         else:
             file.unlink(missing_ok=True)
     return 0

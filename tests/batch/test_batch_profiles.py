@@ -175,10 +175,11 @@ def test_what_a_rule_requests_is_asked_of_the_engine(tmp_path, engine, wanted, a
 
 def test_listings_as_the_manuals_print_them():
     """Held, suspended and moved jobs are not over; a job number is not cut off from its server."""
-    lsf = "101 PEND\n102 RUN\n103 USUSP\n104 UNKWN\n105 DONE\n106 EXIT\n107 PROV\n"
+    lsf = "101 PEND\n102 RUN\n103 USUSP\n104 UNKWN\n105 DONE\n106 EXIT\n107 PROV\n108\n"
     running, over = "running", "over"
     assert dialect("lsf").states(lsf) == {
-        "101": running, "102": running, "103": running, "104": running, "105": over, "106": over, "107": running
+        "101": running, "102": running, "103": running, "104": running, "105": over, "106": over, "107": running,
+        "108": running,
     }  # fmt: skip
     pbs = engines.PBS_TABLE + (
         "1201.pbs-head.uni someone workq STDIN -- 1 1 2gb 00:30 Q --\n"
