@@ -467,7 +467,7 @@ def _scores(
             ("nsc", 0.3 + 0.3 * power, 0.22, "frequency of mechanisms", ""),
             ("nsc.drop", 0.1, None, "", ""),
             ("nscb", None, None, "", "no_labelled_treatments_in_batches"),
-            ("transfer.cell_line.mechanism.k1", 0.6, 0.2, "frequency of the label among the references allowed", ""),
+            ("transfer.cell_line.mechanism.k1", 0.6, 0.2, "share of the compared wells that have the label", ""),
             ("nuisance.batch", 0.9 - 0.2 * step, 0.5, "one over the number of classes", ""),
             ("dose.z_prime", -0.4, None, "", ""),
             ("something_new", 3.2, None, HOSTILE, str(Note("needs_metrics", {"metrics": HOSTILE}))),

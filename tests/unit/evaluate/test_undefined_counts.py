@@ -72,7 +72,7 @@ def test_mechanisms_of_one_compound_leave_all_wells_undefined():
     assert outcome(consistency(*screen(APART))[0]) == (count, nobody)
     assert outcome(multilabel.consistency(*screen(APART), **LABEL)[0]) == (count, nobody)
     scores = transfers(*screen(APART), between=["Metadata_Batch"], label=["mechanism"], neighbours=(1, 3))
-    assert all(np.isfinite(score.value) for score in scores if not score.metric.endswith("gap")), "all are wrong"
+    assert [score.notes[0] for score in scores] == [Note("no_label_in_other_group")] * 2
     grits = grit_mechanism(*screen(APART))
     assert grits.notes == (Note("no_shared_mechanism"),) and (grits.n, grits.n_undefined) == (0, 2)
     enrichment = hits(*screen(APART), neighbours=(2,))[2]
@@ -81,15 +81,35 @@ def test_mechanisms_of_one_compound_leave_all_wells_undefined():
     assert np.isnan(none.value) and null.shape == (0,)
 
 
-def test_one_compound_in_each_group_has_no_reference_of_another():
+def test_a_label_of_one_group_cannot_be_found_in_another():
     x, meta = screen([("a", "m", "trt", 4), ("b", "n", "trt", 3)], lost=2)
     own = meta.assign(Metadata_Batch=meta["Metadata_Compound"].map({"a": "X", "b": "Y"}))
-    scores = transfers(x, own, between=["Metadata_Batch"], label=["mechanism"], neighbours=(1,))
-    main = next(score for score in scores if not score.metric.endswith(".gap"))
-    assert (main.n, main.n_undefined) == (12, 2) and main.value == 0
+    (main,) = transfers(x, own, between=["Metadata_Batch"], label=["mechanism"], neighbours=(1,))
+    assert (main.n, main.n_undefined) == (0, 2 + 2 * 12) and np.isnan(main.value)
+    assert main.notes[0] == Note("no_label_in_other_group")
     same = own.assign(Metadata_Compound="a", Metadata_moa=meta["Metadata_moa"])
     (alone,) = transfers(x, same, between=["Metadata_Batch"], label=["mechanism"], neighbours=(1,))
-    assert outcome(alone) == (2 + 2 * 12, [("no_reference_of_another_compound", {})])
+    assert outcome(alone) == (2 + 2 * 12, [("no_label_in_other_group", {})])
+
+
+def test_replicates_that_are_in_different_batches_leave_the_diagonal_undefined():
+    """A screen of one plate per batch and layout: within a batch, a compound's other wells are on its own plate."""
+    x, meta = screen([("a", "m", "trt", 2), ("b", "m", "trt", 2), ("c", "n", "trt", 2), ("d", "n", "trt", 2)], lost=0)
+    spare = meta.assign(
+        Metadata_Plate="Z" + meta["Metadata_Plate"].astype(str), Metadata_Compound="z", Metadata_moa="z"
+    )
+    x, meta = np.concatenate([x, x[::-1]]), pd.concat([meta, spare], ignore_index=True)
+    meta["Metadata_Batch"] = meta["Metadata_Plate"].str[-1]
+    between = {"between": ["Metadata_Batch"], "neighbours": (1,), "permutations": 3}
+    main, gap, *_ = transfers(x, meta, label=["compound"], **between)
+    batches = sorted(set(meta["Metadata_Batch"]))
+    diagonal = {f"{name}->{name}" for name in batches}
+    items = main.items.set_index("Metadata_Item")
+    assert set(items.index[items["value"].isna()]) == diagonal and (items.loc[list(diagonal), "n"] == 0).all()
+    empty = Note("no_label_in_both", {"pairs": len(batches), "total": len(batches) ** 2})
+    assert empty in main.notes and empty in gap.notes
+    assert gap.notes[0] == Note("no_label_twice_in_group") and np.isnan(gap.value)
+    assert main.value == pytest.approx(items["value"].drop(diagonal).mean())
 
 
 def test_neighbourhoods_need_ten_wells_and_wells_of_other_compounds():

@@ -214,6 +214,13 @@ def test_charts_escape_their_names():
     assert "<script" not in drawn and '""' not in drawn
 
 
+def test_an_undefined_cell_of_a_matrix_is_a_dash_and_not_a_zero():
+    values = np.array([[np.nan, 0.0], [0.5, np.nan]])
+    drawn = matrices.matrix(["B1", "B2"], ["B1", "B2"], values, title="t", row_label="a", column_label="b", top=1)
+    assert drawn.count(">–</text>") == 2 and drawn.count(">0.00</text>") == 1
+    assert "B1 → B1: undefined" in drawn and "B1 → B2: 0.000" in drawn
+
+
 def test_the_axis_of_doses_has_the_unit_of_the_screen():
     points = {"e": [(0.5, 0.1, "a"), (1.0, 0.5, "b")]}
     assert "concentration (µM)" in charts.doses(points, series=["e"], title="x", unit="µM")

@@ -109,7 +109,8 @@ def test_mixing_below_full_mixing_is_looked_at(screen: gather.Screen):
 
 def test_steps_that_fell_back_are_looked_at(screen: gather.Screen):
     (told,) = checks.fits(screen)
-    assert told.text.startswith("Alignment fell back in ") and "100000 needed: " in told.lines[0]
+    assert told.text.startswith("Alignment did less than the config asks for in ")
+    assert "16 negative controls, and 100000 are needed; " in told.lines[0]
 
 
 def test_plates_unlike_all_others_and_alignments_without_spread_are_looked_at_first(screen: gather.Screen):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import wellspring
+from wellspring.align import alignment
 from wellspring.io.notes import Note, dumps
 from wellspring.report import wording, wording_images, wording_profiles
 from wellspring.report.wording_profiles import LAYOUT_NOTES, METHOD_NOTES
@@ -88,8 +89,8 @@ def test_reasons_with_different_values_are_counted_together():
 
 def test_amounts_have_their_noun_in_singular_and_plural():
     values = {"step": "sphere", "group": "P1"}
-    assert wording.words(Note("scale_fitted", {**values, "wells": 1})) == "sphere P1: 1 well"
-    assert wording.words(Note("scale_fitted", {**values, "wells": 1234})) == "sphere P1: 1,234 wells"
+    assert wording.words(Note("scale_fitted", {**values, "wells": 1})) == "sphering of P1: 1 well"
+    assert wording.words(Note("scale_fitted", {**values, "wells": 1234})) == "sphering of P1: 1,234 wells"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,17 @@ def test_amounts_have_their_noun_in_singular_and_plural():
 def test_too_few_groups_for_transfer_are_told(column: str, groups: int, labels: int, words: str):
     values = {"column": f"Metadata_{column}", "groups": groups, "labels": labels}
     assert wording.words(Note("too_few_groups", values)) == words
+
+
+def test_steps_of_an_alignment_have_names_and_their_wells():
+    few = {"found": 8, "needed": 12, "unit": "controls", "instead": "standardised"}
+    assert wording.words(Note("too_few_for_step", {"step": "sphere", "group": "*", **few})) == (
+        "sphering of all wells together: 8 negative controls, and 12 are needed; features are standardised instead, "
+        "each for itself"
+    )
+    for name in alignment.FITTED:
+        told = wording.words(Note("ranks_fitted", {"step": name, "wells": 5}))
+        assert not told.startswith(f"{name}: "), "a key of the config is no name for a reader"
 
 
 def test_metrics_that_a_metric_needs_are_named_by_their_titles():

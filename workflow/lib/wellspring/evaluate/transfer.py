@@ -3,7 +3,8 @@
 A[s, t] is the accuracy of k-nearest-neighbour prediction (cosine) of the wells of group t with references from group s;
 where s = t, references are wells on other plates. For mechanisms, wells of the same compound are left out; for
 compounds (as in CPJUMP1), they are the ones to be found. The score is the mean over pairs s ≠ t. The gap is the mean of
-the diagonal minus the score.
+the diagonal minus the score. A pair is undefined where no well of t has a reference of its label in s: where replicates
+of a compound are in different batches, the diagonal of transfer between batches is.
 """
 
 from collections.abc import Sequence
@@ -107,10 +108,11 @@ METRIC = Metric(
     family="transfer",
     reads="treated",
     direction=1,
-    chance="frequency of the label among the references allowed; for several neighbours, votes of random references",
+    chance="share of the compared wells that have the label; for several neighbours, votes of random wells",
     title="Transfer",
-    meaning="Share of wells of one group (cell line, batch) with the label of their nearest wells in another group. "
-    "The gap is the gain of references in the same group, on other plates.",
+    meaning="Share of wells of one group (cell line, batch) whose compound or mechanism is right if it is taken from "
+    "the most similar wells of another group. The gap is the gain if they are taken from the same group, on other "
+    "plates.",
     compute=_compute,
     permuted=True,
     position_only=True,

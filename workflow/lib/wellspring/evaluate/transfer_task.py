@@ -154,7 +154,8 @@ class Task:
         order = np.argsort(key)
         mine = order[np.searchsorted(key[order], left["query"] * len(self.groups) + left["source"])]
         every = score.weights is not None
-        used = np.flatnonzero(every | ~table["diagonal"].to_numpy()[mine])
+        valued = np.isfinite(table["value"].to_numpy(dtype=float))[mine]
+        used = np.flatnonzero(valued & (every | ~table["diagonal"].to_numpy()[mine]))
         rows = table.iloc[mine[used]]
         value, chance = rows["value"].to_numpy(dtype=float), rows["chance"].to_numpy(dtype=float)
         whole = (rows["partners"] / np.maximum(rows["allowed"], 1)).to_numpy()[:, None]
@@ -172,7 +173,11 @@ class Task:
         return replace(score, jackknives=(found,))
 
     def scores(self, neighbours: tuple[int, ...], permutations: int, seed: int, notes: tuple[Note, ...]) -> list[Score]:
-        """Return the scores of all queries."""
+        """Return the scores of all queries.
+
+        A pair of groups without a label that a query could find has no value: 0 would be the layout's, not the
+        profiles'.
+        """
         if self.reason is not None:
             return [absent(f"{self.stem}.k{k}", self.reason, n_undefined=self.lost) for k in neighbours]
         table = pd.DataFrame({name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]})
@@ -181,6 +186,11 @@ class Task:
         table["stratum"], table["diagonal"] = pairs[source * len(self.groups) + into], source == into
         table["cluster"] = self.compound[table["query"].to_numpy()]
         found, left = [], self._left_out(neighbours)
+        hopeless = table.groupby("stratum")["partners"].transform("sum").to_numpy() == 0
+        table.loc[hopeless, [f"{name}{k}" for name in ("k", "chance") for k in neighbours]] = np.nan
+        if hopeless.any() and not hopeless.all():
+            empty = table.loc[hopeless, "stratum"].nunique()
+            notes = (*notes, Note("no_label_in_both", {"pairs": empty, "total": table["stratum"].nunique()}))
         for k in neighbours:
             mine = table.assign(value=table[f"k{k}"], chance=table[f"chance{k}"])
             each = _scores(f"{self.stem}.k{k}", mine, self.lost, k)
@@ -223,7 +233,7 @@ def _scores(metric: str, frame: pd.DataFrame, lost: int, k: int) -> list[Score]:
                 metric,
                 items=items,
                 n_undefined=lost + len(frame),
-                notes=(Note("no_reference_of_another_compound"),),
+                notes=(Note("no_label_in_other_group"),),
             )
         ]
     main = Score(
@@ -239,7 +249,7 @@ def _scores(metric: str, frame: pd.DataFrame, lost: int, k: int) -> list[Score]:
     weak = (Note("too_few_references", {"queries": few, "total": len(scored), "votes": k}),) if few else ()
     main = main.noted(*weak)
     if not len(on):
-        return [main, absent(f"{metric}.gap", Note("no_group_on_two_plates"))]
+        return [main, absent(f"{metric}.gap", Note("no_label_twice_in_group"))]
     diagonal, others = sorted(set(on["stratum"])), sorted(set(off["stratum"]))
     weights = {name: 1 / len(diagonal) for name in diagonal} | {name: -1 / len(others) for name in others}
     gap = Score(

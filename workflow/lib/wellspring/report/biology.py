@@ -22,6 +22,7 @@ POINTS = 1500  # treatments a volcano: more hide each other and weigh on the pag
 GROUPS = 60  # mechanisms a consistency figure
 MECHANISMS = 30  # mechanisms a confusion matrix, the others together
 REST = "all other mechanisms"
+UNDEFINED = "–: undefined, none of the predicted wells has a known well of its label to be found"
 SHOWN = {"value": fixed, "p": probability, "q": probability, "n": number}  # column -> its numbers as text
 
 
@@ -160,20 +161,13 @@ def _transfer(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
             columns,
             values,
             title=f"{name}, {encoder}",
-            row_label="references from",
-            column_label="queries from",
+            row_label="known wells of",
+            column_label="predicted wells of",
             top=top,
         )
-        found.append(
-            Figure(
-                "transfer",
-                level,
-                name,
-                encoder,
-                f"chance {fixed(base)}" if np.isfinite(base) else "no chance level",
-                svg,
-            )
-        )
+        note = f"chance {fixed(base)}" if np.isfinite(base) else "no chance level"
+        note += f"; {UNDEFINED}" if np.isnan(values).any() else ""
+        found.append(Figure("transfer", level, name, encoder, note, svg))
     return found
 
 

@@ -186,7 +186,7 @@ def fits(screen: Screen) -> list[Statement]:
     if not lines:
         return []
     more = (f"and {len(lines) - SHOWN:,} more",) if len(lines) > SHOWN else ()
-    text = f"Alignment fell back in {count(len(lines), 'place')}: too few wells or controls."
+    text = f"Alignment did less than the config asks for in {count(len(lines), 'place')}: too few wells or controls."
     return [Statement(text, "alignment", (*lines[:SHOWN], *more))]
 
 

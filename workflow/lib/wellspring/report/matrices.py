@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wellspring.report.charts import short
 from wellspring.report.gather import pick
 from wellspring.report.palette import contrast, data_address, to_hex, viridis
-from wellspring.report.svg import LINE, MUTED, document, fixed, number, text
+from wellspring.report.svg import LINE, MUTED, PAPER, document, fixed, number, text
 
 LARGE = 20  # columns above which a matrix is a picture: its numbers would not be read
 
@@ -27,7 +27,7 @@ def matrix(
     column_label: str,
     top: float,
 ) -> str:
-    """Return a matrix of numbers in cells coloured from 0 to `top`; (rows, columns), NaN is left empty.
+    """Return a matrix of numbers in cells coloured from 0 to `top`; (rows, columns), NaN is a dash.
 
     One of more than `LARGE` columns is a picture without numbers, whose values travel beside it for the page.
     """
@@ -46,13 +46,15 @@ def matrix(
             value = values[i, j]
             where = f'x="{left + size_x * j:.1f}" y="{head + size_y * i:.1f}"'
             where += f' width="{size_x - 1:.1f}" height="{size_y - 1}"'
+            middle = left + size_x * (j + 0.5), head + size_y * (i + 0.5) + 4
             if not np.isfinite(value):
-                body.append(f'<rect {where} fill="none" stroke="{LINE}"/>')
+                tip = f'data-tip="{escape(str(name))} → {escape(str(column))}: undefined"'
+                body.append(f'<rect {where} fill="{PAPER}" stroke="{LINE}" {tip}/>')
+                body.append(text(*middle, "–", anchor="middle", fill=MUTED, extra='pointer-events="none"'))
                 continue
             colour = viridis(np.array(value / (top or 1)))
             tip = f'data-tip="{escape(str(name))} → {escape(str(column))}: {fixed(value)}"'
             body.append(f'<rect {where} fill="{to_hex(colour)}" {tip}/>')
-            middle = left + size_x * (j + 0.5), head + size_y * (i + 0.5) + 4
             body.append(
                 text(
                     *middle,

@@ -72,6 +72,8 @@ def words(note: Note) -> str:
         values["notes"] = worded(str(values["notes"])) or "no reason given"
     if callable(sentence):
         return sentence(values)
+    if "step" in values:
+        values["step"] = wording_profiles.step(values)
     return sentence.format(**{name: Amount(one) if type(one) is int else one for name, one in values.items()})
 
 

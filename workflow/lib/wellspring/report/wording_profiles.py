@@ -5,8 +5,23 @@ from collections.abc import Callable, Mapping
 Values = Mapping[str, object]
 Sentence = str | Callable[[Values], str]
 
-_UNITS = {"controls": "controls", "wells": "wells", "wells_with_count": "wells with a cell count"}
-_INSTEAD = {"standardised": "standardised", "pooled": "the fit of all wells is used", "unchanged": "left unchanged"}
+_UNITS = {"controls": "negative controls", "wells": "wells", "wells_with_count": "wells with a cell count"}
+_INSTEAD = {
+    "standardised": "features are standardised instead, each for itself",
+    "pooled": "the fit of all wells is used instead",
+    "unchanged": "profiles are left unchanged",
+}
+_STEPS = {
+    "select": "selection of features",
+    "well_position": "correction for well position",
+    "cell_count": "correction for cell count",
+    "limit": "limit on extreme values",
+    "rank_normal": "rank normalisation",
+    "standardize": "standardisation",
+    "sphere": "sphering",
+    "coral": "CORAL (batches matched to each other)",
+    "harmony": "Harmony (batches matched to each other)",
+}
 _HALVED = {
     "harmony": "harmony cannot be applied to wells that it did not see",
     "no_other_plate_of_group": "no other plate of their group",
@@ -28,6 +43,13 @@ def _title(metric: str) -> str:
     from wellspring.evaluate.metrics import METRICS  # the import takes a second, which each start of a run would wait
 
     return next((one.title for one in METRICS if one.name == metric), metric)
+
+
+def step(values: Values) -> str:
+    """Return the name of a step of the alignment, and the wells on which it is fitted, where the note names them."""
+    name, group = str(values["step"]), values.get("group")
+    name = _STEPS.get(name, name)
+    return name if group is None else f"{name} of {'all wells together' if group == '*' else group}"
 
 
 def _groups(column: str, groups: object, labels: object) -> str:
@@ -97,28 +119,28 @@ ALIGN: dict[str, Sentence] = {
     "no_spread_in_controls": "no spread in the controls",
     "large_value": "a value of {value:.4g} in a well",
     "correlated": "correlated with {with} (r = {r:.3f}, allowed {allowed:g})",
-    "sphere_fitted": "{step} {group}: {method}, {controls:control}, {directions:direction}, largest variance "
-    "{variance:.4g}, regularisation {regularisation:.4g}",
+    "sphere_fitted": "{step}: fitted on {controls:negative control} ({method}, {directions:direction}, largest "
+    "variance {variance:.4g}, regularisation {regularisation:.4g})",
     "too_few_for_step": lambda values: (
-        f"{values['step']} {values['group']}: {values['found']} {_UNITS[str(values['unit'])]}, {values['needed']} "
-        f"needed: {_INSTEAD[str(values['instead'])]}"
-    ),
-    "no_spread_among_controls": "{step} {group}: no spread among {found} controls: standardised",
-    "scale_fitted": "{step} {group}: {wells:well}",
-    "counts_fitted": "{step} {group}: {wells:well} with {low:.0f} to {high:.0f} cells",
-    "single_count": lambda values: (
-        f"{values['step']} {values['group']}: {values['wells']} wells with the same cell count: "
+        f"{step(values)}: {values['found']} {_UNITS[str(values['unit'])]}, and {values['needed']} are needed; "
         f"{_INSTEAD[str(values['instead'])]}"
     ),
+    "no_spread_among_controls": "{step}: no spread among {found:negative control}; features are standardised instead, "
+    "each for itself",
+    "scale_fitted": "{step}: {wells:well}",
+    "counts_fitted": "{step}: {wells:well} with {low:.0f} to {high:.0f} cells",
+    "single_count": lambda values: (
+        f"{step(values)}: {values['wells']} wells with the same cell count; {_INSTEAD[str(values['instead'])]}"
+    ),
     "batches_matched": "{step}: {matched} of {total} batches matched",
-    "single_batch": "{step}: {column} has a single value: left unchanged",
+    "single_batch": "{step}: {column} has a single value; profiles are left unchanged",
     "harmony_fitted": "{step}: {wells:well} with {batches:value} of {column}, {clusters:cluster}; scores are not "
     "cross-fitted",
     "ranks_fitted": "{step}: ranks of {wells:well}",
     "positions_fitted": "{step}: {positions:position} of {wells:well}",
     "positions_shrunk": "{step}: a median share of {share:.2f} of the positions' deviations is subtracted",
     "treatment_fixed_to_position": lambda values: (
-        f"{values['step']}: {values['fixed']} of {values['total']} positions of treatments hold the same treatment on "
+        f"{step(values)}: {values['fixed']} of {values['total']} positions of treatments hold the same treatment on "
         f"every plate: "
         + ("the step subtracts its effect" if values["subtracted"] else "it keeps the effect of its position")
     ),
@@ -151,7 +173,7 @@ EVALUATE: dict[str, Sentence] = {
     "p = {p:.3g}",
     "by_cell_line": "judged in each of {lines:cell line}, then joined",
     "several_labels": "a compound may have several of the {labels:label}; sharing one is a match",
-    "gap": "mean of the diagonal (references on other plates) minus the mean off the diagonal",
+    "gap": "share of right labels taken from the same group, on other plates, minus that from other groups",
     "own_axis": "axis from the negative controls to the compound's highest dose, fitted without the well it places",
     "axis": "axis between the means of the controls, fitted on all rows but one and used for that row",
     "gaps_filled": "{values} missing values in {features:feature} and {wells:well} filled with the median of the "
@@ -186,7 +208,12 @@ EVALUATE: dict[str, Sentence] = {
     "mechanism_in_one_batch": "{treatments:treatment} left out: a mechanism that occurs in one batch only",
     "mechanism_of_one_compound": "no other compound has the mechanism of {treatments} of {total:treatment}",
     "controls_without_spread": "the negative controls of some wells have no spread",
-    "too_few_references": "too few references of the own label to win {votes:vote}, for {queries} of {total} queries",
+    "too_few_references": lambda values: (
+        f"{values['queries']} of {values['total']} wells cannot get their own label: too few of the wells that they "
+        f"are compared with have it{'' if values['votes'] == 1 else ' to win ' + str(values['votes']) + ' votes'}"
+    ),
+    "no_label_in_both": "undefined for {pairs} of {total} pairs of groups: no well of the one has a well of its label "
+    "in the other (within a group: on another plate)",
     # why there is no value
     "too_few_exchanges": "{found:exchange} of treated and control wells, {needed} are needed",
     "no_plate_kept": "no plate is kept",
@@ -215,8 +242,8 @@ EVALUATE: dict[str, Sentence] = {
     "single_compound": "all treatments are of the same compound",
     "single_compound_or_shared_batch": "all other treatments are of the same compound or share a batch",
     "single_label_per_cell_line": "no cell line has two of them",
-    "no_reference_of_another_compound": "no well has a reference of another compound",
-    "no_group_on_two_plates": "no group has two plates: the diagonal is undefined",
+    "no_label_in_other_group": "no well has a well of its label in another group (for mechanisms: of another compound)",
+    "no_label_twice_in_group": "no group has a label on two plates",
     "no_controls_on_other_rows": "no row can be left out: the other rows have no controls",
     "needs_positive_and_negative_controls": "needs positive and negative controls",
     "needs_metrics": lambda values: f"needs {' and '.join(map(_title, str(values['metrics']).split(', ')))}",
