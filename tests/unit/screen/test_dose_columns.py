@@ -104,6 +104,17 @@ def test_a_compound_with_one_value_per_plate_is_named_across_plates(tmp_path):
     assert platemap_words.merged(passages, []) == []
 
 
+def test_doses_that_one_plate_repeats_in_another_unit_are_no_part_of_the_treatment(tmp_path):
+    more = ("conc_nM", "{cell}000")
+    both = reading(tmp_path, "dose_uM", ["1", "10"], more=more)
+    bare = reading(tmp_path, "dose_uM", ["1", "10"], plate="P2")
+    assert both.unit == "µM"
+    assert platemap_words.merged([both, bare], []) == []
+    apart = reading(tmp_path, "dose_uM", ["1", "10"], more=("amount", "{cell}7"))
+    (words,) = platemap_words.merged([apart, bare], [])
+    assert "the column amount differs among the wells of latrunculin@1 (17, )" in words
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_of_drawn_names_and_values_no_dose_is_lost_without_a_word(seed, tmp_path):
     """Names of doses as people build them: a word, a scale or a unit, and separators."""

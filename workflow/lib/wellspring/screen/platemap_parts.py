@@ -7,11 +7,12 @@ the wells of one treatment is bookkeeping (replicate, place, file), or it distin
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 
-from wellspring.screen import dose_columns, platemap_columns
+from wellspring.screen import dose_columns, dose_units, platemap_columns
 
 # Flat names of columns that number or place a well, or name its files.
 BOOKKEEPING = re.compile(
@@ -38,12 +39,23 @@ def second(table: pd.DataFrame, found: Mapping[str, str]) -> list[str]:
 
 
 def is_dose(frame: pd.DataFrame, column: str) -> bool:
-    """Return whether a column has the concentrations of the treatments, which are rounded (9.999999999 is 10)."""
+    """Return whether a column has the concentrations of the treatments, rounded (9.999999999 is 10), or in its unit."""
     if "Metadata_Concentration" not in frame:
         return False
     own, dose = (pd.to_numeric(frame[name], errors="coerce") for name in (column, "Metadata_Concentration"))
     both = own.notna() & dose.notna()
-    return bool(both.any() and (own.notna() == dose.notna()).all() and np.allclose(own[both], dose[both], atol=0))
+    if not both.any() or (own.notna() != dose.notna()).any():
+        return False
+    return np.allclose(own[both] * _scale(frame, column), dose[both], atol=0)
+
+
+def _scale(frame: pd.DataFrame, column: str) -> float:
+    """Return the factor from the unit in a column's name to that of the concentrations; 1 where they cannot differ."""
+    unit = dose_columns.of_column(column)[1]
+    units = frame.get("Metadata_Concentration_Unit", pd.Series(dtype=object)).dropna().unique()
+    if unit is None or len(units) != 1 or dose_units.UNITS[unit][0] != dose_units.UNITS[units[0]][0]:
+        return 1.0
+    return dose_units.converted(Decimal(1), unit, units[0])
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,8 @@ def merged(readings: Sequence[Reading], group_by: Sequence[str]) -> list[str]:
     joined = []
     for reading in readings:
         columns = {"Metadata_" + column.removeprefix("Metadata_"): column for column in reading.kept}
-        own = [name for name in columns if name not in group_by]
+        again = {name for name in columns if platemap_parts.is_dose(reading.frame, name)}  # in another unit
+        own = [name for name in columns if name not in {*group_by, *again}]
         named = "perturbation" in reading.columns
         frame = reading.frame
         if "concentration" in reading.columns:
