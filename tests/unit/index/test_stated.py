@@ -51,6 +51,16 @@ def test_files_of_another_channel_by_their_names_are_told(form, caplog):
     assert "are two channels swapped?" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["Phenix", "CellVoyager", "Cellomics", "after a GUID"])
+def test_channels_that_are_swapped_in_half_of_the_wells_are_told(name, caplog):
+    pairs = (("DNA", "ER"), ("ER", "DNA"))
+    swapped = {(well, one): (well, other) for well in ("B01", "B02") for one, other in pairs}
+    table = planes(FORMS[name], swapped.items())
+    stated.check(table[table["well"] != "C01"], plate="P1", where="the table")
+    assert "the table gives files of one word in their names to several channels" in caplog.text
+    assert caplog.text.count(" is of ") == 2
+
+
 def test_channels_that_are_swapped_as_a_whole_are_told_by_their_names(caplog):
     swapped = {(well, one): (well, other) for well in WELLS for one, other in (("DNA", "ER"), ("ER", "DNA"))}
     stated.check(planes(FORMS["words"], swapped.items()), plate="P1", where="the table")

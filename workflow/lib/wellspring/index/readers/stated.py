@@ -2,7 +2,7 @@
 
 If the table agrees with the names of most files but not of a few, only a part of it was sorted or edited. Channels are
 compared by the word that most files of a channel have in their names; it is found from the table itself, since every
-microscope has words of its own.
+microscope has words of its own. Where no word has a majority, the words of each field are compared with each other.
 """
 
 import logging
@@ -39,7 +39,8 @@ def check(planes: pd.DataFrame, *, plate: str, where: str) -> None:
         Most names agree with the table, and some state another well of the table. Other disagreement is a warning:
         names may follow a scheme of their own, and channels may have had another order in a part of the plate.
     """
-    there = planes.loc[planes["path"].notna(), ["path", "well", "channel", "acquisition"]].drop_duplicates()
+    columns = ["path", "well", "site", "plane", "timepoint", "channel", "acquisition"]
+    there = planes.loc[planes["path"].notna(), columns].drop_duplicates()
     there = there.assign(name=[str(path).rpartition("/")[2] for path in there["path"]])
     for column, compare in (("well", _wells), ("channel", _channels)):
         once = there.drop_duplicates(["path", column])
@@ -86,12 +87,16 @@ def _channels(files: pd.DataFrame, plate: str, where: str) -> None:
     for row, key in enumerate(zip(files["acquisition"], shapes, strict=True)):
         groups[key].append(row)
     wrong: dict[str, str] = {}
+    divided: list[str] = []
     channels, named = files["channel"].tolist(), files["name"].tolist()
+    fields = list(files[["well", "site", "plane", "timepoint", "acquisition"]].itertuples(index=False, name=None))
     for rows in groups.values():
         for place in range(len(parts[rows[0]])):
             words = {row: parts[row][place].casefold() for row in rows}
             known = names if 1 < len(names.keys() & set(words.values())) == len(set(words.values())) else {}
             own = known or _own([(channels[row], word) for row, word in words.items()])
+            if not own and not divided:
+                divided = _divided([(fields[row], channels[row], word, named[row]) for row, word in words.items()])
             wrong |= {
                 named[row]: channels[row]
                 for row, word in words.items()
@@ -103,6 +108,28 @@ def _channels(files: pd.DataFrame, plate: str, where: str) -> None:
             "%s: %s gives %d files another channel than their names state: %s (are two channels swapped?)",
             plate, where, len(wrong), listed,
         )  # fmt: skip
+    elif divided:
+        logger.warning(
+            "%s: %s gives files of one word in their names to several channels, none to most of them: %s (are two "
+            "channels swapped in a part of the table?)", plate, where, ", ".join(divided),
+        )  # fmt: skip
+
+
+def _divided(rows: list[tuple[object, str, str, str]]) -> list[str]:
+    """Return a file per channel that share a word which states a channel; rows are field, channel, word and name.
+
+    A word states a channel where the files of each field have words of their own, as many as there are channels.
+    """
+    of_field: dict[object, list[str]] = defaultdict(list)
+    owners: dict[str, dict[str, str]] = defaultdict(dict)
+    for field, channel, word, name in rows:
+        of_field[field].append(word)
+        owners[word].setdefault(channel, name)
+    count = len({channel for _, channel, _, _ in rows})
+    if count < 2 or any(sorted(words) != sorted(owners) for words in of_field.values()):
+        return []
+    first = next((names for names in owners.values() if len(names) > 1), {})
+    return [f"{name} is of {channel}" for channel, name in first.items()]
 
 
 def _own(pairs: list[tuple[str, str]]) -> dict[str, str]:
