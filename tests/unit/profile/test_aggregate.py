@@ -246,7 +246,7 @@ def test_rows_that_are_not_finite_are_counted_in_the_log(caplog):
     caplog.clear()
     aggregate(frame, np.zeros((16, 3), np.float32), wells("A01", "A02", "A03"), prefix="e")
     assert "not finite" not in caplog.text
-    assert "e: 1 of 3 wells are undefined: A03 (no_foreground_tile)" in caplog.text
+    assert "e: 1 of 3 wells are undefined: A03 (no tile with foreground)" in caplog.text
 
 
 def test_wells_of_two_plates_stay_apart_and_views_without_a_site_count_none():

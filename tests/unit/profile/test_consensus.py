@@ -80,13 +80,14 @@ def test_held_out_plates_lend_nothing():
     pd.testing.assert_frame_equal(consensus(frame), consensus(pd.concat([frame, held], ignore_index=True)))
 
 
-def test_joins_the_plates_that_are_kept_and_lists_the_others(tmp_path):
+def test_joins_the_plates_that_are_kept_and_lists_the_others(caplog):
     rng = np.random.default_rng(2)
     plates = [plate(name, rng=rng) for name in ("P1", "P2")]
     plates[1] = plates[1].drop(columns="e_2")
     frame, verdict = join_plates(plates, names=["P1", "P2"], verdicts=[Verdict(), Verdict().because("no controls")])
     assert set(frame["Metadata_Plate"]) == {"P1"}
     assert verdict == Verdict(True, ('plate_left_out(plate="P2", notes="no controls")',))
+    assert caplog.messages == ["plate P2 left out: no controls"]
     with pytest.raises(ValueError, match="P2"):
         join_plates(plates, names=["P1", "P2"], verdicts=[Verdict(), Verdict()])
 
@@ -195,7 +196,7 @@ def test_mechanisms_are_combined_as_pycytominer_does(operation):
     np.testing.assert_allclose(ours[names], expected[names].astype(float), rtol=1e-5, atol=1e-6)
 
 
-def test_plates_of_other_features_are_named_or_joined_by_what_they_share():
+def test_plates_of_other_features_are_named_or_joined_by_what_they_share(caplog):
     rng = np.random.default_rng(0)
     first, second = plate("P1", rng=rng), plate("P2", rng=rng).rename(columns={"e_2": "other"})
     second = second[[*reversed(second.columns)]]  # order never matters
@@ -207,6 +208,7 @@ def test_plates_of_other_features_are_named_or_joined_by_what_they_share():
     expected = np.concatenate([first[["e_0", "e_1"]], second[["e_0", "e_1"]]])
     np.testing.assert_array_equal(joined[["e_0", "e_1"]], expected)
     assert verdict.keep and verdict.notes[0].values["names"] == "other, e_2"
+    assert caplog.messages == ["2 features left out, which 2 plates lack: other, e_2; 2 kept"]
     shuffled, _ = join_plates([first, first[[*reversed(first.columns)]].assign(Metadata_Plate="P3")], **given)
     np.testing.assert_array_equal(shuffled.loc[6:, ["e_0", "e_1", "e_2"]], first[["e_0", "e_1", "e_2"]])
 

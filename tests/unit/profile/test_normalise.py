@@ -335,7 +335,7 @@ def test_what_is_floored_or_dead_is_logged_only_for_plates_that_are_kept(caplog)
     assert "1 of 5 features without spread in any well: e_4" in caplog.text and "floored" not in caplog.text
     caplog.clear()
     normalise(frame.iloc[5:], options=OPTIONS)
-    assert "too_few_to_normalise" in caplog.text and "without spread" not in caplog.text
+    assert "left out: 3 negative controls" in caplog.text and "without spread" not in caplog.text
 
 
 @pytest.mark.parametrize("method", ["mad_robustize", "standardize", "robustize"])

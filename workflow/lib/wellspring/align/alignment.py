@@ -31,7 +31,7 @@ from wellspring.align.steps import (
 )
 from wellspring.align.steps.state import Array, State
 from wellspring.io import tables
-from wellspring.io.notes import Note
+from wellspring.io.notes import Note, in_words
 from wellspring.io.packed import archive
 from wellspring.profile.normalise import controls_of
 from wellspring.screen.section_reader import frozen
@@ -190,7 +190,7 @@ def fit_alignment(
     if checked:
         alignment = _checked(alignment, odd_plates.sample(source, usable), limits)
     for note in alignment.notes:
-        logger.info("fit: %s", note)
+        logger.info("fit: %s", in_words([note]))
     return alignment
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from wellspring.illumination import basic, evenness, flatfield, given, judge, pooling
 from wellspring.illumination.lightpath import LightPath
-from wellspring.io.notes import Note, dumps, loads
+from wellspring.io.notes import Note, dumps, in_words, loads
 from wellspring.screen.sections import Illumination
 from wellspring.views import binning
 
@@ -223,7 +223,7 @@ def _channel(
     _log(name, count, light, figures)
     why = _against(figures, views, options)
     if why is not None:
-        logger.warning("%s: not corrected (illumination.apply: auto): %s", name, why)
+        logger.warning("%s: not corrected (illumination.apply: auto): %s", name, in_words([why]))
     return _Channel(flat, dark, count, figures, why is None, dumps([*notes, why] if why else notes))
 
 

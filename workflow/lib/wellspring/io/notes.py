@@ -4,9 +4,10 @@ Tables and cards hold notes as text, `code(key=value, key=value)` with JSON valu
 another module's sentences: it compares codes. `wellspring.report.wording` has the sentence of every code.
 """
 
+import importlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from wellspring.io import credentials
@@ -57,6 +58,24 @@ class Note:
 def dumps(notes: Iterable[Note]) -> str:
     """Return notes as text, each once, in the order in which they were given."""
     return "; ".join(dict.fromkeys(map(str, notes)))
+
+
+def in_words(notes: Iterable[Note | str]) -> str:
+    """Return the sentences of notes, or of notes as text, for a line of a log.
+
+    The sentences are a part of the report, on which no stage depends: their module is imported here, by name.
+
+    Examples
+    --------
+    >>> in_words([Note("no_negative_controls")])
+    'no negative controls'
+    """
+    worded: Callable[[str], str] = importlib.import_module("wellspring.report.wording").worded
+    texts = dict.fromkeys(map(str, notes))
+    try:
+        return "; ".join(map(worded, texts))
+    except KeyError:  # a note of an earlier version, without a value that its sentence has: no reason to end a job
+        return "; ".join(texts)
 
 
 def loads(text: str) -> tuple[Note, ...]:

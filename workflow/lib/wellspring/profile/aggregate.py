@@ -19,7 +19,7 @@ import pandas as pd
 from wellspring.cells import plausible
 from wellspring.io.embeddings import Vectors
 from wellspring.io.keys import SITE_KEY, TIME, WELL_KEY
-from wellspring.io.notes import Note, dumps
+from wellspring.io.notes import Note, dumps, in_words
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def aggregate(
         reasons = [(Note("no_embedding"),)] * len(profiles)
     profiles["Metadata_Verdict"] = ["undefined" if reason else "keep" for reason in reasons]
     profiles["Metadata_Reason"] = [dumps(reason) for reason in reasons]
-    undefined = [f"{well} ({dumps(reason)})" for (_, well), reason in zip(at, reasons, strict=True) if reason]
+    undefined = [f"{well} ({in_words(reason)})" for (_, well), reason in zip(at, reasons, strict=True) if reason]
     if cells is not None and plausible.COLUMN in cells:
         doubtful = _implausible(cells)
         kept = profiles["Metadata_Verdict"] == "keep"

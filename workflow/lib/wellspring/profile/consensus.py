@@ -13,7 +13,7 @@ import pandas as pd
 
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
-from wellspring.io.notes import Note
+from wellspring.io.notes import Note, in_words
 from wellspring.io.tables import Verdict
 from wellspring.screen.treatments import harmonised
 
@@ -49,7 +49,7 @@ def join_plates(
         if not verdict.keep
     )
     for reason in reasons:
-        logger.warning(reason)
+        logger.warning("%s", in_words([reason]))
     if not kept:
         # An empty table with the columns of a plate is valid for its readers.
         return plates[0].iloc[:0].reset_index(drop=True), Verdict(False, (*reasons, str(Note("no_plate_to_join"))))
@@ -67,7 +67,7 @@ def join_plates(
         }
         listed = ", ".join(dict.fromkeys(one for each in lost.values() for one in each))
         reasons = (*reasons, str(Note("features_of_some_plates", {**left, "names": listed[:1000]})))
-        logger.warning(reasons[-1])
+        logger.warning("%s", in_words(reasons[-1:]))
     parts = [pd.concat([plate[metadata_of(plate)], plate[shared]], axis=1) for _, plate in kept]
     return harmonised(pd.concat(parts, ignore_index=True)), Verdict(True, reasons)
 

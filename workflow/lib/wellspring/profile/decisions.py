@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from wellspring.io.notes import Note
+from wellspring.io.notes import Note, in_words
 from wellspring.io.tables import features
 from wellspring.profile.aggregate import classical
 from wellspring.profile.normalise import Array, center_and_spread, controls_of
@@ -51,7 +51,7 @@ def decisions(
     twice = already_normalised(frame) if method != "none" else None
     found += [twice] if twice is not None else []
     for note in found:
-        logger.log(logging.WARNING if note.code == "already_normalised" else logging.INFO, "%s", note)
+        logger.log(logging.WARNING if note.code == "already_normalised" else logging.INFO, "%s", in_words([note]))
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from wellspring.io.notes import Note
+from wellspring.io.notes import Note, in_words
 from wellspring.io.packed import archive
 from wellspring.io.tables import Verdict, atomic, features
 from wellspring.profile.aggregate import hand_made
@@ -121,7 +121,7 @@ def normalise(
     )
     if normaliser.reason:
         verdict = verdict.because(normaliser.reason)
-        logger.warning("the plate is left out: %s", normaliser.reason)
+        logger.warning("the plate is left out: %s", in_words([normaliser.reason]))
     for word, which in (("floored", normaliser.floored), ("without spread in any well", normaliser.dead)):
         if which.any() and not normaliser.reason:
             names = np.asarray(normaliser.features)[which]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wellspring.io import ngff, tables
+from wellspring.io.notes import in_words
 from wellspring.screen.sections import Train, View
 from wellspring.train.sources import ABSENT, Cells, Fields, Source
 from wellspring.views.scaling import intensity_scale
@@ -173,7 +174,7 @@ def kept(paths: Sequence[str | Path]) -> list[int]:
     verdicts = [tables.verdict(path) for path in paths]
     for path, verdict in zip(paths, verdicts, strict=True):
         if not verdict.keep:
-            logger.info("%s is left out of training: %s", Path(path).name, "; ".join(verdict.reasons))
+            logger.info("%s is left out of training: %s", Path(path).name, in_words(verdict.reasons))
     numbers = [number for number, verdict in enumerate(verdicts) if verdict.keep]
     if not numbers:
         names = ", ".join(Path(path).stem for path in paths)
