@@ -158,6 +158,41 @@ def test_a_file_of_one_plate_needs_no_column_of_plates(tmp_path):
         profile_table.open_table(path, plate="P1", wells_of_plate=["A01"])
 
 
+HEADS = {
+    "row and column": lambda table: table.assign(Row=["A", "B"], Col=["1", "3"]).drop(columns="Metadata_Well"),
+    "numbers": lambda table: table.assign(well_row=["1", "2"], well_column=["01", "03"]).drop(columns="Metadata_Well"),
+    "capitals": lambda table: table.rename(columns=str.upper).rename(columns={name.upper(): name for name in NAMES}),
+    "words": lambda table: table.rename(columns={"Metadata_Well": "Well Position", "Metadata_Plate": "Plate ID"}),
+    "times of treatments": lambda table: table.assign(Metadata_Timepoint=["24", "48"]),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_keys_are_known_by_the_names_of_platemaps(tmp_path, name):
+    table = frame(["A01", "B03"])
+    path = write(HEADS[name](table), tmp_path / "t.csv")
+    opened = profile_table.open_table(path, plate="P1", wells_of_plate=["A01", "B03"])
+    rows, matrix = embed(opened, tmp_path / "embed.parquet", tmp_path)
+    assert rows["Metadata_Well"].tolist() == ["A01", "B03"] and opened.features == NAMES
+    np.testing.assert_array_equal(matrix, table[NAMES].to_numpy(dtype=np.float32))
+
+
+def test_a_file_of_one_site_of_jump_lite_is_named(tmp_path):
+    table = pd.DataFrame({"tile": [0, 1], "label": 0, "metric": "e_0", "value": 0.5, "tp": 0})
+    path = write(table, tmp_path / "source_4__Batch1__BR00117035__A01__1.csv")
+    with pytest.raises(ValueError, match="of a site, as of JUMP-Lite: .*resources/datasets/jump_lite") as found:
+        profile_table.open_table(path, plate="BR00117035", wells_of_plate=["A01"], kind="tile")
+    assert "similar names" not in str(found.value)
+
+
+@pytest.mark.parametrize(("between", "words"), [("|", "names are separated by `|`"), (" ", "separated by a tab, ")])
+def test_separators_that_are_not_read_are_named(tmp_path, between, words):
+    path = tmp_path / "t.txt"
+    frame(["A01"]).to_csv(path, index=False, sep=between)
+    with pytest.raises(ValueError, match=r"t\.txt: expected the columns .*" + words.replace("|", r"\|")):
+        profile_table.open_table(path, plate="P1", wells_of_plate=["A01"])
+
+
 CASES = {
     "a well that the platemap lacks": (
         frame(["A01", "C05"]),
@@ -171,6 +206,16 @@ CASES = {
         r"expected each cell once, found more in the wells \['A01'\]",
     ),
     "no well": (frame(["A01", None]), {}, "expected a well in each row, found none in 1 rows"),
+    "rows of two time points": (
+        frame(["A01", "A01", "A02"], Metadata_Timepoint=["24", "48", "24"]),
+        {"kind": "cell"},
+        r"expected one time point per well, found \['24', '48'\] in the column 'Metadata_Timepoint': write a table per",
+    ),
+    "no such row": (
+        frame(["A01"]).drop(columns="Metadata_Well").assign(row="AZ", column="1"),
+        {},
+        "plate P1: well 'AZ,1': expected rows A to AF",
+    ),
     "no such well": (frame(["A01", "Z99"]), {}, "plate P1: well 'Z99': expected rows A to AF"),
     "no plate": (frame(["A01", "A02"], plate=["P1", None]), {}, "expected a plate in each row, found none in 1 rows"),
     "no sites": (frame(["A01"]), {"kind": "tile"}, r"expected the columns \['Metadata_Site'\]"),

@@ -115,7 +115,8 @@ def test_a_plate_without_a_fit_is_left_out_with_its_reason(caplog):
     frame.loc[4, ["Metadata_Verdict", "Metadata_Reason"]] = ["undefined", "no_cells"]
     found, _, verdict = normalise.normalise(frame, options=options("profile", normalise="standardize"))
     reason = 'too_few_to_normalise(found=2, needed=4, on="negcon")'
-    assert verdict == Verdict(False, (reason,)) and "left out: 2 negative controls with a profile, 4 needed" in caplog.text
+    assert verdict == Verdict(False, (reason,))
+    assert "left out: 2 negative controls with a profile, 4 needed" in caplog.text
     assert "without spread" not in caplog.text and "floored" not in caplog.text
     assert found["Metadata_Verdict"].tolist() == ["exclude"] * 4 + ["undefined"] + ["exclude"] * 2
     assert found.loc[4, "Metadata_Reason"] == "no_cells"

@@ -3,13 +3,15 @@
 import csv
 import gzip
 import io
+import re
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wellspring.screen import text_table
+from wellspring.index.readers import loaddata
+from wellspring.screen import exclusions, platemap, sheet, text_table
 from wellspring.screen.text_table import read
 
 cells = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), max_size=8)
@@ -108,3 +110,19 @@ def test_a_damaged_or_exploding_packed_table_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(text_table, "LARGEST", 1000)
     with pytest.raises(ValueError, match="large.csv.gz: expected at most 1,000 bytes after unpacking"):
         text_table.read(tmp_path / "large.csv.gz")
+
+
+@pytest.mark.parametrize("words", [("|", "names are separated by `|`"), (" ", "names must be separated by a tab")])
+def test_separators_that_are_not_read_are_named_by_all_readers(tmp_path, words):
+    between, message = words
+    heads = {
+        "plates.tsv": (["plate", "images", "platemap"], sheet.read),
+        "map.txt": (["well", "compound", "dose_uM"], lambda path: platemap.read(path, plate="P1")),
+        "excluded.tsv": (exclusions.COLUMNS, exclusions.read),
+        "load_data.csv": (["Metadata_Well", "FileName_DNA"], lambda path: loaddata.planes(path.parent, plate="P1")),
+    }
+    for name, (columns, reader) in heads.items():
+        (tmp_path / name).write_text(f"{between.join(columns)}\n{between.join('x' * len(columns))}\n")
+        with pytest.raises(ValueError, match=re.escape(name)) as found:
+            reader(tmp_path / name)
+        assert message in str(found.value)

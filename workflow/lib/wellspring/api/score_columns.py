@@ -8,8 +8,8 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from wellspring.encoders.profile_table import KEYS
 from wellspring.encoders.table_columns import is_nothing
+from wellspring.encoders.table_keys import KEYS
 from wellspring.io.keys import TIME
 from wellspring.screen import (
     dose_columns,

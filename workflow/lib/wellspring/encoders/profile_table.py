@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -20,37 +19,14 @@ import pyarrow as pa
 from wellspring.encoders.table_columns import VALUES, numbers, texts
 from wellspring.encoders.table_features import Choice, choose
 from wellspring.encoders.table_format import Source, open_source
+from wellspring.encoders.table_keys import keys_of, refuse_times, wells_of
 from wellspring.encoders.table_values import readable, refuse_copies, row_numbers
 from wellspring.io import provenance
 from wellspring.io.disk import filling
 from wellspring.io.tables import Verdict
-from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
 
-# Names of the key columns in tables of CellProfiler, CytoTable, pycytominer, DeepProfiler and JUMP; the first is used.
-KEYS = {
-    "plate": (
-        "Metadata_Plate",
-        "Image_Metadata_Plate",
-        "Metadata_plate",
-        "Metadata_Assay_Plate_Barcode",
-        "Metadata_Barcode",
-    )
-    + ("Assay_Plate_Barcode", "Plate", "plate", "Barcode", "barcode", "plate_id", "PlateID"),
-    "well": (
-        "Metadata_Well",
-        "Image_Metadata_Well",
-        "Metadata_well",
-        "Metadata_well_position",
-        "Metadata_Well_position",
-    )
-    + ("well_position", "Well", "well", "well_id", "WellID"),
-    "site": ("Metadata_Site", "Image_Metadata_Site", "Metadata_site", "Metadata_Field", "Image_Metadata_Field")
-    + ("Metadata_FieldID", "Site", "site", "field", "fov", "Metadata_ImageNumber", "ImageNumber"),
-    "view": ("Metadata_ObjectNumber", "ObjectNumber", "Metadata_Cells_Number_Object_Number")
-    + ("Metadata_Nuclei_Number_Object_Number", "Metadata_tile", "tile", "cell_id"),
-}
 ORDER = ["Metadata_Well", "Metadata_Site", "Metadata_View"]
 
 
@@ -142,7 +118,7 @@ def open_table(
     """
     path = Path(path)
     source = open_source(path)
-    keys = _keys(source.schema, columns or {}, path, kind=kind, one_plate=one_plate)
+    keys = keys_of(source.schema.names, columns or {}, path, kind=kind, one_plate=one_plate)
     chosen = chosen_features(source, keys=list(keys.values()), patterns=features)
     read = texts(source, list(dict.fromkeys(keys.values())))
     frame = pd.DataFrame({key: read[name] for key, name in keys.items()})
@@ -152,15 +128,17 @@ def open_table(
             gaps = int(frame["plate"].isna().sum())
             raise ValueError(f"{path}: expected a plate in each row, found none in {gaps} rows")
         frame = frame[frame["plate"] == plate].copy()
-    frame["well"] = _wells(frame["well"], f"{path}: plate {plate}")
+    where = f"{path}: plate {plate}"
+    frame["well"] = wells_of(frame, where)
+    refuse_times(frame, keys.get("time"), where)
     strange = sorted(set(frame["well"]) - set(wells_of_plate))
     if strange:
-        message = f"{path}: plate {plate}: {len(strange)} wells are not in the platemap: {strange}"
+        message = f"{where}: {len(strange)} wells are not in the platemap: {strange}"
         if lost_wells == "error":
             raise ValueError(f"{message} (index.lost_wells: report leaves out their rows)")
         logger.warning("%s: left out", message)
         frame = frame[~frame["well"].isin(strange)]
-    rows = _rows(frame, plate=plate, kind=kind, where=f"{path}: plate {plate}")
+    rows = _rows(frame, plate=plate, kind=kind, where=where)
     absent = sorted(set(wells_of_plate) - set(rows["Metadata_Well"]))
     verdict = Verdict()
     if plate not in found:
@@ -191,47 +169,11 @@ def chosen_features(source: Source, *, keys: Collection[str], patterns: Sequence
     return chosen
 
 
-def _keys(form: pa.Schema, columns: Mapping[str, str], path: Path, *, kind: str, one_plate: bool) -> dict[str, str]:
-    """Return key to column; sites and view numbers where the table has them and rows are not wells."""
-    absent = [name for name in columns.values() if name not in form.names]
-    keys = known_keys(form.names) | {key: name for key, name in columns.items() if name in form.names}
-    needed = ["well"] + ["plate"] * (not one_plate) + ["site"] * (kind == "tile")
-    absent += [KEYS[key][0] for key in needed if key not in keys and key not in columns]
-    if absent:
-        few = [name for name in form.names if name.startswith(("Metadata_", "Image_Metadata_"))] or form.names
-        near = {name: found for name in absent if (found := get_close_matches(name, form.names, n=3, cutoff=0.6))}
-        hint = f"; similar names: {near}" if near else ""
-        raise ValueError(
-            f"{path}: expected the columns {absent} (set their names in `columns`), found {few[:20]}{hint}"
-        )
-    if kind == "well":
-        return {key: keys[key] for key in ("plate", "well") if key in keys}
-    # Cell numbers are unique within a site only, so that without sites they do not identify cells of a well.
-    return keys if "site" in keys or "view" in columns else {key: keys[key] for key in keys if key != "view"}
-
-
 def _digest(path: Path) -> str:
     """Return the sha256 of a file, or of the names and digests of a folder's files."""
     if path.is_file():
         return provenance.file_digest(path)
     return provenance.digest({str(one.relative_to(path)): provenance.file_digest(one) for one in path.rglob("*.npz")})
-
-
-def known_keys(names: Collection[str]) -> dict[str, str]:
-    """Return key to column for the usual names of key columns."""
-    found = {key: next((name for name in usual if name in names), None) for key, usual in KEYS.items()}
-    return {key: name for key, name in found.items() if name is not None}
-
-
-def _wells(column: pd.Series, where: str) -> pd.Series:
-    """Return the well names as A01."""
-    if column.isna().any():
-        raise ValueError(f"{where}: expected a well in each row, found none in {int(column.isna().sum())} rows")
-    try:
-        names = {value: well_names.normalise(value) for value in column.unique()}
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    return column.map(names)
 
 
 def _rows(frame: pd.DataFrame, *, plate: str, kind: str, where: str) -> pd.DataFrame:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from wellspring.encoders.profile_table import KEYS, known_keys
 from wellspring.encoders.table_columns import texts
 from wellspring.encoders.table_format import open_source
+from wellspring.encoders.table_keys import KEYS, known_keys
 from wellspring.init import wells, written
 from wellspring.init.images import Lines, Screen, profile
 from wellspring.io.shipped import CLONE

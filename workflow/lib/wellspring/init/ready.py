@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from wellspring.cells.ready import listing, pixels
-from wellspring.encoders.profile_table import known_keys
 from wellspring.encoders.table_format import open_source
+from wellspring.encoders.table_keys import known_keys
 from wellspring.init import plates, stains, wells, written
 from wellspring.init.images import Lines, Screen, profile
 from wellspring.io import packed, raw_image

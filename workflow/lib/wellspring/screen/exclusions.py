@@ -16,7 +16,7 @@ import pandas as pd
 
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note, loads
-from wellspring.screen import well_names
+from wellspring.screen import not_a_table, well_names
 from wellspring.screen.text_table import read as read_table
 
 COLUMNS = ["plate", "well", "site", "verdict", "reason"]
@@ -41,7 +41,8 @@ def read(path: Path | str | None) -> pd.DataFrame:
         return pd.DataFrame(columns=[*COLUMNS, "where"], dtype=object)
     table = read_table(path, what="file of survey.exclusions")
     if sorted(table.columns) != sorted(COLUMNS):
-        raise ValueError(f"{path}: expected the columns {COLUMNS}, found {list(table.columns)}")
+        found = list(table.columns)
+        raise ValueError(f"{path}: expected the columns {COLUMNS}, found {found}{not_a_table.of_one_column(found)}")
     repeated = (table == list(table.columns)).all(axis=1)
     rows = [
         _row({str(name): str(value) for name, value in cells.items()}, f"{path}: line {line}")

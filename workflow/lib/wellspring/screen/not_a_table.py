@@ -1,6 +1,7 @@
 """Files that are called a table and are none: what they are by their first bytes, and how to save a table instead."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 SAVE = "save it as .xlsx or CSV (UTF-8)"
@@ -49,8 +50,17 @@ def refuse_workbook(path: Path, what: str) -> None:
         raise ValueError(f"{path}: expected an Excel workbook, found another kind of file; give text the ending .csv")
 
 
-def of_one_column(head: str) -> str:
-    """Return why a header has one column, as part of a message; empty where nothing else separates its names."""
+def of_one_column(names: Sequence[str]) -> str:
+    """Return why a header has one column, as part of a message; empty where nothing else separates its names.
+
+    Examples
+    --------
+    >>> of_one_column(["plate|well"]), of_one_column(["plate", "well"])
+    ('; names are separated by `|`: expected a tab, comma or semicolon', '')
+    """
+    if len(names) != 1:
+        return ""
+    head = names[0]
     if re.search(r"[,;\t]", head):
         return "; each line is in quotes as a whole: remove the quotes around the lines"
     if "|" in head:

@@ -210,7 +210,7 @@ def _refuse_swapped(pairs: pd.DataFrame, path: Path) -> None:
 def _hint(columns: list[str]) -> str:
     """Return why a table has no column of wells, as part of a message."""
     if len(columns) == 1:
-        return not_a_table.of_one_column(columns[0])
+        return not_a_table.of_one_column(columns)
     near = [name for name in columns if spellings.alike(platemap_columns.plain(name), "well")]
     return f" (is {near[0]!r} a slip of 'well'?)" if near else ""
 

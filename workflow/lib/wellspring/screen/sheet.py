@@ -14,7 +14,7 @@ import pandas as pd
 from wellspring.io import credentials
 from wellspring.io.object_store import climbs, home, is_url, plain
 from wellspring.io.shipped import SHEET_SCHEMA, read_yaml
-from wellspring.screen import spellings
+from wellspring.screen import not_a_table, spellings
 from wellspring.screen.names import check
 from wellspring.screen.text_table import read as read_table
 
@@ -124,7 +124,10 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _without(sheet: pd.DataFrame, missing: Sequence[str], path: Path) -> tuple[pd.DataFrame, str]:
     """Return the sheet with the columns that are nearly a missing one under its name, and the problem in words."""
-    hint = "; names must be separated by a tab, comma or semicolon" if any(" " in name for name in sheet) else ""
+    joined = any(" " in name for name in sheet)
+    hint = not_a_table.of_one_column(list(sheet.columns)) or (
+        "; names must be separated by a tab, comma or semicolon" if joined else ""
+    )
     words = f"{path}: expected the columns {list(missing)}, found {list(sheet.columns)}{hint}"
     near = {name: [one for one in sheet if one not in columns() and spellings.alike(one, name)] for name in missing}
     renamed = {found[0]: name for name, found in near.items() if found}

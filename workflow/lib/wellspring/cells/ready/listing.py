@@ -1,6 +1,6 @@
 """The table of a plate's ready-made crops: one row per crop, with its cell and where its pixels are.
 
-Keys have the names that other tools give them (`wellspring.encoders.profile_table.KEYS`). Nothing is opened but the
+Keys have the names that other tools give them (`wellspring.encoders.table_keys.KEYS`). Nothing is opened but the
 table.
 """
 
@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.encoders.profile_table import KEYS, known_keys
 from wellspring.encoders.table_columns import texts
 from wellspring.encoders.table_format import open_source
+from wellspring.encoders.table_keys import KEYS, known_keys
 from wellspring.index.readers.listing import places, within
 from wellspring.io import packed
 from wellspring.io.object_store import is_url

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring.screen import well_names
+from wellspring.screen import not_a_table, well_names
 
 METRES = 1e-4  # Harmony's tables have pixel sizes in metres; a larger value is in another unit
 
@@ -22,7 +22,11 @@ def wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
                 ]
     except ValueError as error:
         raise ValueError(f"{table}: {error}") from error
-    raise ValueError(f"{table}: expected Metadata_Well, or Metadata_Row and Metadata_Col, found {list(rows.columns)}")
+    found = list(rows.columns)
+    raise ValueError(
+        f"{table}: expected Metadata_Well, or Metadata_Row and Metadata_Col, found {found}"
+        f"{not_a_table.of_one_column(found)}"
+    )
 
 
 def first(rows: pd.DataFrame, *columns: str) -> list[str]:
