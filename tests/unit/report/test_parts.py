@@ -1,5 +1,6 @@
 """Parts of the report: verdicts, names, numbers, metric rows, wells on a plate, pictures, the map."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from wellspring.report import (
     matrices,
     metrics,
     naming,
+    page,
     palette,
     plate_verdicts,
     plates,
@@ -212,6 +214,17 @@ def test_charts_escape_their_names():
     )
     drawn += charts.doses({"e": [(0.0, 0.1, hostile), (1.0, 0.5, hostile)]}, series=["e"], title=hostile)
     assert "<script" not in drawn and '""' not in drawn
+
+
+def test_eight_encoders_have_eight_shapes_and_sixty_four_marks_differ():
+    assert len({svg.shape(code) for code in range(8)}) == 8
+    assert len({page.sign(code) for code in range(64)}) == 64
+    names = [f"e{number}" for number in range(9)]
+    drawn = charts.dots(
+        [("m", [(name, 0.5, True, name) for name in names])], series=names, chance={}, title="", x_label=""
+    )
+    marks = re.findall(r"<(?:circle|polygon) [^>]*?(?= data-tip)", drawn)
+    assert len(set(marks)) == len(names)
 
 
 def test_an_undefined_cell_of_a_matrix_is_a_dash_and_not_a_zero():

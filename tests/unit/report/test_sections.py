@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from html import escape
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from report_screen import HOSTILE, fabricate
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
 from wellspring.io.notes import Note
+from wellspring.io.shipped import REPORT_TEMPLATES
 from wellspring.report import (
     absent,
     alignment,
@@ -105,6 +107,18 @@ def test_mixing_below_full_mixing_is_looked_at(screen: gather.Screen):
     told = [one.text for one in overview.look_at(screen, rows, [], level="normalised")]
     assert "1 mixing score below full mixing: profiles differ between batches or plates." in told
     assert not any("mixing" in one.text for one in overview.look_at(screen, rows, [], level="aligned"))
+
+
+def test_every_reason_of_left_out_images_is_on_the_page(screen: gather.Screen):
+    codes = ("missing", "blank", "keep_refused", "listed", "same_pixels", "other_shape", "other_dtype", "low_focus")
+    reasons = [str(Note(code)) for code in codes]
+    some = screen.survey.head(len(codes)).assign(Metadata_Verdict="exclude", Metadata_Reason=reasons)
+    (told,) = checks.images(replace(screen, survey=some))
+    assert len(told.lines) == len(codes), "each reason, however many there are"
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(REPORT_TEMPLATES))
+    environment.filters.update(svg=str, sign=str)
+    drawn = str(environment.get_template("macros.html.j2").module.lines(told.lines, 2))
+    assert all(line in drawn for line in told.lines) and f"and {len(codes) - 2} more</summary>" in drawn
 
 
 def test_steps_that_fell_back_are_looked_at(screen: gather.Screen):

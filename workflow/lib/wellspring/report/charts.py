@@ -10,7 +10,6 @@ from wellspring.report.svg import (
     INK,
     MUTED,
     PAPER,
-    SHAPES,
     Panel,
     document,
     extent,
@@ -21,6 +20,7 @@ from wellspring.report.svg import (
     probability,
     text,
 )
+from wellspring.report.svg import shape as shape_of
 
 CROWDED = 60  # wells of a compound above which a dose panel shows medians and quartiles instead of every well
 FLOOR = 1e-5  # the smallest q that is drawn; the default null of 10,000 draws cannot give less
@@ -113,7 +113,7 @@ def dots(
         for name, value, filled, tip in marks:
             if np.isfinite(value):
                 slot = series.index(name)
-                shape = SHAPES[slot % len(SHAPES)]
+                shape = shape_of(slot)
                 panel.body.append(mark(panel.x(value), y, fill=category(slot), shape=shape, hollow=not filled, tip=tip))
     return document("".join(panel.body), width=640, height=panel.height + 48, title=title)
 
@@ -153,7 +153,7 @@ def levels(
                 )
             if np.isfinite(value):
                 tip = f"{name}, {level}\n{fixed(value)} ({fixed(low)} to {fixed(high)}), chance {fixed(chance)}"
-                shape = SHAPES[slot % len(SHAPES)]
+                shape = shape_of(slot)
                 panel.body.append(mark(panel.x(x), panel.y(value), fill=category(slot), shape=shape, tip=tip))
     return document("".join(panel.body), width=256, height=146, title=title)
 
@@ -204,7 +204,7 @@ def doses(
             scores.setdefault(dose, []).append(score)
         medians = [float(np.median(values)) for values in scores.values()]
         panel.path([place[dose] for dose in scores], medians, stroke=category(slot))
-        shape = SHAPES[slot % len(SHAPES)]
+        shape = shape_of(slot)
         if len(found) > CROWDED:
             for (dose, values), median in zip(scores.items(), medians, strict=True):
                 low, high = np.percentile(values, [25, 75])

@@ -16,7 +16,7 @@ from wellspring.report.wording import kinds, worded, words
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
 FALLBACK = "too_few_for_step"  # code of the note of a step that had fewer wells than it needs
 CLIPPED = 0.001  # share of an image's pixels at the ceiling from which the overview names it
-SHOWN = 6  # lines under a statement
+LISTED = 200  # lines under a statement; the page shows the first and unfolds the others
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,12 @@ class Statement:
     text: str
     anchor: str = ""
     lines: tuple[str, ...] = ()
+
+
+def cut(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the first lines, and the number of those that would make the page heavy."""
+    more = (f"and {len(lines) - LISTED:,} more, which are in the tables of the results",) if len(lines) > LISTED else ()
+    return (*lines[:LISTED], *more)
 
 
 def listed(names: Sequence[str], *, limit: int = 8) -> str:
@@ -82,11 +88,10 @@ def images(screen: Screen) -> list[Statement]:
         .sort_index()
     )
     reasons = reasons.sort_values(ascending=False, kind="stable")
-    lines = [f"{amount:,} × {reason}" for reason, amount in reasons.head(SHOWN).items()]
-    lines += [f"and {len(reasons) - SHOWN:,} further reasons"] if len(reasons) > SHOWN else []
+    lines = [f"{amount:,} × {reason}" for reason, amount in reasons.items()]
     plates = count(bad["Metadata_Plate"].nunique(), "plate")
     text = f"{count(len(bad), 'image')} on {plates} excluded; a site with an excluded image is excluded as a whole."
-    return [Statement(text, "quality", tuple(lines))]
+    return [Statement(text, "quality", cut(lines))]
 
 
 def clipping(screen: Screen) -> list[Statement]:
@@ -97,12 +102,11 @@ def clipping(screen: Screen) -> list[Statement]:
         return []
     lines = []
     for (plate, channel), rows in hit.groupby(["Metadata_Plate", "Metadata_Channel"], sort=True):
-        tops = listed([f"{top:.0f}" for top in sorted(set(rows["Metadata_Ceiling"]))], limit=SHOWN)
+        tops = listed([f"{top:.0f}" for top in sorted(set(rows["Metadata_Ceiling"]))])
         share = 100 * rows["saturated"].max()
         lines.append(f"{plate}, {channel}: {count(len(rows), 'image')} at {tops}, up to {share:.1f} % of the pixels")
-    more = (f"and {len(lines) - SHOWN:,} more",) if len(lines) > SHOWN else ()
     text = f"{count(len(hit), 'image')} {'is' if len(hit) == 1 else 'are'} clipped at a grey value"
-    return [Statement(f"{text} in more than {100 * CLIPPED:.1f} % of the pixels.", "quality", (*lines[:SHOWN], *more))]
+    return [Statement(f"{text} in more than {100 * CLIPPED:.1f} % of the pixels.", "quality", cut(lines))]
 
 
 def wells(screen: Screen) -> list[Statement]:
@@ -116,8 +120,9 @@ def wells(screen: Screen) -> list[Statement]:
             (audit["Metadata_Doubled"], "with an image that the index has more than once"),
         ):
             if mask.any():
-                names = (audit.loc[mask, "Metadata_Plate"] + " " + audit.loc[mask, "Metadata_Well"]).tolist()
-                found.append(Statement(f"{count(len(names), 'well')} {words}.", "quality", (listed(names, limit=12),)))
+                names = audit.loc[mask, "Metadata_Well"].groupby(audit["Metadata_Plate"])
+                lines = [f"{plate}: {', '.join(names_)}" for plate, names_ in names]
+                found.append(Statement(f"{count(int(mask.sum()), 'well')} {words}.", "quality", cut(lines)))
     if undefined(screen):
         why = "no cells, foreground or row in a table"
         text = f"{count(undefined(screen), 'well')} of kept plates without a profile ({why})."
@@ -138,20 +143,19 @@ def light(fields: Sequence[Record]) -> list[Statement]:
     worse = [row for row in used if row["residual_change"][1] > 0]
     found = []
     if idle:
-        lines = [f"{row['optics']}, {row['channel']}: {worded(row['notes'])}" for row in idle[:SHOWN]]
-        lines += [f"and {len(idle) - SHOWN:,} more"] if len(idle) > SHOWN else []
+        lines = [f"{row['optics']}, {row['channel']}: {worded(row['notes'])}" for row in idle]
         channels = count(len(idle), "channel")
         text = f"{channels} of a light path {'is' if len(idle) == 1 else 'are'} not corrected for illumination."
-        found.append(Statement(text, "illumination", tuple(lines)))
+        found.append(Statement(text, "illumination", cut(lines)))
     if weak:
-        lines = [f"{row['optics']}, {row['channel']}: {count(row['fields'], 'field')}" for row in weak[:SHOWN]]
+        lines = [f"{row['optics']}, {row['channel']}: {count(row['fields'], 'field')}" for row in weak]
         text = f"{count(len(weak), 'flat field')} of fewer than {FEW} fields: weak."
-        found.append(Statement(text, "illumination", tuple(lines)))
+        found.append(Statement(text, "illumination", cut(lines)))
     if worse:
         ends = [f"{number(row['residual_before'][0])} to {number(row['residual_after'][0])}" for row in worse]
         lines = [f"{row['optics']}, {row['channel']}: {end}" for row, end in zip(worse, ends, strict=True)]
         text = f"The correction made {count(len(worse), 'channel')} more uneven on held-out fields."
-        found.append(Statement(text, "illumination", tuple(lines[:SHOWN])))
+        found.append(Statement(text, "illumination", cut(lines)))
     return found
 
 
@@ -171,10 +175,9 @@ def unlike_others(screen: Screen) -> list[Statement]:
         found.append(Statement(text, "alignment", tuple(flat)))
     lines = [f"{name}: {words(note)}" for name, note in noted if note.code in LEFT_OUT]
     if lines:
-        more = (f"and {len(lines) - SHOWN:,} more",) if len(lines) > SHOWN else ()
         plates = len({str(note.values["plate"]) for _, note in noted if note.code in LEFT_OUT})
         text = f"Wells of {count(plates, 'plate')} are unlike all others; no alignment is fitted on them."
-        found.append(Statement(text, "alignment", (*lines[:SHOWN], *more)))
+        found.append(Statement(text, "alignment", cut(lines)))
     return found
 
 
@@ -185,9 +188,8 @@ def fits(screen: Screen) -> list[Statement]:
     ]
     if not lines:
         return []
-    more = (f"and {len(lines) - SHOWN:,} more",) if len(lines) > SHOWN else ()
     text = f"Alignment did less than the config asks for in {count(len(lines), 'place')}: too few wells or controls."
-    return [Statement(text, "alignment", (*lines[:SHOWN], *more))]
+    return [Statement(text, "alignment", cut(lines))]
 
 
 def training(screen: Screen) -> list[Statement]:

@@ -164,7 +164,7 @@ def _mixing(rows: Sequence[Row], level: str) -> list[Statement]:
     if not lines:
         return []
     text = f"{count(len(lines), 'mixing score')} below full mixing: profiles differ between batches or plates."
-    return [Statement(text, "metrics", _cut(lines))]
+    return [Statement(text, "metrics", checks.cut(lines))]
 
 
 def _confounded(cell: Cell, direction: int) -> bool:
@@ -178,13 +178,7 @@ def _aligned(changes: Sequence[Change], *, good: bool) -> list[Statement]:
     if not lines:
         return []
     text = f"Alignment made {count(len(lines), 'score')} {'better' if good else 'worse'} by more than the intervals."
-    return [Statement(text, "alignment", _cut(lines))]
-
-
-def _cut(lines: Sequence[str]) -> tuple[str, ...]:
-    """Return the first lines and the number of the others."""
-    more = (f"and {len(lines) - checks.SHOWN} more",) if len(lines) > checks.SHOWN else ()
-    return (*lines[: checks.SHOWN], *more)
+    return [Statement(text, "alignment", checks.cut(lines))]
 
 
 def _are(names: Collection[str]) -> str:

@@ -45,7 +45,8 @@ from wellspring.report import (
     wording,
 )
 from wellspring.report.gather import Record, Screen, chosen_level, ordered_levels
-from wellspring.report.svg import count, number, standalone
+from wellspring.report.palette import category
+from wellspring.report.svg import SHAPES, count, mark, number, shape, standalone
 from wellspring.report.takeaway.run import Takeaway
 from wellspring.screen import sections
 
@@ -187,11 +188,17 @@ def render(context: Mapping[str, object], *, templates: str | Path = REPORT_TEMP
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        svg=Markup, number=number, count=count, block=block, duration=runtime.duration, size=runtime.size
+        svg=Markup, number=number, count=count, block=block, duration=runtime.duration, size=runtime.size, sign=sign
     )
+    environment.globals["shapes"] = [*SHAPES.values()]
     style, *programs = (Markup((folder / name).read_text(encoding="utf-8")) for name in ("page.css", *PROGRAMS))
     program = Markup("\n").join(programs)
     return environment.get_template("page.html.j2").render(**context, style=style, program=program)
+
+
+def sign(code: int) -> str:
+    """Return the mark of a category, as its points are drawn, around 0."""
+    return mark(0, 0, fill=category(code), shape=shape(code), size=4)
 
 
 def block(value: object) -> Markup:

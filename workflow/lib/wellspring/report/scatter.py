@@ -15,7 +15,8 @@ from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
 from wellspring.report.gather import Record, pick
 from wellspring.report.palette import category
-from wellspring.report.svg import MUTED, SHAPES, Panel, count, document, mark, text
+from wellspring.report.svg import MUTED, Panel, count, document, mark, text
+from wellspring.report.svg import shape as shape_of
 
 COLUMNS = {
     "Metadata_moa": "Mechanism",
@@ -149,22 +150,17 @@ def drawing(placed: Mapping[str, pd.DataFrame], *, limit: int = 2000) -> str:
         for x, y, label in zip(pick(frame, "X"), pick(frame, "Y"), pick(frame, column).astype(object), strict=True):
             number = labels.index(str(label)) if str(label) in labels else None
             fill = MUTED if number is None else category(number)
-            shape = SHAPES[0 if number is None else _form(number)]
+            shape = shape_of(number or 0)
             body.append(mark(panel.x(x), panel.y(y), fill=fill, shape=shape, size=2.4 if number is not None else 1.6))
     down = 26 + (size + gap + 12) * -(-max(len(placed), 1) // across)
     for number, label in enumerate(labels[:48]):
         x, y = 16 + (size + gap) * (number % across), down + 15 * (number // across)
-        body.append(mark(x, y - 3.5, fill=category(number), shape=SHAPES[_form(number)], size=3))
+        body.append(mark(x, y - 3.5, fill=category(number), shape=shape_of(number), size=3))
         body.append(text(x + 9, y, label[:36], fill=MUTED))
     height = down + 15 * -(-len(labels[:48]) // across) + 4
     return document(
         "".join(body), width=20 + across * (size + gap) - gap, height=height, title="Map of the aligned profiles"
     )
-
-
-def _form(code: int) -> int:
-    """Return the number of the shape of a category: neighbours differ, and 32 pairs of shape and colour differ."""
-    return (code + code // 8) % len(SHAPES)
 
 
 def _range(frame: pd.DataFrame, axis: str) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from wellspring.io.keys import SITE_KEY
 from wellspring.io.ngff import open_labels
 from wellspring.io.notes import dumps
 from wellspring.report import overlays
-from wellspring.report.checks import SHOWN, Statement
+from wellspring.report.checks import Statement, cut
 from wellspring.report.gather import Screen
 from wellspring.report.pictures import Picture
 from wellspring.report.svg import count
@@ -34,11 +34,10 @@ def statements(noted: pd.DataFrame) -> list[Statement]:
     wells = noted[SITE_KEY[:2]].drop_duplicates()
     lines = [
         f"{row[SITE_KEY[0]]} {row[SITE_KEY[1]]}, site {row[SITE_KEY[2]]}: {worded(row[COLUMN])}"
-        for row in noted.head(SHOWN).to_dict("records")
+        for row in noted.to_dict("records")
     ]
-    lines += [f"and {len(noted) - SHOWN:,} more"] if len(noted) > SHOWN else []
     text = f"The segmentation of {count(len(noted), 'field')} in {count(len(wells), 'well')} is implausible."
-    return [Statement(text, "cells", tuple(lines))]
+    return [Statement(text, "cells", cut(lines))]
 
 
 def pictures(screen: Screen, noted: pd.DataFrame, *, limit: int = PICTURES) -> list[Picture]:

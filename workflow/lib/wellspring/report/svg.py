@@ -18,7 +18,29 @@ INK, MUTED, LINE, PAPER = (
     "var(--line, #d1d9e0)",
     "var(--paper, #ffffff)",
 )
-SHAPES = ("circle", "square", "triangle", "diamond")
+ARM = 0.42  # half the width of the bars of a plus
+# shape of a mark -> its corners, in units of the mark's size, y downwards; the circle has none
+SHAPES: dict[str, list[tuple[float, float]]] = {
+    "circle": [],
+    "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+    "triangle": [(0, -1.15), (1.1, 0.85), (-1.1, 0.85)],
+    "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
+    "plus": [
+        *((-ARM, -1.3), (ARM, -1.3), (ARM, -ARM), (1.3, -ARM), (1.3, ARM), (ARM, ARM)),
+        *((ARM, 1.3), (-ARM, 1.3), (-ARM, ARM), (-1.3, ARM), (-1.3, -ARM), (-ARM, -ARM)),
+    ],
+    "down": [(0, 1.15), (1.1, -0.85), (-1.1, -0.85)],
+    "cross": [
+        *((0, -0.6), (0.6, -1.2), (1.2, -0.6), (0.6, 0), (1.2, 0.6), (0.6, 1.2)),
+        *((0, 0.6), (-0.6, 1.2), (-1.2, 0.6), (-0.6, 0), (-1.2, -0.6), (-0.6, -1.2)),
+    ],
+    "bowtie": [(-1.2, -1), (1.2, 1), (1.2, -1), (-1.2, 1)],
+}
+
+
+def shape(code: int) -> str:
+    """Return the shape of a category: neighbours differ, and with eight colours so do 64 pairs of shape and colour."""
+    return [*SHAPES][(code + code // len(SHAPES)) % len(SHAPES)]
 
 
 def number(value: float | None, *, digits: int = 3) -> str:
@@ -138,12 +160,7 @@ def mark(
     note = f' data-tip="{escape(tip, quote=True)}"' if tip else ""
     if shape == "circle":
         return f'<circle cx="{place(x)}" cy="{place(y)}" r="{place(size)}" {paint}{note}/>'
-    corners = {
-        "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
-        "triangle": [(0, -1.15), (1.1, 0.85), (-1.1, 0.85)],
-        "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
-    }[shape]
-    points = " ".join(f"{place(x + size * right)},{place(y + size * down)}" for right, down in corners)
+    points = " ".join(f"{place(x + size * right)},{place(y + size * down)}" for right, down in SHAPES[shape])
     return f'<polygon points="{points}" {paint}{note}/>'
 
 

@@ -1,7 +1,7 @@
 "use strict";
 // The map of the profiles: a canvas, its legend and filter, and a picture of the well that is pointed at.
 (() => {
-  const { one, read, make, theme, viridis, category, short, many } = Page;
+  const { one, read, make, theme, viridis, category, corners, short, many } = Page;
   const source = one("#map-data"), canvas = one("#map-canvas");
   if (!source) return;
   const data = read(source), pen = canvas.getContext("2d"), thumbs = read(one("#thumbnails"));
@@ -76,13 +76,12 @@
     fill(pickLevel, ["normalised", "aligned"].filter((name) => levels.includes(name)));
     if (fresh) pickLevel.value = "aligned";
   };
-  const form = (code) => (code + Math.floor(code / 8)) % 4; // neighbours differ in shape, and all pairs with colour differ
-  const shapes = [
-    (x, y, r) => pen.arc(x, y, r, 0, 7),
-    (x, y, r) => pen.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r),
-    (x, y, r) => { pen.moveTo(x, y - 1.15 * r); pen.lineTo(x + 1.1 * r, y + 0.85 * r); pen.lineTo(x - 1.1 * r, y + 0.85 * r); pen.closePath(); },
-    (x, y, r) => { pen.moveTo(x, y - 1.3 * r); pen.lineTo(x + 1.3 * r, y); pen.lineTo(x, y + 1.3 * r); pen.lineTo(x - 1.3 * r, y); pen.closePath(); },
-  ];
+  const outline = (code, x, y, r) => {
+    pen.beginPath();
+    if (!corners(code).length) return pen.arc(x, y, r, 0, 7);
+    for (const [right, down] of corners(code)) pen.lineTo(x + r * right, y + r * down);
+    return pen.closePath();
+  };
   const reachOf = () => (encoder().n > 4000 ? 2 : encoder().n > 800 ? 2.8 : 4);
   const paint = () => {
     const set = encoder(), level = set.levels[pickLevel.value], ratio = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
@@ -104,15 +103,15 @@
     if (column) order.sort((a, b) => often.get(column.codes[b]) - often.get(column.codes[a]));
     for (const front of [false, true]) for (const i of order) {
       if (found[i] !== front || !spots[i]) continue;
-      let colour, shape = 0;
+      let colour, code = 0;
       if (column) {
         const quiet = column.levels[column.codes[i]] === "not stated";
         colour = quiet ? muted : palette[column.codes[i] % 8];
-        shape = quiet ? 0 : form(column.codes[i]);
+        code = quiet ? 0 : column.codes[i];
       } else colour = values[i] === null ? muted : viridis(scaled(values[i]));
       pen.globalAlpha = front ? 0.85 : 0.12;
       pen.fillStyle = colour;
-      pen.beginPath(); shapes[shape](spots[i][0], spots[i][1], radius); pen.fill();
+      outline(code, spots[i][0], spots[i][1], radius); pen.fill();
     }
     pen.globalAlpha = 1;
     if (spots[current]) {
@@ -123,9 +122,8 @@
     one("#map-count").textContent = some === drawn ? many(drawn, "wells") : `${some} of ${many(drawn, "wells")}`;
   };
   const icon = (code, quiet) => {
-    const marks = ['<circle r="4"/>', '<rect x="-3.6" y="-3.6" width="7.2" height="7.2"/>', '<polygon points="0,-4.6 4.4,3.4 -4.4,3.4"/>', '<polygon points="0,-5.2 5.2,0 0,5.2 -5.2,0"/>'];
-    const colour = quiet ? "var(--muted)" : `var(--c${code % 8})`;
-    return `<svg viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true"><g fill="${colour}">${marks[quiet ? 0 : form(code)]}</g></svg>`;
+    const colour = quiet ? "var(--muted)" : `var(--c${code % 8})`, points = corners(quiet ? 0 : code).map((point) => point.map((part) => 4 * part)).join(" ");
+    return `<svg viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true"><g fill="${colour}">${points ? `<polygon points="${points}"/>` : '<circle r="4"/>'}</g></svg>`;
   };
   const key = () => {
     const column = encoder().columns[pickColour.value];

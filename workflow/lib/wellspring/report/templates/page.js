@@ -14,6 +14,8 @@ const Page = (() => {
     return `rgb(${anchors[low].map((from, i) => Math.round(from + (anchors[low + 1][i] - from) * (place - low))).join(" ")})`;
   };
   const category = (number) => theme(`--c${number % 8}`);
+  // corners of the mark of a category, as in the drawings of the library; none: a circle
+  const shapes = read(one("#shapes-data")), corners = (code) => shapes[(code + Math.floor(code / shapes.length)) % shapes.length];
   const short = (value) => {
     if (value === null || value === undefined) return "–";
     return (value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value)).replaceAll("-", "−");
@@ -187,5 +189,5 @@ const Page = (() => {
   if (bad) bad.addEventListener("input", () => {
     for (const item of all(".bad li")) item.hidden = !item.textContent.toLowerCase().includes(bad.value.trim().toLowerCase());
   });
-  return { all, one, read, make, theme, viridis, category, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel, scrolls };
+  return { all, one, read, make, theme, viridis, category, corners, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel, scrolls };
 })();

@@ -5,7 +5,7 @@
   const source = one("#similarity-data"), canvas = one("#similarity-canvas");
   if (!source) return;
   const data = read(source), n = data.names.length, zoom = one("#similarity-zoom"), mark = one("#similarity-find");
-  const STRIP = 16, STEP = 1.5;
+  const STRIP = 18, STEP = 1.5;
   let cell = 4, row = -1, column = -1, label = 0;
   const hue = (text) => { const code = text.replace("#", ""); return [0, 2, 4].map((at) => parseInt(code.slice(at, at + 2), 16)); };
   const colour = (value, ends) => {
@@ -39,7 +39,7 @@
     pen.strokeStyle = theme("--line"); pen.lineWidth = 1; pen.strokeRect(left - 0.5, STRIP - 0.5, cell * n + 1, cell * n + 1);
     if (named) { // the numbers of the mechanisms, so that colour is not needed
       pen.textAlign = "center"; pen.fillStyle = theme("--paper"); pen.font = `bold ${Math.min(10, cell * 0.8)}px system-ui, sans-serif`;
-      for (let i = 0; i < n; i += 1) if (data.mechanisms[i] !== null) { pen.fillText(data.mechanisms[i] + 1, left - STRIP / 2 - 0.5, STRIP + cell * (i + 0.5)); pen.fillText(data.mechanisms[i] + 1, left + cell * (i + 0.5), STRIP / 2 - 0.5); }
+      for (let i = 0; i < n; i += 1) if (data.mechanisms[i] !== null) { pen.fillText(data.mechanisms[i] + 1, left - STRIP / 2 - 0.5, STRIP + cell * (i + 0.5) + 0.5); pen.fillText(data.mechanisms[i] + 1, left + cell * (i + 0.5), STRIP / 2 + 0.5); }
     }
     if (row >= 0) { pen.strokeStyle = theme("--ink"); pen.lineWidth = 2; pen.strokeRect(left + cell * column, STRIP + cell * row, cell, cell); }
     canvas.left = left;
