@@ -204,6 +204,59 @@ def test_a_panel_shows_the_dose_curve_and_look_alikes(tab):
     assert other.startswith(shown(tab, "#panel-name")[0])
 
 
+def test_the_curve_of_a_long_series_is_in_the_first_view_and_weaker_doses_fold(tab, file: Path):
+    head, start = '<script type="application/json" id="panel-data">', file.read_text(encoding="utf-8")
+    before, rest = start.split(head)
+    text, after = rest.split("</script>", 1)
+    data = json.loads(text)
+    number = next(at for at, (name, _) in enumerate(data["compounds"]) if name == HOSTILE)
+    row = next(one for one in data["treatments"] if one["compound"] == number)
+    for amount in range(7):  # ten doses in all
+        weak = {"item": f"weak {amount}", "dose": f"0.00{amount}", "amount": amount / 1000, "active": None}
+        data["treatments"].append(row | weak)
+        data["rank"].append(None)
+    long = file.with_name("long.html")
+    long.write_text(before + head + str(page.block(data)) + "</script>" + after, encoding="utf-8")
+    tab.open(long, width=1400, height=900)
+    tab.run(f"Page.treatment.open({json.dumps(HOSTILE)})")
+    tab.rest()
+    for part in ("#panel svg.figure", "#panel canvas.tile"):
+        assert tab.run(f"document.querySelector('{part}').getBoundingClientRect().bottom") < 900, part
+    doses = [text for text in shown(tab, "#panel .dose h3") if " · " in text]
+    assert len(doses) == 3 and shown(tab, "#panel details > summary") == ["7 lower doses"]
+    tab.run("document.querySelector('#panel details').open = true")
+    assert len([text for text in shown(tab, "#panel .dose h3") if " · " in text]) == 10
+    tab.run("Page.treatment.open('weak 3')")
+    assert tab.run("document.querySelector('#panel details').open"), "the dose that was asked for is shown"
+    tab.open(long, width=390, height=844, phone=True)
+    tab.run(f"Page.treatment.open({json.dumps(HOSTILE)})")
+    assert tab.run("document.querySelector('#panel svg.figure').getBoundingClientRect().top") < 844
+    assert tab.run("document.querySelector('#panel').scrollWidth <= document.querySelector('#panel').clientWidth")
+
+
+@pytest.mark.parametrize("width", [1024, 1400])
+def test_the_boxes_of_the_header_do_not_wrap(tab, file: Path, width: int):
+    tab.open(file, width=width)
+    heights = tab.run(
+        "[...document.querySelectorAll('.totals span')].map((e) => e.getClientRects().length && "
+        "e.getBoundingClientRect().height / parseFloat(getComputedStyle(e).lineHeight))"
+    )
+    assert len(heights) == 5 and max(heights) < 1.5
+
+
+def test_doses_without_a_unit_say_so_once_and_how_to_set_it(tab):
+    assert tab.run("JSON.parse(document.querySelector('#panel-data').textContent).unitless")
+    assert " ".join(shown(tab, "#results p")).count("index.unit") == 1
+    tab.click(".cards li:first-child button")
+    assert "which states no unit" in shown(tab, "#panel-body > p")[0]
+
+
+def test_encoders_and_categories_of_the_map_differ_in_shape(tab):
+    assert tab.run("new Set([...Array(64).keys()].map((i) => JSON.stringify([Page.corners(i), i % 8]))).size") == 64
+    icons = tab.run("[...document.querySelectorAll('#alignment .legend svg > *')].map((e) => e.outerHTML)")
+    assert len(icons) > 1 and len(set(icons)) == len(icons)
+
+
 def test_a_compound_opens_at_its_strongest_dose(tab):
     tab.run("window.panel = JSON.parse(document.querySelector('#panel-data').textContent)")
     rows, rank, compounds = (tab.run(f"window.panel.{name}") for name in ("treatments", "rank", "compounds"))

@@ -41,8 +41,8 @@ def block(
     """Return the data of all panels.
 
     `treatments` (one per treatment and positive control, as in `Population.everything`), `rank` (of the tested
-    ones, 0 the strongest), `compounds` (name, mechanism), `plates`, `size` (rows, columns), `negative` (control wells
-    per plate), `controls` (tiles per plate), `tiles`.
+    ones, 0 the strongest), `unitless` (whether doses have no unit), `compounds` (name, mechanism), `plates`, `size`
+    (rows, columns), `negative` (control wells per plate), `controls` (tiles per plate), `tiles`.
     """
     sheet, shown, beside = made
     everything, unit = found.everything, doses.unit(screen.aligned)
@@ -75,6 +75,7 @@ def block(
     mechanism = {one.compound: one.mechanism for one in reversed(everything)}  # of its first treatment
     return {
         "treatments": rows,
+        "unitless": not unit and any(row["amount"] is not None for row in rows),
         "rank": [rank.get(one.item) for one in everything],
         "compounds": [[name, mechanism[name]] for name in named],
         "plates": on,

@@ -5,6 +5,7 @@
   const source = one("#panel-data"), dialog = one("#panel");
   if (!source) return;
   const data = read(source), findings = read(one("#findings-data")), tiles = data.tiles, [rows, columns] = data.size, PLATES = 12;
+  const OPEN = 2; // doses below the highest that a panel shows unfolded
   const list = data.treatments, name = (place) => data.compounds[list[place].compound][0];
   const letters = (row) => (row < 26 ? "" : String.fromCharCode(64 + Math.floor(row / 26))) + String.fromCharCode(65 + row % 26);
   const well = (place) => `${letters(Math.floor(place / columns))}${String(place % columns + 1).padStart(2, "0")}`;
@@ -194,7 +195,7 @@
     const found = findings.alike[list[place].perturbation];
     if (!found) return null;
     const part = make("section", "", { className: "dose" });
-    part.append(make("h3", "What looks like it"), make("p", `Nearest treatments of other compounds by consensus profile. ${findings.chance[list[place].perturbation] || "Its mechanism is not stated, so chance is not known"}.`, { className: "quiet" }), table(["Treatment", "Mechanism", "Similarity", "Same mechanism"], found.map(([word, ...rest]) => [item(word), ...rest]), 2));
+    part.append(make("h3", "What looks like it"), make("p", `Nearest treatments of other compounds by consensus profile; similarity 1: the same direction, 0: unrelated, −1: opposite.${found.every((row) => row[2].startsWith("−")) ? " None is above 0: no treatment of this screen looks like it." : ""} ${findings.chance[list[place].perturbation] || "Its mechanism is not stated, so chance is not known"}.`, { className: "quiet" }), table(["Treatment", "Mechanism", "Similarity", "Same mechanism"], found.map(([word, ...rest]) => [item(word), ...rest]), 2));
     return part;
   };
   const response = (title) => {
@@ -216,7 +217,8 @@
     const [title, mechanism] = data.compounds[list[place].compound], body = one("#panel-body");
     channel = String(list[place].channel);
     one("#panel-name").textContent = title;
-    const about = make("p", `${mechanism || "mechanism not stated"} · ${many(places.length, "doses")} · active: ${data.rule} (${data.encoder}, ${data.level} profiles)`, { className: "quiet" });
+    const unit = data.unitless ? " · doses as in the platemap, which states no unit" : "";
+    const about = make("p", `${mechanism || "mechanism not stated"} · ${many(places.length, "doses")} · active: ${data.rule} (${data.encoder}, ${data.level} profiles)${unit}`, { className: "quiet" });
     const controls = make("div", "", { className: "controls" }), label = make("label", "Channel "), choice = make("select", "", { id: "panel-channel" });
     tiles.channels.forEach((word, i) => choice.append(new Option(word, i)));
     if (tiles.channels.length > 1) choice.append(new Option("composite", "all"));
@@ -224,7 +226,13 @@
     choice.addEventListener("change", () => { channel = choice.value; redraw(); });
     label.append(choice);
     controls.append(label, make("span", `Each picture shows ${tiles.what}; black and white are those of the plate.`, { className: "quiet" }));
-    body.replaceChildren(about, ...(tiles.sheets.length ? [controls] : []), ...[...places.map(dose), response(title), changes(place), alike(place), maps(places)].filter(Boolean));
+    // the curve beside the pictures of the highest dose; long series of weaker doses are folded
+    const curve = response(title), top = make("div", "", { className: curve ? "top" : "" });
+    top.append(...[curve, dose(places[0])].filter(Boolean));
+    const later = places.slice(OPEN + 1), folded = make("details", "", { open: later.includes(place) });
+    folded.append(make("summary", `${many(later.length, "lower doses")}`), ...later.map(dose));
+    const doses = [...places.slice(1, OPEN + 1).map(dose), ...(later.length ? [folded] : [])];
+    body.replaceChildren(about, ...(tiles.sheets.length ? [controls] : []), ...[top, changes(place), alike(place), ...doses, maps(places)].filter(Boolean));
     const at = strength.indexOf(place);
     one("#panel-before").disabled = at <= 0;
     one("#panel-next").disabled = at < 0 || at === strength.length - 1;
