@@ -198,6 +198,8 @@ def test_a_panel_shows_the_dose_curve_and_look_alikes(tab):
     heads = shown(tab, "#panel h3")
     assert {"Dose response", "What looks like it", "Wells on the plates"} <= set(heads)
     assert "standard deviations of the controls" in " ".join(shown(tab, "#panel p"))
+    weak = tab.run(f"Page.treatment.row({json.dumps(HOSTILE)}).active") is False
+    assert ("not active itself" in " ".join(shown(tab, "#panel p"))) == weak
     other = shown(tab, "#panel table button.opens")[0]
     tab.focus("#panel table button.opens")
     tab.key("Enter")
@@ -387,7 +389,7 @@ def test_plates_are_drawn_told_and_filtered(tab):
     cells = tab.run(picture)
     tab.choose("#plate-measure", "kinds")
     assert tab.run(picture) != cells
-    assert "negative control" in " ".join(shown(tab, "#plate-scale span"))
+    assert "negative control (−)" in shown(tab, "#plate-scale span"), "a sign beside the colour"
     tab.type("#plate-compound", "taxol")
     tab.type("#plate-find", "batch2")
     assert shown(tab, "#plate-grid b") == ["P2", "P4"]
@@ -494,6 +496,8 @@ def test_a_sheet_of_paper_has_the_layout_of_a_wide_screen(tab, file: Path):
     tab.run("dispatchEvent(new Event('beforeprint'))")
     assert tab.run(cell) == "table-cell" and tab.run(group) == "table-cell"
     assert tab.run("document.documentElement.scrollWidth") <= 718
+    rows = "new Set([...document.querySelectorAll('%s')].map((e) => e.getBoundingClientRect().top)).size"
+    assert [tab.run(rows % part) for part in (".totals div", ".cards li")] == [1, 2]
     tab.run("dispatchEvent(new Event('afterprint'))")
 
 

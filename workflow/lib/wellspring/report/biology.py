@@ -95,9 +95,7 @@ def _activity(screen: Screen, items: pd.DataFrame, metric: str, level: str, alph
             x_label="mean average precision (mAP)",
         )
         note = f"{known.sentence()} ({known.rule()})" + (
-            f"; {count(len(known.controls), 'positive control')} drawn as squares, not counted"
-            if known.controls
-            else ""
+            f"; {count(len(known.controls), 'positive control')}, drawn square, not counted" if known.controls else ""
         )
         note += f"; {len(drawn):,} drawn: the smallest q and some of the others" if len(drawn) < len(mine) else ""
         rows = _rows(mine.sort_values(["q", "value"], ascending=[True, False]), ("value", "p", "q", "n"))

@@ -8,7 +8,7 @@
   const data = read(source), [rows, columns] = data.size;
   const measure = one("#plate-measure"), find = one("#plate-find"), compound = one("#plate-compound"), grid = one("#plate-grid");
   const kinds = { negcon: "negative control", poscon: "positive control", trt: "treatment", empty: "empty or not stated" };
-  const colours = { negcon: 0, poscon: 1, trt: 2, empty: 6 };
+  const colours = { negcon: 0, poscon: 1, trt: 2, empty: 6 }, signs = { negcon: "−", poscon: "+", trt: "", empty: "·" };
   const letters = (row) => (row < 26 ? "" : String.fromCharCode(64 + Math.floor(row / 26))) + String.fromCharCode(65 + row % 26);
   const well = (place) => `${letters(Math.floor(place / columns))}${String(place % columns + 1).padStart(2, "0")}`;
   const chosen = () => (measure.value === "kinds" ? null : data.measures[+measure.value]);
@@ -48,6 +48,10 @@
       } else {
         pen.fillStyle = shown ? viridis((value - shown.low) / (shown.high - shown.low)) : palette[value];
         pen.fillRect(x, y, step - gap, step - gap);
+        if (!shown && step >= 7) { // a sign beside the colour
+          pen.fillStyle = theme("--paper"); pen.font = `bold ${Math.min(12, step)}px system-ui, sans-serif`;
+          pen.fillText(signs[data.types[value]], x + (step - gap) / 2, y + step / 2 + 0.5);
+        }
       }
     });
     pen.globalAlpha = 1;
@@ -97,7 +101,7 @@
       holder.replaceChildren(...data.types.map((type) => {
         const entry = make("span"), box = make("i", "", { className: "swatch" });
         box.style.background = `var(--c${colours[type]})`;
-        entry.append(box, kinds[type]);
+        entry.append(box, kinds[type] + (signs[type] ? ` (${signs[type]})` : ""));
         return entry;
       }));
       return;

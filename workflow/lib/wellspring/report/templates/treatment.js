@@ -195,7 +195,7 @@
     const found = findings.alike[list[place].perturbation];
     if (!found) return null;
     const part = make("section", "", { className: "dose" });
-    part.append(make("h3", "What looks like it"), make("p", `Nearest treatments of other compounds by consensus profile; similarity 1: the same direction, 0: unrelated, −1: opposite.${found.every((row) => row[2].startsWith("−")) ? " None is above 0: no treatment of this screen looks like it." : ""} ${findings.chance[list[place].perturbation] || "Its mechanism is not stated, so chance is not known"}.`, { className: "quiet" }), table(["Treatment", "Mechanism", "Similarity", "Same mechanism"], found.map(([word, ...rest]) => [item(word), ...rest]), 2));
+    part.append(make("h3", "What looks like it"), make("p", `Nearest treatments of other compounds by consensus profile; similarity 1: the same direction, 0: unrelated, −1: opposite.${found.every((row) => row[2].startsWith("−")) ? " None is above 0: no treatment of this screen looks like it." : ""}${list[place].active === false ? " It is not active itself, so that its likeness to others is mostly noise." : ""} ${findings.chance[list[place].perturbation] || "Its mechanism is not stated, so chance is not known"}.`, { className: "quiet" }), table(["Treatment", "Mechanism", "Similarity", "Same mechanism"], found.map(([word, ...rest]) => [item(word), ...rest]), 2));
     return part;
   };
   const response = (title) => {
@@ -218,7 +218,7 @@
     channel = String(list[place].channel);
     one("#panel-name").textContent = title;
     const unit = data.unitless ? " · doses as in the platemap, which states no unit" : "";
-    const about = make("p", `${mechanism || "mechanism not stated"} · ${many(places.length, "doses")} · active: ${data.rule} (${data.encoder}, ${data.level} profiles)${unit}`, { className: "quiet" });
+    const about = make("p", `${mechanism || "mechanism not stated"}${places.some((one_) => list[one_].dose) ? ` · ${many(places.length, "doses")}` : ""} · active: ${data.rule} (${data.encoder}, ${data.level} profiles)${unit}`, { className: "quiet" });
     const controls = make("div", "", { className: "controls" }), label = make("label", "Channel "), choice = make("select", "", { id: "panel-channel" });
     tiles.channels.forEach((word, i) => choice.append(new Option(word, i)));
     if (tiles.channels.length > 1) choice.append(new Option("composite", "all"));
