@@ -54,6 +54,8 @@ READ = {
         HEAD + "A1,x,1\nA2,y,NA\nA3,z,-\nA4,w,NaN\nB1,DMSO,N/A\nB2,DMSO,null\n",
         {"A01": "x@1", "A02": "y", "A03": "z", "A04": "w", "B01": "DMSO", "B02": "DMSO"},
     ),
+    "wells as Harmony names them": ("well,compound\nr01c02,x\nR16C24,DMSO\n", {"A02": "x", "P24": "DMSO"}),
+    "cell types": ("well,compound,Cell type\nA1,x,U2OS\nB1,DMSO,U2OS\n", {"A01": "x", "B01": "DMSO"}),
     "marks of controls that agree": ("well,compound,control\nA1,x,no\nB1,DMSO,yes\n", {"A01": "x", "B01": "DMSO"}),
 }  # fmt: skip
 SIDEWAYS = "row,column,compound\n" + "".join(f"{row},{col},x\n" for row in range(1, 13) for col in range(1, 9))

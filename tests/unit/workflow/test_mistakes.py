@@ -101,6 +101,36 @@ def _tabled(folder: Path) -> None:
     (folder / "x" / "a.tif").write_bytes((folder / "P2" / "A01_s1_DNA.tif").read_bytes())
 
 
+def _moved(folder: Path, written: dict) -> None:
+    """Describe the images of both plates by LoadData tables, and state where another folder lies now."""
+    head = "Metadata_Well,FileName_DNA,PathName_DNA,FileName_ER,PathName_ER\n"
+    for plate in ("P1", "P2"):
+        rows = [
+            f"{well},{well}_s1_DNA.tif,{folder}/{plate},{well}_s1_ER.tif,{folder}/{plate}\n"
+            for well in ("A01", "A02", "B01", "B02")
+        ]
+        (folder / plate / "load_data.csv").write_text(head + "".join(rows))
+    written["index"] = {"moved": {"/old/{plate}": "/lost"}}
+
+
+def _annotated(**moas: str) -> Callable[[Path, dict], None]:
+    """Give the compound x of plates a mechanism."""
+
+    def change(folder: Path, written: dict) -> None:
+        for plate, moa in moas.items():
+            rows = MAP.replace("dose_uM", "dose_uM,moa").replace("x,1", f"x,1,{moa}")
+            (folder / f"{plate}.csv").write_text(rows)
+
+    return change
+
+
+def _two_lines(folder: Path, written: dict) -> None:
+    """Name a cell line in the sheet and another one in a platemap."""
+    (folder / "plates.tsv").write_text("plate,images,platemap,cell_line\nP1,P1,P1.csv,A549\nP2,P2,P2.csv,A549\n")
+    rows = [f"{row},U2OS" for row in MAP.splitlines()[1:]]
+    (folder / "P1.csv").write_text("\n".join(["well,compound,dose_uM,cell line", *rows]) + "\n")
+
+
 def without_controls(folder: Path, written: dict) -> None:
     for plate in ("P1", "P2"):
         (folder / f"{plate}.csv").write_text(MAP.replace("DMSO", "DMSO (0.1 %)"))
@@ -396,6 +426,51 @@ MISTAKES = {
     "two rows of the sheet with each other's images": (
         file("plates.tsv", SHEET.replace("P1\tP1\t", "P1\tP2\t").replace("P2\tP2\t", "P2\tP1\t")),
         ("the images of P1 (P2) have the name of the plate P2 of this sheet", "are two rows swapped?"),
+    ),
+    "two channels taken for each other": (
+        config(index={"channels": {"DNA": "ER", "ER": "DNA"}}),
+        ("index.channels: DNA takes the channel that the files call 'ER'", "of ER: are the two swapped?"),
+    ),
+    "type that no platemap has": (
+        config(index={"pert_types": {"ref": "negcon"}}),
+        ("index.pert_types: no platemap has the types ['ref'], none has a column of types", "correct or remove"),
+    ),
+    "root that is not there": (
+        config(index={"roots": ["/lost/raw"]}),
+        ("index.roots: expected a folder, found none at '/lost/raw'",),
+    ),
+    "moved folder that no table names": (
+        _moved,
+        (
+            "index.moved: '/old/{plate}' is the beginning of no path in the LoadData tables",
+            "index.moved: expected a folder, found none at '/lost'",
+        ),
+    ),
+    "one of two negative controls that no plate has": (
+        config(index={"negcon": ["DMSO", "ethanol"]}),
+        ("index.negcon: no platemap has the compounds ['ethanol']; correct their names or remove them",),
+    ),
+    "wells of medium among the treatments": (
+        wells("y,2", "Media,"),
+        ("the treatments Media (1 well) may be negative controls, which are DMSO",),
+    ),
+    "mechanisms that differ between plates": (
+        _annotated(P1="actin", P2="tubulin"),
+        ("compounds with several mechanisms: x (actin, tubulin)",),
+    ),
+    "mechanism that one plate lacks": (
+        _annotated(P1="actin"),
+        ("compounds with mechanisms in some wells and none in others: x; fill in the empty cells",),
+    ),
+    "cell line of the sheet that is not the platemap's": (
+        _two_lines,
+        ("P1: the sheet has the cell line 'A549', the platemap ['U2OS'], which is taken: correct one of them",),
+    ),
+    "plate of another binning": (
+        lambda folder, written: (
+            [tifffile.imwrite(path, tifffile.imread(path)[::2, ::2]) for path in (folder / "P2").iterdir()] and None
+        ),
+        ("the plates have images of different sizes: 10 x 14 (P2), 20 x 28 (P1)",),
     ),
     "sites under other names": (
         config(index={"sites": ["01"]}),

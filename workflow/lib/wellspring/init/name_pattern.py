@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from wellspring.init import stains
-from wellspring.screen import well_names
+from wellspring.screen import stain_names, well_names
 
 ENDINGS = (".tif", ".tiff", ".png", ".jp2")
 HINTS = {
@@ -173,7 +172,7 @@ def _stained(columns: list[list[str]], places: list[int], wells: list[str]) -> i
     """Return the place of the words that are channels: they differ within wells; names of stains come first."""
     words = [place for place in places if all(value.isalpha() for value in columns[place])]
     few = [place for place in words if len(set(columns[place])) <= 12]
-    named = [place for place in few if any(map(stains.of_name, columns[place]))]
+    named = [place for place in few if any(map(stain_names.of_name, columns[place]))]
     differ = [place for place in few if len(set(zip(wells, columns[place], strict=True))) > len(set(wells))]
     return next(iter([*(place for place in named if place in differ), *differ, *named]), None)
 

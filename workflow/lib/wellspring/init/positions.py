@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from wellspring.index.readers import detect
-from wellspring.init import name_pattern, plates, stains, written
+from wellspring.init import name_pattern, plates, written
+from wellspring.screen import stain_names
 from wellspring.screen.sections import Index
 
 WELL = "Metadata_Well"
@@ -106,7 +107,7 @@ def _is_channel(columns: Sequence[Sequence[str]], place: int) -> bool:
     before = columns[place - 1] if place else [""]
     if values[0].isdigit():
         return len(set(before)) == 1 and before[0].casefold() in CHANNELS
-    return all(value.isalpha() for value in values) and any(map(stains.of_name, values))
+    return all(value.isalpha() for value in values) and any(map(stain_names.of_name, values))
 
 
 def _word(tokens: Sequence[str], place: int) -> str:

@@ -9,34 +9,10 @@ import numpy.typing as npt
 from PIL import Image
 from skimage import filters, measure
 
-# Stain, by words in the names that microscopes give to channels. The first that matches counts.
-WORDS = {
-    "DNA": ("dna", "dapi", "hoechst", "draq5", "nuclei", "nucleus", "nuclear", "h2b", "405", "385", "387"),
-    "Mito": ("mito", "mitotracker", "tmrm", "cy5", "640", "641", "647"),
-    "RNA": ("rna", "syto", "syto14", "nucleoli", "532"),
-    "AGP": ("agp", "phalloidin", "wga", "actin", "golgi", "561", "568", "txred", "texas"),
-    "ER": ("er", "cona", "concanavalin", "endoplasmic", "488"),
-    "GFP": ("gfp", "egfp", "fitc"),
-    "RFP": ("rfp", "mcherry", "tritc", "cy3", "tdtomato"),
-    "Tubulin": ("tubulin", "microtubule"),
-    "Brightfield": ("brightfield", "bf", "transmitted", "phase", "dic"),
-}
+from wellspring.screen.stain_names import of_name
+
 CYTOPLASM = ("RNA", "AGP", "ER", "GFP", "Actin", "Tubulin", "RFP")  # stains that fill a cell, the best first
 EDGE = 512  # px of a picture, and of an image that is judged
-
-
-def of_name(name: str) -> str | None:
-    """Return the stain that a channel's name states, None if it states none.
-
-    Examples
-    --------
-    >>> of_name("HOECHST 33342"), of_name("Alexa 488"), of_name("w1"), of_name("Channel2")
-    ('DNA', 'ER', None, None)
-    """
-    parts = set(re.findall(r"[a-z]+[0-9]*|[0-9]+", name.casefold())) | set(
-        re.findall(r"[a-z]+|[0-9]+", name.casefold())
-    )
-    return next((stain for stain, words in WORDS.items() if parts & set(words)), None)
 
 
 def guess(channels: Sequence[str], images: Mapping[str, Sequence[npt.NDArray[np.uint16]]]) -> dict[str, str]:

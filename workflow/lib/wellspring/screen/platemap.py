@@ -58,6 +58,8 @@ class Reading:
         Columns that differ within a well, in a file of several rows per well.
     unit
         Unit of the concentrations, None if nothing states it.
+    types
+        The words of the column of types, as in the file.
     """
 
     frame: pd.DataFrame
@@ -68,6 +70,7 @@ class Reading:
     kept: tuple[str, ...]
     left_out: tuple[str, ...]
     unit: str | None
+    types: tuple[str, ...] = ()
 
 
 def of_plate(path: Path | str, *, plate: str, options: Index) -> Reading:
@@ -177,7 +180,8 @@ def reading(
             frame[name] = table[column]
             kept.append(column)
     frame = frame.sort_values("Metadata_Well", ignore_index=True)
-    return Reading(frame, plate, path, form, found, tuple(kept), tuple(left_out), dose.unit)
+    types = tuple(sorted(table[found["pert_type"]].dropna().unique())) if "pert_type" in found else ()
+    return Reading(frame, plate, path, form, found, tuple(kept), tuple(left_out), dose.unit, types)
 
 
 def _controlled(

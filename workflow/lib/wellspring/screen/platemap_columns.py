@@ -28,7 +28,7 @@ SURE = {
     "pert_type": ("perttype", "controltype", "welltype", "perturbationtype"),
     "moa": ("moa", "mechanism", "mechanismofaction", "modeofaction"),
     "target": ("target", "targetlist", "targets", "moleculartarget"),
-    "cell_line": ("cellline", "celllinename"),
+    "cell_line": ("cellline", "celllinename", "celltype"),
 }  # fmt: skip
 UNSURE = {
     "well": ("position", "pos", "coordinate", "address"),

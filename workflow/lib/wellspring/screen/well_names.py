@@ -8,6 +8,7 @@ ROWS = 32  # a 1536-well plate has the rows A to Z, AA to AF
 COLUMNS = 48
 PLATES = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))  # rows and columns
 _WELL = re.compile(r"([A-Za-z]{1,2})\s*[-_]?\s*([0-9]{1,3})")
+_PLACE = re.compile(r"r([0-9]{1,3})c([0-9]{1,3})", re.IGNORECASE)  # as Harmony names wells in its files
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?E[+-]?[0-9]+", re.IGNORECASE)  # E01 to E48 after digits, as a number
 _DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00)?|[0-9]{1,2}[-. /]+[A-Za-z\u00e4]{3,9}\.?|[A-Z][a-z]{2}-[0-9]{2,4}"
@@ -16,7 +17,7 @@ _NORMALISED = re.compile(r"([A-Z]{1,2})([0-9]{2})")
 
 
 def normalise(value: str) -> str:
-    """Return a well in the form ``A01``; ``a1``, ``A1``, ``A01``, ``A-1``, ``A - 01``, ``A001`` are the same well.
+    """Return a well in the form ``A01``; ``a1``, ``A1``, ``A-1``, ``A - 01``, ``A001``, ``r01c01`` are the same well.
 
     Raises
     ------
@@ -25,10 +26,13 @@ def normalise(value: str) -> str:
 
     Examples
     --------
-    >>> normalise("b-3")
-    'B03'
+    >>> normalise("b-3"), normalise("r02c03")
+    ('B03', 'B03')
     """
     text = str(value).strip()
+    place = _PLACE.fullmatch(text)
+    if place is not None:
+        return name(int(place[1]) - 1, int(place[2]) - 1, value=value)
     match = _WELL.fullmatch(text) or _WELL.fullmatch(folded(tidy(text)))
     if match is None:
         raise ValueError(

@@ -33,6 +33,11 @@ BESIDE = frozenset(
     ("control", "controls", "ctrl", "ctl", "vehicle", "veh", "solvent", "only", "neg", "negative", "nc", "low", "high",
      "rep", "replicate", "well", "v", "vv", "vol", "in", "medium", "media", "final")
 )  # fmt: skip
+# Names of wells without a compound, in a column of compounds; they may be controls, or hold no cells.
+BARE = frozenset(
+    ("media", "medium", "mediaonly", "mediumonly", "mediacontrol", "control", "controls", "ctrl", "ctl", "water", "h2o",
+     "pbs", "nocompound", "nodrug", "notreatment", "nontreated", "cellsonly", "noncompound", "buffer", "veh")
+)  # fmt: skip
 LIKE = 0.75  # similarity of two names, by difflib, from which one may be a misspelling of the other
 
 
@@ -80,10 +85,10 @@ def may_be_control(compound: str, controls: Iterable[str]) -> bool:
     >>> [name for name in ("DMSO 0.1%", "0.1% dmso (vehicle)", "DMOS", "untreated", "DMSO + x", "x") if
     ...  may_be_control(name, ["DMSO"])]
     ['DMSO 0.1%', '0.1% dmso (vehicle)', 'DMOS', 'untreated']
-    >>> may_be_control("compound 2", ["compound 1"])
-    False
+    >>> may_be_control("compound 2", ["compound 1"]), may_be_control("Media", ["DMSO"])
+    (False, True)
     """
-    if _KIND.get(flat(compound)) == "negcon":
+    if _KIND.get(flat(compound)) == "negcon" or flat(compound) in BARE:
         return True
     words = re.findall(r"[^\W\d_]+", compound.casefold())
     for control in controls:

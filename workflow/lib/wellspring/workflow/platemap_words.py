@@ -108,9 +108,10 @@ def doubtful_controls(readings: Sequence[Reading], negcon: Sequence[str], poscon
             "expected treated wells, found none on any plate: all are controls or empty (by their types, "
             "index.pert_types, index.negcon and index.poscon)"
         )
-    absent = [name for name in poscon if lookalikes.tidy(name) not in set(wells["Metadata_Compound"])]
-    if absent:
-        found.append(f"index.poscon: no platemap has the compounds {absent}; correct their names or remove them")
+    for key, names in (("poscon", poscon), ("negcon", negcon if len(negcon) > 1 else ())):
+        absent = [name for name in names if lookalikes.tidy(name) not in set(wells["Metadata_Compound"])]
+        if absent and len(absent) < len(names) + (key == "poscon"):
+            found.append(f"index.{key}: no platemap has the compounds {absent}; correct their names or remove them")
     return found
 
 

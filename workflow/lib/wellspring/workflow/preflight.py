@@ -21,7 +21,7 @@ from wellspring.screen import config_checks, treatments
 from wellspring.screen.encoder_kinds import needs_images, ready_made, trains
 from wellspring.screen.platemap import Reading
 from wellspring.screen.sections import Config, Index
-from wellspring.workflow import disk_space, foresight, ready_crops
+from wellspring.workflow import disk_space, doubts, foresight, ready_crops
 from wellspring.workflow.encoder_check import foreign, networks, own_networks, trained
 from wellspring.workflow.finding import Finding, message
 from wellspring.workflow.plate_check import Plate, plate
@@ -77,6 +77,7 @@ def run(
         checks.append(("crops", lambda: ready_crops.plates(given, plates, dataclasses.asdict(config))))
     if mapped:
         checks.append(("layout", lambda: foreseen(plates, config=config, columns=not unknown)))
+        checks.append(("config", lambda: _doubtful(rows, plates, config)))
     names = [str(row["plate"]) for row in sheet]
     checks += [
         ("images", lambda: _same(rows, plates)),
@@ -116,6 +117,17 @@ def _same(rows: Sequence[Mapping[str, object]], plates: Sequence[Plate]) -> list
     found += [Finding("warning", "plates", text) for text in foresight.crossed(rows)]
     digests = {one.name: one.digests for one in plates}
     return found + [Finding("warning", "images", text) for text in foresight.same_pixels(digests)]
+
+
+def _doubtful(rows: Sequence[Mapping[str, object]], plates: Sequence[Plate], config: Config) -> list[Finding]:
+    """Find keys without effect, and what config, sheet and platemaps state differently."""
+    readings = [one.wells for one in plates if one.wells is not None]
+    imaged = [row for row in rows if row["images"]]
+    found = [Finding("warning", "config", text) for text in doubts.of_keys(config, imaged, readings)]
+    found += [Finding("warning", "treatments", text) for text in doubts.annotations(readings)]
+    found += [Finding("warning", "cell lines", text) for text in doubts.cell_lines(rows, readings)]
+    forms = {one.name: (one.size.height, one.size.width) for one in plates if one.size is not None}
+    return found + [Finding("warning", "images", text) for text in doubts.sizes(forms)]
 
 
 def of_plates(plates: Sequence[Plate]) -> list[Finding]:

@@ -82,7 +82,9 @@ READERS = {
     "flex": Reader(
         flex, "Opera's .flex with a description in each file, without an index", ("roots",), opens=True, walks=True
     ),
-    "pattern": Reader(pattern, "files that index.pattern matches", ("pattern", "pages", "roots"), walks=True),
+    "pattern": Reader(
+        pattern, "files that index.pattern matches", ("pattern", "pages", "roots", "channels"), walks=True
+    ),
 }
 LAST = "pattern"  # also matches the files of exports with richer metadata, so it is tried last
 
@@ -168,7 +170,9 @@ def _read(folder: Path, *, plate: str, options: Index, url: str | None = None, b
         found = reader.module.planes(folder, plate=plate, **{"roots": options.roots, **_taken(reader, options), **own})
         steps = imagexpress.steps(folder, plate=plate) if name == "imagexpress" else None
         if not url:
-            found = pages.complete(_linked(found, folder), folder, plate=plate, option=options.pages, steps=steps)
+            found = pages.complete(
+                _linked(found, folder), folder, plate=plate, option=options.pages, steps=steps, aliases=options.channels
+            )
         if reader.table:
             stated.check(found, plate=plate, where=reader.table)
         if not reader.walks:

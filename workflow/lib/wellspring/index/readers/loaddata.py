@@ -20,6 +20,7 @@ from wellspring.index.readers.listing import complete, files, named, places, una
 from wellspring.index.readers.named import owned
 from wellspring.io import budget, object_store
 from wellspring.screen import platemap_rows
+from wellspring.screen.sections import Index
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,26 @@ def planes(
         raise ValueError(f"{plate}: none of the {len(frame)} files named in {table} is {where}{hint} (index.roots)")
     logger.info("%s: %d planes in %s, %d of them not in %s", plate, len(frame), table, absent.sum(), folder)
     return complete(frame)
+
+
+def unused(images: str, *, plate: str, options: Index) -> set[str]:
+    """Return the folders of `index.moved` with which no name in the table of a plate begins.
+
+    Raises
+    ------
+    ValueError
+        As :func:`planes`, for the table.
+    """
+    folder = Path(object_store.home(images))
+    own = object_store.plain(images) if str(folder) != object_store.plain(images) else options.loaddata
+    table = own or _usual(folder)
+    if table is None:
+        return set(options.moved)
+    table = str(table).replace("{plate}", plate)
+    rows = _images(_rows(table, folder, plate), table, [])
+    names = {name.replace("\\", "/") for some in rows.values() for each in some for name in each}
+    places = {old: old.replace("{plate}", plate).rstrip("/") for old in options.moved}
+    return {old for old, place in places.items() if not any(name.startswith(f"{place}/") for name in names)}
 
 
 def _usual(folder: Path) -> Path | None:

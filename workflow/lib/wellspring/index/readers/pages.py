@@ -9,13 +9,14 @@ image: the survey excludes it.
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import tifffile
 
+from wellspring.index.readers import labels
 from wellspring.io import tiff_plane
 from wellspring.io.raw_image import TIFF_ENDINGS
 
@@ -27,14 +28,23 @@ SAMPLE = 5  # files of a channel that are opened, spread over the listing, besid
 
 @dataclass(frozen=True)
 class Content:
-    """A file's number of pages, the number that can be read one by one, and sizes of axes if it states them."""
+    """A file's number of pages, the number that can be read one by one, sizes of axes and labels if it states them."""
 
     count: int
     readable: int
     axes: dict[str, int]
+    labels: tuple[str, ...] = ()
 
 
-def complete(planes: pd.DataFrame, folder: Path, *, plate: str, option: str, steps: int | None = None) -> pd.DataFrame:
+def complete(
+    planes: pd.DataFrame,
+    folder: Path,
+    *,
+    plate: str,
+    option: str,
+    steps: int | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Return the planes, with a row for each page of files that were listed as one plane.
 
     Parameters
@@ -47,6 +57,8 @@ def complete(planes: pd.DataFrame, folder: Path, *, plate: str, option: str, ste
         ``index.pages``: ``first`` takes the first page of each file.
     steps
         Number of focal planes that the acquisition has by its settings, if they state it.
+    aliases
+        `index.channels`, with which ImageJ's labels of the pages are compared.
 
     Raises
     ------
@@ -68,7 +80,7 @@ def complete(planes: pd.DataFrame, folder: Path, *, plate: str, option: str, ste
         several = [axis for stack in stacks for axis, size in stack.axes.items() if size > 1]
         if not several or any(rows[axis].nunique() > 1 for axis in several):
             return planes  # a file of several pages that nothing names: the survey excludes it
-        return _unfolded(planes, set(rows["path"]), folder, {}, 1, plate)
+        return _unfolded(planes, set(rows["path"]), folder, {}, 1, plate, aliases or {})
     path, found = next((path, found) for path, found in opened.items() if found.count == usual)
     axes = found.axes or ({"plane": steps} if steps == found.count else {})
     named = [axis for axis, size in axes.items() if size > 1]
@@ -76,7 +88,7 @@ def complete(planes: pd.DataFrame, folder: Path, *, plate: str, option: str, ste
     if not named or taken or found.readable < found.count:
         raise ValueError(_refusal(plate, path, found, taken))
     logger.info("%s: files have %d pages, which are %s", plate, found.count, " and ".join(named))
-    return _unfolded(planes, set(rows["path"]), folder, axes, found.count, plate)
+    return _unfolded(planes, set(rows["path"]), folder, axes, found.count, plate, aliases or {})
 
 
 def content(path: Path) -> Content | None:
@@ -90,11 +102,12 @@ def content(path: Path) -> Content | None:
             stack = (tiff.stk_metadata or {}).get("NumberPlanes", 1) if tiff.is_stk else 1
             count = max(readable, int(imagej.get("images", 1)), int(stack))
             axes = {axis: int(imagej.get(name, 1)) for axis, name in AXES.items()}
+            named = labels.of(tiff)
     except Exception as error:  # decoders raise whatever they meet in a damaged file
         logger.info("%s: pages cannot be counted: %s", path, error)
         return None
     whole = axes["channel"] * axes["plane"] * axes["timepoint"]
-    return Content(count, readable, axes if imagej and whole == count else {})
+    return Content(count, readable, axes if imagej and whole == count else {}, named)
 
 
 def _sample(rows: pd.DataFrame) -> Iterator[str]:
@@ -119,7 +132,13 @@ def _refusal(plate: str, path: str, found: Content, taken: list[str]) -> str:
 
 
 def _unfolded(
-    planes: pd.DataFrame, paths: set[str], folder: Path, axes: dict[str, int], count: int, plate: str
+    planes: pd.DataFrame,
+    paths: set[str],
+    folder: Path,
+    axes: dict[str, int],
+    count: int,
+    plate: str,
+    aliases: Mapping[str, str],
 ) -> pd.DataFrame:
     """Return a row per page of the files, by each file's own metadata.
 
@@ -128,15 +147,19 @@ def _unfolded(
     usual = tuple(axes.get(axis, 1) for axis in AXES)
     sizes: dict[str, tuple[int, ...]] = {}
     odd = {}
+    labelled: dict[str, tuple[str, ...]] = {}
     for path in sorted(paths):
         found = content(folder / path)
         sizes[path] = usual
+        if found is not None and found.axes.get("channel", 1) > 1:  # channels are the fastest axis
+            labelled[path] = found.labels[: found.axes["channel"]]
         if found is None or found.count == count and found.axes in ({}, axes):
             continue
         if found.axes and found.readable == found.count:  # wells may have different numbers of focal planes
             sizes[path] = tuple(found.axes[axis] for axis in AXES)
         else:
             odd[path] = found.count
+    labels.check(labelled, aliases, plate=plate)
     if odd:
         shown = dict(list(odd.items())[:5])
         logger.warning("%s: %d files count as missing: expected %d pages, found %s", plate, len(odd), count, shown)

@@ -8,12 +8,13 @@ multi-page TIFF, and its pixels are not read.
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import tifffile
 
+from wellspring.index.readers import labels
 from wellspring.index.readers.listing import complete, files
 from wellspring.index.readers.named import IMAGES
 from wellspring.io import tiff_plane
@@ -32,14 +33,27 @@ NO_FIELD = re.compile(
 )
 
 
-def present(folder: Path | str, *, pattern: str, pages: str = "single", roots: Sequence[Path | str] = ()) -> bool:
+def present(
+    folder: Path | str,
+    *,
+    pattern: str,
+    pages: str = "single",
+    roots: Sequence[Path | str] = (),
+    channels: Mapping[str, str] | None = None,
+) -> bool:
     """Return whether a file of the folder matches the pattern."""
     compiled = compile_pattern(pattern)
     return any(compiled.fullmatch(path) for path, _ in files(Path(folder), roots=roots))
 
 
 def planes(
-    folder: Path | str, *, plate: str, pattern: str, pages: str = "single", roots: Sequence[Path | str] = ()
+    folder: Path | str,
+    *,
+    plate: str,
+    pattern: str,
+    pages: str = "single",
+    roots: Sequence[Path | str] = (),
+    channels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """List the planes of a plate's folder, sub-folders included.
 
@@ -55,6 +69,8 @@ def planes(
         ``channel`` or ``plane``: page n of a TIFF is channel or plane n (from 1). Else a file is one row, of page 0.
     roots
         Folders outside of the plate's that links may lead to.
+    channels
+        `index.channels`, with which ImageJ's labels of the pages are compared.
 
     Returns
     -------
@@ -90,7 +106,7 @@ def planes(
     frame = pd.DataFrame(rows, columns=["path", "bytes", "well", *GROUPS])
     frame = frame.assign(**{key: _one_spelling(frame[key]) for key in GROUPS})
     if pages in ("channel", "plane"):
-        frame = _unfolded(frame, _layouts(folder, frame["path"], pages, plate))
+        frame = _unfolded(frame, _layouts(folder, frame["path"], pages, plate, channels or {}))
     return complete(frame)
 
 
@@ -148,9 +164,12 @@ def _unfolded(frame: pd.DataFrame, layouts: dict[str, list[Page]]) -> pd.DataFra
     return frame
 
 
-def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str, list[Page]]:
+def _layouts(
+    folder: Path, paths: pd.Series, pages: str, plate: str, channels: Mapping[str, str]
+) -> dict[str, list[Page]]:
     """Return the pages of each file; a file that cannot be opened gets the pages of most files."""
     layouts: dict[str, list[Page]] = {}
+    labelled: dict[str, tuple[str, ...]] = {}
     broken: list[str] = []
     for path in paths:
         try:
@@ -158,11 +177,14 @@ def _layouts(folder: Path, paths: pd.Series, pages: str, plate: str) -> dict[str
                 raise ValueError("expected a regular file, found another kind")
             with tifffile.TiffFile(folder / path) as tiff:
                 layouts[path] = _numbered(len(tiff_plane.images(tiff)), pages)
+                labelled[path] = labels.of(tiff)
         except Exception as error:  # decoders raise whatever they meet in a damaged file; the survey names it
             logger.warning("%s: %s: pages cannot be counted (%s)", plate, path, error)
             broken.append(path)
     if not layouts:
         raise ValueError(f"{plate}: index.pages is {pages}, and none of {len(broken)} files opens as TIFF in {folder}")
+    if pages == "channel":
+        labels.check(labelled, channels, plate=plate)
     usual = Counter(tuple(layout) for layout in layouts.values()).most_common(1)[0][0]
     return layouts | {path: list(usual) for path in broken}
 
