@@ -30,6 +30,7 @@ from wellspring.report import (
     naming,
     overview,
     page,
+    pictures,
     runtime,
     scatter,
     thumbnails,
@@ -107,6 +108,20 @@ def test_mixing_below_full_mixing_is_looked_at(screen: gather.Screen):
     told = [one.text for one in overview.look_at(screen, rows, [], level="normalised")]
     assert "1 mixing score below full mixing: profiles differ between batches or plates." in told
     assert not any("mixing" in one.text for one in overview.look_at(screen, rows, [], level="aligned"))
+
+
+@pytest.mark.parametrize("cropped", [True, False])
+def test_samples_have_three_dyes_since_five_are_white(
+    monkeypatch: pytest.MonkeyPatch, screen: gather.Screen, cropped: bool
+):
+    """Pictures of single cells, and of fields where there are no crops."""
+    monkeypatch.setattr(pictures.palette, "data_address", lambda pixels, **given: pixels)
+    seen, draw = [], pictures.palette.composite
+    monkeypatch.setattr(
+        pictures.palette, "composite", lambda image, **scale: seen.append(len(image)) or draw(image, **scale)
+    )
+    assert pictures.samples(screen if cropped else replace(screen, crops={}), groups=2, each=2)
+    assert len(screen.channels) == 5 and set(seen) == {3}
 
 
 def test_every_reason_of_left_out_images_is_on_the_page(screen: gather.Screen):

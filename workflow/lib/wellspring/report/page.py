@@ -143,6 +143,7 @@ def build(
         "samples": pictures.samples(
             screen, groups=options.sample_groups, each=options.sample_cells, seed=screen.seed or 0
         ),
+        "dyes": pictures.DYES,
         "overlays": overlays.fields(screen, limit=options.overlays),
         "flags": overlays.by_plate(screen),
         "implausible": segmentation.pictures(screen, segmentation.fields(screen)),

@@ -13,6 +13,8 @@ from wellspring.io.packed import Packed
 from wellspring.report import palette, thumbnails, wording
 from wellspring.report.gather import Record, Screen, pick
 
+DYES = 3  # of a sample: with five, cells saturate to white; a treatment's panel has each channel
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -108,7 +110,7 @@ def _cells(screen: Screen, keys: set[tuple[str, str]], each: int, generator: np.
         plate = row["Metadata_Plate"]
         crop = Packed(screen.crop_files[plate]).read(int(row["Metadata_Row"]))
         low, high = _window(screen, plate, crop)
-        pixels = palette.composite(_small(np.asarray(crop)), low=low, high=high)
+        pixels = palette.composite(_small(np.asarray(crop))[:DYES], low=low[:DYES], high=high[:DYES])
         words = (f"site {row['Metadata_Site']}, cell {row['Metadata_Cell']}",)
         pictures.append(Picture(palette.data_address(pixels, kind="JPEG"), f"{plate} {row['Metadata_Well']}", words))
     return pictures
@@ -142,7 +144,7 @@ def _fields(
         present = [channel for channel in screen.channels if channel in first.index]
         if present:
             views = Packed(screen.view_files[plate])
-            image = views.take(first.loc[present])
+            image = views.take(first.loc[present[:DYES]])
             low, high = (np.nanpercentile(image.reshape(len(image), -1), part, axis=1) for part in (1, 99.8))
             pixels = palette.composite(_small(image), low=low, high=high)
             words = (f"site {site}",)
