@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from evaluation_tables import screen
-from wellspring.evaluate import wells
+from wellspring.evaluate import neighbours, wells
 from wellspring.evaluate.consistency import consistency
 from wellspring.evaluate.hits import hits
 from wellspring.evaluate.nearest import drop, nsc, nsc_permuted, nscb, treatment_profiles
@@ -255,3 +255,37 @@ def test_permuted_labels_are_read_at_the_first_neighbour():
     assert main.value == 1.0
     # Of the three ways to split four compounds into two pairs one is that of the neighbours.
     assert shuffled.value == pytest.approx(1 / 3, abs=0.1)
+
+
+def profiles(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Return profiles (800, 96) that float32 orders well, badly, or not at all."""
+    drawn = rng.standard_normal((800, 96))
+    return {
+        "apart": drawn,
+        "hardly different": 1 + 1e-4 * drawn,
+        "copies with rounding": np.repeat(drawn[:80], 10, axis=0) * (1 + 1e-7 * drawn),
+        "equal": np.repeat(drawn[:4], 200, axis=0),
+    }[kind]
+
+
+@pytest.mark.parametrize("k", [1, 7, 90])
+@pytest.mark.parametrize("kind", ["apart", "hardly different", "copies with rounding", "equal"])
+def test_the_search_in_float32_finds_the_neighbours_of_float64(kind, k, monkeypatch):
+    """Blocks of 50 queries, a third of all pairs barred, and one query for which only two wells are allowed."""
+    rng = np.random.default_rng(k)
+    rows = wells.units(profiles(kind, rng))
+    barred = rng.random((800, 800)) < 1 / 3
+    barred[11], barred[11, [3, 500]] = True, False
+    queries, references = np.arange(0, 800, 11), np.arange(20, 800)
+    references = np.concatenate([[3], references])
+    monkeypatch.setattr(neighbours, "CELLS_AT_ONCE", 50 * len(references))
+    found = neighbours.nearest(
+        rows, queries=queries, references=references, k=k, barred=lambda mine: barred[np.ix_(mine, references)]
+    )
+    similar = np.round(rows[queries] @ rows[references].T, 10)
+    similar[barred[np.ix_(queries, references)]] = -np.inf
+    order = np.argsort(-similar, axis=1, kind="stable")[:, :k]
+    expected = np.take_along_axis(similar, order, axis=1)
+    np.testing.assert_allclose(found.similarity, expected, atol=1e-12)
+    assert (found.index == references[order])[np.isfinite(expected)].all()
+    np.testing.assert_array_equal(found.allowed, np.isfinite(similar).sum(axis=1))

@@ -1,7 +1,8 @@
 """Nearest-neighbour search among unit rows, block by block, for all scores that use neighbours.
 
 Input: unit rows and the pairs to exclude. Output: indices of the nearest rows, nearest first; ties keep the order of
-the rows. The array of all pairs is never held at once.
+the rows. The array of all pairs is never held at once. All pairs are compared in float32, and those that its error
+leaves in question in float64; the result is that of float64.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from wellspring.evaluate.wells import Array
 
 CELLS_AT_ONCE = 2_000_000  # 16 MB: blocks of this size are reused by the allocator, without new pages
 FOLDED = 16  # columns for each of the k largest, above which pairs of columns are folded
-FEW = 12  # up to this k, repeated search of the maximum is faster than a partition
+ROUNDING = 2.0**-24  # largest relative error of one float32 operation
+COSTLY = 8  # candidates for each of the k nearest, above which a product of matrices in float64 is faster
 
 
 @dataclass(frozen=True)
@@ -49,30 +51,66 @@ def blocks(count: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + step, count))
 
 
-def largest(values: Array, k: int) -> tuple[Array, Array]:
-    """Return columns and values (rows, k) of the k largest of each row, falling, ties by column.
-
-    Where fewer than k values are above -inf, the columns of the others are arbitrary.
-    """
-    k, index = min(k, values.shape[1]), np.arange(len(values))
-    places, found = np.zeros((len(values), k), dtype=np.intp), np.full((len(values), k), -np.inf)
-    if k <= FEW:
-        rest = values.copy()
-        for place in range(k):
-            places[:, place] = rest.argmax(axis=1)
-            found[:, place] = rest[index, places[:, place]]
-            rest[index, places[:, place]] = -np.inf
-        return places, found
+def bounds(values: Array, k: int) -> Array:
+    """Return one number (rows,) per row that is at most its k-th largest value, and mostly equal to it."""
     # The k-th largest of maxima over pairs of columns is at most the k-th largest of all: fewer values to search.
     tops = values
     while tops.shape[1] > FOLDED * k:
         half = tops.shape[1] // 2
         tops = np.maximum(tops[:, :half], tops[:, half : 2 * half])
-    bound = np.partition(tops, tops.shape[1] - k, axis=1)[:, tops.shape[1] - k]
-    for row, least in enumerate(bound):
+    found: Array = np.partition(tops, tops.shape[1] - k, axis=1)[:, tops.shape[1] - k]
+    return found
+
+
+def largest(values: Array, k: int) -> tuple[Array, Array]:
+    """Return columns and values (rows, k) of the k largest of each row, falling, ties by column.
+
+    Where fewer than k values are above -inf, the columns of the others are arbitrary.
+    """
+    k = min(k, values.shape[1])
+    places = np.zeros((len(values), k), dtype=np.intp)
+    for row, least in enumerate(bounds(values, k)):
         near = np.flatnonzero(values[row] >= least)
         places[row] = near[np.argsort(-values[row, near], kind="stable")[:k]]
     return places, np.take_along_axis(values, places, axis=1)
+
+
+class Search:
+    """The k nearest rows of a pool, of queries of which some pairs are barred.
+
+    Products of unit rows in float32 are wrong by at most `slack`, by the bound on the error of a sum of d products, so
+    that the k nearest are among the rows that are at most twice that below the k-th. Where these are too many, as in
+    profiles that hardly differ, all pairs are compared in float64 from then on.
+    """
+
+    def __init__(self, pool: Array, k: int) -> None:
+        self.pool, self.k, self.slack = pool, k, (pool.shape[1] + 4) * ROUNDING
+        self.rough = pool.astype(np.float32)
+        self.coarse = True
+
+    def read(self, queries: Array, barred: Array) -> tuple[Array, Array]:
+        """Return columns and cosines (q, k), falling, -inf where fewer are allowed, of unit rows `queries` (q, d)."""
+        if self.coarse:
+            similar = queries.astype(np.float32) @ self.rough.T
+            similar[barred] = -np.inf
+            least = bounds(similar, self.k) - np.float32(2 * self.slack)
+            near = (similar >= least[:, None]) & ~barred
+            self.coarse = int(near.sum()) <= COSTLY * near.shape[0] * self.k
+            if self.coarse:
+                return self._exact(queries, near)
+        similar = wells.cosine(queries, self.pool)
+        similar[barred] = -np.inf
+        return largest(similar, self.k)
+
+    def _exact(self, queries: Array, near: Array) -> tuple[Array, Array]:
+        places = np.zeros((len(queries), self.k), dtype=np.intp)
+        found = np.full((len(queries), self.k), -np.inf)
+        for row, query in enumerate(queries):
+            columns = np.flatnonzero(near[row])
+            similar = wells.cosine(query[None], self.pool[columns])[0]
+            order = np.argsort(-similar, kind="stable")[: self.k]
+            places[row, : len(order)], found[row, : len(order)] = columns[order], similar[order]
+        return places, found
 
 
 def nearest(
@@ -102,13 +140,13 @@ def nearest(
     pool = rows if whole else rows[references]
     index, best = np.zeros((len(queries), k), dtype=np.intp), np.full((len(queries), k), -np.inf)
     allowed, matching = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.int64)
+    search = Search(pool, k)
     for block in blocks(len(queries), len(references)):
         mine = queries[block]
-        similarity = wells.cosine(rows[mine], pool)
-        similarity[barred(mine)] = -np.inf
-        places, best[block] = largest(similarity, k)
+        shut = barred(mine)
+        places, best[block] = search.read(rows[mine], shut)
         index[block] = references[places]
-        open_ = np.isfinite(similarity)
+        open_ = ~shut
         allowed[block] = open_.sum(axis=1)
         if labels is not None:
             matching[block] = (open_ & (labels[mine, None] == labels[None, references])).sum(axis=1)

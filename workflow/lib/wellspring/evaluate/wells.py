@@ -59,9 +59,10 @@ def varied(features: Array, metadata: pd.DataFrame) -> Array:
 
 def units(features: Array) -> Array:
     """Return rows (n, d) float64 scaled to length 1; values that are not finite count as 0, a row of zeros stays."""
-    rows: Array = np.nan_to_num(np.asarray(features, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    rows: Array = np.array(features, dtype=np.float64)
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
+        part[~np.isfinite(part)] = 0
         length = np.linalg.norm(part, axis=1, keepdims=True)
         np.divide(part, length, out=part, where=length > 0)
     return rows
