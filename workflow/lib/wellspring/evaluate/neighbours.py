@@ -17,6 +17,7 @@ CELLS_AT_ONCE = 2_000_000  # 16 MB: blocks of this size are reused by the alloca
 FOLDED = 16  # columns for each of the k largest, above which pairs of columns are folded
 ROUNDING = 2.0**-24  # largest relative error of one float32 operation
 COSTLY = 8  # candidates for each of the k nearest, above which a product of matrices in float64 is faster
+TRIED = 16  # queries that show how many candidates there are
 
 
 @dataclass(frozen=True)
@@ -79,28 +80,33 @@ class Search:
     """The k nearest rows of a pool, of queries of which some pairs are barred.
 
     Products of unit rows in float32 are wrong by at most `slack`, by the bound on the error of a sum of d products, so
-    that the k nearest are among the rows that are at most twice that below the k-th. Where these are too many, as in
-    profiles that hardly differ, all pairs are compared in float64 from then on.
+    that the k nearest are among the rows that are at most twice that below the k-th. Where these are too many for the
+    first queries, as in profiles that hardly differ, all pairs are compared in float64.
     """
 
     def __init__(self, pool: Array, k: int) -> None:
         self.pool, self.k, self.slack = pool, k, (pool.shape[1] + 4) * ROUNDING
-        self.rough = pool.astype(np.float32)
-        self.coarse = True
+        self.rough: Array | None = pool.astype(np.float32)
+        self.tried = False
 
     def read(self, queries: Array, barred: Array) -> tuple[Array, Array]:
         """Return columns and cosines (q, k), falling, -inf where fewer are allowed, of unit rows `queries` (q, d)."""
-        if self.coarse:
-            similar = queries.astype(np.float32) @ self.rough.T
-            similar[barred] = -np.inf
-            least = bounds(similar, self.k) - np.float32(2 * self.slack)
-            near = (similar >= least[:, None]) & ~barred
-            self.coarse = int(near.sum()) <= COSTLY * near.shape[0] * self.k
-            if self.coarse:
-                return self._exact(queries, near)
+        if self.rough is not None and not self.tried:
+            first = self._near(queries[:TRIED], barred[:TRIED], self.rough)
+            self.tried, self.rough = True, self.rough if first.sum() <= COSTLY * self.k * len(first) else None
+        if self.rough is not None:
+            return self._exact(queries, self._near(queries, barred, self.rough))
         similar = wells.cosine(queries, self.pool)
         similar[barred] = -np.inf
         return largest(similar, self.k)
+
+    def _near(self, queries: Array, barred: Array, rough: Array) -> Array:
+        """Return which of the pool (q, n) may be among the k nearest."""
+        similar = queries.astype(np.float32) @ rough.T
+        similar[barred] = -np.inf
+        least = bounds(similar, self.k) - np.float32(2 * self.slack)
+        found: Array = (similar >= least[:, None]) & ~barred
+        return found
 
     def _exact(self, queries: Array, near: Array) -> tuple[Array, Array]:
         places = np.zeros((len(queries), self.k), dtype=np.intp)
