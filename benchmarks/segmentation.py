@@ -19,6 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,10 @@ def ours(image: np.ndarray) -> np.ndarray:
 
 
 def by_network(image: np.ndarray) -> np.ndarray:
-    """Segment with the network that comes with the workflow and an estimated diameter."""
-    return network.find_nuclei(image, options=segment.Options(diameter=segment.estimate_diameter([image])))
+    """Segment with the network that comes with the workflow and the diameter of what it finds at an estimate."""
+    options = segment.Options(diameter=segment.estimate_diameter([image]))
+    options = replace(options, diameter=network.settled_diameter([image], options=options))
+    return network.find_nuclei(image, options=options)
 
 
 def components(image: np.ndarray) -> np.ndarray:

@@ -50,6 +50,29 @@ def test_nuclei_that_touch_are_divided(seed):
     assert ndimage.label(nuclei > 0)[1] < count  # a mask alone would not do
 
 
+@pytest.mark.parametrize(("told", "settled"), [(26.0, 18.0), (13.0, 18.0), (17.0, 17.0)])
+def test_the_diameter_settles_on_that_of_the_nuclei_found(told, settled):
+    """Pairs of discs of 18 px: an estimate within 0.15 of them stays, and without nuclei any does."""
+    fields = [touching(np.random.default_rng(seed))[0] for seed in range(2)]
+    assert network.settled_diameter(fields, options=Options(diameter=told)) == pytest.approx(settled, rel=0.06)
+    assert network.settled_diameter([np.full((60, 60), 7)], options=Options(diameter=told)) == told
+    assert network.settled_diameter([], options=Options(diameter=told)) == told
+
+
+def test_a_plate_is_divided_at_the_settled_diameter(monkeypatch):
+    """The floors are of this diameter too; a diameter that the config states is never changed."""
+    monkeypatch.setattr(segment, "estimate_diameter", lambda fields: 25.0)
+    images = Images(9)
+    found = run.settle(images, LIMITS, options=options(method="network", nucleus_diameter=None))
+    dna = [images.read(*field, ["DNA"])[0] for field in images.fields]
+    assert found.options.diameter == pytest.approx(16, abs=2.5)  # discs of 12 to 16 px, smoothed
+    assert found.options.floor == pytest.approx(
+        segment.plate_floor(dna, diameter=found.options.diameter, share=options().floor, flat=True)
+    )
+    assert run.settle(images, LIMITS, options=options(nucleus_diameter=None)).options.diameter == 25
+    assert run.settle(images, LIMITS, options=options(method="network", nucleus_diameter=25)).options.diameter == 25
+
+
 @pytest.mark.parametrize("bodies", [0.0, 0.05, 0.2])
 @pytest.mark.parametrize("haze", [0.0, 1.0])
 def test_bright_bodies_and_haze_hide_no_nuclei(bodies, haze):

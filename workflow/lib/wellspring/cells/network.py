@@ -7,7 +7,7 @@ watershed from the deepest pixels divides the nuclei. The weights were trained b
 outlined images of the 2018 Data Science Bowl (BBBC038, CC0); `benchmarks/segmentation.py` scores them on others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +33,9 @@ SMALLEST = DIAMETER / 2  # px of a nucleus from which it is divided: smaller one
 CHANNELS = (16, 24, 48, 64)  # of each level, from the finest
 STEP = 2 ** (len(CHANNELS) - 1)  # px of the finest level per pixel of the coarsest
 SMOOTHING = 0.04  # diameters
+RESIZED = (
+    0.15  # log of the ratio of two diameters; of 0.05, 0.1, 0.15, 0.2 and 0.3, best on images for choosing settings
+)
 CORE, HALO = 512, 56  # px of the square that is computed at a time, and of its surroundings that reach into it
 # Chosen on 60 images of the tuning half that training did not see: the least probability of a nucleus; sigma of the
 # smoothed depth, in diameters; the least depth of a middle, and how much deeper it is than the pass to the next one.
@@ -136,6 +139,20 @@ def find_nuclei(dna: NDArray[np.generic], *, options: Options) -> NDArray[np.uin
     inside, depth = maps(dna, diameter=diameter)
     depth = ndimage.gaussian_filter(depth, SMOOTH * diameter)
     return relabel(divided(mask & (inside > INSIDE), depth, least=options.smallest * np.pi / 4 * diameter**2))
+
+
+def settled_diameter(fields: Sequence[NDArray[np.generic]], *, options: Options) -> float:
+    """Return the nucleus diameter (px) of DNA images (H, W) by the nuclei that are found at that of `options`.
+
+    It is that of a circle with the median area of the nuclei. The diameter of `options` stays if the two differ by
+    less than `RESIZED`, or if there are no nuclei.
+    """
+    areas = [np.bincount(find_nuclei(field, options=options).ravel())[1:] for field in fields]
+    found = np.concatenate([each[each > 0] for each in areas]) if areas else np.empty(0)
+    if not len(found):
+        return options.diameter
+    diameter = float(2 * np.sqrt(np.median(found) / np.pi))
+    return diameter if abs(np.log(diameter / options.diameter)) > RESIZED else options.diameter
 
 
 def maps(dna: NDArray[np.generic], *, diameter: float) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ floors are estimated once per plate on a sample of its fields, so that an empty 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from wellspring.views.intensity import scale
 logger = logging.getLogger(__name__)
 
 SAMPLE = 24  # fields for estimates of diameter and floors; more changed neither on the plates tried
+RESIZED_ON = 6  # of these, on which the network settles the diameter
 METHODS = ("threshold", "network", "cellpose")
 PLAIN = ("otsu_factor", "smoothing", "window", "edge", "split", "reach", "ring", "hole", "growth", "smallest")
 
@@ -119,16 +120,25 @@ def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Cells) -> S
                 f"{images.plate}: cells.nucleus_diameter: {diameter:.0f} px is more than the fields have, "
                 f"{images.shape[1]} x {images.shape[2]} px; set the diameter of one object, and cells.unit to its unit"
             )
-    floors = {
-        name: segment.plate_floor(dna, diameter=diameter, share=share, flat=True)
-        for name, share in (("floor", options.floor), ("ceiling", 1.0))
-    }
-    if not dna or floors["ceiling"] <= floors["floor"]:
-        floors["ceiling"] = np.inf
+    floors = _floors(dna, diameter=diameter, share=options.floor)
+    if options.nucleus_diameter is None and options.method == "network":
+        from wellspring.cells import network
+
+        looked = dna[:: max(1, len(dna) // RESIZED_ON)]
+        settled = network.settled_diameter(looked, options=segment.Options(diameter=diameter, **floors, **plain))
+        if settled != diameter:
+            logger.info("%s: nuclei of %.1f px found on %d fields", images.plate, settled, len(looked))
+            diameter, floors = settled, _floors(dna, diameter=settled, share=options.floor)
     if cytoplasm:
         stains = [stain for _, stain in fields if stain is not None]
         floors["cytoplasm_floor"] = segment.plate_floor(stains, diameter=diameter, share=options.floor)
     return replace(setting, options=segment.Options(diameter=diameter, **floors, **plain))
+
+
+def _floors(dna: Sequence[np.ndarray], *, diameter: float, share: float) -> dict[str, float]:
+    """Return the least and the highest threshold of nuclei (counts) of a plate's DNA images (H, W)."""
+    least, highest = (segment.plate_floor(dna, diameter=diameter, share=part, flat=True) for part in (share, 1.0))
+    return {"floor": least, "ceiling": highest if dna and highest > least else np.inf}
 
 
 def segment_plate(
