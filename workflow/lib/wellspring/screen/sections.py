@@ -1330,8 +1330,8 @@ class Evaluate:
     pairs: int
     """Largest number of pairs of wells (of treatments, for NSC and hits) that each score of neighbours compares. In
     larger tables, as many wells as this allows are drawn at random, evenly over compounds (controls: over plates), and
-    compared with all others; never fewer than 1,000. Forty million pairs are all wells of 16 plates of 384, or 1,041
-    wells of 100 plates, where the standard error of a share is at most 0.016. Default: 40000000."""
+    compared with all others; never fewer than 1,000. Thirty million pairs are all wells of 14 plates of 384, or 1,000
+    wells of 78 or more, where the standard error of a share is at most 0.016. Default: 30000000."""
 
     replicating_null: int
     """Number of random groups, for each size of group, whose median correlations are the null distribution of percent
