@@ -49,8 +49,47 @@ def test_files_in_two_units_are_refused(tmp_path):
     frame = table().assign(dose_uM=1.0)
     second = frame.assign(Metadata_Plate="P2").rename(columns={"dose_uM": "conc_nM"})
     files = [*written(tmp_path, frame), *written(tmp_path, second, "b.csv")]
-    with pytest.raises(ValueError, match="expected one unit of concentrations"):
+    with pytest.raises(ValueError, match=r"expected one unit of concentrations.*\(write them in one unit in all files"):
         read(files, options=Options())
+
+
+def test_two_columns_of_doses_that_differ_are_refused_unless_one_is_named(tmp_path):
+    frame = table().assign(Metadata_dose_uM=[None] * 6 + [1, 2] * 6)
+    apart = frame.assign(conc_nM=[None] * 6 + [7] * 12)
+    with pytest.raises(ValueError, match=r"a.csv: expected one column of doses, found \[.*'conc_nM'\], which differ"):
+        read(written(tmp_path, apart), options=Options())
+    named, _ = read(written(tmp_path, apart), options=Options(roles={"dose": "conc_nM"}))
+    alike, _ = read(written(tmp_path, frame.assign(conc_nM=frame["Metadata_dose_uM"] * 1000)), options=Options())
+    other, _ = read(written(tmp_path, frame.assign(mg_per_ml=frame["Metadata_dose_uM"] * 0.3)), options=Options())
+    assert set(named["Metadata_Concentration"].dropna()) == {7}
+    assert [set(found["Metadata_Concentration"].dropna()) for found in (alike, other)] == [{1, 2}] * 2
+
+
+def test_plates_and_wells_that_are_exchanged_are_refused(tmp_path):
+    frame = table().assign(Metadata_Plate="BR00117006")
+    swapped = frame.rename(columns={"Metadata_Plate": "Metadata_Well", "Metadata_Well": "Metadata_Plate"})
+    with pytest.raises(ValueError, match="a.csv: expected plates in 'Metadata_Plate' and wells in .* swap the two"):
+        read(written(tmp_path, swapped), options=Options())
+
+
+def test_files_without_plates_are_a_plate_each(tmp_path):
+    frame = table().drop(columns="Metadata_Plate")
+    found, _ = read([*written(tmp_path, frame, "BR1.csv"), *written(tmp_path, frame, "BR2.csv.gz")], options=Options())
+    assert found.groupby("Metadata_Plate").size().to_dict() == {"BR1": 18, "BR2": 18}
+
+
+def test_a_column_that_is_not_there_is_named_with_the_file_and_the_separator(tmp_path):
+    (tmp_path / "t.csv").write_text(table().to_csv(index=False, sep="|"))
+    with pytest.raises(ValueError, match=r"t.csv: no column 'moa' .*names are separated by `\|`: expected a tab"):
+        read([tmp_path / "t.csv"], options=Options(label="moa"))
+
+
+def test_compounds_in_two_spellings_are_named(tmp_path, caplog):
+    frame = table().replace({"Metadata_broad_sample": {"a": "5-FU"}})
+    frame.loc[6, "Metadata_broad_sample"] = "5 fu"
+    frame = frame.assign(Metadata_moa="m")
+    score(written(tmp_path, frame), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert "one compound in two spellings? '5 fu' (1 well) and '5-FU' (5)" in caplog.text
 
 
 def test_a_share_of_solvent_beside_doses_is_refused_with_what_to_do(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from wellspring.api.score_columns import column_of, find, workflow_table
-from wellspring.api.score_doubts import pooled, without_controls
+from wellspring.api.score_doubts import pooled, refuse_swapped, refuse_two_doses, without_controls
 from wellspring.api.score_labels import label_of, other_separator, read_lists
 from wellspring.api.score_properties import described
 from wellspring.encoders.profile_table import chosen_features
@@ -26,7 +26,8 @@ from wellspring.profile.decisions import already_normalised, decisions, of_rule
 from wellspring.profile.normalise import normalise
 from wellspring.report import gather, page
 from wellspring.report.wording import words
-from wellspring.screen import config, sections, treatments
+from wellspring.screen import config, not_a_table, sections, treatments
+from wellspring.workflow import foresight
 
 logger = logging.getLogger(__name__)
 NAME = "profiles"  # how the page calls the encoder
@@ -93,8 +94,8 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     if not (frame["Metadata_pert_type"] == "negcon").any():
         logger.warning("%s", without_controls(frame))
     differ = pooled(frame, shared=shared)
-    if differ is not None:
-        logger.warning("%s", differ)
+    for sentence in [*([differ] if differ is not None else []), *foresight.slips([frame])]:
+        logger.warning("%s", sentence)
     column = label_of(frame, options.label)
     label = f"Metadata_{re.sub(r'[^A-Za-z0-9_]+', '_', column.removeprefix('Metadata_'))}"
     frame = frame if label in frame else frame.rename(columns={column: label})
@@ -133,10 +134,13 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
     for path in paths:
         source = open_source(path)
         names = [*source.schema.names, *(column for column, _ in source.lists.values())]
-        found = find(names, options.roles)
+        try:
+            found = find(names, options.roles)
+            label = column_of(names, options.label, "label") if options.label is not None else None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}{not_a_table.of_one_column(source.schema.names)}") from error
         # A column whose whole name is among --features is a feature.
         found = {role: name for role, name in found.items() if role in options.roles or name not in options.features}
-        label = column_of(names, options.label, "label") if options.label is not None else None
         keys = {*found.values(), *([label] if label else [])}
         chosen = chosen_features(source, keys=keys, patterns=options.features)
         features = list(chosen.names)
@@ -145,7 +149,11 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         blocks = [block for _, block in numbers(source, features, wanted=np.arange(len(table)))]
         matrix = np.concatenate(blocks) if blocks else np.zeros((0, len(features)), dtype=np.float32)
         table = pd.concat([table, pd.DataFrame(matrix, columns=features)], axis=1).dropna(how="all", ignore_index=True)
-        part = workflow_table(table, features, roles=found, controls=options.controls, where=str(path))
+        refuse_swapped(table, found, where=str(path))
+        if "dose" not in options.roles:
+            refuse_two_doses(table, found.get("dose"), where=str(path))
+        alone = Path(path).name.split(".")[0] if len(paths) > 1 else "table"
+        part = workflow_table(table, features, roles=found, controls=options.controls, where=str(path), plate=alone)
         about = described(part, features) if chosen.rule == "numeric" else []
         if about:
             logger.warning(
@@ -161,8 +169,10 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
         verdicts = [tables.Verdict()] * len(parts)
         try:
             joined, verdict = join_plates(parts, names=[*map(str, paths)], verdicts=verdicts, features=options.shared)
+            treatments.check_units(joined)
         except ValueError as error:  # its remedy is a key of the config
-            raise ValueError(str(error).replace("profile.features:", "--shared-features")) from error
+            words = str(error).replace("profile.features:", "--shared-features")
+            raise ValueError(words.replace("set index.unit", "write them in one unit in all files")) from error
         doubled = joined.duplicated(["Metadata_Plate", "Metadata_Well"])
         if doubled.any():
             found_twice = sorted(set(joined.loc[doubled, "Metadata_Plate"]))[:10]
@@ -170,7 +180,6 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
                 f"expected each well in one file, found wells of the plates {found_twice} in several: "
                 "give each plate a name of its own in a column of plates (--plate)"
             )
-        treatments.check_units(joined)
         return complete(joined), (*notes, *verdict.notes)
     return complete(parts[0]), tuple(notes)
 

@@ -93,7 +93,13 @@ def column_of(names: Collection[str], name: str, role: str) -> str:
 
 
 def workflow_table(
-    table: pd.DataFrame, features: Sequence[str], *, roles: Mapping[str, str], controls: Sequence[str] = (), where: str
+    table: pd.DataFrame,
+    features: Sequence[str],
+    *,
+    roles: Mapping[str, str],
+    controls: Sequence[str] = (),
+    where: str,
+    plate: str = "table",
 ) -> pd.DataFrame:
     """Return the table in the form of this workflow: `Metadata_*` columns by their roles, and the features.
 
@@ -104,12 +110,14 @@ def workflow_table(
     features
         Names of the features.
     roles
-        Of `find`. Without a plate all wells are of one plate `table`; without a well the rows are numbered.
+        Of `find`. Without a well the rows are numbered.
     controls
         Negative controls: names of compounds, `COLUMN=VALUE`, or `COLUMN=` for wells whose value is missing. Without
         any, the column of types decides, else the compounds of usual names (`DMSO`); a table may have none.
     where
         The file, for messages.
+    plate
+        The plate of all wells, where no column has plates.
 
     Raises
     ------
@@ -126,7 +134,7 @@ def workflow_table(
             if name not in set(features)
         }
     )
-    frame["Metadata_Plate"] = table[roles["plate"]] if "plate" in roles else "table"
+    frame["Metadata_Plate"] = table[roles["plate"]] if "plate" in roles else plate
     frame["Metadata_Well"] = _wells(table, roles)
     for role in ("cell_line", "batch", "time"):
         if role in roles and (role != "time" or _are_times(roles[role], table[roles[role]])):

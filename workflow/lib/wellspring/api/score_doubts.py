@@ -1,11 +1,11 @@
-"""Sentences about a profile table that may be read wrongly: no controls, and wells pooled as replicates that differ."""
+"""A profile table that may be read wrongly: no controls, differing wells pooled as replicates, columns exchanged."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
 from wellspring.api.score_columns import DMSO, OWN
-from wellspring.screen import platemap_parts, well_types
+from wellspring.screen import dose_columns, dose_units, platemap_parts, well_names, well_types
 
 
 def without_controls(frame: pd.DataFrame) -> str:
@@ -39,3 +39,31 @@ def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
         f"wells of one treatment, which count as replicates, differ in {'; '.join(parts)}: --dose names the column of "
         "concentrations, --replicates-share columns in which replicates agree"
     )
+
+
+def refuse_swapped(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
+    """Refuse wells in the column of plates and other names in that of wells."""
+    if not {"plate", "well"} <= roles.keys():
+        return
+    plates, wells = (table[roles[role]].dropna().astype(str).unique() for role in ("plate", "well"))
+    if len(plates) and all(map(well_names.is_well, plates)) and len(wells) and not any(map(well_names.is_well, wells)):
+        raise ValueError(
+            f"{where}: expected plates in {roles['plate']!r} and wells in {roles['well']!r}, found wells as "
+            f"{plates[0]!r} and {wells[0]!r}: swap the two columns (--plate, --well)"
+        )
+
+
+def refuse_two_doses(table: pd.DataFrame, dose: str | None, *, where: str) -> None:
+    """Refuse a second column of doses in a unit of the same kind, whose values are others; `ValueError` names both."""
+    if dose is None:
+        return
+    units = {name: dose_columns.of_column(name)[1] for name in dose_columns.dose_names(table)}
+    own = units.get(dose)
+    for name, unit in units.items():
+        if name == dose or own is None or unit is None or dose_units.UNITS[unit][0] != dose_units.UNITS[own][0]:
+            continue
+        both = table[[dose, name]].dropna().astype(str)
+        if len(both) and not dose_units.alike([(own, both[dose].tolist()), (unit, both[name].tolist())]):
+            raise ValueError(
+                f"{where}: expected one column of doses, found {[dose, name]}, which differ; name one by --dose"
+            )
