@@ -123,6 +123,8 @@ REFUSED = {
     "a grid of one column too few": ("compound,1,2\nA,x,y,z\nB,x,y,DMSO\n", "line 2: expected 2 cells.*'z' in colu"),
     "bars between cells": ("well|compound\nA1|x\n", r"names are separated by `\|`"),
     "spaces between cells": ("well   compound\nA1     x\n", "must be separated by a tab, comma or semicolon"),
+    "no names of columns": ("A1,x,1\nB1,DMSO,\n", "'A1' is a well: is the line with the names of the columns missing"),
+    "names of columns as a comment": ("#well,compound\nA1,x\nB1,DMSO\n", "missing, or begun with #"),
     "lines in quotes": ('"well,compound"\n"A1,x"\n', "each line is in quotes as a whole"),
     "a web page": ("<html><table><tr><td>well</td></tr></table></html>", "a web page or XML.*save it as .xlsx or CSV"),
     "JSON": ('[{"well": "A1", "compound": "x"}]', "found JSON; write it as CSV"),

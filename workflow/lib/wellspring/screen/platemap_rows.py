@@ -211,6 +211,9 @@ def _hint(columns: list[str]) -> str:
     """Return why a table has no column of wells, as part of a message."""
     if len(columns) == 1:
         return not_a_table.of_one_column(columns)
+    first = [name for name in columns[:2] if well_names.is_well(name)]
+    if first:
+        return f" ({first[0]!r} is a well: is the line with the names of the columns missing, or begun with #?)"
     near = [name for name in columns if spellings.alike(platemap_columns.plain(name), "well")]
     return f" (is {near[0]!r} a slip of 'well'?)" if near else ""
 

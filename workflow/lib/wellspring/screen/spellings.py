@@ -1,5 +1,6 @@
 """Names that may be slips: two spellings of one compound or cell line, and words for a value that is not known."""
 
+import html
 import re
 from collections.abc import Iterable, Mapping
 
@@ -41,9 +42,9 @@ def shown(names: Iterable[str]) -> list[str]:
 def variants(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return pairs of a rarer and a usual spelling.
 
-    They differ in case, spaces and punctuation alone, are one number in two forms (`7` and `07` or `7.0`), or differ in
-    one letter where the rarer one has a quarter of the wells at most. Other names that differ in a digit, or in a
-    letter that counts them, are different names.
+    They differ in case, spaces and punctuation alone, by a wrong encoding, are one number in two forms (`7` and `07` or
+    `7.0`), or differ in one letter where the rarer one has a quarter of the wells at most. Other names that differ in a
+    digit, or in a letter that counts them, are different names.
 
     Parameters
     ----------
@@ -54,10 +55,13 @@ def variants(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     --------
     >>> variants({"nocodazole": 40, "nocadazole": 1, "U2OS": 9, "U-2 OS": 3, "PP242": 8, "PP243": 1, "7": 2, "7.0": 1})
     [('7.0', '7'), ('U-2 OS', 'U2OS'), ('nocadazole', 'nocodazole')]
+    >>> variants({"\u03b2-estradiol": 8, "\u00ce\u00b2-estradiol": 2, "&beta;-estradiol": 1}) == [
+    ...     ("&beta;-estradiol", "\u03b2-estradiol"), ("\u00ce\u00b2-estradiol", "\u03b2-estradiol")]
+    True
     """
     by_flat: dict[str, list[str]] = {}
     for name in counts:
-        key = str(float(name)) if NUMBER.fullmatch(name) else flat(name)
+        key = str(float(name)) if NUMBER.fullmatch(name) else flat(_repaired(name))
         by_flat.setdefault(key, []).append(name)
     found = []
     for group in by_flat.values():
@@ -75,6 +79,15 @@ def variants(counts: Mapping[str, int]) -> list[tuple[str, str]]:
         if RARE * wells[rare] <= wells[usual] and _one_letter(rare, usual) and not all(map(LETTERED.search, names)):
             found.append(names)
     return sorted(found)
+
+
+def _repaired(name: str) -> str:
+    """Return a name without the marks of HTML, and with the letters that were read in another encoding than written."""
+    text = html.unescape(name)
+    try:
+        return text.encode("cp1252").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def alike(name: str, other: str) -> bool:
