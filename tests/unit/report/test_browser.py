@@ -179,7 +179,8 @@ def test_one_click_leads_from_the_first_screen_to_a_hit_beside_its_controls(tab)
     tab.wait("[...document.querySelectorAll('#panel canvas.tile')].every((e) => e.dataset.drawn)")
     doses = [float(text.split()[1]) for text in shown(tab, "#panel .dose h3") if " · " in text]
     assert len(shown(tab, "#panel .tile-strip small")) == 2 * len(doses)
-    assert doses == sorted(doses, reverse=True) and len(doses) == 3
+    assert len(doses) == 3 and f" at {doses[0]:g}" in cards[0], "the strongest dose first, then the highest"
+    assert doses[1:] == sorted(doses[1:], reverse=True)
     grey = "new Set(document.querySelector('#panel canvas.tile').getContext('2d').getImageData(0, 0, 60, 60).data).size"
     assert tab.run(grey) > 20
     one = tab.run("document.querySelector('#panel canvas.tile').toDataURL()")
@@ -225,11 +226,13 @@ def test_the_curve_of_a_long_series_is_in_the_first_view_and_weaker_doses_fold(t
     for part in ("#panel svg.figure", "#panel canvas.tile"):
         assert tab.run(f"document.querySelector('{part}').getBoundingClientRect().bottom") < 900, part
     doses = [text for text in shown(tab, "#panel .dose h3") if " · " in text]
-    assert len(doses) == 3 and shown(tab, "#panel details > summary") == ["7 lower doses"]
+    assert len(doses) == 3 and shown(tab, "#panel details > summary") == ["7 further doses"]
     tab.run("document.querySelector('#panel details').open = true")
     assert len([text for text in shown(tab, "#panel .dose h3") if " · " in text]) == 10
     tab.run("Page.treatment.open('weak 3')")
-    assert tab.run("document.querySelector('#panel details').open"), "the dose that was asked for is shown"
+    doses = [text for text in shown(tab, "#panel .dose h3") if " · " in text]
+    assert len(doses) == 3 and doses[0].startswith("Dose 0.003 "), "the dose that was asked for is the first"
+    assert "What changed at dose 0.003" in shown(tab, "#panel h3")
     tab.open(long, width=390, height=844, phone=True)
     tab.run(f"Page.treatment.open({json.dumps(HOSTILE)})")
     assert tab.run("document.querySelector('#panel svg.figure').getBoundingClientRect().top") < 844

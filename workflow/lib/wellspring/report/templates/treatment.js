@@ -5,7 +5,7 @@
   const source = one("#panel-data"), dialog = one("#panel");
   if (!source) return;
   const data = read(source), findings = read(one("#findings-data")), tiles = data.tiles, [rows, columns] = data.size, PLATES = 12;
-  const OPEN = 2; // doses below the highest that a panel shows unfolded
+  const OPEN = 2; // further doses that a panel shows unfolded
   const list = data.treatments, name = (place) => data.compounds[list[place].compound][0];
   const letters = (row) => (row < 26 ? "" : String.fromCharCode(64 + Math.floor(row / 26))) + String.fromCharCode(65 + row % 26);
   const well = (place) => `${letters(Math.floor(place / columns))}${String(place % columns + 1).padStart(2, "0")}`;
@@ -226,12 +226,12 @@
     choice.addEventListener("change", () => { channel = choice.value; redraw(); });
     label.append(choice);
     controls.append(label, make("span", `Each picture shows ${tiles.what}; black and white are those of the plate.`, { className: "quiet" }));
-    // the curve beside the pictures of the highest dose; long series of weaker doses are folded
+    // the curve beside the pictures of the dose that was asked for, then the others from the highest on, long series folded
     const curve = response(title), top = make("div", "", { className: curve ? "top" : "" });
-    top.append(...[curve, dose(places[0])].filter(Boolean));
-    const later = places.slice(OPEN + 1), folded = make("details", "", { open: later.includes(place) });
-    folded.append(make("summary", `${many(later.length, "lower doses")}`), ...later.map(dose));
-    const doses = [...places.slice(1, OPEN + 1).map(dose), ...(later.length ? [folded] : [])];
+    top.append(...[curve, dose(place)].filter(Boolean));
+    const others = places.filter((one_) => one_ !== place), later = others.slice(OPEN), folded = make("details");
+    folded.append(make("summary", `${many(later.length, "further doses")}`), ...later.map(dose));
+    const doses = [...others.slice(0, OPEN).map(dose), ...(later.length ? [folded] : [])];
     body.replaceChildren(about, ...(tiles.sheets.length ? [controls] : []), ...[top, changes(place), alike(place), ...doses, maps(places)].filter(Boolean));
     const at = strength.indexOf(place);
     one("#panel-before").disabled = at <= 0;
