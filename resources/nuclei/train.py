@@ -9,11 +9,13 @@ nucleus has 0.6 to 1.35 times the diameter that the network is for, since the di
 Besides turns and flips, the brightness of each nucleus changes, some become 3 to 12 times as bright, as dead cells are,
 and haze, blur, other contrast and noise are added; 0.03 of the squares are noise without nuclei.
 
-    python resources/nuclei/train.py --data FOLDER --out first.npz --steps 900
-    python resources/nuclei/train.py --data FOLDER --out nuclei.npz --steps 850 --start first.npz --seed 1 --lr 0.002
+    python resources/nuclei/train.py --data FOLDER --out 1.npz --steps 900
+    python resources/nuclei/train.py --data FOLDER --out 2.npz --steps 850 --start 1.npz --seed 1 --lr 0.002
+    python resources/nuclei/train.py --data FOLDER --out 3.npz --steps 1200 --start 2.npz --seed 2 --lr 0.002
+    python resources/nuclei/train.py --data FOLDER --out nuclei.npz --steps 800 --start 3.npz --seed 3 --lr 0.001
 
 FOLDER has `index.csv` with the column `id`, `images/ID.png` (8 or 16 bit) and `labels/ID.png` (numbers of nuclei).
-The two commands made the weights; each takes 15 to 30 minutes of one core.
+The four commands made the weights; each takes 15 to 30 minutes of one core.
 """
 
 import argparse

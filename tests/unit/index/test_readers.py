@@ -84,6 +84,38 @@ def test_loaddata_by_file_and_folder(tmp_path, name):
     assert frame[["pixel_size", "x", "y", "z", "exposure"]].isna().all(axis=None)
 
 
+@pytest.mark.parametrize(
+    ("plates", "well", "site"),
+    [
+        ("Metadata_AssayPlateBarcode", "Image_Metadata_Well", "Image_Metadata_Site"),
+        ("Plate", "Well", "Field"),
+        ("metadata_plate", "metadata_well", "metadata_fov"),
+    ],
+)
+def test_loaddata_columns_of_other_names(tmp_path, plates, well, site):
+    """The rows of another plate are left out, and wells and sites are known; plates of one other name are this one."""
+    _touch(tmp_path, "a.tif", "b.tif", "c.tif")
+    named = {plates: ["P", "P", "Q"], well: ["b2", "B02", "B02"], site: ["3", "4", "3"]}
+    table = tmp_path / "load_data.csv"
+    pd.DataFrame({"FileName_DNA": ["a.tif", "b.tif", "c.tif"], **named}).to_csv(table, index=False)
+    frame = loaddata.planes(tmp_path, plate="P")
+    assert frame[["well", "site", "path"]].to_numpy().tolist() == [["B02", "3", "a.tif"], ["B02", "4", "b.tif"]]
+    with pytest.raises(ValueError, match=r"no row in .*load_data.csv, which has the plates \['P', 'Q'\]"):
+        loaddata.planes(tmp_path, plate="R")
+    if not plates.lower().startswith("metadata_plate"):
+        alone = {"FileName_DNA": ["a.tif"], plates: ["0815"], well: ["A1"], site: ["1"]}
+        pd.DataFrame(alone).to_csv(table, index=False)
+        assert loaddata.planes(tmp_path, plate="P")["path"].tolist() == ["a.tif"]
+
+
+def test_loaddata_wells_of_two_columns_that_differ_are_refused(tmp_path):
+    _touch(tmp_path, "a.tif")
+    frame = pd.DataFrame({"FileName_DNA": ["a.tif"], "Well": ["A01"], "Image_Metadata_Well": ["A02"]})
+    frame.to_csv(tmp_path / "load_data.csv", index=False)
+    with pytest.raises(ValueError, match=r"expected one column Metadata_Well, found \['Well', 'Image_Metadata_Well'\]"):
+        loaddata.planes(tmp_path, plate="P")
+
+
 def test_loaddata_by_url_with_a_missing_file(tmp_path):
     _touch(tmp_path, "x 1.tiff")
     url = ["s3://bucket/0012/x%201.tiff", ""]

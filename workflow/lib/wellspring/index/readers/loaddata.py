@@ -48,7 +48,7 @@ def planes(
     folder
         The plate's folder.
     plate
-        Rows of other plates are ignored; a table without ``Metadata_Plate`` is of this plate.
+        Rows of other plates are ignored; a table without a column of plates is of this plate.
     loaddata
         The table, CSV (also .gz) or Parquet: a URL, or a path relative to the working directory or the folder, with
         ``{plate}`` for the plate; none: the folder's ``load_data.csv``. Every column is read as string, so that plate
@@ -145,10 +145,12 @@ def _rows(table: Path | str, folder: Path, plate: str) -> pd.DataFrame:
         if not path.is_file():
             raise ValueError(f"{plate}: expected a LoadData table at {table} or in {folder}, found none")
         rows = _read(path, table)
-    if "Metadata_Plate" not in rows:
+    rows = loaddata_columns.under_usual_names(rows, table)
+    column = loaddata_columns.plate_column(rows, plate)
+    if column is None:
         return rows
-    found = sorted(rows["Metadata_Plate"].dropna().unique())
-    rows = rows[rows["Metadata_Plate"] == plate].reset_index(drop=True)
+    found = sorted(rows[column].dropna().unique())
+    rows = rows[rows[column] == plate].reset_index(drop=True)
     if rows.empty:
         raise ValueError(
             f"{plate}: no row in {table}, which has the plates {found[:10]}{platemap_rows.near_plate(plate, found)}"

@@ -5,9 +5,51 @@ from pathlib import Path
 
 import pandas as pd
 
-from wellspring.screen import not_a_table, well_names
+from wellspring.screen import not_a_table, platemap_columns, well_names
 
 METRES = 1e-4  # Harmony's tables have pixel sizes in metres; a larger value is in another unit
+
+
+# The columns that are read, to other names of them, compared without case, punctuation and a leading `Image_Metadata_`.
+USUAL = {
+    "Metadata_Well": platemap_columns.SURE["well"],
+    "Metadata_Row": platemap_columns.SURE["row"],
+    "Metadata_Col": platemap_columns.SURE["column"],
+    "Metadata_Site": ("site", "siteid", "fov"),
+    "Metadata_FieldID": ("fieldid", "field", "fieldindex"),
+    "Metadata_PlaneID": ("planeid", "plane", "zplane"),
+    "Metadata_TimepointID": ("timepointid", "timepoint"),
+}
+
+
+def under_usual_names(rows: pd.DataFrame, table: Path | str) -> pd.DataFrame:
+    """Return the rows with columns such as `Well` or `Image_Metadata_Well` called as CellProfiler calls them.
+
+    A column of CellProfiler's own name is taken before any other. `ValueError` if several others hold different cells.
+    """
+    names: dict[str, list[str]] = {}
+    for column in rows.columns:
+        names.setdefault(platemap_columns.plain(column), []).append(column)
+    renamed = {}
+    for ours, others in USUAL.items():
+        found = [column for other in others for column in names.get(other, [])]
+        if not found or ours in found:
+            continue
+        if any(not rows[column].equals(rows[found[0]]) for column in found[1:]):
+            raise ValueError(f"{table}: expected one column {ours}, found {found}, which differ (keep one of them)")
+        renamed[found[0]] = ours
+    return rows.rename(columns=renamed)
+
+
+def plate_column(rows: pd.DataFrame, plate: str) -> str | None:
+    """Return the column of plates: `Metadata_Plate`, or one of another usual name; None if there is none.
+
+    A column of another name that has one value for all rows, and not this plate's, may hold another name of the plate.
+    """
+    if "Metadata_Plate" in rows:
+        return "Metadata_Plate"
+    others = [name for name in rows if platemap_columns.plain(name) in platemap_columns.SURE["plate"]]
+    return next((name for name in others if rows[name].nunique() > 1 or plate in set(rows[name])), None)
 
 
 def wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
