@@ -116,6 +116,15 @@ def test_loaddata_wells_of_two_columns_that_differ_are_refused(tmp_path):
         loaddata.planes(tmp_path, plate="P")
 
 
+def test_loaddata_takes_names_of_cellprofiler_before_others(tmp_path):
+    """Of fields and their index by their order, and whatever a column of another name holds."""
+    _touch(tmp_path, "a.tif")
+    own = {"Metadata_Row": ["2"], "Metadata_Column": ["3"], "Metadata_Field": ["5"], "Metadata_FieldIndex": ["4"]}
+    frame = pd.DataFrame({"FileName_DNA": ["a.tif"], "Column": ["9"], "Field": ["9"], **own})
+    frame.to_csv(tmp_path / "load_data.csv", index=False)
+    assert loaddata.planes(tmp_path, plate="P")[["well", "site"]].to_numpy().tolist() == [["B03", "5"]]
+
+
 def test_loaddata_by_url_with_a_missing_file(tmp_path):
     _touch(tmp_path, "x 1.tiff")
     url = ["s3://bucket/0012/x%201.tiff", ""]

@@ -33,9 +33,7 @@ SMALLEST = DIAMETER / 2  # px of a nucleus from which it is divided: smaller one
 CHANNELS = (16, 24, 48, 64)  # of each level, from the finest
 STEP = 2 ** (len(CHANNELS) - 1)  # px of the finest level per pixel of the coarsest
 SMOOTHING = 0.04  # diameters
-RESIZED = (
-    0.15  # log of the ratio of two diameters; of 0.05, 0.1, 0.15, 0.2 and 0.3, best on images for choosing settings
-)
+RESIZED = 0.15  # log of the ratio of two diameters: the best of 0.05 to 0.3 on images for choosing settings
 CORE, HALO = 512, 56  # px of the square that is computed at a time, and of its surroundings that reach into it
 # Chosen on 60 images of the tuning half that training did not see: the least probability of a nucleus; sigma of the
 # smoothed depth, in diameters; the least depth of a middle, and how much deeper it is than the pass to the next one.

@@ -34,9 +34,9 @@ def _columns(reading: Reading) -> str:
     roles = [f"{column} is the {_role(key, unit)}" for key, column in reading.columns.items() if key != "unit"]
     parts = [reading.form, "; ".join(roles)]
     if reading.kept:
-        parts.append(f"kept as metadata only: {_few(reading.kept)}")
+        parts.append(f"kept as metadata only: {few(reading.kept)}")
     if reading.left_out:
-        parts.append(f"left out, since they differ within a well: {_few(reading.left_out)}")
+        parts.append(f"left out, since they differ within a well: {few(reading.left_out)}")
     return "\n".join(parts)
 
 
@@ -64,7 +64,7 @@ def content(reading: Reading) -> str:
     names = (("negcon", "negative control"), ("poscon", "positive control"), ("empty", "empty well"))
     for kind, words in names:
         own = frame.loc[frame["Metadata_pert_type"] == kind, "Metadata_Compound"].dropna().unique()
-        listed = f" ({_few(spellings.shown(sorted(own)))})" if len(own) and kind != "empty" else ""
+        listed = f" ({few(spellings.shown(sorted(own)))})" if len(own) and kind != "empty" else ""
         if counts.get(kind, 0) or kind == "negcon":
             parts.append(f"{many(counts.get(kind, 0), words)}{listed}")
     return f"platemap of {many(len(frame), 'well')}: {', '.join(parts)}"
@@ -78,7 +78,7 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
         for name in reading.frame.loc[reading.frame["Metadata_pert_type"] != "empty", "Metadata_Compound"].dropna()
     }
     near = well_types.near(negcon, compounds)
-    hint = f"; perhaps {_few(near)} (set index.negcon)" if near else f"; the compounds are {_few(sorted(compounds))}"
+    hint = f"; perhaps {few(near)} (set index.negcon)" if near else f"; the compounds are {few(sorted(compounds))}"
     for each in readings:
         beside = [
             one for one in each.kept if each.frame[f"Metadata_{one.removeprefix('Metadata_')}"].isin(negcon).any()
@@ -137,7 +137,7 @@ def _may_be_controls(counts: Mapping[tuple[str, str], int], negcon: Sequence[str
     ]
     if near and controls:
         yield (
-            f"the treatments {_few(near)} may be negative controls, which are {_few(controls)}: name them in "
+            f"the treatments {few(near)} may be negative controls, which are {few(controls)}: name them in "
             "index.negcon, or give their wells the type negcon"
         )
 
@@ -156,9 +156,9 @@ def without_doses(readings: Sequence[Reading]) -> list[str]:
     without = [plate for plate, names in bare.items() if not names]
     ending = "wells of one compound count as one treatment"
     if empty:
-        found.append(f"{_few(empty)}: no treated well has a number in the column {bare[empty[0]][0]!r}: {ending}")
+        found.append(f"{few(empty)}: no treated well has a number in the column {bare[empty[0]][0]!r}: {ending}")
     if without and dosed:
-        found.append(f"{_few(without)}: no column of concentrations, which other platemaps have: {ending}")
+        found.append(f"{few(without)}: no column of concentrations, which other platemaps have: {ending}")
     return found
 
 
@@ -205,6 +205,7 @@ def many(count: int, what: str) -> str:
     return f"{count} {what}" + ("" if count == 1 else "s")
 
 
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+def few(names: Sequence[str], shown: int = SHOWN) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

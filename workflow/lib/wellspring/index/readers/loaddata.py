@@ -78,7 +78,7 @@ def planes(
     rows = _rows(table, folder, plate)
     shared = {
         "well": loaddata_columns.wells(rows, table),
-        "site": loaddata_columns.first(rows, "Metadata_Site", "Metadata_FieldID", "Metadata_Field"),
+        "site": loaddata_columns.first(rows, "Metadata_Site", "Metadata_FieldID"),
         "plane": loaddata_columns.first(rows, "Metadata_Plane", "Metadata_PlaneID"),
         "timepoint": loaddata_columns.first(rows, "Metadata_Timepoint", "Metadata_TimepointID"),
         **loaddata_columns.lengths(rows),

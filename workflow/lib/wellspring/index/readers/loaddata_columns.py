@@ -35,6 +35,8 @@ def under_usual_names(rows: pd.DataFrame, table: Path | str) -> pd.DataFrame:
         found = [column for other in others for column in names.get(other, [])]
         if not found or ours in found:
             continue
+        own = [column for column in found if column.startswith("Metadata_")]
+        found = own[:1] or found
         if any(not rows[column].equals(rows[found[0]]) for column in found[1:]):
             raise ValueError(f"{table}: expected one column {ours}, found {found}, which differ (keep one of them)")
         renamed[found[0]] = ours
@@ -57,11 +59,9 @@ def wells(rows: pd.DataFrame, table: Path | str) -> list[str]:
     try:
         if "Metadata_Well" in rows:
             return [well_names.normalise(value) for value in rows["Metadata_Well"].fillna("")]
-        for column in ("Metadata_Col", "Metadata_Column"):
-            if {"Metadata_Row", column} <= set(rows.columns):
-                return [
-                    well_names.of_pair(row, col) for row, col in zip(rows["Metadata_Row"], rows[column], strict=True)
-                ]
+        if {"Metadata_Row", "Metadata_Col"} <= set(rows.columns):
+            pairs = zip(rows["Metadata_Row"], rows["Metadata_Col"], strict=True)
+            return [well_names.of_pair(row, column) for row, column in pairs]
     except ValueError as error:
         raise ValueError(f"{table}: {error}") from error
     found = list(rows.columns)
