@@ -78,6 +78,56 @@ def _plate(folder, images):
     return pd.DataFrame(rows, columns=[*PLANE_KEY, *names])
 
 
+def _marked(pixels, how, rng):
+    """Return a clipped image with few brighter pixels: defective ones of the camera, or a scale bar."""
+    pixels = pixels.copy()
+    if how == "defective pixels":
+        pixels.ravel()[rng.integers(0, pixels.size, 5)] = rng.integers(5000, 60000, 5)
+    elif how == "scale bar":
+        pixels[-8:-5, -50:-10] = 65535
+    return pixels
+
+
+@pytest.mark.parametrize("how", ["defective pixels", "scale bar"])
+def test_few_brighter_pixels_do_not_hide_a_ceiling(how):
+    rng = np.random.default_rng(len(how))
+    for _ in range(20):
+        level = int(rng.choice([1023, 4095]))
+        pixels = _marked(np.minimum(rng.poisson(100 + _stain(rng, 60, 0.8 * level, 5)), level), how, rng)
+        top = _top(pixels.astype(np.uint16))
+        assert (top.value, top.share) == (level, (pixels >= level).mean())
+        assert top.excess >= ceiling.TIMES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_brighter_pixels_raise_no_alarm_in_images_that_are_not_clipped(kind):
+    rng = np.random.default_rng(len(kind))
+    tops = [_top(_marked(_image(kind, rng), "defective pixels", rng)) for _ in range(40)]
+    assert not any(found.excess >= ceiling.TIMES for found in tops)
+
+
+def test_an_even_background_is_no_ceiling():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        pixels = np.full(SHAPE, 5)
+        pixels.ravel()[rng.integers(0, pixels.size, 900)] = rng.integers(0, 5, 900)
+        pixels.ravel()[rng.integers(0, pixels.size, 100)] = rng.integers(6, 200, 100)
+        assert _top(pixels).excess < ceiling.TIMES
+
+
+def test_images_clipped_at_one_value_and_shifted_each_have_a_ceiling_of_their_own(tmp_path):
+    """A 12-bit camera, and each image minus its own background: the ceilings differ by a few counts."""
+    rng = np.random.default_rng(3)
+    raw = [np.minimum(rng.poisson(30 + _stain(rng, 60, 2500, 5)), 4095) for _ in range(8)]
+    shifts = [0, 0, 1, 2, 3, 4, 5, 6]
+    shifted = [np.maximum(pixels - shift, 0) for pixels, shift in zip(raw, shifts, strict=True)]
+    images = [(("DNA", "ER")[number % 2], pixels.astype(np.uint16)) for number, pixels in enumerate(shifted)]
+    table = survey.run(_plate(tmp_path, images), tmp_path, options=OPTIONS).table
+    expected = np.sort([(pixels == 4095).mean() for pixels in raw])
+    np.testing.assert_allclose(np.sort(table["saturated"]), expected, rtol=1e-4)
+    assert sorted(table["Metadata_Ceiling"]) == sorted(4095.0 - shift for shift in shifts)
+
+
 @pytest.mark.parametrize(("level", "dtype"), [(4095, np.uint16), (254, np.uint8), (1777, np.uint16)])
 def test_a_plate_clipped_below_its_data_type_is_excluded_with_the_ceiling(tmp_path, level, dtype):
     rng = np.random.default_rng(level)

@@ -2,27 +2,32 @@
 
 A 12-bit camera in 16-bit files clips at 4095, exports rescaled to 8 bits clip at 254 or anywhere. Clipping piles all
 brighter pixels up at one value, the largest that occurs; of an image that is not clipped, the largest value is the end
-of a thinning tail. So a ceiling is a largest value with many more pixels than the values just below it.
+of a thinning tail. So a ceiling is a value with many more pixels than the values just below it, and with few pixels
+above it: defective pixels of a camera, or a scale bar, may be brighter than any that is clipped.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import maximum_filter1d
 
-TOP = "top"  # column: largest grey value of a plane
-PILE = "at_top"  # column: share of its pixels at that value
+TOP = "top"  # column: grey value at which a plane piles up, or else its largest one
+PILE = "at_top"  # column: share of its pixels at that value or above
 EXCESS = "over_tail"  # column: pixels at that value over those that the tail below it lets expect
 COLUMNS = [TOP, PILE, EXCESS]
 TAIL = 16  # occupied grey values below the largest that the tail is read from
 FEWEST = 20  # pixels at the largest value below which it is no pile
 TIMES = 5.0  # the pile over the most frequent of the values of the tail
+# Most pixels above a pile, as a share of it and of all; where there are any, the pile is at most MOST of all, since an
+# even background also is a pile.
+ABOVE, MOST_ABOVE, MOST = 0.5, 0.01, 0.5
 IMAGES = 2  # images of a channel that pile up at one value, from which it is the ceiling of all
 
 
 @dataclass(frozen=True)
 class Top:
-    """The largest grey value of a plane, the share of pixels at it, and how many times the tail below it that is."""
+    """A grey value of a plane, the share of pixels there and above, and how many times the tail below it that is."""
 
     value: int
     share: float
@@ -30,7 +35,7 @@ class Top:
 
 
 def top(histogram: np.ndarray) -> Top:
-    """Return the top of a histogram (levels,) of a plane with at least one pixel.
+    """Return the top of a histogram (levels,) of a plane with at least one pixel: its pile, or else its largest value.
 
     Examples
     --------
@@ -39,12 +44,18 @@ def top(histogram: np.ndarray) -> Top:
     Top(value=254, share=0.746, excess=746.0)
     """
     held = np.flatnonzero(histogram)
-    value, pile = int(held[-1]), int(histogram[held[-1]])
-    tail = histogram[held[-1 - TAIL : -1]]
-    # The values just below hold at least as many pixels as the largest, where brightness thins out.
-    expected = max(1, int(tail.max())) if len(tail) else 1
-    excess = pile / expected if pile >= FEWEST and len(held) > 2 else 0.0
-    return Top(value, pile / int(histogram.sum()), excess)
+    counts = histogram[held]
+    # The values just below hold at least as many pixels as a value, where brightness thins out.
+    below = maximum_filter1d(np.concatenate([np.zeros(TAIL, counts.dtype), counts]), TAIL, origin=(TAIL - 1) // 2)
+    excess = counts / np.maximum(below[TAIL - 1 : -1], 1)
+    above = counts.sum() - np.cumsum(counts)
+    few = above <= np.minimum(ABOVE * counts, MOST_ABOVE * counts.sum())
+    few &= (above == 0) | (counts <= MOST * counts.sum())
+    piled = np.flatnonzero(few & (counts >= FEWEST) & (excess >= TIMES))
+    if not len(piled) or piled[-1] < 2:
+        return Top(int(held[-1]), float(counts[-1] / counts.sum()), 0.0)
+    place = piled[-1]
+    return Top(int(held[place]), float(counts[place:].sum() / counts.sum()), float(excess[place]))
 
 
 def measure(histogram: np.ndarray) -> dict[str, float]:
@@ -80,11 +91,11 @@ def ceilings(rows: pd.DataFrame, channels: pd.Series) -> pd.Series:
     """
     values = rows[COLUMNS].apply(pd.to_numeric, errors="coerce")
     piled = values[EXCESS] >= TIMES
-    found = pd.Series(np.nan, index=rows.index)
+    # An image of a plate of several exposures has a ceiling of its own.
+    found = values[TOP].where(piled)
     for group in (pd.Series(0, index=rows.index), channels):
         highest = values[TOP].groupby(group).transform("max")
         at_it = piled & (values[TOP] == highest)
         common = at_it.groupby(group).transform("sum") >= IMAGES
         found = found.fillna(highest.where(common & values[TOP].notna()))
-    # An image of a plate of several exposures has a ceiling of its own.
-    return found.fillna(values[TOP].where(piled))
+    return found
