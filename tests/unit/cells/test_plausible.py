@@ -147,6 +147,38 @@ def test_a_bad_field_is_noted_and_no_other(kind, seed):
     assert plausible.verdict(frame, Verdict()).keep
 
 
+def odd(kind, rng):
+    """Return the counts of a field of which one in four spoils a plate: precipitate, dark nuclei, a confluent glow."""
+    dna, _ = picture(rng)
+    if kind == "precipitate":
+        grains = np.zeros(SHAPE)
+        grains[tuple(rng.integers(0, edge, 300) for edge in SHAPE)] = 1
+        dna = dna + ndimage.gaussian_filter(grains, 2) * 4e5
+    elif kind == "dark nuclei":
+        dna = 1.2 * dna.max() - dna
+    elif kind == "glow":
+        dna = rng.normal(100 + 400 * (np.arange(SHAPE[1]) > rng.uniform(100, 160)), 9, SHAPE)
+    return np.clip(dna, 0, 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize("kind", ["precipitate", "dark nuclei", "glow"])
+@pytest.mark.parametrize("seed", range(3))
+def test_two_odd_fields_of_eight_do_not_set_what_is_usual_on_their_plate(kind, seed):
+    rng = np.random.default_rng(seed)
+    good = [picture(rng) for _ in range(6)]
+    dna = [image for image, _ in good] + [odd(kind, rng) for _ in range(2)]
+    diameter = segment.estimate_diameter(dna)
+    assert diameter == pytest.approx(segment.estimate_diameter(dna[:6]), rel=0.1)
+    options = segment.Options(diameter=diameter, **run._floors(dna, diameter=diameter, share=0.3))
+    frame = plate([(segment.find_nuclei(image, options=options), image) for image in dna], diameter=diameter)
+    usual = frame["Metadata_Well"] != "A04"
+    assert usual.sum() == pytest.approx(sum(int(labels.max()) for _, labels in good), rel=0.05)
+    assert not frame.loc[usual, "Metadata_Flags"].str.contains("dim|bright|blurred|small|large").any()
+    assert codes(frame[usual]) == set()
+    assert codes(frame[~usual])
+    assert plausible.verdict(frame, Verdict()).keep
+
+
 @pytest.mark.parametrize(
     ("code", "diameter"),
     [("diameter_beyond_field", 190.0), ("most_cells_flagged", 80.0), ("nuclei_fill_field", 22.0)],

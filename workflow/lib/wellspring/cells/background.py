@@ -1,5 +1,7 @@
 """Haze removed from an image of nuclei, and levels of background and foreground, for thresholds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
@@ -11,6 +13,7 @@ WINDOW = 8.0
 # Dead cells are far brighter than others and fewer: what is dimmer are nuclei if its threshold is so many times lower,
 # its area so many times larger, and its threshold so many standard deviations of the background above that.
 BRIGHTER, OUTNUMBERED, CLEAR = 10.0, 1.5, 2.0
+ODD = 4  # one in so many fields of a plate may be brighter than any other without moving the plate's thresholds
 GRAIN = 6  # px per diameter on which the background is found; it has no finer structure
 
 
@@ -54,6 +57,28 @@ def levels(values: np.ndarray) -> tuple[float, float]:
     cut = float(threshold_otsu(roots.ravel(), nbins=BINS)) ** 2 + low
     below = values[values <= cut]
     return float(np.median(below)) if below.size else low, cut
+
+
+def capped(fields: Sequence[np.ndarray], noises: Sequence[float]) -> np.ndarray:
+    """Return the pixels (n,) of all fields, in the brightest of them no brighter than in the usual ones.
+
+    Of the fields with signal, one in `ODD` may hold brighter objects than all others, such as precipitate or a glow.
+    Nuclei of the other fields are then not taken for background.
+
+    Parameters
+    ----------
+    fields
+        Smoothed pixels of each field.
+    noises
+        Standard deviation of the noise of each.
+    """
+    tops = []
+    for values, noise in zip(fields, noises, strict=True):
+        low, cut = levels(values) if values.min() < values.max() else (0.0, 0.0)
+        if cut - low > 6 * noise:
+            tops.append(float(values.max()))
+    pixels = np.concatenate([values.ravel() for values in fields])
+    return np.minimum(pixels, sorted(tops)[-1 - len(tops) // ODD]) if tops else pixels
 
 
 def plate_levels(values: np.ndarray) -> tuple[float, float]:

@@ -7,6 +7,7 @@ judged on fields drawn at random, good and bad, and on the LINCS fields.
 import numpy as np
 import pandas as pd
 
+from wellspring.cells.flags import usual, weights
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note, dumps, loads
 from wellspring.io.tables import Verdict
@@ -68,7 +69,7 @@ def verdict(frame: pd.DataFrame, before: Verdict) -> Verdict:
 def _fields(frame: pd.DataFrame, *, pixels: int, least: float) -> pd.DataFrame:
     """Return one row per field with cells: `notes`, a list."""
     nuclei = frame[frame["Metadata_Nucleus_Area"] > 0]
-    usual = float(nuclei["Metadata_Nucleus_Area"].median()) if len(nuclei) else np.nan
+    middle = usual(nuclei["Metadata_Nucleus_Area"], weights(nuclei))
     usual_count = float(nuclei.groupby(SITE_KEY).size().median()) if len(nuclei) else np.nan
     rows = {}
     for key, cells in frame.groupby(SITE_KEY, sort=False):
@@ -76,10 +77,10 @@ def _fields(frame: pd.DataFrame, *, pixels: int, least: float) -> pd.DataFrame:
         notes, flagged = [], float(_flagged(cells).mean())
         if len(area) and area.max() > max(VAST * pixels, least):
             notes.append(Note("vast_object", {"share": float(area.max() / pixels)}))
-        if len(area) >= FEW and area.median() > UNLIKE * usual:
-            notes.append(Note("nuclei_larger", {"ratio": float(area.median() / usual)}))
-        if len(area) >= max(FEW, usual_count) and area.median() * UNLIKE < usual:
-            notes.append(Note("nuclei_smaller", {"ratio": float(usual / area.median()), "found": len(area)}))
+        if len(area) >= FEW and area.median() > UNLIKE * middle:
+            notes.append(Note("nuclei_larger", {"ratio": float(area.median() / middle)}))
+        if len(area) >= max(FEW, usual_count) and area.median() * UNLIKE < middle:
+            notes.append(Note("nuclei_smaller", {"ratio": float(middle / area.median()), "found": len(area)}))
         pieces = _pieces(cells)
         if pieces.sum() >= LEAST and pieces.mean() > PIECES:
             notes.append(Note("nuclei_split", {"pieces": int(pieces.sum()), "found": len(pieces)}))
@@ -98,15 +99,17 @@ def _of_plate(frame: pd.DataFrame, fields: pd.DataFrame, *, diameter: float, sha
         notes.append(Note("diameter_beyond_field", {"diameter": float(diameter), "edge": int(edge)}))
     if not len(nuclei):
         return notes
-    share = float(nuclei["Metadata_Nucleus_Area"].median() / np.prod(shape))
+    weight = weights(nuclei)
+    share = usual(nuclei["Metadata_Nucleus_Area"], weight) / float(np.prod(shape))
     if share > VAST:
         notes.append(Note("nuclei_fill_field", {"share": share}))
-    if len(frame) >= FEW and _flagged(frame).mean() > FLAGGED:
-        notes.append(Note("most_cells_flagged", {"share": float(_flagged(frame).mean())}))
-    pieces = _pieces(frame)
-    if len(pieces) >= FEW and pieces.mean() > PIECES:
-        notes.append(Note("most_nuclei_pieces", {"share": float(pieces.mean())}))
-    if nuclei["Metadata_Nucleus_Brightness"].median() <= 0:
+    flagged = float(np.average(_flagged(frame), weights=weights(frame)))
+    if len(frame) >= FEW and flagged > FLAGGED:
+        notes.append(Note("most_cells_flagged", {"share": flagged}))
+    pieces = float(np.average(_pieces(frame), weights=weight))
+    if len(nuclei) >= FEW and pieces > PIECES:
+        notes.append(Note("most_nuclei_pieces", {"share": pieces}))
+    if usual(nuclei["Metadata_Nucleus_Brightness"], weight) <= 0:
         notes.append(Note("no_nuclear_signal"))
     noted = int(fields["notes"].map(bool).sum())
     if noted > FIELDS * len(fields) and len(fields) > 1:

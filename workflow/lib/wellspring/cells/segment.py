@@ -15,7 +15,7 @@ from skimage.feature import peak_local_max
 from skimage.measure import regionprops
 from skimage.segmentation import expand_labels, watershed
 
-from wellspring.cells.background import WINDOW, flattened, levels, plate_levels, smoothed
+from wellspring.cells.background import WINDOW, capped, flattened, levels, plate_levels, smoothed
 from wellspring.cells.background import noise as noise_of
 from wellspring.cells.labels import drop_small, relabel, small
 from wellspring.cells.relief import heights, landscape, trim
@@ -198,17 +198,15 @@ def estimate_diameter(fields: Sequence[np.ndarray], *, fallback: float = 30.0) -
     is the largest distance to the background, which also holds for touching nuclei. An object above 15 % of its field
     is haze or tissue: then a wide local mean is subtracted first. Where the diameter is above a sixth of the field,
     everything wider than it is removed, and the rest measured again: haze becomes smaller, compact objects do not.
-    Returns `fallback` without objects.
+    A few fields of another kind do not change it. Returns `fallback` without objects.
     """
-    radii, weights = [], []
-    for field in fields:
-        found = _radii(field)
-        if found is not None:
-            radii.append(found[0])
-            weights.append(found[1])
-    radius = np.concatenate(radii) if radii else np.empty(0)
-    weight = np.concatenate(weights) if weights else np.empty(0)
-    return 2 * _middle(radius, weight) if weight.sum() else fallback
+    found = [each for each in map(_radii, fields) if each is not None and each[1].sum()]
+    if not found:
+        return fallback
+    # One field of haze or of dark nuclei has the area of hundreds of nuclei: no field counts more than the usual one.
+    usual = np.median([weight.sum() for _, weight in found])
+    weight = np.concatenate([weight * min(1.0, usual / weight.sum()) for _, weight in found])
+    return 2 * _middle(np.concatenate([radius for radius, _ in found]), weight)
 
 
 def _radii(field: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -253,8 +251,8 @@ def plate_floor(fields: Sequence[np.ndarray], *, diameter: float, share: float =
         return 0.0
     step = max(1, round(diameter / 8))
     smooth = (smoothed(field, 0.04 * diameter) for field in fields)
-    used = (flattened(each, diameter) if flat else each for each in smooth)
-    pixels = np.concatenate([each[::step, ::step].ravel() for each in used])
+    used = [(flattened(each, diameter) if flat else each)[::step, ::step] for each in smooth]
+    pixels = capped(used, [noise_of(field, 0.04 * diameter) for field in fields])
     if pixels.min() == pixels.max():
         return float(pixels[0])
     background, cut = plate_levels(pixels) if flat and share < 1 else levels(pixels)
