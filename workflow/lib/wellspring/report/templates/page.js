@@ -111,10 +111,9 @@ const Page = (() => {
   const frames = new ResizeObserver((found) => { for (const { target } of found) reach(target); });
   const scrolls = (root = document) => { for (const part of all(".wide, .scroll", root)) frames.observe(part); };
 
-  // the navigation: one open group; headings keep clear of it
+  // the navigation: one open group, by the name that its groups share; headings keep clear of it
   const nav = one("nav"), groups = all("nav details");
-  const fold = (but = null) => { for (const group of groups) if (group !== but) group.open = false; };
-  for (const group of groups) group.addEventListener("toggle", () => { if (group.open) fold(group); });
+  const fold = () => { for (const group of groups) group.open = false; };
   nav.addEventListener("click", (event) => { if (event.target.closest(".links a")) fold(); });
   document.addEventListener("click", (event) => { if (!event.target.closest("nav")) fold(); });
   nav.addEventListener("keydown", (event) => {
