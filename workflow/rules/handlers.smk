@@ -14,6 +14,7 @@ from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 from wellspring.cells import model_files
 from wellspring.io.packaged import is_packaged
+from wellspring.io.phrases import count
 from wellspring.workflow import at_start, containers, failures, ownership, records, terminal, travel
 from wellspring.workflow.outcome import outcome
 
@@ -132,9 +133,7 @@ def note_failures(logs):
     names = [*plates.index, *plates["optics"], *encoders]
     found = failures.update(path, failed_jobs(), names=names, slurm=".snakemake/slurm_logs", snakemake=logs)
     if len(found):
-        print(
-            f"{terminal.count(len(found), 'job')} failed (listed in {path}):\n{failures.words(found)}", file=sys.stderr
-        )
+        print(f"{count(len(found), 'job')} failed (listed in {path}):\n{failures.words(found)}", file=sys.stderr)
 
 
 def shortened():

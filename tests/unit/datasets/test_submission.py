@@ -119,10 +119,10 @@ def test_filling_takes_the_mean_of_the_plate_and_says_so(tmp_path, caplog):
     untouched = frame.loc[frame["Metadata_Plate"] == "BR2"].iloc[0, 3:].tolist()
     np.testing.assert_array_equal(table.iloc[0, 1:].to_numpy(float), untouched)
     assert "FILLED" in caplog.text
-    assert "1 wells: BR1 A01" in caplog.text
+    assert "1 well: BR1 A01" in caplog.text
     bare = profiles(BR1_A01=np.nan, BR1_A02=np.nan, BR1_B02=np.inf)
     with pytest.raises(
-        ValueError, match="negative controls with a profile on each plate, found none for 1 wells: BR1 A01"
+        ValueError, match="negative controls with a profile on each plate, found none for 1 well: BR1 A01"
     ):
         submission.submission(bare, asked, fill="control-mean")
 

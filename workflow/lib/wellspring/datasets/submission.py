@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from wellspring.datasets import published, screen
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.phrases import count, listed
 from wellspring.screen import well_names
 
 logger = logging.getLogger(__name__)
@@ -160,8 +161,7 @@ def _parsed(ids: pd.Series, form: str, path: Path | str) -> pd.DataFrame:
 
 def _listed(frame: pd.DataFrame) -> str:
     named = frame.astype(str).agg(" ".join, axis=1).tolist()
-    more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
-    return f"{len(named)} wells: {', '.join(named[:LISTED])}{more}"
+    return f"{count(len(named), 'well')}: {listed(named, LISTED)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

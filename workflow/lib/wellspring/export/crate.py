@@ -23,10 +23,10 @@ import yaml
 
 from wellspring.export.licences import words as licence_words
 from wellspring.io import tables
+from wellspring.io.phrases import count
 from wellspring.io.provenance import commit, file_digest
 from wellspring.io.shipped import CLONE, WORKFLOW
 from wellspring.io.version import __version__
-from wellspring.report.svg import count
 
 if TYPE_CHECKING:
     from rocrate.model import Entity

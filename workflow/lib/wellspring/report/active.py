@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wellspring.evaluate import wells
+from wellspring.io.phrases import count
 from wellspring.report.gather import Screen
 from wellspring.report.naming import natural
-from wellspring.report.svg import count, number
+from wellspring.report.svg import number
 
 METRIC, HELD_OUT = "activity", ".heldout"
 TREATMENT, POSITIVE = "trt", "poscon"

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from wellspring.io.phrases import count
 from wellspring.report import active, charts, doses, matrices
 from wellspring.report.gather import Record, Screen, ordered_levels, pick
 from wellspring.report.naming import baseline, describe, main, natural
-from wellspring.report.svg import count, fixed, number, probability
+from wellspring.report.svg import fixed, number, probability
 
 ARROW = re.compile(r"\s*(?:->|→|>|\||\bto\b)\s*")
 TABLE = 40  # rows of the table of values under a figure; the table of treatments has them all

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wellspring.io import ngff
 from wellspring.io.packed import Packed
+from wellspring.io.phrases import count
 from wellspring.report import palette, thumbnails
 from wellspring.report.active import Population, Treatment
 from wellspring.report.gather import Record, Screen
@@ -70,7 +71,7 @@ def block(screen: Screen, one: Treatment, numbers: Mapping[tuple[str, str], int]
 
 def words(row: Mapping[str, Any]) -> str:
     """Return share, its range over wells, and the tests of a row of the table `cell_tests`."""
-    parts = [f"{row['cells']:,} single cells in {row['wells']} well{'s' if row['wells'] != 1 else ''}"]
+    parts = [f"{count(row['cells'], 'single cell')} in {count(row['wells'], 'well')}"]
     if not pd.isna(row["share"]):
         parts[0] += (
             f": {_percent(row['share'])} % lie beyond the limit of 95 % of the control cells "

@@ -9,8 +9,9 @@ import pandas as pd
 from wellspring.align.odd_plates import COLLAPSED as NO_SPREAD
 from wellspring.align.odd_plates import LEFT_OUT
 from wellspring.illumination.flatfield import FEW
+from wellspring.io.phrases import count, listed
 from wellspring.report.gather import Record, Screen, pick
-from wellspring.report.svg import count, number
+from wellspring.report.svg import number
 from wellspring.report.wording import kinds, worded, words
 
 COLLAPSED = 0.1  # share of its largest value under which the features' spread is called collapsed
@@ -32,12 +33,6 @@ def cut(lines: Sequence[str]) -> tuple[str, ...]:
     """Return the first lines, and the number of those that would make the page heavy."""
     more = (f"and {len(lines) - LISTED:,} more, which are in the tables of the results",) if len(lines) > LISTED else ()
     return (*lines[:LISTED], *more)
-
-
-def listed(names: Sequence[str], *, limit: int = 8) -> str:
-    """Return the first names in a row, and how many more there are."""
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(map(str, names[:limit])) + more
 
 
 def undefined(screen: Screen) -> int:

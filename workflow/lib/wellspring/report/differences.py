@@ -9,12 +9,13 @@ import pandas as pd
 
 from wellspring.encoders import cards
 from wellspring.evaluate.paired import BETTER, UNDECIDED, WORSE, differences
+from wellspring.io.phrases import count, listed
 from wellspring.io.tables import features
 from wellspring.profile.aggregate import hand_made
 from wellspring.report import naming
-from wellspring.report.checks import Statement, listed
+from wellspring.report.checks import Statement
 from wellspring.report.gather import Screen
-from wellspring.report.svg import count, fixed
+from wellspring.report.svg import fixed
 
 TRAINED, UNTRAINED = "trained", "untrained"  # values of `training` in an encoder's card
 SIMPLE = "intensity"  # the objective of encoders that measure intensities alone

@@ -9,13 +9,13 @@ import numpy as np
 
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note
+from wellspring.io.phrases import count, listed
 from wellspring.report import checks, segmentation
 from wellspring.report.alignment import Change
-from wellspring.report.checks import Statement, listed
+from wellspring.report.checks import Statement
 from wellspring.report.differences import TRAINED, UNTRAINED, of_training, twins
 from wellspring.report.gather import Record, Screen, pick
 from wellspring.report.metrics import Cell, Row
-from wellspring.report.svg import count
 from wellspring.report.wording import capital, words
 from wellspring.report.wording_profiles import LAYOUT_NOTES, METHOD_NOTES
 

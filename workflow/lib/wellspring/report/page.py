@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from wellspring.evaluate.paired import BETTER, UNDECIDED, WORSE
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.phrases import count
 from wellspring.io.shipped import REPORT_TEMPLATES
 from wellspring.report import (
     absent,
@@ -46,7 +47,7 @@ from wellspring.report import (
 )
 from wellspring.report.gather import Record, Screen, chosen_level, ordered_levels
 from wellspring.report.palette import category
-from wellspring.report.svg import SHAPES, count, mark, number, shape, standalone
+from wellspring.report.svg import SHAPES, mark, number, shape, standalone
 from wellspring.report.takeaway.run import Takeaway
 from wellspring.screen import sections
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from wellspring.io import tables
 from wellspring.io.keys import WELL_KEY
+from wellspring.io.phrases import count
 from wellspring.report.gather import Record, pick
 from wellspring.report.palette import category
-from wellspring.report.svg import MUTED, Panel, count, document, mark, text
+from wellspring.report.svg import MUTED, Panel, document, mark, text
 from wellspring.report.svg import shape as shape_of
 
 COLUMNS = {

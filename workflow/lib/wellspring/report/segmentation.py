@@ -10,11 +10,11 @@ from wellspring.io import sealed, tables
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.ngff import open_labels
 from wellspring.io.notes import dumps
+from wellspring.io.phrases import count
 from wellspring.report import overlays
 from wellspring.report.checks import Statement, cut
 from wellspring.report.gather import Screen
 from wellspring.report.pictures import Picture
-from wellspring.report.svg import count
 from wellspring.report.wording import worded
 
 PICTURES = 12  # of implausible fields in a page

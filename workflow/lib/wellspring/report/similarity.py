@@ -10,10 +10,11 @@ from scipy.spatial.distance import squareform
 
 from wellspring.evaluate import wells
 from wellspring.io import tables
+from wellspring.io.phrases import count
 from wellspring.profile.consensus import consensus
 from wellspring.report.active import Population, Treatment
 from wellspring.report.gather import Record, Screen
-from wellspring.report.svg import count, fixed
+from wellspring.report.svg import fixed
 from wellspring.report.takeaway.alike import similar
 
 LIMIT = 150  # treatments: the strongest first; 60 kB of the page

@@ -74,11 +74,6 @@ def probability(value: float | None) -> str:
     return "<0.001" if value is not None and value < 5e-4 else fixed(value)
 
 
-def count(amount: int, noun: str) -> str:
-    """Return `1 plate`, `2,304 plates`."""
-    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
-
-
 def tick_labels(values: Sequence[float]) -> list[str]:
     """Return the labels of an axis, all with the same decimals: 0.0, 0.5, 1.0."""
     step = min((b - a for a, b in pairwise(values)), default=0.0)

@@ -6,8 +6,8 @@ A sentence is a format string over the note's values, or a function of them wher
 from collections.abc import Callable, Mapping
 
 from wellspring.io.notes import Note, loads
+from wellspring.io.phrases import count
 from wellspring.report import wording_images, wording_profiles
-from wellspring.report.svg import count
 
 Sentence = str | Callable[[Mapping[str, object]], str]
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from wellspring.io.phrases import count, plural
+
 Values = Mapping[str, object]
 Sentence = str | Callable[[Values], str]
 
@@ -55,12 +57,8 @@ def step(values: Values) -> str:
 def _groups(column: str, groups: object, labels: object) -> str:
     if not labels:
         return "no treated well has the label"
-    found = f"{groups} {column if groups == 1 else _several(column)} and {labels} label{'' if labels == 1 else 's'}"
-    return f"needs two {_several(column)} and two labels, found {found}"
-
-
-def _several(noun: str) -> str:
-    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    found = f"{count(int(str(groups)), column)} and {count(int(str(labels)), 'label')}"
+    return f"needs two {plural(column)} and two labels, found {found}"
 
 
 # `notes` among the values has further notes as text; `wording.words` puts them into words first.

@@ -12,6 +12,7 @@ import pandas as pd
 
 from wellspring.io.keys import SITE_KEY
 from wellspring.io.notes import Note
+from wellspring.io.phrases import listed
 from wellspring.io.tables import Verdict
 
 DIGEST = "Metadata_Digest"
@@ -101,5 +102,4 @@ def _zero_rows(pixels: np.ndarray) -> int:
 
 def _note(planes: pd.DataFrame) -> Note:
     wells = sorted(set(planes["Metadata_Well"]))
-    more = f" and {len(wells) - NAMED} more" if len(wells) > NAMED else ""
-    return Note("same_pixels", {"images": len(planes), "wells": ", ".join(wells[:NAMED]) + more})
+    return Note("same_pixels", {"images": len(planes), "wells": listed(wells, NAMED)})

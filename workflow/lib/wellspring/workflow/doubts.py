@@ -11,10 +11,10 @@ import pandas as pd
 
 from wellspring.index.readers import loaddata
 from wellspring.io import object_store
+from wellspring.io.phrases import listed
 from wellspring.screen import stain_names
 from wellspring.screen.platemap import Reading
 from wellspring.screen.sections import Config, Index
-from wellspring.workflow.platemap_words import few
 
 logger = logging.getLogger(__name__)
 SHOWN = 5  # names that a sentence lists
@@ -84,11 +84,13 @@ def annotations(readings: Sequence[Reading]) -> list[str]:
         gaps = [str(name) for name, some in values.items() if len(some) > 1 and len(texts[str(name)]) == 1]
         if several:
             found.append(
-                f"compounds with several {what}: {few(several, SHOWN)}; each well counts for its own: make them agree"
+                f"compounds with several {what}: {listed(several, SHOWN)}; each well counts for its own: make "
+                "them agree"
             )
         if gaps:
             found.append(
-                f"compounds with {what} in some wells and none in others: {few(gaps, SHOWN)}; fill in the empty cells"
+                f"compounds with {what} in some wells and none in others: {listed(gaps, SHOWN)}; fill in the "
+                "empty cells"
             )
     return found
 
@@ -114,7 +116,7 @@ def sizes(of_plates: Mapping[str, tuple[int, int]]) -> list[str]:
     if not areas or min(areas.values()) >= (1 - SEVERAL) * max(areas.values()):
         return []
     names = {form: [plate for plate, own in of_plates.items() if own == form] for form in areas}
-    parts = [f"{height} x {width} ({few(names[height, width], SHOWN)})" for height, width in sorted(areas)]
+    parts = [f"{height} x {width} ({listed(names[height, width], SHOWN)})" for height, width in sorted(areas)]
     return [
         f"the plates have images of different sizes: {', '.join(parts)}: with another binning or objective their cells "
         "have other sizes in pixels, and features differ by plate"

@@ -18,6 +18,7 @@ import pandas as pd
 from wellspring.index.readers import origin
 from wellspring.io import object_store
 from wellspring.io.keys import SITE_KEY, WELL_KEY
+from wellspring.io.phrases import count
 from wellspring.io.tables import schema as schema_of_table
 from wellspring.screen import references
 from wellspring.screen.config import schema
@@ -25,7 +26,6 @@ from wellspring.screen.platemap_columns import BLIND
 from wellspring.screen.sections import Config, Profile
 from wellspring.screen.spellings import placeholders, variants
 from wellspring.screen.well_names import position
-from wellspring.workflow.platemap_words import many
 
 TREATMENT = ["Metadata_Compound", "Metadata_Concentration"]
 SHOWN = 8  # pairs of names that a sentence lists
@@ -145,7 +145,7 @@ def slips(tables: Sequence[pd.DataFrame]) -> list[str]:
         parts = [table.drop_duplicates(WELL_KEY)[name].dropna() for table in tables if name in table]
         counts = pd.concat(parts).astype(str).value_counts().to_dict() if parts else {}
         pairs = [
-            f"{rare!r} ({many(counts[rare], 'well')}) and {usual!r} ({counts[usual]})"
+            f"{rare!r} ({count(counts[rare], 'well')}) and {usual!r} ({counts[usual]})"
             for rare, usual in variants(counts)
         ]
         if pairs:
@@ -155,7 +155,7 @@ def slips(tables: Sequence[pd.DataFrame]) -> list[str]:
         ours: tuple[str, ...] = ("unknown",) if column in ("Cell_Line", "Batch") else ()  # the default of these
         if column == "Compound":
             ours = _controls(tables)
-        words = [f"{name!r} ({many(counts[name], 'well')})" for name in placeholders(counts) if name not in ours]
+        words = [f"{name!r} ({count(counts[name], 'well')})" for name in placeholders(counts) if name not in ours]
         if words:
             remedy = "or give these wells the type empty" if column == "Compound" else "as for those without one"
             found.append(f"{', '.join(words)} is read as the name of one {what}: empty the cells, {remedy}")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from wellspring.io.phrases import count
+
 
 def outcome(report: str | Path, *, since: float = 0.0) -> str | None:
     """Return the last line of a run; None if its page is absent, or older than the time `since` (seconds since 1970).
@@ -21,10 +23,10 @@ def outcome(report: str | Path, *, since: float = 0.0) -> str | None:
     tested = treated[treated["active"] != "not tested"]
     active = int((tested["active"] == "yes").sum())
     parts = [
-        f"{active} of {_count(len(tested), 'treatment')} active ({treated['encoder'].iloc[0]})" if len(tested) else ""
+        f"{active} of {count(len(tested), 'treatment')} active ({treated['encoder'].iloc[0]})" if len(tested) else ""
     ]
     untested = len(treated) - len(tested)
-    parts.append(f"{_count(untested, 'treatment')} not tested" if untested else "")
+    parts.append(f"{count(untested, 'treatment')} not tested" if untested else "")
     if not len(treated):
         parts.append("no treatment was tested")
     plates = _left_out(lost)
@@ -38,7 +40,3 @@ def _left_out(path: Path) -> list[str]:
         return []
     rows = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False).drop_duplicates("plate")
     return [f"plate {row['plate']} ({row['reason'].split('; ')[0]})" for row in rows.to_dict("records")]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -4,10 +4,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from wellspring.io.phrases import count, listed
 from wellspring.screen import dose_columns, lookalikes, platemap_parts, spellings, well_types
 from wellspring.screen.platemap import Reading
-
-SHOWN = 12  # columns and values that a line lists
 
 
 def described(readings: Sequence[Reading]) -> list[tuple[str, str]]:
@@ -23,9 +22,8 @@ def described(readings: Sequence[Reading]) -> list[tuple[str, str]]:
     found = []
     for text, group in alike.items():
         files = list(dict.fromkeys(str(one.file) for one in group))
-        name = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"
-        plates = [one.plate for one in group]
-        found.append((plates[0] + (f" and {len(plates) - 1} more" if len(plates) > 1 else ""), f"{name}: {text}"))
+        name = files[0] if len(files) == 1 else f"{listed(files, 1)} files"
+        found.append((listed([one.plate for one in group], 1), f"{name}: {text}"))
     return found
 
 
@@ -34,9 +32,9 @@ def _columns(reading: Reading) -> str:
     roles = [f"{column} is the {_role(key, unit)}" for key, column in reading.columns.items() if key != "unit"]
     parts = [reading.form, "; ".join(roles)]
     if reading.kept:
-        parts.append(f"kept as metadata only: {few(reading.kept)}")
+        parts.append(f"kept as metadata only: {listed(reading.kept)}")
     if reading.left_out:
-        parts.append(f"left out, since they differ within a well: {few(reading.left_out)}")
+        parts.append(f"left out, since they differ within a well: {listed(reading.left_out)}")
     return "\n".join(parts)
 
 
@@ -51,23 +49,23 @@ def content(reading: Reading) -> str:
     treated = frame[frame["Metadata_pert_type"] == "trt"]
     replicates = treated.groupby("Metadata_Perturbation").size()
     counts = frame["Metadata_pert_type"].value_counts()
-    parts = [f"{many(len(replicates), 'treatment')} of {many(treated['Metadata_Compound'].nunique(), 'compound')}"]
+    parts = [f"{count(len(replicates), 'treatment')} of {count(treated['Metadata_Compound'].nunique(), 'compound')}"]
     doses = sorted(treated["Metadata_Concentration"].dropna().unique())
     if doses:
         span = f"{doses[0]:g}" if len(doses) == 1 else f"{doses[0]:g} to {doses[-1]:g}"
         stated = f" {unit}" if unit else ", without a unit (index.unit states it)"
-        parts.append(f"{many(len(doses), 'dose')} ({span}{stated})")
+        parts.append(f"{count(len(doses), 'dose')} ({span}{stated})")
     if len(replicates):
         fewest, most = replicates.min(), replicates.max()
-        spread = many(fewest, "well") if fewest == most else f"{fewest} to {most} wells"
+        spread = count(fewest, "well") if fewest == most else f"{fewest} to {most} wells"
         parts.append(f"{spread} per treatment")
     names = (("negcon", "negative control"), ("poscon", "positive control"), ("empty", "empty well"))
     for kind, words in names:
         own = frame.loc[frame["Metadata_pert_type"] == kind, "Metadata_Compound"].dropna().unique()
-        listed = f" ({few(spellings.shown(sorted(own)))})" if len(own) and kind != "empty" else ""
+        names_of = f" ({listed(spellings.shown(sorted(own)))})" if len(own) and kind != "empty" else ""
         if counts.get(kind, 0) or kind == "negcon":
-            parts.append(f"{many(counts.get(kind, 0), words)}{listed}")
-    return f"platemap of {many(len(frame), 'well')}: {', '.join(parts)}"
+            parts.append(f"{count(counts.get(kind, 0), words)}{names_of}")
+    return f"platemap of {count(len(frame), 'well')}: {', '.join(parts)}"
 
 
 def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
@@ -78,7 +76,9 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
         for name in reading.frame.loc[reading.frame["Metadata_pert_type"] != "empty", "Metadata_Compound"].dropna()
     }
     near = well_types.near(negcon, compounds)
-    hint = f"; perhaps {few(near)} (set index.negcon)" if near else f"; the compounds are {few(sorted(compounds))}"
+    hint = (
+        f"; perhaps {listed(near)} (set index.negcon)" if near else f"; the compounds are {listed(sorted(compounds))}"
+    )
     for each in readings:
         beside = [
             one for one in each.kept if each.frame[f"Metadata_{one.removeprefix('Metadata_')}"].isin(negcon).any()
@@ -119,7 +119,7 @@ def _of_another_type(counts: Mapping[tuple[str, str], int], negcon: Sequence[str
     """Yield the compounds of `index.negcon` that have wells of another type; (compound, type) to number of wells."""
     for name in map(lookalikes.tidy, negcon):
         other = [
-            f"{kind} in {many(counts[name, kind], 'well')}" for kind in ("poscon", "trt") if (name, kind) in counts
+            f"{kind} in {count(counts[name, kind], 'well')}" for kind in ("poscon", "trt") if (name, kind) in counts
         ]
         if other:
             kinds = " and ".join(other)
@@ -129,15 +129,15 @@ def _of_another_type(counts: Mapping[tuple[str, str], int], negcon: Sequence[str
 def _may_be_controls(counts: Mapping[tuple[str, str], int], negcon: Sequence[str]) -> Iterator[str]:
     """Yield the treatments whose names are like those of negative controls, if there are any controls."""
     controls = sorted({name for name, kind in counts if kind == "negcon"})
-    treated = {name: count for (name, kind), count in counts.items() if kind == "trt" and name not in negcon}
+    treated = {name: number for (name, kind), number in counts.items() if kind == "trt" and name not in negcon}
     near = [
-        f"{name} ({many(count, 'well')})"
-        for name, count in treated.items()
+        f"{name} ({count(number, 'well')})"
+        for name, number in treated.items()
         if well_types.may_be_control(name, controls)
     ]
     if near and controls:
         yield (
-            f"the treatments {few(near)} may be negative controls, which are {few(controls)}: name them in "
+            f"the treatments {listed(near)} may be negative controls, which are {listed(controls)}: name them in "
             "index.negcon, or give their wells the type negcon"
         )
 
@@ -156,9 +156,9 @@ def without_doses(readings: Sequence[Reading]) -> list[str]:
     without = [plate for plate, names in bare.items() if not names]
     ending = "wells of one compound count as one treatment"
     if empty:
-        found.append(f"{few(empty)}: no treated well has a number in the column {bare[empty[0]][0]!r}: {ending}")
+        found.append(f"{listed(empty)}: no treated well has a number in the column {bare[empty[0]][0]!r}: {ending}")
     if without and dosed:
-        found.append(f"{few(without)}: no column of concentrations, which other platemaps have: {ending}")
+        found.append(f"{listed(without)}: no column of concentrations, which other platemaps have: {ending}")
     return found
 
 
@@ -198,14 +198,3 @@ def _merged(column: str, part: platemap_parts.Part, known: Collection[str]) -> s
         return f"{what}, which count as replicates: if it is a part of the treatment, {example}"
     way = "" if known else f"set index.columns.concentration: {column} (its unit: index.unit), or "
     return f"{what}, which count as replicates, and may hold doses or amounts: {way}{example}"
-
-
-def many(count: int, what: str) -> str:
-    """Return a number with its noun, as `1 well` and `2 wells`."""
-    return f"{count} {what}" + ("" if count == 1 else "s")
-
-
-def few(names: Sequence[str], shown: int = SHOWN) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

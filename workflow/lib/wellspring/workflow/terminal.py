@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+from wellspring.io.phrases import count
 from wellspring.io.progress import span
 
 HANDLER = "DefaultStreamHandler"  # Snakemake's name of its standard stream
@@ -173,11 +174,6 @@ def _words(elapsed: str) -> str:
     hours, minutes, seconds = (float(part) for part in clock.split(":"))
     whole = 24.0 * int(days[0].split()[0]) if days else 0.0
     return span(3600 * (whole + hours) + 60 * minutes + seconds)
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun in singular or plural."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def install(handlers: Iterable[logging.Handler], seconds: Mapping[str, float]) -> Terminal | None:
