@@ -227,3 +227,35 @@ def test_a_given_diameter_beyond_the_field_is_refused_and_notes_are_stored(tmp_p
     frame = run.segment_plate(opened, scale, tmp_path / "l.zarr", options=options)
     tables.write(frame, tmp_path / "cells.parquet", table="cells", provenance={})
     assert len(frame) == 0 or "diameter_beyond_field" in codes(tables.read(tmp_path / "cells.parquet"))
+
+
+def stored(path, fields):
+    """Return a stored plate of one well with the counts (H, W) of fields, and its intensity scale."""
+    counts = np.zeros((1, 65536), dtype=np.int64)
+    with ngff.PlateWriter(path, plate="P1", channels=["DNA"]) as images:
+        for number, dna in enumerate(fields):
+            counts += intensity.counts(dna[None])
+            images.write("A01", str(number + 1), dna[None])
+    return ngff.open_plate(path), intensity.summarise(counts, plate="P1", channels=["DNA"], fields=len(fields))
+
+
+@pytest.mark.parametrize(("diameter", "few"), [(95, False), (75, True)])
+def test_a_given_diameter_at_which_objects_vanish_is_refused(tmp_path, diameter, few):
+    """Nuclei of 11 px are below the least area at these diameters; two large objects are above it."""
+    rng = np.random.default_rng(11)
+    fields = [picture(rng, count=60, diameter=11)[0] for _ in range(3)]
+    if few:
+        fields[0] = np.maximum(fields[0], picture(rng, count=2, diameter=60)[0])
+    opened, scale = stored(tmp_path / "i.zarr", fields)
+    options = section("cells", cytoplasm=[], nucleus_diameter=diameter)
+    with pytest.raises(ValueError, match=rf"P1: \d nuclei of cells.nucleus_diameter, {diameter} px, .* of 1\d px; set"):
+        run.segment_plate(opened, scale, tmp_path / "l.zarr", options=options)
+
+
+def test_a_sparse_plate_of_the_right_diameter_and_one_without_objects_are_taken(tmp_path):
+    rng = np.random.default_rng(12)
+    for name, count in (("sparse", 2), ("empty", 0)):
+        opened, scale = stored(tmp_path / f"{name}.zarr", [picture(rng, count=count)[0] for _ in range(3)])
+        options = section("cells", cytoplasm=[], nucleus_diameter=20)
+        frame = run.segment_plate(opened, scale, tmp_path / f"{name}_l.zarr", options=options)
+        assert len(frame) == 3 * count

@@ -18,6 +18,7 @@ from wellspring.cells import plausible, segment
 from wellspring.cells.flags import flag
 from wellspring.cells.table import table
 from wellspring.io.ngff import LabelWriter, PlateImages
+from wellspring.io.tables import Verdict
 from wellspring.screen.sections import Cells
 from wellspring.views.cutting import length_in_pixels
 from wellspring.views.intensity import scale
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 SAMPLE = 24  # fields for estimates of diameter and floors; more changed neither on the plates tried
 RESIZED_ON = 6  # of these, on which the network settles the diameter
+LARGER = 3.0  # a diameter above this multiple of the objects' is wrong if it leaves hardly any nucleus
 METHODS = ("threshold", "network", "cellpose")
 PLAIN = ("otsu_factor", "smoothing", "window", "edge", "split", "reach", "ring", "hole", "growth", "smallest")
 
@@ -102,8 +104,7 @@ def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Cells) -> S
         small=options.small,
         large=options.large,
     )
-    spread = np.unique(np.linspace(0, len(images.fields) - 1, SAMPLE).round().astype(int)).tolist()
-    fields = [setting.read(images, *images.fields[number]) for number in spread if images.fields]
+    fields = _sample(images, setting)
     dna = [field[0] for field in fields]
     if options.nucleus_diameter is None:
         diameter = segment.estimate_diameter(dna)
@@ -135,6 +136,24 @@ def settle(images: PlateImages, intensity: pd.DataFrame, *, options: Cells) -> S
     return replace(setting, options=segment.Options(diameter=diameter, **floors, **plain))
 
 
+def _sample(images: PlateImages, setting: Setting) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Read DNA and cytoplasm of `SAMPLE` fields at most, evenly spaced over the plate."""
+    spread = np.unique(np.linspace(0, len(images.fields) - 1, SAMPLE).round().astype(int)).tolist()
+    return [setting.read(images, *images.fields[number]) for number in spread if images.fields]
+
+
+def _refuse_unseen(images: PlateImages, setting: Setting, found: int) -> None:
+    """Raise `ValueError` if the diameter of the config is a multiple of that of the objects in the images."""
+    diameter = setting.options.diameter
+    seen = segment.estimate_diameter([dna for dna, _ in _sample(images, setting)], fallback=diameter)
+    if diameter > LARGER * seen:
+        raise ValueError(
+            f"{images.plate}: {found} nuclei of cells.nucleus_diameter, {diameter:.0f} px, found in "
+            f"{len(images.fields)} fields, which hold objects of {seen:.0f} px; set the diameter of one object, and "
+            "cells.unit to its unit"
+        )
+
+
 def _floors(dna: Sequence[np.ndarray], *, diameter: float, share: float) -> dict[str, float]:
     """Return the least and the highest threshold of nuclei (counts) of a plate's DNA images (H, W)."""
     least, highest = (segment.plate_floor(dna, diameter=diameter, share=part, flat=True) for part in (share, 1.0))
@@ -154,6 +173,11 @@ def segment_plate(
         The OME-Zarr plate (HCS) of labels to write.
     threads
         Fields that are processed at the same time; neither labels nor rows depend on it.
+
+    Raises
+    ------
+    ValueError
+        As `settle`; or hardly any nucleus was found, since the diameter of the config is a multiple of the objects'.
     """
     setting = settle(images, intensity, options=options)
     with (
@@ -186,6 +210,8 @@ def segment_plate(
     frame = pd.concat(frames or [nothing], ignore_index=True)
     frame = flag(frame, dim=options.dim, bright=options.bright, blurred=options.blurred)
     frame = plausible.judge(frame, diameter=setting.options.diameter, shape=images.shape[1:], large=setting.large)
+    if options.nucleus_diameter is not None and len(frame) < plausible.FEW and plausible.verdict(frame, Verdict()).keep:
+        _refuse_unseen(images, setting, len(frame))
     counts = frame["Metadata_Flags"].str.split(";").explode().value_counts().drop("", errors="ignore")
     logger.info("%s: %d cells in %d fields; flags: %s", images.plate, len(frame), len(images.fields), counts.to_dict())
     return frame
