@@ -126,8 +126,44 @@ def test_an_opaque_channel_is_no_colour(tmp_path):
     grey = PIXELS.astype(np.uint8)
     Image.fromarray(np.dstack([grey, grey, grey, np.full_like(grey, 255)])).save(tmp_path / "x.png")
     np.testing.assert_array_equal(raw_image.read(tmp_path, "x.png"), grey)
-    tifffile.imwrite(tmp_path / "two.tif", np.dstack([grey, grey]), photometric="minisblack", planarconfig="contig")
-    assert raw_image.status(tmp_path, "two.tif").status in ("shape", "missing", "ok")
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_the_opacity_of_grey_values_is_no_signal(tmp_path, planar):
+    grey = PIXELS.astype(np.uint8)
+    opacity = np.where(grey > grey.mean(), 255, 60).astype(np.uint8)
+    Image.fromarray(np.dstack([grey, opacity]), "LA").save(tmp_path / "x.png")
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "x.png"), grey)
+    layers = np.stack([grey, opacity], axis=-1 if planar == "contig" else 0)
+    for name, kinds in (("alpha.tif", ["unassalpha"]), ("two.tif", ["unspecified"])):
+        tifffile.imwrite(tmp_path / name, layers, photometric="minisblack", planarconfig=planar, extrasamples=kinds)
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "alpha.tif"), grey)
+    two = raw_image.status(tmp_path, "two.tif")
+    assert two.status == "shape"
+    assert "export one grey image per channel" in two.reason
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate"])
+def test_colours_stored_as_planes_are_read_as_those_of_pixels_are(tmp_path, compression):
+    rng = np.random.default_rng(5)
+    grey = rng.integers(0, 65536, (24, 40)).astype(np.uint16)
+    colours = np.stack([grey, np.zeros_like(grey), grey])
+    for name, layers in (("one.tif", colours), ("several.tif", np.stack([grey, grey[::-1], grey]))):
+        tifffile.imwrite(tmp_path / name, layers, photometric="rgb", planarconfig="separate", compression=compression)
+    np.testing.assert_array_equal(raw_image.read(tmp_path, "one.tif"), grey)
+    several = raw_image.status(tmp_path, "several.tif")
+    assert several.status == "dtype"
+    assert "several colours (export one grey image per channel" in several.reason
+
+
+def test_inks_of_a_print_are_no_colours(tmp_path):
+    """The fourth ink, black, is not the opacity of three colours."""
+    grey = PIXELS.astype(np.uint8)
+    inks = np.dstack([0 * grey, grey, 0 * grey, grey[::-1]])
+    tifffile.imwrite(tmp_path / "x.tif", inks, photometric="separated")
+    Image.fromarray(inks, "CMYK").save(tmp_path / "x.jpg", quality=100)
+    for name in ("x.tif", "x.jpg"):
+        assert raw_image.status(tmp_path, name).status == "dtype"
 
 
 @pytest.mark.parametrize(("code", "refused"), [(1, False), (2, True), (3, True), (4, True), (5, False)])

@@ -36,6 +36,8 @@ TIFF_ENDINGS = (".tif", ".tiff", ".flex", ".stk", ".btf", ".tf2", ".tf8")
 FORMATS = ("PNG", "BMP", "JPEG", "JPEG2000", "GIF", "PPM")
 GREY = ("L", "I;16", "I")  # modes of Pillow that are grey values of 8 and 16 bit
 COLOURS = ("RGB", "RGBA")
+GREY_AND_OPACITY = "LA"
+INKS = ("P", "PA", "CMYK")  # modes whose values are no grey values or colours until they are converted
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _load(path: Path, page: int, rules: Rules) -> tuple[np.ndarray, float | None
             raise PlaneError("dtype", f"{name}: expected grey values, found several colours ({colour.REMEDY})")
         pixels = lit
     if pixels.ndim != 2 or pixels.size == 0:
-        raise PlaneError("shape", f"{name}: expected one plane of pixels, found {pixels.shape}")
+        remedy = f" ({colour.REMEDY})" if pixels.ndim == 3 else ""
+        raise PlaneError("shape", f"{name}: expected one plane of pixels, found {pixels.shape}{remedy}")
     return grey(pixels, rules, name), pixel_size, pages
 
 
@@ -282,6 +285,8 @@ def _other(path: Path, page: int) -> np.ndarray:
             raise PlaneError("truncated", f"{path.name}: the end of the compressed image is missing")
         if image.format == "PNG":
             decoded = _png(path)
+            if image.mode == GREY_AND_OPACITY:
+                return np.squeeze(decoded[..., 0])
             if image.mode in (*GREY, *COLOURS):  # Pillow would give colours of 16 bit as 8 bit
                 return np.squeeze(decoded)
-        return np.squeeze(np.asarray(image.convert("RGB") if image.mode == "P" else image))
+        return np.squeeze(np.asarray(image.convert("RGB") if image.mode in INKS else image))

@@ -27,6 +27,8 @@ LARGEST_SHARE = {32773: 64, 8: 1040, 32946: 1040, 5: 1400, 34925: 8000, 50000: 3
 LZW = 5
 REDUCED, MASK, OLD_REDUCED = 1, 4, 2  # bits of NewSubfileType; value of SubfileType
 FLEX = 65200  # tag with the XML of Opera's FLEX files
+SEPARATED, PLANAR = 5, 2  # photometric interpretation: printing inks; planar configuration: one plane per sample
+ALPHA = (1, 2)  # kinds of an extra sample that is the opacity
 MINISWHITE = 0  # photometric interpretation: 0 is white, as some scanners and fax formats write
 
 
@@ -74,6 +76,7 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
         pixels = np.squeeze(_by_libtiff(plane, path, number) if plane.compression == LZW else plane.asarray())
         if pixels.dtype == bool:
             pixels = pixels.view(np.uint8)
+        pixels = _samples(pixels, plane)
         if plane.colormap is not None:
             pixels = _grey(pixels, plane.colormap)
         elif plane.photometric == MINISWHITE and pixels.dtype.kind in "ub":
@@ -81,6 +84,18 @@ def read(path: Path, page: int, *, largest: int) -> tuple[NDArray[Any], float | 
         if first.tags.get(FLEX) is not None:
             pixels = _multiplied(pixels, str(first.tags[FLEX].value), page)
         return pixels, _pixel_size(tiff), len(tiff.pages) if tiff.is_ome else len(images(tiff))
+
+
+def _samples(pixels: NDArray[Any], plane: tifffile.TiffPage) -> NDArray[Any]:
+    """Return pixels with their samples last, however they are stored; grey values without their opacity."""
+    count = plane.samplesperpixel
+    if plane.photometric == SEPARATED:
+        raise PlaneFileError("dtype", f"expected grey values, found inks of a print ({colour.REMEDY})")
+    if pixels.ndim == 3 and plane.planarconfig == PLANAR and pixels.shape[0] == count != pixels.shape[-1]:
+        pixels = np.moveaxis(pixels, 0, -1)
+    if count == 2 and pixels.shape[-1] == 2 and plane.extrasamples and plane.extrasamples[0] in ALPHA:
+        pixels = pixels[..., 0]
+    return pixels
 
 
 def _by_libtiff(plane: tifffile.TiffPage, path: Path, number: int) -> NDArray[Any]:
