@@ -55,6 +55,45 @@ def test_layouts_in_which_position_is_the_treatment():
     ]
 
 
+def _series(place, *, plates="P", seed=0):
+    """Return plates on which `place(row, column)` gives compound and dose of a well, each once."""
+    tables = []
+    for plate in plates:
+        table = _index(lambda row, column: "@".join(map(str, place(row, column))), plate=plate, sites=1, controls=0,
+                       rows="ABCDEFGH", columns=12)  # fmt: skip
+        parts = table["Metadata_Compound"].str.split("@", expand=True)
+        tables.append(table.assign(Metadata_Compound=parts[0], Metadata_Concentration=parts[1].astype(float)))
+    return tables
+
+
+def test_dose_series_in_lines_of_one_plate():
+    """No treatment has replicates: the compound is the row, and the dose is the column."""
+    found = foresight.one_place(_series(lambda row, column: (row, 2.0**column)))
+    assert found == [
+        f"{words} only on P: scores cannot separate treatment from position"
+        for words in ("each compound (with its concentrations) is in one row", "each concentration is in one column")
+    ]
+    dealt = iter(np.random.default_rng(1).permutation([(f"c{n % 8}", 2.0 ** (n // 8)) for n in range(96)]).tolist())
+    assert foresight.one_place(_series(lambda *_: next(dealt))) == []
+
+
+def test_one_treatment_elsewhere_does_not_hide_a_layout():
+    swapped = {("A", 1): "H12", ("H", 12): "A1"}
+    at = {"rows": "ABCDEFGH", "columns": 12, "sites": 1, "controls": 0}
+    fixed = [
+        _index(lambda row, column: f"{row}{column}", **at),
+        _index(lambda row, column: swapped.get((row, column), f"{row}{column}"), plate="Q", **at),
+    ]
+    (found,) = foresight.one_place(fixed)
+    assert found.startswith("nearly each treatment (94 of 96) is in the same well on all of its plates:")
+    moved = {("A", 1): 12, ("A", 12): 1}
+    table = _index(
+        lambda row, column: moved.get((row, column), column), rows="ABCDEFGH", columns=24, sites=1, controls=0
+    )
+    (found,) = foresight.one_place([table])
+    assert found.startswith("nearly each treatment (22 of 24) is in one column only on P:")
+
+
 def test_a_plate_without_treatments_has_no_layout():
     assert foresight.one_place([_index(lambda _, column: column, controls=24)]) == []
 

@@ -29,6 +29,7 @@ from wellspring.screen.well_names import position
 
 TREATMENT = ["Metadata_Compound", "Metadata_Concentration"]
 SHOWN = 8  # pairs of names that a sentence lists
+MOST = 0.9  # share of the treatments with one place, from which a plate is a layout of such places
 AREAS = 0.9  # share of the treatments with an area of their own, from which a plate is a layout of areas
 SHUFFLED = 200  # random layouts of the same wells, of which at most one may have as many such treatments
 FEWEST = 3  # replicated treatments from which their places are called a layout
@@ -184,26 +185,41 @@ def one_place(tables: Sequence[pd.DataFrame]) -> list[str]:
         return []
     wells = wells.assign(Treatment=wells[TREATMENT].astype(str).agg("@".join, axis=1))
     wells["row"], wells["column"] = wells["Metadata_Well"].str[:-2], wells["Metadata_Well"].str[-2:]
-    found = []
+    found = _lines(wells, "Treatment", "treatment")
     on_plate = wells[wells.duplicated(["Metadata_Plate", "Treatment"], keep=False)]
-    for axis in ("row", "column"):
-        by_plate = [
-            str(plate)
-            for plate, rows in on_plate.groupby("Metadata_Plate")
-            if rows["Treatment"].nunique() >= FEWEST
-            and rows[axis].nunique() > 1
-            and (rows.groupby("Treatment")[axis].nunique() == 1).all()
-        ]
-        if by_plate:
-            found.append(f"each treatment is in one {axis} only on {', '.join(by_plate[:8])}")
     areas = [str(plate) for plate, rows in on_plate.groupby("Metadata_Plate") if not found and _areas(rows)]
     if areas:
         found.append(f"each treatment fills a block of wells of its own on {', '.join(areas[:8])}")
+    doses = wells.groupby(["Metadata_Plate", "Metadata_Compound"])["Metadata_Concentration"].transform("nunique")
+    series = wells[doses >= FEWEST]
+    if not found:
+        found += _lines(series, "Metadata_Compound", "compound (with its concentrations)")
+        found += _lines(series, "Metadata_Concentration", "concentration")
     repeated = wells.groupby("Treatment").filter(lambda rows: rows["Metadata_Plate"].nunique() > 1)
     places = repeated.groupby("Treatment")["Metadata_Well"].nunique()
-    if len(places) >= FEWEST and (places == 1).all():
-        found.append("each treatment is in the same well on all of its plates")
+    if len(places) >= FEWEST and (places == 1).mean() >= MOST:
+        found.append(f"{_share(places == 1, 'treatment')} is in the same well on all of its plates")
     return [f"{words}: scores cannot separate treatment from position" for words in found]
+
+
+def _lines(wells: pd.DataFrame, column: str, what: str) -> list[str]:
+    """Return on which plates the values of a column that several wells have are in one row, or one column, each."""
+    several, found = wells[wells.duplicated(["Metadata_Plate", column], keep=False)], []
+    for axis in ("row", "column"):
+        plates, shares = [], []
+        for plate, rows in several.groupby("Metadata_Plate"):
+            one = rows.groupby(column)[axis].nunique() == 1
+            if len(one) >= FEWEST and rows[axis].nunique() > 1 and one.mean() >= MOST:
+                plates.append(str(plate))
+                shares.append(one)
+        if plates:
+            found.append(f"{_share(pd.concat(shares), what)} is in one {axis} only on {', '.join(plates[:8])}")
+    return found
+
+
+def _share(true: pd.Series, what: str) -> str:
+    """Return `each`, or what share of the values, with their name."""
+    return f"each {what}" if true.all() else f"nearly each {what} ({int(true.sum())} of {len(true)})"
 
 
 def _areas(wells: pd.DataFrame) -> bool:
