@@ -9,6 +9,7 @@ from test_segment import GRID, discs
 
 from wellspring.cells import background, flags, relief, segment
 from wellspring.cells.segment import Options
+from wellspring.views.noise import noise_of
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 4.0])
@@ -18,12 +19,12 @@ def test_the_noise_is_the_deviation_that_is_left_after_smoothing(sigma, noise):
     white = np.random.default_rng(0).normal(0, noise, (400, 500))
     field = 1000 + np.linspace(0, 300, 500) + white
     measured = ndimage.gaussian_filter(white, sigma).std()
-    assert background.noise(field, sigma) == pytest.approx(measured, rel=0.05)
+    assert noise_of(field, sigma) == pytest.approx(measured, rel=0.05)
 
 
 def test_the_noise_of_an_image_that_is_not_smoothed_is_its_own():
     white = np.random.default_rng(1).normal(0, 7, (300, 400))
-    assert background.noise(white, 0.1) == pytest.approx(7, rel=0.05)
+    assert noise_of(white, 0.1) == pytest.approx(7, rel=0.05)
 
 
 def test_specks_do_not_count_in_the_diameter():

@@ -14,6 +14,7 @@ from wellspring.cells.matching import match
 from wellspring.cells.segment import Options
 from wellspring.io.notes import Note, loads
 from wellspring.io.tables import Verdict
+from wellspring.views.noise import noise_of
 
 SEEDS = range(4)
 
@@ -187,7 +188,7 @@ def test_cells_are_the_stain_near_a_nucleus(seed):
     options = Options(diameter=14.0, reach=1.0, ring=0.2, hole=1.0, cytoplasm_floor=150.0)
     smooth = ndimage.gaussian_filter(stain, max(0.04 * 14, 0.5))
     low, cut = background.levels(smooth)
-    least = max(low + 0.7 * (cut - low), low + 6 * background.noise(stain, 0.04 * 14), 150.0)
+    least = max(low + 0.7 * (cut - low), low + 6 * noise_of(stain, 0.04 * 14), 150.0)
     filled = (smooth > least) | (nuclei > 0)
     holes = ndimage.label(~filled)[0]
     for part in regionprops(holes):

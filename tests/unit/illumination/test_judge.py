@@ -68,6 +68,20 @@ def test_even_light_stays_as_it_is(scene, seed):
     assert not _path(lights.views(scene, 36, seed=seed).stack).applied[0]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_peaks_of_noise_are_no_objects(seed):
+    """A channel without cells: shot noise is higher where more light is, which is no uneven seeding."""
+    rng = np.random.default_rng(seed)
+    y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in (48, 72)], indexing="ij")
+    flat = 1 - rng.uniform(0.2, 0.3) * ((y - 0.2) ** 2 + (x + 0.1) ** 2)
+    light = 100 + rng.lognormal(np.log(120), 0.15, (36, 1, 1)) * flat / flat.mean()
+    stack = rng.normal(light, 0.25 * np.sqrt(light - 95)).astype(np.float32)
+    assert not len(objects.peaks(stack).place)
+    light = _path(stack)
+    assert light.applied.all()
+    assert light.notes == ("",)
+
+
 @pytest.mark.parametrize("scene", lights.SCENES)
 def test_a_flat_field_that_is_there_is_corrected(scene):
     for count in (16, 40):

@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from wellspring.cells import segment
 from wellspring.cells.background import flattened, levels, smoothed
-from wellspring.cells.background import noise as noise_of
 from wellspring.cells.labels import drop_small, relabel, small
 from wellspring.cells.segment import Options
+from wellspring.views.noise import noise_of
 
 WEIGHTS = Path(__file__).with_name("nuclei.npz")
 DIAMETER = 16.0  # px of a nucleus to which a field is scaled, as in training

@@ -16,9 +16,9 @@ from skimage.measure import regionprops
 from skimage.segmentation import expand_labels, watershed
 
 from wellspring.cells.background import WINDOW, capped, flattened, levels, plate_levels, smoothed
-from wellspring.cells.background import noise as noise_of
 from wellspring.cells.labels import drop_small, relabel, small
 from wellspring.cells.relief import heights, landscape, trim
+from wellspring.views.noise import noise_of
 
 # An object above this share of its field is not a nucleus; chosen on the same half, where it changes 8 of 270 images.
 VAST = 0.15
