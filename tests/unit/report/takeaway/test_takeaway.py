@@ -10,6 +10,7 @@ from openpyxl import load_workbook
 from options import options as typed
 from report_screen import fabricate
 from wellspring.io import tables
+from wellspring.measure import field
 from wellspring.report import active as active_treatments
 from wellspring.report import doses, findings, gather
 from wellspring.report.takeaway import alike, changed, curves, feature_words, files, hits, run
@@ -110,7 +111,7 @@ def test_the_changed_feature_of_a_planted_mechanism_is_found_in_words():
     for name in (name for name, one in moa.items() if one):
         assert first.loc[name, "feature"] == SHIFTED[moa[name]]
         assert first.loc[name, "direction"] == "higher" and first.loc[name, "effect_sd"] == pytest.approx(8, abs=2)
-    assert set(first.loc[["C3", "C4"], "change"]) == {"texture contrast of DNA in the nucleus"}
+    assert set(first.loc[["C3", "C4"], "change"]) == {"contrast of the texture of DNA in the nucleus"}
     assert set(first.loc[["C6"], ["compartment", "channel", "kind"]].iloc[0]) == {"cytoplasm", "Mito", "intensity"}
 
 
@@ -149,6 +150,15 @@ def test_features_in_words(name, text):
     assert feature_words.words(name, channels=CHANNELS).text == text
     assert feature_words.words(name).text == text
     assert feature_words.words("simclr_12") is None
+
+
+def test_every_classical_feature_has_words_of_its_own():
+    families = list(field.FAMILIES)
+    for name in field.names(CHANNELS, options=typed("measure", families=families)):
+        _, family, measure, *_ = name.split("_")
+        known = feature_words.TEXTURES if family == "Texture" else feature_words.MEASURES
+        assert measure in known or family == "Granularity" or "Zernike" in measure, name
+        assert family in feature_words.KINDS, name
 
 
 def test_a_channel_may_have_underscores():

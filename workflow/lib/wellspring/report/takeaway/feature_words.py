@@ -40,6 +40,30 @@ MEASURES = {
     "FracAtD": "share of the intensity in a ring",
     "MeanFrac": "mean intensity of a ring",
     "RadialCV": "unevenness around a ring",
+    "ZernikePhase": "direction of the pattern of the intensity (Zernike)",
+    "Area": "area",
+    "BoundingBoxArea": "area of the bounding box",
+    "CentralMoment": "moment of the shape about its centre",
+    "ConvexArea": "area of the convex hull",
+    "EquivalentDiameter": "diameter of a circle of equal area",
+    "EulerNumber": "number of pieces minus holes",
+    "Extent": "share of the bounding box that is filled",
+    "FilledArea": "area with holes filled",
+    "HuMoment": "shape moment, the same in every direction (Hu)",
+    "InertiaTensor": "spread along an axis of the image (inertia)",
+    "InertiaTensorEigenvalues": "spread along a main axis (inertia)",
+    "MajorAxisLength": "length of the long axis",
+    "MinorAxisLength": "length of the short axis",
+    "MaxFeretDiameter": "largest width",
+    "MinFeretDiameter": "smallest width",
+    "MaximumRadius": "largest distance to the outline",
+    "MeanRadius": "mean distance to the outline",
+    "MedianRadius": "median distance to the outline",
+    "NormalizedMoment": "moment of the shape, scaled by its area",
+    "Orientation": "angle of the long axis",
+    "Perimeter": "length of the outline",
+    "PerimeterCrofton": "length of the outline (Crofton)",
+    "SpatialMoment": "moment of the shape about a corner",
     "Eccentricity": "elongation",
     "FormFactor": "roundness of the outline",
     "Solidity": "absence of dents",
@@ -55,6 +79,23 @@ MEASURES = {
     "NumberOfNeighbors": "number of neighbours",
     "FirstClosestDistance": "distance to the nearest neighbour",
     "SecondClosestDistance": "distance to the second neighbour",
+    "AngleBetweenNeighbors": "angle between the two nearest neighbours",
+}
+TEXTURES = {  # Haralick et al. 1973: of pairs of pixels at a distance
+    "AngularSecondMoment": "uniformity of the texture",
+    "Contrast": "contrast of the texture",
+    "Correlation": "correlation of pixels that are near each other",
+    "DifferenceEntropy": "disorder of the differences between near pixels",
+    "DifferenceVariance": "variance of the differences between near pixels",
+    "Entropy": "disorder of the texture",
+    "Gabor": "stripes of the texture (Gabor)",
+    "InfoMeas1": "information that near pixels share, first measure (texture)",
+    "InfoMeas2": "information that near pixels share, second measure (texture)",
+    "InverseDifferenceMoment": "smoothness of the texture",
+    "SumAverage": "mean of the sums of near pixels (texture)",
+    "SumEntropy": "disorder of the sums of near pixels (texture)",
+    "SumVariance": "variance of the sums of near pixels (texture)",
+    "Variance": "variance of the texture",
 }
 
 
@@ -84,7 +125,7 @@ def words(name: str, *, channels: Sequence[str] = ()) -> Words | None:
     Examples
     --------
     >>> words("Nuclei_Texture_Contrast_Mito_3_00_256", channels=["DNA", "Mito"]).text
-    'texture contrast of Mito in the nucleus'
+    'contrast of the texture of Mito in the nucleus'
     >>> words("Cells_AreaShape_Area").text
     'area in the cell'
     >>> words("Cells_Correlation_Correlation_DNA_ER", channels=["DNA", "ER"]).text
@@ -143,8 +184,8 @@ def _measure(family: str, measure: str, tail: Sequence[str]) -> str:
         scale = measure if measure.isdigit() else next((part for part in tail if part.isdigit()), "")
         return f"granularity at scale {scale}".rstrip()
     if family == "Texture":
-        return f"texture {_spaced(measure)}"
-    if measure == "Zernike" or measure.startswith("ZernikeMagnitude"):
+        return TEXTURES.get(measure, f"texture {_spaced(measure)}")
+    if measure == "Zernike" or measure == "ZernikeMagnitude":
         return "shape moment (Zernike)" if family == "AreaShape" else "pattern of the intensity (Zernike)"
     return MEASURES.get(measure, _spaced(measure))
 
