@@ -311,6 +311,22 @@ def test_similar_treatments_are_told_and_open(tab):
     assert first.startswith(shown(tab, "#panel-name")[0])
 
 
+def test_many_mechanisms_differ_by_more_than_a_colour_that_repeats(tab, file: Path):
+    before, start, rest = file.read_text().partition('id="similarity-data">')
+    data, end, after = rest.partition("</script>")
+    crowded = file.with_name("crowded.html")
+    levels = [f"mechanism {number}" for number in range(20)]
+    crowded.write_text(
+        before + start + json.dumps(json.loads(data) | {"levels": levels}).replace("<", "\\u003c") + end + after
+    )
+    tab.open(crowded)
+    program = (
+        "[...document.querySelectorAll('#similarity-legend .swatch')].map((e) => [e.style.background, e.style.width])"
+    )
+    marks = [tuple(mark) for mark in tab.run(program)]
+    assert len(marks) == len(set(marks)) == 20 and len({colour for colour, _ in marks}) == 8
+
+
 def test_the_map_is_of_types_first_and_tells_all_wells_under_the_pointer(tab):
     chosen = "document.querySelector('#map-colour')"
     assert tab.run(f"[...{chosen}.options].map((e) => e.value).slice(0, 2)") == ["Type", "Mechanism"]

@@ -1,7 +1,7 @@
 "use strict";
 // The map of the profiles: a canvas, its legend and filter, and a picture of the well that is pointed at.
 (() => {
-  const { one, read, make, theme, viridis, category, corners, short, many } = Page;
+  const { one, read, make, theme, viridis, categories, category, corners, short, many } = Page;
   const source = one("#map-data"), canvas = one("#map-canvas");
   if (!source) return;
   const data = read(source), pen = canvas.getContext("2d"), thumbs = read(one("#thumbnails"));
@@ -94,7 +94,7 @@
     const low = finite.reduce((a, b) => Math.min(a, b), Infinity), high = finite.reduce((a, b) => Math.max(a, b), -Infinity);
     const scaled = (value) => (logged && value <= 0 ? 0 : (sized(value) - low) / (high - low || 1));
     const words = search.value.trim().toLowerCase(), radius = reachOf();
-    const palette = [...Array(8).keys()].map(category), muted = theme("--muted"), ink = theme("--ink");
+    const palette = [...Array(categories).keys()].map(category), muted = theme("--muted"), ink = theme("--ink");
     const found = set.wells.map((_, i) => (!words || describe(i).toLowerCase().includes(words)) && (!chosen.size || (column && chosen.has(column.codes[i]))));
     spots = level.x.map((x, i) => (x === null ? null : [14 + (width - 28) * x / 1000, height - 14 - (height - 28) * level.y[i] / 1000]));
     const often = new Map(); // groups of few wells lie on top: controls are not hidden by thousands of treated wells

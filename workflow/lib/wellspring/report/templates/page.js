@@ -13,7 +13,7 @@ const Page = (() => {
     const place = Math.min(1, Math.max(0, part)) * (anchors.length - 1), low = Math.min(anchors.length - 2, Math.floor(place));
     return `rgb(${anchors[low].map((from, i) => Math.round(from + (anchors[low + 1][i] - from) * (place - low))).join(" ")})`;
   };
-  const category = (number) => theme(`--c${number % 8}`);
+  const categories = 8, category = (number) => theme(`--c${number % categories}`);
   // corners of the mark of a category, as in the drawings of the library; none: a circle
   const shapes = read(one("#shapes-data")), corners = (code) => shapes[(code + Math.floor(code / shapes.length)) % shapes.length];
   const short = (value) => {
@@ -188,5 +188,5 @@ const Page = (() => {
   if (bad) bad.addEventListener("input", () => {
     for (const item of all(".bad li")) item.hidden = !item.textContent.toLowerCase().includes(bad.value.trim().toLowerCase());
   });
-  return { all, one, read, make, theme, viridis, category, corners, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel, scrolls };
+  return { all, one, read, make, theme, viridis, categories, category, corners, short, fixed, many, onPaint, show, hide, say, steps, level, onLevel, scrolls };
 })();

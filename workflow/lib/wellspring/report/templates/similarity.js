@@ -1,7 +1,7 @@
 "use strict";
 // The heat map of similarities: a canvas that scrolls when it is enlarged, with a strip of mechanisms.
 (() => {
-  const { one, read, make, theme, category } = Page;
+  const { one, read, make, theme, categories, category } = Page;
   const source = one("#similarity-data"), canvas = one("#similarity-canvas");
   if (!source) return;
   const data = read(source), n = data.names.length, zoom = one("#similarity-zoom"), mark = one("#similarity-find");
@@ -13,6 +13,8 @@
     const part = Math.min(1, Math.abs(value) / 100), end = value < 0 ? ends.low : ends.high;
     return `rgb(${ends.middle.map((from, i) => Math.round(from + (end[i] - from) * part)).join(" ")})`;
   };
+  // colours repeat: every further turn of them has narrower strips, where there is no room for numbers
+  const share = (code) => [1, 0.6, 0.3][Math.floor(code / categories) % 3];
   const mechanism = (i) => (data.mechanisms[i] === null ? "mechanism not stated" : data.levels[data.mechanisms[i]]);
   const paint = () => {
     const holder = canvas.parentElement, ratio = Math.min(2, devicePixelRatio || 1), room = holder.clientWidth;
@@ -31,7 +33,12 @@
     pen.font = `${Math.min(12, cell * 0.8)}px system-ui, sans-serif`;
     for (let i = 0; i < n; i += 1) {
       const code = data.mechanisms[i], at = STRIP + cell * i, found = words && `${data.names[i]} ${mechanism(i)}`.toLowerCase().includes(words);
-      if (code !== null) { pen.fillStyle = category(code); pen.fillRect(left - STRIP + 2, at, STRIP - 5, Math.max(cell - 0.5, 1)); pen.fillRect(left + cell * i, 2, Math.max(cell - 0.5, 1), STRIP - 5); }
+      if (code !== null) {
+        const wide = (STRIP - 5) * (named ? 1 : share(code)), high = Math.max(cell - 0.5, 1);
+        pen.fillStyle = category(code);
+        pen.fillRect(left - 3 - wide, at, wide, high);
+        pen.fillRect(left + cell * i, STRIP - 3 - wide, high, wide);
+      }
       for (let j = 0; j < n; j += 1) { pen.fillStyle = colour(data.values[i][j], ends); pen.fillRect(left + cell * j, at, cell + 0.2, cell + 0.2); }
       if (named) { pen.fillStyle = found ? theme("--link") : theme("--ink"); pen.fillText(data.names[i].length > 24 ? `${data.names[i].slice(0, 23)}…` : data.names[i], left - STRIP - 2, at + cell / 2, label - 4); }
       if (found) { pen.strokeStyle = theme("--link"); pen.strokeRect(left, at, cell * n, cell); }
@@ -78,6 +85,7 @@
     legend.replaceChildren(make("span", "−1 unlike"), ramp, make("span", "1 alike"), ...data.levels.map((name, code) => {
       const entry = make("span"), box = make("i", "", { className: "swatch" });
       box.style.background = category(code);
+      box.style.width = `${12 * share(code)}px`;
       entry.append(box, `${code + 1} ${name}`);
       return entry;
     }));
