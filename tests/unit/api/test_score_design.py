@@ -34,9 +34,37 @@ def test_numbers_of_treatments_and_plates_are_no_features(tmp_path, caplog):
     found = scored(tmp_path, odd)
     assert found[METRICS].to_dict() == pytest.approx(direct(frame), abs=1e-6)
     left = ["MW", "logP", "temperature", "CID", "humidity"]
-    assert f"constant within each treatment or each plate: {left}" in caplog.text
+    assert f"constant within each treatment, plate, position or another group of wells: {left}" in caplog.text
     page = (tmp_path / "out" / "index.html").read_text()
     assert "humidity" in page
+
+
+@pytest.mark.parametrize("plates", [1, 2])
+def test_numbers_of_positions_and_of_mechanisms_are_no_features(tmp_path, caplog, plates):
+    frame = screen(seed=4, plates=2)
+    frame = frame[frame["Metadata_Plate"] < f"p{plates}"]
+    place = frame["Metadata_Well"].str.extract(r"(?P<row>\D)(?P<column>\d+)")
+    odd = under_other_names(frame).assign(
+        block=place["row"].map({"A": 3, "B": 1, "C": 7}), zone=place["column"].astype(int) ** 2
+    )
+    left = ["block", "zone"]
+    if plates == 2:  # the distance to an edge is the same in a well of each plate
+        odd["margin"] = np.hypot(odd["block"], odd["zone"])
+        left.append("margin")
+    odd = odd.sample(frac=1, random_state=0)
+    found = scored(tmp_path, odd)
+    assert found[METRICS].to_dict() == pytest.approx(direct(frame.reset_index(drop=True)), abs=1e-6)
+    assert f"another group of wells: {left}" in caplog.text
+
+
+@pytest.mark.parametrize("label", [None, "pathway"])
+def test_the_number_of_a_mechanism_is_no_feature_where_compounds_are_in_one_well(tmp_path, label):
+    frame = under_other_names(screen(seed=4, plates=1)).drop_duplicates(["Metadata_Compound"])
+    frame = frame.assign(cls=frame["Metadata_moa"].map({"m0": 5.0, "m1": 2.0, "m2": 9.0}).fillna(-1))
+    frame = frame.rename(columns={"Metadata_moa": f"Metadata_{label or 'moa'}"})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    found, _ = read([tmp_path / "a.csv"], options=Options(label=label))
+    assert "cls" not in tables.features(found) and len(tables.features(found)) == 12
 
 
 def test_features_that_are_most_of_the_table_stay_although_wells_are_copies(tmp_path):

@@ -20,7 +20,11 @@ Cells_Location_Center_X,Nuclei_Location_CenterMassIntensity_Y_DNA,ImageNumber,Ob
 Cells_Number_Object_Number,Cytoplasm_Parent_Cells,Cells_Children_Cytoplasm_Count,Nuclei_AreaShape_Center_X,
 Cells_AreaShape_BoundingBoxMaximum_Y,Image_ExecutionTime_01Images,ExecutionTime_05MeasureTexture,Count_Nuclei,
 Image_Group_Index,cell_count,n_cells,row,col,plate_column,timepoint,time_h,fov,x,Y,centroid-0,center_x,batch,replicate,
-level_0,plate_id
+level_0,plate_id,Nuclei - Number of Objects,NumberOfAnalyzedFields,Total Cells,Cell Count wv1,Height [\u00b5m],Time [s],
+Nuclei - Position X [\u00b5m] - Mean per Well,Nuc cg X wv1,x_centroid,nucleus_x,BoundingBox_X,StagePositionY,X (um),
+elapsed_s,acquisition_duration,md5,file_hash,uuid,qc_flag,leiden,quadrant,well_num,Frame_DNA,Series_DNA,Scaling_DNA,
+Threshold_FinalThreshold_Nuclei,ImageQuality_PowerLogLogSlope_DNA,Nuclei_Center_X,Mean_Nuclei_AreaShape_Center_Y,
+Cells_Neighbors_FirstClosestObjectNumber_5
 """.replace("\n", "").split(",")
 MEASURED = ["Cells_AreaShape_Area", "Nuclei_Texture_Contrast_DNA_3_00_256", "Cytoplasm_Neighbors_NumberOfNeighbors_10"]
 
@@ -67,6 +71,21 @@ def test_other_objects_of_cellprofiler_are_compartments_but_the_image_is_not():
     assert (chosen.rule, chosen.names) == ("compartments", ("Organoids_AreaShape_Area",))
 
 
+def test_names_of_images_of_cellprofiler_with_a_statistic_are_compartments():
+    form = schema(
+        "Mean_Nuclei_AreaShape_Area", "StDev_Spots_Texture_Contrast_DNA", "Median_Nuclei_Number_Object_Number"
+    )
+    chosen = choose(form, keys=[], where="t")
+    assert (chosen.rule, chosen.names) == ("compartments", tuple(form.names[:2]))
+
+
+@pytest.mark.parametrize(("stem", "rule"), [("measure", "numeric"), ("feature_", "families")])
+def test_one_name_as_cellprofilers_does_not_choose_the_features(stem, rule):
+    names = [f"{stem}{number if rule == 'families' else chr(97 + number)}" for number in range(6)]
+    chosen = choose(schema("well", "Nuclei_Score", *names), keys=["well"], where="t")
+    assert chosen.rule == rule and set(names) <= set(chosen.names)
+
+
 def test_numbered_columns_without_a_stem_are_a_family():
     names = [str(number) for number in range(20)]
     assert choose(schema("well", "dose", *names), keys=["well"], where="t").names == tuple(names)
@@ -89,9 +108,10 @@ def test_what_is_asked_for_is_taken():
     assert ask("dose", "Image_Count_Cells") == names[2:]
 
 
-@pytest.mark.parametrize(
-    "name", ["area", "PC1", "f", "umap1", "Texture", "perimeter", "feature_x3", "mean_intensity_1"]
-)
+NUMBERS = ["area", "PC1", "f", "umap1", "Texture", "perimeter", "feature_x3", "mean_intensity_1"]
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "Cell Area [\u00b5m\u00b2]", "gradient_x"])
 def test_measurements_are_not_metadata(name):
     assert not is_metadata(name)
 

@@ -154,10 +154,12 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
             refuse_two_doses(table, found.get("dose"), where=str(path))
         alone = Path(path).name.split(".")[0] if len(paths) > 1 else "table"
         part = workflow_table(table, features, roles=found, controls=options.controls, where=str(path), plate=alone)
-        about = described(part, features) if chosen.rule == "numeric" else []
+        classes = None if label is None else f"Metadata_{label.removeprefix('Metadata_')}"
+        about = described(part, features, label=classes) if chosen.rule == "numeric" else []
         if about:
             logger.warning(
-                "%s: left out of the features, since they are constant within each treatment or each plate: %s",
+                "%s: left out of the features, since they are constant within each treatment, plate, position or "
+                "another group of wells: %s",
                 path,
                 about,
             )

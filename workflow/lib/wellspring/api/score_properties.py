@@ -1,4 +1,4 @@
-"""Properties of treatments or plates among the features: constant in all wells of one, as a mass or a temperature.
+"""Properties of treatments, plates or positions among the features: constant in all wells of one, as a mass or an edge.
 
 No measurement of an image has exactly the same value in two wells, so that such a column is not a feature.
 """
@@ -7,11 +7,25 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-FEWEST = 2  # treatments or plates of several wells, within which a property is constant
+from wellspring.screen import well_names
+
+FEWEST = 2  # groups of several wells, within which a property is constant
+# Columns whose groups may have a property of their own, and how many groups of several wells are needed to see it.
+GROUPS = {
+    "Metadata_Perturbation": FEWEST,
+    "Metadata_Plate": 1,
+    "Metadata_Well": FEWEST,
+    "Metadata_Batch": FEWEST,
+    "Metadata_Cell_Line": FEWEST,
+    "Metadata_moa": FEWEST,
+    "Metadata_target": FEWEST,
+}
 
 
-def described(frame: pd.DataFrame, features: Sequence[str]) -> list[str]:
-    """Return the features that are constant within each treatment, or within each plate; none if most features are.
+def described(frame: pd.DataFrame, features: Sequence[str], *, label: str | None = None) -> list[str]:
+    """Return the features that are constant within each group of `GROUPS`, or each row or column of a plate.
+
+    Groups of the column `label` count too. None is returned if most features are constant.
 
     Examples
     --------
@@ -20,13 +34,17 @@ def described(frame: pd.DataFrame, features: Sequence[str]) -> list[str]:
     ['mass']
     """
     found = set[str]()
-    for key, fewest in (("Metadata_Perturbation", FEWEST), ("Metadata_Plate", 1)):
-        known = frame[frame[key].notna()]
-        several = known[known.duplicated(key, keep=False)]
-        if several[key].nunique() < fewest:
+    groups = GROUPS | ({label: FEWEST} if label is not None else {})
+    keys = [(frame[name], fewest) for name, fewest in groups.items() if name in frame]
+    if "Metadata_Well" in frame and frame["Metadata_Well"].map(well_names.is_well).all():
+        places = frame["Metadata_Well"].map(well_names.normalise).map(well_names.position)
+        keys += [(places.str[axis], FEWEST) for axis in (0, 1)]
+    for key, fewest in keys:
+        several = key.notna() & key.duplicated(keep=False)
+        if key[several].nunique() < fewest:
             continue
-        groups = several.groupby(key)[list(features)]
-        least, most = groups.min(), groups.max()
+        within = frame.loc[several, list(features)].groupby(key[several])
+        least, most = within.min(), within.max()
         same = ((least == most) | (least.isna() & most.isna())).all() & least.notna().any()
         found |= set(same.index[same])
     constant = [name for name in features if name in found]

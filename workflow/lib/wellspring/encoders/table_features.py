@@ -4,7 +4,8 @@ The first rule that finds a column is used:
 
 1. `asked`: regular expressions of the config, matched from the start of a name.
 2. `compartments`: names that begin with Cells, Cytoplasm or Nuclei, as `pycytominer.infer_cp_features` has it, or that
-   hold a CellProfiler module after another object (`Organoids_AreaShape_Area`).
+   hold a CellProfiler module after another object (`Organoids_AreaShape_Area`, `Mean_Nuclei_AreaShape_Area`). Where
+   other numbers outnumber such names by far, the next rules decide.
 3. `families`: numbered names of one stem (`efficientnet_0`, `efficientnet_1`), if they are most of the numeric columns;
    a stem that names a position or a count (`bbox`, `centroid`) is none.
 4. `numeric`: numeric columns that are not known metadata.
@@ -23,28 +24,41 @@ COMPARTMENTS = ("Cells", "Cytoplasm", "Nuclei")
 _MODULES = (
     "AreaShape|Intensity|Texture|Granularity|RadialDistribution|Correlation|Neighbors|ObjectSkeleton|Colocalization"
 )
-_CELLPROFILER = re.compile(rf"(?!Image_|Metadata_)[A-Za-z0-9]+_(?:{_MODULES})_")
+_CELLPROFILER = re.compile(rf"(?!Image_|Metadata_)(?:(?:Mean|Median|StDev)_)?[A-Za-z0-9]+_(?:{_MODULES})_")
+FEW = 4  # other numeric columns per name of CellProfiler, above which a few such names do not choose the features
 # Of an object: where it lies, which number it has, how many others it belongs to, how long it took.
 _OF_OBJECT = re.compile(
     r"(?:^|_)(?:Location|Parent|Children|Count|ExecutionTime|ModuleError)_|(?:^|_)Count$|(?:^|_)(?:Object|Image|Table)_?Number(?:_|$)"
     r"|(?:^|_)Number_Object_Number|(?:^|_)Group_(?:Index|Number|Length)|AreaShape_Center_|AreaShape_BoundingBoxM(?:in|ax)imum_"
+    r"|(?:^|_)Cent(?:er|re|roid)_[XYZ](?:_|$)|Neighbors_(?:First|Second)ClosestObjectNumber"
 )
-_PREFIXES = re.compile(r"(?:Image_)?(?i:Metadata)_|Image_|Experiment_")
+# CellProfiler's prefixes of what describes an image: with `Image_`, and without it in tables of images.
+_PREFIXES = re.compile(
+    r"(?:Image_)?(?i:Metadata)_|Image_|Experiment_|(?:Frame|Series|Scaling|Threshold|ImageQuality|ImageSet)_"
+)
 _WORDS = """
 plate barcode well site field fov tile view plane row col column edge x y z t dose doses conc concentration
 concentrations molarity um nm mg ug ng per ml liter mmoles micromolar compound treatment batch run replicate rep repl
 day days hour hours hrs minutes time times timepoint timestamp date passage seed index idx id ids rowid rownumber
 unnamed level number no nr count counts n ncells nuclei cells control label labels class target cluster split fold
-weight width height depth pixelsize exposure
+weight width height depth pixelsize exposure quadrant kmeans leiden louvain
 """
 _KNOWN = frozenset(_WORDS.split())
 # Words that make metadata of a longer name: anywhere (`dose_in_uM`), last (`cell_count`), first (`centroid-0`).
 _ANYWHERE = frozenset({"dose", "doses", "conc", "concentration", "barcode", "replicate"})
-_ANYWHERE |= {"time", "times", "hours", "timepoint", "timestamp", "execution"}
-_LAST = frozenset({"id", "idx", "index", "row", "col", "column", "number", "count", "counts", "time"})
+_ANYWHERE |= {"time", "times", "hours", "timepoint", "timestamp", "execution", "elapsed", "duration", "acquisition"}
+_ANYWHERE |= {"count", "counts", "hash", "md5", "sha1", "sha256", "checksum", "uuid", "guid"}
+_LAST = frozenset({"id", "idx", "index", "row", "col", "column", "number", "num", "time"})
 _FIRST = frozenset(
-    {"unnamed", "centroid", "center", "centre", "pos", "position", "coord", "coordinate", "bbox", "n", "num"}
+    {"unnamed", "centroid", "center", "centre", "pos", "position", "coord", "coordinate", "bbox", "n", "num", "qc"}
 )
+# With an axis, words of positions anywhere (`Nuclei - Position X [\u00b5m]`), or objects alone (`nucleus_x`).
+_AXES = frozenset("xyz")
+_PLACES = frozenset({"position", "pos", "centroid", "center", "centre", "cg", "stage", "location", "bounding", "bbox"})
+_PLACES |= {"coord", "coordinate"}
+_OBJECTS = frozenset({"nucleus", "nuclei", "cell", "cells", "object", "objects", "image", "well", "site", "field"})
+_UNIT = re.compile(r"\s*[\[(][^\])]*[\])]")  # `Height [\u00b5m]`
+
 _STEMS = frozenset({"x", "t", "y", "z", "n", ""})  # of numbered features, although known metadata on their own
 _FAMILY = re.compile(r"(.*?)[_\-. ]?(\d+)")
 
@@ -139,10 +153,11 @@ def named_as_features(form: pa.Schema, *, keys: Collection[str], patterns: Seque
     if patterns:
         taken = set(_asked(names, patterns, where))
         return [name for name in words if name in taken]
-    measured = [name for name in names if _of_cellprofiler(name) and not describes_object(name)]
+    numbers = [name for name in names if is_number(form.field(name).type)]
+    measured = _compartments(names, numbers)
     if measured:
         return [name for name in words if name in set(measured)]
-    numeric = families_of([name for name in names if is_number(form.field(name).type) and not _PREFIXES.match(name)])
+    numeric = families_of([name for name in numbers if not _PREFIXES.match(name)])
     return [name for name in words if name in set(families_of([*numeric, name]))] if numeric else []
 
 
@@ -180,16 +195,29 @@ def is_metadata(name: str) -> bool:
 
     Examples
     --------
-    >>> [name for name in ("Unnamed: 0", "Metadata_dose", "cell_count", "PC1", "area") if is_metadata(name)]
-    ['Unnamed: 0', 'Metadata_dose', 'cell_count']
+    >>> [name for name in ("Unnamed: 0", "Metadata_dose", "Number of Objects", "PC1", "area") if is_metadata(name)]
+    ['Unnamed: 0', 'Metadata_dose', 'Number of Objects']
     """
     if not name.strip() or _PREFIXES.match(name) or describes_object(name):
         return True
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _UNIT.sub("", name))
     words = [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
+    if _counted(words) or _at_place(words):
+        return True
     if not words or "".join(words) in _KNOWN or words[-1] in _LAST or words[0] in _FIRST or _ANYWHERE & set(words):
         return True
     return all(word in _KNOWN or word.isdigit() for word in words) and not words[0].isdigit()
+
+
+def _counted(words: Sequence[str]) -> bool:
+    """Return whether a name is that of a count: `Number of Objects`, `total cells`."""
+    return {"number", "of"} <= set(words) or (words[:1] == ["total"] and words[-1] in _OBJECTS)
+
+
+def _at_place(words: Sequence[str]) -> bool:
+    """Return whether a name is that of a coordinate of an object, a stage or a box around it."""
+    axes = _AXES & set(words)
+    return bool(axes) and (bool(_PLACES & set(words)) or set(words) - axes <= _OBJECTS)
 
 
 def _asked(names: Sequence[str], patterns: Sequence[str], where: object) -> list[str]:
@@ -211,7 +239,7 @@ def _asked(names: Sequence[str], patterns: Sequence[str], where: object) -> list
 
 
 def _ruled(names: Sequence[str], numeric: Sequence[str]) -> tuple[str, list[str]]:
-    measured = [name for name in names if _of_cellprofiler(name) and not describes_object(name)]
+    measured = _compartments(names, numeric)
     if measured:
         return "compartments", measured
     candidates = [name for name in numeric if not _PREFIXES.match(name) and not describes_object(name)]
@@ -219,6 +247,13 @@ def _ruled(names: Sequence[str], numeric: Sequence[str]) -> tuple[str, list[str]
     if families and len(families) * 2 > len(candidates):
         return "families", families
     return "numeric", [name for name in candidates if not is_metadata(name)]
+
+
+def _compartments(names: Sequence[str], numeric: Sequence[str]) -> list[str]:
+    """Return the columns with names of CellProfiler's measurements; none where other numbers outnumber them by far."""
+    measured = [name for name in names if _of_cellprofiler(name) and not describes_object(name)]
+    others = [name for name in numeric if not _of_cellprofiler(name) and not is_metadata(name)]
+    return measured if len(others) <= FEW * len(measured) else []
 
 
 def _of_cellprofiler(name: str) -> bool:
