@@ -1,6 +1,7 @@
 """Features that are stored in another form than numbers, and numbers that are none: read right, or refused by name."""
 
 import logging
+import re
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,41 @@ def test_text_that_holds_numbers_under_another_name_is_named(tmp_path, caplog):
     assert opened(write(frame, tmp_path / "a.parquet")).features == ["area", "roundness"]
     assert "columns of text hold numbers and are not used as features: ['solidity']" in caplog.text
     assert opened(tmp_path / "a.parquet", features=["area", "solidity"]).features == ["area", "solidity"]
+
+
+NAMES = ["area", "solidity", "roundness"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("value", ["?", "<0.1", "#DIV/0!", "0,5", "1,234.5", "3 um"])
+def test_a_cell_that_keeps_a_column_from_being_a_feature_is_named(tmp_path, suffix, value, caplog):
+    frame = table(NAMES).astype({"solidity": object})
+    frame.loc[4, "solidity"] = value
+    frame["solidity"] = frame["solidity"].astype(str)
+    assert opened(write(frame, tmp_path / f"a.{suffix}")).features == ["area", "roundness"]
+    assert f"cells that are none: {{'solidity': ['{value}']}}" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("form", ["{:,.1f}", "{:.3f}%", "{:.3f} um"])
+def test_where_all_numbers_are_in_another_notation_their_cells_are_named(tmp_path, suffix, form):
+    frame = table(NAMES)
+    for name in NAMES:
+        frame[name] = [form.format(5000 + 1000 * abs(value)) for value in frame[name]]
+    cell = re.escape(sorted(frame["area"])[0])
+    with pytest.raises(ValueError, match=rf"numbers only in text: \['area'.*cells that are none: {{'area': \['{cell}'"):
+        opened(write(frame, tmp_path / f"a.{suffix}"))
+
+
+@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_minus_of_typography_and_a_space_without_break_are_read(tmp_path, suffix, stem):
+    names = STEMS[stem]
+    frame = table(names)
+    words = frame.assign(**{name: [f"{value}\u00a0".replace("-", "\u2212") for value in frame[name]] for name in names})
+    found = opened(write(words, tmp_path / f"a.{suffix}"))
+    assert found.features == names
+    assert np.array_equal(vectors(found, tmp_path), frame[names].to_numpy())
 
 
 ROWS = table(STEMS["numbered"])[STEMS["numbered"]].to_numpy()

@@ -115,6 +115,10 @@ def objects(column: pa.Array | pa.ChunkedArray) -> pd.Series:
 
 def _floats(column: pd.Series, truth: bool) -> pd.Series:
     found = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    odd = found.isna() & column.notna()
+    if odd.any():  # a minus sign of typography, and spaces around that are no ASCII
+        plain = column[odd].astype(str).str.strip().str.replace("\u2212", "-")
+        found[odd] = pd.to_numeric(plain, errors="coerce").astype(np.float64)
     if truth and found.isna().any():
         found = found.fillna(column.astype(str).str.strip().str.lower().map(TRUTH))
     return found

@@ -167,10 +167,10 @@ def unnamed_words(form: pa.Schema, *, keys: Collection[str]) -> list[str]:
     return [name for name in names if not is_number(form.field(name).type)]
 
 
-def rule_of(form: pa.Schema, *, keys: Collection[str]) -> str:
-    """Return the rule by which `choose` takes features without patterns."""
+def ruled(form: pa.Schema, *, keys: Collection[str]) -> tuple[str, list[str]]:
+    """Return the rule by which `choose` takes features without patterns, and the columns that it takes."""
     names = [name for name in form.names if name not in set(keys)]
-    return _ruled(names, [name for name in names if is_number(form.field(name).type)])[0]
+    return _ruled(names, [name for name in names if is_number(form.field(name).type)])
 
 
 def is_word(kind: pa.DataType) -> bool:

@@ -9,14 +9,19 @@ from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 
-from wellspring.encoders.table_columns import counts_rows, not_numbers, objects
-from wellspring.encoders.table_features import families_of, is_word, named_as_features, rule_of, unnamed_words
+from wellspring.encoders.table_columns import counts_rows, is_nothing, not_numbers, objects
+from wellspring.encoders.table_features import families_of, is_word, named_as_features, ruled, unnamed_words
 from wellspring.encoders.table_format import Source
 
 logger = logging.getLogger(__name__)
 COUNTED = 8  # fewest values among which equal steps are those of a counter
 LARGE = 2**28  # bytes of a table, above which only columns of whole numbers are tested for counters
 _VECTOR = re.compile(r"\s*[\[(]\s*[-+0-9.].*[,\s].*", re.DOTALL)  # the text of a list of numbers, perhaps cut off
+# A number in another notation: a decimal comma, thousands, a unit or a sign of comparison.
+_NUMERAL = re.compile(
+    r"[<>~=\u2264\u2265]*\s*[-+\u2212]?\d[\d.,'\u2019\s]*(?:[eE][-+\u2212]?\d+)?\s*(?:%|[^\W\d_]{0,3})"
+)
+MOST = 0.5  # share of cells that are numbers, in any notation, above which a column is one of numbers
 _COPY = re.compile(r"(.+)\.\d+")  # pandas' name for a column whose name is there already
 
 
@@ -31,19 +36,23 @@ def readable(source: Source, *, keys: Collection[str], patterns: Sequence[str] =
     """
     words = named_as_features(source.schema, keys=keys, patterns=patterns, where=source.path)
     form = _with_numbers(source.schema, hold_numbers(source, words))
-    if patterns or rule_of(form, keys=keys) != "numeric":
+    if patterns or ruled(form, keys=keys)[0] != "numeric":
         return form
     unnamed = unnamed_words(form, keys=keys)
     refuse_vectors(source, unnamed)
     alike = look_like_numbers(source, [name for name in unnamed if is_word(form.field(name).type)])
-    family = hold_numbers(source, families_of(alike))
-    others = [name for name in alike if name not in set(family)]
+    family = hold_numbers(source, families_of([name for name, odd in alike.items() if not odd]))
+    others = {name: odd for name, odd in alike.items() if name not in set(family)}
+    form = _with_numbers(form, family)
     if others:
-        logger.warning(
-            "%s: columns of text hold numbers and are not used as features: %s (write them as numbers, or name "
-            "them in `features`)", source.path, others[:20]
-        )  # fmt: skip
-    return _with_numbers(form, family)
+        few = dict(list(others.items())[:20])
+        cells = {name: odd[:3] for name, odd in few.items() if odd}
+        hint = f"; cells that are none: {cells}: write a decimal point, no thousands, no unit, or empty them"
+        said = f"{list(few)} (write them as numbers, or name them in `features`{hint if cells else ''})"
+        if not ruled(form, keys=keys)[1]:
+            raise ValueError(f"{source.path}: expected columns of features, found numbers only in text: {said}")
+        logger.warning("%s: columns of text hold numbers and are not used as features: %s", source.path, said)
+    return form
 
 
 def hold_numbers(source: Source, names: Sequence[str]) -> list[str]:
@@ -69,11 +78,17 @@ def hold_numbers(source: Source, names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def look_like_numbers(source: Source, names: Sequence[str]) -> list[str]:
-    """Return the columns of text whose first values are all numbers."""
+def look_like_numbers(source: Source, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns of text whose first values are numbers in any notation, most of them, and those not read."""
     first = next(_batches(source, names), None)
-    columns = {} if first is None else {name: objects(first.column(name)) for name in names}
-    return [name for name, one in columns.items() if one.notna().any() and not not_numbers(one)]
+    columns = {} if first is None else {name: objects(first.column(name)).dropna() for name in names}
+    found = dict[str, list[str]]()
+    for name, cells in columns.items():
+        cells = cells[~is_nothing(cells)].astype(str)
+        odd = not_numbers(cells)
+        if len(cells) and (not odd or cells.str.strip().str.fullmatch(_NUMERAL).mean() > MOST):
+            found[name] = odd
+    return found
 
 
 def refuse_vectors(source: Source, names: Sequence[str]) -> None:
