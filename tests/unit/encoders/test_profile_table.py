@@ -1,11 +1,14 @@
 """Foreign profile tables: read as text and numbers, brought into order, each mistake named."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wellspring.api.score import Options, read
 from wellspring.encoders import profile_table
 from wellspring.io import embeddings, tables
 from wellspring.io.tables import Verdict
@@ -191,6 +194,46 @@ def test_separators_that_are_not_read_are_named(tmp_path, between, words):
     frame(["A01"]).to_csv(path, index=False, sep=between)
     with pytest.raises(ValueError, match=r"t\.txt: expected the columns .*" + words.replace("|", r"\|")):
         profile_table.open_table(path, plate="P1", wells_of_plate=["A01"])
+
+
+def transposed(table):
+    return "\n".join(",".join(line) for line in zip(*(row.split(",") for row in table.splitlines()), strict=True))
+
+
+HEADS_AMISS = {
+    "values in the first line": (lambda text: text.partition("\n")[2], "the first line holds values: write the names"),
+    "a column per well": (lambda text: transposed(text.replace("P1,", "", 9).replace("Metadata_Plate,", "")),
+                          "wells are columns: transpose the table"),
+    "a column per well, with plates": (transposed, "names repeat: .*transpose the table"),
+    "single quotes": (lambda text: re.sub(r"([^,\n]+)", r"'\1'", text), "names are in single quotes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HEADS_AMISS)
+def test_a_table_whose_header_is_amiss_is_named(tmp_path, case):
+    change, words = HEADS_AMISS[case]
+    wells = ["A01", "A02", "B01", "B02", "C01"]
+    (tmp_path / "a.csv").write_text(change(frame(wells).to_csv(index=False)))
+    with pytest.raises(ValueError, match=rf"a\.csv: expected .*{words}"):
+        profile_table.open_table(tmp_path / "a.csv", plate="P1", wells_of_plate=wells)
+    with pytest.raises(ValueError, match=rf"a\.csv: .*{words}"):
+        read([tmp_path / "a.csv"], options=Options())
+
+
+@pytest.mark.parametrize("between", [", ", " , ", "\t "])
+def test_spaces_around_names_and_cells_are_no_part_of_them(tmp_path, between):
+    table = frame(["A01", "A02", "B01"])
+    expected = opened_vectors(table, tmp_path, table.to_csv(index=False))
+    found = opened_vectors(table, tmp_path, table.to_csv(index=False).replace(",", between))
+    assert found[0] == expected[0]
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def opened_vectors(table, folder, text):
+    (folder / "a.csv").write_text(text)
+    wells = table["Metadata_Well"].tolist()
+    found = profile_table.open_table(folder / "a.csv", plate="P1", wells_of_plate=wells)
+    return found.features, np.concatenate([block for _, block in found.parts(folder)])
 
 
 CASES = {

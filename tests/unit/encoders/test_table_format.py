@@ -258,6 +258,8 @@ REFUSED = {
     "absent.parquet": (lambda path: None, "No such file"),
     "latin.csv": (lambda path: path.write_bytes("µ,b\n1,2\n".encode("latin-1")), "UTF-8 or UTF-16, found byte 0xb5"),
     "blind.csv": (lambda path: path.write_bytes("a,b\n1,2\n".encode("utf-16-le")), "zero bytes"),
+    "a.parquet.gz": (lambda path: path.write_bytes(gzip.compress(b"PAR1" + bytes(60))), "in gzip.*unpack it"),
+    "page.xls": (lambda path: path.write_text("<table><tr><td>1</td></tr></table>"), "a web page or XML.*save it as"),
     "empty": (lambda path: path.mkdir(), "a folder with DeepProfiler's .npz files, found none"),
 }
 

@@ -138,7 +138,7 @@ def read(paths: Sequence[str | Path], *, options: Options) -> tuple[pd.DataFrame
             found = find(names, options.roles)
             label = column_of(names, options.label, "label") if options.label is not None else None
         except ValueError as error:
-            raise ValueError(f"{path}: {error}{not_a_table.of_one_column(source.schema.names)}") from error
+            raise ValueError(f"{path}: {error}{not_a_table.of_header(source.schema.names)}") from error
         # A column whose whole name is among --features is a feature.
         found = {role: name for role, name in found.items() if role in options.roles or name not in options.features}
         keys = {*found.values(), *([label] if label else [])}

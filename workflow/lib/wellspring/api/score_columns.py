@@ -15,6 +15,7 @@ from wellspring.screen import (
     dose_columns,
     doses,
     lookalikes,
+    not_a_table,
     platemap_columns,
     treatments,
     well_names,
@@ -140,7 +141,8 @@ def workflow_table(
         if role in roles and (role != "time" or _are_times(roles[role], table[roles[role]])):
             frame[f"Metadata_{OURS[role]}"] = table[roles[role]]
     if "compound" not in roles:
-        raise ValueError(f"{where}: no column of compounds among {list(USUAL['compound'])}; {_suggest(frame)}")
+        hint = not_a_table.of_header(list(table.columns))
+        raise ValueError(f"{where}: no column of compounds among {list(USUAL['compound'])}; {_suggest(frame)}{hint}")
     frame["Metadata_Compound"] = table[roles["compound"]]
     dose = _doses(table, roles, where)
     frame["Metadata_Concentration"] = dose.values

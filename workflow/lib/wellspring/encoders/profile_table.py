@@ -24,6 +24,7 @@ from wellspring.encoders.table_values import readable, refuse_copies, row_number
 from wellspring.io import provenance
 from wellspring.io.disk import filling
 from wellspring.io.tables import Verdict
+from wellspring.screen.lookalikes import tidy
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,8 @@ def open_table(
     keys = keys_of(source.schema.names, columns or {}, path, kind=kind, one_plate=one_plate)
     chosen = chosen_features(source, keys=list(keys.values()), patterns=features)
     read = texts(source, list(dict.fromkeys(keys.values())))
-    frame = pd.DataFrame({key: read[name] for key, name in keys.items()})
+    looks = {name: {cell: tidy(cell) for cell in read[name].dropna().unique()} for name in set(keys.values())}
+    frame = pd.DataFrame({key: read[name].map(looks[name]).astype(object) for key, name in keys.items()})
     found = sorted(frame["plate"].dropna().unique()) if "plate" in frame else [plate]
     if "plate" in frame:
         if frame["plate"].isna().any():

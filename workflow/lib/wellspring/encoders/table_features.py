@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from wellspring.screen import not_a_table
+
 COMPARTMENTS = ("Cells", "Cytoplasm", "Nuclei")
 _MODULES = (
     "AreaShape|Intensity|Texture|Granularity|RadialDistribution|Correlation|Neighbors|ObjectSkeleton|Colocalization"
@@ -134,9 +136,10 @@ def choose(form: pa.Schema, *, keys: Collection[str], patterns: Sequence[str] = 
             "by `features`, or call the columns Metadata_NAME)"
         )
     if not taken:
+        hint = not_a_table.of_header(form.names)
         raise ValueError(
             f"{where}: expected columns of features, found none among {names[:10]}; features are numeric columns that "
-            "are neither called Metadata_* nor known metadata, or those that `features` lists"
+            f"are neither called Metadata_* nor known metadata, or those that `features` lists{hint}"
         )
     mine = set(taken)
     left = tuple(name for name in numeric if name not in mine)

@@ -19,6 +19,7 @@ from pyarrow import feather
 from wellspring.encoders import table_text, table_workbook
 from wellspring.encoders.table_arrays import INDEX, long_columns, npz_table, wide
 from wellspring.io import budget
+from wellspring.screen import not_a_table
 
 Group = tuple[int | None, Iterator[pa.RecordBatch]]
 # From columns, rows per batch and whether they are wanted as text to groups of rows.
@@ -167,7 +168,8 @@ def _checked(form: pa.Schema, path: Path) -> pa.Schema:
     form = pa.schema([one for one in form if not INDEX.fullmatch(one.name)])
     doubled = sorted({name for name in form.names if form.names.count(name) > 1})
     if doubled:
-        raise ValueError(f"{path}: expected unique column names, found duplicates of {doubled[:10]}")
+        hint = not_a_table.of_header(form.names)
+        raise ValueError(f"{path}: expected unique column names, found duplicates of {doubled[:10]}{hint}")
     return form
 
 

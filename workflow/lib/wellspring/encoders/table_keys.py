@@ -91,8 +91,7 @@ def _refusal(absent: Sequence[str], names: Sequence[str], keys: Mapping[str, str
     free = [name for name in names if name not in keys.values()]
     near = {name: found for name in absent if (found := get_close_matches(name, free, n=3, cutoff=0.6))}
     hint = f"; similar names: {near}" if near else ""
-    if len(names) == 1:
-        hint = not_a_table.of_one_column(names)
+    hint = not_a_table.of_header(names) or hint
     if site_arrays.key(path.name.partition(".")[0]) is not None:
         hint = (
             "; the file is that of a site, as of JUMP-Lite: `wellspring` has a recipe that joins these per plate "

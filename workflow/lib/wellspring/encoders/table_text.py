@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import csv
 
+from wellspring.screen import not_a_table
+
 SEPARATORS = "\t,;"
 HEAD = 2**22  # bytes in which the header and the first row are looked for
 BLOCK = 2**20  # bytes that pyarrow parses at once, at least; a row must fit
@@ -30,8 +32,9 @@ def opened(path: Path, *, packing: str | None) -> tuple[pa.Schema, Read, frozens
         No header, or bytes that are not text.
     """
     encoding, separator, decimal, longest = _form(path, packing)
+    reading = csv.ReadOptions(encoding=encoding, block_size=max(BLOCK, 4 * longest))
     options = {
-        "read_options": csv.ReadOptions(encoding=encoding, block_size=max(BLOCK, 4 * longest)),
+        "read_options": reading,
         "parse_options": csv.ParseOptions(delimiter=separator, newlines_in_values=True),
     }
 
@@ -41,6 +44,10 @@ def opened(path: Path, *, packing: str | None) -> tuple[pa.Schema, Read, frozens
             source.read(2)  # the byte order mark, which would become part of the first name
         return csv.open_csv(source, convert_options=convert, **options)
 
+    with stream(csv.ConvertOptions()) as first:
+        names = [name.strip() for name in first.schema.names]
+    if names != first.schema.names:  # `plate, well, area`
+        reading.column_names, reading.skip_rows_after_names = names, 1
     with stream(csv.ConvertOptions(null_values=NOTHING, decimal_point=decimal)) as first:
         form = pa.schema([(one.name, _kind(one)) for one in first.schema])
         whole = frozenset(one.name for one in first.schema if pa.types.is_integer(one.type))
@@ -79,6 +86,9 @@ def _form(path: Path, packing: str | None) -> tuple[str, str, str, int]:
     """Return encoding, separator, decimal sign, and the length in bytes of the longest of the first lines."""
     with pa.input_stream(str(path), compression=packing) as source:
         head = source.read(HEAD)
+    if packing is not None and head.startswith((b"PAR1", b"ARROW1", b"PK")):
+        raise ValueError(f"{path}: expected text in {packing}, found a table of another format: unpack it")
+    not_a_table.refuse(head[:4096], path, "table of profiles")
     encoding = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf8")
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:

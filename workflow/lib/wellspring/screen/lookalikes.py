@@ -12,7 +12,7 @@ _OTHER = (
 )
 _FOLD = str.maketrans(_OTHER, _LATIN)
 _FULL = str.maketrans({0xFF01 + place: 0x21 + place for place in range(94)})  # letters and digits of full width
-_PLAIN = re.compile(r"[!-~]*(?: [!-~]+)*")  # nothing to tidy: ASCII, single spaces between words
+_PLAIN = re.compile(r"(?:[!-~]+(?: [!-~]+)*)?")  # nothing to tidy: ASCII, single spaces between words
 
 
 def folded(text: str) -> str:
@@ -31,8 +31,8 @@ def tidy(text: str) -> str:
 
     Examples
     --------
-    >>> tidy("compound\u00a0 x\u200b ")
-    'compound x'
+    >>> tidy("compound\u00a0 x\u200b "), tidy(" x")
+    ('compound x', 'x')
     """
     if _PLAIN.fullmatch(text):
         return text

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from wellspring.screen import well_names
+
 SAVE = "save it as .xlsx or CSV (UTF-8)"
 _OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PACKED = b"PK\x03\x04"
@@ -66,3 +68,27 @@ def of_one_column(names: Sequence[str]) -> str:
     if "|" in head:
         return "; names are separated by `|`: expected a tab, comma or semicolon"
     return "; names must be separated by a tab, comma or semicolon" if re.search(r"\S\s+\S", head) else ""
+
+
+def of_header(names: Sequence[str]) -> str:
+    """Return what is wrong with the header of a table of profiles, as part of a message; empty where nothing is known.
+
+    Examples
+    --------
+    >>> of_header(["feature", "A01", "A02", "B01"]), of_header(["plate", "well", "area"])
+    ('; wells are columns: transpose the table, so that each well is a row', '')
+    """
+    few = of_one_column(names)
+    if few or not names:
+        return few
+    half = len(names) / 2
+    if all(re.fullmatch(r"'.*'", name.strip()) for name in names):
+        return "; names are in single quotes: write double quotes, or none"
+    if sum(bool(re.fullmatch(r"-?\d*\.\d+(?:[eE][-+]?\d+)?", name.strip())) for name in names) >= half:
+        return "; the first line holds values: write the names of the columns above them"
+    wells = [well_names.normalise(name) for name in names if well_names.is_well(name)]
+    if len(wells) >= half and len({well_names.position(name)[0] for name in wells}) > 1:
+        return "; wells are columns: transpose the table, so that each well is a row"
+    if len(set(names)) <= half:
+        return "; names repeat: remove lines above the header, or transpose the table, so that each well is a row"
+    return ""
