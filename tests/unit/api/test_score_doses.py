@@ -166,6 +166,48 @@ def test_a_compound_is_one_whatever_white_space_is_around_it(tmp_path):
     assert (found["Metadata_pert_type"] == "negcon").sum() == 6
 
 
+@pytest.mark.parametrize("name", ["DMSO 0.1%", None])
+def test_a_plate_without_controls_is_named_with_those_that_it_may_have(tmp_path, caplog, name):
+    frame = pd.concat([table(), table(name).assign(Metadata_Plate="P2")], ignore_index=True)
+    with caplog.at_level(logging.WARNING):
+        score(written(tmp_path, frame), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert "no negative controls on 1 of 2 plates: ['P2']" in caplog.text
+    assert ("perhaps --controls 'DMSO 0.1%'" in caplog.text) == (name is not None)
+
+
+@pytest.mark.parametrize("column", ["well_type", "Metadata_role", "Sample Type", "Metadata_control"])
+@pytest.mark.parametrize("words", [("sample", "Neg. Control"), ("treated", "vehicle"), (None, "negcon")])
+def test_types_under_other_names_are_read_where_all_their_words_are_known(tmp_path, caplog, column, words):
+    treated, control = words
+    frame = table("solvent A").assign(**{column: [control] * 6 + [treated] * 12})
+    found, _ = read(written(tmp_path, frame), options=Options())
+    assert (found["Metadata_pert_type"] == "negcon").to_numpy().nonzero()[0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert "types of wells are taken from the column" in caplog.text
+    found, _ = read(written(tmp_path, frame), options=Options(controls=("a",)))
+    assert set(found.loc[found["Metadata_pert_type"] == "negcon", "Metadata_Compound"]) == {"a"}
+
+
+def test_a_column_of_types_with_unknown_words_is_named_where_controls_are_missing(tmp_path, caplog):
+    frame = table("solvent A").assign(well_type=["reference"] * 6 + ["test"] * 12)
+    with caplog.at_level(logging.WARNING):
+        score(written(tmp_path, frame), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert (
+        "Metadata_well_type may tell them (--controls Metadata_well_type=VALUE): ['reference', 'test']" in caplog.text
+    )
+
+
+@pytest.mark.parametrize("form", ["{place}", "{row}:{column}", "P1_{row}{column:02d}", "{column}{row}"])
+def test_wells_whose_positions_are_unknown_are_named(tmp_path, caplog, form):
+    frame, places = table(), [(letter, column) for letter in "ABC" for column in range(1, 7)]
+    frame["Metadata_Well"] = [
+        form.format(row=letter, column=column, place=place + 1) for place, (letter, column) in enumerate(places)
+    ]
+    found, _ = read(written(tmp_path, frame), options=Options())
+    assert found["Metadata_Well"].tolist() == frame["Metadata_Well"].tolist()
+    assert "the positions of 18 of 18 wells are unknown, so that" in caplog.text
+    assert f"well {frame['Metadata_Well'][0]!r}: expected a row of letters and a column number" in caplog.text
+
+
 @pytest.mark.parametrize("column", ["plate ID", "cell-line", "Metadata_cell_type"])
 def test_plates_and_cell_lines_are_found_in_other_spellings(tmp_path, column):
     frame = table().rename(columns={"Metadata_Plate": "old"}).drop(columns="old")

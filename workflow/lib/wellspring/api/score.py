@@ -91,10 +91,8 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     options = _sharing_time(frame, options)
     shared = _columns(frame, options, "replicates_share")
     _columns(frame, options, "replicates_differ")
-    if not (frame["Metadata_pert_type"] == "negcon").any():
-        logger.warning("%s", without_controls(frame))
-    differ = pooled(frame, shared=shared)
-    for sentence in [*([differ] if differ is not None else []), *foresight.slips([frame])]:
+    doubts = [without_controls(frame), pooled(frame, shared=shared), *foresight.slips([frame])]
+    for sentence in filter(None, doubts):
         logger.warning("%s", sentence)
     column = label_of(frame, options.label)
     label = f"Metadata_{re.sub(r'[^A-Za-z0-9_]+', '_', column.removeprefix('Metadata_'))}"

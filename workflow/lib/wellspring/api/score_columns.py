@@ -136,7 +136,7 @@ def workflow_table(
         }
     )
     frame["Metadata_Plate"] = table[roles["plate"]] if "plate" in roles else plate
-    frame["Metadata_Well"] = _wells(table, roles)
+    frame["Metadata_Well"] = _wells(table, roles, where)
     for role in ("cell_line", "batch", "time"):
         if role in roles and (role != "time" or _are_times(roles[role], table[roles[role]])):
             frame[f"Metadata_{OURS[role]}"] = table[roles[role]]
@@ -166,7 +166,7 @@ def _tidied(table: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
     return table.assign(**seen)
 
 
-def _wells(table: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
+def _wells(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> pd.Series:
     """Return names of wells as A01; a name of another form stays, and its position is unknown."""
     if "well" not in roles and {"row", "column"} <= roles.keys():
         try:
@@ -178,12 +178,17 @@ def _wells(table: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
             )
     if "well" not in roles:
         return pd.Series([f"row {number}" for number in range(1, len(table) + 1)], index=table.index, dtype=object)
-    known = dict[object, object]()
-    for value in table[roles["well"]].unique():
+    known, odd = dict[object, object](), dict[object, str]()
+    for value in table[roles["well"]].dropna().unique():
         try:
             known[value] = well_names.normalise(value)
-        except ValueError:
-            known[value] = value
+        except ValueError as error:
+            known[value], odd[value] = value, str(error)
+    if odd:
+        logger.warning(
+            "%s: the positions of %d of %d wells are unknown, so that no score is held against the position alone: %s",
+            where, table[roles["well"]].isin(list(odd)).sum(), len(table), next(iter(odd.values()))
+        )  # fmt: skip
     return table[roles["well"]].map(known)
 
 
@@ -202,6 +207,10 @@ def _kinds(
 ) -> pd.Series:
     compound = frame["Metadata_Compound"]
     kinds = pd.Series(np.where(compound.isna(), "empty", "trt"), index=table.index, dtype=object)
+    named = None if controls or "type" in roles else _typed_by(table, roles)
+    if named is not None:
+        logger.warning("%s: the types of wells are taken from the column %s (--type or --controls)", where, named)
+        roles = {**roles, "type": named}
     if "type" in roles:
         given = table[roles["type"]]
         second = next((one for one in ("Metadata_control_type", "control_type") if one in table), None)
@@ -227,6 +236,23 @@ def _kinds(
     if "type" not in roles:
         kinds = kinds.where(~compound.astype(str).str.lower().isin(DMSO), "negcon")
     return kinds
+
+
+def may_be_types(table: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+    """Return the columns with a name that types of wells may have, as `role` or `well_type`, and several values."""
+    free = [name for name in table.columns if name not in roles.values() and table[name].dtype == object]
+    sure = platemap_columns.SURE["pert_type"]
+    named = [name for name in free if platemap_columns.plain(name) in sure or platemap_columns.may_be_types(name)]
+    return [name for name in named if table[name].nunique(dropna=False) > 1]
+
+
+def _typed_by(table: pd.DataFrame, roles: Mapping[str, str]) -> str | None:
+    """Return the column of another name that types all wells: all of its words are known, controls among them."""
+    for name in may_be_types(table, roles):
+        kinds = {well_types.kind_of(str(value), {}) for value in table[name].dropna().unique()}
+        if None not in kinds and "negcon" in kinds and (len(kinds) > 1 or table[name].isna().any()):
+            return name
+    return None
 
 
 def _are_times(name: str, values: pd.Series) -> bool:

@@ -4,16 +4,33 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from wellspring.api.score_columns import DMSO, OWN
+from wellspring.api.score_columns import DMSO, OWN, may_be_types
 from wellspring.screen import dose_columns, dose_units, platemap_parts, well_names, well_types
 
 
-def without_controls(frame: pd.DataFrame) -> str:
-    """Return a sentence about a table without negative controls: which wells may be some, and how to name them."""
-    treated = frame.loc[frame["Metadata_pert_type"] == "trt", "Metadata_Compound"]
-    counts, missing = treated.value_counts(), int(frame["Metadata_Compound"].isna().sum())
+def without_controls(frame: pd.DataFrame) -> str | None:
+    """Return a sentence about plates without negative controls: which wells may be some, and how to name them.
+
+    None if each plate with treated wells has controls.
+    """
+    controls = frame.loc[frame["Metadata_pert_type"] == "negcon", "Metadata_Plate"]
+    bare = frame[~frame["Metadata_Plate"].isin(controls)]
+    treated = bare.loc[bare["Metadata_pert_type"] == "trt", "Metadata_Compound"]
+    if treated.empty and len(controls):
+        return None
+    counts, missing = treated.value_counts(), int(bare["Metadata_Compound"].isna().sum())
     near = well_types.near(DMSO, counts.index.astype(str))
     said = [f"perhaps --controls {' '.join(repr(name) for name in near[:5])}"] if near else []
+    if len(controls):
+        plates = sorted(set(bare["Metadata_Plate"].astype(str)))
+        few = f"{plates[:10]}{' and others' if len(plates) > 10 else ''}"
+        head = f"no negative controls on {len(plates)} of {frame['Metadata_Plate'].nunique()} plates: {few}: "
+        return "; ".join([f"{head}their wells have no activity and no grit", *said])
+    columns = {
+        name: sorted(set(frame[name].dropna().astype(str)))[:5]
+        for name in may_be_types(frame, {"type": "Metadata_pert_type"})
+    }
+    said += [f"the column {name} may tell them (--controls {name}=VALUE): {found}" for name, found in columns.items()]
     said.append(f"the commonest compounds are {[f'{name} ({count} wells)' for name, count in counts.head(5).items()]}")
     if missing:
         said.append(f"{missing} wells have no compound, which `--controls COLUMN=` takes for controls")
@@ -42,11 +59,12 @@ def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
 
 
 def refuse_swapped(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
-    """Refuse wells in the column of plates and other names in that of wells."""
+    """Refuse wells in the column of plates and other, fewer names in that of wells; a plate may be called `P1`."""
     if not {"plate", "well"} <= roles.keys():
         return
     plates, wells = (table[roles[role]].dropna().astype(str).unique() for role in ("plate", "well"))
-    if len(plates) and all(map(well_names.is_well, plates)) and len(wells) and not any(map(well_names.is_well, wells)):
+    named = all(map(well_names.is_well, plates)) and not any(map(well_names.is_well, wells))
+    if named and 0 < len(wells) < len(plates):
         raise ValueError(
             f"{where}: expected plates in {roles['plate']!r} and wells in {roles['well']!r}, found wells as "
             f"{plates[0]!r} and {wells[0]!r}: swap the two columns (--plate, --well)"
