@@ -80,7 +80,7 @@ def test_nearest_neighbours_are_right_if_they_share_any_label():
 def test_null_compares_whole_values_and_single_labels_are_computed_as_ever():
     frame = screen(1)
     whole = judged(frame, metrics=["nsc"], separator=None)[1].set_index("Metadata_Metric")
-    assert whole.loc["nsc", "value"] == 0  # no two compounds have the same value
+    assert whole.loc["nsc", "Metadata_Note"] == "no_shared_mechanism"  # no two compounds have the same value
     frame["Metadata_target"] = frame["Metadata_target"].str[0]
     assert not multilabel.needed(frame, "Metadata_target", "|")
     pd.testing.assert_frame_equal(

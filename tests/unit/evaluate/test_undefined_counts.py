@@ -75,8 +75,12 @@ def test_mechanisms_of_one_compound_leave_all_wells_undefined():
     assert [score.notes[0] for score in scores] == [Note("no_label_in_other_group")] * 2
     grits = grit_mechanism(*screen(APART))
     assert grits.notes == (Note("no_shared_mechanism"),) and (grits.n, grits.n_undefined) == (0, 2)
-    enrichment = hits(*screen(APART), neighbours=(2,))[2]
-    assert enrichment.notes[0] == Note("no_shared_mechanism") and enrichment.n_undefined == 2
+    near = [*multilabel.nearest_labels(*screen(APART), **LABEL)]
+    near += multilabel.nearest_labels(*screen(APART), **LABEL, neighbours=(2,))
+    for score in (nsc(*screen(APART)), *hits(*screen(APART), neighbours=(2,)), *near):
+        assert outcome(score) == (2, nobody), score.metric  # else 0, whatever the profiles are
+    main, dealt = nsc_permuted(*screen(APART), permutations=4)
+    assert outcome(dealt)[1] == outcome(main)[1] == nobody
     none, null = multilabel.consistency(*screen(APART), **LABEL, permutations=9)
     assert np.isnan(none.value) and null.shape == (0,)
 

@@ -59,6 +59,8 @@ def hits(
     frame = frame.iloc[taken].reset_index(drop=True)
     if not found.any():
         return [absent(name, Note("single_compound"), n_undefined=lost + len(frame)) for name in names]
+    if not near.matching[found].any():
+        return [absent(name, Note("no_shared_mechanism"), n_undefined=lost + len(frame)) for name in names]
     right = near.valid & (labels[near.index] == labels[taken, None])
     few = int((near.matching[found] == 0).sum())
     notes = (Note("mechanism_of_one_compound", {"treatments": few, "total": int(found.sum())}),) if few else ()

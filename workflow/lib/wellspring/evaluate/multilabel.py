@@ -198,6 +198,8 @@ def nearest_labels(
     right = near.valid & (np.einsum("ql,qkl->qk", shared[taken], shared[near.index]) > 0)
     pieces = np.array_split(taken, 1 + len(taken) // 500)
     matching = np.concatenate([((shared[one] @ shared.T > 0) & ~barred(one)).sum(axis=1) for one in pieces])
+    if (near.allowed > 0).any() and not matching.any():
+        return [absent(name, Note("no_shared_mechanism"), n_undefined=lost + len(taken)) for name in names]
     mine, without = (
         frame.iloc[taken].reset_index(drop=True),
         ListedLabels(near, taken, owner, shared, barred, seed=seed),

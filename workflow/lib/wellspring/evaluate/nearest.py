@@ -190,6 +190,9 @@ def _score(
     if not found.any():
         note = Note("single_compound" if metric == "nsc" else "single_compound_or_shared_batch")
         return Score(metric, items=items, n_undefined=lost + len(mine), notes=(note,)), near
+    if not near.matching[found].any():  # no answer can be right
+        note = Note("no_shared_mechanism")
+        return Score(metric, items=items.assign(value=np.nan), n_undefined=lost + len(mine), notes=(note,)), near
     units = pd.DataFrame({"stratum": metric, "cluster": mine["compound"], "value": right})[found]
     chance = np.where(found, near.matching / np.maximum(near.allowed, 1), np.nan)
     without = Listed(near, taken, labels, seed=0)
