@@ -157,6 +157,36 @@ def test_doses_that_differ_by_rounding_are_one_without_a_warning(tmp_path, caplo
     assert set(found["Metadata_Perturbation"]) == {"a@10", "b@10", "DMSO"}
 
 
+SPLIT = {
+    "zero": ("0", "6 wells of 2 compounds, as of 'a', have the dose 0"),
+    "none": ("", "6 wells of 2 compounds, as of 'a', have no dose, unlike other wells of it"),
+    "drift": ("9.98", "2 doses of 2 compounds are nearly another dose, as 9.98 and 10 of 'a'"),
+    "series": ("3.16", None),
+}
+
+
+@pytest.mark.parametrize("case", SPLIT)
+def test_doses_that_part_the_wells_of_a_compound_are_named(tmp_path, caplog, case):
+    other, words = SPLIT[case]
+    frame = table().assign(Metadata_Concentration=["0"] * 6 + (["10"] * 2 + [other] * 2) * 3)
+    score(written(tmp_path, frame), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert (words in caplog.text) if words else ("treatment of their own" not in caplog.text)
+    assert "as of 'DMSO'" not in caplog.text and ("treatments of their own" in caplog.text) == (case == "drift")
+
+
+@pytest.mark.parametrize("how", ["a treatment", "two wells", "zeros", "none"])
+def test_wells_with_the_profile_of_another_well_are_named(tmp_path, caplog, how):
+    frame, names = table(), [f"Cells_{n}" for n in range(5)]
+    if how == "a treatment":  # a consensus that was joined to the wells
+        frame[names] = frame.groupby("Metadata_broad_sample")[names].transform("mean")
+    rows = {"two wells": [7, 12], "zeros": [7, 12]}.get(how, [])
+    frame.loc[rows, names] = 0.0 if how == "zeros" else frame.loc[9, names].to_numpy(float)
+    score(written(tmp_path, frame), tmp_path / "out", options=Options(evaluate=QUICK))
+    count = {"a treatment": 18, "two wells": 3}.get(how)
+    said = f"{count} of 18 wells have exactly the profile of another well, as P1 "
+    assert (said in caplog.text) if count else ("exactly the profile" not in caplog.text)
+
+
 def test_a_compound_is_one_whatever_white_space_is_around_it(tmp_path):
     frame = table("DMSO ")
     names = frame["Metadata_broad_sample"]

@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from wellspring.api.score_columns import column_of, find, workflow_table
-from wellspring.api.score_doubts import pooled, refuse_swapped, refuse_two_doses, without_controls
+from wellspring.api.score_doubts import (
+    copied,
+    pooled,
+    refuse_swapped,
+    refuse_two_doses,
+    split_by_dose,
+    without_controls,
+)
 from wellspring.api.score_labels import label_of, other_separator, read_lists
 from wellspring.api.score_properties import described
 from wellspring.encoders.profile_table import chosen_features
@@ -91,7 +98,8 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     options = _sharing_time(frame, options)
     shared = _columns(frame, options, "replicates_share")
     _columns(frame, options, "replicates_differ")
-    doubts = [without_controls(frame), pooled(frame, shared=shared), *foresight.slips([frame])]
+    doubts = [without_controls(frame), pooled(frame, shared=shared), copied(frame)]
+    doubts += [*split_by_dose(frame), *foresight.slips([frame])]
     for sentence in filter(None, doubts):
         logger.warning("%s", sentence)
     column = label_of(frame, options.label)

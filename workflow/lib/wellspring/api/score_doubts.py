@@ -2,10 +2,14 @@
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
 import pandas as pd
 
 from wellspring.api.score_columns import DMSO, OWN, may_be_types
+from wellspring.io import tables
 from wellspring.screen import dose_columns, dose_units, platemap_parts, well_names, well_types
+
+NEAR = 1.05  # ratio of two doses of a compound, below which they may be one: steps of a series are larger
 
 
 def without_controls(frame: pd.DataFrame) -> str | None:
@@ -56,6 +60,57 @@ def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
         f"wells of one treatment, which count as replicates, differ in {'; '.join(parts)}: --dose names the column of "
         "concentrations, --replicates-share columns in which replicates agree"
     )
+
+
+def copied(frame: pd.DataFrame) -> str | None:
+    """Return a sentence about wells with exactly the profile of another well, or None.
+
+    A profile of a single feature, or of zeros, may be that of several wells.
+    """
+    values = frame[tables.features(frame)].to_numpy(dtype=np.float32)
+    read = np.isfinite(values).any(axis=1) & (values != 0).any(axis=1)
+    wells = frame.loc[read, ["Metadata_Plate", "Metadata_Well"]].astype(str).agg(" ".join, axis=1)
+    digest = pd.util.hash_pandas_object(pd.DataFrame(values[read], index=wells.index), index=False)
+    twice = digest.duplicated(keep=False)
+    if values.shape[1] < 2 or not twice.any():
+        return None
+    pair = wells[digest == digest[twice].iloc[0]].tolist()[:3]
+    return (
+        f"{int(twice.sum())} of {len(frame)} wells have exactly the profile of another well, as {' and '.join(pair)}, "
+        "which two images do not have: rows are copies, or a profile of several wells is repeated in each of them, so "
+        "that replicates agree by construction"
+    )
+
+
+def split_by_dose(frame: pd.DataFrame) -> list[str]:
+    """Return sentences about doses that part the wells of a compound: 0, none, or nearly the dose of other wells."""
+    treated = frame[(frame["Metadata_pert_type"] == "trt") & frame["Metadata_Compound"].notna()]
+    dose = pd.to_numeric(treated["Metadata_Concentration"], errors="coerce")
+    compound = treated["Metadata_Compound"].astype(str)
+    dosed = set(compound[dose > 0])
+    found = []
+    for mask, what, remedy in (
+        (dose == 0, "have the dose 0", "give vehicle wells the type negcon, or name them by --controls"),
+        (dose.isna(), "have no dose, unlike other wells of it", "fill in the doses"),
+    ):
+        mine = compound[mask & compound.isin(dosed)]
+        if len(mine):
+            found.append(
+                f"{len(mine)} wells of {mine.nunique()} compounds, as of {mine.iloc[0]!r}, {what}: they are judged as "
+                f"a treatment of their own; {remedy}"
+            )
+    pairs = pd.DataFrame({"compound": compound, "dose": dose})[dose > 0].drop_duplicates()
+    pairs = pairs.sort_values(["compound", "dose"])
+    before = pairs.groupby("compound")["dose"].shift()
+    near = pairs[(pairs["dose"] / before) < NEAR]
+    if len(near):
+        first = near.iloc[0]
+        found.append(
+            f"{len(near)} doses of {near['compound'].nunique()} compounds are nearly another dose, as "
+            f"{before[near.index[0]]:g} and {first['dose']:g} of {first['compound']!r}: they are treatments of their "
+            "own; write one nominal dose for wells that are replicates"
+        )
+    return found
 
 
 def refuse_swapped(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
