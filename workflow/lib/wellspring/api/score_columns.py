@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
+from wellspring.api.score_checks import check, suggest
 from wellspring.encoders.table_columns import is_nothing
 from wellspring.encoders.table_keys import KEYS
 from wellspring.io.keys import TIME
@@ -142,7 +143,7 @@ def workflow_table(
             frame[f"Metadata_{OURS[role]}"] = table[roles[role]]
     if "compound" not in roles:
         hint = not_a_table.of_header(list(table.columns))
-        raise ValueError(f"{where}: no column of compounds among {list(USUAL['compound'])}; {_suggest(frame)}{hint}")
+        raise ValueError(f"{where}: no column of compounds among {list(USUAL['compound'])}; {suggest(frame)}{hint}")
     frame["Metadata_Compound"] = table[roles["compound"]]
     dose = _doses(table, roles, where)
     frame["Metadata_Concentration"] = dose.values
@@ -150,7 +151,7 @@ def workflow_table(
         frame["Metadata_Concentration_Unit"] = dose.unit
     frame["Metadata_pert_type"] = _kinds(table, frame, roles, controls, where)
     frame = _plate_per_time(frame)
-    _check(frame, roles, where)
+    check(frame, roles, where)
     pairs = zip(frame["Metadata_Compound"], frame["Metadata_Concentration"], strict=True)
     frame["Metadata_Perturbation"] = [None if one is None else treatments.name(one, dose) for one, dose in pairs]
     return treatments.harmonised(pd.concat([frame, table[features]], axis=1))
@@ -268,40 +269,3 @@ def _plate_per_time(frame: pd.DataFrame) -> pd.DataFrame:
     if TIME not in frame or not frame.duplicated(well).any() or frame.duplicated([*well, TIME]).any():
         return frame
     return frame.assign(Metadata_Plate=frame["Metadata_Plate"] + "_T" + frame[TIME].astype(str))
-
-
-def _check(frame: pd.DataFrame, roles: Mapping[str, str], where: str) -> None:
-    bare = frame[(frame["Metadata_pert_type"] == "trt") & frame["Metadata_Compound"].isna()]
-    if len(bare):
-        few = [" ".join(pair) for pair in bare[["Metadata_Plate", "Metadata_Well"]].astype(str).to_numpy()[:10]]
-        raise ValueError(
-            f"{where}: {len(bare)} treated wells have no label in {roles['compound']!r}: {few}; {_suggest(frame)}, or "
-            "give these wells the type `empty`"
-        )
-    for role in ("plate", "well"):
-        gaps = (np.flatnonzero(frame[f"Metadata_{OURS[role]}"].isna())[:10] + 1).tolist()
-        if gaps:
-            raise ValueError(
-                f"{where}: expected a {role} in each row, found none in the rows {gaps} below the header; "
-                "fill in these cells, or remove the rows"
-            )
-    doubled = frame.duplicated(["Metadata_Plate", "Metadata_Well"])
-    if doubled.any():
-        few = frame.loc[doubled, ["Metadata_Plate", "Metadata_Well"]].drop_duplicates().astype(str).to_numpy()[:5]
-        raise ValueError(
-            f"{where}: expected one row per well, found several of {[' '.join(pair) for pair in few]}; aggregate cells "
-            "and sites to wells first, or name the columns by --plate, --well and --time"
-        )
-
-
-def _suggest(frame: pd.DataFrame) -> str:
-    """Return which columns may hold the compounds: text with replicates, words before numbers."""
-    words = [name for name in frame.columns if frame[name].dtype == object and 1 < frame[name].nunique() < len(frame)]
-    skipped = {"Metadata_Plate", "Metadata_Well", "Metadata_pert_type"}
-    named = sorted((name for name in words if name not in skipped), key=lambda name: _numbers(frame[name]))
-    return f"set --compound to the column that names them, perhaps one of {named[:10]}"
-
-
-def _numbers(column: pd.Series) -> bool:
-    """Return whether all values of a column of text are numbers, as positions and counts are."""
-    return bool(pd.to_numeric(column.dropna(), errors="coerce").notna().all())
