@@ -140,7 +140,7 @@ def test_plate_has_its_files(small, plate):
     expected = {f"{well}_s1_{channel}.tif" for well in small.wells for channel in CHANNELS} | {"platemap.csv"}
     assert expected - names == {"A03_s1_Mito.tif"} and names <= expected
     platemap = pd.read_csv(plate / "platemap.csv")
-    assert list(platemap.columns) == ["well_position", "compound", "concentration", "pert_type", "moa"]
+    assert list(platemap.columns) == ["well_position", "compound", "concentration_uM", "pert_type", "moa"]
     image = tifffile.imread(plate / "B02_s1_DNA.tif")
     assert image.shape == (96, 96) and image.dtype == np.uint16 and 60 < image.min() < image.max() < 65535
     with tifffile.TiffFile(plate / "B02_s1_DNA.tif") as file:

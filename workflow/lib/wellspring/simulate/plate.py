@@ -18,14 +18,16 @@ LOGGER = logging.getLogger(__name__)
 def write_plate(screen: Screen, plate: str, folder: str | Path, *, seed: int) -> None:
     """Write one plate: <well>_s<site>_<channel>.tif (uint16) and platemap.csv, faults included.
 
-    Every field depends only on the seed and its position: plates are independent, and the same seed gives the same
-    bytes. Raises ValueError for a plate that the screen does not have.
+    The platemap has the columns of `layout`, with doses as concentration_uM, so that their unit is read, too. Every
+    field depends only on the seed and its position: plates are independent, and the same seed gives the same bytes.
+    Raises ValueError for a plate that the screen does not have.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     number = screen.plate_number(plate)
     platemap = layout(screen, seed=seed)[plate]
-    platemap.to_csv(folder / "platemap.csv", index=False, lineterminator="\n")
+    written = platemap.rename(columns={"concentration": "concentration_uM"})
+    written.to_csv(folder / "platemap.csv", index=False, lineterminator="\n")
     planted = shifts(screen, seed=seed)
     optics = plate_optics(screen, plate, seed=seed)
     bank = texture_bank(stream(seed, FIELD_STREAM, number))
