@@ -110,6 +110,16 @@ def test_numbers(value: float, words: str):
     assert svg.number(value) == words
 
 
+def test_an_interval_keeps_its_zeros():
+    """EC50 7.64 (7.02 to 8.00): the ends of an interval have as many digits as its value."""
+    assert [svg.number(value, zeros=True) for value in (7.64495, 7.99619, 125.0, 0.5)] == [
+        "7.64",
+        "8.00",
+        "125",
+        "0.500",
+    ]
+
+
 def test_ticks_are_round_and_inside():
     for low, high in ((0, 1), (-3.2, 7.7), (0.001, 0.0042), (120, 98000)):
         marks = svg.ticks(low, high)

@@ -24,6 +24,7 @@ from wellspring.report.svg import shape as shape_of
 
 CROWDED = 60  # wells of a compound above which a dose panel shows medians and quartiles instead of every well
 FLOOR = 1e-5  # the smallest q that is drawn; the default null of 10,000 draws cannot give less
+SHRINK = 0.85  # of its width, to which a plot of rows shrinks on a phone before it scrolls: its text stays readable
 
 
 def interval(value: float, low: float, high: float, chance: float, *, scale: tuple[float, float]) -> str:
@@ -98,10 +99,8 @@ def dots(
     """Return a dot plot with one row per label and one mark (series, value, filled, tip) per value."""
     every = [value for _, marks in rows for _, value, _, _ in marks]
     known = [value for value in chance.values() if np.isfinite(value)]
-    left = min(40 + 6.2 * max((len(label) for label, _ in rows), default=0), 260)
-    panel = Panel(
-        left, 8, 620 - left, 19 * max(len(rows), 1), extent(every, include=[0, *known]), (0, max(len(rows), 1))
-    )
+    left = min(12 + 6.2 * max((len(label) for label, _ in rows), default=0), 248)
+    panel = Panel(left, 8, 300, 19 * max(len(rows), 1), extent(every, include=[0, *known]), (0, max(len(rows), 1)))
     panel.axes(x_label=x_label, y_count=0, x_count=6)
     for value in sorted(set(known)):
         at = panel.x(value)
@@ -115,7 +114,8 @@ def dots(
                 slot = series.index(name)
                 shape = shape_of(slot)
                 panel.body.append(mark(panel.x(value), y, fill=category(slot), shape=shape, hollow=not filled, tip=tip))
-    return document("".join(panel.body), width=640, height=panel.height + 48, title=title)
+    width = left + panel.width + 16
+    return document("".join(panel.body), width=width, height=panel.height + 48, title=title, least=SHRINK * width)
 
 
 def levels(

@@ -144,8 +144,10 @@ def _curve(row: Mapping[str, Any], wells: Mapping[Any, pd.DataFrame], *, drawn: 
 def _dose(name: str, row: Mapping[str, Any], key: str, unit: str) -> str:
     if not _known(row[key]):
         return f"{name} not reached"
-    low, high = (number(row[f"{key}_{end}"]) if _known(row[f"{key}_{end}"]) else "open" for end in ("low", "high"))
-    return f"{name} {number(row[key])}{unit} (95 % interval {low} to {high})"
+    low, high = (
+        number(row[f"{key}_{end}"], zeros=True) if _known(row[f"{key}_{end}"]) else "open" for end in ("low", "high")
+    )
+    return f"{name} {number(row[key], zeros=True)}{unit} (95 % interval {low} to {high})"
 
 
 def _drawing(row: Mapping[str, Any], points: pd.DataFrame, unit: str) -> str:

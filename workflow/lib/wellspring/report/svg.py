@@ -43,8 +43,8 @@ def shape(code: int) -> str:
     return [*SHAPES][(code + code // len(SHAPES)) % len(SHAPES)]
 
 
-def number(value: float | None, *, digits: int = 3) -> str:
-    """Return a short text of a number: `–` for none, no trailing zeros, no exponent between 1e-3 and 1e6."""
+def number(value: float | None, *, digits: int = 3, zeros: bool = False) -> str:
+    """Return a short text of a number: `–` for none, no exponent from 1e-3 to 1e6, no trailing zeros unless asked."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0:
@@ -55,7 +55,7 @@ def number(value: float | None, *, digits: int = 3) -> str:
         return f"{mantissa}e{int(power)}".replace("-", "−")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     text = f"{value:.{decimals}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+    return (text.rstrip("0").rstrip(".") if "." in text and not zeros else text).replace("-", "−")
 
 
 def fixed(value: float | None, decimals: int = 3) -> str:
@@ -111,12 +111,13 @@ def extent(values: Sequence[float], *, include: Sequence[float] = (), pad: float
     return low - margin, high + margin
 
 
-def document(body: str, *, width: float, height: float, title: str, css: str = "figure") -> str:
-    """Return the <svg> element around `body`, with an accessible title."""
+def document(body: str, *, width: float, height: float, title: str, css: str = "figure", least: float = 0) -> str:
+    """Return the <svg> element around `body`, with an accessible title; `least`: its least width on a phone, in px."""
     size = f'viewBox="0 0 {place(width)} {place(height)}" width="{place(width)}"'
     name = escape(title, quote=True)
+    style = f'style="--least: {place(least)}px" ' if least else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="{css}" role="img" aria-label="{name}" {size} '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{css}" role="img" aria-label="{name}" {size} {style}'
         f'font-family="system-ui, sans-serif" font-size="11">{body}</svg>'
     )
 

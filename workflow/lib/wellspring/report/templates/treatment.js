@@ -166,8 +166,8 @@
     }
     return part;
   };
-  const table = (titles, rows_, words = 1) => {
-    const wide = make("div", "", { className: "wide" }), made = make("table", "", { className: "plain" }), head = make("tr"), body = make("tbody");
+  const table = (titles, rows_, words = 1, name = "") => {
+    const wide = make("div", "", { className: `wide ${name}`.trim() }), made = make("table", "", { className: "plain" }), head = make("tr"), body = make("tbody");
     titles.forEach((title, i) => { const cell = make("th", title, { className: i < words ? "words" : "" }); cell.scope = "col"; head.append(cell); });
     for (const row of rows_) {
       const line = make("tr");
@@ -187,7 +187,7 @@
   const changes = (place) => {
     const found = findings.changed[list[place].perturbation], part = make("section", "", { className: "dose" });
     part.append(make("h3", `What changed${list[place].dose ? ` at dose ${list[place].dose}` : ""}`));
-    if (found) part.append(make("p", "Effect in standard deviations of the negative controls; r: correlation with the treatment's own axis, for learned profiles.", { className: "quiet" }), table(["Compartment", "Channel", "Change", "Effect", "r", "q"], found, 3));
+    if (found) part.append(make("p", "Effect in standard deviations of the negative controls; r: correlation with the treatment's own axis, for learned profiles.", { className: "quiet" }), table(["Compartment", "Channel", "Change", "Effect", "r", "q"], found, 3, "changed"));
     else part.append(make("p", Object.keys(findings.changed).length ? "No feature with a meaning changed at q < 0.05." : "This screen has no features with a meaning; encoders of kind classical and intensity have them.", { className: "absent" }));
     return part;
   };
