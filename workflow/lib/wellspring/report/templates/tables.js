@@ -70,7 +70,7 @@
     return found;
   };
   const sure = (value) => value !== null && value !== undefined;
-  const q = (value) => (sure(value) ? `${value < data.alpha ? "●" : "○"} ${value < 5e-4 ? "<0.001" : value >= 0.0495 && value < 0.05 ? Math.min(value, 0.0499).toFixed(4) : fixed(value)}` : "–");
+  const q = (value) => (sure(value) ? `${value < data.alpha ? "●" : "○"}\u00a0${value < 5e-4 ? "<0.001" : value >= 0.0495 && value < 0.05 ? Math.min(value, 0.0499).toFixed(4) : fixed(value)}` : "–");
   const found = () => {
     const numbers = columns(), all_ = [...texts, ...numbers], words = input.value.trim().toLowerCase();
     if (!all_.some((column) => column.title === by)) {
