@@ -257,6 +257,8 @@ REFUSED = {
     "lfs.parquet": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "Git LFS"),
     "absent.parquet": (lambda path: None, "No such file"),
     "latin.csv": (lambda path: path.write_bytes("µ,b\n1,2\n".encode("latin-1")), "UTF-8 or UTF-16, found byte 0xb5"),
+    "long.csv": (lambda path: path.write_text("a,b\n1,2\n3,4,5\n"), r"2 cells in each row.*found 3 in row 3 .*'3,4,5'"),
+    "total.csv": (lambda path: path.write_text("a,b,c\n1,2,3\nTotal,9\n"), "3 cells.*found 2 in row 3.*remove totals"),
     "blind.csv": (lambda path: path.write_bytes("a,b\n1,2\n".encode("utf-16-le")), "zero bytes"),
     "a.parquet.gz": (lambda path: path.write_bytes(gzip.compress(b"PAR1" + bytes(60))), "in gzip.*unpack it"),
     "page.xls": (lambda path: path.write_text("<table><tr><td>1</td></tr></table>"), "a web page or XML.*save it as"),
@@ -270,3 +272,13 @@ def test_other_formats_are_refused_by_name(tmp_path, name):
     write(tmp_path / name)
     with pytest.raises(ValueError, match=f"(?s){name}.*({message})"):
         profile_table.open_table(tmp_path / name, plate="00123", wells_of_plate=WELLS)
+
+
+def test_a_row_far_below_that_has_another_number_of_cells_is_named(tmp_path):
+    """The first block of a table of text is 1 MiB: the row lies in a later one, which is parsed while it is read."""
+    path, row = tmp_path / "a.csv", "P1,A01," + ",".join(["0.12345678"] * 20)
+    names = ["plate", "well", *(f"f_{number}" for number in range(20))]
+    path.write_text("\n".join([",".join(names), *[row] * 30_000, row + ",1", row]) + "\n")
+    source = table_format.open_source(path)
+    with pytest.raises(ValueError, match=r"a\.csv: expected 22 cells in each row.* found 23 .*'P1,A01,0\.123"):
+        list(numbers(source, names[2:], wanted=np.ones(30_002, dtype=bool)))

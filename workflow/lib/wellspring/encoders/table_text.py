@@ -4,6 +4,7 @@ import codecs
 import csv as lines
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,6 +40,10 @@ def opened(path: Path, *, packing: str | None) -> tuple[pa.Schema, Read, frozens
     }
 
     def stream(convert: csv.ConvertOptions) -> csv.CSVStreamingReader:
+        with _whole_rows(path):
+            return parsed(convert)
+
+    def parsed(convert: csv.ConvertOptions) -> csv.CSVStreamingReader:
         source = pa.input_stream(str(path), compression=packing)
         if encoding != "utf8":
             source.read(2)  # the byte order mark, which would become part of the first name
@@ -63,7 +68,7 @@ def opened(path: Path, *, packing: str | None) -> tuple[pa.Schema, Read, frozens
             decimal_point=decimal,
         )
         try:
-            with stream(convert) as batches:
+            with stream(convert) as batches, _whole_rows(path):
                 yield from batches
         except pa.ArrowInvalid as error:
             # Arrow's message has the number of the column; replaced by its name.
@@ -73,6 +78,22 @@ def opened(path: Path, *, packing: str | None) -> tuple[pa.Schema, Read, frozens
             ) from error
 
     return form, read, whole
+
+
+@contextmanager
+def _whole_rows(path: Path) -> Iterator[None]:
+    """Name the row in the place of Arrow's message, where a row has more or fewer cells than the header."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        found = re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+): (.{0,60})", str(error), re.DOTALL)
+        if found is None:
+            raise
+        place = f"in row {found[1]} (the header is row 1)" if found[1] else "in a row"
+        raise ValueError(
+            f"{path}: expected {found[2]} cells in each row, as in the header, found {found[3]} {place}: "
+            f"{found[4].strip()!r}; quote cells that hold the separator, fill short rows, and remove totals and notes"
+        ) from error
 
 
 def _kind(one: pa.Field) -> pa.DataType:
