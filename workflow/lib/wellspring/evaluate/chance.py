@@ -13,13 +13,15 @@ part in its centre (by halves) or it has none. Aligned profiles have the excess 
 a plate took part in the fits of all other plates, so that aligned controls cannot stand for treatments.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from wellspring.evaluate import wells
 from wellspring.evaluate.precision import average_precision, expected
+from wellspring.evaluate.score import Score
 from wellspring.evaluate.wells import Array
 
 ROUNDS, FEWEST, CELLS = 60, 12, 30_000_000  # rounds, fewer for many values of controls
@@ -139,3 +141,16 @@ def _round(
     likeness = (between.sum(axis=1) - np.diag(between)) / (len(rows) - 1)
     grit = (likeness - products.mean(axis=1)) / products.std(axis=1)
     return float(np.mean(precision)), float(grit.mean())
+
+
+def with_chance(scores: Sequence[Score], moved: Mapping[str, float], *, least: float = -np.inf) -> list[Score]:
+    """Return the scores with the chance levels of those that `moved` has by name moved by its values, at least `least`.
+
+    Values that are not finite move nothing.
+    """
+    return [
+        replace(score, chance=max(least, score.chance + moved[score.metric]))
+        if np.isfinite(moved.get(score.metric, np.nan))
+        else score
+        for score in scores
+    ]

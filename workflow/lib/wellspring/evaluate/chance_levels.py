@@ -12,7 +12,7 @@ import pandas as pd
 from wellspring.evaluate import centring, chance, mechanism_chance, mixing, mixing_chance, nuisance, position, wells
 from wellspring.evaluate.metric import Level
 from wellspring.evaluate.populations import Population
-from wellspring.evaluate.score import Score, with_chance
+from wellspring.evaluate.score import Score
 from wellspring.evaluate.wells import Array
 from wellspring.screen.sections import Evaluate
 
@@ -50,21 +50,21 @@ def _of_replicates(scores: Tables, judged: Judged) -> Tables:
         share = judged.options.replicates_share
         values = chance.excess(*wells.split(frame), replicates_share=share, seed=judged.seed)
         found.append(dict(zip(("activity", "grit"), values, strict=True)))
-    return [with_chance(each, found[place % len(found)]) for place, each in enumerate(scores)]
+    return [chance.with_chance(each, found[place % len(found)]) for place, each in enumerate(scores)]
 
 
 def _of_adjusted(scores: Tables, judged: Judged) -> Tables:
     """Move activity adjusted for position by what adjusted controls in the place of treatments have."""
     share, tables = judged.options.replicates_share, judged.population.adjusted_chance()
     found = [{position.NAME: position.excess(each, replicates_share=share, seed=judged.seed)} for each in tables]
-    return [with_chance(each, found[place % len(found)]) for place, each in enumerate(scores)]
+    return [chance.with_chance(each, found[place % len(found)]) for place, each in enumerate(scores)]
 
 
 def _of_mechanisms(scores: Tables, judged: Judged) -> Tables:
     """Move grit by mechanism by what compounds without effect have."""
     centres, label = judged.population.centred, judged.options.label
     found = [mechanism_chance.excess(*table, centres, label=label) for table in judged.split()]
-    return [with_chance(*pair) for pair in zip(scores, found, strict=True)]
+    return [chance.with_chance(*pair) for pair in zip(scores, found, strict=True)]
 
 
 def _of_nuisances(scores: Tables, judged: Judged) -> Tables:
@@ -75,7 +75,7 @@ def _of_nuisances(scores: Tables, judged: Judged) -> Tables:
     for each, (features, metadata) in zip(scores, judged.split(), strict=True):
         asked = nuisance.searched(metadata, judged.options)
         moved = centring.excess(features, metadata, centres, seed=judged.seed, **asked)
-        found.append(with_chance(each, moved, least=0.0))
+        found.append(chance.with_chance(each, moved, least=0.0))
     return found
 
 

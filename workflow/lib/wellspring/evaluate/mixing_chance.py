@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate import wells
+from wellspring.evaluate import chance, wells
 from wellspring.evaluate.centring import Centre, dealt_anew
 from wellspring.evaluate.mixing import of_wells, scopes
-from wellspring.evaluate.score import Score, with_chance
+from wellspring.evaluate.score import Score
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
 
@@ -82,7 +82,7 @@ def stated(scores: Sequence[Score], moved: Mapping[str, float]) -> list[Score]:
     in 0.80: it is known to about 0.01, which is half the width of the interval.
     """
     found = []
-    for score in with_chance(scores, moved, least=0.0):
+    for score in chance.with_chance(scores, moved, least=0.0):
         narrow = score.metric.startswith("mixing.silhouette.plate.") and score.metric in moved
         unknown = replace(score, interval=(float("nan"), float("nan"))).noted(Note("chance_known_roughly"))
         found.append(unknown if narrow and np.isfinite(score.value) else score)

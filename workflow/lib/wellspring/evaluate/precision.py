@@ -175,3 +175,17 @@ def ranked_precisions(found: Array, members: Sequence[Array], label: Array) -> A
         total = np.where(valid, hits / ranked, 0.0).sum(axis=1)
         result[rows] = np.divide(total, count, out=np.full(len(rows), np.nan), where=count > 0)
     return result
+
+
+def chance_error(nulls: Sequence[Array], value: float, chance: float) -> float:
+    """Return the standard error that random order gives the mean of scores: all of it at chance, none at a mean of 1.
+
+    Parameters
+    ----------
+    nulls
+        Draws of each score in random order.
+    value, chance
+        The mean, and its chance level.
+    """
+    variance = sum(float(null.var()) for null in nulls)
+    return float(np.sqrt(variance)) / len(nulls) * float(np.clip((1 - value) / (1 - chance), 0, 1))

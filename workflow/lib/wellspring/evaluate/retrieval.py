@@ -19,7 +19,7 @@ from wellspring.evaluate.exchange import Exchange
 from wellspring.evaluate.jackknife import Jackknife, of_units
 from wellspring.evaluate.left_out import Controls, apart_from, mean_precision
 from wellspring.evaluate.metric import Metric
-from wellspring.evaluate.precision import expected, p_value, shared_null
+from wellspring.evaluate.precision import chance_error, expected, p_value, shared_null
 from wellspring.evaluate.score import Score, absent, benjamini_hochberg, filled
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
@@ -97,7 +97,7 @@ def activity(
     groups = pd.Series(np.flatnonzero(treated), index=names[treated]).groupby(level=0, sort=True)
     moa, kind = (wells.column(metadata, n) for n in (wells.MOA, "Metadata_pert_type"))
     family = wells.families(metadata, label)
-    items, units, chances = list[dict[str, Any]](), list[tuple[Any, float]](), list[float]()
+    items, units, chances, nulls = list[dict[str, Any]](), list[tuple[Any, float]](), list[float](), list[Array]()
     without, apart = (
         Controls.of(controls, metadata),
         apart_from(controls, rows, np.flatnonzero(treated & usable), plate),
@@ -134,6 +134,7 @@ def activity(
             if kind[index[0]] == "trt":
                 units.append((family[index[0]], item["value"]))
                 chances.append(chance)
+                nulls.append(null)
                 without.add(item["value"], chance, left, level)
         items.append(item)
     _exchanged(tested, exchange, size=null_size, threshold=threshold, seed=seed)
@@ -153,6 +154,7 @@ def activity(
         n=len(units),
         n_undefined=lost,
         jackknives=without.jackknives(frame, np.array(chances)),
+        chance_error=chance_error(nulls, frame["value"].mean(), float(np.mean(chances))) if units else 0.0,
         left_p=pd.DataFrame(left_p, index=table["Metadata_Item"], columns=list(without.groups.names)),
         notes=(
             *wells.sampling(taken, total, f"wells of treatments with more than {REPLICATES:,}"),

@@ -6,13 +6,23 @@ wells), see `wellspring.evaluate.jackknife`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from wellspring.evaluate.jackknife import LEAST, Jackknife, bounded, merged, of_units, plain, share_interval, spread
+from wellspring.evaluate.jackknife import (
+    LEAST,
+    Jackknife,
+    at_least,
+    bounded,
+    merged,
+    of_units,
+    plain,
+    share_interval,
+    spread,
+)
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note, dumps
 
@@ -63,6 +73,8 @@ class Score:
         Two folds judge different things (their counts add), not the same things twice.
     median
         The score is the median of its units, not their mean.
+    chance_error
+        Standard error that chance alone gives the score (`precision.chance_error`); 0 where it is not known.
     """
 
     metric: str
@@ -83,6 +95,7 @@ class Score:
     left_p: pd.DataFrame | None = None
     disjoint: bool = False
     median: bool = False
+    chance_error: float = 0.0
 
     @property
     def value(self) -> float:
@@ -233,6 +246,7 @@ def interval(score: Score) -> tuple[float, float]:
     error, freedom, fewest = spread(parts)
     if fewest < LEAST or not np.isfinite(error):
         return float("nan"), float("nan")
+    error = at_least(error, score.chance_error, freedom)
     if score.unbounded or score.weights is not None:
         return plain(score.value, error, freedom, spreads=score.spreads)
     top = score.ceiling
@@ -281,16 +295,3 @@ def _statistic(units: pd.DataFrame, weights: Mapping[str, float] | None) -> floa
     means = np.bincount(stratum, weights=units["value"].to_numpy(float)) / np.bincount(stratum)
     share = np.full(len(names), 1 / len(names)) if weights is None else np.array([weights.get(s, 0.0) for s in names])
     return float(means @ share)
-
-
-def with_chance(scores: Sequence[Score], moved: Mapping[str, float], *, least: float = -np.inf) -> list[Score]:
-    """Return the scores with the chance levels of those that `moved` has by name moved by its values, at least `least`.
-
-    Values that are not finite move nothing.
-    """
-    return [
-        replace(score, chance=max(least, score.chance + moved[score.metric]))
-        if np.isfinite(moved.get(score.metric, np.nan))
-        else score
-        for score in scores
-    ]
