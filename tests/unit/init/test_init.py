@@ -165,16 +165,36 @@ def test_a_channel_given_twice_is_refused(plate, tmp_path, capsys, given):
     assert "once, found" in capsys.readouterr().err
 
 
-def test_without_a_platemap_a_blank_one_lists_the_wells(plate, tmp_path):
+def test_without_a_platemap_a_blank_one_lists_the_wells(plate, tmp_path, capsys):
     folder, layout = plate
     layout.unlink()
     out = tmp_path / "screen"
-    assert main([str(folder), "--out", str(out), "--yes", "--channels", "DNA=2", "Actin=1"]) == 0
-    blank = (out / "config" / "platemaps" / "Plate_7.csv").read_text().splitlines()
+    assert main([str(folder), "--out", str(out), "--yes", "--channels", "DNA=2", "Actin=1"]) == 1
+    path = out / "config" / "platemaps" / "Plate_7.csv"
+    blank = path.read_text().splitlines()
     assert blank[2].startswith("A01,") and len(blank) == 2 + len(ROWS) * len(COLUMNS)
+    shown = capsys.readouterr().out
+    assert f"no platemap found; fill in {path}" in shown and "Cannot run" in shown
+    assert "no platemap names a compound, only unknown: fill in compounds and types" in shown
     written = yaml.safe_load((out / "config" / "config.yaml").read_text())
-    assert written["profile"]["normalise_on"] == "all"
+    assert "profile" not in written  # the controls that are filled in count
     assert written["channels"] == ["DNA", "Actin"]
+
+
+def test_a_platemap_that_was_filled_in_is_kept_and_read(plate, tmp_path, capsys):
+    folder, layout = plate
+    layout.unlink()
+    out = tmp_path / "screen"
+    again = [str(folder), "--out", str(out), "--yes", "--overwrite"]
+    assert main(again) == 1 and main(again) == 1  # untouched, it is written again
+    path = out / "config" / "platemaps" / "Plate_7.csv"
+    filled = path.read_text().replace("unknown,,trt", "DMSO,,negcon", 3).replace("unknown", "taxol")
+    path.write_text(filled)
+    capsys.readouterr()
+    assert main(again) == 0
+    assert path.read_text() == filled
+    assert f"the platemap that was filled in, {path}" in capsys.readouterr().out
+    assert yaml.safe_load((out / "config" / "config.yaml").read_text())["profile"] == {"min_controls": 3}
 
 
 @pytest.mark.parametrize(
@@ -270,12 +290,19 @@ def test_stains_are_guessed_by_name_and_nuclei_by_look():
 
 
 @pytest.mark.parametrize(("folder", "wells"), [("bbbc013", 48), ("lincs_a549", 4)])
-def test_real_folders_become_screens_that_can_run(shared_data, tmp_path, capsys, folder, wells):
-    assert main([str(shared_data / folder), "--out", str(tmp_path), "--yes"]) == 0
+def test_real_folders_become_screens(shared_data, tmp_path, capsys, folder, wells):
+    # Without a platemap, a blank one is to be filled in first.
+    assert main([str(shared_data / folder), "--out", str(tmp_path), "--yes"]) == (0 if folder == "bbbc013" else 1)
     shown = capsys.readouterr().out
     assert f"{wells} wells" in shown and "channel 2 is taken as " + ("DNA" if folder == "bbbc013" else "Ch2") in shown
     assert "to name it otherwise: --channels NAME=2" in shown
     assert folder != "bbbc013" or "negative controls: 8 wells by their type ('none')" in shown
+
+
+def test_the_option_that_renames_a_channel_can_be_pasted(shared_data, tmp_path, capsys):
+    home = shared_data / "vendor_layout_samples" / "ImageXpress_exported"
+    main([str(home), "--out", str(tmp_path), "--yes"])
+    assert "to name it otherwise: --channels 'NAME=Texas Red'" in capsys.readouterr().out
 
 
 def test_the_ljosa_table_becomes_a_screen_of_tables(shared_data, tmp_path, capsys):

@@ -74,23 +74,26 @@ def screen(
         raise _with_positions(error, folders, out) from error
     names, looks = _channels(found, channels, out, ask=ask, notes=notes)
     maps = {plate.name: platemap or wells.platemap_in(plate.folder) for plate in found}
-    given = next((path for path in maps.values() if path is not None), None)
     rows, named = [], []
     for plate in found:
         path = maps[plate.name]
         if path is None:
             path = out / "config" / "platemaps" / f"{plate.name}.csv"
-            wells.blank(plate.planes, path)
-            notes.append(f"plate {plate.name}: no platemap found; fill in {path}")
+            if wells.blank(plate.planes, path):
+                notes.append(f"plate {plate.name}: no platemap found; fill in {path}")
+            else:
+                maps[plate.name] = path
+                notes.append(f"plate {plate.name}: the platemap that was filled in, {path}")
         name = wells.plate_name(path, plate.name) if len(found) == 1 else plate.name
         named.append(name)
         place = plate.folder.resolve()
         own = [one for one, channel in names.items() if channel in set(plate.planes["channel"])]
         row = {"plate": name, "images": str(place), "platemap": written.relative(path, out), "role": "fit"}
         rows.append(row | ({"panel": ", ".join(own)} if len(own) < len(names) else {}))
-    seen = wells.mapped(given, named) if given else wells.Mapped()
-    notes += seen.notes
-    lines = _index(found, options, names, seen, maps, named)
+    given = next((path for path in maps.values() if path is not None), None)
+    seen = wells.mapped(given, named) if given else None
+    notes += seen.notes if seen else ()
+    lines = _index(found, options, names, seen or wells.Mapped(), maps, named)
     shared = [one for one, channel in names.items() if all(channel in set(each.planes["channel"]) for each in found)]
     if len(shared) < len(names):
         notes.append(
@@ -154,7 +157,7 @@ def _channels(
     else:
         notes += [
             f"channel {channel} is taken as {name} (picture: {pictures[channel]}); "
-            f"to name it otherwise: --channels NAME={channel}"
+            f"to name it otherwise: --channels {shlex.quote(f'NAME={channel}')}"
             for channel, name in guesses.items()
         ]
     order = sorted(guesses, key=lambda channel: guesses[channel] != "DNA")  # nuclei first
@@ -218,11 +221,11 @@ def _rest(
     found: Sequence[plates.Found],
     names: Sequence[str],
     nuclei: str,
-    seen: wells.Mapped,
+    seen: wells.Mapped | None,
     notes: list[str],
     steps: int | None,
 ) -> Lines:
-    """Return the lines of survey, cells, encoders and profile."""
+    """Return the lines of survey, cells, encoders and profile; `seen` is None while no platemap is filled in."""
     lines: Lines = []
     if not (found[0].planes["pixel_size"] > 0).any():
         notes.append("pixel size: not in the metadata; set survey.pixel_size (micrometres) if you know it")
@@ -240,9 +243,12 @@ def _rest(
     return lines + profile(seen, fewest)
 
 
-def profile(seen: wells.Mapped, fewest: int) -> Lines:
-    """Return the lines of a screen with few negative controls, or none; `fewest`: wells of the smallest plate."""
-    if seen.controls >= USUAL:
+def profile(seen: wells.Mapped | None, fewest: int) -> Lines:
+    """Return the lines of a screen with few negative controls, or none; `fewest`: wells of the smallest plate.
+
+    `seen` is None while the platemap is to be filled in: a key for a screen without controls would outlive the blanks.
+    """
+    if seen is None or seen.controls >= USUAL:
         return []
     if seen.controls > 1:
         reason = (

@@ -89,11 +89,12 @@ def screen(found: Ready, *, platemap: Path | None, out: Path, channels: Mapping[
     for owner in owners:
         rows = listing.read(given, found.folder, plate=owner, channels=list(names.values())).rows
         listed[owner] = rows.rename(columns={"Metadata_Well": "well"})
+    fill = False
     if path is None:
         path = out / "config" / "platemaps" / "wells.csv"
-        wells.blank(pd.concat(listed.values()), path)
-        notes.append(f"no platemap found; fill in {path}")
-    seen = wells.mapped(path, owners)
+        fill = wells.blank(pd.concat(listed.values()), path)
+        notes.append(f"no platemap found; fill in {path}" if fill else f"the platemap that was filled in, {path}")
+    seen = wells.Mapped() if fill else wells.mapped(path, owners)
     images, where = str(found.folder.resolve()), written.relative(path, out)
     sheet = [{"plate": owner, "images": images, "platemap": where, "role": "fit"} for owner in owners]
     stated = {
@@ -111,7 +112,7 @@ def screen(found: Ready, *, platemap: Path | None, out: Path, channels: Mapping[
     lines.append(("crops.given", stated, "The table of the crops, and how their pixels lie."))
     sites = max(rows.groupby("well")["Metadata_Site"].nunique().median() for rows in listed.values())
     lines += written.cell_encoders(gpu=gpu, view=view, sites=float(sites), steps=steps)
-    lines += profile(seen, min(rows["well"].nunique() for rows in listed.values()))
+    lines += profile(None if fill else seen, min(rows["well"].nunique() for rows in listed.values()))
     return Screen(written.sheet(sheet), written.text(lines, clone=CLONE), (*notes, *seen.notes))
 
 

@@ -18,6 +18,7 @@ from wellspring.screen import (
 )
 
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".gz")
+TO_FILL = ",unknown,,trt"  # of each well in a platemap to fill in
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,21 @@ def same(path: Path, plate: str, planes: pd.DataFrame, seen: Mapped) -> bool:
     return needed <= imaged <= mapped
 
 
-def blank(planes: pd.DataFrame, path: Path) -> None:
-    """Write a platemap to fill in: a row for each well that has images."""
+def blank(planes: pd.DataFrame, path: Path) -> bool:
+    """Write a platemap to fill in, a row for each well that has images; return whether it is still to be filled in.
+
+    One that is there and was changed is left as it is.
+    """
     wells = sorted(planes["well"].unique())
+    there = path.read_bytes().splitlines()[2:] if path.is_file() else []
+    if not all(row.endswith(TO_FILL.encode()) for row in there):
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         "# Fill in: the compound of each well, its concentration, and its type (trt, negcon, poscon, empty).\n"
-        "well,compound,concentration,pert_type\n" + "".join(f"{well},unknown,,trt\n" for well in wells)
+        "well,compound,concentration,pert_type\n" + "".join(f"{well}{TO_FILL}\n" for well in wells)
     )
+    return True
 
 
 def _cells(path: Path) -> pd.DataFrame | None:
