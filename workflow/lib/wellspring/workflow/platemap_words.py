@@ -76,7 +76,9 @@ def lacking_controls(readings: Sequence[Reading], negcon: Sequence[str]) -> str:
         for name in reading.frame.loc[reading.frame["Metadata_pert_type"] != "empty", "Metadata_Compound"].dropna()
     }
     if compounds and len(spellings.placeholders(compounds)) == len(compounds):
-        return f"no platemap names a compound, only {listed(sorted(compounds))}: fill in compounds and types of the wells"
+        return (
+            f"no platemap names a compound, only {listed(sorted(compounds))}: fill in compounds and types of the wells"
+        )
     near = well_types.near(negcon, compounds)
     hint = (
         f"; perhaps {listed(near)} (set index.negcon)" if near else f"; the compounds are {listed(sorted(compounds))}"
