@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import ndimage
+from skimage.io import imread
 
 from options import options as section
 from wellspring.cells import background, plausible, run, segment
@@ -119,6 +120,33 @@ def test_good_plates_have_no_notes(seed):
     frame = plate(fields)
     assert codes(frame) == set()
     assert plausible.verdict(frame, Verdict()) == Verdict()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_plate_that_is_out_of_focus_as_a_whole_is_noted_and_kept(seed):
+    """No field is unlike the others: only edges against brightness and diameter show it."""
+    rng, fields = np.random.default_rng(seed), []
+    for _ in range(4):
+        dna, _ = picture(rng, count=30)
+        soft = ndimage.gaussian_filter(dna.astype(float), DIAMETER / 5)
+        dna = np.clip(rng.normal(soft, 0.6 * np.sqrt(soft)), 0, 65535).astype(np.uint16)
+        fields.append((segment.find_nuclei(dna, options=segment.Options(diameter=DIAMETER)), dna))
+    frame = plate(fields)
+    assert codes(frame) == {"nuclei_blurred"}
+    assert frame[plausible.COLUMN].str.contains("nuclei_blurred").all()
+    assert plausible.verdict(frame, Verdict()).keep
+
+
+def test_real_fields_in_focus_are_not_noted_and_blurred_ones_are(shared_data):
+    files = sorted((shared_data / "lincs_a549" / "images" / "SQ00015230").glob("r01c*ch1sk1fk1fl1.png"))[:3]
+    if not files:
+        pytest.skip(f"no images in {shared_data / 'lincs_a549'}")
+    for blur, expected in ((0.0, set()), (26 / 5, {"nuclei_blurred"})):
+        fields = []
+        for path in files:
+            dna = ndimage.gaussian_filter(imread(path).astype(float), blur)
+            fields.append((segment.find_nuclei(dna, options=segment.Options(diameter=26)), dna))
+        assert codes(plate(fields, diameter=26)) == expected
 
 
 def bad(kind, rng):

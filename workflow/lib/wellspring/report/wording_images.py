@@ -127,6 +127,10 @@ CELLS: dict[str, Sentence] = {
         f"{values['pieces']} of {values['found']} nuclei border on others along much of their outline: objects divided "
         "into pieces"
     ),
+    "nuclei_blurred": lambda values: (
+        f"nuclei have blurred edges, of sharpness {_short(values['sharpness'])} (in focus 5 to 9): out of focus, or "
+        "objects without a sharp edge"
+    ),
     "cells_flagged": lambda values: f"{_percent(values['share'])} of the cells are flagged",
     # of plates
     "diameter_beyond_field": lambda values: (
