@@ -84,6 +84,28 @@ def test_the_command_prints_scores_with_a_value_and_counts_the_others(tmp_path, 
     assert printed.err.splitlines()[-2:] == [line, "out/index.html"]
 
 
+def test_the_page_counts_the_wells_and_names_the_classes_of_a_table(tmp_path):
+    screen().rename(columns={"Metadata_moa": "Pathway"}).to_csv(tmp_path / "a.csv", index=False)
+    score([tmp_path / "a.csv"], tmp_path / "out", options=Options(label="Pathway", evaluate=QUICK))
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<dt>wells</dt><dd><b>36</b>" in page
+    assert "<dt>compounds</dt><dd><b>6</b> <span>3 mechanisms</span>" in page
+    assert "<title>Scores of a.csv</title>" in page
+
+
+def test_a_terminal_gets_a_table_and_a_pipe_gets_csv(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    screen().to_csv("a.csv", index=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main(["score", "a.csv", "--out", "out", "--metrics", "activity", "nsc"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    whole = pd.read_csv(tmp_path / "out" / "metrics.csv").set_index("metric")
+    assert lines[0].split() == ["metric", "value", "95", "%", "interval", "chance", "n"]
+    assert [line.split()[0] for line in lines[1:]] == ["activity", "nsc"]
+    assert lines[1].split()[1] == f"{whole.loc['activity', 'value']:.3f}"
+    assert "," not in "".join(lines)
+
+
 def jump(seed=0):
     """A table of wells with JUMP's names: identifiers, a gene, a treatment and types of controls."""
     frame = screen(seed).rename(columns={"Metadata_Compound": "Metadata_JCP2022", "Metadata_moa": "Metadata_Class"})

@@ -28,6 +28,7 @@ from wellspring.evaluate.populations import Population
 from wellspring.io import provenance, tables
 from wellspring.io.keys import TIME
 from wellspring.io.notes import Note
+from wellspring.io.phrases import listed
 from wellspring.profile.consensus import join_plates
 from wellspring.profile.decisions import already_normalised, decisions, of_rule
 from wellspring.profile.normalise import normalise
@@ -38,6 +39,7 @@ from wellspring.workflow import foresight
 
 logger = logging.getLogger(__name__)
 NAME = "profiles"  # how the page calls the encoder
+SHOWN = 3  # files that the title of the page names
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,10 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     out = Path(out)
     tables.write(items, out / "items.parquet", table="items", provenance=of)
     tables.write(summary, out / "summary.parquet", table="summary", provenance=of)
+    shown = frame.assign(Metadata_moa=frame[label]) if frame["Metadata_moa"].isna().all() else frame
     made = page.build(
-        screen_of(frame, items, summary, notes=notes, seed=options.seed), options=config.default(sections.Report)
+        screen_of(shown, items, summary, notes=notes, seed=options.seed),
+        options=config.default(sections.Report, title=_title(paths)),
     )
     for name, text in (("index.html", made.page), ("metrics.csv", made.metrics)):
         with tables.atomic(out / name) as temporary:
@@ -227,11 +231,18 @@ def screen_of(
     empty = gather.gather({}, plates=plates, encoders=[NAME], channels=[], seed=seed)
     return replace(
         empty,
+        wells=frame.drop(columns=tables.features(frame)),
         aligned={NAME: frame},
         items=items.assign(Encoder=NAME),
         summary=summary.assign(Encoder=NAME),
         fit_notes={NAME: tuple(notes)} if notes else {},
     )
+
+
+def _title(paths: Sequence[str | Path]) -> str:
+    """Return the title of the page: the names of the files."""
+    names = [Path(path).name for path in paths]
+    return f"Scores of {listed(names, SHOWN)}"
 
 
 def _normalised(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, tuple[Note, ...]]:

@@ -8,9 +8,11 @@ Examples
 
 import argparse
 import logging
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from wellspring.api.score_columns import USUAL
 
@@ -93,9 +95,30 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"wellspring score: {error}", file=sys.stderr)
         return 2
     defined = summary["value"].notna()
-    print(csv(summary[defined].assign(Encoder="profiles")), end="")
+    found = summary[defined]
+    print(_table(found.to_dict("records")) if sys.stdout.isatty() else csv(found.assign(Encoder="profiles")), end="")
     if not defined.all():
         left = f"{(~defined).sum()} of {len(summary)} scores are undefined for this table"
         print(f"{left}: {args.out / 'metrics.csv'} states the reasons", file=sys.stderr)
     print(f"{args.out / 'index.html'}", file=sys.stderr)
     return 0
+
+
+def _table(found: Sequence[Mapping[Any, Any]]) -> str:
+    """Return scores in columns for a terminal; baselines and notes are on the page and in metrics.csv."""
+    from wellspring.report.naming import BASELINES
+    from wellspring.report.svg import fixed
+
+    rows = [("metric", "value", "95 % interval", "chance", "n")]
+    for row in found:
+        metric = str(row["Metadata_Metric"])
+        if metric.endswith(tuple(BASELINES)):
+            continue
+        interval = f"{fixed(row['low'])} to {fixed(row['high'])}" if math.isfinite(row["low"]) else "–"
+        rows.append((metric, fixed(row["value"]), interval, fixed(row["chance"]), str(row["n"])))
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = (
+        f"{row[0]:<{first}}" + "".join(f"  {text:>{wide}}" for text, wide in zip(row[1:], others, strict=True))
+        for row in rows
+    )
+    return "".join(f"{line}\n" for line in lines)
