@@ -367,6 +367,25 @@ def test_two_thresholds_on_q_that_differ_are_a_warning(complete, tmp_path):
     assert grade == "warning" and words.startswith("evaluate.threshold is 0.05 and report.significance 0.01: ")
 
 
+def test_lengths_in_micrometres_need_a_pixel_size(screen, complete, tmp_path):
+    rows = [screen("P1"), screen("P2")]
+    complete = complete | {"survey": complete["survey"] | {"pixel_size": None}}
+    assert of(found(rows, complete, tmp_path), "lengths") == []
+    given = complete | {"cells": complete["cells"] | {"activate": True, "nucleus_diameter": 10, "unit": "um"}}
+    ((grade, words),) = of(found(rows, given, tmp_path), "lengths")
+    assert grade == "problem" and words.startswith(
+        "cells.nucleus_diameter in um: the images of P1, P2 state no pixel size"
+    )
+    assert "set survey.pixel_size" in words
+    stated = given | {"survey": complete["survey"] | {"pixel_size": 0.5}}
+    assert of(found(rows, stated, tmp_path), "lengths") == []
+    for path in (tmp_path / "P2").iterdir():
+        pixels = tifffile.imread(path)
+        tifffile.imwrite(path, pixels, ome=True, metadata={"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
+    ((_, words),) = of(found(rows, given, tmp_path), "lengths")
+    assert "the images of P1 state" in words
+
+
 @pytest.mark.parametrize("words", ["Forbidden", "Access Denied", "Unable to locate credentials"])
 def test_a_private_store_names_its_address_and_the_key(words):
     text = plate_check.message(OSError(words), url="s3://bucket/P1")

@@ -39,8 +39,8 @@ def length_in_pixels(length: float, *, unit: str = "px", pixel_size: float | Non
         return float(length)
     if not pixel_size:
         raise ValueError(
-            f"{key}: cannot convert {length} um to pixels, because the images do not state their pixel size; "
-            "use unit: px"
+            f"{key}: cannot convert {length} um to pixels, because the images do not state their pixel size: "
+            "set survey.pixel_size (micrometres per pixel), or use unit: px"
         )
     return float(length) / float(pixel_size)
 

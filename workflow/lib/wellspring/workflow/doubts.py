@@ -3,6 +3,7 @@
 Each function returns sentences, none if nothing is to report.
 """
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -120,4 +121,21 @@ def sizes(of_plates: Mapping[str, tuple[int, int]]) -> list[str]:
     return [
         f"the plates have images of different sizes: {', '.join(parts)}: with another binning or objective their cells "
         "have other sizes in pixels, and features differ by plate"
+    ]
+
+
+def lengths(config: Config, unscaled: Sequence[str]) -> list[str]:
+    """Return which lengths are in micrometres, though the images of the plates `unscaled` state no pixel size."""
+    cells, cellpose = config.cells, config.cells.cellpose.diameters
+    given = {"cells.nucleus_diameter": cells.nucleus_diameter}
+    if cells.method == "cellpose":
+        given |= {f"cells.cellpose.diameters.{key}": value for key, value in dataclasses.asdict(cellpose).items()}
+    keys = [key for key, value in given.items() if value is not None] if cells.unit == "um" and cells.activate else []
+    if config.crops.unit == "um" and any(entry.view.kind == "cell" for entry in config.encoders.values()):
+        keys.append("crops.size")
+    if not keys or not unscaled or config.survey.pixel_size:
+        return []
+    return [
+        f"{listed(keys)} in um: the images of {listed(unscaled, SHOWN)} state no pixel size; set survey.pixel_size "
+        "(micrometres per pixel), or write the length in px"
     ]

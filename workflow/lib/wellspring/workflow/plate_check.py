@@ -40,6 +40,8 @@ class Plate:
     wells: platemap.Reading | None = None
     digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Channel to the digest of the pixels of its image that was opened, without images of one value."""
+    scaled: bool = True
+    """Whether the export or an image that was opened states the pixel size; true without images."""
 
 
 def plate(
@@ -154,11 +156,13 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: r
         words = f"{(~there).sum():,} of {len(table):,} planes have no file, in {len(lost)} wells"
         findings.append(Finding("warning", what, f"{words}: {', '.join(lost[:10])}"))
     pixels, opened = {}, []
+    scaled = "Metadata_Pixel_Size" in table and bool((table["Metadata_Pixel_Size"] > 0).any())
     for channel, rows in table[there].groupby("Metadata_Channel", sort=False):
         first, readable = _opened(rows, str(sheet["images"]), rules)
         opened += [plane.pixels for plane in (first, readable) if plane is not None and plane.pixels is not None]
         if readable is not None and readable.pixels is not None:
             pixels[str(channel)] = readable.pixels
+            scaled = scaled or (readable.pixel_size or 0) > 0
         if readable is not first and first.pixels is None:
             grade: Literal["warning", "problem"] = "problem" if readable is None else "warning"
             kind = foreign.recognised(Path(home(str(sheet["images"]))) / str(rows["Metadata_Path"].iloc[0]))
@@ -188,7 +192,7 @@ def _looked(name: str, sheet: Mapping[str, object], found: index.Index, rules: r
         if len(one) > 1
     ]
     ready = Finding("ok", what, f"{counts}: {', '.join(pixels)}")
-    return Plate(name, (*findings, ready), size, digests=digests)
+    return Plate(name, (*findings, ready), size, digests=digests, scaled=scaled)
 
 
 def _opened(rows: pd.DataFrame, images: str, rules: raw_image.Rules) -> tuple[raw_image.Plane, raw_image.Plane | None]:

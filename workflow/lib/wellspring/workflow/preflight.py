@@ -91,6 +91,10 @@ def run(
     if not unknown:
         words = config_checks.unknown_channels(config)
         checks.append(("cells", lambda: [Finding("warning", "cells will fail", text) for text in words]))
+        unscaled = [one.name for one in plates if not one.scaled]
+        checks.append(
+            ("lengths", lambda: [Finding("problem", "lengths", text) for text in doubts.lengths(config, unscaled)])
+        )
         differ = config_checks.two_thresholds(config)
         checks.append(("thresholds", lambda: [Finding("warning", "thresholds", text) for text in differ]))
     for what, check in checks:
