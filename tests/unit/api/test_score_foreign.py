@@ -1,5 +1,7 @@
 """`wellspring score` on forms of tables that other tools write: the scores are those computed row by row."""
 
+import logging
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,7 +38,7 @@ def _standardised(frame, names):
 
 
 @pytest.mark.parametrize("images", [2, 40])
-def test_auto_is_decided_by_most_features_and_the_page_says_so(tmp_path, images):
+def test_auto_is_decided_by_most_features_and_the_page_says_so(tmp_path, images, caplog):
     """A few columns `Image_` do not turn the method of all the others; most of them do, where they are asked for."""
     frame, rng = screen(seed=7), np.random.default_rng(7)
     frame = frame.rename(columns={f"efficientnet_{n}": f"Cells_Texture_Contrast_{n}" for n in range(12)})
@@ -48,7 +50,9 @@ def test_auto_is_decided_by_most_features_and_the_page_says_so(tmp_path, images)
     taken = names + (more if images > 12 else [])
     asked = ("Cells_", "Image_Quality") if images > 12 else ()
     options = Options(features=asked, normalise="auto", evaluate=QUICK)
-    found = score([tmp_path / "a.csv"], tmp_path / "out", options=options).set_index("Metadata_Metric")["value"]
+    with caplog.at_level(logging.INFO):
+        found = score([tmp_path / "a.csv"], tmp_path / "out", options=options).set_index("Metadata_Metric")["value"]
+    assert caplog.text.count("features have names of classical features") == 1  # not once per plate
     if images > 12:
         expected = direct(_standardised(frame, taken))
     else:

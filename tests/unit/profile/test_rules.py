@@ -130,6 +130,13 @@ def test_floored_and_dead_features_are_counted_in_the_log(caplog):
     normalise.normalise(frame, options=options("profile", normalise="standardize"))
     assert "1 of 6 features without spread in any well: e_1" in caplog.text
     assert "1 of 6 features floored: e_2" in caplog.text
+    caplog.clear()
+    wide = plate(np.random.default_rng(2), controls=12, treated=20, size=30)
+    wide.loc[:11, [f"e_{number}" for number in range(20)]] = 0.5
+    normalise.normalise(wide, options=options("profile", normalise="standardize"))
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{wide['Metadata_Plate'][0]}: 20 of 30 features floored: e_0, e_1")
+    assert record.getMessage().endswith("e_11 and 8 more")
 
 
 def test_a_fit_comes_back_from_its_file(tmp_path):

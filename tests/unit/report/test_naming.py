@@ -27,3 +27,14 @@ def test_metrics_that_are_not_there_are_not_explained():
 
 def test_a_score_that_the_evaluation_does_not_know_is_not_judged():
     assert naming.describe("own_metric.heldout") == ("own metric on held-out plates", naming.OTHER, 0)
+
+
+def test_doses_of_a_compound_are_in_the_order_of_their_numbers():
+    doses = ["x@1e-05", "x@0.001", "x@0.003", "x@0.01", "x@0.03", "x@0.1", "x@0.3", "x@1", "x@2.5", "x@10", "x@100"]
+    assert sorted(sorted(doses), key=naming.natural) == doses
+    assert sorted(["compound 10", "compound 2", "a²", "B1"], key=naming.natural) == [
+        "B1",
+        "a²",
+        "compound 2",
+        "compound 10",
+    ]

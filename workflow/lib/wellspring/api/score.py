@@ -30,7 +30,7 @@ from wellspring.io.keys import TIME
 from wellspring.io.notes import Note
 from wellspring.io.phrases import listed
 from wellspring.profile.consensus import join_plates
-from wellspring.profile.decisions import already_normalised, decisions, of_rule
+from wellspring.profile.decisions import already_normalised, decided, of_rule
 from wellspring.profile.normalise import normalise
 from wellspring.report import gather, page
 from wellspring.report.wording import words
@@ -39,6 +39,7 @@ from wellspring.workflow import foresight
 
 logger = logging.getLogger(__name__)
 NAME = "profiles"  # how the page calls the encoder
+WARNED = ("labels_not_split", "already_normalised")  # codes of notes that are warnings
 SHOWN = 3  # files that the title of the page names
 
 
@@ -118,7 +119,7 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     elif (frame["Metadata_pert_type"] == "negcon").any() and already_normalised(frame) is None:
         notes = (*notes, Note("not_normalised"))
     for note in notes:
-        logger.log(logging.WARNING if note.code == "labels_not_split" else logging.INFO, "%s", words(note))
+        logger.log(logging.WARNING if note.code in WARNED else logging.INFO, "%s", words(note))
     chosen = config.default(sections.Evaluate, label=label, **options.evaluate)
     population = Population.of(frame, level="aligned")
     items, summary = run.judge(population, options=chosen, seed=options.seed)
@@ -251,7 +252,7 @@ def _normalised(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, tu
     for plate, part in frame.groupby("Metadata_Plate", sort=True):
         whole = part.reset_index(drop=True)
         made, normaliser, verdict = normalise(whole, options=profile)
-        for note in decisions(whole, options=profile, method=normaliser.method, operation="none"):
+        for note in decided(whole, options=profile, method=normaliser.method, operation="none"):
             if note.code in ("already_normalised", "decided_by_majority"):
                 notes[note] = None
         for note in verdict.notes:

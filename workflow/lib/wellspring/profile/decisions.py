@@ -27,7 +27,17 @@ LISTED = 10  # names of columns in a note
 def decisions(
     frame: pd.DataFrame, *, options: Profile, method: str, operation: str, foreign: Mapping[str, object] | None = None
 ) -> tuple[Note, ...]:
-    """Return, and log, the notes on a plate.
+    """Return, and log, the notes on a plate: those of `decided`, of the same parameters."""
+    found = decided(frame, options=options, method=method, operation=operation, foreign=foreign)
+    for note in found:
+        logger.log(logging.WARNING if note.code == "already_normalised" else logging.INFO, "%s", in_words([note]))
+    return found
+
+
+def decided(
+    frame: pd.DataFrame, *, options: Profile, method: str, operation: str, foreign: Mapping[str, object] | None = None
+) -> tuple[Note, ...]:
+    """Return the notes on a plate.
 
     Parameters
     ----------
@@ -50,8 +60,6 @@ def decisions(
     found += [gaps] if gaps is not None else []
     twice = already_normalised(frame) if method != "none" else None
     found += [twice] if twice is not None else []
-    for note in found:
-        logger.log(logging.WARNING if note.code == "already_normalised" else logging.INFO, "%s", in_words([note]))
     return tuple(found)
 
 

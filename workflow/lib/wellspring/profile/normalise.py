@@ -17,6 +17,7 @@ import pandas as pd
 
 from wellspring.io.notes import Note, in_words
 from wellspring.io.packed import archive
+from wellspring.io.phrases import listed
 from wellspring.io.tables import Verdict, atomic, features
 from wellspring.profile.aggregate import hand_made
 from wellspring.profile.normal_scores import distributions, scores
@@ -125,7 +126,8 @@ def normalise(
     for word, which in (("floored", normaliser.floored), ("without spread in any well", normaliser.dead)):
         if which.any() and not normaliser.reason:
             names = np.asarray(normaliser.features)[which]
-            logger.warning("%d of %d features %s: %s", len(names), len(which), word, ", ".join(names))
+            place = f"{frame['Metadata_Plate'].iloc[0]}: " if "Metadata_Plate" in frame else ""
+            logger.warning("%s%d of %d features %s: %s", place, len(names), len(which), word, listed(names))
     return apply_normaliser(frame, normaliser), normaliser, verdict
 
 

@@ -81,7 +81,7 @@ class Population:
     def strongest(self, limit: int | None = None) -> list[Treatment]:
         """Return the tested treatments, by q, then by score, effect and name: large screens have many scores of 1."""
 
-        def key(one: Treatment) -> tuple[float, float, float, list[tuple[bool, int, str]]]:
+        def key(one: Treatment) -> tuple[float, float, float, list[tuple[bool, float, str]]]:
             effect = self.effects.get(one.item, math.nan)
             return one.q, -one.score, math.inf if math.isnan(effect) else -effect, natural(one.item)
 

@@ -88,13 +88,13 @@ def meanings(metrics: Iterable[str]) -> list[tuple[str, str]]:
     return [(one.title, one.meaning) for one in found]
 
 
-def natural(name: str) -> list[tuple[bool, int, str]]:
-    """Return a sort key that puts `compound 2` before `compound 10`."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+def natural(name: str) -> list[tuple[bool, float, str]]:
+    """Return a sort key that puts `compound 2` before `compound 10`, and the dose `@0.03` before `@0.1`."""
+    parts = re.split(r"([0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?)", name)
+    return [(place % 2 == 1, float(part) if place % 2 else 0.0, part) for place, part in enumerate(parts)]
 
 
-def order(metric: str) -> tuple[bool, int, bool, int, list[tuple[bool, int, str]]]:
+def order(metric: str) -> tuple[bool, int, bool, int, list[tuple[bool, float, str]]]:
     """Return a score's sort key: held-out plates last, then by group, main ones first, in the order of `METRICS`."""
     title, group, _ = describe(metric)
     known = record(metric)
