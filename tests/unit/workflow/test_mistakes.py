@@ -261,7 +261,11 @@ MISTAKES = {
     ),
     "compounds under another name": (
         wells("compound", "locus"),
-        ("P1.csv: no well has a compound", "found ['well', 'locus'", "index.columns.compound", "'locus'"),
+        (
+            "P1.csv: no well has a compound",
+            "found ['well', 'locus'",
+            "rename that of compounds to compound, or set index",
+        ),
     ),
     "column of the config that the platemap lacks": (
         config(index={"columns": {"compound": "compond"}}),

@@ -123,7 +123,7 @@ def _check_labels(frame: pd.DataFrame, table: pd.DataFrame, found: Mapping[str, 
     columns = list(table.columns)
     free = platemap_columns.undecided(table, found)
     usual = f"expected a column compound or Compound or pert_iname or broad_sample, found {columns}"
-    remedy = f"set index.columns.compound, perhaps to one of {free[:10]}"
+    remedy = f"rename that of compounds to compound, or set index.columns.compound, perhaps to one of {free[:10]}"
     if not {"compound", "pert_type"} & set(found):
         raise ValueError(f"{path}: no well has a compound or a type: {usual}; {remedy}")
     unnamed = frame[["Metadata_Compound", "Metadata_Perturbation"]].isna().all(axis=1)
