@@ -162,6 +162,12 @@ def test_trust_compares_with_chance_twin_and_position(
     assert not verdict or "its untrained twin (random): score +0.200" in found.checks[1].words
     assert first_screen.trust(screen, [], paired, level="aligned", encoder="sslprofiler").checks == ()
     assert "is 0.600 (95 % interval " in found.text
+    wide = first_screen.trust(changed, table, paired.assign(low=-0.1), level="aligned", encoder="sslprofiler")
+    assert [one.state for one in wide.checks] == told.split()
+    bare = first_screen.trust(changed, table, paired.assign(low=np.nan), level="aligned", encoder="sslprofiler")
+    if verdict == "undecided":  # no interval, as of few mechanisms, decides nothing
+        assert bare.checks[1].words == ("no interval of the difference from its untrained twin (random): score +0.200")
+        assert bare.checks[1].state == "unknown" and bare.brief.startswith("Checked in part: ")
     table = metrics.table(summary.assign(low=np.nan, high=np.nan), encoders=screen.encoders)
     assert (
         "is 0.600 (no interval)."

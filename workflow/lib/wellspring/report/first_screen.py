@@ -99,6 +99,8 @@ def _twin(screen: Screen, paired: pd.DataFrame, cell: Cell, metric: str, level: 
         return Check(YES, f"better than {name}: {by}")
     if (found["Metadata_Verdict"] == WORSE).any():
         return Check(NO, f"worse than {name}: {by}")
+    if "low" in found and not np.isfinite(found["low"].astype(float)).any():
+        return Check(UNKNOWN, f"no interval of the difference from {name}: {by}")
     return Check(NO, f"not shown to be better than {name}: {by}")
 
 
