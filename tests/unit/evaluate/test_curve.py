@@ -80,15 +80,20 @@ def test_the_interval_holds_the_planted_ec50_in_nine_of_ten_series(one_plate):
     assert bounded >= 0.75 * total, "an interval that holds everything is no answer"
 
 
-def test_the_benchmark_concentration_is_within_its_interval():
-    rng, held, total = np.random.default_rng(2), 0, 100
+@pytest.mark.parametrize("size", [8.0, 20.0, 50.0, 150.0])
+def test_the_intervals_hold_the_truth_whatever_the_size_of_the_effect(size):
+    """Of 50 standard deviations, as of BBBC013, both intervals are narrower than a step of the first grid."""
+    rng, total, held = np.random.default_rng(2), 100, np.zeros(2)
     for _ in range(total):
         ec50, slope = np.exp(rng.uniform(np.log(0.8), np.log(6))), np.exp(rng.uniform(np.log(0.8), np.log(2)))
-        dose, response = series(rng, ec50=ec50, slope=slope)
-        found = curve.fit(dose, response, control_sd=1.0)
-        truth = ec50 * ((1.349 / 8) / (1 - 1.349 / 8)) ** (1 / slope)
-        held += found.bmc_interval[0] <= truth <= found.bmc_interval[1]
-    assert held >= 0.9 * total
+        found = curve.fit(*series(rng, ec50=ec50, slope=slope, size=size), control_sd=1.0)
+        truth = ec50 * ((1.349 / size) / (1 - 1.349 / size)) ** (1 / slope)
+        ends = ((found.ec50_interval, ec50), (found.bmc_interval, truth))
+        held += [low <= true <= high for (low, high), true in ends]
+        assert found.bmc_interval[0] < found.bmc < found.bmc_interval[1]
+        if found.note is None:
+            assert found.ec50_interval[0] < found.ec50 < found.ec50_interval[1]
+    assert (held >= 0.9 * total).all(), held
 
 
 def test_no_curve_has_a_reason():

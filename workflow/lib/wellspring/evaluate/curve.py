@@ -1,9 +1,10 @@
 """Dose response: a four-parameter curve, its EC50 with interval, and a benchmark concentration; or why there is none.
 
 The curve is y = bottom + (top - bottom) / (1 + (EC50 / dose)^slope), with the controls at dose 0. For each EC50 and
-slope of a grid, bottom and top follow by least squares, so that no start value matters. Intervals are of the profile
-likelihood (Bates and Watts 1988): all values for which the residual sum of squares stays below that of the best fit
-times 1 + F(1, n - 4) / (n - 4).
+slope of a grid, bottom and top follow by least squares, so that no start value matters; a search from the best of them
+gives the fit. Intervals are of the profile likelihood (Bates and Watts 1988): all values for which the residual sum of
+squares stays below that of the best fit times 1 + F(1, n - 4) / (n - 4). Of a strong effect they are narrower than a
+step of the grid, so that the grid is drawn anew around them.
 
 The benchmark concentration (BMC) is the dose at which the curve exceeds the controls by the benchmark response, 1.349
 standard deviations of the controls, as in tcpl (tcplfit2: `bmr_scale`; Sheffield et al. 2022) and the Cell Painting
@@ -13,7 +14,7 @@ pipeline of the EPA (Nyffeler et al. 2020).
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from wellspring.evaluate.wells import Array
 from wellspring.io.notes import Note
@@ -21,6 +22,7 @@ from wellspring.io.notes import Note
 BENCHMARK = 1.349  # standard deviations of the controls: 10 % of the controls lie beyond 1.28, half of 1.349 twice
 SLOPES = np.geomspace(0.3, 8, 28)  # the range of tcplfit2's Hill model
 STEPS = 40  # doses of the grid per factor of 10
+FINE, RESOLVED, ZOOMS = 48, 12, 6  # steps of a finer grid, steps that an interval spans at least, grids at most
 BEYOND = 10.0  # the grid reaches beyond the doses by this factor on both sides
 LEVEL = 0.95
 ALPHA = 0.05  # a curve must fit better than no effect of dose at this level
@@ -107,22 +109,25 @@ def fit(dose: Array, response: Array, *, control_sd: float | None = None, minimu
     if count < 6:
         return Curve(Note("curve_few_wells", {"found": count, "needed": 6}), n=count)
     grid = np.geomspace(doses[0] / BEYOND, doses[-1] * BEYOND, _steps(doses))
-    squares, bottom, top = _squares(dose, response, grid)
-    best = np.unravel_index(np.argmin(squares), squares.shape)
-    least, flat = float(squares[best]), float(((response - response.mean()) ** 2).sum())
-    degrees = count - 4
+    series = _Series.of(dose, response)
+    first = series.lines(grid, SLOPES)
+    flat, degrees = float(((response - response.mean()) ** 2).sum()), count - 4
     if flat <= ROUNDING * float((response**2).sum()):  # constant but for rounding, of which F makes an effect
         return Curve(Note("curve_no_effect", {"p": 1.0}), p=1.0, n=count)
+    best = _search(series, first)
+    least = float(best.squares[0, 0])
     ratio = (flat - least) / 3 / max(least / degrees, 1e-300)
     p = float(stats.f.sf(ratio, 3, degrees))
     if p >= ALPHA:
         return Curve(Note("curve_no_effect", {"p": round(p, 4)}), p=p, n=count)
     allowed = least * (1 + stats.f.ppf(LEVEL, 1, degrees) / degrees)
-    ec50, slope = float(grid[best[0]]), float(SLOPES[best[1]])
-    line = Curve(None, float(bottom[best]), float(top[best]), slope, ec50, p=p, n=count)
-    interval = _range(grid, squares.min(axis=1), allowed)
+    region = _around(series, first, best, allowed)
+    ec50, bottom, gain = float(best.ec50[0]), float(best.bottom[0, 0]), float(best.gain[0, 0])
+    line = Curve(None, bottom, bottom + gain, float(best.slope[0]), ec50, p=p, n=count)
+    low, high = _range(region.ec50, region.squares.min(axis=1), allowed)
+    interval = 0.0 if low <= grid[0] else min(low, ec50), np.inf if high >= grid[-1] else max(high, ec50)
     sd = float(np.std(response[dose == 0], ddof=1)) if control_sd is None and (dose == 0).sum() > 1 else control_sd
-    bmc, around = _benchmark(dose, response, grid, sd, allowed, line) if sd else (float("nan"), NONE)
+    bmc, around = _benchmark(best, region, (grid[0], grid[-1]), BENCHMARK * sd, allowed) if sd else (np.nan, NONE)
     ends = float(doses[0]), float(doses[-1])
     beyond = _outside(ec50, ends, below="curve_below_doses", above="curve_above_doses")
     found = line if beyond is None else Curve(beyond, p=p, n=count)
@@ -141,20 +146,80 @@ def _steps(doses: Array) -> int:
     return int(np.ceil(STEPS * np.log10(doses[-1] / doses[0] * BEYOND**2))) + 1
 
 
-def _squares(dose: Array, response: Array, grid: Array) -> tuple[Array, Array, Array]:
-    """Return residual sums of squares, bottoms and tops (EC50s, slopes) of the best lines; tops not below bottoms."""
-    levels, place = np.unique(dose, return_inverse=True)  # wells of one dose share a response
-    count, total = np.bincount(place), np.bincount(place, weights=response)
-    shape = rise(levels, grid[:, None, None], SLOPES[:, None])
-    n, mean = len(dose), response.mean()
-    centre = shape @ count / n
-    spread = (shape**2) @ count - n * centre**2
-    along = shape @ total - n * centre * mean
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gain = np.where(spread > 1e-12, np.maximum(along, 0) / spread, 0.0)
-    squares = ((response - mean) ** 2).sum() - 2 * gain * along + gain**2 * spread
-    bottom = mean - gain * centre
-    return np.maximum(squares, 0), bottom, bottom + gain
+@dataclass(frozen=True)
+class _Lines:
+    """The best lines of EC50s (e,) and slopes (s,): residual squares, bottom, gain, and spread of the rise, (e, s)."""
+
+    ec50: Array
+    slope: Array
+    squares: Array
+    bottom: Array
+    gain: Array
+    spread: Array
+
+
+@dataclass(frozen=True)
+class _Series:
+    """A series by dose, since wells of one dose share a response: levels, wells, sums; all wells, mean, squares."""
+
+    levels: Array
+    count: Array
+    total: Array
+    n: int
+    mean: float
+    squares: float
+
+    @classmethod
+    def of(cls, dose: Array, response: Array) -> "_Series":
+        levels, place = np.unique(dose, return_inverse=True)
+        count, total = np.bincount(place), np.bincount(place, weights=response)
+        mean = float(response.mean())
+        return cls(levels, count, total, len(dose), mean, float(((response - mean) ** 2).sum()))
+
+    def lines(self, ec50: Array, slope: Array) -> _Lines:
+        """Return the best lines of a grid; tops are not below bottoms."""
+        shape = rise(self.levels, ec50[:, None, None], slope[:, None])
+        centre = shape @ self.count / self.n
+        spread = (shape**2) @ self.count - self.n * centre**2
+        along = shape @ self.total - self.n * centre * self.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gain = np.where(spread > 1e-12, np.maximum(along, 0) / spread, 0.0)
+        squares = np.maximum(self.squares - 2 * gain * along + gain**2 * spread, 0)
+        return _Lines(ec50, slope, squares, self.mean - gain * centre, gain, spread)
+
+
+def _search(series: _Series, grid: _Lines) -> _Lines:
+    """Return the best line near the best of a grid, as a grid of one EC50 and slope."""
+    place = np.unravel_index(np.argmin(grid.squares), grid.squares.shape)
+    start = np.log([grid.ec50[place[0]], grid.slope[place[1]]])
+    bounds = [np.log([grid.ec50[0], grid.ec50[-1]]), np.log([SLOPES[0], SLOPES[-1]])]
+
+    def line(at: Array) -> _Lines:
+        return series.lines(np.exp(at[:1]), np.exp(at[1:]))
+
+    scale = max(float(grid.squares[place]), 1e-300)
+    found = optimize.minimize(
+        lambda at: float(line(at).squares[0, 0]) / scale, start, method="Nelder-Mead", bounds=bounds
+    )
+    return min(line(start), line(found.x), key=lambda one: float(one.squares[0, 0]))
+
+
+def _around(series: _Series, grid: _Lines, best: _Lines, allowed: float) -> _Lines:
+    """Return a grid in which the lines of at most the `allowed` squares span several steps each way, or `grid`."""
+    for _ in range(ZOOMS):
+        inside = grid.squares <= allowed
+        axes = []
+        for values, mine, own in (
+            (grid.ec50, inside.any(axis=1), best.ec50),
+            (grid.slope, inside.any(axis=0), best.slope),
+        ):
+            here = np.append(np.flatnonzero(mine), np.clip(np.searchsorted(values, own), 1, len(values) - 1) - [1, 0])
+            first, last = max(here.min() - 1, 0), min(here.max() + 1, len(values) - 1)
+            axes.append((values[first], values[last], mine.sum()))
+        if all(found >= RESOLVED for _, _, found in axes):
+            break
+        grid = series.lines(*(np.geomspace(first, last, FINE) for first, last, _ in axes))
+    return grid
 
 
 def _range(grid: Array, squares: Array, allowed: float) -> tuple[float, float]:
@@ -172,29 +237,28 @@ def _crossing(grid: Array, squares: Array, allowed: float, outside: int, inside:
 
 
 def _benchmark(
-    dose: Array, response: Array, grid: Array, sd: float, allowed: float, best: Curve
+    best: _Lines, region: _Lines, ends: tuple[float, float], height: float, allowed: float
 ) -> tuple[float, tuple[float, float]]:
-    """Return the benchmark concentration of the best curve and its interval; NaN where the curve stays below it.
+    """Return the concentration at which the best line reaches `height`, and its interval; NaN where it stays below.
 
-    A curve that passes the benchmark response at a concentration has the top bottom + response / rise(concentration),
-    so that only the bottom is free.
+    For each EC50 and slope, the gains with at most the `allowed` squares lie around the best gain; the larger the gain,
+    the lower the concentration. Beyond the `ends` of the grid of EC50s, an end of the interval is open.
     """
-    height = BENCHMARK * sd
-    share = height / (best.top - best.bottom) if best.top > best.bottom else np.inf
-    if not 0 < share < 1:
+    bmc = float(_reached(best, best.gain, height)[0, 0])
+    if not np.isfinite(bmc):
         return float("nan"), NONE
-    bmc = float(best.ec50 * (share / (1 - share)) ** (1 / best.slope))
-    levels, place = np.unique(dose, return_inverse=True)
-    count = np.bincount(place)
-    mean = np.bincount(place, weights=response) / count
-    within = float(((response - mean[place]) ** 2).sum())
-    coarse, slopes = grid[::2], SLOPES[::2]
-    least = np.full(len(coarse), np.inf)
-    shape = rise(levels, coarse[:, None, None], slopes[:, None])  # (EC50s, slopes, doses)
-    for number, concentration in enumerate(coarse):
-        gain = height / rise(concentration, coarse[:, None], slopes)
-        difference = mean - gain[..., None] * shape
-        centre = difference @ count / count.sum()
-        least[number] = within + float(((difference - centre[..., None]) ** 2 @ count).min())
-    low, high = _range(coarse, least, max(allowed, least.min()))
-    return bmc, (min(low, bmc), max(high, bmc))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.sqrt((allowed - region.squares) / region.spread)
+    inside = np.isfinite(room)
+    low = np.where(inside, _reached(region, region.gain + room, height), np.inf).min()
+    high = np.where(inside, _reached(region, region.gain - room, height), 0.0).max()
+    low, high = min(float(low), bmc), max(float(high), bmc)
+    return bmc, (0.0 if low <= ends[0] else low, np.inf if high >= ends[1] else high)
+
+
+def _reached(lines: _Lines, gain: Array, height: float) -> Array:
+    """Return the concentrations (e, s) at which lines of these gains rise by `height`; infinite where they do not."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        share = np.where(gain > height, height / gain, np.nan)
+        found: Array = lines.ec50[:, None] * (share / (1 - share)) ** (1 / lines.slope)
+    return np.where(np.isfinite(share), found, np.inf)
