@@ -33,7 +33,8 @@ def opened(path: Path, *, packing: str | None) -> tuple[pa.Schema, Read, frozens
         No header, or bytes that are not text.
     """
     encoding, separator, decimal, longest = _form(path, packing)
-    reading = csv.ReadOptions(encoding=encoding, block_size=max(BLOCK, 4 * longest))
+    # The streaming reader has one thread anyway; told so, its errors have the number of the row.
+    reading = csv.ReadOptions(encoding=encoding, block_size=max(BLOCK, 4 * longest), use_threads=False)
     options = {
         "read_options": reading,
         "parse_options": csv.ParseOptions(delimiter=separator, newlines_in_values=True),
