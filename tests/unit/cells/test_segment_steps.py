@@ -252,7 +252,7 @@ def test_matching_is_that_of_a_loop(seed):
     np.testing.assert_array_equal(ours_cells, np.vectorize(again.get)(bodies))
 
 
-def rows(count=12, *, area=100, flags="", brightness=50.0, sharpness=2.0, well="A01"):
+def rows(count=12, *, area=100, flags="", brightness=50.0, sharpness=6.0, well="A01"):
     frame = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": well, "Metadata_Site": "1"}, index=range(count))
     return frame.assign(
         Metadata_Nucleus_Area=area,
@@ -297,6 +297,14 @@ def test_a_field_is_unlike_its_plate_beyond_its_factor(ratio, found):
     notes, frame = codes(*others, mixed([40.0 / 2] * 13))
     (note,) = loads(frame.loc[frame["Metadata_Well"] == "A01", plausible.COLUMN].iloc[0])
     assert note == Note("nuclei_smaller", {"ratio": 5.0, "found": 13})
+
+
+@pytest.mark.parametrize(("sharpness", "count", "found"), [(4.0, 10, False), (3.99, 9, False), (3.99, 10, True)])
+def test_a_field_is_noted_where_its_median_nucleus_is_blurred(sharpness, count, found):
+    """Every field may be: the plate is kept, as objects may have soft edges."""
+    notes, frame = codes(*(rows(count, sharpness=sharpness, well=f"A0{number}") for number in range(1, 4)))
+    assert notes == dict.fromkeys(("A01", "A02", "A03"), {"nuclei_blurred"} if found else set())
+    assert plausible.verdict(frame, Verdict()).keep
 
 
 @pytest.mark.parametrize(("flagged", "found"), [(6, False), (7, True)])
