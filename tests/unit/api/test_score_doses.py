@@ -106,19 +106,24 @@ def test_what_is_no_dose_is_refused_with_the_option(tmp_path, dose, message):
 
 def test_a_table_without_known_controls_names_those_that_it_may_have(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        score(written(tmp_path, table("NTC")), tmp_path / "out", options=Options(evaluate=QUICK))
-    assert "no negative controls" in caplog.text and "--controls 'NTC'" in caplog.text
+        score(written(tmp_path, table("wild type")), tmp_path / "out", options=Options(evaluate=QUICK))
+    assert "no negative controls" in caplog.text and "wild type (6 wells)" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         score(written(tmp_path, table(None)), tmp_path / "out", options=Options(evaluate=QUICK))
     assert "6 wells have no compound" in caplog.text and "a (6 wells)" in caplog.text
-    found, _ = read(written(tmp_path, table(None)), options=Options(controls=("broad_sample=",)))
-    assert (found["Metadata_pert_type"] == "negcon").to_numpy().nonzero()[0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert "`--controls Compound=` takes for controls" in caplog.text
+    for option in ("broad_sample=", "Compound="):
+        found, _ = read(written(tmp_path, table(None)), options=Options(controls=(option,)))
+        assert (found["Metadata_pert_type"] == "negcon").to_numpy().nonzero()[0].tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
-    "name", ["conc", "Metadata_Conc", "Metadata_pert_dose", "DOSAGE", "Metadata_Final conc. (uM)", "compound_dose_nM"]
-)
+    "name",
+    ["conc", "Metadata_Conc", "Metadata_pert_dose", "DOSAGE", "Metadata_Final conc. (uM)", "compound_dose_nM", "uM",
+     "micromolar", "Metadata_mg_per_ml", "[Cpd] (uM)", "Metadata_pert_mfc_conc", "broad_concentration",
+     "Treatment_conc"],
+)  # fmt: skip
 def test_doses_under_other_usual_names_are_not_pooled(tmp_path, name):
     frame = table().assign(**{name: np.where(np.arange(18) < 6, "", np.where(np.arange(18) % 3 < 2, "10", "2.5"))})
     found, _ = read(written(tmp_path, frame), options=Options())
@@ -135,7 +140,7 @@ def test_units_under_other_usual_names_are_read(tmp_path, name):
     assert set(treated["Metadata_Concentration"]) == {10.0, 0.01} and treated["Metadata_Perturbation"].nunique() == 4
 
 
-@pytest.mark.parametrize("name", ["Metadata_log10_dose", "conc_rank", "Metadata_um", "hours", "Metadata_volume_nL"])
+@pytest.mark.parametrize("name", ["Metadata_density", "Metadata_volume_nL"])
 def test_a_column_that_may_be_a_part_of_the_treatment_is_named(tmp_path, caplog, name):
     column = f"Metadata_{name.removeprefix('Metadata_')}"
     frame = table().assign(**{column: [str(n // 2 % 3 + 1) for n in range(18)]})

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wellspring.api.score_columns import column_of, find, workflow_table
+from wellspring.api.score_columns import find, workflow_table
+from wellspring.api.score_controls import column_of
 from wellspring.api.score_doubts import (
+    apart,
     copied,
     pooled,
     refuse_swapped,
@@ -99,8 +101,9 @@ def score(paths: Sequence[str | Path], out: str | Path, *, options: Options) -> 
     if frame.empty:
         raise ValueError(f"{', '.join(map(str, paths))}: expected a row per well below the header, found none")
     options = _sharing_time(frame, options)
+    options = _sharing(options, apart(frame, shared=_columns(frame, options, "replicates_share")))
+    frame, options = _with_plain_names(frame, options)
     shared = _columns(frame, options, "replicates_share")
-    _columns(frame, options, "replicates_differ")
     doubts = [without_controls(frame), pooled(frame, shared=shared), copied(frame)]
     doubts += [*split_by_dose(frame), *foresight.slips([frame])]
     for sentence in filter(None, doubts):
@@ -211,10 +214,34 @@ def _sharing_time(frame: pd.DataFrame, options: Options) -> Options:
     """Return the options by which replicates share the time point, where the table has several."""
     if TIME not in frame or frame[TIME].nunique() < 2:
         return options
-    given = options.evaluate.get("replicates_share", ())
     logger.info("the table has %d time points: replicates share one", frame[TIME].nunique())
-    shared = list(dict.fromkeys([*(given if isinstance(given, list | tuple) else ()), TIME]))
+    return _sharing(options, [TIME], quiet=True)
+
+
+def _sharing(options: Options, names: Sequence[str], *, quiet: bool = False) -> Options:
+    """Return the options by which replicates share these columns, too; a warning names them unless `quiet`."""
+    if not names:
+        return options
+    if not quiet:
+        logger.warning(
+            "wells of one compound differ in %s, by name a part of the treatment: replicates share it (--dose names "
+            "the column of concentrations)",
+            listed(names, SHOWN),
+        )
+    given = options.evaluate.get("replicates_share", ())
+    shared = list(dict.fromkeys([*(given if isinstance(given, list | tuple) else ()), *names]))
     return replace(options, evaluate={**options.evaluate, "replicates_share": shared})
+
+
+def _with_plain_names(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, Options]:
+    """Return table and options in which columns that replicates share or differ in have names as the config takes."""
+    plain, evaluate = dict[str, str](), dict(options.evaluate)
+    for key in ("replicates_share", "replicates_differ"):
+        columns = _columns(frame, options, key)
+        plain |= {name: re.sub(r"[^A-Za-z0-9_]+", "_", name) for name in columns}
+        if columns:
+            evaluate[key] = [plain[name] for name in columns]
+    return frame.rename(columns=plain), replace(options, evaluate=evaluate)
 
 
 def _columns(frame: pd.DataFrame, options: Options, key: str) -> list[str]:

@@ -3,12 +3,11 @@
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 
-import numpy as np
 import pandas as pd
 
 from wellspring.api.score_checks import check, suggest
+from wellspring.api.score_controls import column_of, kinds
 from wellspring.encoders.table_columns import is_nothing
 from wellspring.encoders.table_keys import KEYS
 from wellspring.io.keys import TIME
@@ -20,7 +19,6 @@ from wellspring.screen import (
     platemap_columns,
     treatments,
     well_names,
-    well_types,
 )
 
 logger = logging.getLogger(__name__)
@@ -44,6 +42,14 @@ FLAT["cell_line"] += ("celltype",)
 FLAT |= {"batch": ("batch", "batchnumber", "batchid", "platebatch")}
 FLAT["time"] = ("timepoint", "timepointh", "timepointhours", "timeh", "timehours", "perttimeh", "treatmenttime", "time")
 PLACE = {role: platemap_columns.SURE[role] for role in ("row", "column")}  # of a well, where it has no name
+# Flat names of compounds that may mean other things, and of their identifiers: taken where their values are replicated.
+NAMED = (
+    *platemap_columns.UNSURE["compound"], "moleculename", "moleculeid", "chemicalname", "substancename", "productname",
+    "perturbagen", "pert", "pertname", "pertid", "brdid", "broadid", "testarticle", "testitem", "orf", "condition",
+    "verbindung", "substanz", "wirkstoff", "compuesto", "compose", "composto", "\u5316\u5408\u7269",
+    "chemblid", "cas", "casnumber", "pubchemcid", "inchikey", "smiles", "targetsequence",
+)  # fmt: skip
+_CONCENTRATION = re.compile(r"(?!log|ln|pc|pd).*(concentration|conc|dose)(string|recode)?")
 # Time points of a column with another name than that: 24, `48 h`, `day 3`, not a date or a time of the clock.
 _DURATION = re.compile(
     r"(?:t|h|hour|d|day)?\s*\d{1,5}(?:\.\d*)?\s*(?:h|hrs?|hours?|d|days?|m|mins?|minutes?)?", re.IGNORECASE
@@ -54,7 +60,6 @@ OURS = {"dose": "Concentration", "type": "pert_type", "time": "Timepoint"} | {
 OPTIONS = ("--dose", "--unit")
 DOSES = tuple(filter(None, dose_columns.DOSES))
 OWN = ("Plate", "Well", "Compound", "Concentration", "Perturbation", "pert_type", "Role", "Verdict", "Reason", "Batch")
-DMSO = ("dmso", "negcon", "negative_control", "vehicle", "untreated")  # names of controls, where no type is given
 
 
 def find(names: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -82,16 +87,6 @@ def find(names: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
         found |= {"dose": named[0]} if named else {}
     unit = next((flat[word] for word in ("unit", "units") if word in flat), None)
     return {"unit": unit} | found if unit and "dose" in found else found
-
-
-def column_of(names: Collection[str], name: str, role: str) -> str:
-    """Return the column of a name that a person gave, with or without `Metadata_`; `ValueError` names similar ones."""
-    for one in (name, f"Metadata_{name}", name.removeprefix("Metadata_")):
-        if one in names:
-            return one
-    near = get_close_matches(name, list(names), n=5, cutoff=0.5)
-    listed = near or [one for one in names if one.startswith("Metadata_")][:20] or list(names)[:20]
-    raise ValueError(f"no column {name!r} (--{role.replace('_', '-')}); expected one of {listed}")
 
 
 def workflow_table(
@@ -142,14 +137,18 @@ def workflow_table(
         if role in roles and (role != "time" or _are_times(roles[role], table[roles[role]])):
             frame[f"Metadata_{OURS[role]}"] = table[roles[role]]
     if "compound" not in roles:
+        roles = {**roles, **_compound(table, roles, where)}
+    if "compound" not in roles:
         hint = not_a_table.of_header(list(table.columns))
         raise ValueError(f"{where}: no column of compounds among {list(USUAL['compound'])}; {suggest(frame)}{hint}")
+    if "dose" not in roles:
+        roles = {**roles, **_dose(table, roles, where)}
     frame["Metadata_Compound"] = table[roles["compound"]]
     dose = _doses(table, roles, where)
     frame["Metadata_Concentration"] = dose.values
     if dose.unit is not None:
         frame["Metadata_Concentration_Unit"] = dose.unit
-    frame["Metadata_pert_type"] = _kinds(table, frame, roles, controls, where)
+    frame["Metadata_pert_type"] = kinds(table, frame["Metadata_Compound"], roles, controls, where)
     frame = _plate_per_time(frame)
     check(frame, roles, where)
     pairs = zip(frame["Metadata_Compound"], frame["Metadata_Concentration"], strict=True)
@@ -193,6 +192,42 @@ def _wells(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> pd.Seri
     return table[roles["well"]].map(known)
 
 
+def _compound(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return the column of compounds by a name of `NAMED`; none if several such columns group the wells otherwise."""
+    free = [name for name in table.columns if name not in roles.values() and table[name].dtype == object]
+    named = [name for name in free if _rank(name) >= 0 and 1 < table[name].nunique() < table[name].notna().sum()]
+    groups = {name: len(table[[named[0], name]].drop_duplicates()) for name in named}
+    if not named or {*groups.values(), *(table[name].nunique(dropna=False) for name in named)} != {groups[named[0]]}:
+        return {}
+    first = min(named, key=_rank)
+    logger.warning("%s: the compounds are taken from the column %r (--compound chooses another one)", where, first)
+    return {"compound": first}
+
+
+def _dose(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return the only column of numbers with a name as that of a dose, in which wells of a compound differ."""
+    free = [name for name in table.columns if name not in roles.values() and table[name].dtype == object]
+    usual = set(dose_columns.dose_names(table[free]))
+    found = []
+    for name in free:
+        numbers = dose_columns.numbers(table[name].where(~is_nothing(table[name])))
+        like = name in usual or _CONCENTRATION.fullmatch(dose_columns.of_column(name)[0])
+        if like and numbers is not None and numbers.min() >= 0:
+            several = numbers.groupby(table[roles["compound"]].reindex(numbers.index)).nunique() > 1
+            found += [name] if several.any() else []
+    if len(found) != 1:
+        return {}
+    logger.warning("%s: the doses are taken from the column %r (--dose chooses another one)", where, found[0])
+    return {"dose": found[0]}
+
+
+def _rank(name: str) -> int:
+    """Return the place of a name among `NAMED`, also without `name` or `id` at its end; -1 if it is none of them."""
+    plain = platemap_columns.plain(dose_columns.without_marks(name))
+    found = [NAMED.index(one) for one in (plain, re.sub(r"(name|id|code)s?$", "", plain)) if one in NAMED]
+    return found[0] if found else -1
+
+
 def _doses(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> doses.Doses:
     """Return the doses in one unit, as of a platemap: cells, the column's name or a column may state it."""
     if "dose" not in roles:
@@ -203,64 +238,14 @@ def _doses(table: pd.DataFrame, roles: Mapping[str, str], where: str) -> doses.D
     return doses.read(cells, roles["dose"].removeprefix("Metadata_"), units, None, where=where, keys=OPTIONS)
 
 
-def _kinds(
-    table: pd.DataFrame, frame: pd.DataFrame, roles: Mapping[str, str], controls: Sequence[str], where: str
-) -> pd.Series:
-    compound = frame["Metadata_Compound"]
-    kinds = pd.Series(np.where(compound.isna(), "empty", "trt"), index=table.index, dtype=object)
-    named = None if controls or "type" in roles else _typed_by(table, roles)
-    if named is not None:
-        logger.warning("%s: the types of wells are taken from the column %s (--type or --controls)", where, named)
-        roles = {**roles, "type": named}
-    if "type" in roles:
-        given = table[roles["type"]]
-        second = next((one for one in ("Metadata_control_type", "control_type") if one in table), None)
-        if second is not None:  # JUMP's type is "control", and the other column has its kind
-            given = given.where(given != "control", table[second])
-        known = {value: well_types.kind_of(str(value), {}) for value in given.dropna().unique()}
-        unknown = sorted(str(value) for value, kind in known.items() if kind is None)
-        if unknown and not controls:
-            expected = f"{list(well_types.PERT_TYPES)} in {roles['type']!r}"
-            raise ValueError(f"{where}: expected {expected}, found {unknown} (set --controls)")
-        kinds = given.map(known).fillna(kinds)
-    if controls:
-        chosen = pd.Series(False, index=table.index)
-        for one in controls:
-            name, sign, value = one.partition("=")
-            column = table[column_of(table.columns, name, "controls")] if sign else compound
-            mine = column.isna() if sign and not value else column == (value or one)
-            if not mine.any():
-                found = column.dropna().value_counts().index.tolist()[:10]
-                raise ValueError(f"{where}: no well is {one!r} (--controls); the commonest values are {found}")
-            chosen |= mine
-        return kinds.where(~chosen, "negcon").where(chosen | (kinds != "negcon"), "trt")
-    if "type" not in roles:
-        kinds = kinds.where(~compound.astype(str).str.lower().isin(DMSO), "negcon")
-    return kinds
-
-
-def may_be_types(table: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
-    """Return the columns with a name that types of wells may have, as `role` or `well_type`, and several values."""
-    free = [name for name in table.columns if name not in roles.values() and table[name].dtype == object]
-    sure = platemap_columns.SURE["pert_type"]
-    named = [name for name in free if platemap_columns.plain(name) in sure or platemap_columns.may_be_types(name)]
-    return [name for name in named if table[name].nunique(dropna=False) > 1]
-
-
-def _typed_by(table: pd.DataFrame, roles: Mapping[str, str]) -> str | None:
-    """Return the column of another name that types all wells: all of its words are known, controls among them."""
-    for name in may_be_types(table, roles):
-        kinds = {well_types.kind_of(str(value), {}) for value in table[name].dropna().unique()}
-        if None not in kinds and "negcon" in kinds and (len(kinds) > 1 or table[name].isna().any()):
-            return name
-    return None
-
-
 def _are_times(name: str, values: pd.Series) -> bool:
     """Return whether a column holds time points: by its name, or values that are durations."""
-    return "timepoint" in platemap_columns.plain(name) or bool(
-        values.dropna().str.strip().str.fullmatch(_DURATION).all()
-    )
+    return "timepoint" in platemap_columns.plain(name) or are_durations(values)
+
+
+def are_durations(values: pd.Series) -> bool:
+    """Return whether all values are durations, as `24` and `day 3`: no dates and no times of the clock."""
+    return bool(values.dropna().astype(str).str.strip().str.fullmatch(_DURATION).all())
 
 
 def _plate_per_time(frame: pd.DataFrame) -> pd.DataFrame:

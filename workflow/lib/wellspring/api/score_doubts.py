@@ -1,14 +1,19 @@
 """A profile table that may be read wrongly: no controls, differing wells pooled as replicates, columns exchanged."""
 
+import re
+import shlex
 from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
 
-from wellspring.api.score_columns import DMSO, OWN, may_be_types
+from wellspring.api.score_columns import OWN, are_durations
+from wellspring.api.score_controls import DMSO, may_be_types
 from wellspring.io import tables
-from wellspring.screen import dose_columns, dose_units, platemap_parts, well_names, well_types
+from wellspring.screen import dose_columns, dose_units, platemap_columns, platemap_parts, well_names, well_types
 
+_TIMES = re.compile(r"(?<![a-z])(time|hours?|hrs?|days?|duration|incubation)(?![a-z])", re.IGNORECASE)
+_FINER = frozenset((*platemap_columns.UNSURE["compound"], *platemap_columns.SURE["perturbation"], "condition"))
 NEAR = 1.05  # ratio of two doses of a compound, below which they may be one: steps of a series are larger
 
 
@@ -34,10 +39,13 @@ def without_controls(frame: pd.DataFrame) -> str | None:
         name: sorted(set(frame[name].dropna().astype(str)))[:5]
         for name in may_be_types(frame, {"type": "Metadata_pert_type"})
     }
-    said += [f"the column {name} may tell them (--controls {name}=VALUE): {found}" for name, found in columns.items()]
+    said += [
+        f"the column {name} may tell them (--controls {shlex.quote(f'{name}=VALUE')}): {found}"
+        for name, found in columns.items()
+    ]
     said.append(f"the commonest compounds are {[f'{name} ({count} wells)' for name, count in counts.head(5).items()]}")
     if missing:
-        said.append(f"{missing} wells have no compound, which `--controls COLUMN=` takes for controls")
+        said.append(f"{missing} wells have no compound, which `--controls Compound=` takes for controls")
     return "; ".join(["no negative controls: activity and grit are undefined", *said])
 
 
@@ -46,11 +54,7 @@ def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
 
     Plates, positions, cell lines, batches and the columns `shared` (of `--replicates-share`) are left out.
     """
-    known = {*(f"Metadata_{name}" for name in (*OWN, "Cell_Line", "Concentration_Unit")), *shared}
-    copied = [frame[name] for name in ("Metadata_Cell_Line", "Metadata_Batch", *shared) if name in frame]
-    columns = [one for one in frame if one.startswith("Metadata_") and one not in known]
-    columns = [one for one in columns if not any(frame[one].equals(other) for other in copied)]
-    found = platemap_parts.differing(frame, [one for one in columns if not platemap_parts.is_dose(frame, one)])
+    found = _differing(frame, shared)
     if not found:
         return None
     parts = [
@@ -60,6 +64,35 @@ def pooled(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> str | None:
         f"wells of one treatment, which count as replicates, differ in {'; '.join(parts)}: --dose names the column of "
         "concentrations, --replicates-share columns in which replicates agree"
     )
+
+
+def apart(frame: pd.DataFrame, *, shared: Collection[str] = ()) -> list[str]:
+    """Return the columns that part the wells of a treatment by their names: doses, times, second or finer treatments.
+
+    Most wells must have a replicate with the same value: a clock or a measured dose parts them all.
+    """
+    names = []
+    for name, part in _differing(frame, shared).items():
+        plain, column = platemap_columns.plain(name), f"Metadata_{name}"
+        known = part.doses or dose_columns.suspected(name) or plain in _FINER
+        known = known or platemap_parts.SECOND.fullmatch(dose_columns.of_column(name)[0]) is not None
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+        if not known and not (_TIMES.search(words) and are_durations(frame[column])):
+            continue
+        treated = frame[frame["Metadata_pert_type"] == "trt"]
+        keys = [treated[key].fillna("") for key in ("Metadata_Perturbation", column, *shared)]
+        if treated.groupby(keys)["Metadata_Perturbation"].transform("size").median() > 1:
+            names.append(column)
+    return names
+
+
+def _differing(frame: pd.DataFrame, shared: Collection[str]) -> dict[str, platemap_parts.Part]:
+    """Return the columns in which wells of one treatment differ; without `shared`, places, lines, batches and doses."""
+    known = {*(f"Metadata_{name}" for name in (*OWN, "Cell_Line", "Concentration_Unit")), *shared}
+    same = [frame[name] for name in ("Metadata_Cell_Line", "Metadata_Batch", *shared) if name in frame]
+    columns = [one for one in frame if one.startswith("Metadata_") and one not in known]
+    columns = [one for one in columns if not any(frame[one].equals(other) for other in same)]
+    return platemap_parts.differing(frame, [one for one in columns if not platemap_parts.is_dose(frame, one)])
 
 
 def copied(frame: pd.DataFrame) -> str | None:

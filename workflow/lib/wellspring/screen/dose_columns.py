@@ -20,7 +20,7 @@ DOSES = (
     "\u6d53\u5ea6", "\u6fc3\u5ea6", "\u5242\u91cf", "\u7528\u91cf", "\ub18d\ub3c4",
 )  # fmt: skip
 # Names of doses only with a unit of concentration, amount or radiation behind them: `amount_nmol`, `Final [uM]`.
-WITH_UNIT = ("amount", "quantity", "menge", "final", "c", "drug", "compound", "radiation", "irradiation")
+WITH_UNIT = ("amount", "quantity", "menge", "final", "c", "drug", "compound", "radiation", "irradiation", "cpd", "cmpd")
 _DOSES = frozenset(dose_units.flat(name) for name in DOSES)
 # Names with the word for a concentration, and a scale or a unit that is not known: `log10 conc`, `conc (?M)`.
 SCALED = re.compile(
@@ -54,7 +54,7 @@ def dose_names(table: pd.DataFrame) -> list[str]:
 
 def _bare(name: str) -> str:
     """Return a flat name as that of a dose is compared: without accents, and with Latin letters."""
-    return dose_units.flat(_without_marks(name))
+    return dose_units.flat(without_marks(name))
 
 
 def of_column(column: str) -> tuple[str, str | None]:
@@ -105,7 +105,7 @@ def _measures(plain: str) -> bool:
 
 def _plain(column: str) -> str:
     """Return the name of a column without accents, in small letters."""
-    return _without_marks(re.sub(r"^(?:Image_)?Metadata_", "", column)).casefold()
+    return without_marks(re.sub(r"^(?:Image_)?Metadata_", "", column)).casefold()
 
 
 def series(values: Sequence[float]) -> bool:
@@ -133,5 +133,6 @@ def numbers(cells: pd.Series) -> pd.Series | None:
     return found.str.replace(",", ".").str.replace("\u2212", "-").astype(float)
 
 
-def _without_marks(text: str) -> str:
+def without_marks(text: str) -> str:
+    """Return a text without accents."""
     return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))

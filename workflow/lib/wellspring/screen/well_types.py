@@ -14,12 +14,13 @@ PERT_TYPES = ("trt", "negcon", "poscon", "empty")
 WORDS = {
     "trt": (
         "trt", "treatment", "treated", "test", "sample", "compound", "compounds", "cmpd", "drug", "perturbation",
-        "experimental", "trtcp", "trtsh", "trtxpr", "trtoe",
+        "experimental", "trtcp", "trtsh", "trtxpr", "trtoe", "testcompound", "testitem", "testarticle",
     ),
     "negcon": (
         "negcon", "negative", "neg", "negativecontrol", "negcontrol", "negctrl", "nc", "vehicle", "vehiclecontrol",
         "ctlvehicle", "solvent", "solventcontrol", "dmso", "dmsocontrol", "mock", "untreated", "untreatedcontrol",
         "nontargeting", "nontargetingcontrol", "ntc", "scrambled", "scramble", "scrambledcontrol", "lowcontrol",
+        "neutralcontrol", "unperturbed", "nontarget", "sineg", "sicontrol", "sictrl", "sint", "sgnt", "sgcontrol",
     ),
     "poscon": (
         "poscon", "positive", "pos", "positivecontrol", "poscontrol", "posctrl", "pc", "posconcp", "poscondiverse",
