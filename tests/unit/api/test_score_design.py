@@ -1,5 +1,6 @@
 """`wellspring score` on designs whose columns mean more than their names tell: times, places, labels, properties."""
 
+import html
 import logging
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_texts_of_lists_are_their_labels(tmp_path, write):
     pd.testing.assert_series_equal(found, expected)
 
 
-@pytest.mark.parametrize("mark", [";", ", ", "/"])
+@pytest.mark.parametrize("mark", [";", ", ", "/", "&", " + "])
 def test_labels_with_another_separator_are_named_with_the_option(tmp_path, caplog, mark):
     frame = screen(seed=6)
     expected = scored(tmp_path, frame.assign(Metadata_moa=labels(frame, "|".join)))
@@ -137,7 +138,7 @@ def test_labels_with_another_separator_are_named_with_the_option(tmp_path, caplo
     odd = frame.assign(Metadata_moa=labels(frame, mark.join))
     scored(tmp_path, odd)
     assert f"--separator '{mark.strip()}' compares their parts" in caplog.text
-    assert f"as &#39;EGFR{mark}HER2&#39;" in (tmp_path / "out" / "index.html").read_text()
+    assert f"as &#39;EGFR{html.escape(mark)}HER2&#39;" in (tmp_path / "out" / "index.html").read_text()
     caplog.clear()
     found = scored(tmp_path, odd, evaluate={"separator": mark.strip()})
     pd.testing.assert_series_equal(found, expected)

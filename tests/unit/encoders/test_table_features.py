@@ -116,6 +116,17 @@ def test_measurements_are_not_metadata(name):
     assert not is_metadata(name)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["n_umis", "total_UMIs", "library_size", "size_factor", "pct_counts_mt", "percent.mito", "pct_mito", "nCount_RNA",
+     "nFeature_RNA", "log1p_n_genes", "doublet_score", "n_genes_by_counts", "mito_fraction"],
+)  # fmt: skip
+def test_quality_of_sequenced_wells_is_metadata_and_genes_are_not(name):
+    assert is_metadata(name)
+    genes = ("TP53", "ACTB", "MT-CO1", "RIBC1", "ENSG00000141510")
+    assert choose(schema(name, *genes), keys=[], where="t").names == genes
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_a_row_number_of_any_name_is_no_feature_and_is_listed(tmp_path, suffix, caplog):
     rng = np.random.default_rng(0)

@@ -96,10 +96,20 @@ def test_small_probabilities_are_no_zeros():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.6, "0.600"), (-0.0001, "0.000"), (-1.5, "−1.500"), (12, "12.000"), (float("nan"), "–"), (2e6, "2e6")],
+    [
+        (0.6, "0.600"),
+        (0.7875, "0.787"),
+        (0.1625, "0.163"),
+        (-0.0001, "0.000"),
+        (-1.5, "−1.500"),
+        (12, "12.000"),
+        (float("nan"), "–"),
+        (2e6, "2e6"),
+    ],
 )
 def test_a_column_has_fixed_decimals(value: float, text: str):
     assert svg.fixed(value) == text
+    assert svg.fixed(np.float64(value)) == text
 
 
 @pytest.mark.parametrize(

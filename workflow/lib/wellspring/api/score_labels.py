@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 MECHANISM = re.compile(
     r"(compound|drug|annotated|known)?(mechanisms?(ofactions?)?|modes?ofactions?|moas?)(class|label|name|annotation|s)?"
 )
-SEPARATORS = ("|", ";", ",", "/")  # between several labels of a cell
+SEPARATORS = ("|", ";", ",", "/", "&", "+", " and ", "\uff1b", "\u3001")  # between several labels of a cell
 _LIST = re.compile(r"\s*[\[({]\s*(?:['\"].*)?[\])}]\s*", re.DOTALL)  # the text of a list of texts, perhaps empty
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 

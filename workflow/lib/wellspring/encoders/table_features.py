@@ -46,6 +46,11 @@ unnamed level number no nr count counts n ncells nuclei cells control label labe
 weight width height depth pixelsize exposure quadrant kmeans leiden louvain
 """
 _KNOWN = frozenset(_WORDS.split())
+# Quality of sequenced wells, as scanpy, Seurat and tables of DRUG-seq call it; their counts are known by that word.
+_SEQUENCED = re.compile(
+    r"(?:log1p_)?(?:n_|sum_|total_)?(?:umis?|genes|reads)|lib(?:rary)?_size|size_factors?|(?:pct|percent|frac(?:tion)?)_.*"
+    r"(?:mt|mito|ribo|rrna|counts?.*)|(?:mt|mito|ribo)_(?:pct|percent|frac(?:tion)?|ratio)|ncount_.*|nfeature_.*|doublet_.*"
+)
 # Words that make metadata of a longer name: anywhere (`dose_in_uM`), last (`cell_count`), first (`centroid-0`).
 _ANYWHERE = frozenset({"dose", "doses", "conc", "concentration", "barcode", "replicate"})
 _ANYWHERE |= {"time", "times", "hours", "timepoint", "timestamp", "execution", "elapsed", "duration", "acquisition"}
@@ -205,7 +210,7 @@ def is_metadata(name: str) -> bool:
         return True
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _UNIT.sub("", name))
     words = [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
-    if _counted(words) or _at_place(words):
+    if _counted(words) or _at_place(words) or _SEQUENCED.fullmatch("_".join(re.findall(r"[a-z0-9]+", name.lower()))):
         return True
     if not words or "".join(words) in _KNOWN or words[-1] in _LAST or words[0] in _FIRST or _ANYWHERE & set(words):
         return True

@@ -64,7 +64,8 @@ def fixed(value: float | None, decimals: int = 3) -> str:
         return "–"
     if abs(value) >= 1e6:
         return number(value)
-    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
+    # NumPy rounds 0.7875 to 0.788, Python to 0.787: a score has one text whichever of them holds it.
+    return f"{round(float(value), decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
 def probability(value: float | None) -> str:
