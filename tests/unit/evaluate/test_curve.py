@@ -184,3 +184,27 @@ def test_p_is_that_of_the_f_test_against_a_constant():
     least, flat = ((response - hill(dose, *best)) ** 2).sum(), ((response - response.mean()) ** 2).sum()
     rest = len(dose) - 4
     assert found.p == pytest.approx(float(stats.f.sf((flat - least) / 3 / (least / rest), 3, rest)), rel=0.05)
+
+
+def test_the_interval_is_that_of_a_dense_grid():
+    """Weak, strong, steep and flat curves; an end is open where the dense grid has none within ten times the doses."""
+    rng, judged = np.random.default_rng(4), 0
+    dense, slopes = np.geomspace(0.01, 300, 600), np.geomspace(0.3, 8, 120)
+    shape = 1 / (1 + np.exp(slopes[:, None] * np.log(dense[:, None, None] / np.append(1e-30, DOSES))))
+    for _ in range(40):
+        size, ec50 = float(rng.choice([3, 8, 20, 60])), np.exp(rng.uniform(np.log(0.05), np.log(60)))
+        dose, response = series(rng, ec50=ec50, slope=np.exp(rng.uniform(np.log(0.5), np.log(4))), size=size)
+        found = curve.fit(dose, response, control_sd=1.0)
+        if np.isnan(found.ec50_interval[0]):
+            continue
+        place = np.searchsorted(np.append(0, DOSES), dose - 1e-9)
+        x = shape[..., place] - shape[..., place].mean(axis=-1, keepdims=True)
+        y = response - response.mean()
+        gain = np.maximum(x @ y, 0) / np.maximum((x**2).sum(axis=-1), 1e-12)
+        squares = (y**2).sum() - 2 * gain * (x @ y) + gain**2 * (x**2).sum(axis=-1)
+        allowed = squares.min() * (1 + stats.f.ppf(0.95, 1, len(y) - 4) / (len(y) - 4))
+        inside = dense[(squares <= allowed).any(axis=1)]
+        expected = [0.0 if inside[0] == dense[0] else inside[0], np.inf if inside[-1] == dense[-1] else inside[-1]]
+        assert found.ec50_interval == pytest.approx(expected, rel=0.08), (size, ec50)
+        judged += 1
+    assert judged >= 30

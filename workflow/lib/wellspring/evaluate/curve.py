@@ -22,7 +22,8 @@ from wellspring.io.notes import Note
 BENCHMARK = 1.349  # standard deviations of the controls: 10 % of the controls lie beyond 1.28, half of 1.349 twice
 SLOPES = np.geomspace(0.3, 8, 28)  # the range of tcplfit2's Hill model
 STEPS = 40  # doses of the grid per factor of 10
-FINE, RESOLVED, ZOOMS = 48, 12, 6  # steps of a finer grid, steps that an interval spans at least, grids at most
+CLOSE = 1 + 1e-9
+FINE, RESOLVED, ZOOMS = 48, 12, 12  # steps of a finer grid, steps that an interval spans at least, grids at most
 BEYOND = 10.0  # the grid reaches beyond the doses by this factor on both sides
 LEVEL = 0.95
 ALPHA = 0.05  # a curve must fit better than no effect of dose at this level
@@ -205,21 +206,30 @@ def _search(series: _Series, grid: _Lines) -> _Lines:
 
 
 def _around(series: _Series, grid: _Lines, best: _Lines, allowed: float) -> _Lines:
-    """Return a grid in which the lines of at most the `allowed` squares span several steps each way, or `grid`."""
+    """Return a grid in which the lines of at most the `allowed` squares span several steps each way, or `grid`.
+
+    It reaches beyond these lines, but not beyond `grid`.
+    """
+    whole, found = (grid.ec50, grid.slope), grid
     for _ in range(ZOOMS):
-        inside = grid.squares <= allowed
-        axes = []
-        for values, mine, own in (
-            (grid.ec50, inside.any(axis=1), best.ec50),
-            (grid.slope, inside.any(axis=0), best.slope),
-        ):
-            here = np.append(np.flatnonzero(mine), np.clip(np.searchsorted(values, own), 1, len(values) - 1) - [1, 0])
-            first, last = max(here.min() - 1, 0), min(here.max() + 1, len(values) - 1)
-            axes.append((values[first], values[last], mine.sum()))
-        if all(found >= RESOLVED for _, _, found in axes):
+        inside = found.squares <= allowed
+        axes = [
+            _axis(found.ec50, np.any(inside, axis=1), float(best.ec50[0]), whole[0]),
+            _axis(found.slope, np.any(inside, axis=0), float(best.slope[0]), whole[1]),
+        ]
+        if all(resolved for _, resolved in axes):
             break
-        grid = series.lines(*(np.geomspace(first, last, FINE) for first, last, _ in axes))
-    return grid
+        found = series.lines(*(values for values, _ in axes))
+    return found
+
+
+def _axis(values: Array, inside: Array, best: float, whole: Array) -> tuple[Array, bool]:
+    """Return finer values around those inside and the best, and whether these are resolved and not cut off already."""
+    here, step, quarter = np.append(values[inside], best), values[1] / values[0], (values[-1] / values[0]) ** 0.25
+    below, above = (inside[0] and values[0] > whole[0] * CLOSE), (inside[-1] and values[-1] * CLOSE < whole[-1])
+    low = max(here.min() / (quarter if below else step**2), whole[0])
+    high = min(here.max() * (quarter if above else step**2), whole[-1])
+    return np.geomspace(low, high, FINE), bool(inside.sum() >= RESOLVED and not below and not above)
 
 
 def _range(grid: Array, squares: Array, allowed: float) -> tuple[float, float]:
